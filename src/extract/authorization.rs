@@ -1,0 +1,209 @@
+//! [`AuthorizationScheme`] and [`Bearer`]: a key in `Authorization`.
+
+use std::borrow::Cow;
+
+use http::header::AUTHORIZATION;
+
+use super::{Credential, Extract};
+use crate::head::RequestHead;
+use crate::reject::{Rejection, RejectionKind};
+
+/// Finds the key in `Authorization`, after the name of a scheme such as `ApiKey` or `Token`.
+///
+/// The scheme's case does not matter. One token must follow (`token68` of RFC 9110, section
+/// 11.2). `Authorization` with another scheme is left alone. A request with two
+/// `Authorization` lines is ambiguous as soon as one of them has the scheme.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::extract::AuthorizationScheme;
+/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+///
+/// let layer =
+///     ApiKeyLayer::new(MemoryStore::new()).extractor(AuthorizationScheme::new("Token"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct AuthorizationScheme(Cow<'static, str>);
+
+impl AuthorizationScheme {
+    /// Looks for the scheme `name`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `name` is not a token (RFC 9110, section 5.6.2).
+    #[must_use]
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        let name = name.into();
+        assert!(
+            !name.is_empty() && name.bytes().all(is_token_character),
+            "an authentication scheme is a token: {name:?}"
+        );
+        Self(name)
+    }
+}
+
+impl Extract for AuthorizationScheme {
+    fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
+        extract(head, &self.0)
+    }
+
+    fn scheme(&self) -> Option<&str> {
+        Some(&self.0)
+    }
+}
+
+/// Finds the key as `Authorization: Bearer <key>` (RFC 6750, section 2.1).
+///
+/// It is an [`AuthorizationScheme`] in all else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bearer;
+
+impl Extract for Bearer {
+    fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
+        extract(head, "Bearer")
+    }
+
+    fn scheme(&self) -> Option<&str> {
+        Some("Bearer")
+    }
+}
+
+fn extract<'a>(head: &RequestHead<'a>, scheme: &str) -> Result<Option<Credential<'a>>, Rejection> {
+    let Some(rest) = after_scheme(head, scheme)? else {
+        return Ok(None);
+    };
+    let token = rest.trim_ascii_start();
+    // Only spaces may stand between them, and at least one must.
+    let spaces = &rest[..rest.len() - token.len()];
+    if spaces.is_empty() || spaces.iter().any(|byte| *byte != b' ') || !is_token68(token) {
+        return Err(RejectionKind::Malformed.into());
+    }
+    Ok(Some(Credential::in_header(AUTHORIZATION, token)))
+}
+
+/// Returns what follows the name of the scheme, if `Authorization` has that scheme.
+pub(super) fn after_scheme<'a>(
+    head: &RequestHead<'a>,
+    scheme: &str,
+) -> Result<Option<&'a [u8]>, Rejection> {
+    let mut found = None;
+    let mut lines = 0;
+    for value in head.headers().get_all(AUTHORIZATION) {
+        lines += 1;
+        let value = value.as_bytes();
+        if let Some((name, rest)) = value.split_at_checked(scheme.len())
+            && name.eq_ignore_ascii_case(scheme.as_bytes())
+            && !rest.first().copied().is_some_and(is_token_character)
+        {
+            found = Some(rest);
+        }
+    }
+    match found {
+        Some(_) if lines > 1 => Err(RejectionKind::Ambiguous.into()),
+        found => Ok(found),
+    }
+}
+
+/// RFC 9110, section 5.6.2.
+const fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+/// RFC 9110, section 11.2, the `b64token` of RFC 6750, section 2.1.
+fn is_token68(text: &[u8]) -> bool {
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    let token = &text[..text.len() - padding];
+    let allowed = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+    };
+    !token.is_empty() && token.iter().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn bearer(values: &[&str]) -> Result<Option<String>, RejectionKind> {
+        let mut request = Request::builder();
+        for value in values {
+            request = request.header(AUTHORIZATION, *value);
+        }
+        let request = request.body(()).unwrap();
+        let found = Bearer.extract(&RequestHead::new(&request));
+        found
+            .map(|found| found.map(|found| String::from_utf8(found.bytes.to_vec()).unwrap()))
+            .map_err(|rejection| rejection.kind())
+    }
+
+    #[test]
+    fn the_schemes_case_does_not_matter() {
+        for value in ["Bearer K", "bearer K", "BEARER K", "Bearer   K"] {
+            assert_eq!(bearer(&[value]), Ok(Some("K".to_owned())), "{value}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_token_must_follow() {
+        for value in [
+            "Bearer",
+            "Bearer ",
+            "Bearer K extra",
+            "Bearer K ",
+            "Bearer\tK",
+            "Bearer \tK",
+            "Bearer,K",
+            "Bearer K,K",
+            "Bearer K, Bearer K",
+            "Bearer =",
+            "Bearer K=K",
+            "Bearer \"K\"",
+        ] {
+            assert_eq!(bearer(&[value]), Err(RejectionKind::Malformed), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn another_scheme_is_left_alone() {
+        for value in ["Basic dTpw", "BearerK", "Bearer-K", "Bear", "", " Bearer K"] {
+            assert_eq!(bearer(&[value]), Ok(None), "{value:?}");
+        }
+        assert_eq!(bearer(&["Basic dTpw", "Digest x"]), Ok(None));
+    }
+
+    #[test]
+    fn two_lines_are_ambiguous_if_one_has_the_scheme() {
+        for values in [
+            ["Bearer K", "Bearer K"],
+            ["Basic dTpw", "Bearer K"],
+            ["Bearer K", "x"],
+        ] {
+            assert_eq!(bearer(&values), Err(RejectionKind::Ambiguous), "{values:?}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "an authentication scheme is a token")]
+    fn a_scheme_with_a_space_is_refused() {
+        let _ = AuthorizationScheme::new("Api Key");
+    }
+}

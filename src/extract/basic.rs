@@ -1,0 +1,82 @@
+//! [`Basic`]: a key as the user name of HTTP's Basic authentication.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::header::AUTHORIZATION;
+
+use super::authorization::after_scheme;
+use super::{Credential, Extract};
+use crate::head::RequestHead;
+use crate::reject::{Rejection, RejectionKind};
+
+/// The longest credential that is decoded, in bytes of base 64.
+const MAX_LENGTH: usize = 512;
+
+/// Finds the key as the user name of `Authorization: Basic`, with an empty password
+/// (RFC 7617), as Stripe takes it: `curl -u "$KEY:" …`.
+///
+/// A request with a password is malformed: it was meant for somebody else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Basic;
+
+impl Extract for Basic {
+    fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
+        let Some(rest) = after_scheme(head, "Basic")? else {
+            return Ok(None);
+        };
+        let key = decode(rest).ok_or(RejectionKind::Malformed)?;
+        Ok(Some(Credential::in_header(AUTHORIZATION, key)))
+    }
+
+    fn scheme(&self) -> Option<&str> {
+        Some("Basic")
+    }
+}
+
+fn decode(rest: &[u8]) -> Option<Vec<u8>> {
+    let encoded = rest.strip_prefix(b" ")?.trim_ascii_start();
+    if encoded.len() > MAX_LENGTH {
+        return None;
+    }
+    let mut user = BASE64_STANDARD.decode(encoded).ok()?;
+    // The user name ends at the first colon, and nothing may follow.
+    (user.iter().position(|byte| *byte == b':')? == user.len() - 1).then(|| {
+        user.pop();
+        user
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(text: &str) -> Option<String> {
+        decode(text.as_bytes()).map(|user| String::from_utf8(user).unwrap())
+    }
+
+    fn encode(text: &str) -> String {
+        format!(" {}", BASE64_STANDARD.encode(text))
+    }
+
+    #[test]
+    fn the_key_is_the_user_name() {
+        assert_eq!(user(&encode("sk_live_1:")).as_deref(), Some("sk_live_1"));
+        assert_eq!(user(&encode(":")).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_password_no_colon_and_no_base64_are_malformed() {
+        for wrong in [
+            encode("key:password"),
+            encode("key"),
+            encode("a:b:"),
+            encode(""),
+        ] {
+            assert_eq!(user(&wrong), None, "{wrong}");
+        }
+        for wrong in ["", " ", " %%%", " a2V5Og", "a2V5Og==", " a2V5Og== x"] {
+            assert_eq!(user(wrong), None, "{wrong}");
+        }
+        assert_eq!(user(&encode(&format!("{}:", "x".repeat(400)))), None);
+    }
+}

@@ -1,0 +1,116 @@
+//! [`Credential`]: the bytes that were found, and where.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::header::HeaderName;
+use http::{Request, Uri};
+
+use super::query;
+use crate::reject::{Rejection, RejectionKind};
+
+/// The bytes of a credential, and the place from which the layer removes them.
+pub struct Credential<'a> {
+    pub(crate) bytes: Cow<'a, [u8]>,
+    pub(crate) carrier: Carrier,
+}
+
+/// The place of a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    Header(HeaderName),
+    Query(Cow<'static, str>),
+    Elsewhere,
+}
+
+impl<'a> Credential<'a> {
+    /// Found in the header `name`, which is removed before the request is forwarded, or marked
+    /// sensitive if the layer keeps credentials.
+    pub fn in_header(name: HeaderName, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            carrier: Carrier::Header(name),
+        }
+    }
+
+    /// Found in the query parameter `name`, which is removed before the request is forwarded.
+    pub fn in_query(name: impl Into<Cow<'static, str>>, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            carrier: Carrier::Query(name.into()),
+        }
+    }
+
+    /// Found in a place from which the layer removes nothing.
+    pub fn elsewhere(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            carrier: Carrier::Elsewhere,
+        }
+    }
+}
+
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("carrier", &self.carrier)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Carrier {
+    /// Takes the credential out of the request that is to be forwarded.
+    pub(crate) fn remove_from<B>(&self, request: &mut Request<B>) -> Result<(), Rejection> {
+        match self {
+            Self::Header(name) => {
+                request.headers_mut().remove(name);
+                Ok(())
+            }
+            Self::Query(name) => remove_parameter(name, request),
+            Self::Elsewhere => Ok(()),
+        }
+    }
+
+    /// Keeps the credential from being printed by whoever prints the request.
+    pub(crate) fn mark_sensitive<B>(&self, request: &mut Request<B>) {
+        if let Self::Header(name) = self
+            && let Some(value) = request.headers_mut().get_mut(name)
+        {
+            value.set_sensitive(true);
+        }
+    }
+}
+
+fn remove_parameter<B>(name: &str, request: &mut Request<B>) -> Result<(), Rejection> {
+    // What is left of a URI after cutting out a parameter is a URI; if it were not, the
+    // request must not go on with the credential in it.
+    let without = |uri: &Uri| query::without(uri, name).ok_or(RejectionKind::Malformed);
+    *request.uri_mut() = without(request.uri())?;
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(uri)) = request.extensions_mut().get_mut() {
+        *uri = without(uri)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_does_not_show_the_bytes() {
+        let credential = Credential::elsewhere(&b"hush"[..]);
+        assert!(!format!("{credential:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_kept_header_is_marked_sensitive() {
+        let mut request = Request::get("/")
+            .header("x-api-key", "hush")
+            .body(())
+            .unwrap();
+        Carrier::Header(HeaderName::from_static("x-api-key")).mark_sensitive(&mut request);
+        assert!(request.headers()["x-api-key"].is_sensitive());
+        assert!(!format!("{request:?}").contains("hush"));
+    }
+}

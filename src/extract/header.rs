@@ -1,0 +1,72 @@
+//! [`Header`]: a key in a header of its own.
+
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue};
+
+use super::{Credential, Extract};
+use crate::head::RequestHead;
+use crate::reject::{Rejection, RejectionKind};
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Finds the key as the whole value of a header, by default `x-api-key`.
+///
+/// Two lines of the header are ambiguous, also with the same value. A shared HTTP cache does
+/// not know that responses depend on such a header, as it does for `Authorization` (RFC 9111,
+/// section 3.5): answer with `Cache-Control: private` where one is in the way.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::extract::Header;
+/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+///
+/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(Header::new("x-acme-key"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Header(HeaderName);
+
+impl Header {
+    /// Looks for the header `name`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `name` is not a header name.
+    #[must_use]
+    pub fn new<N>(name: N) -> Self
+    where
+        N: TryInto<HeaderName, Error: std::fmt::Display>,
+    {
+        Self(name.try_into().unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// Looks for `x-api-key`.
+    #[must_use]
+    pub const fn x_api_key() -> Self {
+        Self(X_API_KEY)
+    }
+}
+
+impl Default for Header {
+    fn default() -> Self {
+        Self::x_api_key()
+    }
+}
+
+impl Extract for Header {
+    fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
+        let value = only_value(head.headers(), &self.0)?;
+        Ok(value.map(|value| Credential::in_header(self.0.clone(), value.as_bytes())))
+    }
+}
+
+fn only_value<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, Rejection> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(RejectionKind::Ambiguous.into()),
+    }
+}

@@ -1,0 +1,95 @@
+//! Where a request carries its key.
+//!
+//! An [`Extract`] finds the bytes and says where they were, so that the layer can take them
+//! out before the request is forwarded. What the bytes mean is decided later.
+
+mod authorization;
+mod basic;
+mod credential;
+mod first_of;
+mod header;
+mod query;
+
+use std::sync::Arc;
+
+pub use self::authorization::{AuthorizationScheme, Bearer};
+pub use self::basic::Basic;
+pub use self::credential::Credential;
+pub use self::first_of::FirstOf;
+pub use self::header::Header;
+pub use self::query::Query;
+
+pub(crate) use self::credential::Carrier;
+
+use crate::head::RequestHead;
+use crate::reject::Rejection;
+
+/// Finds the credential of a request.
+///
+/// Functions implement it; [`extract_fn`] helps closures to.
+///
+/// # Examples
+///
+/// ```
+/// use http::header::HeaderName;
+/// use tower_api_key::extract::Credential;
+/// use tower_api_key::{ApiKeyLayer, MemoryStore, Rejection, RequestHead};
+///
+/// const TICKET: HeaderName = HeaderName::from_static("ticket");
+///
+/// /// `ticket: v1/<key>`
+/// fn ticket<'a>(head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
+///     let value = head.headers().get(TICKET).map(|value| value.as_bytes());
+///     let key = value.and_then(|value| value.strip_prefix(b"v1/"));
+///     Ok(key.map(|key| Credential::in_header(TICKET, key)))
+/// }
+/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(ticket);
+/// ```
+pub trait Extract: Send + Sync {
+    /// Finds the credential: `None` if the request has none that this extractor knows.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Ambiguous`](crate::RejectionKind::Ambiguous) if there are several, and
+    /// [`Malformed`](crate::RejectionKind::Malformed) if it cannot be read.
+    fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection>;
+
+    /// Returns the authentication scheme that a `WWW-Authenticate` should ask for.
+    ///
+    /// `None`, the default, where HTTP has no scheme for the place; the challenge is then
+    /// `ApiKey`.
+    fn scheme(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl<F> Extract for F
+where
+    F: for<'a> Fn(&RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> + Send + Sync,
+{
+    fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
+        self(head)
+    }
+}
+
+/// Helps the compiler to see that a closure is an [`Extract`].
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::extract::{Credential, extract_fn};
+/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+///
+/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(extract_fn(|head| {
+///     let user = head.uri().authority().and_then(|host| host.as_str().split_once('@'));
+///     Ok(user.map(|(user, _)| Credential::elsewhere(user.as_bytes())))
+/// }));
+/// ```
+pub const fn extract_fn<F>(extract: F) -> F
+where
+    F: for<'a> Fn(&RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> + Send + Sync,
+{
+    extract
+}
+
+const _: Option<Arc<dyn Extract>> = None;

@@ -1,0 +1,149 @@
+//! [`Query`]: a key in the query of the URI.
+
+use std::borrow::Cow;
+
+use http::Uri;
+use http::uri::PathAndQuery;
+
+use super::{Credential, Extract};
+use crate::head::RequestHead;
+use crate::reject::{Rejection, RejectionKind};
+
+/// Finds the key in a query parameter.
+///
+/// **Do not use it if you can help it.** URIs are written to access logs, browser histories,
+/// `Referer` headers and error reports on every hop, and the layer can only clean what comes
+/// after it (RFC 6750, section 5.3: "Don't pass bearer tokens in page URLs"). It is there for
+/// clients that can set no header, such as `EventSource` and WebSocket in browsers; give them
+/// keys of few abilities and a short life.
+///
+/// The name and the value are decoded as `application/x-www-form-urlencoded`. The parameter
+/// is removed from the forwarded URI unless the layer keeps credentials.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::extract::Query;
+/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+///
+/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(Query::new("api_key"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Query(Cow<'static, str>);
+
+impl Query {
+    /// Looks for the parameter `name`.
+    #[must_use]
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        Self(name.into())
+    }
+}
+
+impl Extract for Query {
+    fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
+        let query = head.uri().query().unwrap_or_default().as_bytes();
+        let mut values = form_urlencoded::parse(query)
+            .filter_map(|(name, value)| (name == self.0).then_some(value));
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => Ok(Some(Credential::in_query(
+                self.0.clone(),
+                into_bytes(value),
+            ))),
+            (Some(_), Some(_)) => Err(RejectionKind::Ambiguous.into()),
+        }
+    }
+}
+
+fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+/// Returns `uri` without the parameters of this name, and all else as it was.
+pub(super) fn without(uri: &Uri, name: &str) -> Option<Uri> {
+    let Some(query) = uri.query() else {
+        return Some(uri.clone());
+    };
+    let is_named = |pair: &&str| {
+        form_urlencoded::parse(pair.as_bytes())
+            .next()
+            .is_some_and(|(found, _)| found == name)
+    };
+    let kept: Vec<_> = query.split('&').filter(|pair| !is_named(pair)).collect();
+    let path = uri.path();
+    let text = if kept.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", kept.join("&"))
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(text).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn query(uri: &str) -> Result<Option<Vec<u8>>, RejectionKind> {
+        let request = Request::get(uri).body(()).unwrap();
+        let found = Query::new("api_key").extract(&RequestHead::new(&request));
+        found
+            .map(|found| found.map(|found| found.bytes.into_owned()))
+            .map_err(|rejection| rejection.kind())
+    }
+
+    #[test]
+    fn only_the_exact_name_counts() {
+        assert_eq!(query("/x?api_key=K"), Ok(Some(b"K".to_vec())));
+        assert_eq!(query("/x?a=b&api_key=K%7E&c"), Ok(Some(b"K~".to_vec())));
+        assert_eq!(query("/x?%61pi_key=K"), Ok(Some(b"K".to_vec())));
+        for uri in [
+            "/",
+            "/?",
+            "/?API_KEY=K",
+            "/?api-key=K",
+            "/?xapi_key=K",
+            "/?a=api_key=K",
+        ] {
+            assert_eq!(query(uri), Ok(None), "{uri}");
+        }
+        assert_eq!(query("/x?api_key"), Ok(Some(vec![])));
+    }
+
+    #[test]
+    fn two_parameters_are_ambiguous_however_they_are_written() {
+        for uri in ["/?api_key=a&api_key=a", "/?api_key=a&%61pi_key=b"] {
+            assert_eq!(query(uri), Err(RejectionKind::Ambiguous), "{uri}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_the_uri_stays_as_it_was() {
+        let cut = |uri: &str| without(&uri.parse().unwrap(), "k").unwrap().to_string();
+        assert_eq!(cut("/x?k=1"), "/x");
+        assert_eq!(cut("/x?a=%20+&k=1&b&&c=%FF"), "/x?a=%20+&b&&c=%FF");
+        assert_eq!(cut("/x?%6B=1&a=1&k=2"), "/x?a=1");
+        assert_eq!(cut("http://host:1/x?k=1"), "http://host:1/x");
+        assert_eq!(cut("/x"), "/x");
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_never_panics(query in "[ -~]{0,40}") {
+            if let Ok(request) = Request::get(format!("/?api_key={query}")).body(()) {
+                let _ = Query::new("api_key").extract(&RequestHead::new(&request));
+                let left = without(request.uri(), "api_key").unwrap();
+                let request = Request::get(left).body(()).unwrap();
+                let found = Query::new("api_key").extract(&RequestHead::new(&request));
+                prop_assert!(found.unwrap().is_none());
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! [`RequireAbility`]: what the key may do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::Guard;
+use super::layer::guard_is_a_layer;
+use crate::head::RequestHead;
+use crate::key::Ability;
+use crate::reject::{Rejection, RejectionKind};
+use crate::verify::VerifiedKey;
+
+/// Lets pass keys that have an ability.
+///
+/// # Examples
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use tower_api_key::{ApiKeyLayer, MemoryStore, RequireAbility};
+///
+/// let app: Router = Router::new()
+///     .route("/bots", get(|| async { "…" }).layer(RequireAbility::new("bots:read")))
+///     .layer(ApiKeyLayer::new(MemoryStore::new()));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RequireAbility(Needs);
+
+/// Each list is what a rejection names: of one list, one ability is needed.
+#[derive(Clone, Debug)]
+enum Needs {
+    OneOf(Arc<[Ability]>),
+    OneOfEach(Arc<[Arc<[Ability]>]>),
+    ByMethod {
+        read: Arc<[Ability]>,
+        write: Arc<[Ability]>,
+    },
+}
+
+impl RequireAbility {
+    /// Requires one ability.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `ability` does not parse, or is a wildcard: what a request needs is one
+    /// action. The same holds for the other constructors.
+    pub fn new<A>(ability: A) -> Self
+    where
+        A: TryInto<Ability, Error: fmt::Display>,
+    {
+        Self(Needs::OneOf(Arc::new([needed(ability)])))
+    }
+
+    /// Requires one of several abilities; none at all lets nothing pass.
+    ///
+    /// # Panics
+    ///
+    /// Panics if an ability does not parse or is a wildcard.
+    pub fn any_of<A>(abilities: impl IntoIterator<Item = A>) -> Self
+    where
+        A: TryInto<Ability, Error: fmt::Display>,
+    {
+        Self(Needs::OneOf(abilities.into_iter().map(needed).collect()))
+    }
+
+    /// Requires every one of several abilities.
+    ///
+    /// # Panics
+    ///
+    /// Panics if an ability does not parse or is a wildcard, or if there is none: that would
+    /// let every key pass.
+    pub fn all_of<A>(abilities: impl IntoIterator<Item = A>) -> Self
+    where
+        A: TryInto<Ability, Error: fmt::Display>,
+    {
+        let each: Arc<[Arc<[Ability]>]> = abilities
+            .into_iter()
+            .map(|ability| Arc::new([needed(ability)]) as Arc<[_]>)
+            .collect();
+        assert!(
+            !each.is_empty(),
+            "a guard that requires all of no abilities guards nothing"
+        );
+        Self(Needs::OneOfEach(each))
+    }
+
+    /// Requires `resource:read` for `GET` and `HEAD`, and `resource:write` for `POST`, `PUT`,
+    /// `PATCH` and `DELETE`.
+    ///
+    /// Any other method is refused. Headers that would override the method are not looked at.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `resource` is not the first part of an ability, such as `bots`.
+    pub fn by_method(resource: &str) -> Self {
+        let ability = |action: &str| Arc::new([needed(format!("{resource}:{action}"))]);
+        Self(Needs::ByMethod {
+            read: ability("read"),
+            write: ability("write"),
+        })
+    }
+}
+
+fn needed<A>(ability: A) -> Ability
+where
+    A: TryInto<Ability, Error: fmt::Display>,
+{
+    let ability = ability.try_into().unwrap_or_else(|error| panic!("{error}"));
+    assert!(
+        !ability.is_wildcard(),
+        "a guard requires one action, not the wildcard {ability}"
+    );
+    ability
+}
+
+fn has_one_of(key: &VerifiedKey, abilities: &Arc<[Ability]>) -> Result<(), Rejection> {
+    if abilities
+        .iter()
+        .any(|ability| key.abilities().grants(ability))
+    {
+        Ok(())
+    } else {
+        Err(Rejection::missing_one_of(Arc::clone(abilities)))
+    }
+}
+
+impl Guard for RequireAbility {
+    fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        match &self.0 {
+            Needs::OneOf(abilities) => has_one_of(key, abilities),
+            Needs::OneOfEach(each) => each.iter().try_for_each(|one| has_one_of(key, one)),
+            Needs::ByMethod { read, write } => match *head.method() {
+                Method::GET | Method::HEAD => has_one_of(key, read),
+                Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
+                    has_one_of(key, write)
+                }
+                _ => Err(RejectionKind::NotAllowed.into()),
+            },
+        }
+    }
+}
+
+guard_is_a_layer!(RequireAbility);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "an ability is `resource:action`")]
+    fn an_ability_that_does_not_parse_is_refused_when_the_guard_is_built() {
+        let _ = RequireAbility::new("bots");
+    }
+
+    #[test]
+    #[should_panic(expected = "not the wildcard bots:*")]
+    fn a_wildcard_cannot_be_required() {
+        let _ = RequireAbility::any_of(["bots:read", "bots:*"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "guards nothing")]
+    fn all_of_nothing_is_refused() {
+        let _ = RequireAbility::all_of::<&str>([]);
+    }
+
+    #[test]
+    #[should_panic(expected = "an ability is `resource:action`")]
+    fn a_resource_that_is_no_segment_is_refused() {
+        let _ = RequireAbility::by_method("");
+    }
+}

@@ -1,0 +1,136 @@
+//! [`GuardLayer`]: a guard in front of a route or a service.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tower::Service;
+use tower_layer::Layer;
+
+use super::{Guard, GuardFuture};
+use crate::body::ResponseBody;
+use crate::head::RequestHead;
+use crate::reject::{RejectionKind, Rejector};
+use crate::verify::{Anonymous, VerifiedKey};
+
+/// Mounts a guard on a route or a service, within an [`ApiKeyLayer`](crate::ApiKeyLayer).
+///
+/// # Examples
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use tower_api_key::guard::{Guard, RequireAbility, RequireStage};
+/// use tower_api_key::{ApiKeyLayer, GuardLayer, MemoryStore};
+///
+/// let guards = RequireStage::fixed("prod").and(RequireAbility::new("bots:read"));
+/// let app: Router = Router::new()
+///     .route("/bots", get(|| async { "…" }).layer(GuardLayer::new(guards)))
+///     .layer(ApiKeyLayer::new(MemoryStore::new()));
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct GuardLayer {
+    guard: Arc<dyn Guard>,
+}
+
+impl GuardLayer {
+    /// Mounts `guard`.
+    pub fn new(guard: impl Guard + 'static) -> Self {
+        Self {
+            guard: Arc::new(guard),
+        }
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = GuardService<S>;
+
+    fn layer(&self, inner: S) -> GuardService<S> {
+        GuardService {
+            inner,
+            guard: Arc::clone(&self.guard),
+        }
+    }
+}
+
+impl fmt::Debug for GuardLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardLayer").finish_non_exhaustive()
+    }
+}
+
+/// Asks a guard before it calls the inner service. Made by a guard that is a layer.
+#[derive(Clone)]
+pub struct GuardService<S> {
+    inner: S,
+    guard: Arc<dyn Guard>,
+}
+
+impl<S, B, ResBody> Service<Request<B>> for GuardService<S>
+where
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = GuardFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.refuse(&RequestHead::new(&request)) {
+            None => GuardFuture::forward(self.inner.call(request)),
+            Some(response) => {
+                // The service was made ready and is not called: a fresh clone takes its place,
+                // so that what it reserved is free for others.
+                self.inner = self.inner.clone();
+                GuardFuture::rejected(response)
+            }
+        }
+    }
+}
+
+impl<S> GuardService<S> {
+    fn refuse(&self, head: &RequestHead<'_>) -> Option<Response<Bytes>> {
+        let extensions = head.extensions();
+        if let Some(key) = extensions.get::<VerifiedKey>() {
+            let rejection = self.guard.check(key, head).err()?;
+            Some(key.rejector().reject(rejection.of_key(key.id()), head))
+        } else if let Some(Anonymous(rejector)) = extensions.get() {
+            Some(rejector.reject(RejectionKind::Missing.into(), head))
+        } else {
+            Some(Rejector::default().reject(RejectionKind::MissingLayer.into(), head))
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for GuardService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardService")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "tonic")]
+impl<S: tonic::server::NamedService> tonic::server::NamedService for GuardService<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+/// Makes a guard a layer of its own.
+macro_rules! guard_is_a_layer {
+    ($guard:ty) => {
+        impl<S> tower_layer::Layer<S> for $guard {
+            type Service = $crate::guard::GuardService<S>;
+
+            fn layer(&self, inner: S) -> Self::Service {
+                $crate::guard::GuardLayer::new(self.clone()).layer(inner)
+            }
+        }
+    };
+}
+
+pub(super) use guard_is_a_layer;

@@ -1,0 +1,89 @@
+//! What a verified key must be for a request to pass.
+//!
+//! A guard runs for every request of the layer ([`ApiKeyLayer::guard`]), or for those of a
+//! route or a service on which it is mounted: [`RequireAbility`], [`RequireStage`],
+//! [`RequireTenant`] and [`RequireKind`] are layers, and [`GuardLayer`] mounts any other.
+//!
+//! A guard on a route refuses a request without a verified key: with 401, in the words of the
+//! layer, if the layer let it pass without a key; with 500 if no layer is around it.
+//!
+//! [`ApiKeyLayer::guard`]: crate::ApiKeyLayer::guard
+
+mod ability;
+mod combine;
+mod expected;
+mod future;
+mod kind;
+mod layer;
+mod stage;
+mod tenant;
+
+use std::sync::Arc;
+
+pub use self::ability::RequireAbility;
+pub use self::combine::{And, Or};
+pub use self::future::GuardFuture;
+pub use self::kind::RequireKind;
+pub use self::layer::{GuardLayer, GuardService};
+pub use self::stage::RequireStage;
+pub use self::tenant::RequireTenant;
+
+use crate::head::RequestHead;
+use crate::reject::Rejection;
+use crate::verify::VerifiedKey;
+
+/// Decides whether a verified key may make a request.
+///
+/// Closures and functions implement it.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::guard::{Guard, RequireAbility};
+/// use tower_api_key::{GuardLayer, Rejection, RejectionKind, RequestHead, VerifiedKey};
+///
+/// fn paid_plan(key: &VerifiedKey, _: &RequestHead<'_>) -> Result<(), Rejection> {
+///     match key.metadata().get("plan") {
+///         Some(plan) if plan == "paid" => Ok(()),
+///         _ => Err(Rejection::new(RejectionKind::NotAllowed).with_message("Upgrade first")),
+///     }
+/// }
+/// let layer = GuardLayer::new(RequireAbility::new("exports:read").and(paid_plan));
+/// ```
+pub trait Guard: Send + Sync {
+    /// Decides by the key and the head of the request.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the request is refused.
+    fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection>;
+
+    /// Makes a guard that lets pass what both let pass; this one is asked first.
+    fn and<G: Guard>(self, other: G) -> And<Self, G>
+    where
+        Self: Sized,
+    {
+        And::new(self, other)
+    }
+
+    /// Makes a guard that lets pass what one of the two lets pass.
+    ///
+    /// If both refuse, the client is told what the first one said.
+    fn or<G: Guard>(self, other: G) -> Or<Self, G>
+    where
+        Self: Sized,
+    {
+        Or::new(self, other)
+    }
+}
+
+impl<F> Guard for F
+where
+    F: Fn(&VerifiedKey, &RequestHead<'_>) -> Result<(), Rejection> + Send + Sync,
+{
+    fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        self(key, head)
+    }
+}
+
+const _: Option<Arc<dyn Guard>> = None;

@@ -1,0 +1,73 @@
+//! [`RequireStage`]: the stage for which the key was issued.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Guard;
+use super::expected::Expected;
+use super::layer::guard_is_a_layer;
+use crate::head::RequestHead;
+use crate::key::Stage;
+use crate::reject::{Rejection, RejectionKind};
+use crate::verify::VerifiedKey;
+
+/// Lets pass keys of the stage that a request asks for. A key without a stage has none.
+///
+/// # Examples
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use tower_api_key::{ApiKeyLayer, MemoryStore, RequireStage};
+///
+/// // `/prod/1/questions` is for keys of the stage `prod`.
+/// let app: Router = Router::new()
+///     .route("/{stage}/1/questions", get(|| async { "…" }))
+///     .layer(ApiKeyLayer::new(MemoryStore::new()).guard(RequireStage::in_path_segment(0)));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RequireStage(Expected<Stage>);
+
+impl RequireStage {
+    /// Requires the stage of this deployment.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `stage` does not parse.
+    pub fn fixed<T>(stage: T) -> Self
+    where
+        T: TryInto<Stage, Error: fmt::Display>,
+    {
+        Self(Expected::Fixed(
+            stage.try_into().unwrap_or_else(|error| panic!("{error}")),
+        ))
+    }
+
+    /// Requires the stage that is segment number `index`, from 0, of the original path.
+    ///
+    /// A path that others may read in another way names no stage; see
+    /// [`RequestHead::path_segment`].
+    pub const fn in_path_segment(index: usize) -> Self {
+        Self(Expected::PathSegment(index))
+    }
+
+    /// Requires the stage that `read` finds in the request; none lets nothing pass.
+    pub fn from_fn<F>(read: F) -> Self
+    where
+        F: Fn(&RequestHead<'_>) -> Option<Stage> + Send + Sync + 'static,
+    {
+        Self(Expected::Read(Arc::new(read)))
+    }
+}
+
+impl Guard for RequireStage {
+    fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        if self.0.is(key.stage(), head) {
+            Ok(())
+        } else {
+            Err(RejectionKind::WrongStage.into())
+        }
+    }
+}
+
+guard_is_a_layer!(RequireStage);

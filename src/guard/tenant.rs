@@ -1,0 +1,73 @@
+//! [`RequireTenant`]: on whose behalf the key acts.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Guard;
+use super::expected::Expected;
+use super::layer::guard_is_a_layer;
+use crate::head::RequestHead;
+use crate::key::TenantId;
+use crate::reject::{Rejection, RejectionKind};
+use crate::verify::VerifiedKey;
+
+/// Lets pass keys of the tenant that a request asks for. A key without a tenant has none.
+///
+/// # Examples
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use tower_api_key::{ApiKeyLayer, MemoryStore, RequireTenant};
+///
+/// // `/workspaces/acme/leads` is for keys of the tenant `acme`.
+/// let app: Router = Router::new()
+///     .route("/workspaces/{workspace}/leads", get(|| async { "…" }))
+///     .layer(ApiKeyLayer::new(MemoryStore::new()).guard(RequireTenant::in_path_segment(1)));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RequireTenant(Expected<TenantId>);
+
+impl RequireTenant {
+    /// Requires one tenant, for a deployment that serves no other.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `tenant` does not parse.
+    pub fn fixed<T>(tenant: T) -> Self
+    where
+        T: TryInto<TenantId, Error: fmt::Display>,
+    {
+        Self(Expected::Fixed(
+            tenant.try_into().unwrap_or_else(|error| panic!("{error}")),
+        ))
+    }
+
+    /// Requires the tenant that is segment number `index`, from 0, of the original path.
+    ///
+    /// A path that others may read in another way names no tenant; see
+    /// [`RequestHead::path_segment`].
+    pub const fn in_path_segment(index: usize) -> Self {
+        Self(Expected::PathSegment(index))
+    }
+
+    /// Requires the tenant that `read` finds in the request; none lets nothing pass.
+    pub fn from_fn<F>(read: F) -> Self
+    where
+        F: Fn(&RequestHead<'_>) -> Option<TenantId> + Send + Sync + 'static,
+    {
+        Self(Expected::Read(Arc::new(read)))
+    }
+}
+
+impl Guard for RequireTenant {
+    fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        if self.0.is(key.tenant(), head) {
+            Ok(())
+        } else {
+            Err(RejectionKind::WrongTenant.into())
+        }
+    }
+}
+
+guard_is_a_layer!(RequireTenant);

@@ -1,0 +1,253 @@
+//! [`RequestHead`]: what the steps see of a request.
+
+use std::fmt;
+
+use http::header::{self, HeaderName};
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
+
+/// Borrows the head of a request: everything but its body.
+///
+/// Extractors, guards and responders decide by it, so that none of them needs to
+/// know the body's type.
+///
+/// # Examples
+///
+/// ```
+/// use http::Request;
+/// use tower_api_key::RequestHead;
+///
+/// let request = Request::get("/prod/1/questions").body(()).unwrap();
+/// let head = RequestHead::new(&request);
+/// assert_eq!(head.path_segment(0), Some("prod"));
+/// ```
+#[derive(Clone, Copy)]
+pub struct RequestHead<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    version: Version,
+    headers: &'a HeaderMap,
+    extensions: &'a Extensions,
+}
+
+impl<'a> RequestHead<'a> {
+    /// Borrows the head of `request`.
+    #[must_use]
+    pub fn new<B>(request: &'a Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            version: request.version(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+
+    /// Borrows the head of a request that was taken apart.
+    #[must_use]
+    pub fn from_parts(parts: &'a Parts) -> Self {
+        Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            version: parts.version,
+            headers: &parts.headers,
+            extensions: &parts.extensions,
+        }
+    }
+
+    /// Returns the request's method.
+    #[must_use]
+    pub fn method(&self) -> &'a Method {
+        self.method
+    }
+
+    /// Returns the URI as this service sees it.
+    ///
+    /// A router that nests services may have cut off a prefix; see
+    /// [`original_uri`](Self::original_uri).
+    #[must_use]
+    pub fn uri(&self) -> &'a Uri {
+        self.uri
+    }
+
+    /// Returns the URI as the client sent it.
+    ///
+    /// axum's `nest` strips prefixes and keeps the whole as an extension; with the
+    /// feature `axum` that one is returned. Otherwise this is [`uri`](Self::uri).
+    #[must_use]
+    pub fn original_uri(&self) -> &'a Uri {
+        #[cfg(feature = "axum")]
+        if let Some(axum::extract::OriginalUri(uri)) = self.extensions.get() {
+            return uri;
+        }
+        self.uri
+    }
+
+    /// Returns the request's HTTP version.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Returns the request's headers.
+    #[must_use]
+    pub fn headers(&self) -> &'a HeaderMap {
+        self.headers
+    }
+
+    /// Returns the request's extensions.
+    #[must_use]
+    pub fn extensions(&self) -> &'a Extensions {
+        self.extensions
+    }
+
+    /// Returns the segment number `index`, from 0, of the original path.
+    ///
+    /// The segment is returned as sent, without percent-decoding. There is none if the
+    /// path is not in normal form: an empty or dot segment, a percent-encoded dot,
+    /// slash or backslash, a backslash or a `;` parameter could make another component
+    /// see another path than the guard did, so such a path has no segments at all.
+    #[must_use]
+    pub fn path_segment(&self, index: usize) -> Option<&'a str> {
+        let path = self.original_uri().path().strip_prefix('/')?;
+        if !is_normal(path) {
+            return None;
+        }
+        path.split('/')
+            .nth(index)
+            .filter(|segment| !segment.is_empty())
+    }
+
+    /// Tells a CORS preflight from a plain `OPTIONS` (Fetch standard, 3.2.2).
+    pub(crate) fn is_preflight(&self) -> bool {
+        self.method == Method::OPTIONS
+            && self.headers.contains_key(header::ORIGIN)
+            && self
+                .headers
+                .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    }
+}
+
+impl fmt::Debug for RequestHead<'_> {
+    /// Shows the method, the path and the names of the headers: their values and the
+    /// query may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", self.method)
+            .field("path", &self.uri.path())
+            .field("version", &self.version)
+            .field(
+                "headers",
+                &self
+                    .headers
+                    .keys()
+                    .map(HeaderName::as_str)
+                    .collect::<Vec<_>>(),
+            )
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tells whether every component that reads `path` reads the same segments.
+///
+/// `path` comes without its leading slash. One slash at the end is normal.
+fn is_normal(path: &str) -> bool {
+    if path.contains([';', '\\']) {
+        return false;
+    }
+    let encoded = |code: &str| {
+        path.as_bytes()
+            .windows(3)
+            .any(|window| window.eq_ignore_ascii_case(code.as_bytes()))
+    };
+    if path.contains('%')
+        && ["%2e", "%2f", "%5c", "%25", "%3b", "%00"]
+            .into_iter()
+            .any(encoded)
+    {
+        return false;
+    }
+    let path = path.strip_suffix('/').unwrap_or(path);
+    path.is_empty()
+        || path
+            .split('/')
+            .all(|segment| !matches!(segment, "" | "." | ".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(path: &str, index: usize) -> Option<String> {
+        let request = Request::get(path).body(()).unwrap();
+        RequestHead::new(&request)
+            .path_segment(index)
+            .map(str::to_owned)
+    }
+
+    #[test]
+    fn segments_are_counted_from_zero_and_kept_as_sent() {
+        assert_eq!(
+            segment("/prod/1/questions?stage=dev", 0).as_deref(),
+            Some("prod")
+        );
+        assert_eq!(
+            segment("/prod/1/questions", 2).as_deref(),
+            Some("questions")
+        );
+        assert_eq!(segment("/prod/", 0).as_deref(), Some("prod"));
+        assert_eq!(segment("/PROD", 0).as_deref(), Some("PROD"));
+        assert_eq!(segment("/pr%6Fd", 0).as_deref(), Some("pr%6Fd"));
+        assert_eq!(segment("/prod", 1), None);
+        assert_eq!(segment("/prod/", 1), None);
+        assert_eq!(segment("/", 0), None);
+    }
+
+    #[test]
+    fn a_path_that_others_may_read_differently_has_no_segments() {
+        for path in [
+            "//prod",
+            "/prod//x",
+            "/./prod",
+            "/prod/../dev",
+            "/prod/..",
+            "/%2e%2e/prod",
+            "/prod/%2E/x",
+            "/prod%2Fx",
+            "/prod/x%5c..",
+            "/prod;x=1",
+            "/prod%3bx",
+            "/prod%252e",
+            "/prod//",
+        ] {
+            assert_eq!(segment(path, 0), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_options_with_origin_and_requested_method_is_a_preflight() {
+        let real = Request::options("/")
+            .header("origin", "https://shop.example")
+            .header("access-control-request-method", "POST");
+        assert!(RequestHead::new(&real.body(()).unwrap()).is_preflight());
+        let plain = Request::options("/").header("origin", "https://shop.example");
+        assert!(!RequestHead::new(&plain.body(()).unwrap()).is_preflight());
+        let get = Request::get("/")
+            .header("origin", "https://shop.example")
+            .header("access-control-request-method", "POST");
+        assert!(!RequestHead::new(&get.body(()).unwrap()).is_preflight());
+    }
+
+    #[test]
+    fn debug_shows_no_header_value_and_no_query() {
+        let request = Request::get("/x?api_key=hush")
+            .header("x-api-key", "hush")
+            .body(())
+            .unwrap();
+        let shown = format!("{:?}", RequestHead::new(&request));
+        assert!(
+            shown.contains("x-api-key") && !shown.contains("hush"),
+            "{shown}"
+        );
+    }
+}

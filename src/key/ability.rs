@@ -1,0 +1,344 @@
+//! [`Ability`] and [`AbilitySet`]: what a key may do.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// The longest ability that is accepted, in bytes.
+const MAX_LENGTH: usize = 128;
+
+/// Something that a key may do: `resource:action`, `resource:*` or `*`.
+///
+/// An ability has two segments or more, such as `bots:read` or `billing:invoices:write`, of
+/// the characters `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`. A `*` stands for all that follows;
+/// it is a whole segment and the last one. Segments are compared whole and as they are:
+/// `doc:*` says nothing about `docs:read`.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::Ability;
+///
+/// let all_bots: Ability = "bots:*".parse()?;
+/// assert!(all_bots.covers(&"bots:read".parse()?));
+/// assert!(!all_bots.covers(&"bot:read".parse()?));
+/// assert!("bots".parse::<Ability>().is_err());
+/// # Ok::<_, tower_api_key::key::AbilityError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
+pub struct Ability(Box<str>);
+
+/// The error of a text that is no ability.
+///
+/// An ability is `*`, or two or more segments of `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`
+/// joined by `:`, of which the last may be `*`; at most 128 characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("an ability is `resource:action`, `resource:*` or `*`")]
+pub struct AbilityError;
+
+impl Ability {
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Tells whether it stands for more than one action.
+    #[must_use]
+    pub fn is_wildcard(&self) -> bool {
+        self.0.ends_with('*')
+    }
+
+    /// Tells whether who has this ability may do all that `other` says.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.covers_text(&other.0)
+    }
+
+    fn covers_text(&self, other: &str) -> bool {
+        match self.0.strip_suffix('*') {
+            // What is left is empty or ends with a colon: a whole segment.
+            Some(segments) => other.starts_with(segments),
+            None => *self.0 == *other,
+        }
+    }
+
+    fn is_valid(text: &str) -> bool {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        let Some((resources, action)) = text.rsplit_once(':') else {
+            return text == "*";
+        };
+        let segment = |segment: &str| !segment.is_empty() && segment.bytes().all(plain);
+        text.len() <= MAX_LENGTH
+            && resources.split(':').all(segment)
+            && (action == "*" || segment(action))
+    }
+}
+
+impl fmt::Debug for Ability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Ability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Ability {
+    type Err = AbilityError;
+
+    fn from_str(text: &str) -> Result<Self, AbilityError> {
+        if Self::is_valid(text) {
+            Ok(Self(text.into()))
+        } else {
+            Err(AbilityError)
+        }
+    }
+}
+
+impl TryFrom<&str> for Ability {
+    type Error = AbilityError;
+
+    fn try_from(text: &str) -> Result<Self, AbilityError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Ability {
+    type Error = AbilityError;
+
+    fn try_from(text: String) -> Result<Self, AbilityError> {
+        text.parse()
+    }
+}
+
+impl From<Ability> for String {
+    fn from(ability: Ability) -> Self {
+        ability.0.into()
+    }
+}
+
+impl PartialEq<str> for Ability {
+    fn eq(&self, other: &str) -> bool {
+        *self.0 == *other
+    }
+}
+
+/// The abilities of a key. The empty set grants nothing.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::AbilitySet;
+///
+/// let set: AbilitySet = ["bots:read", "chat:*"].try_into()?;
+/// assert!(set.can("chat:send"));
+/// assert!(!set.can("bots:write"));
+/// assert!(!AbilitySet::default().can("bots:read"));
+/// # Ok::<_, tower_api_key::key::AbilityError>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(from = "Vec<Ability>", into = "Vec<Ability>"))]
+pub struct AbilitySet(Box<[Ability]>);
+
+impl AbilitySet {
+    /// Tells whether the set grants `ability`, given as text.
+    ///
+    /// A text that is no ability is granted by no set, not even by `*`.
+    #[must_use]
+    pub fn can(&self, ability: &str) -> bool {
+        Ability::is_valid(ability) && self.iter().any(|granted| granted.covers_text(ability))
+    }
+
+    /// Tells whether the set grants `ability`.
+    #[must_use]
+    pub fn grants(&self, ability: &Ability) -> bool {
+        self.iter().any(|granted| granted.covers(ability))
+    }
+
+    /// Tells whether every ability of `other` is granted by this set.
+    ///
+    /// Who issues keys may not hand on more than they have.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        other.iter().all(|ability| self.grants(ability))
+    }
+
+    /// Tells whether the set grants nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the abilities in alphabetical order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Ability> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a AbilitySet {
+    type Item = &'a Ability;
+    type IntoIter = std::slice::Iter<'a, Ability>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for AbilitySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self).finish()
+    }
+}
+
+impl FromIterator<Ability> for AbilitySet {
+    fn from_iter<I: IntoIterator<Item = Ability>>(abilities: I) -> Self {
+        let mut abilities: Vec<_> = abilities.into_iter().collect();
+        abilities.sort();
+        abilities.dedup();
+        Self(abilities.into())
+    }
+}
+
+impl From<Vec<Ability>> for AbilitySet {
+    fn from(abilities: Vec<Ability>) -> Self {
+        Self::from_iter(abilities)
+    }
+}
+
+impl From<AbilitySet> for Vec<Ability> {
+    fn from(set: AbilitySet) -> Self {
+        set.0.into()
+    }
+}
+
+impl<const N: usize> TryFrom<[&str; N]> for AbilitySet {
+    type Error = AbilityError;
+
+    fn try_from(abilities: [&str; N]) -> Result<Self, AbilityError> {
+        abilities.into_iter().map(str::parse).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn set<const N: usize>(abilities: [&str; N]) -> AbilitySet {
+        abilities.try_into().unwrap()
+    }
+
+    #[test]
+    fn what_is_no_ability_is_refused() {
+        for wrong in [
+            "",
+            "doc",
+            "bots",
+            ":",
+            "bots:",
+            ":read",
+            "bots::read",
+            "a:b*",
+            "a:*b",
+            "*:read",
+            "**",
+            "a:**",
+            "*:*",
+            "a:*:b",
+            "a b:c",
+            "a:b ",
+            " a:b",
+            "a:b\n",
+            "ä:b",
+            "a:b,c:d",
+            "a/b:c",
+            "a:\"b\"",
+            &format!("a:{}", "b".repeat(127)),
+        ] {
+            assert_eq!(wrong.parse::<Ability>(), Err(AbilityError), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn whole_segments_are_compared() {
+        assert!(set(["docs:read"]).can("docs:read"));
+        assert!(!set(["doc:read"]).can("docs:read"));
+        assert!(!set(["doc:*"]).can("docs:read"));
+        assert!(!set(["docs:read"]).can("docs:readall"));
+        assert!(!set(["docs:read"]).can("Docs:read"));
+        assert!(!set(["docs:read"]).can("docs"));
+        assert!(set(["billing:*"]).can("billing:invoices:read"));
+        assert!(!set(["billing:read"]).can("billing:invoices:read"));
+    }
+
+    #[test]
+    fn a_star_grants_everything_that_is_an_ability() {
+        assert!(set(["*"]).can("bots:read"));
+        assert!(set(["*"]).can("bots:*"));
+        assert!(!set(["*"]).can(""));
+        assert!(!set(["*"]).can("bots"));
+    }
+
+    #[test]
+    fn a_wildcard_is_granted_by_a_wildcard_only() {
+        assert!(set(["bots:*"]).can("bots:*"));
+        assert!(!set(["bots:read", "bots:write"]).can("bots:*"));
+        assert!(!set(["bots:*"]).can("*"));
+    }
+
+    #[test]
+    fn an_empty_set_grants_nothing() {
+        assert!(!AbilitySet::default().can("bots:read"));
+        assert!(!AbilitySet::default().can("*"));
+    }
+
+    #[test]
+    fn a_subset_may_be_handed_on() {
+        assert!(set(["bots:*", "chat:send"]).covers(&set(["bots:read", "chat:send"])));
+        assert!(!set(["bots:read"]).covers(&set(["bots:*"])));
+        assert!(set(["bots:read"]).covers(&AbilitySet::default()));
+    }
+
+    /// Says the same as `covers` in the plainest way: segment by segment.
+    fn reference(granted: &str, asked: &str) -> bool {
+        let granted: Vec<_> = granted.split(':').collect();
+        let asked: Vec<_> = asked.split(':').collect();
+        for (index, segment) in granted.iter().enumerate() {
+            match (*segment, asked.get(index)) {
+                ("*", Some(_)) => return true,
+                (segment, Some(asked)) if segment == *asked => {}
+                _ => return false,
+            }
+        }
+        granted.len() == asked.len()
+    }
+
+    proptest! {
+        #[test]
+        fn matching_agrees_with_a_plain_model(
+            granted in prop::collection::vec("(\\*|[ab]{1,2}(:[ab]{1,2}){0,2}:(\\*|[ab]{1,2}))", 0..4),
+            asked in "(\\*|[ab]{1,2}(:[ab]{1,2}){0,2}:(\\*|[ab]{1,2}))",
+        ) {
+            let set: AbilitySet = granted.iter().map(|text| text.parse().unwrap()).collect();
+            let expected = granted.iter().any(|granted| reference(granted, &asked));
+            prop_assert_eq!(set.can(&asked), expected);
+            prop_assert_eq!(set.grants(&asked.parse().unwrap()), expected);
+        }
+
+        #[test]
+        fn parsing_never_panics(text in "\\PC*") {
+            if let Ok(ability) = text.parse::<Ability>() {
+                prop_assert_eq!(ability.as_str(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! [`Checksum`]: the characters at the end of a key that tell a typo, or a forgery.
+
+use std::fmt;
+
+use hmac::digest::KeyInit as _;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+use super::Alphabet;
+
+/// The characters at the end of a key that follow from the others.
+///
+/// There are two sorts, and only one of them is a shield:
+///
+/// * [`crc32`](Self::crc32) finds typing errors and cut-off keys without asking the store,
+///   and lets a secret scanner tell a key from noise. **Anyone can compute it**: it keeps
+///   no attacker from the store.
+/// * [`keyed`](Self::keyed) is a message authentication code. Who does not know the secret
+///   guesses it once in 2⁶⁴ tries, so that a flood of invented keys ends before hashing
+///   and before the store. It does not replace the store: a key that was revoked keeps its
+///   valid checksum.
+///
+/// The checksum is written in the body's own alphabet.
+#[derive(Clone)]
+pub struct Checksum(Sort);
+
+#[derive(Clone)]
+enum Sort {
+    None,
+    Crc32,
+    Keyed(Box<Hmac<Sha256>>),
+    KeyedUnchecked,
+}
+
+impl Checksum {
+    /// Adds no checksum.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(Sort::None)
+    }
+
+    /// Adds the CRC-32 of the body, as GitHub's tokens have it: six characters in base 62.
+    #[must_use]
+    pub const fn crc32() -> Self {
+        Self(Sort::Crc32)
+    }
+
+    /// Adds the first 64 bits of an HMAC-SHA-256 over prefix and body.
+    ///
+    /// Every server that verifies keys needs the same `secret`. It should be at least 32
+    /// random bytes, and it cannot be changed without refusing all keys issued before.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `secret` has fewer than 16 bytes.
+    #[must_use]
+    pub fn keyed(secret: &[u8]) -> Self {
+        assert!(
+            secret.len() >= 16,
+            "the secret of a keyed checksum needs at least 16 bytes"
+        );
+        Self(Sort::Keyed(Box::new(new_hmac(secret))))
+    }
+
+    /// Expects the characters of a [`keyed`](Self::keyed) checksum without checking them.
+    ///
+    /// For clients, which must not hold the secret. A format with it generates no keys.
+    #[must_use]
+    pub const fn keyed_unchecked() -> Self {
+        Self(Sort::KeyedUnchecked)
+    }
+
+    /// Returns the number of characters that the checksum takes in `alphabet`.
+    pub(crate) const fn length(&self, alphabet: Alphabet) -> usize {
+        match self.0 {
+            Sort::None => 0,
+            Sort::Crc32 => alphabet.digits_for(32),
+            Sort::Keyed(_) | Sort::KeyedUnchecked => alphabet.digits_for(64),
+        }
+    }
+
+    /// Tells whether keys can be generated with it.
+    pub(crate) const fn is_known(&self) -> bool {
+        !matches!(self.0, Sort::KeyedUnchecked)
+    }
+
+    /// Appends the checksum of `text`, whose body starts at `body`.
+    pub(crate) fn push(&self, text: &mut String, body: usize, alphabet: Alphabet) {
+        if let Some(value) = self.value(text.as_bytes(), body) {
+            alphabet.push_number(value, self.length(alphabet), text);
+        }
+    }
+
+    /// Tells whether `found` is the checksum of `text`, whose body starts at `body`.
+    pub(crate) fn verify(&self, text: &str, body: usize, found: &str, alphabet: Alphabet) -> bool {
+        let Some(value) = self.value(text.as_bytes(), body) else {
+            return true;
+        };
+        let mut expected = String::with_capacity(16);
+        alphabet.push_number(value, self.length(alphabet), &mut expected);
+        expected.as_bytes().ct_eq(found.as_bytes()).into()
+    }
+
+    fn value(&self, text: &[u8], body: usize) -> Option<u64> {
+        match &self.0 {
+            Sort::None | Sort::KeyedUnchecked => None,
+            Sort::Crc32 => Some(u64::from(crc32fast::hash(&text[body..]))),
+            Sort::Keyed(hmac) => {
+                let mut hmac = Hmac::clone(hmac);
+                hmac.update(text);
+                let code: [u8; 32] = hmac.finalize().into_bytes().into();
+                let mut first = [0; 8];
+                first.copy_from_slice(&code[..8]);
+                Some(u64::from_be_bytes(first))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Sort::None => "none",
+            Sort::Crc32 => "crc32",
+            Sort::Keyed(_) => "keyed",
+            Sort::KeyedUnchecked => "keyed_unchecked",
+        })
+    }
+}
+
+/// Prepares an HMAC-SHA-256, which takes a secret of any length.
+pub(super) fn new_hmac(secret: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(secret).expect("HMAC takes keys of any length")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crc32_agrees_with_a_token_that_github_published() {
+        let mut token = String::from("ghp_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ");
+        Checksum::crc32().push(&mut token, 4, Alphabet::Base62);
+        assert_eq!(token, "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");
+    }
+
+    #[test]
+    fn a_keyed_checksum_depends_on_its_secret_and_on_the_prefix() {
+        let of = |secret: &[u8], text: &str| {
+            let mut whole = text.to_owned();
+            Checksum::keyed(secret).push(&mut whole, 3, Alphabet::Base62);
+            whole.split_off(text.len())
+        };
+        let known = of(b"0123456789abcdef", "ak_body");
+        assert_eq!(known.len(), 11);
+        assert_ne!(known, of(b"0123456789abcdeF", "ak_body"));
+        assert_ne!(known, of(b"0123456789abcdef", "bk_body"));
+        let checksum = Checksum::keyed(b"0123456789abcdef");
+        assert!(checksum.verify("ak_body", 3, &known, Alphabet::Base62));
+        assert!(!checksum.verify("ak_bodx", 3, &known, Alphabet::Base62));
+    }
+
+    #[test]
+    fn debug_does_not_show_the_secret() {
+        assert_eq!(
+            format!("{:?}", Checksum::keyed(b"0123456789abcdef")),
+            "keyed"
+        );
+    }
+}

@@ -1,0 +1,298 @@
+//! [`KeyDigest`] and [`KeyHasher`]: the only thing that a store ever sees of a key.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+use hmac::{Hmac, Mac as _};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use thiserror::Error;
+
+use super::checksum::new_hmac;
+
+/// The SHA-256, or HMAC-SHA-256, of the whole text of a key.
+///
+/// Compared in constant time. A store looks records up by it and keeps it as 32 bytes or
+/// 64 hexadecimal digits, to be compared exactly.
+#[derive(Clone, Copy)]
+pub struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    /// Takes the bytes that [`as_bytes`](Self::as_bytes) returned.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for KeyDigest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for KeyDigest {}
+
+impl Hash for KeyDigest {
+    /// Hashes the first eight bytes: they are as random as all.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+impl fmt::Display for KeyDigest {
+    /// Writes 64 hexadecimal digits in lower case.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyDigest(..)")
+    }
+}
+
+/// The error of a text that is not 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a key digest has 64 hexadecimal digits")]
+pub struct ParseDigestError;
+
+impl FromStr for KeyDigest {
+    type Err = ParseDigestError;
+
+    fn from_str(text: &str) -> Result<Self, ParseDigestError> {
+        let digit = |byte: u8| char::from(byte).to_digit(16).ok_or(ParseDigestError);
+        let text: &[u8; 64] = text.as_bytes().try_into().map_err(|_| ParseDigestError)?;
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+            *byte = (digit(pair[0])? * 16 + digit(pair[1])?) as u8;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl TryFrom<String> for KeyDigest {
+    type Error = ParseDigestError;
+
+    fn try_from(text: String) -> Result<Self, ParseDigestError> {
+        text.parse()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for KeyDigest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for KeyDigest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Turns the text of a key into its digest.
+///
+/// Keys are random, with at least 128 bits: one round of SHA-256 is enough to make a stolen
+/// table of digests useless, and a slow password hash would only slow down the server. With
+/// a *pepper*, a secret that is not in the database, whoever can write to the database
+/// cannot add a key of their own either.
+///
+/// The store must be filled with the digests of the same hasher. New keys are hashed with
+/// the first way; presented keys are tried with each in turn, so that a pepper can be
+/// replaced while the keys of the old one still work.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::KeyHasher;
+///
+/// let old = KeyHasher::hmac_sha256(b"the pepper of last year, 32 bytes");
+/// let both = KeyHasher::hmac_sha256(b"the pepper of this year, 32 bytes")
+///     .or_hmac_sha256(b"the pepper of last year, 32 bytes");
+/// assert_eq!(both.digests("ak_1").nth(1), Some(old.digest("ak_1")));
+/// ```
+#[derive(Clone)]
+pub struct KeyHasher {
+    current: Way,
+    previous: Vec<Way>,
+}
+
+#[derive(Clone)]
+enum Way {
+    Sha256,
+    HmacSha256(Box<Hmac<Sha256>>),
+}
+
+impl KeyHasher {
+    /// Hashes with SHA-256. The default.
+    #[must_use]
+    pub const fn sha256() -> Self {
+        Self {
+            current: Way::Sha256,
+            previous: Vec::new(),
+        }
+    }
+
+    /// Hashes with HMAC-SHA-256 and `pepper`, which should be 32 random bytes.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the pepper has fewer than 16 bytes.
+    #[must_use]
+    pub fn hmac_sha256(pepper: &[u8]) -> Self {
+        Self {
+            current: Way::hmac(pepper),
+            previous: Vec::new(),
+        }
+    }
+
+    /// Accepts also keys that were hashed with SHA-256.
+    #[must_use]
+    pub fn or_sha256(mut self) -> Self {
+        self.previous.push(Way::Sha256);
+        self
+    }
+
+    /// Accepts also keys that were hashed with HMAC-SHA-256 and `pepper`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the pepper has fewer than 16 bytes.
+    #[must_use]
+    pub fn or_hmac_sha256(mut self, pepper: &[u8]) -> Self {
+        self.previous.push(Way::hmac(pepper));
+        self
+    }
+
+    /// Returns the digest under which a new key is stored.
+    #[must_use]
+    pub fn digest(&self, key: &str) -> KeyDigest {
+        self.current.digest(key)
+    }
+
+    /// Returns the digests under which a presented key may be stored, the current first.
+    pub fn digests<'a>(&'a self, key: &'a str) -> impl Iterator<Item = KeyDigest> + 'a {
+        std::iter::once(&self.current)
+            .chain(&self.previous)
+            .map(|way| way.digest(key))
+    }
+}
+
+impl Way {
+    fn hmac(pepper: &[u8]) -> Self {
+        assert!(pepper.len() >= 16, "a pepper needs at least 16 bytes");
+        Self::HmacSha256(Box::new(new_hmac(pepper)))
+    }
+
+    fn digest(&self, key: &str) -> KeyDigest {
+        KeyDigest(match self {
+            Self::Sha256 => Sha256::digest(key).into(),
+            Self::HmacSha256(hmac) => {
+                let mut hmac = Hmac::clone(hmac);
+                hmac.update(key.as_bytes());
+                hmac.finalize().into_bytes().into()
+            }
+        })
+    }
+}
+
+impl Default for KeyHasher {
+    fn default() -> Self {
+        Self::sha256()
+    }
+}
+
+impl fmt::Debug for KeyHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |way: &Way| match way {
+            Way::Sha256 => "SHA-256",
+            Way::HmacSha256(_) => "HMAC-SHA-256",
+        };
+        let previous: Vec<_> = self.previous.iter().map(name).collect();
+        f.debug_struct("KeyHasher")
+            .field("current", &name(&self.current))
+            .field("previous", &previous)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_those_of_the_standards() {
+        // FIPS 180-2, appendix B.1.
+        assert_eq!(
+            KeyHasher::sha256().digest("abc").to_string(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        // RFC 4231, test case 6: a key longer than a block.
+        let text = "Test Using Larger Than Block-Size Key - Hash Key First";
+        assert_eq!(
+            KeyHasher::hmac_sha256(&[0xaa; 131])
+                .digest(text)
+                .to_string(),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+        );
+    }
+
+    #[test]
+    fn hexadecimal_digits_are_read_back() {
+        let digest = KeyHasher::sha256().digest("x");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!(digest.to_string().to_uppercase().parse(), Ok(digest));
+        for wrong in [
+            "",
+            "00",
+            &"0".repeat(63),
+            &"0".repeat(65),
+            &"g".repeat(64),
+            &"ä".repeat(32),
+        ] {
+            assert_eq!(wrong.parse::<KeyDigest>(), Err(ParseDigestError));
+        }
+    }
+
+    #[test]
+    fn presented_keys_are_tried_with_every_pepper_in_turn() {
+        let hasher = KeyHasher::hmac_sha256(&[1; 32])
+            .or_hmac_sha256(&[2; 32])
+            .or_sha256();
+        let expected = [
+            KeyHasher::hmac_sha256(&[1; 32]).digest("k"),
+            KeyHasher::hmac_sha256(&[2; 32]).digest("k"),
+            KeyHasher::sha256().digest("k"),
+        ];
+        assert_eq!(hasher.digests("k").collect::<Vec<_>>(), expected);
+        assert_eq!(hasher.digest("k"), expected[0]);
+    }
+
+    #[test]
+    fn debug_shows_neither_pepper_nor_digest() {
+        let hasher = KeyHasher::hmac_sha256(b"hush, a pepper, hush").or_sha256();
+        assert_eq!(
+            format!("{hasher:?} {:?}", hasher.digest("k")),
+            r#"KeyHasher { current: "HMAC-SHA-256", previous: ["SHA-256"] } KeyDigest(..)"#
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "a pepper needs at least 16 bytes")]
+    fn a_short_pepper_is_refused() {
+        let _ = KeyHasher::hmac_sha256(b"pepper");
+    }
+}

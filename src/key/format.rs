@@ -1,0 +1,289 @@
+//! [`KeyFormat`]: what a key looks like, and what its prefix means.
+
+use std::fmt;
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::{Alphabet, Checksum, KeyKind, MAX_KEY_LENGTH, PresentedKey, Secret, Stage};
+
+/// The fewest random bits that a format may have: below, keys can be guessed.
+const MIN_ENTROPY_BITS: usize = 128;
+
+/// What a key looks like: a prefix, a random body, and perhaps a checksum.
+///
+/// The prefix tells people and secret scanners whose key it is, and may stand for a
+/// [`Stage`] or a [`KeyKind`]. The default format is `ak_`, 40 random characters in base 62
+/// (238 bits) and a CRC-32: 49 bytes in all, so that hashing takes one block of SHA-256.
+///
+/// Servers generate and check keys with it; clients use [`parse`](Self::parse) to refuse a
+/// wrong key at login.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::{Alphabet, KeyFormat};
+///
+/// let live = KeyFormat::new("sk_live_").body(Alphabet::Hex, 40).stage("live");
+/// let secret = live.generate()?;
+/// assert_eq!(secret.reveal().len(), 48);
+/// assert_eq!(live.parse(secret.reveal()).unwrap().stage().unwrap(), "live");
+/// assert!(live.parse("sk_test_1234").is_err());
+/// assert_eq!(live.regex(), r"\bsk_live_[0-9a-f]{40}\b");
+/// # Ok::<_, tower_api_key::key::GenerateError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyFormat {
+    prefix: String,
+    alphabet: Alphabet,
+    body: usize,
+    checksum: Checksum,
+    stage: Option<Stage>,
+    kind: Option<KeyKind>,
+}
+
+impl KeyFormat {
+    /// Starts a format with `prefix`, a body of 40 base-62 characters and no checksum.
+    ///
+    /// The prefix may hold `_`, as in `sk_live_`, and may be empty.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the prefix has more than 32 characters, one that is not in `A-Z`, `a-z`,
+    /// `0-9`, `_` or `-`, or does not start with a letter or digit.
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let starts_well = prefix
+            .bytes()
+            .next()
+            .is_none_or(|first| first.is_ascii_alphanumeric());
+        assert!(
+            prefix.len() <= 32 && prefix.bytes().all(plain) && starts_well,
+            "the prefix of a key format has at most 32 characters of A-Z, a-z, 0-9, `_` and `-`, \
+             the first of them a letter or digit; this one is {prefix:?}"
+        );
+        Self {
+            prefix: prefix.to_owned(),
+            alphabet: Alphabet::Base62,
+            body: 40,
+            checksum: Checksum::none(),
+            stage: None,
+            kind: None,
+        }
+    }
+
+    /// Sets the characters of the random body and their number.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the body has fewer than 128 bits of entropy or more than 200 characters.
+    #[must_use]
+    pub fn body(mut self, alphabet: Alphabet, length: usize) -> Self {
+        assert!(
+            length <= 200 && alphabet.entropy_bits(length) >= MIN_ENTROPY_BITS,
+            "the body of a key needs at least {MIN_ENTROPY_BITS} bits of entropy and at most 200 \
+             characters; {length} {} characters were asked for",
+            alphabet.name()
+        );
+        self.alphabet = alphabet;
+        self.body = length;
+        self
+    }
+
+    /// Sets the checksum at the end.
+    #[must_use]
+    pub fn checksum(mut self, checksum: Checksum) -> Self {
+        self.checksum = checksum;
+        self
+    }
+
+    /// Makes the prefix stand for a stage.
+    ///
+    /// Keys issued in this format have the stage; a record that says otherwise is refused.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `stage` does not parse.
+    #[must_use]
+    pub fn stage<S>(mut self, stage: S) -> Self
+    where
+        S: TryInto<Stage, Error: fmt::Display>,
+    {
+        let stage = stage.try_into().unwrap_or_else(|error| panic!("{error}"));
+        self.stage = Some(stage);
+        self
+    }
+
+    /// Makes the prefix stand for a kind.
+    ///
+    /// Keys issued in this format have the kind; a record that says otherwise is refused.
+    #[must_use]
+    pub fn kind(mut self, kind: KeyKind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// Returns the prefix.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Returns the stage for which the prefix stands.
+    #[must_use]
+    pub fn stage_of_prefix(&self) -> Option<&Stage> {
+        self.stage.as_ref()
+    }
+
+    /// Returns the kind for which the prefix stands.
+    #[must_use]
+    pub fn kind_of_prefix(&self) -> Option<KeyKind> {
+        self.kind
+    }
+
+    /// Tells whether a key of this format may have this stage and this kind.
+    pub(crate) fn allows(&self, stage: Option<&Stage>, kind: KeyKind) -> bool {
+        self.stage.as_ref().is_none_or(|own| Some(own) == stage)
+            && self.kind.is_none_or(|own| own == kind)
+    }
+
+    /// Returns the number of characters of a whole key.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "no key is empty")]
+    pub fn len(&self) -> usize {
+        self.prefix.len() + self.body + self.checksum.length(self.alphabet)
+    }
+
+    /// Returns a regular expression that finds keys of this format in text.
+    ///
+    /// It is written for secret scanners, in the syntax that RE2, PCRE and the `regex` crate
+    /// share.
+    #[must_use]
+    pub fn regex(&self) -> String {
+        let count = self.len() - self.prefix.len();
+        format!(
+            r"\b{}{}{{{count}}}\b",
+            self.prefix.replace('-', r"\-"),
+            self.alphabet.class()
+        )
+    }
+
+    /// Generates a new key from the operating system's randomness.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the operating system has no randomness to give, or if the format
+    /// lacks the secret of its checksum ([`Checksum::keyed_unchecked`]).
+    pub fn generate(&self) -> Result<Secret, GenerateError> {
+        if !self.checksum.is_known() {
+            return Err(GenerateError(Cause::Checksum));
+        }
+        // All at once, so that growing leaves no copy behind.
+        let mut text = Zeroizing::new(String::with_capacity(self.len()));
+        text.push_str(&self.prefix);
+        super::random_text(self.alphabet, self.body, &mut text)?;
+        self.checksum
+            .push(&mut text, self.prefix.len(), self.alphabet);
+        Ok(Secret::new(text))
+    }
+
+    /// Parses a text that should be a key of this format.
+    ///
+    /// Nothing is asked of any store: clients use it to refuse a wrong key at login.
+    ///
+    /// # Errors
+    ///
+    /// Returns what is wrong, in the order prefix, length, characters, checksum. The error
+    /// never holds the text.
+    pub fn parse<'a>(&'a self, text: &'a str) -> Result<PresentedKey<'a>, FormatError> {
+        let presented = PresentedKey::from_bytes(text.as_bytes());
+        let rest = text.strip_prefix(&self.prefix).ok_or(FormatError::Prefix)?;
+        if text.len() != self.len() {
+            return Err(FormatError::Length);
+        }
+        if !rest.bytes().all(|byte| self.alphabet.contains(byte)) {
+            return Err(FormatError::Character);
+        }
+        let (checked, found) = text.split_at(self.prefix.len() + self.body);
+        if !self
+            .checksum
+            .verify(checked, self.prefix.len(), found, self.alphabet)
+        {
+            return Err(FormatError::Checksum);
+        }
+        Ok(presented?.with_format(self))
+    }
+}
+
+impl Default for KeyFormat {
+    fn default() -> Self {
+        Self::new("ak_").checksum(Checksum::crc32())
+    }
+}
+
+impl fmt::Display for KeyFormat {
+    /// Describes a right key to the person who typed a wrong one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.len() - self.prefix.len();
+        write!(
+            f,
+            "`{}` followed by {count} {} characters",
+            self.prefix,
+            self.alphabet.name()
+        )
+    }
+}
+
+/// What is wrong with a text that should have been a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// It starts with no known prefix.
+    #[error("the key has an unknown prefix")]
+    Prefix,
+    /// It is too short or too long; the longest key has [`MAX_KEY_LENGTH`] bytes.
+    #[error("the key has a wrong length")]
+    Length,
+    /// It has a character that no such key has.
+    #[error("the key has a character that is not allowed")]
+    Character,
+    /// Its checksum is wrong: a typing error, or a forgery.
+    #[error("the key has a wrong checksum")]
+    Checksum,
+}
+
+/// The error of generating a key.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct GenerateError(#[from] Cause);
+
+#[derive(Debug, Error)]
+enum Cause {
+    #[error("the operating system has no randomness to give")]
+    Randomness(#[source] getrandom::Error),
+    #[error("the format lacks the secret of its keyed checksum")]
+    Checksum,
+    #[error("the key's stage or kind is not the one for which its prefix stands")]
+    Prefix,
+}
+
+impl GenerateError {
+    pub(crate) fn contradicts_prefix() -> Self {
+        Self(Cause::Prefix)
+    }
+}
+
+impl From<getrandom::Error> for GenerateError {
+    fn from(error: getrandom::Error) -> Self {
+        Self(Cause::Randomness(error))
+    }
+}
+
+const _: () = assert!(
+    32 + 200 + 16 <= MAX_KEY_LENGTH,
+    "every format's keys are accepted"
+);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! [`KeyId`], [`Stage`] and [`TenantId`]: short names in plain characters.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::Alphabet;
+
+/// The longest name that is accepted, in bytes.
+const MAX_LENGTH: usize = 128;
+
+/// The error of a name that is empty, too long, or has a character that is not allowed.
+///
+/// Allowed are 1 to 128 characters of `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a {0} has 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`")]
+pub struct IdError(&'static str);
+
+fn parse(text: &str, what: &'static str) -> Result<Arc<str>, IdError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(allowed) {
+        Ok(text.into())
+    } else {
+        Err(IdError(what))
+    }
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        #[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Returns the text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                parse(text, $what).map(Self)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = IdError;
+
+            fn try_from(text: &str) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                Self::from(&*id.0)
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                &*self.0 == other
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                &*self.0 == *other
+            }
+        }
+    };
+}
+
+id! {
+    /// The public name of a key, `key_…`, for logs, lists and revocation.
+    ///
+    /// It never authenticates: it is not derived from the secret, nor the secret from it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::KeyId;
+    ///
+    /// let id = KeyId::generate().expect("the operating system has randomness");
+    /// assert!(id.as_str().starts_with("key_"));
+    /// assert_eq!(id.as_str().parse(), Ok(id));
+    /// ```
+    KeyId, "key id"
+}
+
+impl KeyId {
+    /// Makes a new id with 119 random bits.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the operating system has no randomness to give.
+    pub fn generate() -> Result<Self, super::GenerateError> {
+        let mut text = String::with_capacity(24);
+        text.push_str("key_");
+        super::random_text(Alphabet::Base62, 20, &mut text)?;
+        Ok(Self(text.into()))
+    }
+}
+
+id! {
+    /// The stage, environment or mode for which a key was issued: `prod` and `dev`, or
+    /// `live` and `test`.
+    ///
+    /// Compared character by character: `prod` is not `PROD`.
+    Stage, "stage"
+}
+
+id! {
+    /// The company, workspace or account on whose behalf a key acts.
+    TenantId, "tenant id"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_and_plain() {
+        assert_eq!("prod".parse::<Stage>().unwrap(), "prod");
+        for wrong in ["", "a b", "a/b", "ä", "a\n", "a\"b", &"x".repeat(129)] {
+            assert!(wrong.parse::<TenantId>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_error_says_what_is_allowed_without_repeating_the_input() {
+        let error = "hush hush".parse::<KeyId>().unwrap_err().to_string();
+        assert!(error.starts_with("a key id has 1 to 128") && !error.contains("hush"));
+    }
+
+    #[test]
+    fn two_ids_differ() {
+        assert_ne!(KeyId::generate().unwrap(), KeyId::generate().unwrap());
+    }
+}

@@ -1,0 +1,36 @@
+//! What a key is: its text, its digest, and the words that say what it may do.
+//!
+//! | type | is |
+//! |---|---|
+//! | [`KeyFormat`], [`KeyFormats`] | what the text looks like, and what its prefix means |
+//! | [`Checksum`], [`Alphabet`] | the parts of a format |
+//! | [`PresentedKey`] | a text that passed the formats, not yet verified |
+//! | [`Secret`] | the text of a new key, shown once |
+//! | [`KeyDigest`], [`KeyHasher`] | the only thing that a store ever sees |
+//! | [`KeyId`] | the public name of a key, for logs and revocation |
+//! | [`Ability`], [`AbilitySet`] | what a key may do |
+//! | [`Stage`], [`TenantId`], [`KeyKind`] | what a key is bound to |
+
+mod ability;
+mod alphabet;
+mod checksum;
+mod digest;
+mod format;
+mod formats;
+mod id;
+mod kind;
+mod presented;
+mod secret;
+
+pub use self::ability::{Ability, AbilityError, AbilitySet};
+pub use self::alphabet::Alphabet;
+pub use self::checksum::Checksum;
+pub use self::digest::{KeyDigest, KeyHasher, ParseDigestError};
+pub use self::format::{FormatError, GenerateError, KeyFormat};
+pub use self::formats::KeyFormats;
+pub use self::id::{IdError, KeyId, Stage, TenantId};
+pub use self::kind::KeyKind;
+pub use self::presented::{MAX_KEY_LENGTH, PresentedKey};
+pub use self::secret::Secret;
+
+pub(crate) use self::alphabet::random_text;

@@ -1,0 +1,128 @@
+//! [`PresentedKey`]: a text that may be a key.
+
+use std::fmt;
+
+use super::{FormatError, KeyFormat, KeyKind, Stage};
+
+/// The longest text that is taken for a key, in bytes.
+///
+/// Longer ones are refused before they are hashed, whatever the formats are.
+pub const MAX_KEY_LENGTH: usize = 256;
+
+/// A text that looks like a key and has yet to be verified.
+///
+/// It comes from [`KeyFormat::parse`](super::KeyFormat::parse) and
+/// [`KeyFormats::parse`](super::KeyFormats::parse). What it says of the key, the key's
+/// holder said: nothing is proven by it.
+#[derive(Clone, Copy)]
+pub struct PresentedKey<'a> {
+    text: &'a str,
+    format: Option<&'a KeyFormat>,
+}
+
+impl<'a> PresentedKey<'a> {
+    /// Parses bytes whose length and characters could be a key's.
+    pub(crate) fn from_bytes(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        if bytes.len() > MAX_KEY_LENGTH {
+            return Err(FormatError::Length);
+        }
+        if bytes.is_empty() || !bytes.iter().all(|byte| is_key_character(*byte)) {
+            return Err(FormatError::Character);
+        }
+        let text = str::from_utf8(bytes).map_err(|_| FormatError::Character)?;
+        Ok(Self { text, format: None })
+    }
+
+    pub(crate) fn with_format(self, format: &'a KeyFormat) -> Self {
+        Self {
+            format: Some(format),
+            ..self
+        }
+    }
+
+    /// Returns the text as it was presented.
+    #[must_use]
+    pub fn reveal(&self) -> &'a str {
+        self.text
+    }
+
+    /// Returns the format that the text has, if formats were asked for.
+    #[must_use]
+    pub fn format(&self) -> Option<&'a KeyFormat> {
+        self.format
+    }
+
+    /// Returns the stage for which the prefix stands.
+    #[must_use]
+    pub fn stage(&self) -> Option<&'a Stage> {
+        self.format.and_then(KeyFormat::stage_of_prefix)
+    }
+
+    /// Returns the kind for which the prefix stands.
+    #[must_use]
+    pub fn kind(&self) -> Option<KeyKind> {
+        self.format.and_then(KeyFormat::kind_of_prefix)
+    }
+}
+
+impl fmt::Debug for PresentedKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PresentedKey")
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tells the visible ASCII characters that a key may have from those that separate
+/// credentials in lists, parameters and quoted strings.
+const fn is_key_character(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b',' | b';' | b'"' | b'\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(bytes: &[u8]) -> Option<&str> {
+        PresentedKey::from_bytes(bytes).ok().map(|key| key.reveal())
+    }
+
+    #[test]
+    fn visible_ascii_of_bounded_length_may_be_a_key() {
+        assert_eq!(
+            parse(b"sk_live_4eC39H.~+/-=!"),
+            Some("sk_live_4eC39H.~+/-=!")
+        );
+        assert!(parse(&[b'x'; MAX_KEY_LENGTH]).is_some());
+        assert!(parse(&[b'x'; MAX_KEY_LENGTH + 1]).is_none());
+    }
+
+    #[test]
+    fn lists_spaces_control_and_foreign_bytes_are_no_key() {
+        for wrong in [
+            &b""[..],
+            b" ",
+            b"a b",
+            b" a",
+            b"a\t",
+            b"a,b",
+            b"a, b",
+            b"a;b",
+            b"\"a\"",
+            b"a\\b",
+            b"a\0",
+            b"a\x7f",
+            b"a\n",
+            "ä".as_bytes(),
+            b"\xff\xfe",
+        ] {
+            assert!(parse(wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn debug_does_not_show_the_text() {
+        let key = PresentedKey::from_bytes(b"hush").unwrap();
+        assert!(!format!("{key:?}").contains("hush"));
+    }
+}

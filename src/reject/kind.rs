@@ -1,0 +1,152 @@
+//! [`RejectionKind`]: the reasons.
+
+use std::fmt;
+
+use http::StatusCode;
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// The request has no credential.
+    Missing,
+    /// The request has more than one credential.
+    Ambiguous,
+    /// The credential cannot be a key.
+    Malformed,
+    /// No record has the key's digest.
+    Unknown,
+    /// The key is disabled for the time being.
+    Disabled,
+    /// The key was revoked for good.
+    Revoked,
+    /// The key's time is over.
+    Expired,
+    /// The store failed, hung or panicked: nothing is known of the key.
+    Unavailable,
+    /// The key is for another stage.
+    WrongStage,
+    /// The key is for another tenant.
+    WrongTenant,
+    /// The key lacks an ability.
+    MissingAbility,
+    /// The key does not allow this request for another reason.
+    NotAllowed,
+    /// The key was used too often.
+    RateLimited,
+    /// A guard saw no verified key because no `ApiKeyLayer` is around it.
+    MissingLayer,
+}
+
+impl RejectionKind {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Missing,
+        Self::Ambiguous,
+        Self::Malformed,
+        Self::Unknown,
+        Self::Disabled,
+        Self::Revoked,
+        Self::Expired,
+        Self::Unavailable,
+        Self::WrongStage,
+        Self::WrongTenant,
+        Self::MissingAbility,
+        Self::NotAllowed,
+        Self::RateLimited,
+        Self::MissingLayer,
+    ];
+
+    /// The kinds of a key that is not valid, which no client may tell apart.
+    pub(crate) const INVALID: [Self; 5] = [
+        Self::Malformed,
+        Self::Unknown,
+        Self::Disabled,
+        Self::Revoked,
+        Self::Expired,
+    ];
+
+    /// Returns the name that events carry, such as `missing_ability`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Ambiguous => "ambiguous",
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Disabled => "disabled",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::Unavailable => "unavailable",
+            Self::WrongStage => "wrong_stage",
+            Self::WrongTenant => "wrong_tenant",
+            Self::MissingAbility => "missing_ability",
+            Self::NotAllowed => "not_allowed",
+            Self::RateLimited => "rate_limited",
+            Self::MissingLayer => "missing_layer",
+        }
+    }
+
+    /// Returns the status that a responder gives by default.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Ambiguous => StatusCode::BAD_REQUEST,
+            Self::Missing
+            | Self::Malformed
+            | Self::Unknown
+            | Self::Disabled
+            | Self::Revoked
+            | Self::Expired => StatusCode::UNAUTHORIZED,
+            Self::WrongStage | Self::WrongTenant | Self::MissingAbility | Self::NotAllowed => {
+                StatusCode::FORBIDDEN
+            }
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::MissingLayer => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Returns the text that a responder gives by default.
+    pub(crate) const fn message(self) -> &'static str {
+        match self {
+            Self::Missing => "An API key is required",
+            Self::Ambiguous => "More than one API key was given",
+            Self::Malformed | Self::Unknown | Self::Disabled | Self::Revoked | Self::Expired => {
+                "The API key is not valid"
+            }
+            Self::WrongStage => "The API key is for another stage",
+            Self::WrongTenant => "The API key is for another tenant",
+            Self::MissingAbility => "The API key lacks an ability",
+            Self::NotAllowed => "The API key does not allow this request",
+            Self::RateLimited => "The API key was used too often",
+            Self::Unavailable => "API keys cannot be verified at the moment",
+            Self::MissingLayer => "The server is misconfigured",
+        }
+    }
+}
+
+impl fmt::Display for RejectionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_all_is_in_the_order_of_the_kinds() {
+        for (index, kind) in RejectionKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, index);
+        }
+    }
+
+    #[test]
+    fn clients_cannot_tell_the_invalid_kinds_apart() {
+        for kind in RejectionKind::INVALID {
+            assert_eq!(kind.status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(kind.message(), RejectionKind::Unknown.message());
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! [`Rejection`]: one refusal, with all that the operator may know.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::RejectionKind;
+use crate::key::{Ability, KeyId};
+
+/// The refusal of one request.
+///
+/// Guards return it; responders turn it into a response; the response carries it in its
+/// extensions, so that outer layers can count and log the reasons that clients are not
+/// told. It never holds the key's text.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::{Rejection, RejectionKind, RequestHead, VerifiedKey};
+///
+/// fn office_hours(key: &VerifiedKey, _: &RequestHead<'_>) -> Result<(), Rejection> {
+///     match key.metadata().get("office_hours_only") {
+///         None => Ok(()),
+///         Some(_) => Err(Rejection::new(RejectionKind::NotAllowed)
+///             .with_message("This API key works from nine to five")),
+///     }
+/// }
+/// # let layer = tower_api_key::GuardLayer::new(office_hours);
+/// ```
+#[derive(Clone)]
+pub struct Rejection {
+    kind: RejectionKind,
+    message: Option<Cow<'static, str>>,
+    abilities: Option<Arc<[Ability]>>,
+    retry_after: Option<Duration>,
+    key: Option<KeyId>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Rejection {
+    /// Makes a rejection of `kind`, with the kind's own message.
+    #[must_use]
+    pub const fn new(kind: RejectionKind) -> Self {
+        Self {
+            kind,
+            message: None,
+            abilities: None,
+            retry_after: None,
+            key: None,
+            source: None,
+        }
+    }
+
+    /// Makes a rejection for want of `ability`.
+    #[must_use]
+    pub fn missing_ability(ability: Ability) -> Self {
+        Self::missing_one_of(Arc::new([ability]))
+    }
+
+    /// Makes a rejection for want of any of `abilities`.
+    pub(crate) fn missing_one_of(abilities: Arc<[Ability]>) -> Self {
+        Self {
+            abilities: Some(abilities),
+            ..Self::new(RejectionKind::MissingAbility)
+        }
+    }
+
+    /// Says it to the client in other words.
+    ///
+    /// A responder that has a message of its own for the kind keeps to its own.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    /// Tells the client how long to wait, in whole seconds rounded up.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds the error that is behind it, for the operator only.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into().into());
+        self
+    }
+
+    /// Adds the key that was refused.
+    pub(crate) fn of_key(mut self, id: &KeyId) -> Self {
+        self.key = Some(id.clone());
+        self
+    }
+
+    /// Returns the reason.
+    #[must_use]
+    pub const fn kind(&self) -> RejectionKind {
+        self.kind
+    }
+
+    /// Returns the public id of the key, if the request got as far as a record.
+    #[must_use]
+    pub const fn key_id(&self) -> Option<&KeyId> {
+        self.key.as_ref()
+    }
+
+    /// Returns the abilities of which one is missing.
+    #[must_use]
+    pub fn abilities(&self) -> &[Ability] {
+        self.abilities.as_deref().unwrap_or_default()
+    }
+
+    /// Returns how long the client should wait.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Returns what the client is told, if no responder says otherwise.
+    #[must_use]
+    pub fn message(&self) -> Cow<'_, str> {
+        match (&self.message, self.abilities()) {
+            (Some(message), _) => Cow::Borrowed(message),
+            (None, []) => Cow::Borrowed(self.kind.message()),
+            (None, [ability]) => Cow::Owned(format!("Missing ability: {ability}")),
+            (None, several) => {
+                let several: Vec<_> = several.iter().map(Ability::as_str).collect();
+                Cow::Owned(format!("Missing ability: one of {}", several.join(", ")))
+            }
+        }
+    }
+
+    /// Tells whether the message is the kind's own.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.message.is_none() && self.abilities.is_none()
+    }
+}
+
+impl From<RejectionKind> for Rejection {
+    fn from(kind: RejectionKind) -> Self {
+        Self::new(kind)
+    }
+}
+
+impl fmt::Debug for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejection")
+            .field("kind", &self.kind)
+            .field("message", &self.message())
+            .field("key", &self.key)
+            .field("retry_after", &self.retry_after)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl fmt::Display for Rejection {
+    /// Says it to the operator: the kind and, when known, the key's id.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            Some(id) => write!(f, "request refused: {} ({id})", self.kind),
+            None => write!(f, "request refused: {}", self.kind),
+        }
+    }
+}
+
+impl Error for Rejection {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.source {
+            Some(source) => Some(&**source),
+            None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_names_the_missing_ability() {
+        let one = Rejection::missing_ability("bots:write".parse().unwrap());
+        assert_eq!(one.message(), "Missing ability: bots:write");
+        let several = ["a:b", "c:d"].map(|text| text.parse().unwrap());
+        let any = Rejection::missing_one_of(Arc::new(several));
+        assert_eq!(any.message(), "Missing ability: one of a:b, c:d");
+    }
+
+    #[test]
+    fn the_operator_sees_the_key_and_the_source() {
+        let rejection = Rejection::new(RejectionKind::Unavailable)
+            .of_key(&"key_1".parse().unwrap())
+            .with_source("connection reset");
+        assert_eq!(
+            rejection.to_string(),
+            "request refused: unavailable (key_1)"
+        );
+        assert_eq!(rejection.source().unwrap().to_string(), "connection reset");
+        assert_eq!(
+            rejection.message(),
+            "API keys cannot be verified at the moment"
+        );
+    }
+}

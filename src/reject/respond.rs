@@ -1,0 +1,54 @@
+//! [`Respond`]: how a refusal looks.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+
+use super::Rejection;
+use crate::head::RequestHead;
+
+/// Turns a [`Rejection`] into a response.
+///
+/// The layer adds what the protocol asks for: `WWW-Authenticate` (if the response has none),
+/// `Cache-Control: no-store`, `Retry-After`; it leaves out the body for `HEAD`, and answers
+/// gRPC requests itself. Closures and functions implement it.
+///
+/// A client must not learn from the answer whether a wrong key was ever valid: give the kinds
+/// `Malformed`, `Unknown`, `Disabled`, `Revoked` and `Expired` the same answer.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::Response;
+/// use tower_api_key::{ApiKeyLayer, MemoryStore, Rejection, RequestHead};
+///
+/// fn as_xml(rejection: &Rejection, _: &RequestHead<'_>) -> Response<Bytes> {
+///     let mut response = Response::new(format!("<error>{}</error>", rejection.message()).into());
+///     *response.status_mut() = rejection.kind().status();
+///     response
+/// }
+/// let layer = ApiKeyLayer::new(MemoryStore::new()).responder(as_xml);
+/// ```
+pub trait Respond: Send + Sync {
+    /// Makes the response.
+    fn respond(&self, rejection: &Rejection, head: &RequestHead<'_>) -> Response<Bytes>;
+
+    /// Returns the text of a gRPC answer. By default, [`Rejection::message`].
+    fn message<'a>(&'a self, rejection: &'a Rejection) -> Cow<'a, str> {
+        rejection.message()
+    }
+}
+
+impl<F> Respond for F
+where
+    F: Fn(&Rejection, &RequestHead<'_>) -> Response<Bytes> + Send + Sync,
+{
+    fn respond(&self, rejection: &Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
+        self(rejection, head)
+    }
+}
+
+const _: Option<Arc<dyn Respond>> = None;

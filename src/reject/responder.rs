@@ -1,0 +1,235 @@
+//! [`Responder`]: the usual answers, as a table.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::{Rejection, RejectionKind, Respond};
+use crate::head::RequestHead;
+
+/// Answers by a table of statuses and messages, in one of three forms.
+///
+/// # Examples
+///
+/// An API whose documentation says what its errors look like is a small table:
+///
+/// ```
+/// use http::StatusCode;
+/// use tower_api_key::{ApiKeyLayer, MemoryStore, RejectionKind, Responder};
+///
+/// let answers = Responder::json()
+///     .answer(RejectionKind::Missing, StatusCode::FORBIDDEN, "Forbidden")
+///     .answer_invalid(StatusCode::FORBIDDEN, "Invalid API Key")
+///     .answer(RejectionKind::WrongStage, StatusCode::FORBIDDEN, "Invalid API Key by stage");
+/// let layer = ApiKeyLayer::new(MemoryStore::new()).responder(answers);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Responder {
+    form: Form,
+    answers: [Answer; RejectionKind::ALL.len()],
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Problem,
+    Json,
+    Text,
+}
+
+/// The answer to one kind, with its body written beforehand.
+#[derive(Clone, Debug)]
+struct Answer {
+    status: StatusCode,
+    message: Option<Cow<'static, str>>,
+    body: Bytes,
+}
+
+impl Responder {
+    /// Answers with `application/problem+json` (RFC 9457). The default of the layer.
+    ///
+    /// ```json
+    /// {"detail":"The API key is not valid","status":401,"title":"Unauthorized","type":"about:blank"}
+    /// ```
+    #[must_use]
+    pub fn problem_json() -> Self {
+        Self::new(Form::Problem)
+    }
+
+    /// Answers with `application/json`: `{"message":"The API key is not valid"}`.
+    #[must_use]
+    pub fn json() -> Self {
+        Self::new(Form::Json)
+    }
+
+    /// Answers with `text/plain`.
+    #[must_use]
+    pub fn text() -> Self {
+        Self::new(Form::Text)
+    }
+
+    fn new(form: Form) -> Self {
+        let answers = RejectionKind::ALL.map(|kind| Answer {
+            status: kind.status(),
+            message: None,
+            body: form.body(kind.status(), kind.message()),
+        });
+        Self { form, answers }
+    }
+
+    /// Sets the status and the message for one kind.
+    #[must_use]
+    pub fn answer(
+        mut self,
+        kind: RejectionKind,
+        status: StatusCode,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let message = message.into();
+        let body = self.form.body(status, &message);
+        self.answers[kind as usize] = Answer {
+            status,
+            message: Some(message),
+            body,
+        };
+        self
+    }
+
+    /// Sets the status and the message for all kinds of a key that is not valid: `Malformed`,
+    /// `Unknown`, `Disabled`, `Revoked` and `Expired`.
+    #[must_use]
+    pub fn answer_invalid(self, status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
+        RejectionKind::INVALID
+            .into_iter()
+            .fold(self, |table, kind| {
+                table.answer(kind, status, message.clone())
+            })
+    }
+}
+
+impl Form {
+    const fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Problem => "application/problem+json",
+            Self::Json => "application/json",
+            Self::Text => "text/plain; charset=utf-8",
+        })
+    }
+
+    fn body(self, status: StatusCode, message: &str) -> Bytes {
+        let json = |value: Value| value.to_string();
+        Bytes::from(match self {
+            Self::Problem => json(json!({
+                "type": "about:blank",
+                "title": status.canonical_reason().unwrap_or_default(),
+                "status": status.as_u16(),
+                "detail": message,
+            })),
+            Self::Json => json(json!({ "message": message })),
+            Self::Text => message.to_owned(),
+        })
+    }
+}
+
+impl Default for Responder {
+    fn default() -> Self {
+        Self::problem_json()
+    }
+}
+
+impl Respond for Responder {
+    fn respond(&self, rejection: &Rejection, _: &RequestHead<'_>) -> Response<Bytes> {
+        let answer = &self.answers[rejection.kind() as usize];
+        let body = if answer.message.is_some() || rejection.is_plain() {
+            answer.body.clone()
+        } else {
+            self.form.body(answer.status, &rejection.message())
+        };
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(header::CONTENT_TYPE, self.form.content_type());
+        let mut response = Response::new(body);
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    fn message<'a>(&'a self, rejection: &'a Rejection) -> Cow<'a, str> {
+        match &self.answers[rejection.kind() as usize].message {
+            Some(message) => Cow::Borrowed(message),
+            None => rejection.message(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(responder: &Responder, rejection: &Rejection) -> (StatusCode, String) {
+        let request = http::Request::new(());
+        let response = responder.respond(rejection, &RequestHead::new(&request));
+        (
+            response.status(),
+            String::from_utf8(response.into_body().to_vec()).unwrap(),
+        )
+    }
+
+    #[test]
+    fn the_three_forms_say_the_same() {
+        let unknown = Rejection::new(RejectionKind::Unknown);
+        assert_eq!(
+            body(&Responder::problem_json(), &unknown).1,
+            r#"{"detail":"The API key is not valid","status":401,"title":"Unauthorized","type":"about:blank"}"#
+        );
+        assert_eq!(
+            body(&Responder::json(), &unknown).1,
+            r#"{"message":"The API key is not valid"}"#
+        );
+        assert_eq!(
+            body(&Responder::text(), &unknown).1,
+            "The API key is not valid"
+        );
+    }
+
+    #[test]
+    fn a_guards_own_message_is_told_and_escaped() {
+        let rejection = Rejection::new(RejectionKind::NotAllowed).with_message("not \"today\"\n");
+        assert_eq!(
+            body(&Responder::json(), &rejection),
+            (
+                StatusCode::FORBIDDEN,
+                r#"{"message":"not \"today\"\n"}"#.to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn the_tables_own_message_comes_first() {
+        let table = Responder::json().answer(
+            RejectionKind::MissingAbility,
+            StatusCode::NOT_FOUND,
+            "Not Found",
+        );
+        let rejection = Rejection::missing_ability("bots:read".parse().unwrap());
+        assert_eq!(
+            body(&table, &rejection),
+            (
+                StatusCode::NOT_FOUND,
+                r#"{"message":"Not Found"}"#.to_owned()
+            )
+        );
+        assert_eq!(table.message(&rejection), "Not Found");
+    }
+
+    #[test]
+    fn all_invalid_kinds_are_answered_alike() {
+        let table = Responder::json().answer_invalid(StatusCode::FORBIDDEN, "Invalid API Key");
+        for kind in RejectionKind::INVALID {
+            let (status, body) = body(&table, &Rejection::new(kind));
+            assert_eq!(status, StatusCode::FORBIDDEN);
+            assert_eq!(body, r#"{"message":"Invalid API Key"}"#);
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! [`MemoryStore`]: keys in memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use super::{IssuedKey, KeyRecord, KeyStore, NewKey, StoreError};
+use crate::key::{GenerateError, KeyDigest, KeyHasher, KeyId};
+
+/// Keeps keys in memory, for tests, examples and programs with a handful of keys.
+///
+/// Readers take no lock. Writers take one, so that changes of the same key follow one another,
+/// and a change is seen by the next request. A clone is the same store.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::{MemoryStore, NewKey};
+///
+/// let keys = MemoryStore::new();
+/// let issued = keys.issue(NewKey::named("reports").abilities(["reports:read"]))?;
+/// assert!(keys.revoke(&issued.record.id));
+/// assert!(keys.get(&issued.record.id).unwrap().revoked_at.is_some());
+/// # Ok::<_, tower_api_key::key::GenerateError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+    hasher: KeyHasher,
+}
+
+#[derive(Default)]
+struct Shared {
+    records: papaya::HashMap<KeyDigest, Arc<KeyRecord>, BuildHasherDefault<FirstBytes>>,
+    /// Where each id's record is. Its lock is held by whoever writes.
+    digests: Mutex<BTreeMap<KeyId, KeyDigest>>,
+}
+
+impl MemoryStore {
+    /// Makes an empty store of keys that are hashed with SHA-256.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes an empty store of keys that are hashed with `hasher`, which the layer needs too.
+    #[must_use]
+    pub fn with_hasher(hasher: KeyHasher) -> Self {
+        Self {
+            hasher,
+            ..Self::default()
+        }
+    }
+
+    /// Issues a key and keeps its record.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no key can be [generated](NewKey::generate).
+    pub fn issue(&self, key: NewKey) -> Result<IssuedKey, GenerateError> {
+        let issued = key.generate(&self.hasher)?;
+        self.insert(Arc::clone(&issued.record));
+        Ok(issued)
+    }
+
+    /// Keeps a record that was made elsewhere, in place of one with the same id.
+    ///
+    /// A record with the same digest and another id is replaced too: a key has one record.
+    pub fn insert(&self, record: impl Into<Arc<KeyRecord>>) {
+        let record = record.into();
+        let mut digests = self.lock();
+        let records = self.shared.records.pin();
+        if let Some(old) = digests.insert(record.id.clone(), record.digest)
+            && old != record.digest
+        {
+            records.remove(&old);
+        }
+        if let Some(old) = records.insert(record.digest, Arc::clone(&record))
+            && old.id != record.id
+        {
+            digests.remove(&old.id);
+        }
+    }
+
+    /// Returns the record with this id.
+    #[must_use]
+    pub fn get(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
+        let digest = self.lock().get(id).copied()?;
+        self.shared.records.pin().get(&digest).cloned()
+    }
+
+    /// Returns all records, by id.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<KeyRecord>> {
+        let digests = self.lock();
+        let records = self.shared.records.pin();
+        digests
+            .values()
+            .filter_map(|digest| records.get(digest).cloned())
+            .collect()
+    }
+
+    /// Changes the record with this id, and returns the new one.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error, and changes nothing, if there is no such record, or if `change` would
+    /// give it another id or digest or take back a revocation.
+    pub fn update(
+        &self,
+        id: &KeyId,
+        change: impl FnOnce(&mut KeyRecord),
+    ) -> Result<Arc<KeyRecord>, UpdateError> {
+        let digests = self.lock();
+        let records = self.shared.records.pin();
+        let old = digests.get(id).and_then(|digest| records.get(digest));
+        let old = old.ok_or(UpdateError::NotFound)?;
+        let mut new = KeyRecord::clone(old);
+        change(&mut new);
+        if new.id != old.id || new.digest != old.digest {
+            return Err(UpdateError::Identity);
+        }
+        if old.revoked_at.is_some() && new.revoked_at != old.revoked_at {
+            return Err(UpdateError::Revoked);
+        }
+        let new = Arc::new(new);
+        records.insert(new.digest, Arc::clone(&new));
+        Ok(new)
+    }
+
+    /// Revokes a key for good: the next request with it is refused.
+    ///
+    /// Returns whether there is such a key. Revoking it again changes nothing.
+    #[must_use = "an id that is not found revokes nothing"]
+    pub fn revoke(&self, id: &KeyId) -> bool {
+        self.update(id, |record| {
+            record.revoked_at.get_or_insert_with(SystemTime::now);
+        })
+        .is_ok()
+    }
+
+    /// Takes a key out of use or puts it into use again.
+    ///
+    /// Returns whether there is such a key.
+    #[must_use = "an id that is not found disables nothing"]
+    pub fn set_disabled(&self, id: &KeyId, disabled: bool) -> bool {
+        self.update(id, |record| record.disabled = disabled).is_ok()
+    }
+
+    /// Forgets a key, and returns its record.
+    ///
+    /// The next request with it is refused as unknown. Prefer [`revoke`](Self::revoke), which
+    /// leaves a trace.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
+    pub fn remove(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
+        let digest = self.lock().remove(id)?;
+        self.shared.records.pin().remove(&digest).cloned()
+    }
+
+    /// Waits for the other writers.
+    ///
+    /// A writer that panicked, in the closure of `update`, had changed nothing yet.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<KeyId, KeyDigest>> {
+        self.shared
+            .digests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl KeyStore for MemoryStore {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        Ok(self.shared.records.pin().get(digest).cloned())
+    }
+
+    fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+        Poll::Ready(self.shared.records.pin().get(digest).cloned())
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("keys", &self.shared.records.len())
+            .field("hasher", &self.hasher)
+            .finish()
+    }
+}
+
+/// The error of a change that was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// There is no record with this id.
+    #[error("there is no key with this id")]
+    NotFound,
+    /// The change would have given the record another id or digest.
+    #[error("the id and the digest of a key cannot be changed")]
+    Identity,
+    /// The change would have taken back a revocation.
+    #[error("a revoked key stays revoked")]
+    Revoked,
+}
+
+/// Takes the eight bytes that a [`KeyDigest`] hashes as they are: digests of stored keys are
+/// random, and hashing them again would make them no more so.
+#[derive(Clone, Copy, Debug, Default)]
+struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = self.0.rotate_left(8) ^ number;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(store: &MemoryStore, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+        match store.find_now(digest) {
+            Poll::Ready(found) => found,
+            Poll::Pending => panic!("a memory store answers at once"),
+        }
+    }
+
+    fn issue(store: &MemoryStore) -> Arc<KeyRecord> {
+        store.issue(NewKey::named("test")).unwrap().record
+    }
+
+    #[test]
+    fn an_issued_key_is_found_by_its_digest_and_its_id() {
+        let store = MemoryStore::with_hasher(KeyHasher::hmac_sha256(&[7; 32]));
+        let issued = store.issue(NewKey::named("test")).unwrap();
+        let digest = KeyHasher::hmac_sha256(&[7; 32]).digest(issued.secret.reveal());
+        assert_eq!(find(&store, &digest), Some(Arc::clone(&issued.record)));
+        assert_eq!(
+            store.get(&issued.record.id),
+            Some(Arc::clone(&issued.record))
+        );
+        assert_eq!(store.list(), [issued.record]);
+    }
+
+    #[test]
+    fn a_revocation_cannot_be_taken_back() {
+        let store = MemoryStore::new();
+        let record = issue(&store);
+        assert!(store.revoke(&record.id));
+        let revoked_at = store.get(&record.id).unwrap().revoked_at;
+        assert!(store.revoke(&record.id));
+        let change = store.update(&record.id, |record| record.revoked_at = None);
+        assert_eq!(change, Err(UpdateError::Revoked));
+        assert_eq!(store.get(&record.id).unwrap().revoked_at, revoked_at);
+    }
+
+    #[test]
+    fn the_identity_of_a_key_cannot_be_changed() {
+        let store = MemoryStore::new();
+        let (one, other) = (issue(&store), issue(&store));
+        let change = store.update(&one.id, |record| record.digest = other.digest);
+        assert_eq!(change, Err(UpdateError::Identity));
+        let change = store.update(&one.id, |record| record.id = other.id.clone());
+        assert_eq!(change, Err(UpdateError::Identity));
+        assert_eq!(find(&store, &other.digest), Some(other));
+    }
+
+    #[test]
+    fn an_unknown_id_changes_nothing() {
+        let store = MemoryStore::new();
+        let id = KeyId::generate().unwrap();
+        assert!(!store.revoke(&id));
+        assert!(!store.set_disabled(&id, true));
+        assert_eq!(store.remove(&id), None);
+        assert_eq!(store.get(&id), None);
+    }
+
+    #[test]
+    fn a_removed_key_is_unknown() {
+        let store = MemoryStore::new();
+        let record = issue(&store);
+        assert_eq!(store.remove(&record.id), Some(Arc::clone(&record)));
+        assert_eq!(find(&store, &record.digest), None);
+        assert_eq!(store.list(), []);
+    }
+
+    #[test]
+    fn a_record_replaces_those_with_its_id_or_its_digest() {
+        let store = MemoryStore::new();
+        let (one, other) = (issue(&store), issue(&store));
+        let mut record = KeyRecord::clone(&one);
+        record.digest = other.digest;
+        store.insert(record.clone());
+        assert_eq!(find(&store, &one.digest), None);
+        assert_eq!(store.list(), [Arc::new(record)]);
+    }
+
+    #[test]
+    fn a_change_that_panics_leaves_the_store_usable() {
+        let store = MemoryStore::new();
+        let record = issue(&store);
+        let panicking = store.clone();
+        let id = record.id.clone();
+        let thread = std::thread::spawn(move || panicking.update(&id, |_| panic!("on purpose")));
+        assert!(thread.join().is_err());
+        assert_eq!(store.get(&record.id), Some(record));
+    }
+
+    #[test]
+    fn concurrent_changes_do_not_lose_a_revocation() {
+        let store = MemoryStore::new();
+        for _ in 0..100 {
+            let record = issue(&store);
+            std::thread::scope(|scope| {
+                scope.spawn(|| store.revoke(&record.id));
+                for _ in 0..2 {
+                    scope.spawn(|| store.update(&record.id, |record| record.name.push('x')));
+                }
+            });
+            let record = store.get(&record.id).unwrap();
+            assert!(record.revoked_at.is_some());
+            assert_eq!(record.name, "testxx");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_record() {
+        let store = MemoryStore::new();
+        let _ = issue(&store);
+        assert!(format!("{store:?}").starts_with("MemoryStore { keys: 1, hasher:"));
+    }
+}

@@ -1,0 +1,168 @@
+//! [`NewKey`] and [`IssuedKey`]: a key before and after it is issued.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::KeyRecord;
+use crate::key::{
+    Ability, GenerateError, KeyFormat, KeyHasher, KeyId, KeyKind, Secret, Stage, TenantId,
+};
+
+/// Describes a key that is to be issued.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::{MemoryStore, NewKey};
+///
+/// let keys = MemoryStore::new();
+/// let issued = keys.issue(
+///     NewKey::named("nightly import").tenant("acme").abilities(["imports:write"]),
+/// )?;
+/// println!("shown once: {}", issued.secret.reveal());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct NewKey {
+    name: String,
+    format: KeyFormat,
+    tenant: Option<TenantId>,
+    stage: Option<Stage>,
+    kind: Option<KeyKind>,
+    abilities: Vec<Ability>,
+    expires_at: Option<SystemTime>,
+    metadata: serde_json::Map<String, Value>,
+}
+
+/// A new key's record, and its secret for the only time.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct IssuedKey {
+    /// What the store keeps.
+    pub record: Arc<KeyRecord>,
+    /// What the owner keeps.
+    pub secret: Secret,
+}
+
+/// Parses what the caller wrote down, and panics with a readable message otherwise.
+fn parsed<T, V>(value: V) -> T
+where
+    V: TryInto<T, Error: fmt::Display>,
+{
+    value.try_into().unwrap_or_else(|error| panic!("{error}"))
+}
+
+impl NewKey {
+    /// Describes a key of the default format, without abilities, that does not expire.
+    ///
+    /// The name says what the key is for; give each service a key of its own.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            format: KeyFormat::default(),
+            tenant: None,
+            stage: None,
+            kind: None,
+            abilities: Vec::new(),
+            expires_at: None,
+            metadata: serde_json::Map::new(),
+        }
+    }
+
+    /// Sets the format; its stage and its kind become the key's.
+    pub fn format(mut self, format: &KeyFormat) -> Self {
+        self.format = format.clone();
+        self
+    }
+
+    /// Sets on whose behalf the key acts.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `tenant` does not parse. Parse names that come from outside into a
+    /// [`TenantId`] first; the same holds for the other setters.
+    pub fn tenant<T>(mut self, tenant: T) -> Self
+    where
+        T: TryInto<TenantId, Error: fmt::Display>,
+    {
+        self.tenant = Some(parsed(tenant));
+        self
+    }
+
+    /// Sets the only stage in which the key works.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `stage` does not parse.
+    pub fn stage<S>(mut self, stage: S) -> Self
+    where
+        S: TryInto<Stage, Error: fmt::Display>,
+    {
+        self.stage = Some(parsed(stage));
+        self
+    }
+
+    /// Sets whether the key is a secret.
+    pub fn kind(mut self, kind: KeyKind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// Adds abilities.
+    ///
+    /// # Panics
+    ///
+    /// Panics if one does not parse.
+    pub fn abilities<A>(mut self, abilities: impl IntoIterator<Item = A>) -> Self
+    where
+        A: TryInto<Ability, Error: fmt::Display>,
+    {
+        self.abilities.extend(abilities.into_iter().map(parsed));
+        self
+    }
+
+    /// Sets from when on the key is refused.
+    pub fn expires_at(mut self, time: SystemTime) -> Self {
+        self.expires_at = Some(time);
+        self
+    }
+
+    /// Adds something that the application wants to know of the key.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// Generates the key and its record, for a store that keeps it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no key can be [generated](KeyFormat::generate), or if the stage or
+    /// the kind is not that of the format's prefix.
+    pub fn generate(self, hasher: &KeyHasher) -> Result<IssuedKey, GenerateError> {
+        let of_prefix = (self.format.stage_of_prefix(), self.format.kind_of_prefix());
+        let stage = self.stage.or_else(|| of_prefix.0.cloned());
+        let kind = self.kind.or(of_prefix.1).unwrap_or_default();
+        if !self.format.allows(stage.as_ref(), kind) {
+            return Err(GenerateError::contradicts_prefix());
+        }
+        let secret = self.format.generate()?;
+        let text = secret.reveal();
+        let mut record = KeyRecord::new(KeyId::generate()?, hasher.digest(text), self.name);
+        record.hint = format!("{}…{}", self.format.prefix(), &text[text.len() - 4..]);
+        record.tenant = self.tenant;
+        record.stage = stage;
+        record.kind = kind;
+        record.abilities = self.abilities.into();
+        record.expires_at = self.expires_at;
+        record.metadata = self.metadata;
+        Ok(IssuedKey {
+            record: Arc::new(record),
+            secret,
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! The feature `testing`: help for tests of servers and of stores.
+
+mod act_as;
+mod conformance;
+mod fake_clock;
+
+pub use self::act_as::{ActAs, ActAsService};
+pub use self::conformance::check_key_store;
+pub use self::fake_clock::FakeClock;

@@ -1,0 +1,190 @@
+//! [`check_key_store`]: the contract of [`KeyStore`] as a test.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use crate::key::{KeyDigest, KeyHasher};
+use crate::store::{KeyRecord, KeyStore, NewKey};
+
+/// Checks a store against the contract of [`KeyStore`].
+///
+/// `insert` puts a record into the store, replacing one with the same id, and returns when the
+/// store has acknowledged it. The store may hold other records; those of the suite have ids of
+/// their own.
+///
+/// # Panics
+///
+/// Panics with what the store did wrong.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::MemoryStore;
+/// use tower_api_key::testing::check_key_store;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let store = MemoryStore::new();
+/// check_key_store(&store, async |record| store.insert(record)).await;
+/// # }
+/// ```
+pub async fn check_key_store<S>(store: &S, insert: impl AsyncFn(KeyRecord))
+where
+    S: KeyStore + ?Sized,
+{
+    let suite = Suite { store };
+    let full = full_record();
+    suite.unknown_until_inserted(&full, &insert).await;
+    suite.found_exactly(&full).await;
+    suite.other_digests_are_unknown(&full).await;
+    suite.two_keys_are_told_apart(&insert).await;
+    suite.finding_changes_nothing(&full).await;
+    suite.changes_are_seen_at_once(full, &insert).await;
+    suite.finding_is_cancel_safe(&insert).await;
+}
+
+struct Suite<'a, S: ?Sized> {
+    store: &'a S,
+}
+
+impl<S: KeyStore + ?Sized> Suite<'_, S> {
+    /// Asks in both ways, which must not contradict each other.
+    async fn find(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+        let at_once = self.store.find_now(digest);
+        let found = self.store.find(digest).await;
+        let found = found.unwrap_or_else(|error| panic!("`find` failed: {error}"));
+        if let Poll::Ready(at_once) = at_once {
+            assert_eq!(at_once, found, "`find_now` and `find` answer differently");
+        }
+        found
+    }
+
+    async fn unknown_until_inserted(&self, record: &KeyRecord, insert: &impl AsyncFn(KeyRecord)) {
+        let found = self.find(&record.digest).await;
+        assert_eq!(found, None, "a record was found before it was inserted");
+        insert(record.clone()).await;
+        let found = self.find(&record.digest).await;
+        assert!(
+            found.is_some(),
+            "a record was not found right after it was inserted"
+        );
+    }
+
+    async fn found_exactly(&self, record: &KeyRecord) {
+        let found = self.find(&record.digest).await;
+        assert_eq!(
+            found.as_deref(),
+            Some(record),
+            "a record was not returned as it was inserted"
+        );
+    }
+
+    async fn other_digests_are_unknown(&self, record: &KeyRecord) {
+        for byte in 0..32 {
+            for bit in 0..8 {
+                let mut bytes = *record.digest.as_bytes();
+                bytes[byte] ^= 1 << bit;
+                let found = self.find(&KeyDigest::from_bytes(bytes)).await;
+                assert_eq!(
+                    found, None,
+                    "a digest matched that differs in bit {bit} of {byte}"
+                );
+            }
+        }
+        for bytes in [[0; 32], [0xff; 32]] {
+            assert_eq!(self.find(&KeyDigest::from_bytes(bytes)).await, None);
+        }
+    }
+
+    async fn two_keys_are_told_apart(&self, insert: &impl AsyncFn(KeyRecord)) {
+        // The same name and hint, as two keys of one service have; only id and digest differ.
+        let (one, mut other) = (full_record(), full_record());
+        other.hint.clone_from(&one.hint);
+        insert(one.clone()).await;
+        insert(other.clone()).await;
+        for record in [one, other] {
+            let found = self.find(&record.digest).await;
+            assert_eq!(
+                found.as_deref(),
+                Some(&record),
+                "two keys were taken for one another"
+            );
+        }
+    }
+
+    async fn finding_changes_nothing(&self, record: &KeyRecord) {
+        for _ in 0..3 {
+            let found = self.find(&record.digest).await;
+            assert_eq!(
+                found.as_deref(),
+                Some(record),
+                "finding a record changed it"
+            );
+        }
+    }
+
+    async fn changes_are_seen_at_once(
+        &self,
+        mut record: KeyRecord,
+        insert: &impl AsyncFn(KeyRecord),
+    ) {
+        let changes: [fn(&mut KeyRecord); 4] = [
+            |record| record.disabled = true,
+            |record| record.abilities = crate::AbilitySet::default(),
+            |record| record.expires_at = Some(moment(1_000_000_000)),
+            |record| record.revoked_at = Some(moment(1_600_000_000)),
+        ];
+        for change in changes {
+            change(&mut record);
+            insert(record.clone()).await;
+            let found = self.find(&record.digest).await;
+            assert_eq!(
+                found.as_deref(),
+                Some(&record),
+                "a change was not seen at once"
+            );
+        }
+    }
+
+    async fn finding_is_cancel_safe(&self, insert: &impl AsyncFn(KeyRecord)) {
+        let record = full_record();
+        insert(record.clone()).await;
+        for _ in 0..3 {
+            let asked = self.store.find(&record.digest);
+            // Polled once, and dropped whether it is done or not.
+            let _ = futures_util::FutureExt::now_or_never(asked);
+        }
+        let found = self.find(&record.digest).await;
+        assert_eq!(
+            found.as_deref(),
+            Some(&record),
+            "a dropped `find` disturbed the next"
+        );
+    }
+}
+
+fn moment(seconds: u64) -> SystemTime {
+    // Whole microseconds, which every database keeps.
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, 123_456_000)
+}
+
+/// Makes a record in which every field is set, with text that is hard to keep.
+fn full_record() -> KeyRecord {
+    let issued = NewKey::named("Ünïcode – 'quotes', \"more\" and 日本語")
+        .tenant("tenant-1")
+        .stage("prod")
+        .kind(crate::KeyKind::Public)
+        .abilities(["bots:*", "chat:send"])
+        .expires_at(moment(4_000_000_000))
+        .metadata("plan", "paid")
+        .metadata(
+            "nested",
+            serde_json::json!({ "list": [1, 2.5, null, true, "x"] }),
+        )
+        .generate(&KeyHasher::sha256())
+        .unwrap_or_else(|error| panic!("no record can be made: {error}"));
+    let mut record = KeyRecord::clone(&issued.record);
+    record.created_at = moment(1_500_000_000);
+    record
+}

@@ -1,0 +1,65 @@
+//! Events of the feature `tracing`; without it, nothing.
+//!
+//! One event for each rejection, with its kind and, when known, the key's public id; the
+//! server's own faults at `ERROR`, those of clients at `INFO`; successes at `TRACE`. No event
+//! holds a key, a header's value or a query.
+
+#[cfg(feature = "tracing")]
+mod events {
+    use std::error::Error;
+
+    use crate::head::RequestHead;
+    use crate::key::KeyId;
+    use crate::reject::{Rejection, RejectionKind};
+
+    pub(crate) fn rejected(rejection: &Rejection, head: &RequestHead<'_>) {
+        let kind = rejection.kind().as_str();
+        let key = rejection.key_id().map(KeyId::as_str);
+        let error = rejection.source();
+        let (method, path) = (head.method().as_str(), head.uri().path());
+        match rejection.kind() {
+            RejectionKind::MissingLayer => tracing::error!(
+                kind,
+                method,
+                path,
+                "a guard saw no verified key: mount ApiKeyLayer outside of the guard, so that \
+                 requests pass the layer first"
+            ),
+            RejectionKind::Unavailable => {
+                tracing::error!(
+                    kind,
+                    key,
+                    error,
+                    method,
+                    path,
+                    "API keys cannot be verified"
+                );
+            }
+            _ => tracing::info!(kind, key, error, method, path, "request refused"),
+        }
+    }
+
+    pub(crate) fn verified(id: &KeyId) {
+        tracing::trace!(key = id.as_str(), "API key verified");
+    }
+
+    pub(crate) fn foreign_record(id: &KeyId, what: &'static str) {
+        tracing::error!(
+            record = id.as_str(),
+            "the key store answered with a record that is not the presented key's: {what}"
+        );
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+mod events {
+    use crate::head::RequestHead;
+    use crate::key::KeyId;
+    use crate::reject::Rejection;
+
+    pub(crate) fn rejected(_: &Rejection, _: &RequestHead<'_>) {}
+    pub(crate) fn verified(_: &KeyId) {}
+    pub(crate) fn foreign_record(_: &KeyId, _: &'static str) {}
+}
+
+pub(crate) use events::{foreign_record, rejected, verified};

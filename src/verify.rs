@@ -1,0 +1,260 @@
+//! [`VerifiedKey`]: a key that was found, compared and judged.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value};
+
+use crate::clock::Clock;
+use crate::key::{AbilitySet, KeyDigest, KeyId, KeyKind, Stage, TenantId};
+use crate::reject::{Rejection, RejectionKind, Rejector};
+use crate::store::KeyRecord;
+use crate::trace;
+
+/// The proof that a request came with a valid key, and all that is known of the key.
+///
+/// Only the layer makes one, after all checks; handlers find it in the request's extensions.
+/// Cloning it is cheap. It says how things stood when the request came: for a request that
+/// lasts, the key may have been revoked since.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::VerifiedKey;
+///
+/// fn greeting(request: &http::Request<()>) -> Option<String> {
+///     let key = request.extensions().get::<VerifiedKey>()?;
+///     Some(format!("hello {}", key.tenant()?))
+/// }
+/// # assert_eq!(greeting(&http::Request::new(())), None);
+/// ```
+#[derive(Clone)]
+pub struct VerifiedKey {
+    record: Arc<KeyRecord>,
+    rejector: Arc<Rejector>,
+}
+
+impl VerifiedKey {
+    /// Returns the public id, for logs.
+    #[must_use]
+    pub fn id(&self) -> &KeyId {
+        &self.record.id
+    }
+
+    /// Returns what the key is for, in the words of its owner.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.record.name
+    }
+
+    /// Returns on whose behalf the key acts.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&TenantId> {
+        self.record.tenant.as_ref()
+    }
+
+    /// Returns the only stage in which the key works.
+    #[must_use]
+    pub fn stage(&self) -> Option<&Stage> {
+        self.record.stage.as_ref()
+    }
+
+    /// Returns whether the key is a secret.
+    #[must_use]
+    pub fn kind(&self) -> KeyKind {
+        self.record.kind
+    }
+
+    /// Returns what the key may do.
+    #[must_use]
+    pub fn abilities(&self) -> &AbilitySet {
+        &self.record.abilities
+    }
+
+    /// Tells whether the key may do what `ability` says, such as `bots:read`.
+    ///
+    /// See [`AbilitySet::can`].
+    #[must_use]
+    pub fn can(&self, ability: &str) -> bool {
+        self.record.abilities.can(ability)
+    }
+
+    /// Returns when the key was issued.
+    #[must_use]
+    pub fn created_at(&self) -> SystemTime {
+        self.record.created_at
+    }
+
+    /// Returns from when on the key will be refused.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.record.expires_at
+    }
+
+    /// Returns what else the application wanted to know of the key.
+    #[must_use]
+    pub fn metadata(&self) -> &Map<String, Value> {
+        &self.record.metadata
+    }
+
+    /// Returns the whole record.
+    #[must_use]
+    pub fn record(&self) -> &Arc<KeyRecord> {
+        &self.record
+    }
+
+    /// Returns how the layer that verified the key refuses requests.
+    pub(crate) fn rejector(&self) -> &Rejector {
+        &self.rejector
+    }
+}
+
+impl fmt::Debug for VerifiedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("VerifiedKey").field(&self.record).finish()
+    }
+}
+
+/// What the prefix of a key says of it, if formats were set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claims {
+    pub(crate) stage: Option<Stage>,
+    pub(crate) kind: Option<KeyKind>,
+}
+
+/// Judges the record that a store returned for `digest`.
+///
+/// This is the only place that makes a [`VerifiedKey`].
+pub(crate) fn verify(
+    record: Arc<KeyRecord>,
+    digest: &KeyDigest,
+    claims: &Claims,
+    clock: &dyn Clock,
+    rejector: &Arc<Rejector>,
+) -> Result<VerifiedKey, Rejection> {
+    let refuse = |kind: RejectionKind| Err(Rejection::new(kind).of_key(&record.id));
+    // In constant time: `KeyDigest` compares no other way.
+    if record.digest != *digest {
+        trace::foreign_record(&record.id, "its digest is another");
+        return Err(RejectionKind::Unknown.into());
+    }
+    let contradicts = (claims.stage.is_some() && claims.stage != record.stage)
+        || claims.kind.is_some_and(|kind| kind != record.kind);
+    if contradicts {
+        trace::foreign_record(
+            &record.id,
+            "its stage or kind is not that of the key's prefix",
+        );
+        return refuse(RejectionKind::Unknown);
+    }
+    if record.revoked_at.is_some() {
+        return refuse(RejectionKind::Revoked);
+    }
+    if record.disabled {
+        return refuse(RejectionKind::Disabled);
+    }
+    if record
+        .expires_at
+        .is_some_and(|expires_at| clock.now() >= expires_at)
+    {
+        return refuse(RejectionKind::Expired);
+    }
+    trace::verified(&record.id);
+    Ok(VerifiedKey {
+        record,
+        rejector: Arc::clone(rejector),
+    })
+}
+
+/// What the layer leaves in the extensions of a request that it let pass without a key, so
+/// that a guard can tell it from a request that no layer saw.
+#[derive(Clone, Debug)]
+pub(crate) struct Anonymous(pub(crate) Arc<Rejector>);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::key::KeyHasher;
+
+    struct At(SystemTime);
+
+    impl Clock for At {
+        fn now(&self) -> SystemTime {
+            self.0
+        }
+    }
+
+    fn record() -> KeyRecord {
+        let digest = KeyHasher::sha256().digest("k");
+        KeyRecord::new("key_1".parse().unwrap(), digest, "test")
+    }
+
+    fn judge(record: KeyRecord, claims: &Claims, clock: &dyn Clock) -> Result<(), RejectionKind> {
+        let digest = KeyHasher::sha256().digest("k");
+        verify(Arc::new(record), &digest, claims, clock, &Arc::default())
+            .map(drop)
+            .map_err(|rejection| rejection.kind())
+    }
+
+    #[test]
+    fn a_record_of_another_key_is_an_unknown_key() {
+        let mut record = record();
+        record.digest = KeyHasher::sha256().digest("K");
+        let judged = judge(record, &Claims::default(), &SystemClock);
+        assert_eq!(judged, Err(RejectionKind::Unknown));
+    }
+
+    #[test]
+    fn a_key_expires_at_the_very_moment() {
+        let mut record = record();
+        let end = record.created_at + Duration::from_secs(60);
+        record.expires_at = Some(end);
+        let at = |time| judge(record.clone(), &Claims::default(), &At(time));
+        assert_eq!(at(end - Duration::from_nanos(1)), Ok(()));
+        assert_eq!(at(end), Err(RejectionKind::Expired));
+        assert_eq!(
+            at(end + Duration::from_secs(1)),
+            Err(RejectionKind::Expired)
+        );
+    }
+
+    #[test]
+    fn revoked_and_disabled_keys_are_refused() {
+        let mut revoked = record();
+        revoked.revoked_at = Some(revoked.created_at);
+        revoked.disabled = true;
+        let judged = judge(revoked, &Claims::default(), &SystemClock);
+        assert_eq!(judged, Err(RejectionKind::Revoked));
+        let mut disabled = record();
+        disabled.disabled = true;
+        let judged = judge(disabled, &Claims::default(), &SystemClock);
+        assert_eq!(judged, Err(RejectionKind::Disabled));
+    }
+
+    #[test]
+    fn a_record_that_contradicts_the_prefix_is_refused() {
+        let live = Claims {
+            stage: Some("live".parse().unwrap()),
+            kind: None,
+        };
+        assert_eq!(
+            judge(record(), &live, &SystemClock),
+            Err(RejectionKind::Unknown)
+        );
+        let mut record = record();
+        record.stage.clone_from(&live.stage);
+        assert_eq!(judge(record.clone(), &live, &SystemClock), Ok(()));
+        let public = Claims {
+            kind: Some(KeyKind::Public),
+            ..live
+        };
+        assert_eq!(
+            judge(record, &public, &SystemClock),
+            Err(RejectionKind::Unknown)
+        );
+    }
+}

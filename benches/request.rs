@@ -1,1 +1,212 @@
-fn main() {}
+//! What a request costs with the layer, next to what it costs without.
+//!
+//! `cargo bench --bench request && cargo bench --bench ratios` prints the ratios of one run.
+
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot run has to stop")]
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::hint::black_box;
+use std::sync::{Arc, RwLock};
+use std::task::{Context, Waker};
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use futures_util::FutureExt as _;
+use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
+use sha2::{Digest as _, Sha256};
+use tower::{Layer, Service, ServiceBuilder, service_fn};
+use tower_api_key::{
+    ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyStore, MemoryStore, NewKey,
+    RequireAbility, StoreError,
+};
+use tower_http::validate_request::ValidateRequestHeaderLayer;
+
+/// A memory store that does not say that it is one.
+struct AsyncStore(MemoryStore);
+
+#[async_trait]
+impl KeyStore for AsyncStore {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        self.0.find(digest).await
+    }
+}
+
+/// A store with one key, and the key.
+fn store() -> (MemoryStore, String) {
+    let store = MemoryStore::new();
+    let issued = store.issue(NewKey::named("bench").abilities(["bots:read"])).unwrap();
+    let key = issued.secret.reveal().to_owned();
+    assert_eq!(key.len(), 49);
+    (store, key)
+}
+
+fn request<B: Default>(headers: &[(&'static str, &str)]) -> Request<B> {
+    let mut request = Request::get("/bots")
+        .header("host", "api.example.com")
+        .header("accept", "application/json")
+        .header("user-agent", "example/1.0 (linux)");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(B::default()).unwrap()
+}
+
+fn answer(_: Request<()>) -> Ready<Result<Response<Empty<Bytes>>, Infallible>> {
+    ready(Ok(Response::new(Empty::new())))
+}
+
+/// Measures one call of a service that answers at once, and checks what it answers.
+fn call<S, B, R>(
+    criterion: &mut Criterion,
+    (group, id): (&str, &str),
+    mut service: S,
+    headers: &[(&'static str, &str)],
+    status: StatusCode,
+) where
+    B: Default,
+    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+{
+    let mut run = |request| {
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(service.poll_ready(&mut context).is_ready());
+        service.call(request).now_or_never().unwrap().unwrap()
+    };
+    assert_eq!(run(request(headers)).status(), status, "{id}");
+    criterion.benchmark_group(group).bench_function(id, |bencher| {
+        bencher.iter_batched(|| request(headers), &mut run, BatchSize::SmallInput);
+    });
+}
+
+fn floor(criterion: &mut Criterion) {
+    let (_, key) = store();
+    let mut group = criterion.benchmark_group("floor");
+    group.bench_function("sha256_49B", |bencher| {
+        bencher.iter(|| Sha256::digest(black_box(key.as_bytes())));
+    });
+    let value = Arc::new(key);
+    group.bench_function("extension_insert", |bencher| {
+        bencher.iter_batched(
+            || request::<()>(&[("x-api-key", &value)]),
+            |mut request| {
+                request.extensions_mut().insert(Arc::clone(&value));
+                request
+            },
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+fn tower(criterion: &mut Criterion) {
+    let (store, key) = store();
+    let layer = ApiKeyLayer::new(store.clone());
+    let service = layer.layer(service_fn(answer));
+    let header = [("x-api-key", key.as_str())];
+    let bearer = format!("Bearer {key}");
+    let bearer = [("authorization", bearer.as_str())];
+    let mut other = key[..48].to_owned();
+    other.push(if key.ends_with('0') { '1' } else { '0' });
+
+    call(criterion, ("tower", "bare"), service_fn(answer), &header, StatusCode::OK);
+    call(criterion, ("tower", "accept_header"), service.clone(), &header, StatusCode::OK);
+    call(criterion, ("tower", "accept_bearer"), service.clone(), &bearer, StatusCode::OK);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let entered = runtime.enter();
+    let waiting = ApiKeyLayer::new(AsyncStore(store)).layer(service_fn(answer));
+    call(criterion, ("tower", "accept_async_store"), waiting, &header, StatusCode::OK);
+    drop(entered);
+    let guarded = layer.layer(RequireAbility::new("bots:read").layer(service_fn(answer)));
+    call(criterion, ("tower", "guarded"), guarded, &header, StatusCode::OK);
+
+    let refused = StatusCode::UNAUTHORIZED;
+    call(criterion, ("tower", "reject_missing"), service.clone(), &[], refused);
+    let malformed = [("x-api-key", "not a key")];
+    call(criterion, ("tower", "reject_malformed"), service.clone(), &malformed, refused);
+    let unknown = [("x-api-key", other.as_str())];
+    call(criterion, ("tower", "reject_unknown"), service, &unknown, refused);
+}
+
+#[derive(Clone)]
+struct Record {
+    _tenant: String,
+    revoked: bool,
+}
+
+type Records = Arc<RwLock<HashMap<String, Record>>>;
+
+/// What people write by hand.
+async fn hand_rolled(
+    State(records): State<Records>,
+    mut request: axum::extract::Request,
+    next: Next,
+) -> axum::response::Response {
+    let key = request.headers().get("x-api-key").and_then(|value| value.to_str().ok());
+    let Some(key) = key else {
+        return StatusCode::UNAUTHORIZED.into_response();
+    };
+    let digest = hex::encode(Sha256::digest(key));
+    let record = records.read().unwrap().get(&digest).cloned();
+    match record {
+        Some(record) if !record.revoked => {
+            request.extensions_mut().insert(record);
+            next.run(request).await
+        }
+        _ => StatusCode::UNAUTHORIZED.into_response(),
+    }
+}
+
+fn axum(criterion: &mut Criterion) {
+    let (store, key) = store();
+    let header = [("x-api-key", key.as_str())];
+    let bare = || Router::new().route("/bots", get(|| async { StatusCode::OK }));
+    let digest = hex::encode(Sha256::digest(&key));
+    let record = Record { _tenant: "acme".to_owned(), revoked: false };
+    let records: Records = Arc::new(RwLock::new(HashMap::from([(digest, record)])));
+    let by_hand = bare().layer(middleware::from_fn_with_state(records, hand_rolled));
+    let layered = bare().layer(ApiKeyLayer::new(store));
+
+    call::<_, Body, _>(criterion, ("axum", "bare"), bare(), &header, StatusCode::OK);
+    call::<_, Body, _>(criterion, ("axum", "accept"), layered, &header, StatusCode::OK);
+    call::<_, Body, _>(criterion, ("axum", "hand_rolled"), by_hand, &header, StatusCode::OK);
+}
+
+fn peer(criterion: &mut Criterion) {
+    let (_, key) = store();
+    let checks = ValidateRequestHeaderLayer::has_header_value("x-api-key", &key).unwrap();
+    let service = ServiceBuilder::new()
+        .layer(checks)
+        .service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
+    let header = [("x-api-key", key.as_str())];
+    call(criterion, ("peer", "tower_http_static"), service, &header, StatusCode::OK);
+}
+
+fn memory(criterion: &mut Criterion) {
+    for (id, count) in [("memory_1", 1), ("memory_1k", 1_000), ("memory_1m", 1_000_000)] {
+        let store = MemoryStore::new();
+        let hasher = KeyHasher::sha256();
+        // Digests are random, so their order is no order in memory.
+        let digests: Vec<_> = (0..count)
+            .map(|number| {
+                let digest = hasher.digest(&number.to_string());
+                store.insert(KeyRecord::new(KeyId::generate().unwrap(), digest, "bench"));
+                digest
+            })
+            .collect();
+        let mut asked = digests.iter().cycle();
+        criterion.benchmark_group("store").bench_function(id, |bencher| {
+            bencher.iter(|| store.find_now(asked.next().unwrap()));
+        });
+    }
+}
+
+criterion_group!(benches, floor, tower, axum, peer, memory);
+criterion_main!(benches);

@@ -19,11 +19,7 @@ impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {
     type Rejection = VerifiedKeyRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, VerifiedKeyRejection> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| VerifiedKeyRejection::new(parts))
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| VerifiedKeyRejection::new(parts))
     }
 }
 
@@ -57,19 +53,15 @@ impl VerifiedKeyRejection {
     fn new(parts: &Parts) -> Self {
         let head = RequestHead::from_parts(parts);
         let (kind, response) = match parts.extensions.get() {
-            Some(Anonymous(rejector)) => (
-                RejectionKind::Missing,
-                rejector.reject(RejectionKind::Missing.into(), &head),
-            ),
+            Some(Anonymous(rejector)) => {
+                (RejectionKind::Missing, rejector.reject(RejectionKind::Missing.into(), &head))
+            }
             None => {
                 let kind = RejectionKind::MissingLayer;
                 (kind, Rejector::default().reject(kind.into(), &head))
             }
         };
-        Self {
-            rejection: kind.into(),
-            response,
-        }
+        Self { rejection: kind.into(), response }
     }
 
     /// Returns the rejection.

@@ -31,17 +31,18 @@ pin_project! {
 
 impl<B> ResponseBody<B> {
     pub(crate) fn inner(body: B) -> Self {
-        Self {
-            kind: Kind::Inner { body },
-        }
+        Self { kind: Kind::Inner { body } }
     }
 
     pub(crate) fn rejected(body: Bytes) -> Self {
-        Self {
-            kind: Kind::Rejected {
-                body: Full::new(body),
-            },
-        }
+        Self { kind: Kind::Rejected { body: Full::new(body) } }
+    }
+}
+
+/// The empty body, which some layers, such as tower-http's for CORS, ask for.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::rejected(Bytes::new())
     }
 }
 
@@ -84,9 +85,7 @@ mod tests {
         let body = ResponseBody::<Empty<Bytes>>::rejected(Bytes::from_static(b"no"));
         assert_eq!(body.size_hint().exact(), Some(2));
         assert!(!body.is_end_stream());
-        let read = futures_util::FutureExt::now_or_never(body.collect())
-            .unwrap()
-            .unwrap();
+        let read = futures_util::FutureExt::now_or_never(body.collect()).unwrap().unwrap();
         assert_eq!(read.to_bytes(), "no");
     }
 

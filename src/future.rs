@@ -13,9 +13,9 @@ use tower::Service;
 use crate::body::ResponseBody;
 use crate::head::RequestHead;
 use crate::layer::Settings;
-use crate::lookup::{Found, WaitingLookup};
+use crate::lookup::Found;
 use crate::reject::Rejection;
-use crate::service::Claim;
+use crate::service::{Ask, Pass};
 
 pin_project! {
     /// Answers for the inner service, or with a rejection.
@@ -31,15 +31,16 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
-        LookUp { lookup: WaitingLookup, waiting: Option<Waiting<S, B>> },
+        Ask { waiting: Option<Box<Waiting<S, B>>> },
         Forward { #[pin] future: F },
         Rejected { response: Option<Response<Bytes>> },
     }
 }
 
-/// What waits for the store.
+/// What waits for the store. Boxed, so that a request that waits for nothing has a small
+/// future.
 struct Waiting<S, B> {
-    claim: Claim,
+    ask: Box<Ask>,
     settings: Arc<Settings>,
     ready: S,
     request: Request<B>,
@@ -49,36 +50,22 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn look_up(
-        lookup: WaitingLookup,
-        claim: Claim,
+    pub(crate) fn ask(
+        ask: Box<Ask>,
         settings: Arc<Settings>,
         ready: S,
         request: Request<B>,
     ) -> Self {
-        let waiting = Some(Waiting {
-            claim,
-            settings,
-            ready,
-            request,
-        });
-        Self {
-            state: State::LookUp { lookup, waiting },
-        }
+        let waiting = Some(Box::new(Waiting { ask, settings, ready, request }));
+        Self { state: State::Ask { waiting } }
     }
 
     pub(crate) fn forward(future: S::Future) -> Self {
-        Self {
-            state: State::Forward { future },
-        }
+        Self { state: State::Forward { future } }
     }
 
     pub(crate) fn rejected(response: Response<Bytes>) -> Self {
-        Self {
-            state: State::Rejected {
-                response: Some(response),
-            },
-        }
+        Self { state: State::Rejected { response: Some(response) } }
     }
 }
 
@@ -93,9 +80,11 @@ where
         let mut state = self.project().state;
         loop {
             match state.as_mut().project() {
-                StateProj::LookUp { lookup, waiting } => {
+                StateProj::Ask { waiting } => {
+                    let lookup = &mut waiting.as_mut().expect(DONE).ask.lookup;
                     let found = ready!(lookup.as_mut().poll(cx));
-                    let next = waiting.take().expect(DONE).resume(found);
+                    let waiting = *waiting.take().expect(DONE);
+                    let next = waiting.resume(found);
                     state.set(next);
                 }
                 StateProj::Forward { future } => {
@@ -117,25 +106,19 @@ where
 {
     /// Goes on where [`ApiKeyService`](crate::ApiKeyService) had to stop.
     fn resume(self, found: Result<Found, Rejection>) -> State<S, B, S::Future> {
-        let Self {
-            claim,
-            settings,
-            mut ready,
-            mut request,
-        } = self;
+        let Self { ask, settings, mut ready, mut request } = self;
         let admitted = found
-            .and_then(|found| settings.judge(found, claim, &RequestHead::new(&request)))
-            .and_then(|pass| pass.stamp(&mut request, &settings));
+            .and_then(|found| {
+                let Found { record, digest } = found;
+                settings.judge(record, &digest, &ask.claims, &RequestHead::new(&request))
+            })
+            .and_then(|key| Pass::Verified(key, ask.carrier).stamp(&mut request, &settings));
         match admitted {
-            Ok(()) => State::Forward {
-                future: ready.call(request),
-            },
+            Ok(()) => State::Forward { future: ready.call(request) },
             Err(rejection) => {
                 let head = RequestHead::new(&request);
                 let response = settings.rejector.reject(rejection, &head);
-                State::Rejected {
-                    response: Some(response),
-                }
+                State::Rejected { response: Some(response) }
             }
         }
     }

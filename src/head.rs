@@ -113,18 +113,14 @@ impl<'a> RequestHead<'a> {
         if !is_normal(path) {
             return None;
         }
-        path.split('/')
-            .nth(index)
-            .filter(|segment| !segment.is_empty())
+        path.split('/').nth(index).filter(|segment| !segment.is_empty())
     }
 
     /// Tells a CORS preflight from a plain `OPTIONS` (Fetch standard, 3.2.2).
     pub(crate) fn is_preflight(&self) -> bool {
         self.method == Method::OPTIONS
             && self.headers.contains_key(header::ORIGIN)
-            && self
-                .headers
-                .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+            && self.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     }
 }
 
@@ -136,14 +132,7 @@ impl fmt::Debug for RequestHead<'_> {
             .field("method", self.method)
             .field("path", &self.uri.path())
             .field("version", &self.version)
-            .field(
-                "headers",
-                &self
-                    .headers
-                    .keys()
-                    .map(HeaderName::as_str)
-                    .collect::<Vec<_>>(),
-            )
+            .field("headers", &self.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
@@ -156,22 +145,13 @@ fn is_normal(path: &str) -> bool {
         return false;
     }
     let encoded = |code: &str| {
-        path.as_bytes()
-            .windows(3)
-            .any(|window| window.eq_ignore_ascii_case(code.as_bytes()))
+        path.as_bytes().windows(3).any(|window| window.eq_ignore_ascii_case(code.as_bytes()))
     };
-    if path.contains('%')
-        && ["%2e", "%2f", "%5c", "%25", "%3b", "%00"]
-            .into_iter()
-            .any(encoded)
-    {
+    if path.contains('%') && ["%2e", "%2f", "%5c", "%25", "%3b", "%00"].into_iter().any(encoded) {
         return false;
     }
     let path = path.strip_suffix('/').unwrap_or(path);
-    path.is_empty()
-        || path
-            .split('/')
-            .all(|segment| !matches!(segment, "" | "." | ".."))
+    path.is_empty() || path.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
 }
 
 #[cfg(test)]
@@ -180,21 +160,13 @@ mod tests {
 
     fn segment(path: &str, index: usize) -> Option<String> {
         let request = Request::get(path).body(()).unwrap();
-        RequestHead::new(&request)
-            .path_segment(index)
-            .map(str::to_owned)
+        RequestHead::new(&request).path_segment(index).map(str::to_owned)
     }
 
     #[test]
     fn segments_are_counted_from_zero_and_kept_as_sent() {
-        assert_eq!(
-            segment("/prod/1/questions?stage=dev", 0).as_deref(),
-            Some("prod")
-        );
-        assert_eq!(
-            segment("/prod/1/questions", 2).as_deref(),
-            Some("questions")
-        );
+        assert_eq!(segment("/prod/1/questions?stage=dev", 0).as_deref(), Some("prod"));
+        assert_eq!(segment("/prod/1/questions", 2).as_deref(), Some("questions"));
         assert_eq!(segment("/prod/", 0).as_deref(), Some("prod"));
         assert_eq!(segment("/PROD", 0).as_deref(), Some("PROD"));
         assert_eq!(segment("/pr%6Fd", 0).as_deref(), Some("pr%6Fd"));
@@ -240,14 +212,8 @@ mod tests {
 
     #[test]
     fn debug_shows_no_header_value_and_no_query() {
-        let request = Request::get("/x?api_key=hush")
-            .header("x-api-key", "hush")
-            .body(())
-            .unwrap();
+        let request = Request::get("/x?api_key=hush").header("x-api-key", "hush").body(()).unwrap();
         let shown = format!("{:?}", RequestHead::new(&request));
-        assert!(
-            shown.contains("x-api-key") && !shown.contains("hush"),
-            "{shown}"
-        );
+        assert!(shown.contains("x-api-key") && !shown.contains("hush"), "{shown}");
     }
 }

@@ -86,10 +86,7 @@ impl ApiKeyLayer {
             realm: "api".to_owned(),
             generic_challenge: false,
         };
-        Self {
-            settings: Arc::new(settings),
-        }
-        .with(Settings::write_challenge)
+        Self { settings: Arc::new(settings) }.with(Settings::write_challenge)
     }
 
     /// Sets where a request carries its key.

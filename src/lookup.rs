@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use crate::key::{KeyDigest, KeyHasher};
+use crate::key::KeyDigest;
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::{KeyRecord, KeyStore, StoreError};
 
@@ -20,34 +20,24 @@ pub(crate) struct Found {
     pub(crate) digest: KeyDigest,
 }
 
-/// The answer of a store, or the wait for it.
-pub(crate) enum Lookup {
-    Done(Result<Found, Rejection>),
-    Waiting(WaitingLookup),
-}
-
+/// A lookup that waits for the store.
 pub(crate) type WaitingLookup = Pin<Box<dyn Future<Output = Result<Found, Rejection>> + Send>>;
 
-/// Asks for each digest of `key` in turn; from the first that is not at hand, in a future.
+/// Asks for one digest, if the answer is at hand.
+pub(crate) fn look_up_now(
+    store: &dyn KeyStore,
+    digest: &KeyDigest,
+) -> Result<Poll<Option<Arc<KeyRecord>>>, Rejection> {
+    catch_unwind(AssertUnwindSafe(|| store.find_now(digest))).map_err(|panic| panicked(&*panic))
+}
+
+/// Asks for several digests in turn, in a future.
 pub(crate) fn look_up(
     store: &Arc<dyn KeyStore>,
-    hasher: &KeyHasher,
-    key: &str,
+    digests: Vec<KeyDigest>,
     timeout: Duration,
-) -> Lookup {
-    let mut digests = hasher.digests(key);
-    while let Some(digest) = digests.next() {
-        match catch_unwind(AssertUnwindSafe(|| store.find_now(&digest))) {
-            Ok(Poll::Ready(Some(record))) => return Lookup::Done(Ok(Found { record, digest })),
-            Ok(Poll::Ready(None)) => {}
-            Ok(Poll::Pending) => {
-                let open = std::iter::once(digest).chain(digests).collect();
-                return Lookup::Waiting(Box::pin(wait(Arc::clone(store), open, timeout)));
-            }
-            Err(panic) => return Lookup::Done(Err(panicked(&*panic))),
-        }
-    }
-    Lookup::Done(Err(RejectionKind::Unknown.into()))
+) -> WaitingLookup {
+    Box::pin(wait(Arc::clone(store), digests, timeout))
 }
 
 async fn wait(
@@ -60,9 +50,9 @@ async fn wait(
         Ok(Ok(Ok(Some(found)))) => Ok(found),
         Ok(Ok(Ok(None))) => Err(RejectionKind::Unknown.into()),
         Ok(Ok(Err(error))) => Err(unavailable(error)),
-        Ok(Err(elapsed)) => Err(unavailable(StoreError::new(format!(
-            "no answer within {timeout:?} ({elapsed})"
-        )))),
+        Ok(Err(elapsed)) => {
+            Err(unavailable(StoreError::new(format!("no answer within {timeout:?} ({elapsed})"))))
+        }
         Err(panic) => Err(panicked(&*panic)),
     }
 }
@@ -82,10 +72,7 @@ async fn find_first(
 ) -> Result<Option<Found>, StoreError> {
     for digest in digests {
         if let Some(record) = store.find(digest).await? {
-            return Ok(Some(Found {
-                record,
-                digest: *digest,
-            }));
+            return Ok(Some(Found { record, digest: *digest }));
         }
     }
     Ok(None)
@@ -106,49 +93,17 @@ fn panicked(panic: &(dyn Any + Send)) -> Rejection {
 mod tests {
     use std::error::Error as _;
 
-    use async_trait::async_trait;
-
     use super::*;
     use crate::store::MemoryStore;
 
-    struct Panics;
-
-    #[async_trait]
-    impl KeyStore for Panics {
-        async fn find(&self, _: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-            panic!("on purpose")
-        }
-    }
-
     #[test]
     fn without_a_runtime_a_lookup_fails_and_does_not_panic() {
-        let store: Arc<dyn KeyStore> = Arc::new(Panics);
-        let lookup = look_up(&store, &KeyHasher::sha256(), "k", Duration::from_secs(1));
-        let Lookup::Waiting(lookup) = lookup else {
-            panic!("the store is not in memory")
-        };
+        let store: Arc<dyn KeyStore> = Arc::new(MemoryStore::new());
+        let digests = vec![KeyDigest::from_bytes([0; 32])];
+        let lookup = look_up(&store, digests, Duration::from_secs(1));
         let rejection = lookup.now_or_never().unwrap().unwrap_err();
         assert_eq!(rejection.kind(), RejectionKind::Unavailable);
         let reason = rejection.source().unwrap().to_string();
         assert!(reason.contains("no reactor running"), "{reason}");
-    }
-
-    #[test]
-    fn a_key_hashed_with_an_old_pepper_is_found() {
-        let keys = MemoryStore::with_hasher(KeyHasher::hmac_sha256(&[1; 32]));
-        let issued = keys.issue(crate::store::NewKey::named("old")).unwrap();
-        let store: Arc<dyn KeyStore> = Arc::new(keys);
-        let hasher = KeyHasher::hmac_sha256(&[2; 32]).or_hmac_sha256(&[1; 32]);
-        let lookup = look_up(
-            &store,
-            &hasher,
-            issued.secret.reveal(),
-            Duration::from_secs(1),
-        );
-        let Lookup::Done(Ok(found)) = lookup else {
-            panic!("the key is in memory")
-        };
-        assert_eq!(found.record, issued.record);
-        assert_eq!(found.digest, issued.record.digest);
     }
 }

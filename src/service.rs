@@ -11,9 +11,11 @@ use crate::body::ResponseBody;
 use crate::extract::Carrier;
 use crate::future::ResponseFuture;
 use crate::head::RequestHead;
+use crate::key::KeyDigest;
 use crate::layer::Settings;
-use crate::lookup::{Found, Lookup, WaitingLookup, look_up};
+use crate::lookup::{WaitingLookup, look_up, look_up_now};
 use crate::reject::{Rejection, RejectionKind};
+use crate::store::KeyRecord;
 use crate::verify::{Anonymous, Claims, VerifiedKey, verify};
 
 /// Verifies the key of a request before it calls the inner service. Made by
@@ -46,15 +48,9 @@ where
         let decision = self.settings.decide(&RequestHead::new(&request));
         let admitted = match decision {
             Ok(Decision::Admit(pass)) => pass.stamp(&mut request, &self.settings),
-            Ok(Decision::Ask(lookup, claim)) => {
+            Ok(Decision::Ask(ask)) => {
                 let settings = Arc::clone(&self.settings);
-                return ResponseFuture::look_up(
-                    lookup,
-                    claim,
-                    settings,
-                    self.take_ready(),
-                    request,
-                );
+                return ResponseFuture::ask(ask, settings, self.take_ready(), request);
             }
             Err(rejection) => Err(rejection),
         };
@@ -82,13 +78,14 @@ impl<S: Clone> ApiKeyService<S> {
 /// What the synchronous steps came to.
 pub(crate) enum Decision {
     Admit(Pass),
-    Ask(WaitingLookup, Claim),
+    Ask(Box<Ask>),
 }
 
-/// What has to be remembered of a credential while the store is asked.
-pub(crate) struct Claim {
-    carrier: Carrier,
-    claims: Claims,
+/// What has to be known once the store has answered.
+pub(crate) struct Ask {
+    pub(crate) lookup: WaitingLookup,
+    pub(crate) claims: Claims,
+    pub(crate) carrier: Carrier,
 }
 
 /// The positive decision: nothing else lets a request through.
@@ -108,38 +105,42 @@ impl Settings {
             None if self.optional => return Ok(Decision::Admit(Pass::Anonymous)),
             None => return Err(RejectionKind::Missing.into()),
         };
-        let key = self.formats.parse_bytes(&credential.bytes);
-        let key =
-            key.map_err(|error| Rejection::new(RejectionKind::Malformed).with_source(error))?;
-        let claims = Claims {
-            stage: key.stage().cloned(),
-            kind: key.kind(),
-        };
-        let claim = Claim {
-            carrier: credential.carrier,
-            claims,
-        };
-        match look_up(&self.store, &self.hasher, key.reveal(), self.lookup_timeout) {
-            Lookup::Done(found) => self.judge(found?, claim, head).map(Decision::Admit),
-            Lookup::Waiting(lookup) => Ok(Decision::Ask(lookup, claim)),
+        let key = self.formats.parse_bytes(&credential.bytes).map_err(Rejection::malformed)?;
+        let claims = Claims { stage: key.stage().cloned(), kind: key.kind() };
+        let carrier = credential.carrier;
+        let mut ways = self.hasher.ways();
+        while let Some(way) = ways.next() {
+            let digest = way.digest(key.reveal());
+            match look_up_now(&*self.store, &digest)? {
+                Poll::Ready(Some(record)) => {
+                    let key = self.judge(record, &digest, &claims, head)?;
+                    return Ok(Decision::Admit(Pass::Verified(key, carrier)));
+                }
+                Poll::Ready(None) => {}
+                Poll::Pending => {
+                    let rest = ways.map(|way| way.digest(key.reveal()));
+                    let digests = std::iter::once(digest).chain(rest).collect();
+                    let lookup = look_up(&self.store, digests, self.lookup_timeout);
+                    return Ok(Decision::Ask(Box::new(Ask { lookup, claims, carrier })));
+                }
+            }
         }
+        Err(RejectionKind::Unknown.into())
     }
 
     /// Takes the steps after the store.
     pub(crate) fn judge(
         &self,
-        found: Found,
-        claim: Claim,
+        record: Arc<KeyRecord>,
+        digest: &KeyDigest,
+        claims: &Claims,
         head: &RequestHead<'_>,
-    ) -> Result<Pass, Rejection> {
-        let Found { record, digest } = found;
-        let key = verify(record, &digest, &claim.claims, &*self.clock, &self.rejector)?;
+    ) -> Result<VerifiedKey, Rejection> {
+        let key = verify(record, digest, claims, &*self.clock, &self.rejector)?;
         for guard in &self.guards {
-            guard
-                .check(&key, head)
-                .map_err(|rejection| rejection.of_key(key.id()))?;
+            guard.check(&key, head).map_err(|rejection| rejection.of_key(key.id()))?;
         }
-        Ok(Pass::Verified(key, claim.carrier))
+        Ok(key)
     }
 }
 
@@ -162,9 +163,7 @@ impl Pass {
             Self::Anonymous => {
                 // What an outer layer verified was verified by other keys.
                 request.extensions_mut().remove::<VerifiedKey>();
-                request
-                    .extensions_mut()
-                    .insert(Anonymous(Arc::clone(&settings.rejector)));
+                request.extensions_mut().insert(Anonymous(Arc::clone(&settings.rejector)));
             }
         }
         Ok(())

@@ -26,14 +26,7 @@ mod events {
                  requests pass the layer first"
             ),
             RejectionKind::Unavailable => {
-                tracing::error!(
-                    kind,
-                    key,
-                    error,
-                    method,
-                    path,
-                    "API keys cannot be verified"
-                );
+                tracing::error!(kind, key, error, method, path, "API keys cannot be verified");
             }
             _ => tracing::info!(kind, key, error, method, path, "request refused"),
         }

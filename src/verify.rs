@@ -142,10 +142,7 @@ pub(crate) fn verify(
     let contradicts = (claims.stage.is_some() && claims.stage != record.stage)
         || claims.kind.is_some_and(|kind| kind != record.kind);
     if contradicts {
-        trace::foreign_record(
-            &record.id,
-            "its stage or kind is not that of the key's prefix",
-        );
+        trace::foreign_record(&record.id, "its stage or kind is not that of the key's prefix");
         return refuse(RejectionKind::Unknown);
     }
     if record.revoked_at.is_some() {
@@ -154,17 +151,11 @@ pub(crate) fn verify(
     if record.disabled {
         return refuse(RejectionKind::Disabled);
     }
-    if record
-        .expires_at
-        .is_some_and(|expires_at| clock.now() >= expires_at)
-    {
+    if record.expires_at.is_some_and(|expires_at| clock.now() >= expires_at) {
         return refuse(RejectionKind::Expired);
     }
     trace::verified(&record.id);
-    Ok(VerifiedKey {
-        record,
-        rejector: Arc::clone(rejector),
-    })
+    Ok(VerifiedKey { record, rejector: Arc::clone(rejector) })
 }
 
 /// What the layer leaves in the extensions of a request that it let pass without a key, so
@@ -216,10 +207,7 @@ mod tests {
         let at = |time| judge(record.clone(), &Claims::default(), &At(time));
         assert_eq!(at(end - Duration::from_nanos(1)), Ok(()));
         assert_eq!(at(end), Err(RejectionKind::Expired));
-        assert_eq!(
-            at(end + Duration::from_secs(1)),
-            Err(RejectionKind::Expired)
-        );
+        assert_eq!(at(end + Duration::from_secs(1)), Err(RejectionKind::Expired));
     }
 
     #[test]
@@ -237,24 +225,12 @@ mod tests {
 
     #[test]
     fn a_record_that_contradicts_the_prefix_is_refused() {
-        let live = Claims {
-            stage: Some("live".parse().unwrap()),
-            kind: None,
-        };
-        assert_eq!(
-            judge(record(), &live, &SystemClock),
-            Err(RejectionKind::Unknown)
-        );
+        let live = Claims { stage: Some("live".parse().unwrap()), kind: None };
+        assert_eq!(judge(record(), &live, &SystemClock), Err(RejectionKind::Unknown));
         let mut record = record();
         record.stage.clone_from(&live.stage);
         assert_eq!(judge(record.clone(), &live, &SystemClock), Ok(()));
-        let public = Claims {
-            kind: Some(KeyKind::Public),
-            ..live
-        };
-        assert_eq!(
-            judge(record, &public, &SystemClock),
-            Err(RejectionKind::Unknown)
-        );
+        let public = Claims { kind: Some(KeyKind::Public), ..live };
+        assert_eq!(judge(record, &public, &SystemClock), Err(RejectionKind::Unknown));
     }
 }

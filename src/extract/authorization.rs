@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
-use http::header::AUTHORIZATION;
+use http::header::HeaderName;
 
-use super::{Credential, Extract};
+use super::{Carrier, Credential, Extract};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
+
+static AUTHORIZATION: HeaderName = http::header::AUTHORIZATION;
 
 /// Finds the key in `Authorization`, after the name of a scheme such as `ApiKey` or `Token`.
 ///
@@ -79,7 +81,11 @@ fn extract<'a>(head: &RequestHead<'a>, scheme: &str) -> Result<Option<Credential
     if spaces.is_empty() || spaces.iter().any(|byte| *byte != b' ') || !is_token68(token) {
         return Err(RejectionKind::Malformed.into());
     }
-    Ok(Some(Credential::in_header(AUTHORIZATION, token)))
+    Ok(Some(in_authorization(token)))
+}
+
+pub(super) fn in_authorization<'a>(bytes: impl Into<Cow<'a, [u8]>>) -> Credential<'a> {
+    Credential { bytes: bytes.into(), carrier: Carrier::Header(&AUTHORIZATION) }
 }
 
 /// Returns what follows the name of the scheme, if `Authorization` has that scheme.
@@ -89,7 +95,7 @@ pub(super) fn after_scheme<'a>(
 ) -> Result<Option<&'a [u8]>, Rejection> {
     let mut found = None;
     let mut lines = 0;
-    for value in head.headers().get_all(AUTHORIZATION) {
+    for value in head.headers().get_all(&AUTHORIZATION) {
         lines += 1;
         let value = value.as_bytes();
         if let Some((name, rest)) = value.split_at_checked(scheme.len())
@@ -146,7 +152,7 @@ mod tests {
     fn bearer(values: &[&str]) -> Result<Option<String>, RejectionKind> {
         let mut request = Request::builder();
         for value in values {
-            request = request.header(AUTHORIZATION, *value);
+            request = request.header(&AUTHORIZATION, *value);
         }
         let request = request.body(()).unwrap();
         let found = Bearer.extract(&RequestHead::new(&request));
@@ -192,11 +198,7 @@ mod tests {
 
     #[test]
     fn two_lines_are_ambiguous_if_one_has_the_scheme() {
-        for values in [
-            ["Bearer K", "Bearer K"],
-            ["Basic dTpw", "Bearer K"],
-            ["Bearer K", "x"],
-        ] {
+        for values in [["Bearer K", "Bearer K"], ["Basic dTpw", "Bearer K"], ["Bearer K", "x"]] {
             assert_eq!(bearer(&values), Err(RejectionKind::Ambiguous), "{values:?}");
         }
     }

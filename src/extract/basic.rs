@@ -2,9 +2,8 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::header::AUTHORIZATION;
 
-use super::authorization::after_scheme;
+use super::authorization::{after_scheme, in_authorization};
 use super::{Credential, Extract};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
@@ -25,7 +24,7 @@ impl Extract for Basic {
             return Ok(None);
         };
         let key = decode(rest).ok_or(RejectionKind::Malformed)?;
-        Ok(Some(Credential::in_header(AUTHORIZATION, key)))
+        Ok(Some(in_authorization(key)))
     }
 
     fn scheme(&self) -> Option<&str> {
@@ -66,12 +65,7 @@ mod tests {
 
     #[test]
     fn a_password_no_colon_and_no_base64_are_malformed() {
-        for wrong in [
-            encode("key:password"),
-            encode("key"),
-            encode("a:b:"),
-            encode(""),
-        ] {
+        for wrong in [encode("key:password"), encode("key"), encode("a:b:"), encode("")] {
             assert_eq!(user(&wrong), None, "{wrong}");
         }
         for wrong in ["", " ", " %%%", " a2V5Og", "a2V5Og==", " a2V5Og== x"] {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use http::header::HeaderName;
 use http::{Request, Uri};
@@ -15,69 +16,82 @@ pub struct Credential<'a> {
     pub(crate) carrier: Carrier,
 }
 
-/// The place of a credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The place of a credential: small, because every step hands it to the next.
+#[derive(Clone, Debug)]
 pub(crate) enum Carrier {
+    Header(&'static HeaderName),
+    Shared(Arc<Place>),
+    Elsewhere,
+}
+
+#[derive(Debug)]
+pub(crate) enum Place {
     Header(HeaderName),
     Query(Cow<'static, str>),
-    Elsewhere,
 }
 
 impl<'a> Credential<'a> {
     /// Found in the header `name`, which is removed before the request is forwarded, or marked
     /// sensitive if the layer keeps credentials.
     pub fn in_header(name: HeaderName, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self {
-            bytes: bytes.into(),
-            carrier: Carrier::Header(name),
-        }
+        Self { bytes: bytes.into(), carrier: Place::Header(name).into() }
     }
 
     /// Found in the query parameter `name`, which is removed before the request is forwarded.
     pub fn in_query(name: impl Into<Cow<'static, str>>, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self {
-            bytes: bytes.into(),
-            carrier: Carrier::Query(name.into()),
-        }
+        Self { bytes: bytes.into(), carrier: Place::Query(name.into()).into() }
     }
 
     /// Found in a place from which the layer removes nothing.
     pub fn elsewhere(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self {
-            bytes: bytes.into(),
-            carrier: Carrier::Elsewhere,
-        }
+        Self { bytes: bytes.into(), carrier: Carrier::Elsewhere }
     }
 }
 
 impl fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential")
-            .field("carrier", &self.carrier)
-            .finish_non_exhaustive()
+        f.debug_struct("Credential").field("carrier", &self.carrier).finish_non_exhaustive()
     }
 }
 
 impl Carrier {
     /// Takes the credential out of the request that is to be forwarded.
     pub(crate) fn remove_from<B>(&self, request: &mut Request<B>) -> Result<(), Rejection> {
-        match self {
-            Self::Header(name) => {
-                request.headers_mut().remove(name);
-                Ok(())
-            }
-            Self::Query(name) => remove_parameter(name, request),
-            Self::Elsewhere => Ok(()),
+        if let Self::Shared(place) = self
+            && let Place::Query(name) = &**place
+        {
+            return remove_parameter(name, request);
         }
+        if let Some(name) = self.header() {
+            request.headers_mut().remove(name);
+        }
+        Ok(())
     }
 
     /// Keeps the credential from being printed by whoever prints the request.
     pub(crate) fn mark_sensitive<B>(&self, request: &mut Request<B>) {
-        if let Self::Header(name) = self
+        if let Some(name) = self.header()
             && let Some(value) = request.headers_mut().get_mut(name)
         {
             value.set_sensitive(true);
         }
+    }
+
+    fn header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Shared(place) => match &**place {
+                Place::Header(name) => Some(name),
+                Place::Query(_) => None,
+            },
+            Self::Elsewhere => None,
+        }
+    }
+}
+
+impl From<Place> for Carrier {
+    fn from(place: Place) -> Self {
+        Self::Shared(Arc::new(place))
     }
 }
 
@@ -105,11 +119,9 @@ mod tests {
 
     #[test]
     fn a_kept_header_is_marked_sensitive() {
-        let mut request = Request::get("/")
-            .header("x-api-key", "hush")
-            .body(())
-            .unwrap();
-        Carrier::Header(HeaderName::from_static("x-api-key")).mark_sensitive(&mut request);
+        let mut request = Request::get("/").header("x-api-key", "hush").body(()).unwrap();
+        Carrier::from(Place::Header(HeaderName::from_static("x-api-key")))
+            .mark_sensitive(&mut request);
         assert!(request.headers()["x-api-key"].is_sensitive());
         assert!(!format!("{request:?}").contains("hush"));
     }

@@ -1,8 +1,5 @@
 //! [`FirstOf`]: a key in one of several places.
 
-use std::fmt;
-use std::sync::Arc;
-
 use super::{Bearer, Credential, Extract, Header};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
@@ -19,56 +16,46 @@ use crate::reject::{Rejection, RejectionKind};
 /// use tower_api_key::{ApiKeyLayer, MemoryStore};
 ///
 /// // As Stripe does.
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(FirstOf::new(Bearer).or(Basic));
+/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(FirstOf::new(Bearer, Basic));
 /// ```
-#[derive(Clone)]
-pub struct FirstOf(Vec<Arc<dyn Extract>>);
+#[derive(Clone, Copy, Debug)]
+pub struct FirstOf<A = Header, B = Bearer> {
+    first: A,
+    second: B,
+}
 
-impl FirstOf {
-    /// Starts with one place.
-    pub fn new(extractor: impl Extract + 'static) -> Self {
-        Self(vec![Arc::new(extractor)])
+impl<A: Extract, B: Extract> FirstOf<A, B> {
+    /// Looks in two places.
+    pub const fn new(first: A, second: B) -> Self {
+        Self { first, second }
     }
 
-    /// Adds another place.
-    #[must_use]
-    pub fn or(mut self, extractor: impl Extract + 'static) -> Self {
-        self.0.push(Arc::new(extractor));
-        self
+    /// Looks in a further place.
+    pub fn or<C: Extract>(self, further: C) -> FirstOf<Self, C> {
+        FirstOf::new(self, further)
     }
 }
 
 impl Default for FirstOf {
-    /// `x-api-key` or `Authorization: Bearer`, the default of the layer.
+    /// Looks for `x-api-key` or `Authorization: Bearer`, as the layer does by default.
     fn default() -> Self {
-        Self::new(Header::x_api_key()).or(Bearer)
+        Self::new(Header::x_api_key(), Bearer)
     }
 }
 
-impl Extract for FirstOf {
+impl<A: Extract, B: Extract> Extract for FirstOf<A, B> {
     fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
-        let mut first = None;
-        for extractor in &self.0 {
-            if let Some(found) = extractor.extract(head)?
-                && first.replace(found).is_some()
-            {
-                return Err(RejectionKind::Ambiguous.into());
-            }
+        let first = self.first.extract(head)?;
+        match self.second.extract(head)? {
+            None => Ok(first),
+            Some(_) if first.is_some() => Err(RejectionKind::Ambiguous.into()),
+            second => Ok(second),
         }
-        Ok(first)
     }
 
     /// Returns the first scheme of all.
     fn scheme(&self) -> Option<&str> {
-        self.0.iter().find_map(|extractor| extractor.scheme())
-    }
-}
-
-impl fmt::Debug for FirstOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FirstOf")
-            .field("places", &self.0.len())
-            .finish_non_exhaustive()
+        self.first.scheme().or_else(|| self.second.scheme())
     }
 }
 
@@ -96,10 +83,7 @@ mod tests {
             .header("authorization", "Basic dTpw")
             .body(())
             .unwrap();
-        let found = FirstOf::default()
-            .extract(&RequestHead::new(&request))
-            .unwrap()
-            .unwrap();
+        let found = FirstOf::default().extract(&RequestHead::new(&request)).unwrap().unwrap();
         assert_eq!(&*found.bytes, b"K");
     }
 }

@@ -3,11 +3,12 @@
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 
+use super::credential::{Carrier, Place};
 use super::{Credential, Extract};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
 
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Finds the key as the whole value of a header, by default `x-api-key`.
 ///
@@ -24,7 +25,10 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(Header::new("x-acme-key"));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Header(HeaderName);
+pub struct Header {
+    name: HeaderName,
+    carrier: Carrier,
+}
 
 impl Header {
     /// Looks for the header `name`.
@@ -37,13 +41,15 @@ impl Header {
     where
         N: TryInto<HeaderName, Error: std::fmt::Display>,
     {
-        Self(name.try_into().unwrap_or_else(|error| panic!("{error}")))
+        let name = name.try_into().unwrap_or_else(|error| panic!("{error}"));
+        let carrier = Place::Header(name.clone()).into();
+        Self { name, carrier }
     }
 
     /// Looks for `x-api-key`.
     #[must_use]
-    pub const fn x_api_key() -> Self {
-        Self(X_API_KEY)
+    pub fn x_api_key() -> Self {
+        Self { name: X_API_KEY.clone(), carrier: Carrier::Header(&X_API_KEY) }
     }
 }
 
@@ -55,8 +61,11 @@ impl Default for Header {
 
 impl Extract for Header {
     fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
-        let value = only_value(head.headers(), &self.0)?;
-        Ok(value.map(|value| Credential::in_header(self.0.clone(), value.as_bytes())))
+        let value = only_value(head.headers(), &self.name)?;
+        Ok(value.map(|value| Credential {
+            bytes: value.as_bytes().into(),
+            carrier: self.carrier.clone(),
+        }))
     }
 }
 

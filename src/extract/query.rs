@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::Uri;
 use http::uri::PathAndQuery;
 
+use super::credential::{Carrier, Place};
 use super::{Credential, Extract};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
@@ -29,13 +30,17 @@ use crate::reject::{Rejection, RejectionKind};
 /// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(Query::new("api_key"));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Query(Cow<'static, str>);
+pub struct Query {
+    name: Cow<'static, str>,
+    carrier: Carrier,
+}
 
 impl Query {
     /// Looks for the parameter `name`.
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
-        Self(name.into())
+        let name = name.into();
+        Self { carrier: Place::Query(name.clone()).into(), name }
     }
 }
 
@@ -43,13 +48,13 @@ impl Extract for Query {
     fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
         let query = head.uri().query().unwrap_or_default().as_bytes();
         let mut values = form_urlencoded::parse(query)
-            .filter_map(|(name, value)| (name == self.0).then_some(value));
+            .filter_map(|(name, value)| (name == self.name).then_some(value));
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
-            (Some(value), None) => Ok(Some(Credential::in_query(
-                self.0.clone(),
-                into_bytes(value),
-            ))),
+            (Some(value), None) => {
+                let carrier = self.carrier.clone();
+                Ok(Some(Credential { bytes: into_bytes(value), carrier }))
+            }
             (Some(_), Some(_)) => Err(RejectionKind::Ambiguous.into()),
         }
     }
@@ -68,17 +73,11 @@ pub(super) fn without(uri: &Uri, name: &str) -> Option<Uri> {
         return Some(uri.clone());
     };
     let is_named = |pair: &&str| {
-        form_urlencoded::parse(pair.as_bytes())
-            .next()
-            .is_some_and(|(found, _)| found == name)
+        form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(found, _)| found == name)
     };
     let kept: Vec<_> = query.split('&').filter(|pair| !is_named(pair)).collect();
     let path = uri.path();
-    let text = if kept.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path}?{}", kept.join("&"))
-    };
+    let text = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(text).ok()?);
     Uri::from_parts(parts).ok()
@@ -104,14 +103,7 @@ mod tests {
         assert_eq!(query("/x?api_key=K"), Ok(Some(b"K".to_vec())));
         assert_eq!(query("/x?a=b&api_key=K%7E&c"), Ok(Some(b"K~".to_vec())));
         assert_eq!(query("/x?%61pi_key=K"), Ok(Some(b"K".to_vec())));
-        for uri in [
-            "/",
-            "/?",
-            "/?API_KEY=K",
-            "/?api-key=K",
-            "/?xapi_key=K",
-            "/?a=api_key=K",
-        ] {
+        for uri in ["/", "/?", "/?API_KEY=K", "/?api-key=K", "/?xapi_key=K", "/?a=api_key=K"] {
             assert_eq!(query(uri), Ok(None), "{uri}");
         }
         assert_eq!(query("/x?api_key"), Ok(Some(vec![])));

@@ -33,10 +33,7 @@ pub struct RequireAbility(Needs);
 enum Needs {
     OneOf(Arc<[Ability]>),
     OneOfEach(Arc<[Arc<[Ability]>]>),
-    ByMethod {
-        read: Arc<[Ability]>,
-        write: Arc<[Ability]>,
-    },
+    ByMethod { read: Arc<[Ability]>, write: Arc<[Ability]> },
 }
 
 impl RequireAbility {
@@ -75,14 +72,9 @@ impl RequireAbility {
     where
         A: TryInto<Ability, Error: fmt::Display>,
     {
-        let each: Arc<[Arc<[Ability]>]> = abilities
-            .into_iter()
-            .map(|ability| Arc::new([needed(ability)]) as Arc<[_]>)
-            .collect();
-        assert!(
-            !each.is_empty(),
-            "a guard that requires all of no abilities guards nothing"
-        );
+        let each: Arc<[Arc<[Ability]>]> =
+            abilities.into_iter().map(|ability| Arc::new([needed(ability)]) as Arc<[_]>).collect();
+        assert!(!each.is_empty(), "a guard that requires all of no abilities guards nothing");
         Self(Needs::OneOfEach(each))
     }
 
@@ -96,10 +88,7 @@ impl RequireAbility {
     /// Panics if `resource` is not the first part of an ability, such as `bots`.
     pub fn by_method(resource: &str) -> Self {
         let ability = |action: &str| Arc::new([needed(format!("{resource}:{action}"))]);
-        Self(Needs::ByMethod {
-            read: ability("read"),
-            write: ability("write"),
-        })
+        Self(Needs::ByMethod { read: ability("read"), write: ability("write") })
     }
 }
 
@@ -108,18 +97,12 @@ where
     A: TryInto<Ability, Error: fmt::Display>,
 {
     let ability = ability.try_into().unwrap_or_else(|error| panic!("{error}"));
-    assert!(
-        !ability.is_wildcard(),
-        "a guard requires one action, not the wildcard {ability}"
-    );
+    assert!(!ability.is_wildcard(), "a guard requires one action, not the wildcard {ability}");
     ability
 }
 
 fn has_one_of(key: &VerifiedKey, abilities: &Arc<[Ability]>) -> Result<(), Rejection> {
-    if abilities
-        .iter()
-        .any(|ability| key.abilities().grants(ability))
-    {
+    if abilities.iter().any(|ability| key.abilities().grants(ability)) {
         Ok(())
     } else {
         Err(Rejection::missing_one_of(Arc::clone(abilities)))

@@ -40,11 +40,9 @@ impl<A, B> Or<A, B> {
 
 impl<A: Guard, B: Guard> Guard for Or<A, B> {
     fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
-        self.first
-            .check(key, head)
-            .or_else(|first| match self.second.check(key, head) {
-                Ok(()) => Ok(()),
-                Err(_) => Err(first),
-            })
+        self.first.check(key, head).or_else(|first| match self.second.check(key, head) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(first),
+        })
     }
 }

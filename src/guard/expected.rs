@@ -23,9 +23,9 @@ impl<T: PartialEq + PartialEq<str>> Expected<T> {
         };
         match self {
             Self::Fixed(expected) => actual == expected,
-            Self::PathSegment(index) => head
-                .path_segment(*index)
-                .is_some_and(|segment| actual == segment),
+            Self::PathSegment(index) => {
+                head.path_segment(*index).is_some_and(|segment| actual == segment)
+            }
             Self::Read(read) => read(head).is_some_and(|expected| *actual == expected),
         }
     }

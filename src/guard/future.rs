@@ -29,17 +29,11 @@ pin_project! {
 
 impl<F> GuardFuture<F> {
     pub(super) fn forward(future: F) -> Self {
-        Self {
-            state: State::Forward { future },
-        }
+        Self { state: State::Forward { future } }
     }
 
     pub(super) fn rejected(response: Response<Bytes>) -> Self {
-        Self {
-            state: State::Rejected {
-                response: Some(response),
-            },
-        }
+        Self { state: State::Rejected { response: Some(response) } }
     }
 }
 
@@ -56,9 +50,7 @@ where
                 Poll::Ready(Ok(response.map(ResponseBody::inner)))
             }
             StateProj::Rejected { response } => {
-                let response = response
-                    .take()
-                    .expect("a future is not polled once it is done");
+                let response = response.take().expect("a future is not polled once it is done");
                 Poll::Ready(Ok(response.map(ResponseBody::rejected)))
             }
         }

@@ -30,11 +30,7 @@ impl RequireKind {
 
 impl Guard for RequireKind {
     fn check(&self, key: &VerifiedKey, _: &RequestHead<'_>) -> Result<(), Rejection> {
-        if key.kind() == self.0 {
-            Ok(())
-        } else {
-            Err(RejectionKind::NotAllowed.into())
-        }
+        if key.kind() == self.0 { Ok(()) } else { Err(RejectionKind::NotAllowed.into()) }
     }
 }
 

@@ -38,9 +38,7 @@ pub struct GuardLayer {
 impl GuardLayer {
     /// Mounts `guard`.
     pub fn new(guard: impl Guard + 'static) -> Self {
-        Self {
-            guard: Arc::new(guard),
-        }
+        Self { guard: Arc::new(guard) }
     }
 }
 
@@ -48,10 +46,7 @@ impl<S> Layer<S> for GuardLayer {
     type Service = GuardService<S>;
 
     fn layer(&self, inner: S) -> GuardService<S> {
-        GuardService {
-            inner,
-            guard: Arc::clone(&self.guard),
-        }
+        GuardService { inner, guard: Arc::clone(&self.guard) }
     }
 }
 
@@ -109,9 +104,7 @@ impl<S> GuardService<S> {
 
 impl<S: fmt::Debug> fmt::Debug for GuardService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardService")
-            .field("inner", &self.inner)
-            .finish_non_exhaustive()
+        f.debug_struct("GuardService").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 

@@ -38,9 +38,7 @@ impl RequireStage {
     where
         T: TryInto<Stage, Error: fmt::Display>,
     {
-        Self(Expected::Fixed(
-            stage.try_into().unwrap_or_else(|error| panic!("{error}")),
-        ))
+        Self(Expected::Fixed(stage.try_into().unwrap_or_else(|error| panic!("{error}"))))
     }
 
     /// Requires the stage that is segment number `index`, from 0, of the original path.
@@ -62,11 +60,7 @@ impl RequireStage {
 
 impl Guard for RequireStage {
     fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
-        if self.0.is(key.stage(), head) {
-            Ok(())
-        } else {
-            Err(RejectionKind::WrongStage.into())
-        }
+        if self.0.is(key.stage(), head) { Ok(()) } else { Err(RejectionKind::WrongStage.into()) }
     }
 }
 

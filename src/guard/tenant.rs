@@ -38,9 +38,7 @@ impl RequireTenant {
     where
         T: TryInto<TenantId, Error: fmt::Display>,
     {
-        Self(Expected::Fixed(
-            tenant.try_into().unwrap_or_else(|error| panic!("{error}")),
-        ))
+        Self(Expected::Fixed(tenant.try_into().unwrap_or_else(|error| panic!("{error}"))))
     }
 
     /// Requires the tenant that is segment number `index`, from 0, of the original path.
@@ -62,11 +60,7 @@ impl RequireTenant {
 
 impl Guard for RequireTenant {
     fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
-        if self.0.is(key.tenant(), head) {
-            Ok(())
-        } else {
-            Err(RejectionKind::WrongTenant.into())
-        }
+        if self.0.is(key.tenant(), head) { Ok(()) } else { Err(RejectionKind::WrongTenant.into()) }
     }
 }
 

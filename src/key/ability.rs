@@ -94,11 +94,7 @@ impl FromStr for Ability {
     type Err = AbilityError;
 
     fn from_str(text: &str) -> Result<Self, AbilityError> {
-        if Self::is_valid(text) {
-            Ok(Self(text.into()))
-        } else {
-            Err(AbilityError)
-        }
+        if Self::is_valid(text) { Ok(Self(text.into())) } else { Err(AbilityError) }
     }
 }
 

@@ -2,6 +2,9 @@
 
 use zeroize::Zeroize as _;
 
+/// The most digits that a number of 64 bits takes.
+pub(crate) const MAX_DIGITS: usize = 16;
+
 /// The characters of which the random part of a key is made.
 ///
 /// Keys are compared character by character in every alphabet: a key whose case was
@@ -70,21 +73,16 @@ impl Alphabet {
         length * (1000.0 * (characters as f64).log2()) as usize / 1000
     }
 
-    /// Appends `value` in `digits` digits, most significant first.
-    pub(crate) fn push_number(self, mut value: u64, digits: usize, text: &mut String) {
+    /// Returns `value` in `digits` digits, most significant first, and zeros after them.
+    pub(crate) fn number(self, mut value: u64, digits: usize) -> [u8; MAX_DIGITS] {
         let characters = self.characters();
         let base = characters.len() as u64;
-        let mut reversed = [b'0'; 16];
-        for digit in &mut reversed[..digits] {
+        let mut text = [0; MAX_DIGITS];
+        for digit in text[..digits].iter_mut().rev() {
             *digit = characters[(value % base) as usize];
             value /= base;
         }
-        text.extend(
-            reversed[..digits]
-                .iter()
-                .rev()
-                .map(|digit| char::from(*digit)),
-        );
+        text
     }
 
     /// Returns how many digits hold any number of `bits` bits.
@@ -114,9 +112,7 @@ pub(crate) fn random_text(
     let end = text.len() + length;
     while text.len() < end {
         getrandom::fill(&mut random)?;
-        let drawn = random
-            .iter()
-            .filter_map(|byte| characters.get(usize::from(*byte) & mask));
+        let drawn = random.iter().filter_map(|byte| characters.get(usize::from(*byte) & mask));
         let missing = end - text.len();
         text.extend(drawn.take(missing).map(|character| char::from(*character)));
     }
@@ -128,12 +124,8 @@ pub(crate) fn random_text(
 mod tests {
     use super::*;
 
-    const ALL: [Alphabet; 4] = [
-        Alphabet::Hex,
-        Alphabet::CrockfordBase32,
-        Alphabet::Base58,
-        Alphabet::Base62,
-    ];
+    const ALL: [Alphabet; 4] =
+        [Alphabet::Hex, Alphabet::CrockfordBase32, Alphabet::Base58, Alphabet::Base62];
 
     #[test]
     fn the_test_of_a_character_agrees_with_the_list() {
@@ -160,11 +152,7 @@ mod tests {
         assert_eq!(text.len(), 62_000);
         for character in Alphabet::Base62.characters() {
             let count = text.bytes().filter(|byte| byte == character).count();
-            assert!(
-                (800..1200).contains(&count),
-                "{count} of {}",
-                char::from(*character)
-            );
+            assert!((800..1200).contains(&count), "{count} of {}", char::from(*character));
         }
     }
 

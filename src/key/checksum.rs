@@ -8,6 +8,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::Alphabet;
+use super::alphabet::MAX_DIGITS;
 
 /// The characters at the end of a key that follow from the others.
 ///
@@ -56,10 +57,7 @@ impl Checksum {
     /// Panics if `secret` has fewer than 16 bytes.
     #[must_use]
     pub fn keyed(secret: &[u8]) -> Self {
-        assert!(
-            secret.len() >= 16,
-            "the secret of a keyed checksum needs at least 16 bytes"
-        );
+        assert!(secret.len() >= 16, "the secret of a keyed checksum needs at least 16 bytes");
         Self(Sort::Keyed(Box::new(new_hmac(secret))))
     }
 
@@ -87,19 +85,25 @@ impl Checksum {
 
     /// Appends the checksum of `text`, whose body starts at `body`.
     pub(crate) fn push(&self, text: &mut String, body: usize, alphabet: Alphabet) {
-        if let Some(value) = self.value(text.as_bytes(), body) {
-            alphabet.push_number(value, self.length(alphabet), text);
+        if let Some((digits, length)) = self.digits(text.as_bytes(), body, alphabet) {
+            text.extend(digits[..length].iter().map(|digit| char::from(*digit)));
         }
     }
 
     /// Tells whether `found` is the checksum of `text`, whose body starts at `body`.
     pub(crate) fn verify(&self, text: &str, body: usize, found: &str, alphabet: Alphabet) -> bool {
-        let Some(value) = self.value(text.as_bytes(), body) else {
-            return true;
-        };
-        let mut expected = String::with_capacity(16);
-        alphabet.push_number(value, self.length(alphabet), &mut expected);
-        expected.as_bytes().ct_eq(found.as_bytes()).into()
+        self.digits(text.as_bytes(), body, alphabet)
+            .is_none_or(|(digits, length)| digits[..length].ct_eq(found.as_bytes()).into())
+    }
+
+    fn digits(
+        &self,
+        text: &[u8],
+        body: usize,
+        alphabet: Alphabet,
+    ) -> Option<([u8; MAX_DIGITS], usize)> {
+        let length = self.length(alphabet);
+        Some((alphabet.number(self.value(text, body)?, length), length))
     }
 
     fn value(&self, text: &[u8], body: usize) -> Option<u64> {
@@ -163,9 +167,6 @@ mod tests {
 
     #[test]
     fn debug_does_not_show_the_secret() {
-        assert_eq!(
-            format!("{:?}", Checksum::keyed(b"0123456789abcdef")),
-            "keyed"
-        );
+        assert_eq!(format!("{:?}", Checksum::keyed(b"0123456789abcdef")), "keyed");
     }
 }

@@ -30,11 +30,22 @@ impl KeyDigest {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    fn words(&self) -> [u64; 4] {
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(self.0.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        words
+    }
 }
 
 impl PartialEq for KeyDigest {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        // Word by word without a branch: as constant in time as byte by byte, and faster.
+        let words = self.words().into_iter().zip(other.words());
+        let difference = words.fold(0, |all, (word, other)| all | (word ^ other));
+        difference.ct_eq(&0).into()
     }
 }
 
@@ -43,8 +54,7 @@ impl Eq for KeyDigest {}
 impl Hash for KeyDigest {
     /// Hashes the first eight bytes: they are as random as all.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        state.write_u64(self.words()[0]);
     }
 }
 
@@ -130,8 +140,9 @@ pub struct KeyHasher {
     previous: Vec<Way>,
 }
 
+/// One way of hashing.
 #[derive(Clone)]
-enum Way {
+pub(crate) enum Way {
     Sha256,
     HmacSha256(Box<Hmac<Sha256>>),
 }
@@ -140,10 +151,7 @@ impl KeyHasher {
     /// Hashes with SHA-256. The default.
     #[must_use]
     pub const fn sha256() -> Self {
-        Self {
-            current: Way::Sha256,
-            previous: Vec::new(),
-        }
+        Self { current: Way::Sha256, previous: Vec::new() }
     }
 
     /// Hashes with HMAC-SHA-256 and `pepper`, which should be 32 random bytes.
@@ -153,10 +161,7 @@ impl KeyHasher {
     /// Panics if the pepper has fewer than 16 bytes.
     #[must_use]
     pub fn hmac_sha256(pepper: &[u8]) -> Self {
-        Self {
-            current: Way::hmac(pepper),
-            previous: Vec::new(),
-        }
+        Self { current: Way::hmac(pepper), previous: Vec::new() }
     }
 
     /// Accepts also keys that were hashed with SHA-256.
@@ -185,9 +190,13 @@ impl KeyHasher {
 
     /// Returns the digests under which a presented key may be stored, the current first.
     pub fn digests<'a>(&'a self, key: &'a str) -> impl Iterator<Item = KeyDigest> + 'a {
-        std::iter::once(&self.current)
-            .chain(&self.previous)
-            .map(|way| way.digest(key))
+        self.ways().map(|way| way.digest(key))
+    }
+}
+
+impl KeyHasher {
+    pub(crate) fn ways(&self) -> impl Iterator<Item = &Way> {
+        std::iter::once(&self.current).chain(&self.previous)
     }
 }
 
@@ -197,7 +206,7 @@ impl Way {
         Self::HmacSha256(Box::new(new_hmac(pepper)))
     }
 
-    fn digest(&self, key: &str) -> KeyDigest {
+    pub(crate) fn digest(&self, key: &str) -> KeyDigest {
         KeyDigest(match self {
             Self::Sha256 => Sha256::digest(key).into(),
             Self::HmacSha256(hmac) => {
@@ -243,9 +252,7 @@ mod tests {
         // RFC 4231, test case 6: a key longer than a block.
         let text = "Test Using Larger Than Block-Size Key - Hash Key First";
         assert_eq!(
-            KeyHasher::hmac_sha256(&[0xaa; 131])
-                .digest(text)
-                .to_string(),
+            KeyHasher::hmac_sha256(&[0xaa; 131]).digest(text).to_string(),
             "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
         );
     }
@@ -255,23 +262,15 @@ mod tests {
         let digest = KeyHasher::sha256().digest("x");
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert_eq!(digest.to_string().to_uppercase().parse(), Ok(digest));
-        for wrong in [
-            "",
-            "00",
-            &"0".repeat(63),
-            &"0".repeat(65),
-            &"g".repeat(64),
-            &"ä".repeat(32),
-        ] {
+        for wrong in ["", "00", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &"ä".repeat(32)]
+        {
             assert_eq!(wrong.parse::<KeyDigest>(), Err(ParseDigestError));
         }
     }
 
     #[test]
     fn presented_keys_are_tried_with_every_pepper_in_turn() {
-        let hasher = KeyHasher::hmac_sha256(&[1; 32])
-            .or_hmac_sha256(&[2; 32])
-            .or_sha256();
+        let hasher = KeyHasher::hmac_sha256(&[1; 32]).or_hmac_sha256(&[2; 32]).or_sha256();
         let expected = [
             KeyHasher::hmac_sha256(&[1; 32]).digest("k"),
             KeyHasher::hmac_sha256(&[2; 32]).digest("k"),

@@ -54,10 +54,7 @@ impl KeyFormat {
     #[must_use]
     pub fn new(prefix: &str) -> Self {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        let starts_well = prefix
-            .bytes()
-            .next()
-            .is_none_or(|first| first.is_ascii_alphanumeric());
+        let starts_well = prefix.bytes().next().is_none_or(|first| first.is_ascii_alphanumeric());
         assert!(
             prefix.len() <= 32 && prefix.bytes().all(plain) && starts_well,
             "the prefix of a key format has at most 32 characters of A-Z, a-z, 0-9, `_` and `-`, \
@@ -162,11 +159,7 @@ impl KeyFormat {
     #[must_use]
     pub fn regex(&self) -> String {
         let count = self.len() - self.prefix.len();
-        format!(
-            r"\b{}{}{{{count}}}\b",
-            self.prefix.replace('-', r"\-"),
-            self.alphabet.class()
-        )
+        format!(r"\b{}{}{{{count}}}\b", self.prefix.replace('-', r"\-"), self.alphabet.class())
     }
 
     /// Generates a new key from the operating system's randomness.
@@ -183,8 +176,7 @@ impl KeyFormat {
         let mut text = Zeroizing::new(String::with_capacity(self.len()));
         text.push_str(&self.prefix);
         super::random_text(self.alphabet, self.body, &mut text)?;
-        self.checksum
-            .push(&mut text, self.prefix.len(), self.alphabet);
+        self.checksum.push(&mut text, self.prefix.len(), self.alphabet);
         Ok(Secret::new(text))
     }
 
@@ -206,10 +198,7 @@ impl KeyFormat {
             return Err(FormatError::Character);
         }
         let (checked, found) = text.split_at(self.prefix.len() + self.body);
-        if !self
-            .checksum
-            .verify(checked, self.prefix.len(), found, self.alphabet)
-        {
+        if !self.checksum.verify(checked, self.prefix.len(), found, self.alphabet) {
             return Err(FormatError::Checksum);
         }
         Ok(presented?.with_format(self))
@@ -226,12 +215,7 @@ impl fmt::Display for KeyFormat {
     /// Describes a right key to the person who typed a wrong one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.len() - self.prefix.len();
-        write!(
-            f,
-            "`{}` followed by {count} {} characters",
-            self.prefix,
-            self.alphabet.name()
-        )
+        write!(f, "`{}` followed by {count} {} characters", self.prefix, self.alphabet.name())
     }
 }
 
@@ -280,10 +264,7 @@ impl From<getrandom::Error> for GenerateError {
     }
 }
 
-const _: () = assert!(
-    32 + 200 + 16 <= MAX_KEY_LENGTH,
-    "every format's keys are accepted"
-);
+const _: () = assert!(32 + 200 + 16 <= MAX_KEY_LENGTH, "every format's keys are accepted");
 
 #[cfg(test)]
 mod tests;

@@ -41,10 +41,7 @@ impl KeyFormats {
             return Ok(key);
         }
         let text = key.reveal();
-        let mut matching = self
-            .0
-            .iter()
-            .filter(|format| text.starts_with(format.prefix()));
+        let mut matching = self.0.iter().filter(|format| text.starts_with(format.prefix()));
         let Some(first) = matching.next() else {
             return Err(FormatError::Prefix);
         };
@@ -68,9 +65,7 @@ impl FromIterator<KeyFormat> for KeyFormats {
         // Longest first; the order by name keeps equal prefixes together.
         formats.sort_by(|a, b| {
             let order = |format: &KeyFormat| std::cmp::Reverse(format.prefix().len());
-            order(a)
-                .cmp(&order(b))
-                .then_with(|| a.prefix().cmp(b.prefix()))
+            order(a).cmp(&order(b)).then_with(|| a.prefix().cmp(b.prefix()))
         });
         Self(formats)
     }
@@ -95,12 +90,8 @@ mod tests {
 
     fn hania() -> KeyFormats {
         KeyFormats::from([
-            KeyFormat::new("hania_")
-                .body(Alphabet::Base62, 43)
-                .kind(KeyKind::Public),
-            KeyFormat::new("hania_sk_")
-                .body(Alphabet::Hex, 40)
-                .kind(KeyKind::Secret),
+            KeyFormat::new("hania_").body(Alphabet::Base62, 43).kind(KeyKind::Public),
+            KeyFormat::new("hania_sk_").body(Alphabet::Hex, 40).kind(KeyKind::Secret),
         ])
     }
 
@@ -108,10 +99,7 @@ mod tests {
     fn the_longest_prefix_rules() {
         let formats = hania();
         let secret = formats.iter().next().unwrap().generate().unwrap();
-        assert_eq!(
-            formats.parse(secret.reveal()).unwrap().kind(),
-            Some(KeyKind::Secret)
-        );
+        assert_eq!(formats.parse(secret.reveal()).unwrap().kind(), Some(KeyKind::Secret));
     }
 
     #[test]

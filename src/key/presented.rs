@@ -26,7 +26,9 @@ impl<'a> PresentedKey<'a> {
         if bytes.len() > MAX_KEY_LENGTH {
             return Err(FormatError::Length);
         }
-        if bytes.is_empty() || !bytes.iter().all(|byte| is_key_character(*byte)) {
+        // All of them, without a way out: that is faster for the bytes of a good key.
+        let allowed = bytes.iter().fold(true, |all, byte| all & is_key_character(*byte));
+        if bytes.is_empty() || !allowed {
             return Err(FormatError::Character);
         }
         let text = str::from_utf8(bytes).map_err(|_| FormatError::Character)?;
@@ -34,10 +36,7 @@ impl<'a> PresentedKey<'a> {
     }
 
     pub(crate) fn with_format(self, format: &'a KeyFormat) -> Self {
-        Self {
-            format: Some(format),
-            ..self
-        }
+        Self { format: Some(format), ..self }
     }
 
     /// Returns the text as it was presented.
@@ -67,16 +66,14 @@ impl<'a> PresentedKey<'a> {
 
 impl fmt::Debug for PresentedKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PresentedKey")
-            .field("format", &self.format)
-            .finish_non_exhaustive()
+        f.debug_struct("PresentedKey").field("format", &self.format).finish_non_exhaustive()
     }
 }
 
 /// Tells the visible ASCII characters that a key may have from those that separate
 /// credentials in lists, parameters and quoted strings.
 const fn is_key_character(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b',' | b';' | b'"' | b'\\')
+    byte.is_ascii_graphic() & (byte != b',') & (byte != b';') & (byte != b'"') & (byte != b'\\')
 }
 
 #[cfg(test)]
@@ -89,10 +86,7 @@ mod tests {
 
     #[test]
     fn visible_ascii_of_bounded_length_may_be_a_key() {
-        assert_eq!(
-            parse(b"sk_live_4eC39H.~+/-=!"),
-            Some("sk_live_4eC39H.~+/-=!")
-        );
+        assert_eq!(parse(b"sk_live_4eC39H.~+/-=!"), Some("sk_live_4eC39H.~+/-=!"));
         assert!(parse(&[b'x'; MAX_KEY_LENGTH]).is_some());
         assert!(parse(&[b'x'; MAX_KEY_LENGTH + 1]).is_none());
     }

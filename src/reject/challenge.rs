@@ -41,11 +41,7 @@ impl Challenge {
         };
         let invalid = value(&with("invalid_token"));
         Self {
-            missing: if generic {
-                invalid.clone()
-            } else {
-                value(&plain)
-            },
+            missing: if generic { invalid.clone() } else { value(&plain) },
             ambiguous: value(&with("invalid_request")),
             insufficient: with("insufficient_scope"),
             invalid,
@@ -77,15 +73,10 @@ mod tests {
         let challenge = Challenge::new(Some("Bearer"), "api", false);
         let of = |rejection: Rejection| {
             let status = rejection.kind().status();
-            challenge
-                .of(&rejection, status)
-                .map(|value| value.to_str().unwrap().to_owned())
+            challenge.of(&rejection, status).map(|value| value.to_str().unwrap().to_owned())
         };
         let kind = |kind: RejectionKind| of(Rejection::new(kind));
-        assert_eq!(
-            kind(RejectionKind::Missing).unwrap(),
-            r#"Bearer realm="api""#
-        );
+        assert_eq!(kind(RejectionKind::Missing).unwrap(), r#"Bearer realm="api""#);
         assert_eq!(
             kind(RejectionKind::Revoked).unwrap(),
             r#"Bearer realm="api", error="invalid_token""#
@@ -106,10 +97,7 @@ mod tests {
     fn a_generic_challenge_does_not_tell_missing_from_wrong() {
         let challenge = Challenge::new(None, "api", true);
         assert_eq!(challenge.missing, challenge.invalid);
-        assert_eq!(
-            challenge.missing,
-            r#"ApiKey realm="api", error="invalid_token""#
-        );
+        assert_eq!(challenge.missing, r#"ApiKey realm="api", error="invalid_token""#);
     }
 
     #[test]

@@ -16,14 +16,10 @@ pub(super) fn content_type(headers: &HeaderMap) -> Option<HeaderValue> {
         let (start, rest) = asked.split_at_checked(name.len()).unwrap_or((asked, b"?"));
         start.eq_ignore_ascii_case(name) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
     };
-    [
-        "application/grpc",
-        "application/grpc-web",
-        "application/grpc-web-text",
-    ]
-    .into_iter()
-    .find(|name| is(name.as_bytes()))
-    .map(HeaderValue::from_static)
+    ["application/grpc", "application/grpc-web", "application/grpc-web-text"]
+        .into_iter()
+        .find(|name| is(name.as_bytes()))
+        .map(HeaderValue::from_static)
 }
 
 /// Makes a trailers-only answer: a bare HTTP 429 would reach a gRPC client as `UNAVAILABLE`
@@ -80,19 +76,10 @@ mod tests {
             super::content_type(&headers).map(|value| value.to_str().unwrap().to_owned())
         };
         assert_eq!(answer("application/grpc").unwrap(), "application/grpc");
-        assert_eq!(
-            answer("Application/GRPC+proto").unwrap(),
-            "application/grpc"
-        );
+        assert_eq!(answer("Application/GRPC+proto").unwrap(), "application/grpc");
         assert_eq!(answer("application/grpc; x=y").unwrap(), "application/grpc");
-        assert_eq!(
-            answer("application/grpc-web+proto").unwrap(),
-            "application/grpc-web"
-        );
-        assert_eq!(
-            answer("application/grpc-web-text").unwrap(),
-            "application/grpc-web-text"
-        );
+        assert_eq!(answer("application/grpc-web+proto").unwrap(), "application/grpc-web");
+        assert_eq!(answer("application/grpc-web-text").unwrap(), "application/grpc-web-text");
         assert_eq!(answer("application/grpcx"), None);
         assert_eq!(answer("application/json"), None);
         assert_eq!(super::content_type(&HeaderMap::new()), None);
@@ -105,10 +92,7 @@ mod tests {
             "50 % für\nheute",
             HeaderValue::from_static("application/grpc"),
         );
-        assert_eq!(
-            response.headers()["grpc-message"],
-            "50 %25 f%C3%BCr%0Aheute"
-        );
+        assert_eq!(response.headers()["grpc-message"], "50 %25 f%C3%BCr%0Aheute");
         assert_eq!(response.headers()["grpc-status"], "7");
         assert_eq!(response.status(), 200);
     }

@@ -57,13 +57,8 @@ impl RejectionKind {
     ];
 
     /// The kinds of a key that is not valid, which no client may tell apart.
-    pub(crate) const INVALID: [Self; 5] = [
-        Self::Malformed,
-        Self::Unknown,
-        Self::Disabled,
-        Self::Revoked,
-        Self::Expired,
-    ];
+    pub(crate) const INVALID: [Self; 5] =
+        [Self::Malformed, Self::Unknown, Self::Disabled, Self::Revoked, Self::Expired];
 
     /// Returns the name that events carry, such as `missing_ability`.
     #[must_use]

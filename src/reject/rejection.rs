@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::RejectionKind;
-use crate::key::{Ability, KeyId};
+use crate::key::{Ability, FormatError, KeyId};
 
 /// The refusal of one request.
 ///
@@ -32,10 +32,17 @@ use crate::key::{Ability, KeyId};
 #[derive(Clone)]
 pub struct Rejection {
     kind: RejectionKind,
+    format: Option<FormatError>,
+    key: Option<KeyId>,
+    // Boxed, because most have none, and every step hands a `Result` to the next.
+    details: Option<Box<Details>>,
+}
+
+#[derive(Clone, Default)]
+struct Details {
     message: Option<Cow<'static, str>>,
     abilities: Option<Arc<[Ability]>>,
     retry_after: Option<Duration>,
-    key: Option<KeyId>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -43,14 +50,7 @@ impl Rejection {
     /// Makes a rejection of `kind`, with the kind's own message.
     #[must_use]
     pub const fn new(kind: RejectionKind) -> Self {
-        Self {
-            kind,
-            message: None,
-            abilities: None,
-            retry_after: None,
-            key: None,
-            source: None,
-        }
+        Self { kind, format: None, key: None, details: None }
     }
 
     /// Makes a rejection for want of `ability`.
@@ -61,32 +61,36 @@ impl Rejection {
 
     /// Makes a rejection for want of any of `abilities`.
     pub(crate) fn missing_one_of(abilities: Arc<[Ability]>) -> Self {
-        Self {
-            abilities: Some(abilities),
-            ..Self::new(RejectionKind::MissingAbility)
-        }
+        Self::new(RejectionKind::MissingAbility).with(|details| details.abilities = Some(abilities))
+    }
+
+    /// Makes a rejection of a text that is no key.
+    pub(crate) const fn malformed(error: FormatError) -> Self {
+        Self { kind: RejectionKind::Malformed, format: Some(error), key: None, details: None }
     }
 
     /// Says it to the client in other words.
     ///
     /// A responder that has a message of its own for the kind keeps to its own.
     #[must_use]
-    pub fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
-        self.message = Some(message.into());
-        self
+    pub fn with_message(self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.with(|details| details.message = Some(message.into()))
     }
 
     /// Tells the client how long to wait, in whole seconds rounded up.
     #[must_use]
-    pub fn with_retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
-        self
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        self.with(|details| details.retry_after = Some(wait))
     }
 
     /// Adds the error that is behind it, for the operator only.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into().into());
+    pub fn with_source(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.with(|details| details.source = Some(source.into().into()))
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Details)) -> Self {
+        set(self.details.get_or_insert_default());
         self
     }
 
@@ -111,19 +115,21 @@ impl Rejection {
     /// Returns the abilities of which one is missing.
     #[must_use]
     pub fn abilities(&self) -> &[Ability] {
-        self.abilities.as_deref().unwrap_or_default()
+        let abilities = self.details.as_ref().and_then(|details| details.abilities.as_deref());
+        abilities.unwrap_or_default()
     }
 
     /// Returns how long the client should wait.
     #[must_use]
-    pub const fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.details.as_ref()?.retry_after
     }
 
     /// Returns what the client is told, if no responder says otherwise.
     #[must_use]
     pub fn message(&self) -> Cow<'_, str> {
-        match (&self.message, self.abilities()) {
+        let own = self.details.as_ref().and_then(|details| details.message.as_deref());
+        match (own, self.abilities()) {
             (Some(message), _) => Cow::Borrowed(message),
             (None, []) => Cow::Borrowed(self.kind.message()),
             (None, [ability]) => Cow::Owned(format!("Missing ability: {ability}")),
@@ -135,8 +141,9 @@ impl Rejection {
     }
 
     /// Tells whether the message is the kind's own.
-    pub(crate) const fn is_plain(&self) -> bool {
-        self.message.is_none() && self.abilities.is_none()
+    pub(crate) fn is_plain(&self) -> bool {
+        let details = self.details.as_ref();
+        details.is_none_or(|details| details.message.is_none() && details.abilities.is_none())
     }
 }
 
@@ -152,8 +159,8 @@ impl fmt::Debug for Rejection {
             .field("kind", &self.kind)
             .field("message", &self.message())
             .field("key", &self.key)
-            .field("retry_after", &self.retry_after)
-            .field("source", &self.source)
+            .field("retry_after", &self.retry_after())
+            .field("source", &self.source())
             .finish()
     }
 }
@@ -170,9 +177,10 @@ impl fmt::Display for Rejection {
 
 impl Error for Rejection {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.source {
-            Some(source) => Some(&**source),
-            None => None,
+        match (&self.format, &self.details) {
+            (Some(error), _) => Some(error),
+            (None, Some(details)) => details.source.as_deref().map(|error| error as _),
+            (None, None) => None,
         }
     }
 }
@@ -195,14 +203,8 @@ mod tests {
         let rejection = Rejection::new(RejectionKind::Unavailable)
             .of_key(&"key_1".parse().unwrap())
             .with_source("connection reset");
-        assert_eq!(
-            rejection.to_string(),
-            "request refused: unavailable (key_1)"
-        );
+        assert_eq!(rejection.to_string(), "request refused: unavailable (key_1)");
         assert_eq!(rejection.source().unwrap().to_string(), "connection reset");
-        assert_eq!(
-            rejection.message(),
-            "API keys cannot be verified at the moment"
-        );
+        assert_eq!(rejection.message(), "API keys cannot be verified at the moment");
     }
 }

@@ -44,17 +44,12 @@ impl Rejector {
     fn respond_to_http(&self, rejection: &Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
         let mut response = self.respond.respond(rejection, head);
         if let Some(challenge) = self.challenge.of(rejection, response.status()) {
-            response
-                .headers_mut()
-                .entry(header::WWW_AUTHENTICATE)
-                .or_insert(challenge);
+            response.headers_mut().entry(header::WWW_AUTHENTICATE).or_insert(challenge);
         }
         if head.method() == Method::HEAD {
             // RFC 9110, section 9.3.2: the same header fields as for GET, without the body.
             let length = std::mem::take(response.body_mut()).len();
-            response
-                .headers_mut()
-                .insert(header::CONTENT_LENGTH, length.into());
+            response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         }
         response
     }
@@ -82,9 +77,7 @@ impl Default for Rejector {
 
 impl fmt::Debug for Rejector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rejector")
-            .field("challenge", &self.challenge)
-            .finish_non_exhaustive()
+        f.debug_struct("Rejector").field("challenge", &self.challenge).finish_non_exhaustive()
     }
 }
 
@@ -104,10 +97,7 @@ mod tests {
         for kind in RejectionKind::ALL {
             let response = reject(Method::GET, Rejection::new(kind));
             assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
-            assert_eq!(
-                response.extensions().get::<Rejection>().unwrap().kind(),
-                kind
-            );
+            assert_eq!(response.extensions().get::<Rejection>().unwrap().kind(), kind);
             assert_eq!(response.status(), kind.status());
         }
     }
@@ -116,9 +106,7 @@ mod tests {
     fn waiting_times_are_rounded_up() {
         let limited = Rejection::new(RejectionKind::RateLimited);
         let wait = |millis| {
-            let rejection = limited
-                .clone()
-                .with_retry_after(Duration::from_millis(millis));
+            let rejection = limited.clone().with_retry_after(Duration::from_millis(millis));
             reject(Method::GET, rejection).headers()[header::RETRY_AFTER].clone()
         };
         assert_eq!(wait(2000), "2");
@@ -133,9 +121,6 @@ mod tests {
         let head = reject(Method::HEAD, Rejection::new(RejectionKind::Unknown));
         assert!(head.body().is_empty());
         assert!(!get.body().is_empty());
-        assert_eq!(
-            head.headers()[header::CONTENT_LENGTH],
-            get.body().len().to_string()
-        );
+        assert_eq!(head.headers()[header::CONTENT_LENGTH], get.body().len().to_string());
     }
 }

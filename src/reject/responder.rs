@@ -88,11 +88,7 @@ impl Responder {
     ) -> Self {
         let message = message.into();
         let body = self.form.body(status, &message);
-        self.answers[kind as usize] = Answer {
-            status,
-            message: Some(message),
-            body,
-        };
+        self.answers[kind as usize] = Answer { status, message: Some(message), body };
         self
     }
 
@@ -103,9 +99,7 @@ impl Responder {
         let message = message.into();
         RejectionKind::INVALID
             .into_iter()
-            .fold(self, |table, kind| {
-                table.answer(kind, status, message.clone())
-            })
+            .fold(self, |table, kind| table.answer(kind, status, message.clone()))
     }
 }
 
@@ -170,10 +164,7 @@ mod tests {
     fn body(responder: &Responder, rejection: &Rejection) -> (StatusCode, String) {
         let request = http::Request::new(());
         let response = responder.respond(rejection, &RequestHead::new(&request));
-        (
-            response.status(),
-            String::from_utf8(response.into_body().to_vec()).unwrap(),
-        )
+        (response.status(), String::from_utf8(response.into_body().to_vec()).unwrap())
     }
 
     #[test]
@@ -187,10 +178,7 @@ mod tests {
             body(&Responder::json(), &unknown).1,
             r#"{"message":"The API key is not valid"}"#
         );
-        assert_eq!(
-            body(&Responder::text(), &unknown).1,
-            "The API key is not valid"
-        );
+        assert_eq!(body(&Responder::text(), &unknown).1, "The API key is not valid");
     }
 
     #[test]
@@ -198,10 +186,7 @@ mod tests {
         let rejection = Rejection::new(RejectionKind::NotAllowed).with_message("not \"today\"\n");
         assert_eq!(
             body(&Responder::json(), &rejection),
-            (
-                StatusCode::FORBIDDEN,
-                r#"{"message":"not \"today\"\n"}"#.to_owned()
-            )
+            (StatusCode::FORBIDDEN, r#"{"message":"not \"today\"\n"}"#.to_owned())
         );
     }
 
@@ -215,10 +200,7 @@ mod tests {
         let rejection = Rejection::missing_ability("bots:read".parse().unwrap());
         assert_eq!(
             body(&table, &rejection),
-            (
-                StatusCode::NOT_FOUND,
-                r#"{"message":"Not Found"}"#.to_owned()
-            )
+            (StatusCode::NOT_FOUND, r#"{"message":"Not Found"}"#.to_owned())
         );
         assert_eq!(table.message(&rejection), "Not Found");
     }

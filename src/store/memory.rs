@@ -52,10 +52,7 @@ impl MemoryStore {
     /// Makes an empty store of keys that are hashed with `hasher`, which the layer needs too.
     #[must_use]
     pub fn with_hasher(hasher: KeyHasher) -> Self {
-        Self {
-            hasher,
-            ..Self::default()
-        }
+        Self { hasher, ..Self::default() }
     }
 
     /// Issues a key and keeps its record.
@@ -100,10 +97,7 @@ impl MemoryStore {
     pub fn list(&self) -> Vec<Arc<KeyRecord>> {
         let digests = self.lock();
         let records = self.shared.records.pin();
-        digests
-            .values()
-            .filter_map(|digest| records.get(digest).cloned())
-            .collect()
+        digests.values().filter_map(|digest| records.get(digest).cloned()).collect()
     }
 
     /// Changes the record with this id, and returns the new one.
@@ -167,10 +161,7 @@ impl MemoryStore {
     ///
     /// A writer that panicked, in the closure of `update`, had changed nothing yet.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<KeyId, KeyDigest>> {
-        self.shared
-            .digests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.digests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -220,9 +211,7 @@ impl Hasher for FirstBytes {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes
-            .iter()
-            .for_each(|byte| self.write_u64(u64::from(*byte)));
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
     }
 
     fn write_u64(&mut self, number: u64) {
@@ -251,10 +240,7 @@ mod tests {
         let issued = store.issue(NewKey::named("test")).unwrap();
         let digest = KeyHasher::hmac_sha256(&[7; 32]).digest(issued.secret.reveal());
         assert_eq!(find(&store, &digest), Some(Arc::clone(&issued.record)));
-        assert_eq!(
-            store.get(&issued.record.id),
-            Some(Arc::clone(&issued.record))
-        );
+        assert_eq!(store.get(&issued.record.id), Some(Arc::clone(&issued.record)));
         assert_eq!(store.list(), [issued.record]);
     }
 

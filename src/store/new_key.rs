@@ -160,9 +160,6 @@ impl NewKey {
         record.abilities = self.abilities.into();
         record.expires_at = self.expires_at;
         record.metadata = self.metadata;
-        Ok(IssuedKey {
-            record: Arc::new(record),
-            secret,
-        })
+        Ok(IssuedKey { record: Arc::new(record), secret })
     }
 }

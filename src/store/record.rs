@@ -140,8 +140,7 @@ mod timestamp {
             deserializer: D,
         ) -> Result<Option<SystemTime>, D::Error> {
             let text = Option::<Cow<'de, str>>::deserialize(deserializer)?;
-            text.map(|text| humantime::parse_rfc3339(&text).map_err(de::Error::custom))
-                .transpose()
+            text.map(|text| humantime::parse_rfc3339(&text).map_err(de::Error::custom)).transpose()
         }
     }
 }
@@ -163,14 +162,9 @@ mod tests {
         record.kind = KeyKind::Public;
         record.created_at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
         record.expires_at = Some(record.created_at + Duration::from_secs(60));
-        record
-            .metadata
-            .insert("plan".to_owned(), Value::from("free"));
+        record.metadata.insert("plan".to_owned(), Value::from("free"));
         let text = serde_json::to_string(&record).unwrap();
-        assert!(
-            text.contains(r#""created_at":"2023-11-14T22:13:20.123456789Z""#),
-            "{text}"
-        );
+        assert!(text.contains(r#""created_at":"2023-11-14T22:13:20.123456789Z""#), "{text}");
         assert_eq!(serde_json::from_str::<KeyRecord>(&text).unwrap(), record);
     }
 
@@ -181,9 +175,7 @@ mod tests {
             "id": "key_1", "digest": digest, "name": "x", "created_at": "2023-11-14T22:13:20Z",
             "abilities": ["bots:read", "admin"],
         });
-        let error = serde_json::from_value::<KeyRecord>(text)
-            .unwrap_err()
-            .to_string();
+        let error = serde_json::from_value::<KeyRecord>(text).unwrap_err().to_string();
         assert!(error.contains("an ability is"), "{error}");
     }
 

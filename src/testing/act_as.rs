@@ -57,10 +57,7 @@ impl ActAs {
 
     /// Sends a key that another store issued, as `x-api-key`.
     pub fn with_secret(secret: &Secret) -> Self {
-        Self {
-            header: HeaderName::from_static("x-api-key"),
-            key: value(secret.reveal()),
-        }
+        Self { header: HeaderName::from_static("x-api-key"), key: value(secret.reveal()) }
     }
 
     /// Sends the key as `Authorization: Bearer`.
@@ -81,9 +78,7 @@ fn value(text: &str) -> HeaderValue {
 
 impl fmt::Debug for ActAs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ActAs")
-            .field("header", &self.header)
-            .finish_non_exhaustive()
+        f.debug_struct("ActAs").field("header", &self.header).finish_non_exhaustive()
     }
 }
 
@@ -91,10 +86,7 @@ impl<S> Layer<S> for ActAs {
     type Service = ActAsService<S>;
 
     fn layer(&self, inner: S) -> ActAsService<S> {
-        ActAsService {
-            inner,
-            act_as: self.clone(),
-        }
+        ActAsService { inner, act_as: self.clone() }
     }
 }
 

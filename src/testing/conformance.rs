@@ -65,19 +65,12 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
         assert_eq!(found, None, "a record was found before it was inserted");
         insert(record.clone()).await;
         let found = self.find(&record.digest).await;
-        assert!(
-            found.is_some(),
-            "a record was not found right after it was inserted"
-        );
+        assert!(found.is_some(), "a record was not found right after it was inserted");
     }
 
     async fn found_exactly(&self, record: &KeyRecord) {
         let found = self.find(&record.digest).await;
-        assert_eq!(
-            found.as_deref(),
-            Some(record),
-            "a record was not returned as it was inserted"
-        );
+        assert_eq!(found.as_deref(), Some(record), "a record was not returned as it was inserted");
     }
 
     async fn other_digests_are_unknown(&self, record: &KeyRecord) {
@@ -86,10 +79,7 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
                 let mut bytes = *record.digest.as_bytes();
                 bytes[byte] ^= 1 << bit;
                 let found = self.find(&KeyDigest::from_bytes(bytes)).await;
-                assert_eq!(
-                    found, None,
-                    "a digest matched that differs in bit {bit} of {byte}"
-                );
+                assert_eq!(found, None, "a digest matched that differs in bit {bit} of {byte}");
             }
         }
         for bytes in [[0; 32], [0xff; 32]] {
@@ -105,22 +95,14 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
         insert(other.clone()).await;
         for record in [one, other] {
             let found = self.find(&record.digest).await;
-            assert_eq!(
-                found.as_deref(),
-                Some(&record),
-                "two keys were taken for one another"
-            );
+            assert_eq!(found.as_deref(), Some(&record), "two keys were taken for one another");
         }
     }
 
     async fn finding_changes_nothing(&self, record: &KeyRecord) {
         for _ in 0..3 {
             let found = self.find(&record.digest).await;
-            assert_eq!(
-                found.as_deref(),
-                Some(record),
-                "finding a record changed it"
-            );
+            assert_eq!(found.as_deref(), Some(record), "finding a record changed it");
         }
     }
 
@@ -139,11 +121,7 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
             change(&mut record);
             insert(record.clone()).await;
             let found = self.find(&record.digest).await;
-            assert_eq!(
-                found.as_deref(),
-                Some(&record),
-                "a change was not seen at once"
-            );
+            assert_eq!(found.as_deref(), Some(&record), "a change was not seen at once");
         }
     }
 
@@ -156,11 +134,7 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
             let _ = futures_util::FutureExt::now_or_never(asked);
         }
         let found = self.find(&record.digest).await;
-        assert_eq!(
-            found.as_deref(),
-            Some(&record),
-            "a dropped `find` disturbed the next"
-        );
+        assert_eq!(found.as_deref(), Some(&record), "a dropped `find` disturbed the next");
     }
 }
 
@@ -178,10 +152,7 @@ fn full_record() -> KeyRecord {
         .abilities(["bots:*", "chat:send"])
         .expires_at(moment(4_000_000_000))
         .metadata("plan", "paid")
-        .metadata(
-            "nested",
-            serde_json::json!({ "list": [1, 2.5, null, true, "x"] }),
-        )
+        .metadata("nested", serde_json::json!({ "list": [1, 2.5, null, true, "x"] }))
         .generate(&KeyHasher::sha256())
         .unwrap_or_else(|error| panic!("no record can be made: {error}"));
     let mut record = KeyRecord::clone(&issued.record);

@@ -12,11 +12,7 @@ fn formats() -> Vec<KeyFormat> {
         (Alphabet::Base62, 40),
     ] {
         for checksum in [Checksum::none(), Checksum::crc32(), Checksum::keyed(secret)] {
-            all.push(
-                KeyFormat::new("acme_sk_")
-                    .body(alphabet, length)
-                    .checksum(checksum),
-            );
+            all.push(KeyFormat::new("acme_sk_").body(alphabet, length).checksum(checksum));
         }
     }
     all
@@ -46,35 +42,26 @@ fn a_generated_key_always_parses() {
 #[test]
 fn generated_keys_differ() {
     let format = KeyFormat::default();
-    let keys: std::collections::HashSet<_> = (0..1000)
-        .map(|_| format.generate().unwrap().reveal().to_owned())
-        .collect();
+    let keys: std::collections::HashSet<_> =
+        (0..1000).map(|_| format.generate().unwrap().reveal().to_owned()).collect();
     assert_eq!(keys.len(), 1000);
 }
 
 #[test]
 fn the_error_says_what_is_wrong() {
-    let format = KeyFormat::new("sk_live_")
-        .body(Alphabet::Hex, 40)
-        .checksum(Checksum::crc32());
+    let format = KeyFormat::new("sk_live_").body(Alphabet::Hex, 40).checksum(Checksum::crc32());
     let good = format.generate().unwrap();
     let good = good.reveal();
     let error = |text: &str| format.parse(text).unwrap_err();
     assert_eq!(error(""), FormatError::Prefix);
-    assert_eq!(
-        error(&good.replacen("live", "test", 1)),
-        FormatError::Prefix
-    );
+    assert_eq!(error(&good.replacen("live", "test", 1)), FormatError::Prefix);
     assert_eq!(error(&good.to_uppercase()), FormatError::Prefix);
     assert_eq!(error(&good[..20]), FormatError::Length);
     assert_eq!(error(&format!("{good}0")), FormatError::Length);
     assert_eq!(error(&format!(" {good}")), FormatError::Prefix);
     assert_eq!(error(&format!("{}G", &good[..55])), FormatError::Character);
     let flipped = if good.ends_with('0') { '1' } else { '0' };
-    assert_eq!(
-        error(&format!("{}{flipped}", &good[..55])),
-        FormatError::Checksum
-    );
+    assert_eq!(error(&format!("{}{flipped}", &good[..55])), FormatError::Checksum);
 }
 
 #[test]
@@ -85,10 +72,7 @@ fn a_client_checks_all_but_the_keyed_checksum() {
     assert!(client.parse(secret.reveal()).is_ok());
     assert!(client.parse(&secret.reveal()[1..]).is_err());
     let error = client.generate().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the format lacks the secret of its keyed checksum"
-    );
+    assert_eq!(error.to_string(), "the format lacks the secret of its keyed checksum");
 }
 
 #[test]
@@ -105,10 +89,7 @@ fn the_regular_expression_finds_the_keys_and_no_longer_word() {
 #[test]
 fn a_format_describes_a_right_key_to_people() {
     let format = KeyFormat::new("sk_live_").body(Alphabet::Hex, 40);
-    assert_eq!(
-        format.to_string(),
-        "`sk_live_` followed by 40 hexadecimal characters"
-    );
+    assert_eq!(format.to_string(), "`sk_live_` followed by 40 hexadecimal characters");
 }
 
 #[test]

@@ -1,0 +1,65 @@
+//! Prints the ratios of the last run of `cargo bench --bench request`.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::{env, fs};
+
+/// Returns the median of a benchmark in nanoseconds.
+fn median(id: &str) -> Result<f64, Box<dyn Error>> {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let path = target.join("criterion").join(id).join("new/estimates.json");
+    let text = fs::read_to_string(&path)
+        .map_err(|error| format!("{}: {error}; run the bench `request` first", path.display()))?;
+    let estimates: serde_json::Value = serde_json::from_str(&text)?;
+    Ok(estimates["median"]["point_estimate"].as_f64().ok_or("no median")?)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("{:<28} {:>10}", "benchmark", "median");
+    for id in [
+        "floor/sha256_49B",
+        "floor/extension_insert",
+        "tower/bare",
+        "tower/accept_header",
+        "tower/accept_bearer",
+        "tower/accept_async_store",
+        "tower/guarded",
+        "tower/reject_missing",
+        "tower/reject_malformed",
+        "tower/reject_unknown",
+        "axum/bare",
+        "axum/accept",
+        "axum/hand_rolled",
+        "peer/tower_http_static",
+        "store/memory_1",
+        "store/memory_1k",
+        "store/memory_1m",
+    ] {
+        println!("{id:<28} {:>7.0} ns", median(id)?);
+    }
+    let floor = median("floor/sha256_49B")? + median("floor/extension_insert")?;
+    let bare = median("tower/bare")?;
+    let accept = median("tower/accept_header")?;
+    let by_hand = median("axum/hand_rolled")? - median("axum/bare")?;
+    let dearest = ["missing", "malformed", "unknown"]
+        .map(|kind| median(&format!("tower/reject_{kind}")))
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .fold(0.0, f64::max);
+    println!();
+    for (what, ratio, goal) in [
+        ("accept over bare, by sha256 + insert", (accept - bare) / floor, 1.6),
+        (
+            "axum accept over bare, by hand-rolled over bare",
+            (median("axum/accept")? - median("axum/bare")?) / by_hand,
+            0.55,
+        ),
+        ("guard over accept, by sha256 + insert", (median("tower/guarded")? - accept) / floor, 0.6),
+        ("dearest rejection, by accept", dearest / accept, 1.0),
+    ] {
+        let verdict = if ratio <= goal { "reached" } else { "missed" };
+        println!("{what:<48} {ratio:>5.2} (at most {goal:.2}: {verdict})");
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Keys with abilities, wildcards included, and a 401 that tells nothing (hania.txt).
+//!
+//! ```sh
+//! cargo run --example abilities
+//! ```
+//!
+//! It prints eight keys; `$READER`, `$WRITER`, … stand for them:
+//!
+//! ```sh
+//! API=http://127.0.0.1:3000/api/v1
+//! curl -H "Authorization: Bearer $READER" $API/bots                          # 200
+//! curl -H "Authorization: Bearer $READER" -X DELETE $API/bots/1              # 403 Missing ability: bots:write
+//! curl -H "Authorization: Bearer $WRITER" --json '{"name":"Ada"}' $API/bots  # 201
+//! curl -H "Authorization: Bearer $CHAT" -X POST $API/bots/1/chat             # 200
+//! curl -H "Authorization: Bearer $EXPIRED" $API/bots                         # 401
+//! curl $API/bots                                                             # 401, the same answer
+//! ```
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tower_api_key::extract::Bearer;
+use tower_api_key::{
+    Alphabet, ApiKeyLayer, KeyFormat, KeyKind, MemoryStore, NewKey, RejectionKind, RequireAbility,
+    Responder,
+};
+
+type Bots = Arc<Mutex<BTreeMap<u64, String>>>;
+
+#[derive(Deserialize)]
+struct NewBot {
+    name: String,
+}
+
+/// Account keys. Widget keys start with `hania_` too, so the longer prefix has to rule.
+fn account_keys() -> KeyFormat {
+    KeyFormat::new("hania_sk_").body(Alphabet::Hex, 40).kind(KeyKind::Secret)
+}
+
+fn app(keys: MemoryStore) -> Router {
+    const GENERIC: &str = "Unauthenticated.";
+    let answers = Responder::json()
+        .answer(RejectionKind::Missing, StatusCode::UNAUTHORIZED, GENERIC)
+        .answer(RejectionKind::Ambiguous, StatusCode::UNAUTHORIZED, GENERIC)
+        .answer_invalid(StatusCode::UNAUTHORIZED, GENERIC);
+    let bots: Bots = Arc::new(Mutex::new(BTreeMap::from([(1, "Hania".to_owned())])));
+    let api = Router::new()
+        .route("/bots", get(list).post(create).layer(RequireAbility::by_method("bots")))
+        .route(
+            "/bots/{id}",
+            get(show).put(rename).delete(delete).layer(RequireAbility::by_method("bots")),
+        )
+        .route("/bots/{id}/chat", post(chat).layer(RequireAbility::new("chat:send")))
+        .with_state(bots);
+    Router::new().nest("/api/v1", api).layer(
+        ApiKeyLayer::new(keys)
+            .extractor(Bearer)
+            .formats(account_keys())
+            .responder(answers)
+            .generic_challenge(),
+    )
+}
+
+fn bot(id: u64, name: &str) -> Value {
+    json!({ "id": id, "name": name })
+}
+
+async fn list(State(bots): State<Bots>) -> Json<Value> {
+    let bots = bots.lock().await;
+    let data: Vec<_> = bots.iter().map(|(id, name)| bot(*id, name)).collect();
+    Json(json!({ "data": data }))
+}
+
+async fn create(State(bots): State<Bots>, Json(new): Json<NewBot>) -> (StatusCode, Json<Value>) {
+    let mut bots = bots.lock().await;
+    let id = bots.keys().last().map_or(1, |last| last + 1);
+    let created = bot(id, &new.name);
+    bots.insert(id, new.name);
+    (StatusCode::CREATED, Json(json!({ "data": created })))
+}
+
+async fn show(State(bots): State<Bots>, Path(id): Path<u64>) -> Result<Json<Value>, StatusCode> {
+    let bots = bots.lock().await;
+    let name = bots.get(&id).ok_or(StatusCode::NOT_FOUND)?;
+    Ok(Json(json!({ "data": bot(id, name) })))
+}
+
+async fn rename(
+    State(bots): State<Bots>,
+    Path(id): Path<u64>,
+    Json(new): Json<NewBot>,
+) -> Result<Json<Value>, StatusCode> {
+    let mut bots = bots.lock().await;
+    let name = bots.get_mut(&id).ok_or(StatusCode::NOT_FOUND)?;
+    *name = new.name;
+    Ok(Json(json!({ "data": bot(id, name) })))
+}
+
+async fn delete(State(bots): State<Bots>, Path(id): Path<u64>) -> StatusCode {
+    match bots.lock().await.remove(&id) {
+        Some(_) => StatusCode::NO_CONTENT,
+        None => StatusCode::NOT_FOUND,
+    }
+}
+
+async fn chat(State(bots): State<Bots>, Path(id): Path<u64>) -> Result<Json<Value>, StatusCode> {
+    let bots = bots.lock().await;
+    let name = bots.get(&id).ok_or(StatusCode::NOT_FOUND)?;
+    Ok(Json(json!({ "data": { "reply": format!("{name} says hello") } })))
+}
+
+#[tokio::main]
+async fn main() -> support::Result<()> {
+    let keys = MemoryStore::new();
+    let long_ago = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
+    for (label, abilities) in [
+        ("reader", &["bots:read"][..]),
+        ("writer", &["bots:write"]),
+        ("bots", &["bots:*"]),
+        ("everything", &["*"]),
+        ("chat", &["chat:send"]),
+        ("none", &[]),
+        ("expired", &["*"]),
+        ("revoked", &["*"]),
+    ] {
+        let mut key = NewKey::named(label).format(&account_keys()).abilities(abilities.to_vec());
+        if label == "expired" {
+            key = key.expires_at(long_ago);
+        }
+        let issued = keys.issue(key)?;
+        if label == "revoked" {
+            assert!(keys.revoke(&issued.record.id));
+        }
+        support::print_key(label, &issued);
+    }
+    support::serve(app(keys)).await
+}

@@ -1,0 +1,178 @@
+//! What a request costs, counted in allocations.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use allocation_counter::measure;
+use futures_util::FutureExt as _;
+use http::{Extensions, Request, Response};
+use tower::{Layer, Service, service_fn};
+use tower_api_key::{
+    Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyStore,
+    MemoryStore, NewKey, Rejection, RequestHead, RequireAbility, RequireStage, RequireTenant,
+    VerifiedKey,
+};
+
+use self::common::{CountingStore, OddStore};
+
+const HEADER: &str = "x-api-key";
+const BEARER: &str = "authorization";
+
+/// Counts what `run` allocates the second time: the first may set up what a thread keeps.
+fn count(mut run: impl FnMut()) -> u64 {
+    run();
+    measure(run).count_total
+}
+
+/// Counts the allocations from a request to its answer, without those for the request.
+fn count_call<L, S, B>(layer: &L, (name, value): (&'static str, &str), status: u16) -> u64
+where
+    L: Layer<Inner, Service = S>,
+    S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
+{
+    let mut service = layer.layer(service_fn(inner as fn(Request<()>) -> Answered));
+    let request = || Request::get("/prod/acme").header(name, value).body(()).unwrap();
+    let mut requests = [request(), request()].into_iter();
+    count(|| {
+        let answer = service.call(requests.next().unwrap()).now_or_never();
+        assert_eq!(answer.unwrap().unwrap().status(), status);
+    })
+}
+
+type Answered = std::future::Ready<Result<Response<()>, Infallible>>;
+type Inner = tower::util::ServiceFn<fn(Request<()>) -> Answered>;
+
+/// Answers 200 if there is a verified key, and allocates nothing.
+fn inner(request: Request<()>) -> Answered {
+    let mut response = Response::new(());
+    if request.into_parts().0.extensions.get::<VerifiedKey>().is_none() {
+        *response.status_mut() = http::StatusCode::IM_A_TEAPOT;
+    }
+    std::future::ready(Ok(response))
+}
+
+/// What no middleware can do without that tells the handler something.
+fn one_insert() -> u64 {
+    let value = Arc::new(0_u8);
+    count(|| {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Arc::clone(&value));
+        black_box(request);
+    })
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(count(|| drop(black_box(Box::new(1_u8)))), 1);
+    assert_eq!(count(|| drop(black_box(Extensions::new()))), 0);
+    assert!((1..10).contains(&one_insert()), "{}", one_insert());
+}
+
+fn new_key() -> NewKey {
+    let key = NewKey::named("counted").stage("prod").tenant("acme");
+    key.abilities(["bots:read"]).expires_at(SystemTime::now() + Duration::from_secs(3600))
+}
+
+#[test]
+fn accepting_a_key_allocates_no_more_than_one_insert() {
+    let keys = MemoryStore::new();
+    let key = keys.issue(new_key()).unwrap().secret;
+    let layer = ApiKeyLayer::new(keys);
+    let guards = RequireStage::in_path_segment(0).and(RequireAbility::by_method("bots"));
+    for layer in [
+        layer.clone(),
+        layer.clone().optional().forward_preflight(),
+        layer.clone().keep_credential(),
+        layer.clone().guard(guards).guard(RequireTenant::in_path_segment(1)),
+    ] {
+        let bearer = format!("Bearer {}", key.reveal());
+        for credential in [(HEADER, key.reveal()), (BEARER, &bearer)] {
+            let count = count_call(&layer, credential, 200);
+            assert!(count <= one_insert(), "{count} by {layer:?}");
+        }
+    }
+}
+
+#[test]
+fn accepting_a_key_allocates_no_more_with_formats_and_peppers() {
+    let pepper = b"a pepper of thirty-two bytes ...";
+    for checksum in [Checksum::none(), Checksum::crc32(), Checksum::keyed(pepper)] {
+        for hasher in [KeyHasher::sha256(), KeyHasher::hmac_sha256(pepper)] {
+            let format = KeyFormat::new("sk_").checksum(checksum.clone()).stage("prod");
+            let other = KeyFormat::new("pk_").body(Alphabet::Hex, 40);
+            let keys = MemoryStore::with_hasher(hasher.clone());
+            let key = keys.issue(new_key().format(&format)).unwrap().secret;
+            let layer = ApiKeyLayer::new(keys).formats([other, format]).hasher(hasher);
+            let count = count_call(&layer, (HEADER, key.reveal()), 200);
+            assert!(count <= one_insert(), "{count} by {layer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_guard_on_a_route_allocates_nothing_for_a_key_that_it_lets_pass() {
+    let keys = MemoryStore::new();
+    let key = keys.issue(new_key()).unwrap().secret;
+    let any = |_: &VerifiedKey, _: &RequestHead<'_>| Ok::<_, Rejection>(());
+    let guard = GuardLayer::new(RequireAbility::any_of(["bots:write", "bots:read"]).and(any));
+    let layers = (ApiKeyLayer::new(keys), guard);
+    assert!(count_call(&layers, (HEADER, key.reveal()), 200) <= one_insert());
+}
+
+#[test]
+fn a_missing_or_malformed_key_allocates_no_future_and_never_touches_the_store() {
+    let store = CountingStore::default();
+    let waiting = || OddStore { answer: || Poll::Pending, at_once: false };
+    for format in [None, Some(KeyFormat::default())] {
+        let [at_once, waiting] = [ApiKeyLayer::new(store.clone()), ApiKeyLayer::new(waiting())]
+            .map(|layer| format.iter().cloned().fold(layer, ApiKeyLayer::formats));
+        let long = "a".repeat(10_000);
+        for (credential, status) in [
+            (("accept", "*/*"), 401),
+            ((HEADER, ""), 401),
+            ((HEADER, "a b"), 401),
+            ((HEADER, &*long), 401),
+            ((BEARER, "Bearer"), 401),
+            ((BEARER, "Bearer a b"), 401),
+        ] {
+            let counts = [&at_once, &waiting].map(|layer| count_call(layer, credential, status));
+            assert_eq!(counts[0], counts[1], "{credential:?}");
+        }
+    }
+    assert_eq!(store.asked(), 0);
+    count_call(&ApiKeyLayer::new(store.clone()), (HEADER, "ak_1"), 401);
+    assert_eq!(store.asked(), 2);
+}
+
+#[test]
+fn a_lookup_in_memory_allocates_nothing_and_no_wrapper_boxes_again() {
+    let keys = MemoryStore::new();
+    let known = keys.issue(new_key()).unwrap().record.digest;
+    for digest in [known, KeyDigest::from_bytes([7; 32])] {
+        let find_now = |store: &dyn KeyStore| count(|| drop(black_box(store.find_now(&digest))));
+        let find = |store: &dyn KeyStore| {
+            count(|| drop(black_box(store.find(&digest).now_or_never().unwrap().unwrap())))
+        };
+        assert_eq!((find_now(&keys), find(&keys)), (0, 1));
+        let shared: Arc<dyn KeyStore> = Arc::new(keys.clone());
+        let boxed: Box<dyn KeyStore> = Box::new(keys.clone());
+        let stores: [&dyn KeyStore; 6] = [
+            &shared,
+            &boxed,
+            &Arc::new(keys.clone()),
+            &Box::new(keys.clone()),
+            &Arc::new(Box::new(Arc::clone(&shared))),
+            &Box::new(Arc::new(keys.clone())),
+        ];
+        for store in stores {
+            assert_eq!((find_now(store), find(store)), (0, 1));
+        }
+    }
+}

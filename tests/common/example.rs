@@ -1,0 +1,117 @@
+//! Example servers, run as a user runs them.
+
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses some of it"
+)]
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use super::RawResponse;
+
+/// A running example server. It is stopped when it is dropped.
+pub struct Example {
+    process: Child,
+    pub address: std::net::SocketAddr,
+    keys: HashMap<String, String>,
+    /// Everything that was printed before the server listened.
+    pub printed: String,
+}
+
+impl Example {
+    /// Starts an example on a free port, and reads its keys.
+    pub fn start(name: &str) -> Self {
+        let mut process = Command::new(directory().join(name))
+            .env("ADDR", "127.0.0.1:0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let (mut keys, mut printed) = (HashMap::new(), String::new());
+        let address = loop {
+            let start = printed.len();
+            assert!(output.read_line(&mut printed).unwrap() > 0, "{name} ended: {printed}");
+            let line = printed[start..].trim_end();
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                break address.parse().unwrap();
+            }
+            if let ["key", label, secret] = line.split(' ').collect::<Vec<_>>()[..] {
+                keys.insert(label.to_owned(), secret.to_owned());
+            }
+        };
+        // What is printed from now on is read, so that the server cannot block on it.
+        std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
+        Self { process, address, keys, printed }
+    }
+
+    /// Returns the secret of a demo key.
+    pub fn key(&self, label: &str) -> &str {
+        &self.keys[label]
+    }
+
+    /// Returns the labels of the demo keys in alphabetical order.
+    pub fn labels(&self) -> Vec<&str> {
+        let mut labels: Vec<_> = self.keys.keys().map(String::as_str).collect();
+        labels.sort_unstable();
+        labels
+    }
+
+    /// Sends `GET path` with these header lines.
+    pub async fn get(&self, path: &str, lines: &[&str]) -> RawResponse {
+        super::get_raw(self.address, path, lines).await
+    }
+
+    /// Sends `GET path` with a demo key in `x-api-key`.
+    pub async fn get_as(&self, label: &str, path: &str) -> RawResponse {
+        self.get(path, &[&format!("x-api-key: {}", self.key(label))]).await
+    }
+
+    /// Sends a request with a demo key as Bearer, and with JSON if there is any.
+    pub async fn call(&self, label: &str, method: &str, path: &str, json: &str) -> RawResponse {
+        let key = self.key(label);
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\ncontent-length: {}",
+            json.len()
+        );
+        super::send_raw_with_body(self.address, request, json).await
+    }
+
+    /// Sends a signal, and returns whether the server ended well.
+    #[cfg(unix)]
+    pub fn stop(&mut self, signal: &str) -> bool {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        self.process.wait().unwrap().success()
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Builds the examples, once, in the profile of the tests, and returns where they are.
+fn directory() -> &'static PathBuf {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let profile = test.ancestors().nth(2).unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--examples", "--all-features", "--target-dir"]);
+        build.arg(profile.parent().unwrap());
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
+        profile.join("examples")
+    })
+}

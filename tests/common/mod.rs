@@ -1,0 +1,251 @@
+//! Helpers of the integration tests: servers on sockets, and clients.
+
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses some of them"
+)]
+
+pub mod example;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use async_trait::async_trait;
+use axum::Router;
+use http::HeaderValue;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tower_api_key::{KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey, Rejection, StoreError};
+
+/// Serves an axum application on a free port, for HTTP/1.1 and HTTP/2, until the test ends.
+pub async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+/// What came back over a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawResponse {
+    pub status: u16,
+    /// As they were sent, without `date`.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl RawResponse {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub fn text(&self) -> &str {
+        str::from_utf8(&self.body).unwrap()
+    }
+}
+
+/// Sends a request as it is written, with bytes that a client library would refuse, and reads
+/// until the server closes the connection. `request` ends before the empty line.
+pub async fn send_raw(address: SocketAddr, request: impl AsRef<[u8]>) -> RawResponse {
+    send_raw_with_body(address, request, "").await
+}
+
+/// Does as [`send_raw`], with a body after the empty line.
+pub async fn send_raw_with_body(
+    address: SocketAddr,
+    request: impl AsRef<[u8]>,
+    body: &str,
+) -> RawResponse {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_ref()).await.unwrap();
+    stream.write_all(b"\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let (head, body) = (str::from_utf8(&answer[..end]).unwrap(), answer[end + 4..].to_vec());
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers = lines
+        .map(|line| line.split_once(": ").unwrap_or((line.trim_end_matches(':'), "")))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .filter(|(name, _)| name != "date")
+        .collect();
+    RawResponse { status, headers, body }
+}
+
+/// Sends `GET path` with these header lines.
+pub async fn get_raw(address: SocketAddr, path: &str, lines: &[&str]) -> RawResponse {
+    let lines: String = lines.iter().map(|line| format!("\r\n{line}")).collect();
+    send_raw(address, format!("GET {path} HTTP/1.1{lines}")).await
+}
+
+/// A client that speaks HTTP/2 without being asked to.
+pub fn http2_client() -> reqwest::Client {
+    reqwest::Client::builder().http2_prior_knowledge().build().unwrap()
+}
+
+/// Serves a tower service through hyper, for HTTP/1.1 and HTTP/2, until the test ends.
+pub async fn serve_hyper<S, B>(service: S) -> SocketAddr
+where
+    S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<tower::BoxError>,
+    B: http_body::Body<Data: Send, Error: Into<tower::BoxError>> + Send + 'static,
+{
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use hyper_util::server::conn::auto::Builder;
+    use hyper_util::service::TowerToHyperService;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = TowerToHyperService::new(service.clone());
+            tokio::spawn(async move {
+                let builder = Builder::new(TokioExecutor::new());
+                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    address
+}
+
+/// Waits for what comes at once unless something hangs.
+pub async fn in_time<F: Future>(future: F) -> F::Output {
+    let limit = std::time::Duration::from_secs(20);
+    tokio::time::timeout(limit, future).await.expect("it hangs")
+}
+
+/// A memory store that counts how often it is asked.
+#[derive(Clone, Debug, Default)]
+pub struct CountingStore {
+    pub keys: MemoryStore,
+    asked: Arc<AtomicUsize>,
+}
+
+impl CountingStore {
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl KeyStore for CountingStore {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.keys.find(digest).await
+    }
+
+    fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.keys.find_now(digest)
+    }
+}
+
+/// Adds the kind of a rejection to each response, as `x-kind`: what clients are not told.
+pub fn tell_kind(app: Router) -> Router {
+    async fn kind(mut response: axum::response::Response) -> axum::response::Response {
+        if let Some(rejection) = response.extensions().get::<Rejection>() {
+            let kind = HeaderValue::from_static(rejection.kind().as_str());
+            response.headers_mut().insert("x-kind", kind);
+        }
+        response
+    }
+    app.layer(axum::middleware::map_response(kind))
+}
+
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct ToLog;
+
+impl std::io::Write for ToLog {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::Write::write(&mut *LOG.lock().unwrap(), bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Logs everything, at every level, in this process from now on.
+pub fn start_log() {
+    static START: std::sync::Once = std::sync::Once::new();
+    START.call_once(|| {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_ansi(false)
+            .with_writer(|| ToLog)
+            .init();
+    });
+}
+
+/// Returns the lines that were logged with `marker` in them.
+pub fn logged(marker: &str) -> Vec<String> {
+    let log = LOG.lock().unwrap();
+    let lines = str::from_utf8(&log).unwrap().lines();
+    lines.filter(|line| line.contains(marker)).map(str::to_owned).collect()
+}
+
+/// Returns how many of the lines with `marker` were logged as errors.
+pub fn errors(marker: &str) -> usize {
+    logged(marker).iter().filter(|line| line.contains(" ERROR ")).count()
+}
+
+/// Issues a key and returns its text.
+pub fn issue(keys: &MemoryStore, key: NewKey) -> String {
+    keys.issue(key).unwrap().secret.reveal().to_owned()
+}
+
+pub type Answer = Poll<Result<Option<Arc<KeyRecord>>, StoreError>>;
+
+/// Answers whatever it is asked, at once or when it is waited for. `Pending` hangs.
+pub struct OddStore<F> {
+    pub answer: F,
+    pub at_once: bool,
+}
+
+#[async_trait]
+impl<F: Fn() -> Answer + Send + Sync> KeyStore for OddStore<F> {
+    async fn find(&self, _: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        std::future::poll_fn(|_| (self.answer)()).await
+    }
+
+    fn find_now(&self, _: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+        match self.at_once.then(&self.answer) {
+            Some(Poll::Ready(Ok(found))) => Poll::Ready(found),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+/// Serves gRPC services on a free port until the test ends.
+pub async fn serve_tonic(router: tonic::transport::server::Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    tokio::spawn(router.serve_with_incoming(incoming));
+    address
+}
+
+/// Asks the gRPC health service, with a key unless it is empty.
+pub async fn health(address: SocketAddr, key: &str) -> Result<(), tonic::Status> {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+    let channel = tonic::transport::Channel::from_shared(format!("http://{address}")).unwrap();
+    let mut request = tonic::Request::new(HealthCheckRequest::default());
+    if !key.is_empty() {
+        request.metadata_mut().insert("x-api-key", key.parse().unwrap());
+    }
+    HealthClient::new(channel.connect().await.unwrap()).check(request).await.map(drop)
+}

@@ -1,0 +1,88 @@
+//! The contract of the example servers: what they print, where they listen, how they stop.
+
+mod common;
+
+use common::example::Example;
+
+const HTTP: [(&str, &[&str]); 6] = [
+    ("quickstart", &["limited", "reader"]),
+    ("stages", &["acme-dev", "acme-prod", "acme-retired", "globex-prod"]),
+    (
+        "abilities",
+        &["bots", "chat", "everything", "expired", "none", "reader", "revoked", "writer"],
+    ),
+    ("environments", &["acme-live", "acme-test", "globex-live"]),
+    ("workspaces", &["sales", "sales-old", "support"]),
+    ("hyper", &["demo"]),
+];
+
+#[tokio::test]
+async fn every_server_prints_its_keys_and_refuses_a_request_without_one() {
+    for (name, labels) in HTTP {
+        let server = Example::start(name);
+        assert_eq!(server.labels(), labels, "{name}");
+        let response = server.get("/", &[]).await;
+        // An axum router without a fallback answers paths that are not its own by itself.
+        assert!(matches!(response.status, 401 | 403 | 404), "{name}: {}", response.status);
+    }
+    assert_eq!(Example::start("grpc").labels(), ["checker", "none", "watcher"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn every_server_stops_cleanly_on_sigint_and_sigterm() {
+    let names = HTTP.iter().map(|(name, _)| *name).chain(["grpc"]);
+    for name in names {
+        for signal in ["-INT", "-TERM"] {
+            assert!(Example::start(name).stop(signal), "{name} {signal}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn quickstart_shows_what_a_key_is_and_what_it_may_do() {
+    let server = Example::start("quickstart");
+    let whoami = server.get_as("reader", "/whoami").await;
+    assert_eq!(whoami.status, 200);
+    let whoami = whoami.json();
+    assert!(whoami["key"].as_str().unwrap().starts_with("key_"));
+    assert_eq!(whoami["tenant"], "acme");
+    assert_eq!(whoami["abilities"], serde_json::json!(["reports:read"]));
+    assert!(whoami["name"].is_string());
+    assert_eq!(server.get_as("reader", "/reports").await.status, 200);
+    assert_eq!(server.call("reader", "GET", "/reports", "").await.status, 200);
+
+    let limited = server.get_as("limited", "/reports").await;
+    assert_eq!(limited.status, 403);
+    assert_eq!(limited.header("content-type"), Some("application/problem+json"));
+    assert_eq!(limited.json()["detail"], "Missing ability: reports:read");
+    assert_eq!(server.get_as("limited", "/whoami").await.status, 200);
+    assert_eq!(server.get("/whoami", &[]).await.status, 401);
+}
+
+#[tokio::test]
+async fn quickstart_prints_calls_that_work_as_they_are() {
+    let server = Example::start("quickstart");
+    let calls: Vec<_> =
+        server.printed.lines().filter_map(|line| line.trim().strip_prefix("curl ")).collect();
+    assert_eq!(calls.len(), 4);
+    for call in calls {
+        assert!(call.contains(&format!("http://{}/", server.address)), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn hyper_greets_the_tenant_on_any_path_and_both_versions_of_http() {
+    let server = Example::start("hyper");
+    for path in ["/", "/anything/at/all"] {
+        let response = server.get_as("demo", path).await;
+        assert_eq!((response.status, response.text()), (200, "hello acme"));
+    }
+    let url = format!("http://{}/", server.address);
+    let request = common::http2_client().get(&url).header("x-api-key", server.key("demo"));
+    let response = request.send().await.unwrap();
+    assert_eq!(response.version(), reqwest::Version::HTTP_2);
+    assert_eq!(response.text().await.unwrap(), "hello acme");
+    let refused = common::http2_client().get(&url).send().await.unwrap();
+    assert_eq!(refused.status(), 401);
+}

@@ -1,4 +1,83 @@
-//! API-key authentication as a [Tower](tower) middleware for axum, tonic and hyper.
+//! API-key authentication as a [Tower](https://docs.rs/tower) middleware, for axum, tonic and
+//! hyper.
+//!
+//! One layer in front of a service, a store behind the layer, guards in front of the handlers:
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RequireAbility, VerifiedKey};
+//!
+//! async fn reports(key: VerifiedKey) -> String {
+//!     format!("the reports of {}", key.tenant().map_or("nobody", |tenant| tenant.as_str()))
+//! }
+//!
+//! let keys = MemoryStore::new();
+//! let issued = keys.issue(
+//!     NewKey::named("monthly reporting").tenant("acme").abilities(["reports:read"]),
+//! )?;
+//! println!("shown once: {}", issued.secret.reveal());
+//!
+//! let app: Router = Router::new()
+//!     .route("/reports", get(reports).layer(RequireAbility::new("reports:read")))
+//!     .layer(ApiKeyLayer::new(keys));
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The way of a request
+//!
+//! 1. **Extract** ([`extract`]): find the credential in the head of the request. By default it
+//!    is in `x-api-key` or `Authorization: Bearer`; two credentials are an error.
+//! 2. **Parse** ([`key::KeyFormats`]): its length, its characters and, where formats are set, its
+//!    prefix and checksum. Nothing that fails here is hashed.
+//! 3. **Digest** ([`KeyHasher`]): SHA-256, or HMAC-SHA-256 with a pepper.
+//! 4. **Look up** ([`KeyStore`]): ask the store for the record with this digest. A store that
+//!    fails, hangs or panics is answered with 503: the key is not wrong, it is not known.
+//! 5. **Verify** ([`VerifiedKey`]): compare the digest in constant time; the key is neither
+//!    revoked, nor disabled, nor expired now.
+//! 6. **Guard** ([`guard`]): stage, tenant, kind, abilities, and whatever a closure wants to see.
+//! 7. **Forward**: the credential is removed, the [`VerifiedKey`] is put into the extensions, and
+//!    the inner service is called. It is never called before.
+//!
+//! A request that fails a step is answered by the layer's [responder](reject::Respond), and
+//! [what went wrong](Rejection) is left in the extensions of the response.
+//!
+//! # What a rejection looks like
+//!
+//! ```text
+//! HTTP/1.1 401 Unauthorized
+//! content-type: application/problem+json
+//! www-authenticate: Bearer realm="api", error="invalid_token"
+//! cache-control: no-store
+//!
+//! {"detail":"The API key is not valid","status":401,"title":"Unauthorized","type":"about:blank"}
+//! ```
+//!
+//! An unknown, a malformed, a revoked, a disabled and an expired key are answered alike, byte for
+//! byte. See [`reject`] for the other kinds and for gRPC.
+//!
+//! # Deployment caveats
+//!
+//! * Keys are bearer secrets: serve them over TLS only.
+//! * Layers *outside* of this one see the credential. Mount
+//!   `tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer` outside of a trace layer
+//!   that logs headers.
+//! * A shared HTTP cache knows that `Authorization` makes a response private; it does not know
+//!   it of `x-api-key` (RFC 9111, section 3.5). Answer with `Cache-Control: private`.
+//! * axum runs layers of [`Router::layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.layer)
+//!   for the routes that were added before; add this one last.
+//! * A [`MemoryStore`] forgets its keys with the process.
+//!
+//! # Features
+//!
+//! None is on by default, and features only add.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `axum` | [`VerifiedKey`] as an extractor, and the original URI of nested routers |
+//! | `tonic` | `NamedService` for layered services |
+//! | `tracing` | one event for each decision |
+//! | `serde` | `Serialize` and `Deserialize` for records, ids and abilities |
+//! | `testing` | a fake clock, a conformance suite for stores, requests that act as a key |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]
@@ -44,3 +123,7 @@ pub use self::service::ApiKeyService;
 #[doc(inline)]
 pub use self::store::{IssuedKey, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError};
 pub use self::verify::VerifiedKey;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

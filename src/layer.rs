@@ -145,8 +145,9 @@ impl ApiKeyLayer {
 
     /// Forwards CORS preflights, which browsers send without credentials.
     ///
-    /// A preflight is an `OPTIONS` with `Origin` and `Access-Control-Request-Method`. Mounting
-    /// the CORS layer outside of this one answers them before they come here, and is better.
+    /// A preflight is an `OPTIONS` with `Origin` and `Access-Control-Request-Method`, and without
+    /// a credential: one that has a credential is judged like any request. Mounting the CORS
+    /// layer outside of this one answers them before they come here, and is better.
     pub fn forward_preflight(self) -> Self {
         self.with(|settings| settings.forward_preflight = true)
     }

@@ -97,12 +97,12 @@ pub(crate) enum Pass {
 impl Settings {
     /// Takes the steps up to the store, and the rest if the store answers at once.
     fn decide(&self, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
-        if self.forward_preflight && head.is_preflight() {
-            return Ok(Decision::Admit(Pass::Anonymous));
-        }
         let credential = match self.extractor.extract(head)? {
             Some(credential) => credential,
             None if self.optional => return Ok(Decision::Admit(Pass::Anonymous)),
+            None if self.forward_preflight && head.is_preflight() => {
+                return Ok(Decision::Admit(Pass::Anonymous));
+            }
             None => return Err(RejectionKind::Missing.into()),
         };
         let key = self.formats.parse_bytes(&credential.bytes).map_err(Rejection::malformed)?;

@@ -173,6 +173,7 @@ fn a_lookup_in_memory_allocates_nothing_and_no_wrapper_boxes_again() {
         ];
         for store in stores {
             assert_eq!((find_now(store), find(store)), (0, 1));
+            assert!(store.find_now(&digest).is_ready());
         }
     }
 }

@@ -137,10 +137,19 @@ const fn is_token_character(byte: u8) -> bool {
 fn is_token68(text: &[u8]) -> bool {
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
     let token = &text[..text.len() - padding];
-    let allowed = |byte: &u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
-    };
-    !token.is_empty() && token.iter().all(allowed)
+    // All of them, without a way out: that is faster for the bytes of a good token.
+    let allowed = token.iter().fold(true, |all, byte| all & is_token68_character(*byte));
+    !token.is_empty() && allowed
+}
+
+const fn is_token68_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        | (byte == b'-')
+        | (byte == b'.')
+        | (byte == b'_')
+        | (byte == b'~')
+        | (byte == b'+')
+        | (byte == b'/')
 }
 
 #[cfg(test)]

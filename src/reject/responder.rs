@@ -141,7 +141,7 @@ impl Respond for Responder {
         } else {
             self.form.body(answer.status, &rejection.message())
         };
-        let mut headers = HeaderMap::with_capacity(4);
+        let mut headers = HeaderMap::with_capacity(3);
         headers.insert(header::CONTENT_TYPE, self.form.content_type());
         let mut response = Response::new(body);
         *response.status_mut() = answer.status;

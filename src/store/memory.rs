@@ -88,8 +88,8 @@ impl MemoryStore {
     /// Returns the record with this id.
     #[must_use]
     pub fn get(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
-        let digest = self.lock().get(id).copied()?;
-        self.shared.records.pin().get(&digest).cloned()
+        let digests = self.lock();
+        self.shared.records.pin().get(digests.get(id)?).cloned()
     }
 
     /// Returns all records, by id.
@@ -153,7 +153,8 @@ impl MemoryStore {
     /// leaves a trace.
     #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn remove(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
-        let digest = self.lock().remove(id)?;
+        let mut digests = self.lock();
+        let digest = digests.remove(id)?;
         self.shared.records.pin().remove(&digest).cloned()
     }
 

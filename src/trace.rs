@@ -13,22 +13,27 @@ mod events {
     use crate::reject::{Rejection, RejectionKind};
 
     pub(crate) fn rejected(rejection: &Rejection, head: &RequestHead<'_>) {
-        let kind = rejection.kind().as_str();
-        let key = rejection.key_id().map(KeyId::as_str);
-        let error = rejection.source();
-        let (method, path) = (head.method().as_str(), head.uri().path());
+        // The macro evaluates its fields only if somebody listens.
+        macro_rules! event {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(
+                    kind = rejection.kind().as_str(),
+                    key = rejection.key_id().map(KeyId::as_str),
+                    error = rejection.source(),
+                    method = head.method().as_str(),
+                    path = head.uri().path(),
+                    $message
+                )
+            };
+        }
         match rejection.kind() {
-            RejectionKind::MissingLayer => tracing::error!(
-                kind,
-                method,
-                path,
+            RejectionKind::MissingLayer => event!(
+                error,
                 "a guard saw no verified key: mount ApiKeyLayer outside of the guard, so that \
                  requests pass the layer first"
             ),
-            RejectionKind::Unavailable => {
-                tracing::error!(kind, key, error, method, path, "API keys cannot be verified");
-            }
-            _ => tracing::info!(kind, key, error, method, path, "request refused"),
+            RejectionKind::Unavailable => event!(error, "API keys cannot be verified"),
+            _ => event!(info, "request refused"),
         }
     }
 

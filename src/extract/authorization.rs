@@ -154,7 +154,8 @@ const fn is_token68_character(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::{HeaderValue, Request};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -216,5 +217,19 @@ mod tests {
     #[should_panic(expected = "an authentication scheme is a token")]
     fn a_scheme_with_a_space_is_refused() {
         let _ = AuthorizationScheme::new("Api Key");
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_value_makes_it_panic(
+            scheme in "(Bearer|bearer)? ?",
+            rest in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let value = [scheme.as_bytes(), &rest].concat();
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                let request = Request::get("/").header("authorization", value).body(()).unwrap();
+                let _ = Bearer.extract(&RequestHead::new(&request));
+            }
+        }
     }
 }

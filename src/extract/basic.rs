@@ -47,6 +47,9 @@ fn decode(rest: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderValue, Request};
+    use proptest::prelude::*;
+
     use super::*;
 
     fn user(text: &str) -> Option<String> {
@@ -72,5 +75,19 @@ mod tests {
             assert_eq!(user(wrong), None, "{wrong}");
         }
         assert_eq!(user(&encode(&format!("{}:", "x".repeat(400)))), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_value_makes_it_panic(
+            scheme in "(Basic|basic)? ?",
+            rest in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let value = [scheme.as_bytes(), &rest].concat();
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                let request = Request::get("/").header("authorization", value).body(()).unwrap();
+                let _ = Basic.extract(&RequestHead::new(&request));
+            }
+        }
     }
 }

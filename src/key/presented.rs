@@ -78,7 +78,25 @@ const fn is_key_character(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::key::KeyFormats;
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics_on_any_bytes(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            prefixed in any::<bool>(),
+        ) {
+            let bytes = if prefixed { [&b"ak_"[..], &bytes].concat() } else { bytes };
+            if let Ok(key) = PresentedKey::from_bytes(&bytes) {
+                prop_assert_eq!(key.reveal().as_bytes(), &bytes);
+                prop_assert!(bytes.iter().all(u8::is_ascii_graphic));
+            }
+            let _ = KeyFormats::from(KeyFormat::default()).parse_bytes(&bytes);
+        }
+    }
 
     fn parse(bytes: &[u8]) -> Option<&str> {
         PresentedKey::from_bytes(bytes).ok().map(|key| key.reveal())

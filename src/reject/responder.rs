@@ -1,6 +1,7 @@
 //! [`Responder`]: the usual answers, as a table.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -28,8 +29,12 @@ use crate::head::RequestHead;
 #[derive(Clone, Debug)]
 pub struct Responder {
     form: Form,
-    answers: [Answer; RejectionKind::ALL.len()],
+    answers: [Answer; KINDS],
 }
+
+const KINDS: usize = RejectionKind::ALL.len();
+
+type Bodies = [String; KINDS];
 
 #[derive(Clone, Copy, Debug)]
 enum Form {
@@ -73,7 +78,7 @@ impl Responder {
         let answers = RejectionKind::ALL.map(|kind| Answer {
             status: kind.status(),
             message: None,
-            body: form.body(kind.status(), kind.message()),
+            body: Bytes::from_static(form.default_bodies()[kind as usize].as_bytes()),
         });
         Self { form, answers }
     }
@@ -87,7 +92,7 @@ impl Responder {
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
         let message = message.into();
-        let body = self.form.body(status, &message);
+        let body = self.form.body(status, &message).into();
         self.answers[kind as usize] = Answer { status, message: Some(message), body };
         self
     }
@@ -112,9 +117,21 @@ impl Form {
         })
     }
 
-    fn body(self, status: StatusCode, message: &str) -> Bytes {
+    /// Returns the bodies of all kinds, written once for all layers, so that sending one
+    /// counts no references.
+    fn default_bodies(self) -> &'static Bodies {
+        static BODIES: LazyLock<[Bodies; 3]> = LazyLock::new(|| {
+            let write = |form: Form| {
+                RejectionKind::ALL.map(|kind| form.body(kind.status(), kind.message()))
+            };
+            [Form::Problem, Form::Json, Form::Text].map(write)
+        });
+        &BODIES[self as usize]
+    }
+
+    fn body(self, status: StatusCode, message: &str) -> String {
         let json = |value: Value| value.to_string();
-        Bytes::from(match self {
+        match self {
             Self::Problem => json(json!({
                 "type": "about:blank",
                 "title": status.canonical_reason().unwrap_or_default(),
@@ -123,7 +140,7 @@ impl Form {
             })),
             Self::Json => json(json!({ "message": message })),
             Self::Text => message.to_owned(),
-        })
+        }
     }
 }
 
@@ -139,7 +156,7 @@ impl Respond for Responder {
         let body = if answer.message.is_some() || rejection.is_plain() {
             answer.body.clone()
         } else {
-            self.form.body(answer.status, &rejection.message())
+            self.form.body(answer.status, &rejection.message()).into()
         };
         let mut headers = HeaderMap::with_capacity(3);
         headers.insert(header::CONTENT_TYPE, self.form.content_type());

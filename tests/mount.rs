@@ -272,6 +272,8 @@ async fn only_real_preflights_are_forwarded_to_a_cors_layer_inside() {
         let plain = send(address, "OPTIONS /", lines).await;
         assert_eq!(plain.status, 401, "{lines:?}");
     }
+    let with_a_wrong_key = [ORIGIN, ASKS, "x-api-key: nobody"];
+    assert_eq!(send(address, "OPTIONS /", &with_a_wrong_key).await.status, 401);
     for start in ["GET /", "HEAD /", "POST /"] {
         let disguised = send(address, start, &[ORIGIN, ASKS]).await;
         assert_eq!(disguised.status, 401, "{start}");

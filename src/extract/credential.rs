@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use http::header::HeaderName;
+use http::header::{Entry, HeaderName};
 use http::{Request, Uri};
 
 use super::query;
@@ -71,9 +71,9 @@ impl Carrier {
     /// Keeps the credential from being printed by whoever prints the request.
     pub(crate) fn mark_sensitive<B>(&self, request: &mut Request<B>) {
         if let Some(name) = self.header()
-            && let Some(value) = request.headers_mut().get_mut(name)
+            && let Entry::Occupied(mut entry) = request.headers_mut().entry(name)
         {
-            value.set_sensitive(true);
+            entry.iter_mut().for_each(|value| value.set_sensitive(true));
         }
     }
 

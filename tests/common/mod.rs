@@ -249,3 +249,13 @@ pub async fn health(address: SocketAddr, key: &str) -> Result<(), tonic::Status>
     }
     HealthClient::new(channel.connect().await.unwrap()).check(request).await.map(drop)
 }
+
+/// A handler that says who calls, and what is left of the request.
+pub async fn echo(
+    key: Option<tower_api_key::VerifiedKey>,
+    axum::extract::OriginalUri(original): axum::extract::OriginalUri,
+    request: axum::extract::Request,
+) -> String {
+    let name = key.as_ref().map_or("nobody", |key| key.name());
+    format!("{name} {} {original} {:?}", request.uri(), request.headers())
+}

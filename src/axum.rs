@@ -58,7 +58,7 @@ impl VerifiedKeyRejection {
             }
             None => {
                 let kind = RejectionKind::MissingLayer;
-                (kind, Rejector::default().reject(kind.into(), &head))
+                (kind, Rejector::without_layer().reject(kind.into(), &head))
             }
         };
         Self { rejection: kind.into(), response }

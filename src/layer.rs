@@ -154,7 +154,9 @@ impl ApiKeyLayer {
 
     /// Sets how a refusal looks, here and on guarded routes within.
     pub fn responder(self, responder: impl Respond + 'static) -> Self {
-        self.with(|settings| Arc::make_mut(&mut settings.rejector).respond = Arc::new(responder))
+        self.with(|settings| {
+            settings.rejector = Arc::new(settings.rejector.with_respond(Arc::new(responder)));
+        })
     }
 
     /// Sets the realm of `WWW-Authenticate`.
@@ -191,7 +193,7 @@ impl Settings {
     fn write_challenge(&mut self) {
         let scheme = self.extractor.scheme();
         let challenge = Challenge::new(scheme, &self.realm, self.generic_challenge);
-        Arc::make_mut(&mut self.rejector).challenge = challenge;
+        self.rejector = Arc::new(self.rejector.with_challenge(challenge));
     }
 }
 

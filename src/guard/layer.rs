@@ -97,7 +97,7 @@ impl<S> GuardService<S> {
         } else if let Some(Anonymous(rejector)) = extensions.get() {
             Some(rejector.reject(RejectionKind::Missing.into(), head))
         } else {
-            Some(Rejector::default().reject(RejectionKind::MissingLayer.into(), head))
+            Some(Rejector::without_layer().reject(RejectionKind::MissingLayer.into(), head))
         }
     }
 }

@@ -140,6 +140,11 @@ impl Rejection {
         }
     }
 
+    /// Tells whether the client is told nothing but what its kind says.
+    pub(crate) fn says_its_kind_only(&self) -> bool {
+        self.details.is_none()
+    }
+
     /// Tells whether the message is the kind's own.
     pub(crate) fn is_plain(&self) -> bool {
         let details = self.details.as_ref();

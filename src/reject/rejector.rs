@@ -1,11 +1,11 @@
 //! [`Rejector`]: a responder, and what the protocol adds to its answers.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 
 use super::{Challenge, Rejection, RejectionKind, Respond, Responder, grpc};
 use crate::head::RequestHead;
@@ -16,27 +16,55 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Turns rejections into complete responses. One value serves a layer and the guards on the
 /// routes within it.
-#[derive(Clone)]
 pub(crate) struct Rejector {
-    pub(crate) respond: Arc<dyn Respond>,
-    pub(crate) challenge: Challenge,
+    respond: Arc<dyn Respond>,
+    challenge: Challenge,
+    /// By kind, the responses to rejections that say nothing but their kind, if the responder
+    /// always gives the same ones.
+    prepared: Option<[Response<Bytes>; RejectionKind::ALL.len()]>,
 }
 
 impl Rejector {
+    pub(crate) fn new(respond: Arc<dyn Respond>, challenge: Challenge) -> Self {
+        let mut rejector = Self { respond, challenge, prepared: None };
+        if rejector.respond.depends_on_rejection_only() {
+            let request = Request::new(());
+            let head = RequestHead::new(&request);
+            rejector.prepared =
+                Some(RejectionKind::ALL.map(|kind| rejector.respond_to_http(&kind.into(), &head)));
+        }
+        rejector
+    }
+
+    /// Returns what stands in for the layer's own where no layer is.
+    pub(crate) fn without_layer() -> &'static Self {
+        static DEFAULT: LazyLock<Rejector> = LazyLock::new(Rejector::default);
+        &DEFAULT
+    }
+
+    /// Answers with `challenge` from now on.
+    pub(crate) fn with_challenge(&self, challenge: Challenge) -> Self {
+        Self::new(Arc::clone(&self.respond), challenge)
+    }
+
+    /// Answers by `respond` from now on.
+    pub(crate) fn with_respond(&self, respond: Arc<dyn Respond>) -> Self {
+        Self::new(respond, self.challenge.clone())
+    }
+
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
         trace::rejected(&rejection, head);
-        let mut response = match grpc::content_type(head.headers()) {
-            Some(content_type) => {
-                let message = self.respond.message(&rejection);
-                grpc::respond(rejection.kind(), &message, content_type)
-            }
-            None => self.respond_to_http(&rejection, head),
+        let mut response = if let Some(content_type) = grpc::content_type(head.headers()) {
+            let message = self.respond.message(&rejection);
+            complete(grpc::respond(rejection.kind(), &message, content_type), &rejection)
+        } else if let Some(prepared) = &self.prepared
+            && rejection.says_its_kind_only()
+            && head.method() != Method::HEAD
+        {
+            prepared[rejection.kind() as usize].clone()
+        } else {
+            self.respond_to_http(&rejection, head)
         };
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(wait) = retry_after(&rejection) {
-            headers.entry(header::RETRY_AFTER).or_insert(wait);
-        }
         response.extensions_mut().insert(rejection);
         response
     }
@@ -51,8 +79,18 @@ impl Rejector {
             let length = std::mem::take(response.body_mut()).len();
             response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         }
-        response
+        complete(response, rejection)
     }
+}
+
+/// Adds what every response to a rejection has.
+fn complete(mut response: Response<Bytes>, rejection: &Rejection) -> Response<Bytes> {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(wait) = retry_after(rejection) {
+        headers.entry(header::RETRY_AFTER).or_insert(wait);
+    }
+    response
 }
 
 fn retry_after(rejection: &Rejection) -> Option<HeaderValue> {
@@ -68,10 +106,7 @@ fn retry_after(rejection: &Rejection) -> Option<HeaderValue> {
 
 impl Default for Rejector {
     fn default() -> Self {
-        Self {
-            respond: Arc::new(Responder::default()),
-            challenge: Challenge::new(None, "api", false),
-        }
+        Self::new(Arc::new(Responder::default()), Challenge::new(None, "api", false))
     }
 }
 
@@ -83,8 +118,6 @@ impl fmt::Debug for Rejector {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
-
     use super::*;
 
     fn reject(method: Method, rejection: Rejection) -> Response<Bytes> {
@@ -122,5 +155,38 @@ mod tests {
         assert!(head.body().is_empty());
         assert!(!get.body().is_empty());
         assert_eq!(head.headers()[header::CONTENT_LENGTH], get.body().len().to_string());
+    }
+
+    #[test]
+    fn a_prepared_response_is_the_one_that_would_have_been_made() {
+        let challenge = Challenge::new(Some("Bearer"), "api", false);
+        for responder in [Responder::problem_json(), Responder::json(), Responder::text()] {
+            let prepared = Rejector::new(Arc::new(responder.clone()), challenge.clone());
+            assert!(prepared.prepared.is_some());
+            let made = move |rejection: &Rejection, head: &RequestHead<'_>| {
+                responder.respond(rejection, head)
+            };
+            let made = Rejector::new(Arc::new(made), challenge.clone());
+            assert!(made.prepared.is_none());
+            for kind in RejectionKind::ALL {
+                let request = Request::new(());
+                let answer = |rejector: &Rejector| {
+                    let response = rejector.reject(kind.into(), &RequestHead::new(&request));
+                    let (parts, body) = response.into_parts();
+                    (parts.status, parts.headers, body)
+                };
+                assert_eq!(answer(&prepared), answer(&made), "{kind}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rejection_with_a_message_or_a_waiting_time_is_not_answered_by_a_prepared_response() {
+        let rejection = Rejection::new(RejectionKind::RateLimited)
+            .with_message("Slow down")
+            .with_retry_after(Duration::from_secs(7));
+        let response = reject(Method::GET, rejection);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "7");
+        assert!(String::from_utf8_lossy(response.body()).contains("Slow down"));
     }
 }

@@ -40,6 +40,13 @@ pub trait Respond: Send + Sync {
     fn message<'a>(&'a self, rejection: &'a Rejection) -> Cow<'a, str> {
         rejection.message()
     }
+
+    /// Tells whether equal rejections always get equal responses, whatever the request is.
+    ///
+    /// The layer then makes the most frequent ones beforehand. By default, it does not.
+    fn depends_on_rejection_only(&self) -> bool {
+        false
+    }
 }
 
 impl<F> Respond for F

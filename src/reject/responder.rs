@@ -172,6 +172,10 @@ impl Respond for Responder {
             None => rejection.message(),
         }
     }
+
+    fn depends_on_rejection_only(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -45,7 +45,8 @@ async fn wait(
     digests: Vec<KeyDigest>,
     timeout: Duration,
 ) -> Result<Found, Rejection> {
-    let asked = tokio_timeout(timeout, find_first(&*store, &digests));
+    // Within a future, so that a missing runtime, at which the timer panics, is caught too.
+    let asked = async { tokio::time::timeout(timeout, find_first(&*store, &digests)).await };
     match AssertUnwindSafe(asked).catch_unwind().await {
         Ok(Ok(Ok(Some(found)))) => Ok(found),
         Ok(Ok(Ok(None))) => Err(RejectionKind::Unknown.into()),
@@ -55,15 +56,6 @@ async fn wait(
         }
         Err(panic) => Err(panicked(&*panic)),
     }
-}
-
-/// Starts the timer when it is first polled, so that a missing runtime is caught like any
-/// other panic.
-async fn tokio_timeout<F: Future>(
-    timeout: Duration,
-    future: F,
-) -> Result<F::Output, tokio::time::error::Elapsed> {
-    tokio::time::timeout(timeout, future).await
 }
 
 async fn find_first(

@@ -90,14 +90,6 @@ impl FromStr for KeyDigest {
     }
 }
 
-impl TryFrom<String> for KeyDigest {
-    type Error = ParseDigestError;
-
-    fn try_from(text: String) -> Result<Self, ParseDigestError> {
-        text.parse()
-    }
-}
-
 #[cfg(feature = "serde")]
 impl serde::Serialize for KeyDigest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -192,9 +184,7 @@ impl KeyHasher {
     pub fn digests<'a>(&'a self, key: &'a str) -> impl Iterator<Item = KeyDigest> + 'a {
         self.ways().map(|way| way.digest(key))
     }
-}
 
-impl KeyHasher {
     pub(crate) fn ways(&self) -> impl Iterator<Item = &Way> {
         std::iter::once(&self.current).chain(&self.previous)
     }

@@ -140,8 +140,9 @@ impl fmt::Debug for RequestHead<'_> {
 /// Tells whether every component that reads `path` reads the same segments.
 ///
 /// `path` comes without its leading slash. One slash at the end is normal.
-fn is_normal(path: &str) -> bool {
-    if path.contains([';', '\\']) {
+pub(crate) fn is_normal(path: &str) -> bool {
+    // Two slashes alone have an empty segment between them.
+    if path.starts_with('/') || path.contains([';', '\\']) {
         return false;
     }
     let encoded = |code: &str| {
@@ -191,6 +192,8 @@ mod tests {
             "/prod%3bx",
             "/prod%252e",
             "/prod//",
+            "//",
+            "///",
         ] {
             assert_eq!(segment(path, 0), None, "{path}");
         }

@@ -1,0 +1,139 @@
+//! [`TrustedProxies`]: whose word counts.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use ipnet::IpNet;
+
+use super::forwarded;
+use super::peer::peer_address;
+use super::{NetworkError, parse_network};
+use crate::head::RequestHead;
+
+/// Which proxies are believed when they say for whom they ask.
+///
+/// A header is read only if it was written by such a proxy, and only as far to the left as
+/// such proxies wrote it: everything further left is what the client claims. If an entry up to
+/// there cannot be read, the client's address is not known.
+///
+/// # Examples
+///
+/// ```
+/// use http::Request;
+/// use tower_api_key::{PeerAddress, RequestHead, TrustedProxies};
+///
+/// let mut request = Request::get("/")
+///     .header("x-forwarded-for", "203.0.113.9, 198.51.100.7, 10.0.0.2")
+///     .body(())
+///     .unwrap();
+/// request.extensions_mut().insert(PeerAddress("10.0.0.1:50000".parse()?));
+/// let head = RequestHead::new(&request);
+///
+/// // The two nearest are ours, so the third is who asked them; it may claim what it likes.
+/// let proxies = TrustedProxies::networks(["10.0.0.0/8"]);
+/// assert_eq!(proxies.client_address(&head), Some("198.51.100.7".parse()?));
+/// assert_eq!(TrustedProxies::none().client_address(&head), Some("10.0.0.1".parse()?));
+/// # Ok::<_, std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct TrustedProxies {
+    trust: Trust,
+    forwarded: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Trust {
+    #[default]
+    Nobody,
+    Networks(Arc<[IpNet]>),
+    Hops(usize),
+}
+
+impl TrustedProxies {
+    /// Believes nobody: the client is the socket's peer. The default.
+    pub const fn none() -> Self {
+        Self { trust: Trust::Nobody, forwarded: false }
+    }
+
+    /// Believes proxies in these networks, and through them each other.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a network does not [parse](parse_network). For text from outside there is
+    /// [`try_networks`](Self::try_networks).
+    pub fn networks<N: AsRef<str>>(networks: impl IntoIterator<Item = N>) -> Self {
+        Self::try_networks(networks).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Does as [`networks`](Self::networks) with text that may be wrong. No network at all is
+    /// nobody.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a network does not [parse](parse_network).
+    pub fn try_networks<N: AsRef<str>>(
+        networks: impl IntoIterator<Item = N>,
+    ) -> Result<Self, NetworkError> {
+        let networks: Result<Arc<[_]>, _> =
+            networks.into_iter().map(|network| parse_network(network.as_ref())).collect();
+        Ok(Self { trust: Trust::Networks(networks?), forwarded: false })
+    }
+
+    /// Believes the `count` nearest proxies, wherever they are; the first of them is the
+    /// socket's peer.
+    ///
+    /// Every request has to come through all of them: one that comes another way can claim any
+    /// address. Prefer networks where they are known.
+    pub const fn hops(count: usize) -> Self {
+        let trust = if count == 0 { Trust::Nobody } else { Trust::Hops(count) };
+        Self { trust, forwarded: false }
+    }
+
+    /// Reads `Forwarded` (RFC 7239) instead of `X-Forwarded-For`.
+    ///
+    /// Only one of them is ever read: a proxy that writes one hands on what a client wrote in
+    /// the other.
+    pub fn forwarded_header(self) -> Self {
+        Self { forwarded: true, ..self }
+    }
+
+    /// Returns the address of the client, if it is known.
+    ///
+    /// An IPv4 address is one, however it is written.
+    #[must_use]
+    pub fn client_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
+        let peer = peer_address(head.extensions())?;
+        match &self.trust {
+            Trust::Nobody => Some(peer),
+            Trust::Networks(networks) => {
+                let trusted = |address: &IpAddr| networks.iter().any(|net| net.contains(address));
+                if !trusted(&peer) {
+                    return Some(peer);
+                }
+                let mut nearest = peer;
+                for entry in self.entries(head.headers())? {
+                    nearest = entry?;
+                    if !trusted(&nearest) {
+                        break;
+                    }
+                }
+                Some(nearest)
+            }
+            Trust::Hops(count) => self.entries(head.headers())?.nth(count - 1)?,
+        }
+    }
+
+    /// Returns what proxies wrote, the nearest first; `None` stands for what cannot be read.
+    fn entries<'a>(
+        &self,
+        headers: &'a HeaderMap,
+    ) -> Option<Box<dyn Iterator<Item = Option<IpAddr>> + 'a>> {
+        if self.forwarded {
+            Some(Box::new(forwarded::forwarded(headers)?.into_iter().rev()))
+        } else {
+            Some(Box::new(forwarded::x_forwarded_for(headers)))
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! [`Clock`]: where the time comes from.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Tells the time against which keys expire.
 ///
@@ -26,4 +26,30 @@ impl Clock for SystemClock {
     fn now(&self) -> SystemTime {
         SystemTime::now()
     }
+}
+
+/// Goes on from the operating system's time without following its jumps, for what is measured
+/// rather than dated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MonotonicClock {
+    started: SystemTime,
+    origin: Instant,
+}
+
+impl MonotonicClock {
+    pub(crate) fn start() -> Self {
+        Self { started: SystemTime::now(), origin: Instant::now() }
+    }
+}
+
+impl Clock for MonotonicClock {
+    fn now(&self) -> SystemTime {
+        self.started + self.origin.elapsed()
+    }
+}
+
+/// Returns the nanoseconds from 1970 to `time`, which are enough until the year 2554.
+pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::Service;
 
 use crate::body::ResponseBody;
+use crate::decide::{Charged, Decision, Finish, Wait};
 use crate::head::RequestHead;
-use crate::layer::Settings;
-use crate::lookup::Found;
+use crate::limit::Usage;
+use crate::lookup::{refund, refund_now};
 use crate::reject::Rejection;
-use crate::service::{Ask, Pass};
+use crate::settings::Settings;
 
 pin_project! {
     /// Answers for the inner service, or with a rejection.
@@ -24,23 +27,24 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<S, B, S::Future>,
+        state: State<S, B, S::Future, S::Response>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, B, F> {
-        Ask { waiting: Option<Box<Waiting<S, B>>> },
-        Forward { #[pin] future: F },
+    enum State<S, B, F, R> {
+        Wait { waiting: Option<Box<Waiting<S, B>>> },
+        Forward { #[pin] future: F, finish: Finish },
+        Refund { refunding: BoxFuture<'static, Usage>, response: Option<R> },
         Rejected { response: Option<Response<Bytes>> },
     }
 }
 
-/// What waits for the store. Boxed, so that a request that waits for nothing has a small
-/// future.
+/// What waits for the store or the limiter. Boxed, so that a request that waits for nothing has
+/// a small future.
 struct Waiting<S, B> {
-    ask: Box<Ask>,
+    wait: Wait,
     settings: Arc<Settings>,
     ready: S,
     request: Request<B>,
@@ -50,18 +54,13 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn ask(
-        ask: Box<Ask>,
-        settings: Arc<Settings>,
-        ready: S,
-        request: Request<B>,
-    ) -> Self {
-        let waiting = Some(Box::new(Waiting { ask, settings, ready, request }));
-        Self { state: State::Ask { waiting } }
+    pub(crate) fn wait(wait: Wait, settings: Arc<Settings>, ready: S, request: Request<B>) -> Self {
+        let waiting = Some(Box::new(Waiting { wait, settings, ready, request }));
+        Self { state: State::Wait { waiting } }
     }
 
-    pub(crate) fn forward(future: S::Future) -> Self {
-        Self { state: State::Forward { future } }
+    pub(crate) fn forward(future: S::Future, finish: Finish) -> Self {
+        Self { state: State::Forward { future, finish } }
     }
 
     pub(crate) fn rejected(response: Response<Bytes>) -> Self {
@@ -80,15 +79,49 @@ where
         let mut state = self.project().state;
         loop {
             match state.as_mut().project() {
-                StateProj::Ask { waiting } => {
-                    let lookup = &mut waiting.as_mut().expect(DONE).ask.lookup;
-                    let found = ready!(lookup.as_mut().poll(cx));
-                    let waiting = *waiting.take().expect(DONE);
-                    let next = waiting.resume(found);
-                    state.set(next);
+                StateProj::Wait { waiting } => {
+                    let decision = ready!(waiting.as_mut().expect(DONE).poll(cx));
+                    let mut resumed = waiting.take().expect(DONE);
+                    match decision {
+                        Ok(Decision::Wait(next)) => {
+                            resumed.wait = next;
+                            *waiting = Some(resumed);
+                        }
+                        Ok(Decision::Admit(pass)) => {
+                            let Waiting { settings, mut ready, mut request, .. } = *resumed;
+                            let next = match pass.stamp(&mut request, &settings) {
+                                Ok(finish) => {
+                                    State::Forward { future: ready.call(request), finish }
+                                }
+                                Err(rejection) => rejected(rejection, &settings, &request),
+                            };
+                            state.set(next);
+                        }
+                        Err(rejection) => {
+                            let next = rejected(rejection, &resumed.settings, &resumed.request);
+                            state.set(next);
+                        }
+                    }
                 }
-                StateProj::Forward { future } => {
-                    let response = ready!(future.poll(cx))?;
+                StateProj::Forward { future, finish } => {
+                    let mut response = ready!(future.poll(cx))?;
+                    finish.cache.write(response.headers_mut());
+                    let Some(charged) = finish.charged.take() else {
+                        return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                    };
+                    // A guard on the route refused what was granted here.
+                    if response.extensions().get::<Rejection>().is_some() {
+                        let refunding = charged.refund();
+                        state.set(State::Refund { refunding, response: Some(response) });
+                    } else {
+                        charged.usage().write(response.headers_mut());
+                        return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                    }
+                }
+                StateProj::Refund { refunding, response } => {
+                    let usage = ready!(refunding.poll_unpin(cx));
+                    let mut response = response.take().expect(DONE);
+                    usage.write(response.headers_mut());
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
                 StateProj::Rejected { response } => {
@@ -100,27 +133,42 @@ where
     }
 }
 
-impl<S, B> Waiting<S, B>
-where
-    S: Service<Request<B>>,
-{
-    /// Goes on where [`ApiKeyService`](crate::ApiKeyService) had to stop.
-    fn resume(self, found: Result<Found, Rejection>) -> State<S, B, S::Future> {
-        let Self { ask, settings, mut ready, mut request } = self;
-        let admitted = found
-            .and_then(|found| {
-                let Found { record, digest } = found;
-                settings.judge(record, &digest, &ask.claims, &RequestHead::new(&request))
-            })
-            .and_then(|key| Pass::Verified(key, ask.carrier).stamp(&mut request, &settings));
-        match admitted {
-            Ok(()) => State::Forward { future: ready.call(request) },
-            Err(rejection) => {
-                let head = RequestHead::new(&request);
-                let response = settings.rejector.reject(rejection, &head);
-                State::Rejected { response: Some(response) }
+impl<S, B> Waiting<S, B> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Rejection>> {
+        self.wait.poll(cx, &self.settings, &RequestHead::new(&self.request))
+    }
+}
+
+fn rejected<S, B, F, R>(
+    rejection: Rejection,
+    settings: &Settings,
+    request: &Request<B>,
+) -> State<S, B, F, R> {
+    let response = settings.reject(rejection, &RequestHead::new(request));
+    State::Rejected { response: Some(response) }
+}
+
+impl Charged {
+    fn usage(&self) -> Usage {
+        self.settings.usage(&self.key, self.charge.decision.clone())
+    }
+
+    /// Gives back what was granted, and tells how the limits stand then.
+    fn refund(self: Box<Self>) -> BoxFuture<'static, Usage> {
+        Box::pin(async move {
+            let (limiter, key, cost) = (&*self.settings.limiter, &*self.key, self.charge.cost);
+            let refunded = match refund_now(limiter, key, cost) {
+                Poll::Ready(refunded) => refunded,
+                Poll::Pending => refund(limiter, key, cost, self.settings.lookup_timeout).await,
+            };
+            match refunded {
+                Ok(decision) => self.settings.usage(key, decision),
+                Err(error) => {
+                    crate::trace::not_refunded(&key.id, &error);
+                    self.usage()
+                }
             }
-        }
+        })
     }
 }
 

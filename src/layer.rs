@@ -6,13 +6,20 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
-use crate::clock::{Clock, SystemClock};
-use crate::extract::{Extract, FirstOf};
+use crate::client::TrustedProxies;
+use crate::clock::Clock;
+use crate::extract::Extract;
 use crate::guard::Guard;
+use crate::head::RequestHead;
 use crate::key::{KeyFormats, KeyHasher};
-use crate::reject::{Challenge, Rejector, Respond};
+use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
+#[cfg(feature = "policy")]
+use crate::policy::AccessPolicy;
+use crate::reject::Respond;
 use crate::service::ApiKeyService;
+use crate::settings::Settings;
 use crate::store::KeyStore;
+use crate::verify::VerifiedKey;
 
 /// Lets requests pass that come with a valid API key, and refuses all others.
 ///
@@ -37,23 +44,6 @@ pub struct ApiKeyLayer {
     settings: Arc<Settings>,
 }
 
-#[derive(Clone)]
-pub(crate) struct Settings {
-    pub(crate) store: Arc<dyn KeyStore>,
-    pub(crate) extractor: Arc<dyn Extract>,
-    pub(crate) formats: KeyFormats,
-    pub(crate) hasher: KeyHasher,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) lookup_timeout: Duration,
-    pub(crate) guards: Vec<Arc<dyn Guard>>,
-    pub(crate) optional: bool,
-    pub(crate) keep_credential: bool,
-    pub(crate) forward_preflight: bool,
-    pub(crate) rejector: Arc<Rejector>,
-    realm: String,
-    generic_challenge: bool,
-}
-
 impl ApiKeyLayer {
     /// Verifies keys by the records of `store`, with these settings:
     ///
@@ -70,30 +60,20 @@ impl ApiKeyLayer {
     /// | [`responder`](Self::responder) | problem+json (RFC 9457) |
     /// | [`realm`](Self::realm) | `api` |
     /// | [`clock`](Self::clock) | the operating system's |
+    /// | [`trusted_proxies`](Self::trusted_proxies) | none |
+    /// | [`accept_public_keys`](Self::accept_public_keys) | no |
+    /// | [`rate_limiter`](Self::rate_limiter) | in memory |
+    /// | [`failure_throttle`](Self::failure_throttle) | none |
+    /// | [`without_cache_fields`](Self::without_cache_fields) | `Cache-Control: private` |
     pub fn new(store: impl KeyStore + 'static) -> Self {
-        let settings = Settings {
-            store: Arc::new(store),
-            extractor: Arc::new(FirstOf::default()),
-            formats: KeyFormats::default(),
-            hasher: KeyHasher::default(),
-            clock: Arc::new(SystemClock),
-            lookup_timeout: Duration::from_secs(5),
-            guards: Vec::new(),
-            optional: false,
-            keep_credential: false,
-            forward_preflight: false,
-            rejector: Arc::new(Rejector::default()),
-            realm: "api".to_owned(),
-            generic_challenge: false,
-        };
-        Self { settings: Arc::new(settings) }.with(Settings::write_challenge)
+        Self { settings: Arc::new(Settings::new(Arc::new(store))) }
     }
 
     /// Sets where a request carries its key.
     pub fn extractor(self, extractor: impl Extract + 'static) -> Self {
         self.with(|settings| {
             settings.extractor = Arc::new(extractor);
-            settings.write_challenge();
+            settings.describe_extractor();
         })
     }
 
@@ -107,16 +87,98 @@ impl ApiKeyLayer {
         self.with(|settings| settings.hasher = hasher)
     }
 
-    /// Sets the clock by which keys expire.
+    /// Sets the clock by which keys expire, and by which requests are counted unless a
+    /// [limiter](Self::rate_limiter) is set.
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
-        self.with(|settings| settings.clock = Arc::new(clock))
+        self.with(|settings| {
+            settings.clock = Arc::new(clock);
+            if !settings.own_limiter {
+                let limiter = MemoryRateLimiter::with_clock(Arc::clone(&settings.clock));
+                settings.limiter = Arc::new(limiter);
+            }
+        })
     }
 
-    /// Sets how long the store may take; then the client is told 503.
+    /// Sets how long the store may take, and then the limiter; else the client is told 503.
     ///
-    /// The time is taken by tokio's timer. A store that answers at once does not need it.
+    /// The time is taken by tokio's timer. Whoever answers at once does not need it.
     pub fn lookup_timeout(self, timeout: Duration) -> Self {
         self.with(|settings| settings.lookup_timeout = timeout)
+    }
+
+    /// Sets which proxies are believed when they say for whom they ask. By default none: the
+    /// client is at the other end of the socket.
+    pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
+        self.with(|settings| settings.proxies = proxies)
+    }
+
+    /// Refuses addresses that present too many wrong keys.
+    pub fn failure_throttle(self, throttle: FailureThrottle) -> Self {
+        self.with(|settings| settings.throttle = Some(throttle))
+    }
+
+    /// Accepts public keys as well as secret ones.
+    ///
+    /// Without it a key that everybody can read in the source of a page opens nothing. A public
+    /// key works from its allowed [origins](crate::key::Restrictions) only. On routes for one kind, add
+    /// [`RequireKind`](crate::RequireKind).
+    pub fn accept_public_keys(self) -> Self {
+        self.with(|settings| settings.public_keys = true)
+    }
+
+    /// Sets what a request may do in one table; whatever the table does not list is refused.
+    ///
+    /// Where the policy says that a route is public, requests without a key pass. It also says
+    /// where public keys are accepted. It is asked before the guards.
+    #[cfg(feature = "policy")]
+    pub fn policy(self, policy: AccessPolicy) -> Self {
+        self.with(|settings| settings.policy = Some(policy))
+    }
+
+    /// Sets who counts the requests of keys with limits. By default a
+    /// [`MemoryRateLimiter`] of this layer and its clones.
+    pub fn rate_limiter(self, limiter: impl RateLimiter + 'static) -> Self {
+        self.with(|settings| {
+            settings.limiter = Arc::new(limiter);
+            settings.own_limiter = true;
+        })
+    }
+
+    /// Lets requests pass uncounted while the limiter fails, instead of answering 503.
+    pub fn allow_when_limiter_fails(self) -> Self {
+        self.with(|settings| settings.allow_unlimited = true)
+    }
+
+    /// Sets what a request costs of the limits of its key. By default 1; 0 is free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    ///
+    /// let layer = ApiKeyLayer::new(MemoryStore::new()).request_cost(|_key, head| {
+    ///     if head.original_uri().path() == "/v1/export" { 10 } else { 1 }
+    /// });
+    /// ```
+    pub fn request_cost<F>(self, cost: F) -> Self
+    where
+        F: Fn(&VerifiedKey, &RequestHead<'_>) -> u32 + Send + Sync + 'static,
+    {
+        self.with(|settings| settings.cost = Some(Arc::new(cost)))
+    }
+
+    /// Adds the older `X-RateLimit-Limit`, `-Remaining` and `-Reset`, of the limit of which
+    /// least is left; the last one in seconds from now.
+    pub fn x_rate_limit_fields(self) -> Self {
+        self.with(|settings| settings.older_limit_fields = true)
+    }
+
+    /// Leaves `Cache-Control` and `Vary` to the application.
+    ///
+    /// By default, a response to a key that was not in `Authorization` gets `Cache-Control:
+    /// private` if it has none, and a `Vary` with the header in which the key was.
+    pub fn without_cache_fields(self) -> Self {
+        self.with(|settings| settings.cache_fields = false)
     }
 
     /// Adds a guard for every request with a key, after those added before.
@@ -189,14 +251,6 @@ impl ApiKeyLayer {
     }
 }
 
-impl Settings {
-    fn write_challenge(&mut self) {
-        let scheme = self.extractor.scheme();
-        let challenge = Challenge::new(scheme, &self.realm, self.generic_challenge);
-        self.rejector = Arc::new(self.rejector.with_challenge(challenge));
-    }
-}
-
 impl<S> Layer<S> for ApiKeyLayer {
     type Service = ApiKeyService<S>;
 
@@ -208,21 +262,6 @@ impl<S> Layer<S> for ApiKeyLayer {
 impl fmt::Debug for ApiKeyLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.settings.fmt(f)
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiKeyLayer")
-            .field("formats", &self.formats)
-            .field("hasher", &self.hasher)
-            .field("lookup_timeout", &self.lookup_timeout)
-            .field("guards", &self.guards.len())
-            .field("optional", &self.optional)
-            .field("keep_credential", &self.keep_credential)
-            .field("forward_preflight", &self.forward_preflight)
-            .field("realm", &self.realm)
-            .finish_non_exhaustive()
     }
 }
 

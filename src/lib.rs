@@ -83,16 +83,23 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
+mod cache;
+pub mod client;
 mod clock;
+mod decide;
 pub mod extract;
 mod future;
 pub mod guard;
 mod head;
 pub mod key;
 mod layer;
+pub mod limit;
 mod lookup;
+#[cfg(feature = "policy")]
+pub mod policy;
 pub mod reject;
 mod service;
+mod settings;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -102,21 +109,25 @@ mod verify;
 #[cfg(feature = "axum")]
 pub use self::axum::VerifiedKeyRejection;
 pub use self::body::ResponseBody;
+#[doc(inline)]
+pub use self::client::{PeerAddress, TrustedProxies};
 pub use self::clock::{Clock, SystemClock};
 #[doc(inline)]
 pub use self::extract::Extract;
 pub use self::future::ResponseFuture;
 #[doc(inline)]
 pub use self::guard::{
-    Guard, GuardLayer, RequireAbility, RequireKind, RequireStage, RequireTenant,
+    Guard, GuardLayer, RefuseCrossOrigin, RequireAbility, RequireKind, RequireStage, RequireTenant,
 };
 pub use self::head::RequestHead;
 #[doc(inline)]
 pub use self::key::{
     Ability, AbilitySet, Alphabet, Checksum, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
-    Secret, Stage, TenantId,
+    RateLimit, Secret, Stage, TenantId,
 };
 pub use self::layer::ApiKeyLayer;
+#[doc(inline)]
+pub use self::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 #[doc(inline)]
 pub use self::reject::{Rejection, RejectionKind, Respond, Responder};
 pub use self::service::ApiKeyService;

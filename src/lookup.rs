@@ -1,8 +1,7 @@
-//! Asking the store, so that whatever it does the server lives on.
+//! Asking the store and the limiter, so that whatever they do the server lives on.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 
 use crate::key::KeyDigest;
+use crate::limit::{LimitDecision, LimiterError, RateLimiter};
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::{KeyRecord, KeyStore, StoreError};
 
@@ -20,41 +20,26 @@ pub(crate) struct Found {
     pub(crate) digest: KeyDigest,
 }
 
-/// A lookup that waits for the store.
-pub(crate) type WaitingLookup = Pin<Box<dyn Future<Output = Result<Found, Rejection>> + Send>>;
-
 /// Asks for one digest, if the answer is at hand.
 pub(crate) fn look_up_now(
     store: &dyn KeyStore,
     digest: &KeyDigest,
 ) -> Result<Poll<Option<Arc<KeyRecord>>>, Rejection> {
-    catch_unwind(AssertUnwindSafe(|| store.find_now(digest))).map_err(|panic| panicked(&*panic))
+    catch_unwind(AssertUnwindSafe(|| store.find_now(digest)))
+        .map_err(|panic| unavailable(StoreError::new(panicked(&*panic))))
 }
 
-/// Asks for several digests in turn, in a future.
-pub(crate) fn look_up(
-    store: &Arc<dyn KeyStore>,
-    digests: Vec<KeyDigest>,
-    timeout: Duration,
-) -> WaitingLookup {
-    Box::pin(wait(Arc::clone(store), digests, timeout))
-}
-
-async fn wait(
-    store: Arc<dyn KeyStore>,
-    digests: Vec<KeyDigest>,
+/// Asks for several digests in turn.
+pub(crate) async fn look_up(
+    store: &dyn KeyStore,
+    digests: &[KeyDigest],
     timeout: Duration,
 ) -> Result<Found, Rejection> {
-    // Within a future, so that a missing runtime, at which the timer panics, is caught too.
-    let asked = async { tokio::time::timeout(timeout, find_first(&*store, &digests)).await };
-    match AssertUnwindSafe(asked).catch_unwind().await {
-        Ok(Ok(Ok(Some(found)))) => Ok(found),
-        Ok(Ok(Ok(None))) => Err(RejectionKind::Unknown.into()),
-        Ok(Ok(Err(error))) => Err(unavailable(error)),
-        Ok(Err(elapsed)) => {
-            Err(unavailable(StoreError::new(format!("no answer within {timeout:?} ({elapsed})"))))
-        }
-        Err(panic) => Err(panicked(&*panic)),
+    match survive(find_first(store, digests), timeout).await {
+        Ok(Ok(Some(found))) => Ok(found),
+        Ok(Ok(None)) => Err(RejectionKind::Unknown.into()),
+        Ok(Err(error)) => Err(unavailable(error)),
+        Err(failure) => Err(unavailable(StoreError::new(failure))),
     }
 }
 
@@ -74,11 +59,70 @@ fn unavailable(error: StoreError) -> Rejection {
     Rejection::new(RejectionKind::Unavailable).with_source(error)
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Rejection {
+/// Asks the limiter, if the answer is at hand.
+pub(crate) fn reserve_now(
+    limiter: &dyn RateLimiter,
+    key: &KeyRecord,
+    cost: u32,
+) -> Poll<Result<LimitDecision, LimiterError>> {
+    decide_now(|| limiter.reserve_now(key, cost))
+}
+
+/// Asks the limiter.
+pub(crate) async fn reserve(
+    limiter: &dyn RateLimiter,
+    key: &KeyRecord,
+    cost: u32,
+    timeout: Duration,
+) -> Result<LimitDecision, LimiterError> {
+    let decided = survive(limiter.reserve(key, cost), timeout).await;
+    decided.unwrap_or_else(|failure| Err(LimiterError::new(failure)))
+}
+
+/// Gives back what a request was granted, if that is done at once.
+pub(crate) fn refund_now(
+    limiter: &dyn RateLimiter,
+    key: &KeyRecord,
+    cost: u32,
+) -> Poll<Result<LimitDecision, LimiterError>> {
+    decide_now(|| limiter.refund_now(key, cost))
+}
+
+/// Gives back what a request was granted.
+pub(crate) async fn refund(
+    limiter: &dyn RateLimiter,
+    key: &KeyRecord,
+    cost: u32,
+    timeout: Duration,
+) -> Result<LimitDecision, LimiterError> {
+    let decided = survive(limiter.refund(key, cost), timeout).await;
+    decided.unwrap_or_else(|failure| Err(LimiterError::new(failure)))
+}
+
+fn decide_now(
+    decide: impl FnOnce() -> Poll<LimitDecision>,
+) -> Poll<Result<LimitDecision, LimiterError>> {
+    match catch_unwind(AssertUnwindSafe(decide)) {
+        Ok(decided) => decided.map(Ok),
+        Err(panic) => Poll::Ready(Err(LimiterError::new(panicked(&*panic)))),
+    }
+}
+
+/// Waits for an answer no longer than `timeout`, and says what happened if there is none.
+async fn survive<T>(asked: impl Future<Output = T>, timeout: Duration) -> Result<T, String> {
+    // Within a future, so that a missing runtime, at which the timer panics, is caught too.
+    let asked = async { tokio::time::timeout(timeout, asked).await };
+    match AssertUnwindSafe(asked).catch_unwind().await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(elapsed)) => Err(format!("no answer within {timeout:?} ({elapsed})")),
+        Err(panic) => Err(panicked(&*panic)),
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> String {
     let message = panic.downcast_ref::<&str>().copied();
     let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let message = message.unwrap_or("a panic without a message");
-    unavailable(StoreError::new(format!("it panicked: {message}")))
+    format!("it panicked: {}", message.unwrap_or("a panic without a message"))
 }
 
 #[cfg(test)]
@@ -90,9 +134,9 @@ mod tests {
 
     #[test]
     fn without_a_runtime_a_lookup_fails_and_does_not_panic() {
-        let store: Arc<dyn KeyStore> = Arc::new(MemoryStore::new());
-        let digests = vec![KeyDigest::from_bytes([0; 32])];
-        let lookup = look_up(&store, digests, Duration::from_secs(1));
+        let store = MemoryStore::new();
+        let digests = [KeyDigest::from_bytes([0; 32])];
+        let lookup = look_up(&store, &digests, Duration::from_secs(1));
         let rejection = lookup.now_or_never().unwrap().unwrap_err();
         assert_eq!(rejection.kind(), RejectionKind::Unavailable);
         let reason = rejection.source().unwrap().to_string();

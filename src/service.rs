@@ -8,15 +8,10 @@ use http::{Request, Response};
 use tower::Service;
 
 use crate::body::ResponseBody;
-use crate::extract::Carrier;
+use crate::decide::Decision;
 use crate::future::ResponseFuture;
 use crate::head::RequestHead;
-use crate::key::KeyDigest;
-use crate::layer::Settings;
-use crate::lookup::{WaitingLookup, look_up, look_up_now};
-use crate::reject::{Rejection, RejectionKind};
-use crate::store::KeyRecord;
-use crate::verify::{Anonymous, Claims, VerifiedKey, verify};
+use crate::settings::Settings;
 
 /// Verifies the key of a request before it calls the inner service. Made by
 /// [`ApiKeyLayer`](crate::ApiKeyLayer).
@@ -48,20 +43,20 @@ where
         let decision = self.settings.decide(&RequestHead::new(&request));
         let admitted = match decision {
             Ok(Decision::Admit(pass)) => pass.stamp(&mut request, &self.settings),
-            Ok(Decision::Ask(ask)) => {
+            Ok(Decision::Wait(wait)) => {
                 let settings = Arc::clone(&self.settings);
-                return ResponseFuture::ask(ask, settings, self.take_ready(), request);
+                return ResponseFuture::wait(wait, settings, self.take_ready(), request);
             }
             Err(rejection) => Err(rejection),
         };
         match admitted {
             // `poll_ready` made this very service ready, so it is the one to call.
-            Ok(()) => ResponseFuture::forward(self.inner.call(request)),
+            Ok(finish) => ResponseFuture::forward(self.inner.call(request), finish),
             Err(rejection) => {
                 // It is not called, so what it reserved has to be free for others.
                 drop(self.take_ready());
                 let head = RequestHead::new(&request);
-                ResponseFuture::rejected(self.settings.rejector.reject(rejection, &head))
+                ResponseFuture::rejected(self.settings.reject(rejection, &head))
             }
         }
     }
@@ -72,101 +67,6 @@ impl<S: Clone> ApiKeyService<S> {
     fn take_ready(&mut self) -> S {
         let unready = self.inner.clone();
         std::mem::replace(&mut self.inner, unready)
-    }
-}
-
-/// What the synchronous steps came to.
-pub(crate) enum Decision {
-    Admit(Pass),
-    Ask(Box<Ask>),
-}
-
-/// What has to be known once the store has answered.
-pub(crate) struct Ask {
-    pub(crate) lookup: WaitingLookup,
-    pub(crate) claims: Claims,
-    pub(crate) carrier: Carrier,
-}
-
-/// The positive decision: nothing else lets a request through.
-pub(crate) enum Pass {
-    Verified(VerifiedKey, Carrier),
-    Anonymous,
-}
-
-impl Settings {
-    /// Takes the steps up to the store, and the rest if the store answers at once.
-    fn decide(&self, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
-        let credential = match self.extractor.extract(head)? {
-            Some(credential) => credential,
-            None if self.optional => return Ok(Decision::Admit(Pass::Anonymous)),
-            None if self.forward_preflight && head.is_preflight() => {
-                return Ok(Decision::Admit(Pass::Anonymous));
-            }
-            None => return Err(RejectionKind::Missing.into()),
-        };
-        let key = self.formats.parse_bytes(&credential.bytes).map_err(Rejection::malformed)?;
-        let claims = Claims { stage: key.stage().cloned(), kind: key.kind() };
-        let carrier = credential.carrier;
-        let mut ways = self.hasher.ways();
-        while let Some(way) = ways.next() {
-            let digest = way.digest(key.reveal());
-            match look_up_now(&*self.store, &digest)? {
-                Poll::Ready(Some(record)) => {
-                    let key = self.judge(record, &digest, &claims, head)?;
-                    return Ok(Decision::Admit(Pass::Verified(key, carrier)));
-                }
-                Poll::Ready(None) => {}
-                Poll::Pending => {
-                    let rest = ways.map(|way| way.digest(key.reveal()));
-                    let digests = std::iter::once(digest).chain(rest).collect();
-                    let lookup = look_up(&self.store, digests, self.lookup_timeout);
-                    return Ok(Decision::Ask(Box::new(Ask { lookup, claims, carrier })));
-                }
-            }
-        }
-        Err(RejectionKind::Unknown.into())
-    }
-
-    /// Takes the steps after the store.
-    pub(crate) fn judge(
-        &self,
-        record: Arc<KeyRecord>,
-        digest: &KeyDigest,
-        claims: &Claims,
-        head: &RequestHead<'_>,
-    ) -> Result<VerifiedKey, Rejection> {
-        let key = verify(record, digest, claims, &*self.clock, &self.rejector)?;
-        for guard in &self.guards {
-            guard.check(&key, head).map_err(|rejection| rejection.of_key(key.id()))?;
-        }
-        Ok(key)
-    }
-}
-
-impl Pass {
-    /// Prepares the request for the inner service.
-    pub(crate) fn stamp<B>(
-        self,
-        request: &mut Request<B>,
-        settings: &Settings,
-    ) -> Result<(), Rejection> {
-        match self {
-            Self::Verified(key, carrier) => {
-                if settings.keep_credential {
-                    carrier.mark_sensitive(request);
-                } else {
-                    carrier.remove_from(request)?;
-                }
-                request.extensions_mut().insert(key);
-            }
-            Self::Anonymous => {
-                // What an outer layer verified was verified by other keys.
-                request.extensions_mut().remove::<VerifiedKey>();
-                request.extensions_mut().insert(Anonymous(Arc::clone(&settings.rejector)));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -3,7 +3,11 @@
 mod act_as;
 mod conformance;
 mod fake_clock;
+#[cfg(feature = "policy")]
+mod policy;
 
 pub use self::act_as::{ActAs, ActAsService};
 pub use self::conformance::check_key_store;
 pub use self::fake_clock::FakeClock;
+#[cfg(feature = "policy")]
+pub use self::policy::assert_policy_covers;

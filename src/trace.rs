@@ -41,6 +41,25 @@ mod events {
         tracing::trace!(key = id.as_str(), "API key verified");
     }
 
+    pub(crate) fn would_reject(rejection: &Rejection, head: &RequestHead<'_>, rule: Option<&str>) {
+        tracing::warn!(
+            kind = rejection.kind().as_str(),
+            key = rejection.key_id().map(KeyId::as_str),
+            method = head.method().as_str(),
+            path = head.original_uri().path(),
+            rule,
+            "request would be refused: report only"
+        );
+    }
+
+    pub(crate) fn unlimited(id: &KeyId, error: &(dyn Error + 'static)) {
+        tracing::error!(key = id.as_str(), error, "request passes uncounted");
+    }
+
+    pub(crate) fn not_refunded(id: &KeyId, error: &(dyn Error + 'static)) {
+        tracing::error!(key = id.as_str(), error, "a refused request is counted");
+    }
+
     pub(crate) fn foreign_record(id: &KeyId, what: &'static str) {
         tracing::error!(
             record = id.as_str(),
@@ -51,13 +70,20 @@ mod events {
 
 #[cfg(not(feature = "tracing"))]
 mod events {
+    use std::error::Error;
+
     use crate::head::RequestHead;
     use crate::key::KeyId;
     use crate::reject::Rejection;
 
     pub(crate) fn rejected(_: &Rejection, _: &RequestHead<'_>) {}
     pub(crate) fn verified(_: &KeyId) {}
+    pub(crate) fn would_reject(_: &Rejection, _: &RequestHead<'_>, _: Option<&str>) {}
+    pub(crate) fn unlimited(_: &KeyId, _: &(dyn Error + 'static)) {}
+    pub(crate) fn not_refunded(_: &KeyId, _: &(dyn Error + 'static)) {}
     pub(crate) fn foreign_record(_: &KeyId, _: &'static str) {}
 }
 
-pub(crate) use events::{foreign_record, rejected, verified};
+pub(crate) use events::{
+    foreign_record, not_refunded, rejected, unlimited, verified, would_reject,
+};

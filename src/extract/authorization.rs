@@ -53,6 +53,10 @@ impl Extract for AuthorizationScheme {
     fn scheme(&self) -> Option<&str> {
         Some(&self.0)
     }
+
+    fn headers(&self) -> Vec<HeaderName> {
+        vec![AUTHORIZATION.clone()]
+    }
 }
 
 /// Finds the key as `Authorization: Bearer <key>` (RFC 6750, section 2.1).
@@ -68,6 +72,10 @@ impl Extract for Bearer {
 
     fn scheme(&self) -> Option<&str> {
         Some("Bearer")
+    }
+
+    fn headers(&self) -> Vec<HeaderName> {
+        vec![AUTHORIZATION.clone()]
     }
 }
 

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use http::header::{AUTHORIZATION, HeaderName};
 
 use super::authorization::{after_scheme, in_authorization};
 use super::{Credential, Extract};
@@ -29,6 +30,10 @@ impl Extract for Basic {
 
     fn scheme(&self) -> Option<&str> {
         Some("Basic")
+    }
+
+    fn headers(&self) -> Vec<HeaderName> {
+        vec![AUTHORIZATION]
     }
 }
 

@@ -77,7 +77,7 @@ impl Carrier {
         }
     }
 
-    fn header(&self) -> Option<&HeaderName> {
+    pub(crate) fn header(&self) -> Option<&HeaderName> {
         match self {
             Self::Header(name) => Some(name),
             Self::Shared(place) => match &**place {

@@ -12,9 +12,7 @@ static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Finds the key as the whole value of a header, by default `x-api-key`.
 ///
-/// Two lines of the header are ambiguous, also with the same value. A shared HTTP cache does
-/// not know that responses depend on such a header, as it does for `Authorization` (RFC 9111,
-/// section 3.5): answer with `Cache-Control: private` where one is in the way.
+/// Two lines of the header are ambiguous, also with the same value.
 ///
 /// # Examples
 ///
@@ -66,6 +64,10 @@ impl Extract for Header {
             bytes: value.as_bytes().into(),
             carrier: self.carrier.clone(),
         }))
+    }
+
+    fn headers(&self) -> Vec<HeaderName> {
+        vec![self.name.clone()]
     }
 }
 

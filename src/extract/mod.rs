@@ -12,6 +12,8 @@ mod query;
 
 use std::sync::Arc;
 
+use http::HeaderName;
+
 pub use self::authorization::{AuthorizationScheme, Bearer};
 pub use self::basic::Basic;
 pub use self::credential::Credential;
@@ -60,6 +62,11 @@ pub trait Extract: Send + Sync {
     /// `ApiKey`.
     fn scheme(&self) -> Option<&str> {
         None
+    }
+
+    /// Returns the headers in which it looks, for the `Vary` of a response without a key.
+    fn headers(&self) -> Vec<HeaderName> {
+        Vec::new()
     }
 }
 

@@ -8,7 +8,7 @@ use http::Method;
 use super::Guard;
 use super::layer::guard_is_a_layer;
 use crate::head::RequestHead;
-use crate::key::Ability;
+use crate::key::{Ability, AbilitySet};
 use crate::reject::{Rejection, RejectionKind};
 use crate::verify::VerifiedKey;
 
@@ -101,23 +101,24 @@ where
     ability
 }
 
-fn has_one_of(key: &VerifiedKey, abilities: &Arc<[Ability]>) -> Result<(), Rejection> {
-    if abilities.iter().any(|ability| key.abilities().grants(ability)) {
+pub(crate) fn has_one_of(own: &AbilitySet, needed: &Arc<[Ability]>) -> Result<(), Rejection> {
+    if needed.iter().any(|ability| own.grants(ability)) {
         Ok(())
     } else {
-        Err(Rejection::missing_one_of(Arc::clone(abilities)))
+        Err(Rejection::missing_one_of(Arc::clone(needed)))
     }
 }
 
 impl Guard for RequireAbility {
     fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        let own = key.abilities();
         match &self.0 {
-            Needs::OneOf(abilities) => has_one_of(key, abilities),
-            Needs::OneOfEach(each) => each.iter().try_for_each(|one| has_one_of(key, one)),
+            Needs::OneOf(abilities) => has_one_of(own, abilities),
+            Needs::OneOfEach(each) => each.iter().try_for_each(|one| has_one_of(own, one)),
             Needs::ByMethod { read, write } => match *head.method() {
-                Method::GET | Method::HEAD => has_one_of(key, read),
+                Method::GET | Method::HEAD => has_one_of(own, read),
                 Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
-                    has_one_of(key, write)
+                    has_one_of(own, write)
                 }
                 _ => Err(RejectionKind::NotAllowed.into()),
             },

@@ -2,7 +2,11 @@
 //!
 //! A guard runs for every request of the layer ([`ApiKeyLayer::guard`]), or for those of a
 //! route or a service on which it is mounted: [`RequireAbility`], [`RequireStage`],
-//! [`RequireTenant`] and [`RequireKind`] are layers, and [`GuardLayer`] mounts any other.
+//! [`RequireTenant`], [`RequireKind`] and [`RefuseCrossOrigin`] are layers, and [`GuardLayer`]
+//! mounts any other. [`ReportOnly`] tries a guard out.
+//!
+//! What the [record](crate::KeyRecord) of a key restricts and limits needs no guard: the layer
+//! sees to it, after the guards.
 //!
 //! A guard on a route refuses a request without a verified key: with 401, in the words of the
 //! layer, if the layer let it pass without a key; with 500 if no layer is around it.
@@ -11,10 +15,13 @@
 
 mod ability;
 mod combine;
+mod cross_origin;
 mod expected;
 mod future;
 mod kind;
 mod layer;
+mod report_only;
+mod restrictions;
 mod stage;
 mod tenant;
 
@@ -22,11 +29,19 @@ use std::sync::Arc;
 
 pub use self::ability::RequireAbility;
 pub use self::combine::{And, Or};
+pub use self::cross_origin::RefuseCrossOrigin;
 pub use self::future::GuardFuture;
 pub use self::kind::RequireKind;
 pub use self::layer::{GuardLayer, GuardService};
+pub use self::report_only::{Report, ReportOnly};
 pub use self::stage::RequireStage;
 pub use self::tenant::RequireTenant;
+
+#[cfg(feature = "policy")]
+pub(crate) use self::ability::has_one_of;
+#[cfg(feature = "policy")]
+pub(crate) use self::report_only::OnReport;
+pub(crate) use self::restrictions::check_restrictions;
 
 use crate::head::RequestHead;
 use crate::reject::Rejection;
@@ -74,6 +89,14 @@ pub trait Guard: Send + Sync {
         Self: Sized,
     {
         Or::new(self, other)
+    }
+
+    /// Makes a guard that lets everything pass, and reports what this one would refuse.
+    fn report_only(self) -> ReportOnly<Self>
+    where
+        Self: Sized,
+    {
+        ReportOnly::new(self)
     }
 }
 

@@ -10,27 +10,44 @@
 //! | [`KeyId`] | the public name of a key, for logs and revocation |
 //! | [`Ability`], [`AbilitySet`] | what a key may do |
 //! | [`Stage`], [`TenantId`], [`KeyKind`] | what a key is bound to |
+//! | [`RateLimit`], [`RateLimits`] | how often a key may be used |
+//! | [`Restrictions`] | from where it works, and on which endpoints |
+//! | [`OriginPattern`], [`ReferrerPattern`] | the sites and pages that may use it |
+//! | [`EndpointPattern`] | the methods and paths on which it works |
 
 mod ability;
 mod alphabet;
 mod checksum;
 mod digest;
+mod endpoint;
 mod format;
 mod formats;
 mod id;
 mod kind;
+mod origin;
 mod presented;
+mod rate_limit;
+mod referrer;
+mod restrictions;
 mod secret;
 
 pub use self::ability::{Ability, AbilityError, AbilitySet};
 pub use self::alphabet::Alphabet;
 pub use self::checksum::Checksum;
 pub use self::digest::{KeyDigest, KeyHasher, ParseDigestError};
+pub use self::endpoint::{EndpointError, EndpointPattern, PathPattern};
 pub use self::format::{FormatError, GenerateError, KeyFormat};
 pub use self::formats::KeyFormats;
 pub use self::id::{IdError, KeyId, Stage, TenantId};
 pub use self::kind::KeyKind;
+pub use self::origin::{OriginError, OriginPattern};
 pub use self::presented::{MAX_KEY_LENGTH, PresentedKey};
+pub use self::rate_limit::{RateLimit, RateLimitError, RateLimits};
+pub use self::referrer::ReferrerPattern;
+pub use self::restrictions::Restrictions;
 pub use self::secret::Secret;
 
 pub(crate) use self::alphabet::random_text;
+#[cfg(feature = "policy")]
+pub(crate) use self::endpoint::{METHODS, Segment, judged_method};
+pub(crate) use self::origin::syntax as origin_syntax;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::RejectionKind;
 use crate::key::{Ability, FormatError, KeyId};
+use crate::limit::Usage;
 
 /// The refusal of one request.
 ///
@@ -43,6 +44,7 @@ struct Details {
     message: Option<Cow<'static, str>>,
     abilities: Option<Arc<[Ability]>>,
     retry_after: Option<Duration>,
+    usage: Option<Usage>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -89,6 +91,22 @@ impl Rejection {
         self.with(|details| details.source = Some(source.into().into()))
     }
 
+    /// Makes a rejection because a limit of the key refuses the request.
+    pub(crate) fn rate_limited(usage: Usage) -> Self {
+        let rejection = match usage.decision.retry_after() {
+            Some(wait) => Self::new(RejectionKind::RateLimited).with_retry_after(wait),
+            // 429 would say that trying again helps.
+            None => Self::new(RejectionKind::NotAllowed)
+                .with_message("The request costs more than the API key's rate limit ever allows"),
+        };
+        rejection.with_usage(usage)
+    }
+
+    /// Tells the client how the limits of its key stand.
+    pub(crate) fn with_usage(self, usage: Usage) -> Self {
+        self.with(|details| details.usage = Some(usage))
+    }
+
     fn with(mut self, set: impl FnOnce(&mut Details)) -> Self {
         set(self.details.get_or_insert_default());
         self
@@ -123,6 +141,15 @@ impl Rejection {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.details.as_ref()?.retry_after
+    }
+
+    /// Returns the names of the limits that refuse the request, if it came too often.
+    pub fn violated_policies(&self) -> impl Iterator<Item = &str> {
+        self.usage().into_iter().flat_map(Usage::exceeded)
+    }
+
+    pub(crate) fn usage(&self) -> Option<&Usage> {
+        self.details.as_ref()?.usage.as_ref()
     }
 
     /// Returns what the client is told, if no responder says otherwise.

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, Response, header};
 
 use super::{Challenge, Rejection, RejectionKind, Respond, Responder, grpc};
 use crate::head::RequestHead;
+use crate::limit::seconds;
 use crate::trace;
 
 /// How long a client waits when nothing better is known.
@@ -87,6 +88,9 @@ impl Rejector {
 fn complete(mut response: Response<Bytes>, rejection: &Rejection) -> Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(usage) = rejection.usage() {
+        usage.write(headers);
+    }
     if let Some(wait) = retry_after(rejection) {
         headers.entry(header::RETRY_AFTER).or_insert(wait);
     }
@@ -100,8 +104,7 @@ fn retry_after(rejection: &Rejection) -> Option<HeaderValue> {
         }
         _ => rejection.retry_after()?,
     };
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    Some(seconds.into())
+    Some(seconds(wait).into())
 }
 
 impl Default for Rejector {

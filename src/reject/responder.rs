@@ -144,6 +144,18 @@ impl Form {
     }
 }
 
+/// Writes the problem of draft-ietf-httpapi-ratelimit-headers-10, section 5.1.
+fn quota_exceeded(status: StatusCode, message: &str, violated: &[&str]) -> String {
+    let problem = json!({
+        "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+        "title": "Request cannot be satisfied as assigned quota has been exceeded",
+        "status": status.as_u16(),
+        "detail": message,
+        "violated-policies": violated,
+    });
+    problem.to_string()
+}
+
 impl Default for Responder {
     fn default() -> Self {
         Self::problem_json()
@@ -153,7 +165,13 @@ impl Default for Responder {
 impl Respond for Responder {
     fn respond(&self, rejection: &Rejection, _: &RequestHead<'_>) -> Response<Bytes> {
         let answer = &self.answers[rejection.kind() as usize];
-        let body = if answer.message.is_some() || rejection.is_plain() {
+        let violated: Vec<_> = match self.form {
+            Form::Problem => rejection.violated_policies().collect(),
+            Form::Json | Form::Text => Vec::new(),
+        };
+        let body = if !violated.is_empty() {
+            quota_exceeded(answer.status, &self.message(rejection), &violated).into()
+        } else if answer.message.is_some() || rejection.is_plain() {
             answer.body.clone()
         } else {
             self.form.body(answer.status, &rejection.message()).into()

@@ -204,7 +204,7 @@ pub enum UpdateError {
 /// Takes the eight bytes that a [`KeyDigest`] hashes as they are: digests of stored keys are
 /// random, and hashing them again would make them no more so.
 #[derive(Clone, Copy, Debug, Default)]
-struct FirstBytes(u64);
+pub(crate) struct FirstBytes(u64);
 
 impl Hasher for FirstBytes {
     fn finish(&self) -> u64 {

@@ -9,3 +9,5 @@ pub use self::key_store::{KeyStore, StoreError};
 pub use self::memory::{MemoryStore, UpdateError};
 pub use self::new_key::{IssuedKey, NewKey};
 pub use self::record::KeyRecord;
+
+pub(crate) use self::memory::FirstBytes;

@@ -7,8 +7,10 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::KeyRecord;
+use crate::client::parse_network;
 use crate::key::{
-    Ability, GenerateError, KeyFormat, KeyHasher, KeyId, KeyKind, Secret, Stage, TenantId,
+    Ability, EndpointPattern, GenerateError, KeyFormat, KeyHasher, KeyId, KeyKind, OriginPattern,
+    RateLimit, RateLimits, ReferrerPattern, Restrictions, Secret, Stage, TenantId,
 };
 
 /// Describes a key that is to be issued.
@@ -35,6 +37,8 @@ pub struct NewKey {
     kind: Option<KeyKind>,
     abilities: Vec<Ability>,
     expires_at: Option<SystemTime>,
+    limits: RateLimits,
+    restrictions: Restrictions,
     metadata: serde_json::Map<String, Value>,
 }
 
@@ -56,6 +60,11 @@ where
     value.try_into().unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Adds to a list; the first addition makes it one.
+fn extend<T: Clone>(list: &mut Option<Arc<[T]>>, more: impl Iterator<Item = T>) {
+    *list = Some(list.iter().flat_map(|list| list.iter().cloned()).chain(more).collect());
+}
+
 impl NewKey {
     /// Describes a key of the default format, without abilities, that does not expire.
     ///
@@ -69,6 +78,8 @@ impl NewKey {
             kind: None,
             abilities: Vec::new(),
             expires_at: None,
+            limits: RateLimits::default(),
+            restrictions: Restrictions::default(),
             metadata: serde_json::Map::new(),
         }
     }
@@ -131,6 +142,78 @@ impl NewKey {
         self
     }
 
+    /// Adds a limit of how often the key may be used, such as `1000 per hour`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it does not parse, if it is the ninth, or if another has the same name.
+    pub fn limit<L>(mut self, limit: L) -> Self
+    where
+        L: TryInto<RateLimit, Error: fmt::Display>,
+    {
+        let limits = self.limits.iter().cloned().chain([parsed(limit)]);
+        self.limits = RateLimits::new(limits).unwrap_or_else(|error| panic!("{error}"));
+        self
+    }
+
+    /// Adds networks, such as `192.0.2.0/24`, and addresses to those from which the key works.
+    /// By default it works from everywhere.
+    ///
+    /// # Panics
+    ///
+    /// Panics if one does not parse.
+    pub fn addresses<N>(mut self, networks: impl IntoIterator<Item = N>) -> Self
+    where
+        N: AsRef<str>,
+    {
+        let networks = networks.into_iter().map(|network| {
+            parse_network(network.as_ref()).unwrap_or_else(|error| panic!("{error}"))
+        });
+        extend(&mut self.restrictions.addresses, networks);
+        self
+    }
+
+    /// Adds sites, such as `https://shop.example` and `https://*.shop.example`, to those whose
+    /// pages may use the key. A public key needs one.
+    ///
+    /// # Panics
+    ///
+    /// Panics if one does not parse.
+    pub fn origins<O>(mut self, origins: impl IntoIterator<Item = O>) -> Self
+    where
+        O: TryInto<OriginPattern, Error: fmt::Display>,
+    {
+        extend(&mut self.restrictions.origins, origins.into_iter().map(parsed));
+        self
+    }
+
+    /// Adds pages, such as `https://app.example/*`, to those that may use the key.
+    ///
+    /// # Panics
+    ///
+    /// Panics if one does not parse.
+    pub fn referrers<R>(mut self, referrers: impl IntoIterator<Item = R>) -> Self
+    where
+        R: TryInto<ReferrerPattern, Error: fmt::Display>,
+    {
+        extend(&mut self.restrictions.referrers, referrers.into_iter().map(parsed));
+        self
+    }
+
+    /// Adds endpoints, such as `GET /v1/users/{id}` and `/v1/reports/*`, to those on which the
+    /// key works. By default it works on all.
+    ///
+    /// # Panics
+    ///
+    /// Panics if one does not parse.
+    pub fn endpoints<E>(mut self, endpoints: impl IntoIterator<Item = E>) -> Self
+    where
+        E: TryInto<EndpointPattern, Error: fmt::Display>,
+    {
+        extend(&mut self.restrictions.endpoints, endpoints.into_iter().map(parsed));
+        self
+    }
+
     /// Adds something that the application wants to know of the key.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.metadata.insert(name.into(), value.into());
@@ -159,6 +242,8 @@ impl NewKey {
         record.kind = kind;
         record.abilities = self.abilities.into();
         record.expires_at = self.expires_at;
+        record.limits = self.limits;
+        record.restrictions = self.restrictions;
         record.metadata = self.metadata;
         Ok(IssuedKey { record: Arc::new(record), secret })
     }

@@ -4,7 +4,9 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use crate::key::{AbilitySet, KeyDigest, KeyId, KeyKind, Stage, TenantId};
+use crate::key::{
+    AbilitySet, KeyDigest, KeyId, KeyKind, RateLimits, Restrictions, Stage, TenantId,
+};
 
 /// What a store keeps of a key.
 ///
@@ -59,6 +61,12 @@ pub struct KeyRecord {
     /// Whether it is out of use for the time being.
     #[cfg_attr(feature = "serde", serde(default))]
     pub disabled: bool,
+    /// How often it may be used.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub limits: RateLimits,
+    /// From where it works, and on which endpoints.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub restrictions: Restrictions,
     /// Whatever else the application wants to know of it.
     #[cfg_attr(feature = "serde", serde(default))]
     pub metadata: Map<String, Value>,
@@ -82,6 +90,8 @@ impl KeyRecord {
             expires_at: None,
             revoked_at: None,
             disabled: false,
+            limits: RateLimits::default(),
+            restrictions: Restrictions::default(),
             metadata: Map::new(),
         }
     }
@@ -160,6 +170,8 @@ mod tests {
         record.tenant = Some("acme".parse().unwrap());
         record.stage = Some("prod".parse().unwrap());
         record.kind = KeyKind::Public;
+        let limits = ["7 per second", "bulk: 900 per 2 hours, burst 3, shared by tenant"];
+        record.limits = RateLimits::new(limits.map(|text| text.parse().unwrap())).unwrap();
         record.created_at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
         record.expires_at = Some(record.created_at + Duration::from_secs(60));
         record.metadata.insert("plan".to_owned(), Value::from("free"));

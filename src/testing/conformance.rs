@@ -111,8 +111,10 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
         mut record: KeyRecord,
         insert: &impl AsyncFn(KeyRecord),
     ) {
-        let changes: [fn(&mut KeyRecord); 4] = [
+        let changes: [fn(&mut KeyRecord); 6] = [
             |record| record.disabled = true,
+            |record| record.limits = crate::key::RateLimits::default(),
+            |record| record.restrictions.addresses = Some([].into()),
             |record| record.abilities = crate::AbilitySet::default(),
             |record| record.expires_at = Some(moment(1_000_000_000)),
             |record| record.revoked_at = Some(moment(1_600_000_000)),
@@ -151,6 +153,12 @@ fn full_record() -> KeyRecord {
         .kind(crate::KeyKind::Public)
         .abilities(["bots:*", "chat:send"])
         .expires_at(moment(4_000_000_000))
+        .limit("10 per second")
+        .limit("bulk: 5000 per 2 hours, burst 100, shared by tenant")
+        .addresses(["192.0.2.0/24", "2001:db8::1"])
+        .origins(["https://*.shop.example"])
+        .referrers(["https://app.example/checkout/*"])
+        .endpoints(["GET /v1/users/{id}", "/v1/reports/*"])
         .metadata("plan", "paid")
         .metadata("nested", serde_json::json!({ "list": [1, 2.5, null, true, "x"] }))
         .generate(&KeyHasher::sha256())

@@ -1,0 +1,293 @@
+//! The steps from a request to the decision.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+
+use crate::cache::Cache;
+use crate::extract::Carrier;
+#[cfg(feature = "policy")]
+use crate::guard::Guard as _;
+use crate::guard::check_restrictions;
+use crate::head::RequestHead;
+use crate::key::{KeyDigest, KeyKind};
+use crate::limit::{LimitDecision, LimiterError, Usage};
+use crate::lookup::{Found, look_up, look_up_now, reserve, reserve_now};
+use crate::reject::{Rejection, RejectionKind};
+use crate::settings::Settings;
+use crate::store::KeyRecord;
+use crate::verify::{Anonymous, Claims, VerifiedKey, verify};
+
+/// What the steps that could be taken came to.
+pub(crate) enum Decision {
+    Admit(Pass),
+    Wait(Wait),
+}
+
+/// What has to be waited for. Each future hands on what has to be known then.
+pub(crate) enum Wait {
+    Lookup(BoxFuture<'static, Result<(Found, Claims, Carrier), Rejection>>),
+    Limits(BoxFuture<'static, (Result<LimitDecision, LimiterError>, Judged)>),
+}
+
+/// A verified key and what the guards said.
+pub(crate) struct Judged {
+    key: VerifiedKey,
+    carrier: Carrier,
+    cost: u32,
+    refused: Option<Rejection>,
+}
+
+/// The positive decision: nothing else lets a request through.
+pub(crate) enum Pass {
+    Verified { key: VerifiedKey, carrier: Carrier, charge: Option<Charge> },
+    Anonymous,
+}
+
+/// What a request was granted of the limits of its key.
+pub(crate) struct Charge {
+    pub(crate) cost: u32,
+    pub(crate) decision: LimitDecision,
+}
+
+/// What is to be done with the response.
+pub(crate) struct Finish {
+    pub(crate) cache: Cache,
+    pub(crate) charged: Option<Box<Charged>>,
+}
+
+pub(crate) struct Charged {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) key: Arc<KeyRecord>,
+    pub(crate) charge: Charge,
+}
+
+impl Settings {
+    /// Takes the steps up to the store, and the others as far as nothing has to be waited for.
+    pub(crate) fn decide(&self, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
+        let Some(credential) = self.extractor.extract(head)? else {
+            return match self.lets_pass_without_key(head) {
+                true => Ok(Decision::Admit(Pass::Anonymous)),
+                false => Err(RejectionKind::Missing.into()),
+            };
+        };
+        if let Some(throttle) = &self.throttle
+            && let Some(wait) = throttle.refused_for(self.client_address(head))
+        {
+            return Err(Rejection::new(RejectionKind::RateLimited)
+                .with_message("Too many requests with keys that are not valid")
+                .with_retry_after(wait));
+        }
+        let key = self.formats.parse_bytes(&credential.bytes).map_err(Rejection::malformed)?;
+        let claims = Claims { stage: key.stage().cloned(), kind: key.kind() };
+        let carrier = credential.carrier;
+        let mut ways = self.hasher.ways();
+        while let Some(way) = ways.next() {
+            let digest = way.digest(key.reveal());
+            match look_up_now(&*self.store, &digest)? {
+                Poll::Ready(Some(record)) => {
+                    return self.judge(record, &digest, &claims, carrier, head);
+                }
+                Poll::Ready(None) => {}
+                Poll::Pending => {
+                    let rest = ways.map(|way| way.digest(key.reveal()));
+                    let digests = std::iter::once(digest).chain(rest).collect();
+                    return Ok(self.wait_for_store(digests, claims, carrier));
+                }
+            }
+        }
+        Err(RejectionKind::Unknown.into())
+    }
+
+    fn wait_for_store(
+        &self,
+        digests: Vec<KeyDigest>,
+        claims: Claims,
+        carrier: Carrier,
+    ) -> Decision {
+        let (store, timeout) = (Arc::clone(&self.store), self.lookup_timeout);
+        Decision::Wait(Wait::Lookup(Box::pin(async move {
+            Ok((look_up(&*store, &digests, timeout).await?, claims, carrier))
+        })))
+    }
+
+    fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
+        if self.forward_preflight && head.is_preflight() {
+            return true;
+        }
+        #[cfg(feature = "policy")]
+        if let Some(policy) = &self.policy {
+            return policy.lets_pass_without_key(head, self.optional);
+        }
+        self.optional
+    }
+
+    /// Takes the steps after the store.
+    fn judge(
+        &self,
+        record: Arc<KeyRecord>,
+        digest: &KeyDigest,
+        claims: &Claims,
+        carrier: Carrier,
+        head: &RequestHead<'_>,
+    ) -> Result<Decision, Rejection> {
+        let key = verify(record, digest, claims, &*self.clock, &self.rejector)?;
+        let guarded = self.guard(&key, head).map_err(|rejection| rejection.of_key(key.id()));
+        if key.record().limits.is_empty() {
+            guarded?;
+            return Ok(Decision::Admit(Pass::Verified { key, carrier, charge: None }));
+        }
+        let refused = guarded.err();
+        let cost = match (&refused, &self.cost) {
+            // Nothing is spent, but the client is told how its limits stand.
+            (Some(_), _) => 0,
+            (None, Some(cost)) => cost(&key, head),
+            (None, None) => 1,
+        };
+        let judged = Judged { key, carrier, cost, refused };
+        match reserve_now(&*self.limiter, judged.key.record(), cost) {
+            Poll::Ready(decision) => self.limit(decision, judged),
+            Poll::Pending => Ok(self.wait_for_limiter(judged)),
+        }
+    }
+
+    fn wait_for_limiter(&self, judged: Judged) -> Decision {
+        let (limiter, timeout) = (Arc::clone(&self.limiter), self.lookup_timeout);
+        Decision::Wait(Wait::Limits(Box::pin(async move {
+            (reserve(&*limiter, judged.key.record(), judged.cost, timeout).await, judged)
+        })))
+    }
+
+    /// Asks the guards of the layer, and what the key's own restrictions say.
+    fn guard(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        self.accept_kind(key)?;
+        #[cfg(feature = "policy")]
+        if let Some(policy) = &self.policy {
+            policy.check(key, head)?;
+        }
+        for guard in &self.guards {
+            guard.check(key, head)?;
+        }
+        check_restrictions(key.record(), head, &self.proxies)
+    }
+
+    fn accept_kind(&self, key: &VerifiedKey) -> Result<(), Rejection> {
+        // A policy says for each route which kind it accepts.
+        #[cfg(feature = "policy")]
+        if self.policy.is_some() {
+            return Ok(());
+        }
+        if key.kind() == KeyKind::Public && !self.public_keys {
+            return Err(Rejection::new(RejectionKind::NotAllowed)
+                .with_message("Public API keys do not work here"));
+        }
+        Ok(())
+    }
+
+    /// Takes the last step: what the limiter says.
+    fn limit(
+        &self,
+        answer: Result<LimitDecision, LimiterError>,
+        judged: Judged,
+    ) -> Result<Decision, Rejection> {
+        let Judged { key, carrier, cost, refused } = judged;
+        let charge = match (answer, refused) {
+            (Err(_), Some(refused)) => return Err(refused),
+            (Ok(decision), Some(refused)) => {
+                return Err(refused.with_usage(self.usage(key.record(), decision)));
+            }
+            (Ok(decision), None) if decision.is_granted() => Some(Charge { cost, decision }),
+            (Ok(decision), None) => {
+                let usage = self.usage(key.record(), decision);
+                return Err(Rejection::rate_limited(usage).of_key(key.id()));
+            }
+            (Err(error), None) if self.allow_unlimited => {
+                crate::trace::unlimited(key.id(), &error);
+                None
+            }
+            (Err(error), None) => {
+                return Err(Rejection::new(RejectionKind::Unavailable)
+                    .with_message("Rate limits cannot be checked at the moment")
+                    .with_source(error)
+                    .of_key(key.id()));
+            }
+        };
+        Ok(Decision::Admit(Pass::Verified { key, carrier, charge }))
+    }
+
+    pub(crate) fn usage(&self, key: &KeyRecord, decision: LimitDecision) -> Usage {
+        Usage { limits: key.limits.clone(), decision, older: self.older_limit_fields }
+    }
+
+    /// Answers for the inner service, and counts what may be an attempt to guess a key.
+    pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
+        if let Some(throttle) = &self.throttle
+            && RejectionKind::INVALID.contains(&rejection.kind())
+        {
+            throttle.failed(self.client_address(head));
+        }
+        self.rejector.reject(rejection, head)
+    }
+}
+
+impl Wait {
+    /// Goes on as soon as there is an answer.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        settings: &Settings,
+        head: &RequestHead<'_>,
+    ) -> Poll<Result<Decision, Rejection>> {
+        Poll::Ready(match self {
+            Self::Lookup(lookup) => {
+                let (Found { record, digest }, claims, carrier) = ready!(lookup.poll_unpin(cx))?;
+                settings.judge(record, &digest, &claims, carrier, head)
+            }
+            Self::Limits(deciding) => {
+                let (answer, judged) = ready!(deciding.poll_unpin(cx));
+                settings.limit(answer, judged)
+            }
+        })
+    }
+}
+
+impl Pass {
+    /// Prepares the request for the inner service.
+    pub(crate) fn stamp<B>(
+        self,
+        request: &mut Request<B>,
+        settings: &Arc<Settings>,
+    ) -> Result<Finish, Rejection> {
+        match self {
+            Self::Verified { key, carrier, charge } => {
+                if settings.keep_credential {
+                    carrier.mark_sensitive(request);
+                } else {
+                    carrier.remove_from(request)?;
+                }
+                let charged = charge.map(|charge| {
+                    let (settings, key) = (Arc::clone(settings), Arc::clone(key.record()));
+                    Box::new(Charged { settings, key, charge })
+                });
+                request.extensions_mut().insert(key);
+                let cache =
+                    if settings.cache_fields { Cache::of(carrier) } else { Cache::Untouched };
+                Ok(Finish { cache, charged })
+            }
+            Self::Anonymous => {
+                // What an outer layer verified was verified by other keys.
+                request.extensions_mut().remove::<VerifiedKey>();
+                request.extensions_mut().insert(Anonymous(Arc::clone(&settings.rejector)));
+                let cache = match settings.cache_fields {
+                    true => Cache::Anonymous(Arc::clone(&settings.key_headers)),
+                    false => Cache::Untouched,
+                };
+                Ok(Finish { cache, charged: None })
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! [`ReportOnly`]: a guard that is only tried.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::Guard;
+use crate::head::RequestHead;
+use crate::key::KeyId;
+use crate::reject::Rejection;
+use crate::trace;
+use crate::verify::VerifiedKey;
+
+/// What is called with each report.
+pub(crate) type OnReport = dyn Fn(&Report<'_>) + Send + Sync;
+
+/// Lets every key pass, and reports those that a guard would refuse.
+///
+/// It is for tightening what keys may do without breaking clients: mount it, wait until nothing
+/// is reported any more, and mount the guard itself. Each report is an event of the feature
+/// `tracing`, at `WARN`, and a call of [`on_report`](Self::on_report).
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::guard::{Guard, RequireAbility};
+/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+///
+/// let soon = RequireAbility::new("bots:read").report_only().on_report(|report| {
+///     eprintln!("{:?} will be refused on {}", report.key_id(), report.path());
+/// });
+/// let layer = ApiKeyLayer::new(MemoryStore::new()).guard(soon);
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct ReportOnly<G> {
+    guard: G,
+    on_report: Option<Arc<OnReport>>,
+}
+
+impl<G> ReportOnly<G> {
+    /// Tries `guard`.
+    pub const fn new(guard: G) -> Self {
+        Self { guard, on_report: None }
+    }
+
+    /// Sets what is called for each request that would be refused.
+    ///
+    /// It is called while the request waits, so it has to be quick and must not panic.
+    pub fn on_report(mut self, on_report: impl Fn(&Report<'_>) + Send + Sync + 'static) -> Self {
+        self.on_report = Some(Arc::new(on_report));
+        self
+    }
+}
+
+impl<G: Guard> Guard for ReportOnly<G> {
+    fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        if let Err(rejection) = self.guard.check(key, head) {
+            let rejection = rejection.of_key(key.id());
+            Report::new(&rejection, head, None).send(self.on_report.as_deref());
+        }
+        Ok(())
+    }
+}
+
+impl<G: fmt::Debug> fmt::Debug for ReportOnly<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReportOnly").field("guard", &self.guard).finish_non_exhaustive()
+    }
+}
+
+/// A request that passed and would be refused without report-only.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    rejection: &'a Rejection,
+    head: RequestHead<'a>,
+    rule: Option<&'a str>,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(
+        rejection: &'a Rejection,
+        head: &RequestHead<'a>,
+        rule: Option<&'a str>,
+    ) -> Self {
+        Self { rejection, head: *head, rule }
+    }
+
+    pub(crate) fn send(&self, on_report: Option<&OnReport>) {
+        trace::would_reject(self.rejection, &self.head, self.rule);
+        if let Some(on_report) = on_report {
+            on_report(self);
+        }
+    }
+
+    /// Returns the rejection that there would be.
+    #[must_use]
+    pub fn rejection(&self) -> &'a Rejection {
+        self.rejection
+    }
+
+    /// Returns the public id of the key, if there was one.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&'a KeyId> {
+        self.rejection.key_id()
+    }
+
+    /// Returns the request's method.
+    #[must_use]
+    pub fn method(&self) -> &'a Method {
+        self.head.method()
+    }
+
+    /// Returns the request's path as the client sent it.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        self.head.original_uri().path()
+    }
+
+    /// Returns the endpoint of the policy's rule, such as `GET /v1/users/{id}`, if a policy
+    /// would refuse the request and has a rule for it.
+    #[must_use]
+    pub fn rule(&self) -> Option<&'a str> {
+        self.rule
+    }
+}

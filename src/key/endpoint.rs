@@ -1,0 +1,391 @@
+//! [`EndpointPattern`]: which requests are meant.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use http::Method;
+use thiserror::Error;
+
+use crate::head::is_normal;
+
+/// Methods and a path, such as `GET /v1/users/{id}` or `/v1/reports/*`.
+///
+/// The path is that which the client sent, compared segment by segment:
+///
+/// | pattern | matches | and not |
+/// |---|---|---|
+/// | `/v1/users` | `/v1/users` | `/v1/users/`, `/V1/users`, `/v1/%75sers` |
+/// | `/v1/users/{id}` | `/v1/users/7` | `/v1/users/`, `/v1/users/7/keys` |
+/// | `/v1/reports/*` | `/v1/reports/daily`, `/v1/reports/2026/11` | `/v1/reports`, `/v1/reports/` |
+///
+/// A path that others may read in another way (`//`, `..`, `;`, encoded slashes and dots) is
+/// matched by nothing. `GET` covers `HEAD`; without a method, all methods that HTTP defines for
+/// resources are meant, and never `TRACE`, `CONNECT` or an invented one.
+///
+/// # Examples
+///
+/// ```
+/// use http::Method;
+/// use tower_api_key::key::EndpointPattern;
+///
+/// let users: EndpointPattern = "GET /v1/users/{id}".parse()?;
+/// assert!(users.matches(&Method::GET, "/v1/users/7"));
+/// assert!(!users.matches(&Method::DELETE, "/v1/users/7"));
+/// assert!(!users.matches(&Method::GET, "/v1/users/../admin"));
+/// # Ok::<_, tower_api_key::key::EndpointError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
+pub struct EndpointPattern {
+    method: Option<Method>,
+    path: PathPattern,
+}
+
+/// The path of an [`EndpointPattern`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PathPattern(Arc<[Segment]>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Segment {
+    Literal(Box<str>),
+    Parameter(Box<str>),
+    Rest,
+}
+
+/// The error of a text that is no pattern of endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// The path has no slash at its start, or a query.
+    #[error("an endpoint is written like `GET /v1/users/{{id}}` or `/v1/reports/*`")]
+    Form,
+    /// The method is none of those that are meant by none.
+    #[error("the method of an endpoint is GET, POST, PUT, PATCH, DELETE or OPTIONS")]
+    Method,
+    /// The method is `HEAD`.
+    #[error("an endpoint for GET is one for HEAD too")]
+    Head,
+    /// No path that is let through is like it.
+    #[error("no request has such a path: it has an empty, a dot or an encoded segment, or a `;`")]
+    Unreachable,
+    /// A parameter is not a whole segment, or its name is empty or comes twice.
+    #[error("a parameter is a whole segment like `{{id}}`, with a name of its own")]
+    Parameter,
+    /// A wildcard is not the last segment.
+    #[error("a wildcard `*` is the whole last segment")]
+    Wildcard,
+}
+
+/// The methods that are meant where none is given; `HEAD` is a `GET`.
+pub(crate) static METHODS: [Method; 6] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// Returns the method by which a request is judged, if it is one that is known.
+pub(crate) fn judged_method(method: &Method) -> Option<&'static Method> {
+    let judged = if method == Method::HEAD { &Method::GET } else { method };
+    METHODS.iter().find(|known| *known == judged)
+}
+
+impl EndpointPattern {
+    /// Tells whether a request with this method and original path is meant.
+    #[must_use]
+    pub fn matches(&self, method: &Method, path: &str) -> bool {
+        let Some(judged) = judged_method(method) else { return false };
+        self.method.as_ref().is_none_or(|own| own == judged) && self.path.matches(path)
+    }
+
+    /// Returns the method, if one is given.
+    #[must_use]
+    pub fn method(&self) -> Option<&Method> {
+        self.method.as_ref()
+    }
+
+    /// Returns the path.
+    #[must_use]
+    pub fn path(&self) -> &PathPattern {
+        &self.path
+    }
+}
+
+impl PathPattern {
+    /// Tells whether an original path is meant.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        let Some(path) = path.strip_prefix('/').filter(|path| is_normal(path)) else {
+            return false;
+        };
+        let mut rest = path.split('/');
+        for segment in &*self.0 {
+            let matched = match (segment, rest.next()) {
+                (Segment::Rest, Some(first)) => {
+                    return !first.is_empty() && !path.ends_with('/');
+                }
+                (Segment::Literal(own), Some(other)) => **own == *other,
+                (Segment::Parameter(_), Some(other)) => !other.is_empty(),
+                (_, None) => false,
+            };
+            if !matched {
+                return false;
+            }
+        }
+        rest.next().is_none()
+    }
+
+    #[cfg(feature = "policy")]
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.0
+    }
+
+    #[cfg(feature = "policy")]
+    pub(crate) fn ends_with_wildcard(&self) -> bool {
+        self.0.last() == Some(&Segment::Rest)
+    }
+}
+
+impl FromStr for EndpointPattern {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let (method, path) = match text.split_once(' ') {
+            None => (None, text),
+            Some(("HEAD", _)) => return Err(EndpointError::Head),
+            Some((method, path)) => {
+                let known = METHODS.iter().find(|known| known.as_str() == method);
+                (Some(known.cloned().ok_or(EndpointError::Method)?), path)
+            }
+        };
+        Ok(Self { method, path: path.parse()? })
+    }
+}
+
+impl FromStr for PathPattern {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let path = text.strip_prefix('/').ok_or(EndpointError::Form)?;
+        let visible = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
+        if !path.bytes().all(visible) {
+            return Err(EndpointError::Form);
+        }
+        if !is_normal(path) {
+            return Err(EndpointError::Unreachable);
+        }
+        let segments: Vec<_> = path.split('/').map(segment).collect::<Result<_, _>>()?;
+        let before = &segments[..segments.len() - 1];
+        if before.contains(&Segment::Rest) {
+            return Err(EndpointError::Wildcard);
+        }
+        let twice = |(index, segment): (usize, &Segment)| {
+            matches!(segment, Segment::Parameter(_)) && segments[..index].contains(segment)
+        };
+        if segments.iter().enumerate().any(twice) {
+            return Err(EndpointError::Parameter);
+        }
+        Ok(Self(segments.into()))
+    }
+}
+
+fn segment(text: &str) -> Result<Segment, EndpointError> {
+    if text == "*" {
+        return Ok(Segment::Rest);
+    }
+    if let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+        let named = |name: &str| !name.is_empty() && !name.contains(['{', '}', '*']);
+        return match name.strip_prefix('*') {
+            // As axum writes it.
+            Some(rest) if named(rest) => Ok(Segment::Rest),
+            None if named(name) => Ok(Segment::Parameter(name.into())),
+            _ => Err(EndpointError::Parameter),
+        };
+    }
+    if text.contains(['{', '}']) {
+        return Err(EndpointError::Parameter);
+    }
+    if text.contains('*') {
+        return Err(EndpointError::Wildcard);
+    }
+    Ok(Segment::Literal(text.into()))
+}
+
+impl fmt::Display for EndpointPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(method) = &self.method {
+            write!(f, "{method} ")?;
+        }
+        self.path.fmt(f)
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|segment| match segment {
+            Segment::Literal(text) => write!(f, "/{text}"),
+            Segment::Parameter(name) => write!(f, "/{{{name}}}"),
+            Segment::Rest => f.write_str("/*"),
+        })
+    }
+}
+
+impl TryFrom<&str> for EndpointPattern {
+    type Error = EndpointError;
+
+    fn try_from(text: &str) -> Result<Self, EndpointError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for EndpointPattern {
+    type Error = EndpointError;
+
+    fn try_from(text: String) -> Result<Self, EndpointError> {
+        text.parse()
+    }
+}
+
+impl From<EndpointPattern> for String {
+    fn from(endpoint: EndpointPattern) -> Self {
+        endpoint.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matches(pattern: &str, method: &str, path: &str) -> bool {
+        let pattern: EndpointPattern = pattern.parse().unwrap();
+        pattern.matches(&method.parse().unwrap(), path)
+    }
+
+    #[test]
+    fn paths_are_compared_segment_by_segment() {
+        for (pattern, path) in [
+            ("/", "/"),
+            ("/v1/users", "/v1/users"),
+            ("/v1/users/", "/v1/users/"),
+            ("/v1/users/{id}", "/v1/users/7"),
+            ("/v1/users/{id}", "/v1/users/a%20b"),
+            ("/v1/{a}/x/{b}", "/v1/1/x/2"),
+            ("/v1/reports/*", "/v1/reports/daily"),
+            ("/v1/reports/*", "/v1/reports/2026/11"),
+            ("/v1/reports/{*rest}", "/v1/reports/2026/11"),
+            ("/*", "/x"),
+        ] {
+            assert!(matches(pattern, "GET", path), "{pattern} {path}");
+        }
+        for (pattern, path) in [
+            ("/v1/users", "/v1/users/"),
+            ("/v1/users/", "/v1/users"),
+            ("/v1/users", "/V1/users"),
+            ("/v1/users", "/v1/%75sers"),
+            ("/v1/users", "/v1/users-admin"),
+            ("/v1/users", "v1/users"),
+            ("/v1/users", "/v1"),
+            ("/v1/users", ""),
+            ("/v1/users", "*"),
+            ("/v1/users/{id}", "/v1/users/"),
+            ("/v1/users/{id}", "/v1/users"),
+            ("/v1/users/{id}", "/v1/users/7/"),
+            ("/v1/users/{id}", "/v1/users/7/keys"),
+            ("/v1/users/{id}", "/v1/users/.."),
+            ("/v1/users/{id}", "/v1/users/%2e%2e"),
+            ("/v1/users/{id}", "/v1/users/7%2fkeys"),
+            ("/v1/users/{id}", "/v1/users/7;x=1"),
+            ("/v1/users/{id}", "//v1/users/7"),
+            ("/v1/users/{id}", "/v1//users/7"),
+            ("/v1/reports/*", "/v1/reports"),
+            ("/v1/reports/*", "/v1/reports/"),
+            ("/v1/reports/*", "/v1/reports/daily/"),
+            ("/v1/reports/*", "/v1/reports/../admin"),
+            ("/*", "/"),
+        ] {
+            assert!(!matches(pattern, "GET", path), "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn get_covers_head_and_no_method_covers_those_that_are_known() {
+        for (pattern, methods) in [
+            ("GET /", &["GET", "HEAD"][..]),
+            ("POST /", &["POST"]),
+            ("/", &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+        ] {
+            let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+            for method in known.into_iter().chain(["TRACE", "CONNECT", "get", "PURGE"]) {
+                assert_eq!(matches(pattern, method, "/"), methods.contains(&method), "{method}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_can_never_match_is_refused() {
+        for (text, error) in [
+            ("", EndpointError::Form),
+            ("v1", EndpointError::Form),
+            ("GET v1", EndpointError::Form),
+            ("GET  /v1", EndpointError::Form),
+            ("GET /v1 ", EndpointError::Form),
+            ("/v1?x", EndpointError::Form),
+            ("/v1#x", EndpointError::Form),
+            ("/\u{e4}", EndpointError::Form),
+            ("get /v1", EndpointError::Method),
+            ("TRACE /v1", EndpointError::Method),
+            ("HEAD /v1", EndpointError::Head),
+            ("//v1", EndpointError::Unreachable),
+            ("/v1/../x", EndpointError::Unreachable),
+            ("/v1;x", EndpointError::Unreachable),
+            ("/v1%2fx", EndpointError::Unreachable),
+            ("/{}", EndpointError::Parameter),
+            ("/{id", EndpointError::Parameter),
+            ("/{id}.json", EndpointError::Parameter),
+            ("/a{id}", EndpointError::Parameter),
+            ("/{a}/{a}", EndpointError::Parameter),
+            ("/{*}", EndpointError::Parameter),
+            ("/*/x", EndpointError::Wildcard),
+            ("/x*", EndpointError::Wildcard),
+            ("/**", EndpointError::Wildcard),
+        ] {
+            assert_eq!(text.parse::<EndpointPattern>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_written_as_it_was_read() {
+        for text in ["/", "GET /v1/users/{id}", "/v1/*", "POST /a.b.C/D", "/v1/"] {
+            assert_eq!(text.parse::<EndpointPattern>().unwrap().to_string(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(pattern in "(GET |POST )?[/a{}*.%;]{0,12}", path in "[/a{}*.%;2e]{0,12}") {
+            if let Ok(pattern) = pattern.parse::<EndpointPattern>() {
+                let _ = pattern.matches(&Method::GET, &path);
+            }
+        }
+
+        #[test]
+        fn a_path_matches_the_pattern_that_it_was_made_of(
+            segments in prop::collection::vec(("[a-c]{1,3}", any::<bool>()), 1..6),
+            rest in prop::option::of("[a-c]{1,2}(/[a-c]{1,2}){0,2}"),
+        ) {
+            let (mut pattern, mut path) = (String::new(), String::new());
+            for (index, (text, parameter)) in segments.iter().enumerate() {
+                pattern += &if *parameter { format!("/{{p{index}}}") } else { format!("/{text}") };
+                path += &format!("/{text}");
+            }
+            if let Some(rest) = rest {
+                pattern += "/*";
+                path += &format!("/{rest}");
+            }
+            prop_assert!(matches(&pattern, "GET", &path));
+            for other in [format!("{path}/"), format!("/{path}"), format!("{path};")] {
+                prop_assert!(!matches(&pattern, "GET", &other));
+            }
+        }
+    }
+}

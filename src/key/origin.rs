@@ -1,0 +1,213 @@
+//! [`OriginPattern`]: which sites may use a key.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+pub(crate) mod syntax;
+
+/// Which sites may use a key: `https://shop.example`, `https://*.shop.example` or
+/// `http://localhost:8080`.
+///
+/// The whole scheme, the whole host and the port are compared: `https://shop.example` is
+/// neither `http://shop.example` nor `https://shop.example:8443`, and a host that starts or
+/// ends with `shop.example` is another host. A wildcard stands for one or more whole labels:
+/// `https://*.shop.example` is `https://a.shop.example` and `https://a.b.shop.example`, but
+/// not `https://shop.example`.
+///
+/// A wildcard is the whole first label, and at least two labels follow it. Public suffixes
+/// are not known: `https://*.co.uk` is accepted, and is every company's site there. The
+/// schemes are `http` and `https`; those of browser extensions and applications are refused.
+/// So are a dot at the end of the host name, the port 0, labels with other characters than
+/// letters, digits, `-` and `_`, and IPv4 addresses in the form of IPv6.
+///
+/// A pattern is written as browsers send an origin (HTML standard, section 7.1.1): in lower
+/// case, in punycode, without the default port. With the feature `url`, every form is accepted
+/// that the URL standard allows, and is kept as browsers send it.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::key::OriginPattern;
+///
+/// let shops: OriginPattern = "https://*.shop.example".parse()?;
+/// assert!(shops.matches("https://berlin.shop.example"));
+/// assert!(!shops.matches("https://shop.example"));
+/// assert!(!shops.matches("https://berlin.shop.example.evil.example"));
+/// assert!("https://*".parse::<OriginPattern>().is_err());
+/// # Ok::<_, tower_api_key::key::OriginError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
+pub struct OriginPattern {
+    text: Arc<str>,
+    // Kept, because finding it takes longer than comparing the text.
+    has_wildcard: bool,
+}
+
+impl OriginPattern {
+    /// Tells whether `origin`, the value of an `Origin` header, is one of these sites.
+    ///
+    /// What browsers send is compared without parsing or allocating. With the feature `url`,
+    /// other forms are understood as the URL standard has it: `HTTPS://Shop.Example:443` is
+    /// `https://shop.example`. Nothing but an origin matches: `null` does not, nor does a text
+    /// with a path, a user name or white space.
+    ///
+    /// A label in punycode is compared as it is written; whether it can be decoded is not
+    /// looked at.
+    #[must_use]
+    pub fn matches(&self, origin: &str) -> bool {
+        self.matches_canonical(origin)
+            || syntax::rewrite(origin).is_some_and(|origin| self.matches_canonical(&origin))
+    }
+
+    /// Tells whether `referrer`, the value of a `Referer` header, is a page of one of these
+    /// sites.
+    #[must_use]
+    pub fn matches_referrer(&self, referrer: &str) -> bool {
+        syntax::split(referrer).is_ok_and(|url| self.matches(url.origin))
+    }
+
+    /// Matches only what is an origin as browsers send it: the pattern's own text is one, and
+    /// stays one with more labels in front of its host name.
+    fn matches_canonical(&self, origin: &str) -> bool {
+        if !self.has_wildcard {
+            return *origin == *self.text;
+        }
+        let Some((scheme, rest)) = self.text.split_once('*') else {
+            return false;
+        };
+        let labels = origin.strip_prefix(scheme).and_then(|origin| origin.strip_suffix(rest));
+        labels.is_some_and(syntax::are_labels)
+    }
+}
+
+impl FromStr for OriginPattern {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        let url = syntax::split(text)?;
+        if !url.rest.is_empty() {
+            return Err(OriginError::NotWhole);
+        }
+        let Some(base) = url.authority.strip_prefix("*.") else {
+            return Ok(Self { text: canonical(text)?.into(), has_wildcard: false });
+        };
+        let base = format!("{}://{base}", url.scheme.as_str());
+        let base = canonical(&base)?;
+        let url = syntax::split(&base)?;
+        let (host, _) = syntax::split_port(url.authority);
+        if !host.contains('.') || syntax::is_address(host) {
+            return Err(OriginError::Wildcard);
+        }
+        let text = format!("{}://*.{}", url.scheme.as_str(), url.authority).into();
+        Ok(Self { text, has_wildcard: true })
+    }
+}
+
+fn canonical(origin: &str) -> Result<Cow<'_, str>, OriginError> {
+    if syntax::is_canonical(origin) {
+        Ok(Cow::Borrowed(origin))
+    } else if origin.contains('*') {
+        Err(OriginError::Wildcard)
+    } else {
+        syntax::rewrite(origin).map(Cow::Owned).ok_or(OriginError::Host)
+    }
+}
+
+/// What is wrong with the pattern of an origin or a referrer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OriginError {
+    /// It has white space or a control character.
+    #[error("an origin has no white space and no control characters")]
+    Character,
+    /// It does not start with `http://` or `https://`.
+    #[error("an origin starts with `https://` or `http://`")]
+    Scheme,
+    /// It has a user name or a password.
+    #[error("an origin has no user name and no password")]
+    UserInfo,
+    /// Its host or port is not valid or, without the feature `url`, not written as browsers
+    /// send it.
+    #[cfg_attr(feature = "url", error("the host or the port of the origin is not valid"))]
+    #[cfg_attr(
+        not(feature = "url"),
+        error(
+            "write the origin as browsers send it, in lower case, in punycode and without the \
+             default port, or enable the feature `url` of tower-api-key"
+        )
+    )]
+    Host,
+    /// Its wildcard is not the whole first label, or fewer than two labels of a host name
+    /// follow it.
+    #[error(
+        "a wildcard is the whole first label of a host name, and at least two labels follow it, \
+         as in `https://*.shop.example`"
+    )]
+    Wildcard,
+    /// It goes on after the host and the port.
+    #[error("an origin ends after its host and port")]
+    NotWhole,
+    /// Its path is not in normal form, has a wildcard elsewhere than in a `/*` at its end or,
+    /// without the feature `url`, is not written as browsers send it.
+    #[error(
+        "the path of a referrer is written as browsers send it, without empty and dot segments, \
+         encoded dots and slashes, and `;`, and has a wildcard only in a `/*` at its end"
+    )]
+    Path,
+    /// It has a query or a fragment.
+    #[error("the pattern of a referrer has no query and no fragment")]
+    Query,
+}
+
+/// Makes a pattern a text: shown, parsed and, by `serde`, kept as one.
+macro_rules! pattern_is_text {
+    ($pattern:ident) => {
+        impl TryFrom<&str> for $pattern {
+            type Error = $crate::key::OriginError;
+
+            fn try_from(text: &str) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl TryFrom<String> for $pattern {
+            type Error = $crate::key::OriginError;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$pattern> for String {
+            fn from(pattern: $pattern) -> Self {
+                pattern.to_string()
+            }
+        }
+    };
+}
+
+pub(super) use pattern_is_text;
+
+pattern_is_text!(OriginPattern);
+
+impl fmt::Debug for OriginPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OriginPattern").field(&self.text).finish()
+    }
+}
+
+impl fmt::Display for OriginPattern {
+    /// Writes it in the form that browsers send.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

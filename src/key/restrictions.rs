@@ -1,0 +1,46 @@
+//! [`Restrictions`]: from where a key works, and on which endpoints.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::{EndpointPattern, OriginPattern, ReferrerPattern};
+
+/// From where a key works, and on which endpoints. The default restricts nothing.
+///
+/// Each list says all that is allowed: where there is a list, what is not on it is refused, and
+/// an empty list allows nothing. A request has to be on every list that there is.
+///
+/// Origins and referrers are what browsers say of the page that asks. They keep other sites from
+/// using a key, and do not keep scripts from it, which say what they like.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::NewKey;
+///
+/// let office = NewKey::named("the office").addresses(["192.0.2.0/24", "2001:db8::/32"]);
+/// let widget = NewKey::named("the shop's widget").origins(["https://*.shop.example"]);
+/// let reports = NewKey::named("reports").endpoints(["GET /v1/reports/*", "GET /v1/users/{id}"]);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
+#[non_exhaustive]
+pub struct Restrictions {
+    /// The addresses of clients.
+    pub addresses: Option<Arc<[IpNet]>>,
+    /// The sites whose pages may use the key, by `Origin` or, without one, by `Referer`.
+    pub origins: Option<Arc<[OriginPattern]>>,
+    /// The pages that may use the key, by `Referer`.
+    pub referrers: Option<Arc<[ReferrerPattern]>>,
+    /// The methods and paths.
+    pub endpoints: Option<Arc<[EndpointPattern]>>,
+}
+
+impl Restrictions {
+    /// Tells whether only some sites may use the key.
+    pub(crate) fn names_sites(&self) -> bool {
+        self.origins.is_some() || self.referrers.is_some()
+    }
+}

@@ -1,0 +1,144 @@
+//! [`Levels`]: what is spent, by whom.
+
+use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many subjects are kept before the idle ones are looked for.
+const FIRST_SWEEP: usize = 1024;
+
+/// The levels of many subjects, each behind a lock of its own.
+///
+/// A subject whose levels are all over is like one that was never seen, so it is forgotten
+/// when the number of subjects has doubled.
+pub(super) struct Levels<K, H> {
+    subjects: papaya::HashMap<K, Mutex<Subject>, H>,
+    next_sweep: AtomicUsize,
+    sweeping: Mutex<()>,
+    /// How many subjects there are at most, if there is a bound.
+    most: usize,
+}
+
+/// The levels of one subject, by the names of its limits.
+#[derive(Default)]
+pub(super) struct Subject {
+    levels: Vec<(Arc<str>, u64)>,
+    /// Whoever got hold of it before it was taken out of the map has to look again.
+    forgotten: bool,
+}
+
+impl Subject {
+    pub(super) fn level(&self, name: &Arc<str>) -> u64 {
+        self.levels.iter().find(|(own, _)| own == name).map_or(0, |(_, level)| *level)
+    }
+
+    pub(super) fn set(&mut self, name: &Arc<str>, level: u64) {
+        match self.levels.iter_mut().find(|(own, _)| own == name) {
+            Some((_, own)) => *own = level,
+            None => {
+                // Exactly one, because most subjects have one limit.
+                self.levels.reserve_exact(1);
+                self.levels.push((Arc::clone(name), level));
+            }
+        }
+    }
+
+    /// Returns when everything is back.
+    fn last(&self) -> u64 {
+        self.levels.iter().map(|(_, level)| *level).max().unwrap_or(0)
+    }
+}
+
+impl<K, H> Levels<K, H>
+where
+    K: Hash + Eq + Clone + Send + Sync,
+    H: BuildHasher + Default,
+{
+    /// Keeps any number of subjects.
+    pub(super) fn new() -> Self {
+        Self::at_most(usize::MAX)
+    }
+
+    /// Keeps `most` subjects; those that spent least are forgotten first.
+    pub(super) fn at_most(most: usize) -> Self {
+        Self {
+            subjects: papaya::HashMap::with_hasher(H::default()),
+            next_sweep: AtomicUsize::new(FIRST_SWEEP.min(most)),
+            sweeping: Mutex::default(),
+            most,
+        }
+    }
+
+    /// Runs `act` with the subject locked.
+    pub(super) fn with<T>(&self, key: &K, now: u64, act: impl FnOnce(&mut Subject) -> T) -> T {
+        let pinned = self.subjects.pin();
+        loop {
+            let found = pinned.get(key);
+            let is_new = found.is_none();
+            let subject =
+                found.unwrap_or_else(|| pinned.get_or_insert_with(key.clone(), Mutex::default));
+            let mut locked = lock(subject);
+            if locked.forgotten {
+                continue;
+            }
+            let result = act(&mut locked);
+            drop(locked);
+            if is_new {
+                self.sweep_if_due(now);
+            }
+            return result;
+        }
+    }
+
+    /// Runs `act` with the subject locked, if it is known.
+    pub(super) fn with_known<T>(&self, key: &K, act: impl FnOnce(&Subject) -> T) -> Option<T> {
+        let pinned = self.subjects.pin();
+        // One that was just forgotten has nothing to tell.
+        pinned.get(key).map(|subject| act(&lock(subject)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.subjects.pin().len()
+    }
+
+    fn sweep_if_due(&self, now: u64) {
+        if self.subjects.pin().len() < self.next_sweep.load(Ordering::Relaxed) {
+            return;
+        }
+        // Whoever comes second has nothing to do.
+        let Ok(_sweeping) = self.sweeping.try_lock() else { return };
+        self.forget_until(now);
+        if self.subjects.pin().len() >= self.most {
+            let pinned = self.subjects.pin();
+            let mut lasts: Vec<_> = pinned.values().map(|subject| lock(subject).last()).collect();
+            let middle = lasts.len() / 2;
+            if let Some((_, median, _)) =
+                (middle < lasts.len()).then(|| lasts.select_nth_unstable(middle))
+            {
+                self.forget_until(*median);
+            }
+        }
+        let left = self.subjects.pin().len();
+        let next = left.saturating_mul(2).max(FIRST_SWEEP).min(self.most);
+        self.next_sweep.store(next, Ordering::Relaxed);
+    }
+
+    /// Forgets the subjects to whom everything is back at `time`.
+    fn forget_until(&self, time: u64) {
+        let pinned = self.subjects.pin();
+        for (key, subject) in &pinned {
+            let mut locked = lock(subject);
+            if locked.last() <= time {
+                locked.forgotten = true;
+                // While it is locked, so that a new one is not taken out in its place.
+                pinned.remove(key);
+            }
+        }
+    }
+}
+
+fn lock(subject: &Mutex<Subject>) -> MutexGuard<'_, Subject> {
+    // Nothing panics while it holds the lock; if it did, a level is a number all the same.
+    subject.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,344 @@
+//! [`MemoryRateLimiter`]: counting in this process.
+
+use std::fmt;
+use std::hash::{BuildHasherDefault, RandomState};
+use std::sync::Arc;
+use std::task::Poll;
+
+use async_trait::async_trait;
+
+use super::gcra::Gcra;
+use super::levels::{Levels, Subject};
+use super::{LimitDecision, LimitStatus, LimiterError, RateLimiter};
+use crate::clock::{Clock, MonotonicClock, nanoseconds};
+use crate::key::{KeyDigest, RateLimit, TenantId};
+use crate::store::{FirstBytes, KeyRecord};
+
+/// How many parts the keys are kept in, so that looking for idle ones is short work.
+const PARTS: usize = 64;
+
+/// Counts requests in memory. The default of the layer.
+///
+/// It is exact within the process, for all threads. A key that was not used for so long that
+/// its limits are whole again is forgotten, so memory grows with the keys in use and not with
+/// time. Each key has a lock of its own. A clone counts together with the original, and so do
+/// the layers that are given one; a second process counts apart.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::{ApiKeyLayer, MemoryRateLimiter, MemoryStore, NewKey};
+///
+/// let limiter = MemoryRateLimiter::new();
+/// let keys = MemoryStore::new();
+/// keys.issue(NewKey::named("nightly import").limit("1000 per hour").limit("5 per second"))?;
+/// let api = ApiKeyLayer::new(keys.clone()).rate_limiter(limiter.clone());
+/// let admin = ApiKeyLayer::new(keys).rate_limiter(limiter);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct MemoryRateLimiter {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    // A digest is as random as a hash.
+    keys: Box<[Levels<KeyDigest, BuildHasherDefault<FirstBytes>>]>,
+    tenants: Levels<TenantId, RandomState>,
+    clock: Box<dyn Clock>,
+}
+
+impl MemoryRateLimiter {
+    /// Counts by a clock that does not jump.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(MonotonicClock::start())
+    }
+
+    /// Counts by `clock`.
+    pub fn with_clock(clock: impl Clock + 'static) -> Self {
+        let shared = Shared {
+            keys: (0..PARTS).map(|_| Levels::new()).collect(),
+            tenants: Levels::new(),
+            clock: Box::new(clock),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Changes the levels of a key, and tells how its limits stand.
+    fn change(&self, key: &KeyRecord, change: Change) -> LimitDecision {
+        let shared = &*self.shared;
+        let now = nanoseconds(shared.clock.now());
+        let is_shared = |limit: &RateLimit| limit.is_shared_by_tenant() && key.tenant.is_some();
+        let own = &shared.keys[usize::from(key.digest.as_bytes()[31]) % PARTS];
+        // A request takes the lock of its key first and then that of its tenant, never two of
+        // either, so that nobody waits in a circle.
+        match &key.tenant {
+            Some(tenant) if key.limits.iter().all(is_shared) => {
+                shared
+                    .tenants
+                    .with(tenant, now, |tenant| change.of(&key.limits, now, &mut [tenant], |_| 0))
+            }
+            Some(tenant) if key.limits.iter().any(is_shared) => own.with(&key.digest, now, |own| {
+                shared.tenants.with(tenant, now, |tenant| {
+                    change.of(&key.limits, now, &mut [own, tenant], |limit| {
+                        usize::from(is_shared(limit))
+                    })
+                })
+            }),
+            _ => own.with(&key.digest, now, |own| change.of(&key.limits, now, &mut [own], |_| 0)),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    Take(u32),
+    GiveBack(u32),
+}
+
+impl Change {
+    /// Changes the levels of all limits, or of none. `whose` tells which subject has a limit's.
+    fn of(
+        self,
+        limits: &[RateLimit],
+        now: u64,
+        subjects: &mut [&mut Subject],
+        whose: impl Fn(&RateLimit) -> usize,
+    ) -> LimitDecision {
+        if let [limit] = limits {
+            let subject = &mut subjects[0];
+            let (gcra, name) = (Gcra::new(limit), limit.shared_name());
+            let level = subject.level(name);
+            return LimitDecision::new([match self.level(gcra, level, now) {
+                Ok(after) => {
+                    subject.set(name, after);
+                    gcra.status(after, now)
+                }
+                Err(refused) => refused,
+            }]);
+        }
+        let after: Vec<(Gcra, u64, Result<u64, LimitStatus>)> = limits
+            .iter()
+            .map(|limit| {
+                let gcra = Gcra::new(limit);
+                let level = subjects[whose(limit)].level(limit.shared_name());
+                (gcra, level, self.level(gcra, level, now))
+            })
+            .collect();
+        let granted = after.iter().all(|(.., result)| result.is_ok());
+        LimitDecision::new(limits.iter().zip(after).map(|(limit, (gcra, level, result))| {
+            match result {
+                Ok(after) if granted => {
+                    subjects[whose(limit)].set(limit.shared_name(), after);
+                    gcra.status(after, now)
+                }
+                Ok(_) => gcra.status(level, now),
+                Err(refused) => refused,
+            }
+        }))
+    }
+
+    fn level(self, gcra: Gcra, level: u64, now: u64) -> Result<u64, LimitStatus> {
+        match self {
+            Self::Take(cost) => gcra.take(level, now, cost),
+            Self::GiveBack(cost) => Ok(gcra.give_back(level, now, cost)),
+        }
+    }
+}
+
+#[async_trait]
+impl RateLimiter for MemoryRateLimiter {
+    async fn reserve(&self, key: &KeyRecord, cost: u32) -> Result<LimitDecision, LimiterError> {
+        Ok(self.change(key, Change::Take(cost)))
+    }
+
+    async fn refund(&self, key: &KeyRecord, cost: u32) -> Result<LimitDecision, LimiterError> {
+        Ok(self.change(key, Change::GiveBack(cost)))
+    }
+
+    fn reserve_now(&self, key: &KeyRecord, cost: u32) -> Poll<LimitDecision> {
+        Poll::Ready(self.change(key, Change::Take(cost)))
+    }
+
+    fn refund_now(&self, key: &KeyRecord, cost: u32) -> Poll<LimitDecision> {
+        Poll::Ready(self.change(key, Change::GiveBack(cost)))
+    }
+}
+
+impl Default for MemoryRateLimiter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryRateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryRateLimiter").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    use std::thread;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::key::KeyHasher;
+    use crate::store::NewKey;
+
+    /// Seconds since 1970.
+    struct At(Arc<AtomicU64>);
+
+    impl Clock for At {
+        fn now(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    fn limiter() -> (MemoryRateLimiter, Arc<AtomicU64>) {
+        let time = Arc::new(AtomicU64::new(1_700_000_000));
+        (MemoryRateLimiter::with_clock(At(Arc::clone(&time))), time)
+    }
+
+    fn key(limits: &[&str]) -> NewKey {
+        limits.iter().fold(NewKey::named("test"), |key, limit| key.limit(*limit))
+    }
+
+    fn record(key: NewKey) -> Arc<KeyRecord> {
+        key.generate(&KeyHasher::sha256()).unwrap().record
+    }
+
+    fn take(limiter: &MemoryRateLimiter, key: &KeyRecord, cost: u32) -> bool {
+        limiter.change(key, Change::Take(cost)).is_granted()
+    }
+
+    fn remaining(limiter: &MemoryRateLimiter, key: &KeyRecord) -> Vec<u32> {
+        let decision = limiter.change(key, Change::Take(0));
+        decision.statuses().iter().map(LimitStatus::remaining).collect()
+    }
+
+    fn len(limiter: &MemoryRateLimiter) -> usize {
+        limiter.shared.keys.iter().map(Levels::len).sum()
+    }
+
+    #[test]
+    fn a_request_that_one_limit_refuses_spends_nothing_of_the_others() {
+        let (limiter, _) = limiter();
+        let key = record(key(&["2 per second", "5 per day"]));
+        assert!(take(&limiter, &key, 1) && take(&limiter, &key, 1));
+        assert!(!take(&limiter, &key, 1));
+        assert_eq!(remaining(&limiter, &key), [0, 3]);
+        let refused = limiter.change(&key, Change::Take(4));
+        assert_eq!(refused.retry_after(), None, "the second limit never lets 4 pass at once");
+        assert_eq!(remaining(&limiter, &key), [0, 3]);
+    }
+
+    #[test]
+    fn each_key_has_its_own_limit() {
+        let (limiter, _) = limiter();
+        let (few, many) = (record(key(&["1 per day"])), record(key(&["3 per day"])));
+        for (key, granted) in [(&few, 1), (&many, 3)] {
+            assert_eq!((0..9).filter(|_| take(&limiter, key, 1)).count(), granted);
+        }
+    }
+
+    #[test]
+    fn keys_of_a_tenant_share_what_is_to_be_shared() {
+        let (limiter, _) = limiter();
+        let limits = ["3 per hour", "4 per day, shared by tenant"];
+        let [one, two, other] =
+            ["acme", "acme", "globex"].map(|tenant| record(key(&limits).tenant(tenant)));
+        assert_eq!((0..9).filter(|_| take(&limiter, &one, 1)).count(), 3);
+        assert_eq!((0..9).filter(|_| take(&limiter, &two, 1)).count(), 1);
+        assert_eq!(remaining(&limiter, &two), [2, 0]);
+        assert_eq!(remaining(&limiter, &other), [3, 4]);
+        let alone = record(key(&limits[1..]));
+        assert_eq!((0..9).filter(|_| take(&limiter, &alone, 1)).count(), 4);
+        let only_shared = record(key(&limits[1..]).tenant("acme"));
+        assert!(!take(&limiter, &only_shared, 1));
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let (limiter, _) = limiter();
+        let key = record(key(&["2 per second", "5 per day"]));
+        assert!(take(&limiter, &key, 2));
+        assert_eq!(limiter.change(&key, Change::GiveBack(2)).statuses()[1].remaining(), 5);
+        limiter.change(&key, Change::GiveBack(2));
+        assert_eq!(remaining(&limiter, &key), [2, 5], "never more than there is");
+    }
+
+    #[test]
+    fn a_changed_limit_holds_at_once() {
+        let (limiter, _) = limiter();
+        let mut key = KeyRecord::clone(&record(key(&["10 per day"])));
+        assert!(take(&limiter, &key, 10));
+        key.limits = crate::key::RateLimits::new(["2 per minute".parse().unwrap()]).unwrap();
+        assert_eq!(remaining(&limiter, &key), [2], "another name is another limit");
+        key.limits = crate::key::RateLimits::new(["100 per day".parse().unwrap()]).unwrap();
+        assert_eq!(remaining(&limiter, &key), [0], "a day's worth of time was spent");
+    }
+
+    #[test]
+    fn of_requests_at_once_exactly_so_many_pass_as_in_turn() {
+        let (limiter, _) = limiter();
+        let key = record(key(&["100 per day", "150 per hour"]));
+        let granted = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        granted.fetch_add(take(&limiter, &key, 1).into(), Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(granted.into_inner(), 100);
+    }
+
+    #[test]
+    fn idle_keys_are_forgotten_and_the_others_are_not() {
+        let (limiter, time) = limiter();
+        let busy = record(key(&["1 per day"]));
+        assert!(take(&limiter, &busy, 1));
+        let limits = record(key(&["1 per second"])).limits.clone();
+        for _ in 0..20 {
+            time.fetch_add(2, Ordering::SeqCst);
+            for _ in 0..10_000 {
+                let digest = KeyDigest::from_bytes(random());
+                let mut key = KeyRecord::new("key_1".parse().unwrap(), digest, "test");
+                key.limits = limits.clone();
+                assert!(take(&limiter, &key, 1));
+            }
+        }
+        assert!(len(&limiter) < 100_000, "of 200 000 keys {} are kept", len(&limiter));
+        assert!(!take(&limiter, &busy, 1));
+    }
+
+    fn random() -> [u8; 32] {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn nothing_is_lost_while_idle_keys_are_looked_for() {
+        let levels = Levels::<u32, RandomState>::new();
+        let name: Arc<str> = "x".into();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for other in 1..200_000 {
+                    levels.with(&other, 10, |_| ());
+                }
+            });
+            for _ in 0..2_000 {
+                // Idle until it is set: whoever forgets it in between must not lose it.
+                levels.with(&0, 10, |own| own.set(&name, 20));
+                assert_eq!(levels.with_known(&0, |own| own.level(&name)), Some(20));
+                levels.with(&0, 10, |own| own.set(&name, 10));
+            }
+        });
+    }
+}

@@ -1,0 +1,175 @@
+//! [`FailureThrottle`]: how often an address may present wrong keys.
+
+use std::fmt;
+use std::hash::RandomState;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::gcra::Gcra;
+use super::levels::Levels;
+use crate::clock::{Clock, MonotonicClock, nanoseconds};
+use crate::key::RateLimit;
+
+/// How many addresses are kept: about 20 MB of them.
+const MOST_ADDRESSES: usize = 100_000;
+
+/// Refuses an address that presented too many keys that are not valid.
+///
+/// Its requests are answered with 429 before a key is hashed or looked up, whatever key they
+/// have. Only time makes the failures of an address go, and not the success of a key; a store
+/// that fails is nobody's failure, and neither is a request without a key. An IPv6 address
+/// counts with its whole /64, which is what one customer has. Requests whose address is not
+/// known count together.
+///
+/// An address is refused after so many failures as the limit has in its burst. Failures that are
+/// looked up at the same moment may be a few more than that.
+///
+/// Of more than 100 000 addresses, those with the fewest failures are forgotten.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::{ApiKeyLayer, FailureThrottle, MemoryStore};
+///
+/// let layer = ApiKeyLayer::new(MemoryStore::new())
+///     .failure_throttle(FailureThrottle::new("20 per minute"));
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct FailureThrottle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    limit: RateLimit,
+    addresses: Levels<Option<Neighbours>, RandomState>,
+    clock: Box<dyn Clock>,
+}
+
+/// The addresses that count as one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Neighbours {
+    V4([u8; 4]),
+    /// The first 64 bits.
+    V6([u8; 8]),
+}
+
+impl Neighbours {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address.octets()),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl FailureThrottle {
+    /// Allows an address so many failures.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `limit` does not parse; see [`RateLimit`].
+    pub fn new<L>(limit: L) -> Self
+    where
+        L: TryInto<RateLimit, Error: fmt::Display>,
+    {
+        Self::with_clock(limit, MonotonicClock::start())
+    }
+
+    /// Does as [`new`](Self::new), by `clock`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `limit` does not parse.
+    pub fn with_clock<L>(limit: L, clock: impl Clock + 'static) -> Self
+    where
+        L: TryInto<RateLimit, Error: fmt::Display>,
+    {
+        let shared = Shared {
+            limit: limit.try_into().unwrap_or_else(|error| panic!("{error}")),
+            addresses: Levels::at_most(MOST_ADDRESSES),
+            clock: Box::new(clock),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Tells for how long an address is refused, if it is.
+    pub(crate) fn refused_for(&self, address: Option<IpAddr>) -> Option<Duration> {
+        let Shared { limit, addresses, clock } = &*self.shared;
+        let now = nanoseconds(clock.now());
+        let level = addresses
+            .with_known(&address.map(Neighbours::of), |own| own.level(limit.shared_name()))?;
+        let status = Gcra::new(limit).status(level, now);
+        (status.remaining() == 0).then(|| status.reset())
+    }
+
+    /// Counts a failure.
+    pub(crate) fn failed(&self, address: Option<IpAddr>) {
+        let Shared { limit, addresses, clock } = &*self.shared;
+        let now = nanoseconds(clock.now());
+        addresses.with(&address.map(Neighbours::of), now, |own| {
+            let level = Gcra::new(limit).add(own.level(limit.shared_name()), now);
+            own.set(limit.shared_name(), level);
+        });
+    }
+}
+
+impl fmt::Debug for FailureThrottle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FailureThrottle").field("limit", &self.shared.limit).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn an_address_is_refused_after_as_many_failures_as_are_allowed() {
+        let throttle = FailureThrottle::new("2 per hour");
+        let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        assert_eq!(throttle.refused_for(one), None);
+        throttle.failed(one);
+        assert_eq!(throttle.refused_for(one), None);
+        throttle.failed(one);
+        let wait = throttle.refused_for(one).unwrap();
+        assert!(wait > Duration::from_secs(1790) && wait <= Duration::from_secs(1800), "{wait:?}");
+        assert_eq!(throttle.refused_for(other), None);
+        assert!(throttle.refused_for(address("::ffff:192.0.2.1")).is_some());
+    }
+
+    #[test]
+    fn an_ipv6_address_counts_with_its_64() {
+        let throttle = FailureThrottle::new("1 per hour");
+        throttle.failed(address("2001:db8:1:2:3::4"));
+        assert!(throttle.refused_for(address("2001:db8:1:2:ffff::")).is_some());
+        assert_eq!(throttle.refused_for(address("2001:db8:1:3::4")), None);
+    }
+
+    #[test]
+    fn unknown_addresses_count_together() {
+        let throttle = FailureThrottle::new("1 per hour");
+        throttle.failed(None);
+        assert!(throttle.refused_for(None).is_some());
+    }
+
+    #[test]
+    fn of_too_many_addresses_those_with_fewest_failures_are_forgotten() {
+        let throttle = FailureThrottle::new("3 per hour");
+        let guesser = address("192.0.2.1");
+        (0..3).for_each(|_| throttle.failed(guesser));
+        for number in 0..250_000 {
+            throttle.failed(Some(std::net::Ipv4Addr::from_bits(number).into()));
+        }
+        assert!(throttle.shared.addresses.len() <= MOST_ADDRESSES);
+        assert!(throttle.refused_for(guesser).is_some());
+    }
+}

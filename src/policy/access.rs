@@ -1,0 +1,524 @@
+//! [`AccessPolicy`]: the table, and what it says of a request.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::{AccessPolicyBuilder, Explanation, PolicyDecision, Requirement};
+use crate::guard::{Guard, OnReport, Report};
+use crate::head::{RequestHead, is_normal};
+use crate::key::{EndpointPattern, judged_method};
+use crate::reject::{Rejection, RejectionKind};
+use crate::store::KeyRecord;
+use crate::verify::VerifiedKey;
+
+/// What each endpoint of an application requires. See the [module](self).
+///
+/// An endpoint is looked up by its original path first, where a literal segment comes before
+/// `{id}` and that before `*`, and then by its method, where a rule for the method comes before
+/// one without. What is not listed is refused, and so is a path that others may read in another
+/// way (`//`, `..`, `;`, encoded slashes and dots).
+///
+/// Mounted by [`ApiKeyLayer::policy`](crate::ApiKeyLayer::policy), it also lets requests without
+/// a key pass where it says `public`. As a guard it judges requests with a key only. Clones
+/// share the table.
+#[derive(Clone)]
+pub struct AccessPolicy {
+    pub(super) table: Arc<Table>,
+    pub(super) report_only: bool,
+}
+
+pub(super) struct Table {
+    pub(super) rules: Vec<Rule>,
+    pub(super) paths: matchit::Router<Methods>,
+    pub(super) on_report: Option<Arc<OnReport>>,
+}
+
+/// The rules of one path, by their numbers in the table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Methods {
+    pub(super) any: Option<usize>,
+    pub(super) each: Vec<(Method, usize)>,
+}
+
+/// One line of an [`AccessPolicy`].
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub(super) endpoint: EndpointPattern,
+    pub(super) access: Access,
+    /// The endpoint as it is written, for reports.
+    pub(super) text: Box<str>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Access {
+    Public { reason: String },
+    Key(Requirement),
+}
+
+impl Rule {
+    /// Returns the endpoint for which the rule is.
+    #[must_use]
+    pub fn endpoint(&self) -> &EndpointPattern {
+        &self.endpoint
+    }
+
+    /// Returns what a key needs; `None` if the endpoint is public.
+    #[must_use]
+    pub fn requirement(&self) -> Option<&Requirement> {
+        match &self.access {
+            Access::Public { .. } => None,
+            Access::Key(requirement) => Some(requirement),
+        }
+    }
+
+    /// Returns why the endpoint is public, if it is.
+    #[must_use]
+    pub fn public_reason(&self) -> Option<&str> {
+        match &self.access {
+            Access::Public { reason } => Some(reason),
+            Access::Key(_) => None,
+        }
+    }
+}
+
+impl AccessPolicy {
+    /// Starts an empty table.
+    pub fn builder() -> AccessPolicyBuilder {
+        AccessPolicyBuilder::default()
+    }
+
+    /// Only reports what it would refuse, so that a policy can be tried on an application that
+    /// has clients.
+    ///
+    /// A layer with such a policy decides as it would without one, but that it accepts keys of
+    /// every kind only where it is told to.
+    #[must_use]
+    pub fn report_only(mut self) -> Self {
+        self.report_only = true;
+        self
+    }
+
+    /// Returns the rules in the order in which they were written.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.table.rules
+    }
+
+    /// Tells what the policy says of a request, and by which rule: for tests, and for the
+    /// question why a client is refused.
+    ///
+    /// It judges what the key may do, and neither whether it is revoked or expired, nor its own
+    /// restrictions and limits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    /// use tower_api_key::{MemoryStore, NewKey};
+    ///
+    /// let policy = AccessPolicy::builder()
+    ///     .allow("GET /v1/users/{id}", Requirement::ability("users:read"))
+    ///     .build()?;
+    /// let key = MemoryStore::new().issue(NewKey::named("a test"))?.record;
+    /// let explanation = policy.explain(Some(&key), &Method::GET, "/v1/users/7");
+    /// assert_eq!(
+    ///     explanation.to_string(),
+    ///     "refused: Missing ability: users:read (rule 1: GET /v1/users/{id} requires users:read)"
+    /// );
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn explain(&self, key: Option<&KeyRecord>, method: &Method, path: &str) -> Explanation<'_> {
+        let number = self.find(method, path);
+        let rule = number.map(|number| &self.table.rules[number]);
+        let refused = match (rule.map(|rule| &rule.access), key) {
+            (Some(Access::Public { .. }), _) => None,
+            // A stranger is not told what there is.
+            (_, None) => Some(RejectionKind::Missing.into()),
+            (Some(Access::Key(requirement)), Some(key)) => requirement.check(key).err(),
+            (None, Some(_)) => Some(
+                Rejection::new(RejectionKind::NotAllowed)
+                    .with_message("The API key does not allow this endpoint"),
+            ),
+        };
+        let reports = self.report_only
+            || (key.is_some()
+                && rule
+                    .and_then(Rule::requirement)
+                    .is_some_and(|requirement| requirement.report_only));
+        let decision = match refused {
+            None => PolicyDecision::Allowed,
+            Some(rejection) if reports => PolicyDecision::Reported(rejection),
+            Some(rejection) => PolicyDecision::Refused(rejection),
+        };
+        Explanation { decision, rule: number.zip(rule) }
+    }
+
+    fn find(&self, method: &Method, path: &str) -> Option<usize> {
+        let method = judged_method(method)?;
+        if !path.strip_prefix('/').is_some_and(is_normal) {
+            return None;
+        }
+        let methods = self.table.paths.at(path).ok()?.value;
+        let own = methods.each.iter().find(|(known, _)| known == method);
+        let number = own.map(|(_, number)| *number).or(methods.any)?;
+        // A wildcard of the router may have swallowed a last slash.
+        let is_swallowed =
+            path.ends_with('/') && self.table.rules[number].endpoint.path().ends_with_wildcard();
+        (!is_swallowed).then_some(number)
+    }
+
+    /// Tells whether a request without a key may pass.
+    pub(crate) fn lets_pass_without_key(&self, head: &RequestHead<'_>, optional: bool) -> bool {
+        let explained = self.explain(None, head.method(), head.original_uri().path());
+        if self.report_only {
+            if optional && let PolicyDecision::Reported(rejection) = &explained.decision {
+                self.report(rejection, head, explained.rule());
+            }
+            return optional;
+        }
+        matches!(explained.decision, PolicyDecision::Allowed)
+    }
+
+    /// Tells whether every request to an application's route has a rule.
+    #[cfg(feature = "testing")]
+    pub(crate) fn covers(&self, route: &EndpointPattern) -> bool {
+        use crate::key::{METHODS, Segment};
+
+        let of_route = route.path().segments();
+        let of_rules = self.rules().iter().flat_map(|rule| rule.endpoint.path().segments());
+        let longest = of_rules.chain(of_route).map(|segment| match segment {
+            Segment::Literal(text) => text.len(),
+            Segment::Parameter(_) | Segment::Rest => 0,
+        });
+        // It is no literal, so only a rule for all of them matches it.
+        let some = "x".repeat(longest.max().unwrap_or_default() + 1);
+        let path: String = of_route
+            .iter()
+            .map(|segment| match segment {
+                Segment::Literal(text) => format!("/{text}"),
+                Segment::Parameter(_) | Segment::Rest => format!("/{some}"),
+            })
+            .collect();
+        let needs_wildcard = route.path().ends_with_wildcard();
+        let covers = |method: &Method| {
+            self.find(method, &path).is_some_and(|number| {
+                let rule = &self.table.rules[number];
+                !needs_wildcard || rule.endpoint.path().ends_with_wildcard()
+            })
+        };
+        match route.method() {
+            Some(method) => covers(method),
+            None => METHODS.iter().all(covers),
+        }
+    }
+
+    fn report(&self, rejection: &Rejection, head: &RequestHead<'_>, rule: Option<&Rule>) {
+        let report = Report::new(rejection, head, rule.map(|rule| &*rule.text));
+        report.send(self.table.on_report.as_deref());
+    }
+}
+
+impl Guard for AccessPolicy {
+    fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        let path = head.original_uri().path();
+        let Explanation { decision, rule } = self.explain(Some(key.record()), head.method(), path);
+        match decision {
+            PolicyDecision::Allowed => Ok(()),
+            PolicyDecision::Reported(rejection) => {
+                self.report(&rejection.of_key(key.id()), head, rule.map(|(_, rule)| rule));
+                Ok(())
+            }
+            PolicyDecision::Refused(rejection) => Err(rejection),
+        }
+    }
+}
+
+impl fmt::Debug for AccessPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessPolicy")
+            .field("rules", &self.table.rules)
+            .field("report_only", &self.report_only)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::key::{KeyHasher, KeyKind};
+    use crate::policy::PolicyProblem;
+    use crate::store::NewKey;
+
+    fn record(key: NewKey) -> Arc<KeyRecord> {
+        key.generate(&KeyHasher::sha256()).unwrap().record
+    }
+
+    fn policy() -> AccessPolicy {
+        AccessPolicy::builder()
+            .public("GET /healthz", "probes")
+            .allow("GET /v1/users/{id}", Requirement::ability("users:read"))
+            .allow("GET /v1/users/me", Requirement::key())
+            .allow("DELETE /v1/users/{id}", Requirement::ability("users:write").stage("prod"))
+            .allow("/v1/reports/*", Requirement::one_of(["reports:read", "reports:write"]))
+            .allow("POST /v1/reports/*", Requirement::all_of(["reports:read", "reports:write"]))
+            .allow("POST /widget", Requirement::key().kind(KeyKind::Public))
+            .allow("PUT /tried", Requirement::ability("x:y").report_only())
+            .allow_grpc("acme.Bots/*", Requirement::key().any_kind())
+            .build()
+            .unwrap()
+    }
+
+    fn explain(key: &KeyRecord, method: &str, path: &str) -> String {
+        policy().explain(Some(key), &method.parse().unwrap(), path).to_string()
+    }
+
+    #[test]
+    fn the_most_specific_rule_decides() {
+        let key = record(NewKey::named("x").abilities(["users:read", "reports:read"]));
+        for (method, path, explanation) in [
+            ("GET", "/healthz", "allowed (rule 1: GET /healthz requires nothing)"),
+            ("HEAD", "/healthz", "allowed (rule 1: GET /healthz requires nothing)"),
+            ("GET", "/v1/users/7", "allowed (rule 2: GET /v1/users/{id} requires users:read)"),
+            ("GET", "/v1/users/me", "allowed (rule 3: GET /v1/users/me requires any secret key)"),
+            (
+                "DELETE",
+                "/v1/users/7",
+                "refused: The API key is for another stage \
+                 (rule 4: DELETE /v1/users/{id} requires users:write, stage prod)",
+            ),
+            (
+                "GET",
+                "/v1/reports/2026/11",
+                "allowed (rule 5: /v1/reports/* requires one of reports:read | reports:write)",
+            ),
+            (
+                "POST",
+                "/v1/reports/daily",
+                "refused: Missing ability: reports:write \
+                 (rule 6: POST /v1/reports/* requires reports:read, reports:write)",
+            ),
+            ("PUT", "/tried", "reported: Missing ability: x:y (rule 8: PUT /tried requires x:y)"),
+            ("POST", "/acme.Bots/List", "allowed (rule 9: POST /acme.Bots/* requires any key)"),
+        ] {
+            assert_eq!(explain(&key, method, path), explanation);
+        }
+    }
+
+    #[test]
+    fn what_is_not_listed_is_refused() {
+        let root = record(NewKey::named("root").abilities(["*"]).stage("prod"));
+        for (method, path) in [
+            ("POST", "/healthz"),
+            ("DELETE", "/v1/users/me"),
+            ("GET", "/v1/users"),
+            ("GET", "/v1/users/"),
+            ("GET", "/v1/users/7/"),
+            ("GET", "/v1/users/7/keys"),
+            ("GET", "/V1/users/7"),
+            ("GET", "//v1/users/7"),
+            ("GET", "/v1/users/7;x=1"),
+            ("GET", "/v1/x/../users/7"),
+            ("GET", "/v1/users/%2e%2e"),
+            ("GET", "/v1/users/a%2Fb"),
+            ("GET", "/v1/reports/daily/"),
+            ("GET", "/healthz-admin"),
+            ("GET", "/healthz/detailed"),
+            ("GET", "//"),
+            ("GET", ""),
+            ("OPTIONS", "*"),
+            ("TRACE", "/v1/reports/daily"),
+            ("PURGE", "/v1/reports/daily"),
+            ("get", "/healthz"),
+        ] {
+            let explanation = explain(&root, method, path);
+            assert_eq!(
+                explanation, "refused: The API key does not allow this endpoint (no rule)",
+                "{method} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stranger_learns_nothing_but_what_is_public() {
+        for (method, path, allowed) in [
+            ("GET", "/healthz", true),
+            ("POST", "/healthz", false),
+            ("GET", "/v1/users/7", false),
+            ("PUT", "/tried", false),
+            ("GET", "/nowhere", false),
+        ] {
+            let policy = policy();
+            let explanation = policy.explain(None, &method.parse().unwrap(), path);
+            assert_eq!(explanation.is_allowed(), allowed, "{method} {path}");
+            if let PolicyDecision::Refused(rejection) = explanation.decision() {
+                assert_eq!(rejection.kind(), RejectionKind::Missing);
+            }
+        }
+    }
+
+    #[test]
+    fn kinds_are_kept_apart() {
+        let public = record(NewKey::named("widget").kind(KeyKind::Public).abilities(["*"]));
+        let secret = record(NewKey::named("server").abilities(["*"]));
+        for (method, path, by_public, by_secret) in [
+            ("GET", "/v1/users/7", false, true),
+            ("POST", "/widget", true, false),
+            ("POST", "/acme.Bots/List", true, true),
+        ] {
+            let (policy, method) = (policy(), method.parse().unwrap());
+            let allowed = |key| policy.explain(Some(key), &method, path).is_allowed();
+            assert_eq!((allowed(&*public), allowed(&*secret)), (by_public, by_secret), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_policy_that_reports_only_refuses_nothing() {
+        let (policy, key) = (policy().report_only(), record(NewKey::named("x")));
+        let explanation = policy.explain(Some(&key), &Method::GET, "/nowhere");
+        assert!(matches!(explanation.decision(), PolicyDecision::Reported(_)), "{explanation}");
+    }
+
+    #[test]
+    fn all_mistakes_are_found_when_the_policy_is_built() {
+        let any = Requirement::key;
+        let error = AccessPolicy::builder()
+            .allow("GET v1", any())
+            .allow("GET /a//b", any())
+            .allow("HEAD /a", any())
+            .allow("GET /b", Requirement::ability("admin"))
+            .allow("GET /c", Requirement::ability("bots:*"))
+            .allow("GET /d", Requirement::all_of::<&str>([]))
+            .allow("GET /e", any().stage("a b"))
+            .public("GET /f", " ")
+            .allow("GET /users/{id}", any())
+            .allow("GET /users/{name}", any())
+            .allow("/users/{id}", any())
+            .allow("/users/*", any())
+            .allow("GET /g", any())
+            .public("GET /g", "twice")
+            .build()
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "\
+the access policy has mistakes:
+- `GET v1`: an endpoint is written like `GET /v1/users/{id}` or `/v1/reports/*`
+- `GET /a//b`: no request has such a path: it has an empty, a dot or an encoded segment, or a `;`
+- `HEAD /a`: an endpoint for GET is one for HEAD too
+- `GET /b`: an ability is `resource:action`, `resource:*` or `*`
+- `GET /c`: one action is required, not the wildcard bots:*
+- `GET /d`: no ability is named; for any key there is `key()`
+- `GET /e`: a stage has 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`
+- `GET /f` is public without a reason
+- `GET /users/{name}` conflicts with `GET /users/{id}`
+- `GET /g` conflicts with `GET /g`
+- `/users/*` conflicts with `GET /users/{id}`"
+        );
+        let empty = AccessPolicy::builder().build().unwrap_err();
+        assert_eq!(empty.problems(), [PolicyProblem::Empty]);
+    }
+
+    #[test]
+    fn a_rule_that_other_rules_leave_nothing_is_a_mistake() {
+        let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        let all = methods.into_iter().fold(AccessPolicy::builder(), |policy, method| {
+            policy.allow(&format!("{method} /x"), Requirement::key())
+        });
+        let error = all.allow("/x", Requirement::key()).build().unwrap_err();
+        assert_eq!(error.problems(), [PolicyProblem::Unreachable { entry: "/x".to_owned() }]);
+    }
+
+    #[test]
+    fn it_is_written_as_a_table_and_as_json() {
+        assert_eq!(
+            policy().to_string(),
+            "\
+METHOD  PATH            REQUIRES                             NOTE
+GET     /healthz        nothing                              public: probes
+GET     /v1/users/{id}  users:read
+GET     /v1/users/me    any secret key
+DELETE  /v1/users/{id}  users:write, stage prod
+any     /v1/reports/*   one of reports:read | reports:write
+POST    /v1/reports/*   reports:read, reports:write
+POST    /widget         any public key
+PUT     /tried          x:y                                  report only
+POST    /acme.Bots/*    any key
+"
+        );
+        let json = policy().to_json();
+        assert_eq!(
+            json["rules"][3],
+            serde_json::json!({
+                "method": "DELETE",
+                "path": "/v1/users/{id}",
+                "report_only": false,
+                "requires": {
+                    "kind": "secret", "one_of_each": [["users:write"]], "stage": "prod",
+                },
+            })
+        );
+        assert_eq!(json["rules"].as_array().unwrap().len(), policy().rules().len());
+    }
+
+    /// Finds the rule as the documentation says, one rule after the other.
+    fn find_slowly(policy: &AccessPolicy, method: &Method, path: &str) -> Option<usize> {
+        let specific = |pattern: &str| {
+            let rank = |segment: &str| match segment {
+                "*" => 2,
+                segment if segment.starts_with('{') => 1,
+                _ => 0,
+            };
+            pattern.split('/').map(rank).collect::<Vec<_>>()
+        };
+        let of_path = policy.rules().iter().enumerate();
+        let of_path = of_path.filter(|(_, rule)| rule.endpoint.path().matches(path));
+        let rank = |rule: &Rule| specific(&rule.endpoint.path().to_string());
+        let best = of_path.clone().map(|(_, rule)| rank(rule)).min()?;
+        let best = of_path.filter(|(_, rule)| rank(rule) == best);
+        let of_method = best.filter(|(_, rule)| rule.endpoint.matches(method, path));
+        of_method.min_by_key(|(_, rule)| rule.endpoint.method().is_none()).map(|(number, _)| number)
+    }
+
+    proptest! {
+        #[test]
+        fn a_rule_is_found_as_one_would_by_hand(
+            endpoints in prop::collection::vec(
+                "(GET |POST |)/(a|b|\\{x\\})?(/(a|b|\\{y\\})){0,2}(/\\*)?", 1..12,
+            ),
+            paths in prop::collection::vec("(/[abc]?){1,4}", 20),
+        ) {
+            let mut builder = AccessPolicy::builder();
+            let mut taken: Vec<String> = Vec::new();
+            for endpoint in endpoints {
+                // Only what can be built together.
+                let next = builder_of(&taken).allow(&endpoint, Requirement::key());
+                if next.build().is_ok() {
+                    builder = builder.allow(&endpoint, Requirement::key());
+                    taken.push(endpoint);
+                }
+            }
+            if let Ok(policy) = builder.build() {
+                for path in paths {
+                    for method in [Method::GET, Method::HEAD, Method::POST, Method::TRACE] {
+                        let found = policy.find(&method, &path);
+                        prop_assert_eq!(
+                            found, find_slowly(&policy, &method, &path), "{} {} {}", method, path, policy
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn builder_of(endpoints: &[String]) -> AccessPolicyBuilder {
+        endpoints.iter().fold(AccessPolicy::builder(), |builder, endpoint| {
+            builder.allow(endpoint, Requirement::key())
+        })
+    }
+}

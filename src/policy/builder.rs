@@ -1,0 +1,227 @@
+//! [`AccessPolicyBuilder`]: writing the table, and what can be wrong with it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::access::{Access, Methods, Table};
+use super::{AccessPolicy, Requirement, Rule};
+use crate::guard::{OnReport, Report};
+use crate::key::{EndpointError, EndpointPattern, METHODS, PathPattern, Segment};
+
+/// Collects the rules of an [`AccessPolicy`].
+#[derive(Default)]
+#[must_use]
+pub struct AccessPolicyBuilder {
+    entries: Vec<(String, Access)>,
+    on_report: Option<Arc<OnReport>>,
+}
+
+/// The error of a table with mistakes: all of them.
+#[derive(Debug, Error)]
+#[error("the access policy has mistakes:{}", list(.0))]
+pub struct PolicyError(Vec<PolicyProblem>);
+
+/// A mistake in the table of an [`AccessPolicy`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PolicyProblem {
+    /// The table has no rules.
+    #[error("there is no rule, so nothing would ever be let through")]
+    Empty,
+    /// The endpoint does not parse, or no request is like it.
+    #[error("`{entry}`: {error}")]
+    Endpoint {
+        /// The endpoint as it was written.
+        entry: String,
+        /// What is wrong with it.
+        error: EndpointError,
+    },
+    /// An ability or a stage does not parse.
+    #[error("`{entry}`: {mistake}")]
+    Requirement {
+        /// The endpoint as it was written.
+        entry: String,
+        /// What is wrong with its requirement.
+        mistake: String,
+    },
+    /// It is not said why an endpoint is public.
+    #[error("`{entry}` is public without a reason")]
+    Reason {
+        /// The endpoint as it was written.
+        entry: String,
+    },
+    /// Two rules are for the same requests.
+    #[error("`{entry}` conflicts with `{other}`")]
+    Conflict {
+        /// The endpoint as it was written.
+        entry: String,
+        /// The endpoint of an earlier rule.
+        other: String,
+    },
+    /// Other rules take all requests.
+    #[error("`{entry}` is never reached: each method has a rule of its own")]
+    Unreachable {
+        /// The endpoint as it was written.
+        entry: String,
+    },
+}
+
+impl PolicyError {
+    /// Returns what is wrong, in the order of the rules.
+    #[must_use]
+    pub fn problems(&self) -> &[PolicyProblem] {
+        &self.0
+    }
+}
+
+fn list(problems: &[PolicyProblem]) -> String {
+    problems.iter().map(|problem| format!("\n- {problem}")).collect()
+}
+
+impl AccessPolicyBuilder {
+    /// Adds an endpoint, such as `GET /v1/users/{id}`, and what a key needs for it.
+    ///
+    /// See [`EndpointPattern`] for how endpoints are written.
+    pub fn allow(mut self, endpoint: &str, requirement: Requirement) -> Self {
+        self.entries.push((endpoint.to_owned(), Access::Key(requirement)));
+        self
+    }
+
+    /// Adds a gRPC method, such as `acme.v1.Bots/List`, or all of a service: `acme.v1.Bots/*`.
+    pub fn allow_grpc(self, method: &str, requirement: Requirement) -> Self {
+        self.allow(&format!("POST /{method}"), requirement)
+    }
+
+    /// Adds an endpoint that needs no key, and why.
+    ///
+    /// A key that is presented has to be valid all the same.
+    pub fn public(mut self, endpoint: &str, reason: &str) -> Self {
+        self.entries.push((endpoint.to_owned(), Access::Public { reason: reason.to_owned() }));
+        self
+    }
+
+    /// Sets what is called for each request that is only reported.
+    ///
+    /// It is called while the request waits, so it has to be quick and must not panic.
+    pub fn on_report(mut self, on_report: impl Fn(&Report<'_>) + Send + Sync + 'static) -> Self {
+        self.on_report = Some(Arc::new(on_report));
+        self
+    }
+
+    /// Builds the policy.
+    ///
+    /// # Errors
+    ///
+    /// Returns all mistakes: what does not parse, rules for the same requests, rules that are
+    /// never reached, endpoints that are public without a reason, and a table without rules.
+    pub fn build(self) -> Result<AccessPolicy, PolicyError> {
+        let mut problems = Vec::new();
+        if self.entries.is_empty() {
+            problems.push(PolicyProblem::Empty);
+        }
+        let mut rules = Vec::new();
+        for (entry, access) in self.entries {
+            let mistakes = match &access {
+                Access::Public { reason } if reason.trim().is_empty() => {
+                    vec![PolicyProblem::Reason { entry: entry.clone() }]
+                }
+                Access::Public { .. } => Vec::new(),
+                Access::Key(requirement) => {
+                    let problem = |mistake: &String| PolicyProblem::Requirement {
+                        entry: entry.clone(),
+                        mistake: mistake.clone(),
+                    };
+                    requirement.mistakes.iter().map(problem).collect()
+                }
+            };
+            problems.extend(mistakes);
+            match entry.parse::<EndpointPattern>() {
+                Ok(endpoint) => {
+                    rules.push(Rule { text: endpoint.to_string().into(), endpoint, access })
+                }
+                Err(error) => problems.push(PolicyProblem::Endpoint { entry, error }),
+            }
+        }
+        let paths = index(&rules, &mut problems);
+        if !problems.is_empty() {
+            return Err(PolicyError(problems));
+        }
+        let table = Table { rules, paths, on_report: self.on_report };
+        Ok(AccessPolicy { table: Arc::new(table), report_only: false })
+    }
+}
+
+/// Puts the rules into a router of paths.
+fn index(rules: &[Rule], problems: &mut Vec<PolicyProblem>) -> matchit::Router<Methods> {
+    let mut paths: Vec<(String, Methods)> = Vec::new();
+    for (number, rule) in rules.iter().enumerate() {
+        let shape = shape(rule.endpoint.path());
+        let place = paths.iter().position(|(known, _)| *known == shape).unwrap_or_else(|| {
+            paths.push((shape, Methods::default()));
+            paths.len() - 1
+        });
+        let methods = &mut paths[place].1;
+        let taken = match rule.endpoint.method() {
+            None => methods.any.replace(number),
+            Some(method) => {
+                let taken = methods.each.iter().find(|(known, _)| known == method);
+                let taken = taken.map(|(_, other)| *other);
+                methods.each.push((method.clone(), number));
+                taken
+            }
+        };
+        if let Some(other) = taken {
+            problems.push(conflict(rule, &rules[other]));
+        }
+    }
+    let mut router = matchit::Router::new();
+    for (place, (shape, methods)) in paths.iter().enumerate() {
+        let first = methods.first();
+        if let Some(any) = methods.any
+            && methods.each.len() >= METHODS.len()
+        {
+            problems.push(PolicyProblem::Unreachable { entry: rules[any].text.to_string() });
+        }
+        if let Err(error) = router.insert(shape.clone(), methods.clone()) {
+            let with = match &error {
+                matchit::InsertError::Conflict { with } => with.as_str(),
+                _ => "",
+            };
+            let other = paths[..place].iter().find(|(known, _)| known == with);
+            let other = other.map_or(first, |(_, methods)| methods.first());
+            problems.push(conflict(&rules[first], &rules[other]));
+        }
+    }
+    router
+}
+
+impl Methods {
+    fn first(&self) -> usize {
+        let each = self.each.iter().map(|(_, number)| *number);
+        each.chain(self.any).min().unwrap_or_default()
+    }
+}
+
+fn conflict(rule: &Rule, other: &Rule) -> PolicyProblem {
+    PolicyProblem::Conflict { entry: rule.text.to_string(), other: other.text.to_string() }
+}
+
+/// Writes a path as the router wants it, with parameters that have no names of their own.
+fn shape(path: &PathPattern) -> String {
+    let segment = |(index, segment): (usize, &Segment)| match segment {
+        Segment::Literal(text) => format!("/{text}"),
+        Segment::Parameter(_) => format!("/{{{index}}}"),
+        Segment::Rest => "/{*rest}".to_owned(),
+    };
+    path.segments().iter().enumerate().map(segment).collect()
+}
+
+impl fmt::Debug for AccessPolicyBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessPolicyBuilder")
+            .field("entries", &self.entries)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,60 @@
+//! [`Explanation`]: what a policy says of a request, and why.
+
+use std::fmt;
+
+use super::Rule;
+use crate::reject::Rejection;
+
+/// What an [`AccessPolicy`](super::AccessPolicy) says of a request, and the rule that says it.
+#[derive(Clone, Debug)]
+pub struct Explanation<'a> {
+    pub(super) decision: PolicyDecision,
+    pub(super) rule: Option<(usize, &'a Rule)>,
+}
+
+/// What an [`AccessPolicy`](super::AccessPolicy) says of a request.
+#[derive(Clone, Debug)]
+pub enum PolicyDecision {
+    /// The request passes.
+    Allowed,
+    /// The request passes, and is reported: without report-only it would be refused.
+    Reported(Rejection),
+    /// The request is refused.
+    Refused(Rejection),
+}
+
+impl<'a> Explanation<'a> {
+    /// Returns the decision.
+    #[must_use]
+    pub fn decision(&self) -> &PolicyDecision {
+        &self.decision
+    }
+
+    /// Tells whether the request passes.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        !matches!(self.decision, PolicyDecision::Refused(_))
+    }
+
+    /// Returns the rule that made the decision; `None` if none is for the endpoint.
+    #[must_use]
+    pub fn rule(&self) -> Option<&'a Rule> {
+        self.rule.map(|(_, rule)| rule)
+    }
+}
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.decision {
+            PolicyDecision::Allowed => f.write_str("allowed")?,
+            PolicyDecision::Reported(rejection) => write!(f, "reported: {}", rejection.message())?,
+            PolicyDecision::Refused(rejection) => write!(f, "refused: {}", rejection.message())?,
+        }
+        match self.rule {
+            None => f.write_str(" (no rule)"),
+            Some((index, rule)) => {
+                write!(f, " (rule {}: {} requires {})", index + 1, rule.endpoint, rule.requires())
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! [`Requirement`]: what a key needs for an endpoint.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::guard::has_one_of;
+use crate::key::{Ability, KeyKind, Stage};
+use crate::reject::{Rejection, RejectionKind};
+use crate::store::KeyRecord;
+
+/// What a key needs for an endpoint: abilities, a kind, a stage.
+///
+/// Without more it has to be a valid secret key. What does not parse is an error when the policy
+/// is [built](super::AccessPolicyBuilder::build).
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::policy::Requirement;
+///
+/// let writers = Requirement::all_of(["users:write", "audit:write"]).stage("prod");
+/// assert_eq!(writers.to_string(), "users:write, audit:write, stage prod");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Requirement {
+    /// Of each list one.
+    pub(super) abilities: Vec<Arc<[Ability]>>,
+    /// The only kind, if there is one.
+    pub(super) kind: Option<KeyKind>,
+    pub(super) stage: Option<Stage>,
+    pub(super) report_only: bool,
+    /// What does not parse.
+    pub(super) mistakes: Vec<String>,
+}
+
+impl Requirement {
+    /// Requires a valid secret key.
+    pub const fn key() -> Self {
+        Self {
+            abilities: Vec::new(),
+            kind: Some(KeyKind::Secret),
+            stage: None,
+            report_only: false,
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// Requires an ability.
+    pub fn ability<A>(ability: A) -> Self
+    where
+        A: TryInto<Ability, Error: fmt::Display>,
+    {
+        Self::all_of([ability])
+    }
+
+    /// Requires every one of several abilities.
+    pub fn all_of<A>(abilities: impl IntoIterator<Item = A>) -> Self
+    where
+        A: TryInto<Ability, Error: fmt::Display>,
+    {
+        let mut requirement = Self::key();
+        for ability in abilities {
+            if let Some(ability) = requirement.parse(ability) {
+                requirement.abilities.push(Arc::new([ability]));
+            }
+        }
+        requirement.with_some_ability()
+    }
+
+    /// Requires one of several abilities.
+    pub fn one_of<A>(abilities: impl IntoIterator<Item = A>) -> Self
+    where
+        A: TryInto<Ability, Error: fmt::Display>,
+    {
+        let mut requirement = Self::key();
+        let one_of: Arc<[_]> =
+            abilities.into_iter().filter_map(|ability| requirement.parse(ability)).collect();
+        if !one_of.is_empty() {
+            requirement.abilities.push(one_of);
+        }
+        requirement.with_some_ability()
+    }
+
+    fn parse<A>(&mut self, ability: A) -> Option<Ability>
+    where
+        A: TryInto<Ability, Error: fmt::Display>,
+    {
+        match ability.try_into() {
+            Ok(ability) if ability.is_wildcard() => {
+                self.mistakes.push(format!("one action is required, not the wildcard {ability}"));
+                None
+            }
+            Ok(ability) => Some(ability),
+            Err(error) => {
+                self.mistakes.push(error.to_string());
+                None
+            }
+        }
+    }
+
+    fn with_some_ability(mut self) -> Self {
+        if self.abilities.is_empty() && self.mistakes.is_empty() {
+            self.mistakes.push("no ability is named; for any key there is `key()`".to_owned());
+        }
+        self
+    }
+
+    /// Requires a key of this kind instead of a secret one.
+    pub fn kind(mut self, kind: KeyKind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// Accepts keys of every kind.
+    pub fn any_kind(mut self) -> Self {
+        self.kind = None;
+        self
+    }
+
+    /// Requires a key of a stage.
+    pub fn stage<S>(mut self, stage: S) -> Self
+    where
+        S: TryInto<Stage, Error: fmt::Display>,
+    {
+        match stage.try_into() {
+            Ok(stage) => self.stage = Some(stage),
+            Err(error) => self.mistakes.push(error.to_string()),
+        }
+        self
+    }
+
+    /// Lets valid keys pass that lack something, and only reports them.
+    ///
+    /// A request without a key is refused all the same.
+    pub fn report_only(mut self) -> Self {
+        self.report_only = true;
+        self
+    }
+
+    pub(super) fn check(&self, key: &KeyRecord) -> Result<(), Rejection> {
+        if self.kind.is_some_and(|kind| kind != key.kind) {
+            return Err(RejectionKind::NotAllowed.into());
+        }
+        if self.stage.is_some() && self.stage != key.stage {
+            return Err(RejectionKind::WrongStage.into());
+        }
+        self.abilities.iter().try_for_each(|one_of| has_one_of(&key.abilities, one_of))
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        for one_of in &self.abilities {
+            parts.push(match &**one_of {
+                [ability] => ability.to_string(),
+                several => {
+                    let several: Vec<_> = several.iter().map(Ability::as_str).collect();
+                    format!("one of {}", several.join(" | "))
+                }
+            });
+        }
+        match self.kind {
+            Some(KeyKind::Secret) if parts.is_empty() => parts.push("any secret key".to_owned()),
+            Some(KeyKind::Secret) => {}
+            Some(kind) if parts.is_empty() => parts.push(format!("any {kind} key")),
+            Some(kind) => parts.push(format!("{kind} key")),
+            None if parts.is_empty() => parts.push("any key".to_owned()),
+            None => parts.push("key of any kind".to_owned()),
+        }
+        if let Some(stage) = &self.stage {
+            parts.push(format!("stage {stage}"));
+        }
+        f.write_str(&parts.join(", "))
+    }
+}

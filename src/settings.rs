@@ -1,0 +1,121 @@
+//! [`Settings`]: what an [`ApiKeyLayer`](crate::ApiKeyLayer) was told.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::client::TrustedProxies;
+use crate::clock::{Clock, SystemClock};
+use crate::extract::{Extract, FirstOf};
+use crate::guard::Guard;
+use crate::head::RequestHead;
+use crate::key::{KeyFormats, KeyHasher};
+use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
+#[cfg(feature = "policy")]
+use crate::policy::AccessPolicy;
+use crate::reject::{Challenge, Rejector};
+use crate::store::KeyStore;
+use crate::verify::VerifiedKey;
+
+/// Tells what a request costs.
+pub(crate) type Cost = dyn Fn(&VerifiedKey, &RequestHead<'_>) -> u32 + Send + Sync;
+
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) store: Arc<dyn KeyStore>,
+    pub(crate) extractor: Arc<dyn Extract>,
+    /// The headers in which the extractor looks.
+    pub(crate) key_headers: Arc<[HeaderName]>,
+    pub(crate) formats: KeyFormats,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) lookup_timeout: Duration,
+    pub(crate) proxies: TrustedProxies,
+    pub(crate) throttle: Option<FailureThrottle>,
+    pub(crate) public_keys: bool,
+    #[cfg(feature = "policy")]
+    pub(crate) policy: Option<AccessPolicy>,
+    pub(crate) guards: Vec<Arc<dyn Guard>>,
+    pub(crate) limiter: Arc<dyn RateLimiter>,
+    pub(crate) own_limiter: bool,
+    pub(crate) allow_unlimited: bool,
+    pub(crate) cost: Option<Arc<Cost>>,
+    pub(crate) older_limit_fields: bool,
+    pub(crate) optional: bool,
+    pub(crate) keep_credential: bool,
+    pub(crate) forward_preflight: bool,
+    pub(crate) cache_fields: bool,
+    pub(crate) rejector: Arc<Rejector>,
+    pub(crate) realm: String,
+    pub(crate) generic_challenge: bool,
+}
+
+impl Settings {
+    pub(crate) fn new(store: Arc<dyn KeyStore>) -> Self {
+        let mut settings = Self {
+            store,
+            extractor: Arc::new(FirstOf::default()),
+            key_headers: Arc::default(),
+            formats: KeyFormats::default(),
+            hasher: KeyHasher::default(),
+            clock: Arc::new(SystemClock),
+            lookup_timeout: Duration::from_secs(5),
+            proxies: TrustedProxies::none(),
+            throttle: None,
+            public_keys: false,
+            #[cfg(feature = "policy")]
+            policy: None,
+            guards: Vec::new(),
+            limiter: Arc::new(MemoryRateLimiter::new()),
+            own_limiter: false,
+            allow_unlimited: false,
+            cost: None,
+            older_limit_fields: false,
+            optional: false,
+            keep_credential: false,
+            forward_preflight: false,
+            cache_fields: true,
+            rejector: Arc::new(Rejector::default()),
+            realm: "api".to_owned(),
+            generic_challenge: false,
+        };
+        settings.describe_extractor();
+        settings
+    }
+
+    pub(crate) fn describe_extractor(&mut self) {
+        self.key_headers = self.extractor.headers().into();
+        self.write_challenge();
+    }
+
+    pub(crate) fn write_challenge(&mut self) {
+        let scheme = self.extractor.scheme();
+        let challenge = Challenge::new(scheme, &self.realm, self.generic_challenge);
+        self.rejector = Arc::new(self.rejector.with_challenge(challenge));
+    }
+
+    pub(crate) fn client_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
+        self.proxies.client_address(head)
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKeyLayer")
+            .field("formats", &self.formats)
+            .field("hasher", &self.hasher)
+            .field("lookup_timeout", &self.lookup_timeout)
+            .field("proxies", &self.proxies)
+            .field("throttle", &self.throttle)
+            .field("public_keys", &self.public_keys)
+            .field("guards", &self.guards.len())
+            .field("optional", &self.optional)
+            .field("keep_credential", &self.keep_credential)
+            .field("forward_preflight", &self.forward_preflight)
+            .field("realm", &self.realm)
+            .finish_non_exhaustive()
+    }
+}

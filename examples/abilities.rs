@@ -1,10 +1,11 @@
-//! Keys with abilities, wildcards included, and a 401 that tells nothing (hania.txt).
+//! Keys with abilities and an hourly limit, public keys for a widget in the browser, and a 401
+//! that tells nothing (hania.txt).
 //!
 //! ```sh
 //! cargo run --example abilities
 //! ```
 //!
-//! It prints eight keys; `$READER`, `$WRITER`, … stand for them:
+//! It prints ten keys; `$READER`, `$WRITER`, … stand for them:
 //!
 //! ```sh
 //! API=http://127.0.0.1:3000/api/v1
@@ -14,6 +15,17 @@
 //! curl -H "Authorization: Bearer $CHAT" -X POST $API/bots/1/chat             # 200
 //! curl -H "Authorization: Bearer $EXPIRED" $API/bots                         # 401
 //! curl $API/bots                                                             # 401, the same answer
+//! curl -H "Authorization: Bearer $HOURLY_3" $API/bots                        # 200, three times; then 429
+//! curl -H "Authorization: Bearer $READER" -H "Sec-Fetch-Site: cross-site" $API/bots  # 403: no browser may
+//! ```
+//!
+//! The widget's key is public, so it works on the pages of the shop only, and nowhere but here:
+//!
+//! ```sh
+//! WIDGET_API=http://127.0.0.1:3000/widget/v1/chat
+//! curl -H "Authorization: Bearer $WIDGET" -H "Origin: https://shop.example" -X POST $WIDGET_API  # 200
+//! curl -H "Authorization: Bearer $WIDGET" -H "Origin: https://evil.example" -X POST $WIDGET_API  # 403
+//! curl -H "Authorization: Bearer $WIDGET" -H "Origin: https://shop.example" $API/bots            # 403
 //! ```
 
 #[path = "support/mod.rs"]
@@ -26,15 +38,18 @@ use std::time::{Duration, SystemTime};
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::StatusCode;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tower_api_key::extract::Bearer;
+use tower_api_key::key::OriginPattern;
 use tower_api_key::{
-    Alphabet, ApiKeyLayer, KeyFormat, KeyKind, MemoryStore, NewKey, RejectionKind, RequireAbility,
-    Responder,
+    Alphabet, ApiKeyLayer, KeyFormat, KeyKind, MemoryStore, NewKey, RefuseCrossOrigin,
+    RejectionKind, RequireAbility, RequireKind, Responder,
 };
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 type Bots = Arc<Mutex<BTreeMap<u64, String>>>;
 
@@ -43,9 +58,31 @@ struct NewBot {
     name: String,
 }
 
-/// Account keys. Widget keys start with `hania_` too, so the longer prefix has to rule.
+/// The sites on which the widget runs.
+const SHOP: [&str; 2] = ["https://shop.example", "https://*.shop.example"];
+
+/// Account keys, for servers.
 fn account_keys() -> KeyFormat {
     KeyFormat::new("hania_sk_").body(Alphabet::Hex, 40).kind(KeyKind::Secret)
+}
+
+/// Widget keys, which everybody can read in the source of a page. The prefix of account keys
+/// starts with theirs; the longer one rules.
+fn widget_keys() -> KeyFormat {
+    KeyFormat::new("hania_").body(Alphabet::Hex, 40).kind(KeyKind::Public)
+}
+
+/// Lets pages of the shop read the answers.
+fn cors() -> CorsLayer {
+    let shop = SHOP.map(|site| site.parse::<OriginPattern>().expect("the shop has a site"));
+    let of_shop = move |origin: &HeaderValue, _: &Parts| {
+        origin.to_str().is_ok_and(|origin| shop.iter().any(|site| site.matches(origin)))
+    };
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(of_shop))
+        .allow_methods([Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers([header::RETRY_AFTER])
 }
 
 fn app(keys: MemoryStore) -> Router {
@@ -63,13 +100,18 @@ fn app(keys: MemoryStore) -> Router {
         )
         .route("/bots/{id}/chat", post(chat).layer(RequireAbility::new("chat:send")))
         .with_state(bots);
-    Router::new().nest("/api/v1", api).layer(
-        ApiKeyLayer::new(keys)
-            .extractor(Bearer)
-            .formats(account_keys())
-            .responder(answers)
-            .generic_challenge(),
-    )
+    let widget = Router::new()
+        .route("/chat", post(widget_chat).layer(RequireAbility::new("chat:send")))
+        .layer(RequireKind::new(KeyKind::Public));
+    let layer = ApiKeyLayer::new(keys)
+        .extractor(Bearer)
+        .formats([account_keys(), widget_keys()])
+        .responder(answers)
+        .generic_challenge();
+    Router::new()
+        .nest("/api/v1", api.layer(layer.clone().guard(RefuseCrossOrigin::new())))
+        // CORS outermost: it answers preflights, and a page can read a refusal too.
+        .nest("/widget/v1", widget.layer(layer.accept_public_keys()).layer(cors()))
 }
 
 fn bot(id: u64, name: &str) -> Value {
@@ -120,6 +162,10 @@ async fn chat(State(bots): State<Bots>, Path(id): Path<u64>) -> Result<Json<Valu
     Ok(Json(json!({ "data": { "reply": format!("{name} says hello") } })))
 }
 
+async fn widget_chat() -> Json<Value> {
+    Json(json!({ "data": { "reply": "Hania says hello" } }))
+}
+
 #[tokio::main]
 async fn main() -> support::Result<()> {
     let keys = MemoryStore::new();
@@ -144,5 +190,9 @@ async fn main() -> support::Result<()> {
         }
         support::print_key(label, &issued);
     }
+    let hourly = NewKey::named("hourly-3").format(&account_keys()).abilities(["bots:read"]);
+    support::print_key("hourly-3", &keys.issue(hourly.limit("3 per hour"))?);
+    let widget = NewKey::named("widget").format(&widget_keys()).abilities(["chat:send"]);
+    support::print_key("widget", &keys.issue(widget.origins(SHOP))?);
     support::serve(app(keys)).await
 }

@@ -5,15 +5,33 @@ mod common;
 use common::example::Example;
 
 /// Name, labels of the keys, and what a request without a key gets where.
-const HTTP: [(&str, &[&str], &str, u16); 6] = [
+const HTTP: [(&str, &[&str], &str, u16); 8] = [
     ("quickstart", &["limited", "reader"], "/whoami", 401),
     ("stages", &["acme-dev", "acme-prod", "acme-retired", "globex-prod"], "/prod/1/questions", 403),
     (
         "abilities",
-        &["bots", "chat", "everything", "expired", "none", "reader", "revoked", "writer"],
+        &[
+            "bots",
+            "chat",
+            "everything",
+            "expired",
+            "hourly-3",
+            "none",
+            "reader",
+            "revoked",
+            "widget",
+            "writer",
+        ],
         "/api/v1/bots",
         401,
     ),
+    (
+        "restrictions",
+        &["expired", "ip-10", "ip-local", "live", "referrer", "test", "users-only"],
+        "/v1/reports/daily",
+        401,
+    ),
+    ("policy", &["admin", "reader"], "/v1/users/7", 401),
     ("environments", &["acme-live", "acme-test", "globex-live"], "/v1/events", 401),
     ("workspaces", &["sales", "sales-old", "support"], "/api/v1/workspaces/sales/leads", 401),
     ("hyper", &["demo"], "/", 401),

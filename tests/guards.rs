@@ -35,7 +35,7 @@ fn new_key(name: &str) -> NewKey {
         "root" => key.abilities(["*"]),
         "prod" | "dev" => key.stage(name),
         "acme" | "other" => key.tenant(name),
-        "public" => key.kind(KeyKind::Public),
+        "public" => key.kind(KeyKind::Public).origins(["https://shop.example"]),
         "free" | "paid" => key.metadata("plan", name),
         "nothing" => key,
         unknown => panic!("there is no key {unknown}"),
@@ -53,7 +53,7 @@ async fn send(address: SocketAddr, request: &str, key: &str) -> String {
 /// Checks the answers to keys, given by name, with a guard on the layer and on a route.
 async fn check<G: Guard + Clone + 'static>(guard: G, request: &str, answers: &[(&str, &str)]) {
     let keys = MemoryStore::new();
-    let layer = ApiKeyLayer::new(keys.clone()).responder(Responder::text());
+    let layer = ApiKeyLayer::new(keys.clone()).responder(Responder::text()).accept_public_keys();
     let name = async |key: VerifiedKey| key.name().to_owned();
     let on_layer = Router::new().fallback(any(name)).layer(layer.clone().guard(guard.clone()));
     let on_route = Router::new().fallback(any(name).layer(GuardLayer::new(guard))).layer(layer);
@@ -133,8 +133,9 @@ async fn the_tenant_is_fixed_in_the_path_or_read_by_a_function() {
 #[tokio::test]
 async fn the_kind_is_required() {
     let (secret, public) = (RequireKind::new(KeyKind::Secret), RequireKind::new(KeyKind::Public));
-    check(secret, "GET /", &[("200", "nothing reader"), (NOT_ALLOWED, "public")]).await;
-    check(public, "GET /", &[("200", "public"), (NOT_ALLOWED, "nothing root")]).await;
+    let request = "GET / > origin: https://shop.example";
+    check(secret, request, &[("200", "nothing reader"), (NOT_ALLOWED, "public")]).await;
+    check(public, request, &[("200", "public"), (NOT_ALLOWED, "nothing root")]).await;
 }
 
 fn paid(key: &VerifiedKey, _: &RequestHead<'_>) -> Result<(), Rejection> {
@@ -259,14 +260,14 @@ async fn extractors_know_whether_there_was_a_key_and_name_a_layer_that_is_missin
 async fn a_verified_key_tells_all_that_is_known_of_the_key() {
     let keys = MemoryStore::new();
     let end = SystemTime::now() + Duration::from_secs(3600);
-    let new = new_key("paid").tenant("acme").stage("prod").kind(KeyKind::Public);
+    let new = new_key("paid").tenant("acme").stage("prod").kind(KeyKind::Secret);
     let issued = keys.issue(new.abilities(["bots:*"]).expires_at(end)).unwrap();
     let (sender, seen) = mpsc::channel();
     let show = async move |key: VerifiedKey| sender.send(key).unwrap();
     let app = Router::new().fallback(any(show)).layer(ApiKeyLayer::new(keys));
     send(serve(app).await, "GET /", issued.secret.reveal()).await;
     let (key, record) = (seen.try_recv().unwrap(), issued.record);
-    assert_eq!((key.id(), key.name(), key.kind()), (&record.id, "paid", KeyKind::Public));
+    assert_eq!((key.id(), key.name(), key.kind()), (&record.id, "paid", KeyKind::Secret));
     assert_eq!((key.tenant().unwrap().as_str(), key.stage().unwrap().as_str()), ("acme", "prod"));
     assert_eq!(key.abilities(), &["bots:*"].try_into().unwrap());
     assert!(key.can("bots:read") && !key.can("chat:send") && !key.can("bots"));

@@ -4,6 +4,7 @@
 
 use std::error::Error;
 use std::io::Write as _;
+use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 use tower_api_key::IssuedKey;
@@ -34,6 +35,8 @@ pub(crate) async fn serve(app: axum::Router) -> Result<()> {
     let listener = bind("127.0.0.1:3000").await?;
     let stopped = stopped()?;
     print_listening(&listener)?;
+    // With the addresses of clients, by which keys may be restricted.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     Ok(axum::serve(listener, app).with_graceful_shutdown(stopped).await?)
 }
 

@@ -27,11 +27,12 @@ pub struct Example {
 impl Example {
     /// Starts an example on a free port, and reads its keys.
     pub fn start(name: &str) -> Self {
-        let mut process = Command::new(directory().join(name))
-            .env("ADDR", "127.0.0.1:0")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn(name, &mut Command::new(directory().join(name)))
+    }
+
+    fn spawn(name: &str, command: &mut Command) -> Self {
+        let mut process =
+            command.env("ADDR", "127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let (mut keys, mut printed) = (HashMap::new(), String::new());
         let address = loop {
@@ -81,6 +82,24 @@ impl Example {
             json.len()
         );
         super::send_raw_with_body(self.address, request, json).await
+    }
+
+    /// Sends a request with a demo key as Bearer and other header lines.
+    pub async fn call_with(
+        &self,
+        label: &str,
+        method: &str,
+        path: &str,
+        lines: &str,
+    ) -> RawResponse {
+        let key = self.key(label);
+        let request = format!("{method} {path} HTTP/1.1\r\nauthorization: Bearer {key}\r\n{lines}");
+        super::send_raw(self.address, request).await
+    }
+
+    /// Starts an example on a free port with an environment variable, and reads its keys.
+    pub fn start_with(name: &str, variable: (&str, &str)) -> Self {
+        Self::spawn(name, Command::new(directory().join(name)).env(variable.0, variable.1))
     }
 
     /// Sends a signal, and returns whether the server ended well.

@@ -27,6 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         "tower/reject_missing",
         "tower/reject_malformed",
         "tower/reject_unknown",
+        "guard/none",
+        "guard/rate_limit",
+        "guard/ip",
+        "guard/origin",
+        "guard/endpoint",
+        "guard/policy_100_routes",
         "axum/bare",
         "axum/accept",
         "axum/hand_rolled",
@@ -34,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "store/memory_1",
         "store/memory_1k",
         "store/memory_1m",
+        "limiter/1m_keys",
     ] {
         println!("{id:<28} {:>7.0} ns", median(id)?);
     }
@@ -60,6 +67,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         let verdict = if ratio <= goal { "reached" } else { "missed" };
         println!("{what:<48} {ratio:>5.2} (at most {goal:.2}: {verdict})");
+    }
+    println!();
+    let plain = median("guard/none")?;
+    for (id, goal) in [
+        ("guard/rate_limit", 100.0),
+        ("guard/ip", 100.0),
+        ("guard/origin", 100.0),
+        ("guard/endpoint", 100.0),
+        ("guard/policy_100_routes", 250.0),
+    ] {
+        let cost = median(id)? - plain;
+        let verdict = if cost <= goal { "reached" } else { "missed" };
+        println!("{id:<44} adds {cost:>4.0} ns (at most {goal:.0}: {verdict})");
     }
     Ok(())
 }

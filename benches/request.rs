@@ -25,9 +25,10 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
 use sha2::{Digest as _, Sha256};
 use tower::{Layer, Service, ServiceBuilder, service_fn};
+use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyStore, MemoryStore, NewKey,
-    RequireAbility, StoreError,
+    ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyStore, MemoryRateLimiter, MemoryStore,
+    NewKey, PeerAddress, RateLimiter, RequireAbility, StoreError,
 };
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
@@ -68,12 +69,24 @@ fn answer(_: Request<()>) -> Ready<Result<Response<Empty<Bytes>>, Infallible>> {
 /// Measures one call of a service that answers at once, and checks what it answers.
 fn call<S, B, R>(
     criterion: &mut Criterion,
-    (group, id): (&str, &str),
-    mut service: S,
+    id: (&str, &str),
+    service: S,
     headers: &[(&'static str, &str)],
     status: StatusCode,
 ) where
     B: Default,
+    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+{
+    call_with(criterion, id, service, || request(headers), status);
+}
+
+fn call_with<S, B, R>(
+    criterion: &mut Criterion,
+    (group, id): (&str, &str),
+    mut service: S,
+    request: impl Fn() -> Request<B>,
+    status: StatusCode,
+) where
     S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
 {
     let mut run = |request| {
@@ -81,9 +94,9 @@ fn call<S, B, R>(
         assert!(service.poll_ready(&mut context).is_ready());
         service.call(request).now_or_never().unwrap().unwrap()
     };
-    assert_eq!(run(request(headers)).status(), status, "{id}");
+    assert_eq!(run(request()).status(), status, "{id}");
     criterion.benchmark_group(group).bench_function(id, |bencher| {
-        bencher.iter_batched(|| request(headers), &mut run, BatchSize::SmallInput);
+        bencher.iter_batched(&request, &mut run, BatchSize::SmallInput);
     });
 }
 
@@ -164,6 +177,53 @@ async fn hand_rolled(
     }
 }
 
+/// Measures what restrictions and limits add to a request that is accepted.
+fn guard(criterion: &mut Criterion) {
+    let keys = MemoryStore::new();
+    let key = || NewKey::named("bench").abilities(["bots:read"]);
+    let networks = ["192.0.2.0/24", "198.51.100.0/24", "127.0.0.0/8"];
+    let hundred = (0..99).fold(AccessPolicy::builder(), |policy, number| {
+        let needed = Requirement::ability("bots:read");
+        policy.allow(&format!("GET /v1/resource{number}/{{id}}/parts/{{part}}"), needed)
+    });
+    let hundred = hundred.allow("GET /bots", Requirement::ability("bots:read")).build().unwrap();
+    let layer = ApiKeyLayer::new(keys.clone());
+    for (id, key, layer) in [
+        ("none", key(), layer.clone()),
+        ("rate_limit", key().limit("1000000000 per second"), layer.clone()),
+        ("ip", key().addresses(networks), layer.clone()),
+        ("origin", key().origins(["https://a.example", "https://shop.example"]), layer.clone()),
+        ("endpoint", key().endpoints(["GET /v1/users/{id}", "GET /bots"]), layer.clone()),
+        ("policy_100_routes", key(), layer.clone().policy(hundred)),
+    ] {
+        let key = keys.issue(key).unwrap().secret.reveal().to_owned();
+        let service = layer.layer(service_fn(answer));
+        let request = || {
+            let headers = [("x-api-key", &*key), ("origin", "https://shop.example")];
+            let mut request = request::<()>(&headers);
+            request.extensions_mut().insert(PeerAddress("127.0.0.1:50000".parse().unwrap()));
+            request
+        };
+        call_with(criterion, ("guard", id), service, request, StatusCode::OK);
+    }
+}
+
+/// Measures the limiter alone, with a million keys that have a limit.
+fn limiter(criterion: &mut Criterion) {
+    let limiter = MemoryRateLimiter::new();
+    let limited = NewKey::named("bench").limit("1000000 per hour");
+    let keys: Vec<_> = (0..1_000_000)
+        .map(|_| limited.clone().generate(&KeyHasher::sha256()).unwrap().record)
+        .collect();
+    for key in &keys {
+        assert!(limiter.reserve_now(key, 1).is_ready());
+    }
+    let mut asked = keys.iter().cycle();
+    criterion.benchmark_group("limiter").bench_function("1m_keys", |bencher| {
+        bencher.iter(|| limiter.reserve_now(asked.next().unwrap(), 1));
+    });
+}
+
 fn axum(criterion: &mut Criterion) {
     let (store, key) = store();
     let header = [("x-api-key", key.as_str())];
@@ -208,5 +268,5 @@ fn memory(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, floor, tower, axum, peer, memory);
+criterion_group!(benches, floor, tower, guard, axum, peer, memory, limiter);
 criterion_main!(benches);

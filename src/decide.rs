@@ -172,7 +172,7 @@ impl Settings {
         for guard in &self.guards {
             guard.check(key, head)?;
         }
-        check_restrictions(key.record(), head, &self.proxies)
+        check_restrictions(key.record(), head, || self.client_address(head))
     }
 
     fn accept_kind(&self, key: &VerifiedKey) -> Result<(), Rejection> {

@@ -34,7 +34,9 @@
 //!    fails, hangs or panics is answered with 503: the key is not wrong, it is not known.
 //! 5. **Verify** ([`VerifiedKey`]): compare the digest in constant time; the key is neither
 //!    revoked, nor disabled, nor expired now.
-//! 6. **Guard** ([`guard`]): stage, tenant, kind, abilities, and whatever a closure wants to see.
+//! 6. **Guard** ([`guard`], [`policy`]): stage, tenant, kind, abilities, and whatever a closure
+//!    wants to see; then what the record says of [origins, addresses and
+//!    endpoints](key::Restrictions), and last of all its [rate limits](limit).
 //! 7. **Forward**: the credential is removed, the [`VerifiedKey`] is put into the extensions, and
 //!    the inner service is called. It is never called before.
 //!
@@ -62,7 +64,16 @@
 //!   `tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer` outside of a trace layer
 //!   that logs headers.
 //! * A shared HTTP cache knows that `Authorization` makes a response private; it does not know
-//!   it of `x-api-key` (RFC 9111, section 3.5). Answer with `Cache-Control: private`.
+//!   it of `x-api-key` (RFC 9111, section 3.5). Such responses get `Cache-Control: private`,
+//!   unless the handler says otherwise.
+//! * Addresses are those of the sockets: axum has to serve with
+//!   `into_make_service_with_connect_info`, and proxies have to be
+//!   [named](ApiKeyLayer::trusted_proxies). Where no address is known, a key that is restricted
+//!   to some works from nowhere.
+//! * Rate limits are counted by each process for itself, and by each
+//!   [`MemoryRateLimiter`]: layers that are to count together share one.
+//! * Browsers send preflights without a key: mount the CORS layer outside of this one, so that it
+//!   answers them and pages can read refusals.
 //! * axum runs layers of [`Router::layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.layer)
 //!   for the routes that were added before; add this one last.
 //! * A [`MemoryStore`] forgets its keys with the process.
@@ -73,10 +84,12 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `axum` | [`VerifiedKey`] as an extractor, and the original URI of nested routers |
-//! | `tonic` | `NamedService` for layered services |
+//! | `axum` | [`VerifiedKey`] as an extractor, the original URI of nested routers, client addresses |
+//! | `tonic` | `NamedService` for layered services, client addresses |
+//! | `policy` | the access of a whole application as one table |
 //! | `tracing` | one event for each decision |
-//! | `serde` | `Serialize` and `Deserialize` for records, ids and abilities |
+//! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns |
+//! | `url` | origins and referrers in every form that the URL standard allows |
 //! | `testing` | a fake clock, a conformance suite for stores, requests that act as a key |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -98,7 +98,11 @@ impl Settings {
     }
 
     pub(crate) fn client_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
-        self.proxies.client_address(head)
+        let address = self.proxies.client_address(head);
+        if address.is_none() {
+            crate::trace::no_client_address();
+        }
+        address
     }
 }
 

@@ -52,6 +52,17 @@ mod events {
         );
     }
 
+    pub(crate) fn no_client_address() {
+        tracing::warn!(
+            "the client's address is not known: serve with connect info or put a PeerAddress into \
+             the extensions of requests; behind proxies, see TrustedProxies"
+        );
+    }
+
+    pub(crate) fn report_panicked() {
+        tracing::error!("a callback for reports panicked");
+    }
+
     pub(crate) fn unlimited(id: &KeyId, error: &(dyn Error + 'static)) {
         tracing::error!(key = id.as_str(), error, "request passes uncounted");
     }
@@ -79,11 +90,14 @@ mod events {
     pub(crate) fn rejected(_: &Rejection, _: &RequestHead<'_>) {}
     pub(crate) fn verified(_: &KeyId) {}
     pub(crate) fn would_reject(_: &Rejection, _: &RequestHead<'_>, _: Option<&str>) {}
+    pub(crate) fn no_client_address() {}
+    pub(crate) fn report_panicked() {}
     pub(crate) fn unlimited(_: &KeyId, _: &(dyn Error + 'static)) {}
     pub(crate) fn not_refunded(_: &KeyId, _: &(dyn Error + 'static)) {}
     pub(crate) fn foreign_record(_: &KeyId, _: &'static str) {}
 }
 
 pub(crate) use events::{
-    foreign_record, not_refunded, rejected, unlimited, verified, would_reject,
+    foreign_record, no_client_address, not_refunded, rejected, report_panicked, unlimited,
+    verified, would_reject,
 };

@@ -9,21 +9,30 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How many entries of a list are read at most: no chain of proxies is as long.
 const MOST_ENTRIES: usize = 100;
+/// How many parameters an element has at most. RFC 7239 defines four.
+const MOST_PARAMETERS: usize = 16;
+/// How many bytes of `Forwarded` are read at most.
+const MOST_BYTES: usize = 8192;
 
 /// Returns the addresses from the last to the first. All lines are one list (RFC 9110, section
 /// 5.3).
 pub(super) fn x_forwarded_for(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
     let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
-    lines
-        .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
-        .take(MOST_ENTRIES)
-        .map(|entry| node(str::from_utf8(entry).ok()?.trim_matches([' ', '\t'])))
+    lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')).enumerate().map(
+        |(index, entry)| {
+            let entry = str::from_utf8(entry).ok().filter(|_| index < MOST_ENTRIES)?;
+            node(entry.trim_matches([' ', '\t']))
+        },
+    )
 }
 
 /// Returns the `for` of each element, from the first to the last; `None` if the list cannot be
 /// taken apart, because a quote may hide a comma.
 pub(super) fn forwarded(headers: &HeaderMap) -> Option<Vec<Option<IpAddr>>> {
     let mut elements = Vec::new();
+    if headers.get_all(FORWARDED).iter().map(HeaderValue::len).sum::<usize>() > MOST_BYTES {
+        return None;
+    }
     for line in &headers.get_all(FORWARDED) {
         let mut rest = to_text(line)?;
         loop {
@@ -57,7 +66,7 @@ fn element(text: &str) -> Option<(Option<IpAddr>, &str)> {
                 address = bracketed_node(&value);
             }
             // RFC 7239, section 4: each parameter at most once.
-            if seen.contains(&name) {
+            if seen.contains(&name) || seen.len() == MOST_PARAMETERS {
                 return None;
             }
             seen.push(name);
@@ -238,6 +247,8 @@ mod tests {
             assert_eq!(client(&TrustedProxies::hops(count), "x-forwarded-for", line), read);
         }
         assert_eq!(client(&TrustedProxies::hops(1), "x-forwarded-for", &[]), None);
+        let line = &[&b"9.9.9.9, 1.2.3.4, garbage"[..]];
+        assert_eq!(client(&TrustedProxies::hops(2), "x-forwarded-for", line), None);
     }
 
     #[test]
@@ -293,9 +304,14 @@ mod tests {
     #[test]
     fn an_endless_list_is_not_read_to_its_end() {
         let long = vec!["10.0.0.2"; 10_000].join(", ");
-        assert_eq!(client(&ours(), "x-forwarded-for", &[long.as_bytes()]), address("10.0.0.2"));
-        let long = vec!["for=10.0.0.2"; 10_000].join(", ");
-        assert_eq!(client(&ours().forwarded_header(), "forwarded", &[long.as_bytes()]), None);
+        assert_eq!(client(&ours(), "x-forwarded-for", &[long.as_bytes()]), None);
+        for long in [
+            vec!["for=10.0.0.2"; 101].join(", "),
+            format!("for=1.2.3.4;by=\"{}\"", "x".repeat(8192)),
+            (0..20).map(|number| format!("x{number}=y;")).collect::<String>() + "for=1.2.3.4",
+        ] {
+            assert_eq!(client(&ours().forwarded_header(), "forwarded", &[long.as_bytes()]), None);
+        }
     }
 
     proptest! {

@@ -109,31 +109,34 @@ impl TrustedProxies {
             Trust::Nobody => Some(peer),
             Trust::Networks(networks) => {
                 let trusted = |address: &IpAddr| networks.iter().any(|net| net.contains(address));
-                if !trusted(&peer) {
-                    return Some(peer);
-                }
-                let mut nearest = peer;
-                for entry in self.entries(head.headers())? {
-                    nearest = entry?;
-                    if !trusted(&nearest) {
-                        break;
+                self.walk(head.headers(), |entries| {
+                    let mut nearest = peer;
+                    while trusted(&nearest) {
+                        match entries.next() {
+                            Some(entry) => nearest = entry?,
+                            None => break,
+                        }
                     }
-                }
-                Some(nearest)
+                    Some(nearest)
+                })
             }
-            Trust::Hops(count) => self.entries(head.headers())?.nth(count - 1)?,
+            Trust::Hops(count) => self.walk(head.headers(), |entries| {
+                // The nearer ones have to be readable too: something else wrote what is not.
+                (0..*count).try_fold(peer, |_, _| entries.next().flatten())
+            }),
         }
     }
 
-    /// Returns what proxies wrote, the nearest first; `None` stands for what cannot be read.
-    fn entries<'a>(
+    /// Walks over what proxies wrote, the nearest first; `None` stands for what cannot be read.
+    fn walk(
         &self,
-        headers: &'a HeaderMap,
-    ) -> Option<Box<dyn Iterator<Item = Option<IpAddr>> + 'a>> {
+        headers: &HeaderMap,
+        walk: impl FnOnce(&mut dyn Iterator<Item = Option<IpAddr>>) -> Option<IpAddr>,
+    ) -> Option<IpAddr> {
         if self.forwarded {
-            Some(Box::new(forwarded::forwarded(headers)?.into_iter().rev()))
+            walk(&mut forwarded::forwarded(headers)?.into_iter().rev())
         } else {
-            Some(Box::new(forwarded::x_forwarded_for(headers)))
+            walk(&mut forwarded::x_forwarded_for(headers))
         }
     }
 }

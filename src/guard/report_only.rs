@@ -1,6 +1,7 @@
 //! [`ReportOnly`]: a guard that is only tried.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use http::Method;
@@ -47,7 +48,7 @@ impl<G> ReportOnly<G> {
 
     /// Sets what is called for each request that would be refused.
     ///
-    /// It is called while the request waits, so it has to be quick and must not panic.
+    /// It is called while the request waits, so it has to be quick.
     pub fn on_report(mut self, on_report: impl Fn(&Report<'_>) + Send + Sync + 'static) -> Self {
         self.on_report = Some(Arc::new(on_report));
         self
@@ -89,8 +90,11 @@ impl<'a> Report<'a> {
 
     pub(crate) fn send(&self, on_report: Option<&OnReport>) {
         trace::would_reject(self.rejection, &self.head, self.rule);
-        if let Some(on_report) = on_report {
-            on_report(self);
+        // A report is no reason to fail a request.
+        if let Some(on_report) = on_report
+            && catch_unwind(AssertUnwindSafe(|| on_report(self))).is_err()
+        {
+            trace::report_panicked();
         }
     }
 

@@ -1,8 +1,9 @@
 //! [`check_restrictions`]: what the record of a key allows.
 
+use std::net::IpAddr;
+
 use http::header::{HeaderName, ORIGIN, REFERER};
 
-use crate::client::TrustedProxies;
 use crate::head::RequestHead;
 use crate::key::{KeyKind, Restrictions};
 use crate::reject::{Rejection, RejectionKind};
@@ -13,7 +14,7 @@ use crate::store::KeyRecord;
 pub(crate) fn check_restrictions(
     key: &KeyRecord,
     head: &RequestHead<'_>,
-    proxies: &TrustedProxies,
+    client_address: impl FnOnce() -> Option<IpAddr>,
 ) -> Result<(), Rejection> {
     let restrictions = &key.restrictions;
     let allowed_site = match key.kind {
@@ -24,9 +25,8 @@ pub(crate) fn check_restrictions(
         return refuse("The API key does not work on this site");
     }
     if let Some(networks) = &restrictions.addresses {
-        let address = proxies.client_address(head);
         let within = |address| networks.iter().any(|network| network.contains(&address));
-        if !address.is_some_and(within) {
+        if !client_address().is_some_and(within) {
             return refuse("The API key does not work from this address");
         }
     }

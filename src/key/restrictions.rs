@@ -29,6 +29,7 @@ use super::{EndpointPattern, OriginPattern, ReferrerPattern};
 #[non_exhaustive]
 pub struct Restrictions {
     /// The addresses of clients.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "networks"))]
     pub addresses: Option<Arc<[IpNet]>>,
     /// The sites whose pages may use the key, by `Origin` or, without one, by `Referer`.
     pub origins: Option<Arc<[OriginPattern]>>,
@@ -42,5 +43,38 @@ impl Restrictions {
     /// Tells whether only some sites may use the key.
     pub(crate) fn names_sites(&self) -> bool {
         self.origins.is_some() || self.referrers.is_some()
+    }
+}
+
+/// Reads networks as people write them, so that each is one that an address can be in.
+#[cfg(feature = "serde")]
+fn networks<'de, D>(deserializer: D) -> Result<Option<Arc<[IpNet]>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    use serde::Deserialize as _;
+    use serde::de::Error as _;
+
+    let networks = Option::<Vec<String>>::deserialize(deserializer)?;
+    let parse = |text: &String| crate::client::parse_network(text).map_err(D::Error::custom);
+    networks.map(|networks| networks.iter().map(parse).collect()).transpose()
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn networks_are_read_as_they_are_parsed() {
+        let read = |value| serde_json::from_value::<Restrictions>(json!({ "addresses": value }));
+        let mapped = read(json!(["::ffff:10.0.0.0/104"])).unwrap();
+        assert_eq!(mapped.addresses.unwrap()[0].to_string(), "10.0.0.0/8");
+        assert_eq!(read(json!(null)).unwrap(), Restrictions::default());
+        assert_eq!(read(json!([])).unwrap().addresses.unwrap().len(), 0);
+        for wrong in [json!(["10.0.0.1/8"]), json!(["010.0.0.0/8"]), json!("10.0.0.0/8")] {
+            assert!(read(wrong).is_err());
+        }
     }
 }

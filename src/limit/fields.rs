@@ -1,6 +1,6 @@
 //! [`Usage`]: how the limits stand, as header fields.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -45,14 +45,27 @@ impl Usage {
     }
 
     fn state(&self) -> Option<HeaderValue> {
-        let mut text = String::with_capacity(64);
+        // On the stack, and without the formatting of the standard library, which would take
+        // longer than the limiter. Eight limits with the longest names fit.
+        let mut buffer = [0; 640];
+        let mut free = &mut buffer[..];
+        let mut separator = "\"";
         for (limit, status) in self.limits.iter().zip(self.decision.statuses()) {
-            let separator = if text.is_empty() { "" } else { ", " };
-            let (name, remaining) = (limit.name(), status.remaining());
-            let reset = seconds(status.reset());
-            write!(text, "{separator}\"{name}\";r={remaining};t={reset}").ok()?;
+            let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
+            for part in [
+                separator,
+                limit.name(),
+                "\";r=",
+                remaining.format(status.remaining()),
+                ";t=",
+                reset.format(seconds(status.reset())),
+            ] {
+                free.write_all(part.as_bytes()).ok()?;
+            }
+            separator = ", \"";
         }
-        HeaderValue::try_from(text).ok()
+        let unused = free.len();
+        HeaderValue::from_bytes(&buffer[..buffer.len() - unused]).ok()
     }
 
     /// Tells of the limit of which least is left.
@@ -69,4 +82,29 @@ impl Usage {
 /// Returns whole seconds, never too few.
 pub(crate) fn seconds(time: std::time::Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::key::RateLimit;
+    use crate::limit::LimitStatus;
+
+    #[test]
+    fn the_longest_fields_are_written_whole() {
+        let name = |number: u32| format!("{number}{}", "n".repeat(31));
+        let limits = (0..8).map(|number| RateLimit::per_day(1).with_name(&name(number)));
+        let status = LimitStatus::within(u32::MAX, Duration::new(u64::from(u32::MAX), 1));
+        let usage = Usage {
+            limits: RateLimits::new(limits).unwrap(),
+            decision: LimitDecision::new([status; 8]),
+            older: false,
+        };
+        let items: Vec<_> = (0..8)
+            .map(|number| format!(r#""{}";r=4294967295;t=4294967296"#, name(number)))
+            .collect();
+        assert_eq!(usage.state().unwrap(), items.join(", "));
+    }
 }

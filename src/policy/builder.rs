@@ -104,7 +104,7 @@ impl AccessPolicyBuilder {
 
     /// Sets what is called for each request that is only reported.
     ///
-    /// It is called while the request waits, so it has to be quick and must not panic.
+    /// It is called while the request waits, so it has to be quick.
     pub fn on_report(mut self, on_report: impl Fn(&Report<'_>) + Send + Sync + 'static) -> Self {
         self.on_report = Some(Arc::new(on_report));
         self

@@ -13,7 +13,7 @@ use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
 use crate::verify::VerifiedKey;
 
-/// What each endpoint of an application requires. See the [module](self).
+/// What each endpoint of an application requires. See the [module](crate::policy).
 ///
 /// An endpoint is looked up by its original path first, where a literal segment comes before
 /// `{id}` and that before `*`, and then by its method, where a rule for the method comes before

@@ -8,14 +8,14 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use pin_project_lite::pin_project;
 use tower::Service;
 
 use crate::body::ResponseBody;
 use crate::decide::{Charged, Decision, Finish, Wait};
 use crate::head::RequestHead;
-use crate::limit::Usage;
+use crate::limit::{Usage, write_usage};
 use crate::lookup::{refund, refund_now};
 use crate::reject::Rejection;
 use crate::settings::Settings;
@@ -114,7 +114,7 @@ where
                         let refunding = charged.refund();
                         state.set(State::Refund { refunding, response: Some(response) });
                     } else {
-                        charged.usage().write(response.headers_mut());
+                        charged.write_usage(response.headers_mut());
                         return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                     }
                 }
@@ -149,8 +149,9 @@ fn rejected<S, B, F, R>(
 }
 
 impl Charged {
-    fn usage(&self) -> Usage {
-        self.settings.usage(&self.key, self.charge.decision.clone())
+    fn write_usage(&self, headers: &mut HeaderMap) {
+        let older = self.settings.older_limit_fields;
+        write_usage(&self.key.limits, &self.charge.decision, older, headers);
     }
 
     /// Gives back what was granted, and tells how the limits stand then.
@@ -165,7 +166,7 @@ impl Charged {
                 Ok(decision) => self.settings.usage(key, decision),
                 Err(error) => {
                     crate::trace::not_refunded(&key.id, &error);
-                    self.usage()
+                    self.settings.usage(key, self.charge.decision.clone())
                 }
             }
         })

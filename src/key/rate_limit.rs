@@ -48,6 +48,8 @@ pub struct RateLimit {
     window: u32,
     burst: u32,
     shared: bool,
+    /// After how many nanoseconds one request comes back; follows from the others.
+    interval: u64,
 }
 
 /// The error of a rate limit that cannot be.
@@ -102,7 +104,11 @@ impl RateLimit {
         if quota == 0 {
             return Err(RateLimitError::Zero);
         }
-        Self { name: name.into(), quota, window: seconds, burst: 1, shared: false }.try_burst(quota)
+        // Rounded up: never more requests than the quota, and never a wait that is too short.
+        let interval = (u64::from(seconds) * SECOND).div_ceil(quota.into());
+        let name = name.into();
+        let limit = Self { name, quota, window: seconds, burst: 1, shared: false, interval };
+        limit.try_burst(quota)
     }
 
     /// Limits to `quota` requests a second; the name is `per-second`.
@@ -182,7 +188,7 @@ impl RateLimit {
         if burst == 0 {
             return Err(RateLimitError::Zero);
         }
-        if self.interval().checked_mul(burst.into()).is_none_or(|refill| refill > LONGEST_REFILL) {
+        if self.interval.checked_mul(burst.into()).is_none_or(|refill| refill > LONGEST_REFILL) {
             return Err(RateLimitError::Burst);
         }
         self.burst = burst;
@@ -233,10 +239,8 @@ impl RateLimit {
     }
 
     /// Returns after how many nanoseconds one request comes back.
-    ///
-    /// Rounded up: never more requests than the quota, and never a wait that is too short.
-    pub(crate) fn interval(&self) -> u64 {
-        (u64::from(self.window) * SECOND).div_ceil(self.quota.into())
+    pub(crate) const fn interval(&self) -> u64 {
+        self.interval
     }
 
     /// Returns the name that a limit with this window has if none is given.

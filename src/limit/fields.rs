@@ -13,8 +13,7 @@ const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// What a response tells of the limits of its key
-/// (draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4).
+/// How the limits of a key stand, and how that is told.
 #[derive(Clone, Debug)]
 pub(crate) struct Usage {
     pub(crate) limits: RateLimits,
@@ -34,49 +33,57 @@ impl Usage {
     }
 
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        let Some(policy) = self.limits.policy() else { return };
-        headers.insert(RATE_LIMIT_POLICY, policy.clone());
-        if let Some(state) = self.state() {
-            headers.insert(RATE_LIMIT, state);
-        }
-        if self.older {
-            self.write_older(headers);
-        }
+        write_usage(&self.limits, &self.decision, self.older, headers);
     }
+}
 
-    fn state(&self) -> Option<HeaderValue> {
-        // On the stack, and without the formatting of the standard library, which would take
-        // longer than the limiter. Eight limits with the longest names fit.
-        let mut buffer = [0; 640];
-        let mut free = &mut buffer[..];
-        let mut separator = "\"";
-        for (limit, status) in self.limits.iter().zip(self.decision.statuses()) {
-            let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
-            for part in [
-                separator,
-                limit.name(),
-                "\";r=",
-                remaining.format(status.remaining()),
-                ";t=",
-                reset.format(seconds(status.reset())),
-            ] {
-                free.write_all(part.as_bytes()).ok()?;
-            }
-            separator = ", \"";
-        }
-        let unused = free.len();
-        HeaderValue::from_bytes(&buffer[..buffer.len() - unused]).ok()
+/// Writes what a response tells of the limits of its key
+/// (draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4).
+pub(crate) fn write_usage(
+    limits: &RateLimits,
+    decision: &LimitDecision,
+    older: bool,
+    headers: &mut HeaderMap,
+) {
+    let Some(policy) = limits.policy() else { return };
+    headers.insert(RATE_LIMIT_POLICY, policy.clone());
+    if let Some(state) = state(limits, decision) {
+        headers.insert(RATE_LIMIT, state);
     }
+    if !older {
+        return;
+    }
+    // Of the limit of which least is left.
+    let limits = limits.iter().zip(decision.statuses());
+    if let Some((limit, status)) = limits.min_by_key(|(_, status)| status.remaining()) {
+        headers.insert(X_LIMIT, limit.quota().into());
+        headers.insert(X_REMAINING, status.remaining().into());
+        headers.insert(X_RESET, seconds(status.reset()).into());
+    }
+}
 
-    /// Tells of the limit of which least is left.
-    fn write_older(&self, headers: &mut HeaderMap) {
-        let limits = self.limits.iter().zip(self.decision.statuses());
-        if let Some((limit, status)) = limits.min_by_key(|(_, status)| status.remaining()) {
-            headers.insert(X_LIMIT, limit.quota().into());
-            headers.insert(X_REMAINING, status.remaining().into());
-            headers.insert(X_RESET, seconds(status.reset()).into());
+fn state(limits: &RateLimits, decision: &LimitDecision) -> Option<HeaderValue> {
+    // On the stack, and without the formatting of the standard library, which would take longer
+    // than the limiter. Eight limits with the longest names fit.
+    let mut buffer = [0; 640];
+    let mut free = &mut buffer[..];
+    let mut separator = "\"";
+    for (limit, status) in limits.iter().zip(decision.statuses()) {
+        let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
+        for part in [
+            separator,
+            limit.name(),
+            "\";r=",
+            remaining.format(status.remaining()),
+            ";t=",
+            reset.format(seconds(status.reset())),
+        ] {
+            free.write_all(part.as_bytes()).ok()?;
         }
+        separator = ", \"";
     }
+    let unused = free.len();
+    HeaderValue::from_bytes(&buffer[..buffer.len() - unused]).ok()
 }
 
 /// Returns whole seconds, never too few.
@@ -97,14 +104,10 @@ mod tests {
         let name = |number: u32| format!("{number}{}", "n".repeat(31));
         let limits = (0..8).map(|number| RateLimit::per_day(1).with_name(&name(number)));
         let status = LimitStatus::within(u32::MAX, Duration::new(u64::from(u32::MAX), 1));
-        let usage = Usage {
-            limits: RateLimits::new(limits).unwrap(),
-            decision: LimitDecision::new([status; 8]),
-            older: false,
-        };
+        let (limits, decision) = (RateLimits::new(limits), LimitDecision::new([status; 8]));
         let items: Vec<_> = (0..8)
             .map(|number| format!(r#""{}";r=4294967295;t=4294967296"#, name(number)))
             .collect();
-        assert_eq!(usage.state().unwrap(), items.join(", "));
+        assert_eq!(state(&limits.unwrap(), &decision).unwrap(), items.join(", "));
     }
 }

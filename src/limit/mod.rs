@@ -29,4 +29,4 @@ pub use self::memory::MemoryRateLimiter;
 pub use self::rate_limiter::{LimiterError, RateLimiter};
 pub use self::throttle::FailureThrottle;
 
-pub(crate) use self::fields::{Usage, seconds};
+pub(crate) use self::fields::{Usage, seconds, write_usage};

@@ -362,3 +362,24 @@ async fn a_guard_may_refuse_for_a_limit_of_its_own() {
     assert_eq!(told(address, "/", &key).await, (200, String::new(), None));
     assert_eq!(told(address, "/", &key).await, (429, String::new(), Some(2)));
 }
+
+#[tokio::test]
+async fn an_application_can_tell_how_the_limits_of_a_key_stand() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, limited(&["3 per hour"]));
+    let limiter = MemoryRateLimiter::new();
+    let own = limiter.clone();
+    let usage = move |key: VerifiedKey| async move {
+        let decision = own.peek(key.record()).await.unwrap();
+        decision.statuses()[0].remaining().to_string()
+    };
+    let free = |_: &VerifiedKey, head: &RequestHead<'_>| u32::from(head.uri().path() != "/usage");
+    let layer = ApiKeyLayer::new(keys).rate_limiter(limiter).request_cost(free);
+    let app = Router::new().route("/usage", get(usage)).route("/", get(|| async {}));
+    let address = serve(app.layer(layer)).await;
+    for left in ["3", "3"] {
+        assert_eq!(ask(address, "/usage", &key).await.text(), left);
+    }
+    ask(address, "/", &key).await;
+    assert_eq!(ask(address, "/usage", &key).await.text(), "2");
+}

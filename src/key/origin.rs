@@ -61,15 +61,13 @@ impl OriginPattern {
     /// looked at.
     #[must_use]
     pub fn matches(&self, origin: &str) -> bool {
-        self.matches_canonical(origin)
-            || syntax::rewrite(origin).is_some_and(|origin| self.matches_canonical(&origin))
+        Self::any_matches(std::slice::from_ref(self), origin)
     }
 
-    /// Tells whether `referrer`, the value of a `Referer` header, is a page of one of these
-    /// sites.
-    #[must_use]
-    pub fn matches_referrer(&self, referrer: &str) -> bool {
-        syntax::split(referrer).is_ok_and(|url| self.matches(url.origin))
+    /// Tells whether one of `patterns` matches `origin`, which is rewritten once at most.
+    pub(crate) fn any_matches(patterns: &[Self], origin: &str) -> bool {
+        let any = |origin: &str| patterns.iter().any(|pattern| pattern.matches_canonical(origin));
+        any(origin) || syntax::rewrite(origin).is_some_and(|origin| any(&origin))
     }
 
     /// Matches only what is an origin as browsers send it: the pattern's own text is one, and

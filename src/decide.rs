@@ -6,9 +6,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::Response;
 
-use crate::cache::Cache;
 use crate::extract::Carrier;
 #[cfg(feature = "policy")]
 use crate::guard::Guard as _;
@@ -17,10 +16,11 @@ use crate::head::RequestHead;
 use crate::key::{KeyDigest, KeyKind};
 use crate::limit::{LimitDecision, LimiterError, Usage};
 use crate::lookup::{Found, look_up, look_up_now, reserve, reserve_now};
+use crate::pass::{Charge, Pass};
 use crate::reject::{Rejection, RejectionKind};
 use crate::settings::Settings;
 use crate::store::KeyRecord;
-use crate::verify::{Anonymous, Claims, VerifiedKey, verify};
+use crate::verify::{Claims, VerifiedKey, verify};
 
 /// What the steps that could be taken came to.
 pub(crate) enum Decision {
@@ -40,30 +40,6 @@ pub(crate) struct Judged {
     carrier: Carrier,
     cost: u32,
     refused: Option<Rejection>,
-}
-
-/// The positive decision: nothing else lets a request through.
-pub(crate) enum Pass {
-    Verified { key: VerifiedKey, carrier: Carrier, charge: Option<Charge> },
-    Anonymous,
-}
-
-/// What a request was granted of the limits of its key.
-pub(crate) struct Charge {
-    pub(crate) cost: u32,
-    pub(crate) decision: LimitDecision,
-}
-
-/// What is to be done with the response.
-pub(crate) struct Finish {
-    pub(crate) cache: Cache,
-    pub(crate) charged: Option<Box<Charged>>,
-}
-
-pub(crate) struct Charged {
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) key: Arc<KeyRecord>,
-    pub(crate) charge: Charge,
 }
 
 impl Settings {
@@ -252,42 +228,5 @@ impl Wait {
                 settings.limit(answer, judged)
             }
         })
-    }
-}
-
-impl Pass {
-    /// Prepares the request for the inner service.
-    pub(crate) fn stamp<B>(
-        self,
-        request: &mut Request<B>,
-        settings: &Arc<Settings>,
-    ) -> Result<Finish, Rejection> {
-        match self {
-            Self::Verified { key, carrier, charge } => {
-                if settings.keep_credential {
-                    carrier.mark_sensitive(request);
-                } else {
-                    carrier.remove_from(request)?;
-                }
-                let charged = charge.map(|charge| {
-                    let (settings, key) = (Arc::clone(settings), Arc::clone(key.record()));
-                    Box::new(Charged { settings, key, charge })
-                });
-                request.extensions_mut().insert(key);
-                let cache =
-                    if settings.cache_fields { Cache::of(carrier) } else { Cache::Untouched };
-                Ok(Finish { cache, charged })
-            }
-            Self::Anonymous => {
-                // What an outer layer verified was verified by other keys.
-                request.extensions_mut().remove::<VerifiedKey>();
-                request.extensions_mut().insert(Anonymous(Arc::clone(&settings.rejector)));
-                let cache = match settings.cache_fields {
-                    true => Cache::Anonymous(Arc::clone(&settings.key_headers)),
-                    false => Cache::Untouched,
-                };
-                Ok(Finish { cache, charged: None })
-            }
-        }
     }
 }

@@ -8,15 +8,15 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::Service;
 
 use crate::body::ResponseBody;
-use crate::decide::{Charged, Decision, Finish, Wait};
+use crate::decide::{Decision, Wait};
 use crate::head::RequestHead;
-use crate::limit::{Usage, write_usage};
-use crate::lookup::{refund, refund_now};
+use crate::limit::Usage;
+use crate::pass::Finish;
 use crate::reject::Rejection;
 use crate::settings::Settings;
 
@@ -146,31 +146,6 @@ fn rejected<S, B, F, R>(
 ) -> State<S, B, F, R> {
     let response = settings.reject(rejection, &RequestHead::new(request));
     State::Rejected { response: Some(response) }
-}
-
-impl Charged {
-    fn write_usage(&self, headers: &mut HeaderMap) {
-        let older = self.settings.older_limit_fields;
-        write_usage(&self.key.limits, &self.charge.decision, older, headers);
-    }
-
-    /// Gives back what was granted, and tells how the limits stand then.
-    fn refund(self: Box<Self>) -> BoxFuture<'static, Usage> {
-        Box::pin(async move {
-            let (limiter, key, cost) = (&*self.settings.limiter, &*self.key, self.charge.cost);
-            let refunded = match refund_now(limiter, key, cost) {
-                Poll::Ready(refunded) => refunded,
-                Poll::Pending => refund(limiter, key, cost, self.settings.lookup_timeout).await,
-            };
-            match refunded {
-                Ok(decision) => self.settings.usage(key, decision),
-                Err(error) => {
-                    crate::trace::not_refunded(&key.id, &error);
-                    self.settings.usage(key, self.charge.decision.clone())
-                }
-            }
-        })
-    }
 }
 
 impl<S, B> fmt::Debug for ResponseFuture<S, B>

@@ -108,6 +108,7 @@ pub mod key;
 mod layer;
 pub mod limit;
 mod lookup;
+mod pass;
 #[cfg(feature = "policy")]
 pub mod policy;
 pub mod reject;

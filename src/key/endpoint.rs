@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::Method;
 use thiserror::Error;
 
+use super::text::is_text;
 use crate::head::is_normal;
 
 /// Methods and a path, such as `GET /v1/users/{id}` or `/v1/reports/*`.
@@ -228,27 +229,7 @@ impl fmt::Display for PathPattern {
     }
 }
 
-impl TryFrom<&str> for EndpointPattern {
-    type Error = EndpointError;
-
-    fn try_from(text: &str) -> Result<Self, EndpointError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for EndpointPattern {
-    type Error = EndpointError;
-
-    fn try_from(text: String) -> Result<Self, EndpointError> {
-        text.parse()
-    }
-}
-
-impl From<EndpointPattern> for String {
-    fn from(endpoint: EndpointPattern) -> Self {
-        endpoint.to_string()
-    }
-}
+is_text!(EndpointPattern);
 
 #[cfg(test)]
 mod tests {

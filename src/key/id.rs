@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::Alphabet;
+use super::text::is_text;
 
 /// The longest name that is accepted, in bytes.
 const MAX_LENGTH: usize = 128;
@@ -57,27 +58,7 @@ macro_rules! id {
             }
         }
 
-        impl TryFrom<&str> for $name {
-            type Error = IdError;
-
-            fn try_from(text: &str) -> Result<Self, IdError> {
-                text.parse()
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = IdError;
-
-            fn try_from(text: String) -> Result<Self, IdError> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                Self::from(&*id.0)
-            }
-        }
+        is_text!($name);
 
         impl PartialEq<str> for $name {
             fn eq(&self, other: &str) -> bool {

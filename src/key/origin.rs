@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::text::is_text;
+
 pub(crate) mod syntax;
 
 /// Which sites may use a key: `https://shop.example`, `https://*.shop.example` or
@@ -163,36 +165,7 @@ pub enum OriginError {
     Query,
 }
 
-/// Makes a pattern a text: shown, parsed and, by `serde`, kept as one.
-macro_rules! pattern_is_text {
-    ($pattern:ident) => {
-        impl TryFrom<&str> for $pattern {
-            type Error = $crate::key::OriginError;
-
-            fn try_from(text: &str) -> Result<Self, Self::Error> {
-                text.parse()
-            }
-        }
-
-        impl TryFrom<String> for $pattern {
-            type Error = $crate::key::OriginError;
-
-            fn try_from(text: String) -> Result<Self, Self::Error> {
-                text.parse()
-            }
-        }
-
-        impl From<$pattern> for String {
-            fn from(pattern: $pattern) -> Self {
-                pattern.to_string()
-            }
-        }
-    };
-}
-
-pub(super) use pattern_is_text;
-
-pattern_is_text!(OriginPattern);
+is_text!(OriginPattern);
 
 impl fmt::Debug for OriginPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

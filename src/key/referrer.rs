@@ -5,7 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::origin::{pattern_is_text, syntax};
+use super::origin::syntax;
+use super::text::is_text;
 use super::{OriginError, OriginPattern};
 use crate::head::is_normal;
 
@@ -139,7 +140,7 @@ impl FromStr for ReferrerPattern {
     }
 }
 
-pattern_is_text!(ReferrerPattern);
+is_text!(ReferrerPattern);
 
 impl fmt::Display for ReferrerPattern {
     /// Writes it in the form that browsers send.

@@ -152,9 +152,9 @@ impl Settings {
     }
 
     fn accept_kind(&self, key: &VerifiedKey) -> Result<(), Rejection> {
-        // A policy says for each route which kind it accepts.
+        // A policy says for each route which kind it accepts, unless it is only tried.
         #[cfg(feature = "policy")]
-        if self.policy.is_some() {
+        if self.policy.as_ref().is_some_and(|policy| !policy.is_report_only()) {
             return Ok(());
         }
         if key.kind() == KeyKind::Public && !self.public_keys {

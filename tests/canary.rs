@@ -6,8 +6,6 @@ mod common;
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::error::Error;
-use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex};
@@ -18,8 +16,6 @@ use axum::Router;
 use axum::extract::{OriginalUri, Request};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use tower::util::MapResponseLayer;
 use tower::{Layer as _, Service as _, service_fn};
 use tower_api_key::extract::{Credential, FirstOf, Query};
@@ -33,42 +29,11 @@ use tower_api_key::{
 use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
+use self::common::canary::{assert_error_hidden, assert_hidden, forms, gives_away};
 use self::common::{OddStore, issue, logged, send_raw, serve, start_log};
 
 const PEPPER: &str = "a-pepper-that-nobody-may-see-4711";
 const CHECKSUM: &str = "a-checksum-secret-nobody-may-see-0815";
-
-/// All that would give a secret away: its text and its random body, as they are or encoded.
-fn forms(secret: &str) -> Vec<String> {
-    let body = &secret[3..secret.len().min(43)];
-    let bytes = format!("{:?}", body.as_bytes()).replace(['[', ']', ' '], "");
-    let hex = body.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let base64 = BASE64_STANDARD.encode(&body[..39.min(body.len() / 3 * 3)]);
-    vec![secret.to_owned(), body.to_owned(), body.to_lowercase(), bytes, hex, base64]
-}
-
-fn gives_away(shown: &str, secret: &str) -> bool {
-    // `{:#?}` breaks lists into lines.
-    let shown: String = shown.split_whitespace().collect();
-    forms(secret).iter().any(|form| shown.contains(form))
-}
-
-/// Checks that neither form of `Debug` gives a secret away.
-fn assert_hidden(value: &(impl Debug + ?Sized), secrets: &[&str]) {
-    let shown = format!("{value:?} {value:#?}");
-    for secret in secrets {
-        assert!(!gives_away(&shown, secret), "{shown}");
-    }
-}
-
-fn assert_error_hidden(error: &(dyn Error + 'static), secrets: &[&str]) {
-    let mut error = Some(error);
-    while let Some(inner) = error {
-        assert_hidden(inner, secrets);
-        assert_hidden(&inner.to_string(), secrets);
-        error = inner.source();
-    }
-}
 
 #[tokio::test]
 async fn the_canary_sings_where_a_secret_is_shown() {

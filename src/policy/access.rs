@@ -100,6 +100,10 @@ impl AccessPolicy {
         self
     }
 
+    pub(crate) fn is_report_only(&self) -> bool {
+        self.report_only
+    }
+
     /// Returns the rules in the order in which they were written.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
@@ -145,10 +149,10 @@ impl AccessPolicy {
             ),
         };
         let reports = self.report_only
-            || (key.is_some()
-                && rule
-                    .and_then(Rule::requirement)
-                    .is_some_and(|requirement| requirement.report_only));
+            || key.is_some_and(|key| {
+                let requirement = rule.and_then(Rule::requirement);
+                requirement.is_some_and(|requirement| requirement.only_reports(key))
+            });
         let decision = match refused {
             None => PolicyDecision::Allowed,
             Some(rejection) if reports => PolicyDecision::Reported(rejection),

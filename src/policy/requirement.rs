@@ -130,16 +130,25 @@ impl Requirement {
         self
     }
 
-    /// Lets valid keys pass that lack something, and only reports them.
+    /// Lets valid keys pass that lack an ability or are of another stage, and only reports them.
     ///
-    /// A request without a key is refused all the same.
+    /// A request without a key is refused all the same, and so is a key of another kind.
     pub fn report_only(mut self) -> Self {
         self.report_only = true;
         self
     }
 
+    fn accepts(&self, kind: KeyKind) -> bool {
+        self.kind.is_none_or(|accepted| accepted == kind)
+    }
+
+    /// Tells whether the key passes whatever else it lacks.
+    pub(super) fn only_reports(&self, key: &KeyRecord) -> bool {
+        self.report_only && self.accepts(key.kind)
+    }
+
     pub(super) fn check(&self, key: &KeyRecord) -> Result<(), Rejection> {
-        if self.kind.is_some_and(|kind| kind != key.kind) {
+        if !self.accepts(key.kind) {
             return Err(RejectionKind::NotAllowed.into());
         }
         if self.stage.is_some() && self.stage != key.stage {

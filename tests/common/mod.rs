@@ -7,9 +7,11 @@
     reason = "each test file uses some of them"
 )]
 
+pub mod canary;
 pub mod example;
+pub mod policy;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -18,7 +20,7 @@ use async_trait::async_trait;
 use axum::Router;
 use http::HeaderValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tower_api_key::{KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey, Rejection, StoreError};
 
 /// Serves an axum application on a free port, for HTTP/1.1 and HTTP/2, until the test ends.
@@ -27,6 +29,16 @@ pub async fn serve(app: Router) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
     address
+}
+
+/// Does as [`serve`] on a free port of `host`, if this machine has one, and tells the
+/// application the addresses of its clients.
+pub async fn serve_known(host: &str, app: Router) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind((host, 0)).await?;
+    let address = listener.local_addr()?;
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok(address)
 }
 
 /// What came back over a socket.
@@ -64,8 +76,11 @@ pub async fn send_raw_with_body(
     request: impl AsRef<[u8]>,
     body: &str,
 ) -> RawResponse {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(request.as_ref()).await.unwrap();
+    exchange(TcpStream::connect(address).await.unwrap(), request.as_ref(), body).await
+}
+
+async fn exchange(mut stream: TcpStream, request: &[u8], body: &str) -> RawResponse {
+    stream.write_all(request).await.unwrap();
     stream.write_all(b"\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
     stream.write_all(body.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -80,6 +95,15 @@ pub async fn send_raw_with_body(
         .filter(|(name, _)| name != "date")
         .collect();
     RawResponse { status, headers, body }
+}
+
+/// Does as [`send_raw`] from another address of this machine, such as `127.0.0.2` on Linux.
+pub async fn send_raw_from(source: &str, address: SocketAddr, request: &str) -> RawResponse {
+    let source: IpAddr = source.parse().unwrap();
+    let socket = if source.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.unwrap();
+    socket.bind((source, 0).into()).unwrap();
+    exchange(socket.connect(address).await.unwrap(), request.as_bytes(), "").await
 }
 
 /// Sends `GET path` with these header lines.
@@ -102,6 +126,18 @@ where
     S::Error: Into<tower::BoxError>,
     B: http_body::Body<Data: Send, Error: Into<tower::BoxError>> + Send + 'static,
 {
+    serve_each(move |_| service.clone()).await
+}
+
+/// Does as [`serve_hyper`] with a service for each connection, made by the client's address.
+pub async fn serve_each<S, B>(service: impl Fn(SocketAddr) -> S + Send + 'static) -> SocketAddr
+where
+    S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<tower::BoxError>,
+    B: http_body::Body<Data: Send, Error: Into<tower::BoxError>> + Send + 'static,
+{
     use hyper_util::rt::{TokioExecutor, TokioIo};
     use hyper_util::server::conn::auto::Builder;
     use hyper_util::service::TowerToHyperService;
@@ -109,8 +145,8 @@ where
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let service = TowerToHyperService::new(service.clone());
+        while let Ok((stream, peer)) = listener.accept().await {
+            let service = TowerToHyperService::new(service(peer));
             tokio::spawn(async move {
                 let builder = Builder::new(TokioExecutor::new());
                 let _ = builder.serve_connection(TokioIo::new(stream), service).await;
@@ -119,6 +155,12 @@ where
     });
     address
 }
+
+/// Paths that some component takes for `/admin` or for something under it.
+pub const ODD_PATHS: &str = "//admin /x/../admin /./admin /%2e%2e/admin /%2E%2e/admin /x/%2e%2e/admin /ADMIN \
+    /Admin /admin;x=1 /;x/admin /admin%3bx /a/../admin /adm%69n /%61dmin /admin%2Fb /admin%2f \
+    /%2fadmin /admin%00 /admin%20 /admin%252f /admin%5c.. /x%5cadmin /admin\\ /\\admin /admin// \
+    /admin/.. /admin/../x /admin/%2e%2e/x /admin/./x /admin//x /x//admin /admin. /admin.json";
 
 /// Waits for what comes at once unless something hangs.
 pub async fn in_time<F: Future>(future: F) -> F::Output {

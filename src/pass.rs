@@ -30,7 +30,7 @@ pub(crate) struct Charge {
 /// What is to be done with the response.
 pub(crate) struct Finish {
     pub(crate) cache: Cache,
-    pub(crate) charged: Option<Box<Charged>>,
+    pub(crate) charged: Option<Charged>,
 }
 
 pub(crate) struct Charged {
@@ -55,7 +55,7 @@ impl Pass {
                 }
                 let charged = charge.map(|charge| {
                     let (settings, key) = (Arc::clone(settings), Arc::clone(key.record()));
-                    Box::new(Charged { settings, key, charge })
+                    Charged { settings, key, charge }
                 });
                 request.extensions_mut().insert(key);
                 let cache =
@@ -83,7 +83,7 @@ impl Charged {
     }
 
     /// Gives back what was granted, and tells how the limits stand then.
-    pub(crate) fn refund(self: Box<Self>) -> BoxFuture<'static, Usage> {
+    pub(crate) fn refund(self) -> BoxFuture<'static, Usage> {
         Box::pin(async move {
             let (limiter, key, cost) = (&*self.settings.limiter, &*self.key, self.charge.cost);
             let refunded = match refund_now(limiter, key, cost) {

@@ -22,30 +22,50 @@ pub(super) struct Levels<K, H> {
 /// The levels of one subject, by the names of its limits.
 #[derive(Default)]
 pub(super) struct Subject {
-    levels: Vec<(Arc<str>, u64)>,
+    // Most subjects have one limit, which needs no second allocation.
+    first: Option<Level>,
+    others: Vec<Level>,
     /// Whoever got hold of it before it was taken out of the map has to look again.
     forgotten: bool,
 }
 
+struct Level {
+    name: Arc<str>,
+    time: u64,
+}
+
+impl Level {
+    fn has(&self, name: &Arc<str>) -> bool {
+        // Mostly it is the very same, which is seen without reading it.
+        Arc::ptr_eq(&self.name, name) || self.name == *name
+    }
+}
+
 impl Subject {
     pub(super) fn level(&self, name: &Arc<str>) -> u64 {
-        self.levels.iter().find(|(own, _)| own == name).map_or(0, |(_, level)| *level)
+        self.levels().find(|level| level.has(name)).map_or(0, |level| level.time)
     }
 
-    pub(super) fn set(&mut self, name: &Arc<str>, level: u64) {
-        match self.levels.iter_mut().find(|(own, _)| own == name) {
-            Some((_, own)) => *own = level,
+    pub(super) fn set(&mut self, name: &Arc<str>, time: u64) {
+        match self.first.iter_mut().chain(&mut self.others).find(|level| level.has(name)) {
+            Some(level) => level.time = time,
             None => {
-                // Exactly one, because most subjects have one limit.
-                self.levels.reserve_exact(1);
-                self.levels.push((Arc::clone(name), level));
+                let level = Level { name: Arc::clone(name), time };
+                match &mut self.first {
+                    Some(_) => self.others.push(level),
+                    first => *first = Some(level),
+                }
             }
         }
     }
 
     /// Returns when everything is back.
     fn last(&self) -> u64 {
-        self.levels.iter().map(|(_, level)| *level).max().unwrap_or(0)
+        self.levels().map(|level| level.time).max().unwrap_or(0)
+    }
+
+    fn levels(&self) -> impl Iterator<Item = &Level> {
+        self.first.iter().chain(&self.others)
     }
 }
 

@@ -31,6 +31,9 @@ impl Cache {
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         match self {
             Self::Untouched => {}
+            // What is never kept is given to nobody else.
+            Self::Private(_) if headers.get(CACHE_CONTROL).is_some_and(|own| own == "no-store") => {
+            }
             Self::Private(carrier) => {
                 headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private"));
                 if let Some(name) = carrier.header() {

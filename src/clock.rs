@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Tells the time against which keys expire.
+/// Tells the time against which keys expire and requests are counted.
 ///
-/// The layer reads it once for each key that can expire. Tests put a fake in its place;
+/// The layer reads it once for each key that can expire, and a limiter in memory once for each
+/// request of a key with limits. Tests put a fake in its place;
 /// the feature `testing` has one.
 pub trait Clock: Send + Sync {
     /// Returns the present time.

@@ -15,8 +15,8 @@ use crate::guard::check_restrictions;
 use crate::head::RequestHead;
 use crate::key::{KeyDigest, KeyKind};
 use crate::limit::{LimitDecision, LimiterError, Usage};
-use crate::lookup::{Found, look_up, look_up_now, reserve, reserve_now};
-use crate::pass::{Charge, Pass};
+use crate::lookup::{Charge, Found, look_up, look_up_now, reserve, reserve_now};
+use crate::pass::Pass;
 use crate::reject::{Rejection, RejectionKind};
 use crate::settings::Settings;
 use crate::store::KeyRecord;
@@ -52,7 +52,8 @@ impl Settings {
             };
         };
         if let Some(throttle) = &self.throttle
-            && let Some(wait) = throttle.refused_for(self.client_address(head))
+            && let Some(address) = self.throttled_address(head)
+            && let Some(wait) = throttle.refused_for(address)
         {
             return Err(Rejection::new(RejectionKind::RateLimited)
                 .with_message("Too many requests with keys that are not valid")
@@ -171,8 +172,18 @@ impl Settings {
         judged: Judged,
     ) -> Result<Decision, Rejection> {
         let Judged { key, carrier, cost, refused } = judged;
+        let complete = |decision: LimitDecision| {
+            let (told, of) = (decision.statuses().len(), key.record().limits.len());
+            let error = || LimiterError::new(format!("it told of {told} limits and not of {of}"));
+            (told == of).then_some(decision).ok_or_else(error)
+        };
+        let answer = answer.and_then(complete);
         let charge = match (answer, refused) {
             (Err(_), Some(refused)) => return Err(refused),
+            // Of a key that is not valid nothing is told.
+            (Ok(_), Some(refused)) if RejectionKind::INVALID.contains(&refused.kind()) => {
+                return Err(refused);
+            }
             (Ok(decision), Some(refused)) => {
                 return Err(refused.with_usage(self.usage(key.record(), decision)));
             }
@@ -203,8 +214,9 @@ impl Settings {
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
         if let Some(throttle) = &self.throttle
             && RejectionKind::INVALID.contains(&rejection.kind())
+            && let Some(address) = self.throttled_address(head)
         {
-            throttle.failed(self.client_address(head));
+            throttle.failed(address);
         }
         self.rejector.reject(rejection, head)
     }

@@ -16,7 +16,7 @@ use crate::body::ResponseBody;
 use crate::decide::{Decision, Wait};
 use crate::head::RequestHead;
 use crate::limit::Usage;
-use crate::pass::Finish;
+use crate::pass::{Charged, Finish};
 use crate::reject::Rejection;
 use crate::settings::Settings;
 
@@ -109,8 +109,7 @@ where
                     let Some(charged) = finish.charged.take() else {
                         return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                     };
-                    // A guard on the route refused what was granted here.
-                    if response.extensions().get::<Rejection>().is_some() {
+                    if charged.was_refused(&response) {
                         let refunding = charged.refund();
                         state.set(State::Refund { refunding, response: Some(response) });
                     } else {
@@ -121,7 +120,9 @@ where
                 StateProj::Refund { refunding, response } => {
                     let usage = ready!(refunding.poll_unpin(cx));
                     let mut response = response.take().expect(DONE);
-                    usage.write(response.headers_mut());
+                    if Charged::may_tell(&response) {
+                        usage.write(response.headers_mut());
+                    }
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
                 StateProj::Rejected { response } => {

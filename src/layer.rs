@@ -63,6 +63,9 @@ impl ApiKeyLayer {
     /// | [`trusted_proxies`](Self::trusted_proxies) | none |
     /// | [`accept_public_keys`](Self::accept_public_keys) | no |
     /// | [`rate_limiter`](Self::rate_limiter) | in memory |
+    /// | [`request_cost`](Self::request_cost) | 1 |
+    /// | [`allow_when_limiter_fails`](Self::allow_when_limiter_fails) | no |
+    /// | [`x_rate_limit_fields`](Self::x_rate_limit_fields) | no |
     /// | [`failure_throttle`](Self::failure_throttle) | none |
     /// | [`without_cache_fields`](Self::without_cache_fields) | `Cache-Control: private` |
     pub fn new(store: impl KeyStore + 'static) -> Self {
@@ -128,8 +131,9 @@ impl ApiKeyLayer {
 
     /// Sets what a request may do in one table; whatever the table does not list is refused.
     ///
-    /// Where the policy says that a route is public, requests without a key pass. It also says
-    /// where public keys are accepted. It is asked before the guards.
+    /// Where the policy says that a route is public, requests without a key pass, and nowhere
+    /// else, even if keys are [`optional`](Self::optional). It also says where public keys are
+    /// accepted. It is asked before the guards.
     #[cfg(feature = "policy")]
     pub fn policy(self, policy: AccessPolicy) -> Self {
         self.with(|settings| settings.policy = Some(policy))

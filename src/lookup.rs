@@ -13,6 +13,12 @@ use crate::limit::{LimitDecision, LimiterError, RateLimiter};
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::{KeyRecord, KeyStore, StoreError};
 
+/// What a request was granted of the limits of its key.
+pub(crate) struct Charge {
+    pub(crate) cost: u32,
+    pub(crate) decision: LimitDecision,
+}
+
 /// A record, and the digest for which the store returned it.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -75,7 +81,8 @@ pub(crate) async fn reserve(
     cost: u32,
     timeout: Duration,
 ) -> Result<LimitDecision, LimiterError> {
-    let decided = survive(limiter.reserve(key, cost), timeout).await;
+    // Also if it panics before there is a future.
+    let decided = survive(async { limiter.reserve(key, cost).await }, timeout).await;
     decided.unwrap_or_else(|failure| Err(LimiterError::new(failure)))
 }
 
@@ -83,19 +90,20 @@ pub(crate) async fn reserve(
 pub(crate) fn refund_now(
     limiter: &dyn RateLimiter,
     key: &KeyRecord,
-    cost: u32,
+    charge: &Charge,
 ) -> Poll<Result<LimitDecision, LimiterError>> {
-    decide_now(|| limiter.refund_now(key, cost))
+    decide_now(|| limiter.refund_now(key, charge.cost, &charge.decision))
 }
 
 /// Gives back what a request was granted.
 pub(crate) async fn refund(
     limiter: &dyn RateLimiter,
     key: &KeyRecord,
-    cost: u32,
+    charge: &Charge,
     timeout: Duration,
 ) -> Result<LimitDecision, LimiterError> {
-    let decided = survive(limiter.refund(key, cost), timeout).await;
+    let refund = async { limiter.refund(key, charge.cost, &charge.decision).await };
+    let decided = survive(refund, timeout).await;
     decided.unwrap_or_else(|failure| Err(LimiterError::new(failure)))
 }
 

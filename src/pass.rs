@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Response};
 
 use crate::cache::Cache;
 use crate::extract::Carrier;
-use crate::limit::{LimitDecision, Usage, write_usage};
-use crate::lookup::{refund, refund_now};
-use crate::reject::Rejection;
+use crate::limit::{Usage, write_usage};
+use crate::lookup::{Charge, refund, refund_now};
+use crate::reject::{Rejection, RejectionKind};
 use crate::settings::Settings;
 use crate::store::KeyRecord;
 use crate::verify::{Anonymous, VerifiedKey};
@@ -19,12 +19,6 @@ use crate::verify::{Anonymous, VerifiedKey};
 pub(crate) enum Pass {
     Verified { key: VerifiedKey, carrier: Carrier, charge: Option<Charge> },
     Anonymous,
-}
-
-/// What a request was granted of the limits of its key.
-pub(crate) struct Charge {
-    pub(crate) cost: u32,
-    pub(crate) decision: LimitDecision,
 }
 
 /// What is to be done with the response.
@@ -82,19 +76,36 @@ impl Charged {
         write_usage(&self.key.limits, &self.charge.decision, older, headers);
     }
 
+    /// Tells whether a guard within refused what was granted here.
+    ///
+    /// Another rejection, such as that of a service that a handler asked, is the application's
+    /// answer like any.
+    pub(crate) fn was_refused<B>(&self, response: &Response<B>) -> bool {
+        let rejection = response.extensions().get::<Rejection>();
+        rejection.is_some_and(|rejection| rejection.key_id() == Some(&self.key.id))
+    }
+
+    /// Tells whether the response may say how the limits stand: of a key that is not valid,
+    /// nothing is told.
+    pub(crate) fn may_tell<B>(response: &Response<B>) -> bool {
+        let rejection = response.extensions().get::<Rejection>();
+        !rejection.is_some_and(|rejection| RejectionKind::INVALID.contains(&rejection.kind()))
+    }
+
     /// Gives back what was granted, and tells how the limits stand then.
     pub(crate) fn refund(self) -> BoxFuture<'static, Usage> {
         Box::pin(async move {
-            let (limiter, key, cost) = (&*self.settings.limiter, &*self.key, self.charge.cost);
-            let refunded = match refund_now(limiter, key, cost) {
+            let Self { settings, key, charge } = self;
+            let limiter = &*settings.limiter;
+            let refunded = match refund_now(limiter, &key, &charge) {
                 Poll::Ready(refunded) => refunded,
-                Poll::Pending => refund(limiter, key, cost, self.settings.lookup_timeout).await,
+                Poll::Pending => refund(limiter, &key, &charge, settings.lookup_timeout).await,
             };
             match refunded {
-                Ok(decision) => self.settings.usage(key, decision),
+                Ok(decision) => settings.usage(&key, decision),
                 Err(error) => {
                     crate::trace::not_refunded(&key.id, &error);
-                    self.settings.usage(key, self.charge.decision.clone())
+                    settings.usage(&key, charge.decision)
                 }
             }
         })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use http::HeaderName;
@@ -98,12 +98,22 @@ impl Settings {
     }
 
     pub(crate) fn client_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
-        let address = self.proxies.client_address(head);
-        if address.is_none() {
-            crate::trace::no_client_address();
-        }
-        address
+        noted(self.proxies.client_address(head))
     }
+
+    /// Returns the address to which failures are counted.
+    pub(crate) fn throttled_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
+        noted(self.proxies.nearest_known(head))
+    }
+}
+
+/// Tells the operator, once, that addresses are not known.
+fn noted(address: Option<IpAddr>) -> Option<IpAddr> {
+    static NOTED: Once = Once::new();
+    if address.is_none() {
+        NOTED.call_once(crate::trace::no_client_address);
+    }
+    address
 }
 
 impl fmt::Debug for Settings {

@@ -127,6 +127,11 @@ impl TrustedProxies {
         }
     }
 
+    /// Returns the address of the client or, if a proxy wrote what cannot be read, of the proxy.
+    pub(crate) fn nearest_known(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
+        self.client_address(head).or_else(|| peer_address(head.extensions()))
+    }
+
     /// Walks over what proxies wrote, the nearest first; `None` stands for what cannot be read.
     fn walk(
         &self,

@@ -71,13 +71,16 @@ pub enum EndpointError {
     /// No path that is let through is like it.
     #[error("no request has such a path: it has an empty, a dot or an encoded segment, or a `;`")]
     Unreachable,
-    /// A parameter is not a whole segment, or its name is empty or comes twice.
-    #[error("a parameter is a whole segment like `{{id}}`, with a name of its own")]
+    /// A parameter is not a whole segment, its name is empty or comes twice, or there are more
+    /// than 16.
+    #[error("a parameter is a whole segment like `{{id}}`, with a name of its own; at most 16")]
     Parameter,
     /// A wildcard is not the last segment.
     #[error("a wildcard `*` is the whole last segment")]
     Wildcard,
 }
+
+const MOST_PARAMETERS: usize = 16;
 
 /// The methods that are meant where none is given; `HEAD` is a `GET`.
 pub(crate) static METHODS: [Method; 6] =
@@ -181,7 +184,8 @@ impl FromStr for PathPattern {
         let twice = |(index, segment): (usize, &Segment)| {
             matches!(segment, Segment::Parameter(_)) && segments[..index].contains(segment)
         };
-        if segments.iter().enumerate().any(twice) {
+        let parameters = segments.iter().filter(|segment| matches!(segment, Segment::Parameter(_)));
+        if parameters.count() > MOST_PARAMETERS || segments.iter().enumerate().any(twice) {
             return Err(EndpointError::Parameter);
         }
         Ok(Self(segments.into()))
@@ -332,6 +336,13 @@ mod tests {
         ] {
             assert_eq!(text.parse::<EndpointPattern>(), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_has_at_most_16_parameters() {
+        let path = |count| (0..count).map(|number| format!("/{{p{number}}}")).collect::<String>();
+        assert!(path(16).parse::<EndpointPattern>().is_ok());
+        assert_eq!(path(17).parse::<EndpointPattern>(), Err(EndpointError::Parameter));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::{EndpointPattern, OriginPattern, ReferrerPattern};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Restrictions {
     /// The addresses of clients.
@@ -73,6 +73,8 @@ mod tests {
         assert_eq!(mapped.addresses.unwrap()[0].to_string(), "10.0.0.0/8");
         assert_eq!(read(json!(null)).unwrap(), Restrictions::default());
         assert_eq!(read(json!([])).unwrap().addresses.unwrap().len(), 0);
+        let unknown = json!({ "adresses": ["10.0.0.0/8"] });
+        assert!(serde_json::from_value::<Restrictions>(unknown).is_err());
         for wrong in [json!(["10.0.0.1/8"]), json!(["010.0.0.0/8"]), json!("10.0.0.0/8")] {
             assert!(read(wrong).is_err());
         }

@@ -1,6 +1,6 @@
 //! [`LimitDecision`]: what a limiter says.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How one limit stands after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl LimitStatus {
 /// # Examples
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::time::{Duration, SystemTime};
 ///
 /// use tower_api_key::limit::{LimitDecision, LimitStatus};
 ///
@@ -72,7 +72,10 @@ impl LimitStatus {
 /// assert_eq!(decision.retry_after(), Some(Duration::from_secs(40)));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LimitDecision(Statuses);
+pub struct LimitDecision {
+    statuses: Statuses,
+    time: Option<SystemTime>,
+}
 
 /// Most keys have one limit, for which nothing is allocated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,19 +88,33 @@ impl LimitDecision {
     /// Makes a decision of how each limit stands.
     pub fn new(statuses: impl IntoIterator<Item = LimitStatus>) -> Self {
         let mut statuses = statuses.into_iter();
-        match (statuses.next(), statuses.next()) {
-            (None, _) => Self(Statuses::Many(Vec::new())),
-            (Some(only), None) => Self(Statuses::One(only)),
+        let statuses = match (statuses.next(), statuses.next()) {
+            (None, _) => Statuses::Many(Vec::new()),
+            (Some(only), None) => Statuses::One(only),
             (Some(first), Some(second)) => {
-                Self(Statuses::Many([first, second].into_iter().chain(statuses).collect()))
+                Statuses::Many([first, second].into_iter().chain(statuses).collect())
             }
-        }
+        };
+        Self { statuses, time: None }
+    }
+
+    /// Notes when the decision was made, by the limiter's own clock, for a refund.
+    #[must_use]
+    pub fn at(mut self, time: SystemTime) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// Returns when the decision was made, if the limiter noted it.
+    #[must_use]
+    pub const fn time(&self) -> Option<SystemTime> {
+        self.time
     }
 
     /// Returns how each limit stands, in the order of the record.
     #[must_use]
     pub fn statuses(&self) -> &[LimitStatus] {
-        match &self.0 {
+        match &self.statuses {
             Statuses::One(status) => std::slice::from_ref(status),
             Statuses::Many(statuses) => statuses,
         }

@@ -46,9 +46,10 @@ pub(crate) fn write_usage(
     headers: &mut HeaderMap,
 ) {
     let Some(policy) = limits.policy() else { return };
-    headers.insert(RATE_LIMIT_POLICY, policy.clone());
+    // Both are lists, in which the application may have limits of its own.
+    headers.append(RATE_LIMIT_POLICY, policy.clone());
     if let Some(state) = state(limits, decision) {
-        headers.insert(RATE_LIMIT, state);
+        headers.append(RATE_LIMIT, state);
     }
     if !older {
         return;
@@ -88,7 +89,7 @@ fn state(limits: &RateLimits, decision: &LimitDecision) -> Option<HeaderValue> {
 
 /// Returns whole seconds, never too few.
 pub(crate) fn seconds(time: std::time::Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+    time.as_secs().saturating_add((time.subsec_nanos() > 0).into())
 }
 
 #[cfg(test)]

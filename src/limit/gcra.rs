@@ -14,11 +14,14 @@ pub(super) struct Gcra {
     /// After which time one request comes back.
     interval: u64,
     burst: u32,
+    /// Whether other keys, with other ideas of the limit, count on the same level.
+    shared: bool,
 }
 
 impl Gcra {
     pub(super) fn new(limit: &RateLimit) -> Self {
-        Self { interval: limit.interval(), burst: limit.burst() }
+        let shared = limit.is_shared_by_tenant();
+        Self { interval: limit.interval(), burst: limit.burst(), shared }
     }
 
     /// Returns the time in which a burst comes back. `RateLimit` keeps it within ten years.
@@ -26,19 +29,25 @@ impl Gcra {
         self.interval * u64::from(self.burst)
     }
 
-    /// Returns the level, bounded: the limit may have been another when it was kept, and the
-    /// clock may have been set back.
-    fn bounded(self, level: u64, now: u64) -> u64 {
-        level.clamp(now, now.saturating_add(self.refill()))
+    /// Returns the level as it counts now.
+    ///
+    /// A key's own is bounded by a burst: the limit may have been another when it was kept, and
+    /// the clock may have been set back. What others count on is not this key's to bound.
+    pub(super) fn current(self, level: u64, now: u64) -> u64 {
+        let latest = if self.shared { u64::MAX } else { now.saturating_add(self.refill()) };
+        level.clamp(now, latest)
     }
 
     /// Returns the level after a request that costs `cost`, or why it is refused.
     pub(super) fn take(self, level: u64, now: u64, cost: u32) -> Result<u64, LimitStatus> {
-        let level = self.bounded(level, now);
+        if cost == 0 {
+            return Ok(level);
+        }
         if cost > self.burst {
             return Err(self.status(level, now).too_costly());
         }
-        let after = level.saturating_add(self.interval * u64::from(cost));
+        let spent = self.interval * u64::from(cost);
+        let after = self.current(level, now).saturating_add(spent);
         let latest = now.saturating_add(self.refill());
         if after > latest {
             let wait = Duration::from_nanos(after - latest);
@@ -47,27 +56,32 @@ impl Gcra {
         Ok(after)
     }
 
-    /// Returns the level after `cost` has been given back.
-    pub(super) fn give_back(self, level: u64, now: u64, cost: u32) -> u64 {
+    /// Returns the level after `cost` has been given back that was taken `since` ago.
+    ///
+    /// What has come back by itself in the meantime is not given twice.
+    pub(super) fn give_back(self, level: u64, now: u64, cost: u32, since: u64) -> u64 {
         let spent = self.interval.saturating_mul(cost.into());
-        self.bounded(self.bounded(level, now).saturating_sub(spent), now)
+        level.saturating_sub(spent.saturating_sub(since)).max(now)
     }
 
     /// Returns the level after a failure, which nothing prevents.
     pub(super) fn add(self, level: u64, now: u64) -> u64 {
-        self.bounded(self.bounded(level, now).saturating_add(self.interval), now)
+        self.current(self.current(level, now).saturating_add(self.interval), now)
     }
 
     pub(super) fn status(self, level: u64, now: u64) -> LimitStatus {
-        let spent = self.bounded(level, now) - now;
+        let spent = self.current(level, now) - now;
         // What is partly spent is not there yet.
-        let remaining = u64::from(self.burst) - spent.div_ceil(self.interval);
+        let remaining = u64::from(self.burst).saturating_sub(spent.div_ceil(self.interval));
         let remaining = u32::try_from(remaining).unwrap_or(self.burst);
         // The time by which one request more will have come back.
-        let reset = match spent % self.interval {
-            0 if spent == 0 => 0,
-            0 => self.interval,
-            rest => rest,
+        let reset = match spent.checked_sub(self.refill()) {
+            Some(beyond) => beyond + self.interval,
+            None => match spent % self.interval {
+                0 if spent == 0 => 0,
+                0 => self.interval,
+                rest => rest,
+            },
         };
         LimitStatus::within(remaining, Duration::from_nanos(reset))
     }
@@ -183,7 +197,10 @@ mod tests {
             let (gcra, now) = (Gcra::new(&limit), 1_700_000_000 * SECOND);
             let level = gcra.take(0, now, before).unwrap_or(now);
             if let Ok(after) = gcra.take(level, now, cost) {
-                prop_assert_eq!(gcra.give_back(after, now, cost), level.max(now));
+                prop_assert_eq!(gcra.give_back(after, now, cost, 0), level.max(now));
+                let later = now + limit.interval() * u64::from(cost);
+                let late = gcra.give_back(after, later, cost, later - now);
+                prop_assert_eq!(late, after.max(later), "it has come back by itself");
             }
         }
     }

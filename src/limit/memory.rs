@@ -68,12 +68,13 @@ impl MemoryRateLimiter {
     /// Changes the levels of a key, and tells how its limits stand.
     fn change(&self, key: &KeyRecord, change: Change) -> LimitDecision {
         let shared = &*self.shared;
-        let now = nanoseconds(shared.clock.now());
+        let time = shared.clock.now();
+        let now = nanoseconds(time);
         let is_shared = |limit: &RateLimit| limit.is_shared_by_tenant() && key.tenant.is_some();
         let own = &shared.keys[usize::from(key.digest.as_bytes()[31]) % PARTS];
         // A request takes the lock of its key first and then that of its tenant, never two of
         // either, so that nobody waits in a circle.
-        match &key.tenant {
+        let decision = match &key.tenant {
             Some(tenant) if key.limits.iter().all(is_shared) => {
                 shared
                     .tenants
@@ -87,14 +88,20 @@ impl MemoryRateLimiter {
                 })
             }),
             _ => own.with(&key.digest, now, |own| change.of(&key.limits, now, &mut [own], |_| 0)),
-        }
+        };
+        decision.at(time)
+    }
+
+    fn give_back(&self, key: &KeyRecord, cost: u32, granted: &LimitDecision) -> LimitDecision {
+        let at = granted.time().map(nanoseconds);
+        self.change(key, Change::GiveBack { cost, at })
     }
 }
 
 #[derive(Clone, Copy)]
 enum Change {
     Take(u32),
-    GiveBack(u32),
+    GiveBack { cost: u32, at: Option<u64> },
 }
 
 impl Change {
@@ -107,42 +114,51 @@ impl Change {
         whose: impl Fn(&RateLimit) -> usize,
     ) -> LimitDecision {
         if let [limit] = limits {
-            let subject = &mut subjects[0];
-            let (gcra, name) = (Gcra::new(limit), limit.shared_name());
-            let level = subject.level(name);
-            return LimitDecision::new([match self.level(gcra, level, now) {
-                Ok(after) => {
-                    subject.set(name, after);
-                    gcra.status(after, now)
-                }
-                Err(refused) => refused,
-            }]);
+            return LimitDecision::new([self.of_one(limit, now, subjects[0])]);
         }
-        let after: Vec<(Gcra, u64, Result<u64, LimitStatus>)> = limits
+        let after: Vec<_> = limits
             .iter()
             .map(|limit| {
-                let gcra = Gcra::new(limit);
                 let level = subjects[whose(limit)].level(limit.shared_name());
-                (gcra, level, self.level(gcra, level, now))
+                self.level(Gcra::new(limit), level, now)
             })
             .collect();
-        let granted = after.iter().all(|(.., result)| result.is_ok());
-        LimitDecision::new(limits.iter().zip(after).map(|(limit, (gcra, level, result))| {
-            match result {
-                Ok(after) if granted => {
-                    subjects[whose(limit)].set(limit.shared_name(), after);
-                    gcra.status(after, now)
-                }
-                Ok(_) => gcra.status(level, now),
-                Err(refused) => refused,
+        if after.iter().all(Result::is_ok) {
+            let own = limits.iter().map(|limit| self.of_one(limit, now, subjects[whose(limit)]));
+            return LimitDecision::new(own);
+        }
+        LimitDecision::new(limits.iter().zip(after).map(|(limit, after)| match after {
+            Ok(_) => {
+                let level = subjects[whose(limit)].level(limit.shared_name());
+                Gcra::new(limit).status(level, now)
             }
+            // It refuses again, and keeps the level by which it told how long to wait.
+            Err(_) => self.of_one(limit, now, subjects[whose(limit)]),
         }))
+    }
+
+    fn of_one(self, limit: &RateLimit, now: u64, subject: &mut Subject) -> LimitStatus {
+        let (gcra, name) = (Gcra::new(limit), limit.shared_name());
+        let level = subject.level(name);
+        match self.level(gcra, level, now) {
+            Ok(after) => {
+                subject.set(name, after);
+                gcra.status(after, now)
+            }
+            Err(refused) => {
+                subject.set(name, gcra.current(level, now));
+                refused
+            }
+        }
     }
 
     fn level(self, gcra: Gcra, level: u64, now: u64) -> Result<u64, LimitStatus> {
         match self {
             Self::Take(cost) => gcra.take(level, now, cost),
-            Self::GiveBack(cost) => Ok(gcra.give_back(level, now, cost)),
+            Self::GiveBack { cost, at } => {
+                let since = at.map_or(0, |at| now.saturating_sub(at));
+                Ok(gcra.give_back(level, now, cost, since))
+            }
         }
     }
 }
@@ -153,16 +169,26 @@ impl RateLimiter for MemoryRateLimiter {
         Ok(self.change(key, Change::Take(cost)))
     }
 
-    async fn refund(&self, key: &KeyRecord, cost: u32) -> Result<LimitDecision, LimiterError> {
-        Ok(self.change(key, Change::GiveBack(cost)))
+    async fn refund(
+        &self,
+        key: &KeyRecord,
+        cost: u32,
+        granted: &LimitDecision,
+    ) -> Result<LimitDecision, LimiterError> {
+        Ok(self.give_back(key, cost, granted))
     }
 
     fn reserve_now(&self, key: &KeyRecord, cost: u32) -> Poll<LimitDecision> {
         Poll::Ready(self.change(key, Change::Take(cost)))
     }
 
-    fn refund_now(&self, key: &KeyRecord, cost: u32) -> Poll<LimitDecision> {
-        Poll::Ready(self.change(key, Change::GiveBack(cost)))
+    fn refund_now(
+        &self,
+        key: &KeyRecord,
+        cost: u32,
+        granted: &LimitDecision,
+    ) -> Poll<LimitDecision> {
+        Poll::Ready(self.give_back(key, cost, granted))
     }
 }
 
@@ -264,10 +290,52 @@ mod tests {
     fn what_is_given_back_can_be_taken_again() {
         let (limiter, _) = limiter();
         let key = record(key(&["2 per second", "5 per day"]));
-        assert!(take(&limiter, &key, 2));
-        assert_eq!(limiter.change(&key, Change::GiveBack(2)).statuses()[1].remaining(), 5);
-        limiter.change(&key, Change::GiveBack(2));
+        let granted = limiter.change(&key, Change::Take(2));
+        assert_eq!(limiter.give_back(&key, 2, &granted).statuses()[1].remaining(), 5);
+        limiter.give_back(&key, 2, &granted);
         assert_eq!(remaining(&limiter, &key), [2, 5], "never more than there is");
+    }
+
+    #[test]
+    fn what_has_come_back_by_itself_is_not_given_twice() {
+        let (limiter, time) = limiter();
+        let key = record(key(&["1 per 10 seconds"]));
+        let granted = limiter.change(&key, Change::Take(1));
+        time.fetch_add(10, Ordering::SeqCst);
+        assert!(take(&limiter, &key, 1));
+        limiter.give_back(&key, 1, &granted);
+        assert!(!take(&limiter, &key, 1), "a second one at the same moment");
+    }
+
+    #[test]
+    fn a_request_that_costs_nothing_changes_nothing_for_the_tenant() {
+        let (limiter, _) = limiter();
+        let pool = |text| record(key(&[text]).tenant("acme"));
+        let by_day = pool("pool: 1000 per day, shared by tenant");
+        let by_hour = pool("pool: 1000 per hour, shared by tenant");
+        assert!(take(&limiter, &by_day, 1000) && !take(&limiter, &by_day, 1));
+        assert!(take(&limiter, &by_hour, 0) && !take(&limiter, &by_hour, 1));
+        let granted = limiter.change(&by_hour, Change::Take(0));
+        limiter.give_back(&by_hour, 0, &granted);
+        assert_eq!(remaining(&limiter, &by_day), [0]);
+        assert!(!take(&limiter, &by_day, 1));
+    }
+
+    #[test]
+    fn who_waits_is_let_through_after_a_burst_was_lowered_or_the_clock_set_back() {
+        let wait = |decision: &LimitDecision| decision.retry_after().unwrap().as_secs();
+        let (limiter, time) = limiter();
+        let mut key = KeyRecord::clone(&record(key(&["100 per hour"])));
+        assert!(take(&limiter, &key, 100));
+        let fewer = "100 per hour, burst 10".parse().unwrap();
+        key.limits = crate::key::RateLimits::new([fewer]).unwrap();
+        let refused = limiter.change(&key, Change::Take(1));
+        time.fetch_add(wait(&refused), Ordering::SeqCst);
+        assert!(take(&limiter, &key, 1));
+        time.fetch_sub(24 * 3600, Ordering::SeqCst);
+        let refused = limiter.change(&key, Change::Take(1));
+        time.fetch_add(wait(&refused), Ordering::SeqCst);
+        assert!(take(&limiter, &key, 1));
     }
 
     #[test]

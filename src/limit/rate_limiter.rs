@@ -35,13 +35,21 @@ pub trait RateLimiter: Send + Sync {
     /// Returns an error if the limiter cannot tell how the limits stand.
     async fn reserve(&self, key: &KeyRecord, cost: u32) -> Result<LimitDecision, LimiterError>;
 
-    /// Gives back what a request was granted that was refused afterwards, and returns how the
+    /// Gives back what a request was `granted` that was refused afterwards, and returns how the
     /// limits stand then.
+    ///
+    /// What came back by itself since the [time](LimitDecision::time) of the decision is not
+    /// given twice: who delays requests that are refused must not gain by it.
     ///
     /// # Errors
     ///
     /// Returns an error if the limiter cannot tell how the limits stand.
-    async fn refund(&self, key: &KeyRecord, cost: u32) -> Result<LimitDecision, LimiterError>;
+    async fn refund(
+        &self,
+        key: &KeyRecord,
+        cost: u32,
+        granted: &LimitDecision,
+    ) -> Result<LimitDecision, LimiterError>;
 
     /// Tells how the limits stand, and spends nothing.
     ///
@@ -62,8 +70,13 @@ pub trait RateLimiter: Send + Sync {
     }
 
     /// Does as [`refund`](Self::refund) if the answer is at hand.
-    fn refund_now(&self, key: &KeyRecord, cost: u32) -> Poll<LimitDecision> {
-        let _ = (key, cost);
+    fn refund_now(
+        &self,
+        key: &KeyRecord,
+        cost: u32,
+        granted: &LimitDecision,
+    ) -> Poll<LimitDecision> {
+        let _ = (key, cost, granted);
         Poll::Pending
     }
 }
@@ -84,8 +97,9 @@ macro_rules! forward_to_the_inner_limiter {
                 &self,
                 key: &KeyRecord,
                 cost: u32,
+                granted: &LimitDecision,
             ) -> Result<LimitDecision, LimiterError> {
-                (**self).refund(key, cost).await
+                (**self).refund(key, cost, granted).await
             }
 
             async fn peek(&self, key: &KeyRecord) -> Result<LimitDecision, LimiterError> {
@@ -96,8 +110,13 @@ macro_rules! forward_to_the_inner_limiter {
                 (**self).reserve_now(key, cost)
             }
 
-            fn refund_now(&self, key: &KeyRecord, cost: u32) -> Poll<LimitDecision> {
-                (**self).refund_now(key, cost)
+            fn refund_now(
+                &self,
+                key: &KeyRecord,
+                cost: u32,
+                granted: &LimitDecision,
+            ) -> Poll<LimitDecision> {
+                (**self).refund_now(key, cost, granted)
             }
         }
     };

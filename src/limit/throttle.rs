@@ -19,8 +19,9 @@ const MOST_ADDRESSES: usize = 100_000;
 /// Its requests are answered with 429 before a key is hashed or looked up, whatever key they
 /// have. Only time makes the failures of an address go, and not the success of a key; a store
 /// that fails is nobody's failure, and neither is a request without a key. An IPv6 address
-/// counts with its whole /64, which is what one customer has. Requests whose address is not
-/// known count together.
+/// counts with its whole /64, which is what one customer has. Where the client's address cannot be
+/// read, that of the nearest proxy counts; where no address is known at all, nothing is counted,
+/// and one warning is logged.
 ///
 /// An address is refused after so many failures as the limit has in its burst. Failures that are
 /// looked up at the same moment may be a few more than that.
@@ -43,7 +44,7 @@ pub struct FailureThrottle {
 
 struct Shared {
     limit: RateLimit,
-    addresses: Levels<Option<Neighbours>, RandomState>,
+    addresses: Levels<Neighbours, RandomState>,
     clock: Box<dyn Clock>,
 }
 
@@ -98,20 +99,20 @@ impl FailureThrottle {
     }
 
     /// Tells for how long an address is refused, if it is.
-    pub(crate) fn refused_for(&self, address: Option<IpAddr>) -> Option<Duration> {
+    pub(crate) fn refused_for(&self, address: IpAddr) -> Option<Duration> {
         let Shared { limit, addresses, clock } = &*self.shared;
         let now = nanoseconds(clock.now());
-        let level = addresses
-            .with_known(&address.map(Neighbours::of), |own| own.level(limit.shared_name()))?;
+        let level =
+            addresses.with_known(&Neighbours::of(address), |own| own.level(limit.shared_name()))?;
         let status = Gcra::new(limit).status(level, now);
         (status.remaining() == 0).then(|| status.reset())
     }
 
     /// Counts a failure.
-    pub(crate) fn failed(&self, address: Option<IpAddr>) {
+    pub(crate) fn failed(&self, address: IpAddr) {
         let Shared { limit, addresses, clock } = &*self.shared;
         let now = nanoseconds(clock.now());
-        addresses.with(&address.map(Neighbours::of), now, |own| {
+        addresses.with(&Neighbours::of(address), now, |own| {
             let level = Gcra::new(limit).add(own.level(limit.shared_name()), now);
             own.set(limit.shared_name(), level);
         });
@@ -126,10 +127,21 @@ impl fmt::Debug for FailureThrottle {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::time::SystemTime;
+
     use super::*;
 
-    fn address(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    struct At(Arc<Mutex<SystemTime>>);
+
+    impl Clock for At {
+        fn now(&self) -> SystemTime {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
     #[test]
@@ -155,10 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn unknown_addresses_count_together() {
-        let throttle = FailureThrottle::new("1 per hour");
-        throttle.failed(None);
-        assert!(throttle.refused_for(None).is_some());
+    fn failures_of_one_moment_refuse_no_longer_than_the_burst() {
+        let clock = Arc::new(Mutex::new(SystemTime::now()));
+        let throttle = FailureThrottle::with_clock("2 per hour", At(Arc::clone(&clock)));
+        let guesser = address("192.0.2.1");
+        (0..9).for_each(|_| throttle.failed(guesser));
+        let wait = throttle.refused_for(guesser).unwrap();
+        *clock.lock().unwrap() += wait;
+        assert_eq!(throttle.refused_for(guesser), None);
     }
 
     #[test]
@@ -167,7 +183,7 @@ mod tests {
         let guesser = address("192.0.2.1");
         (0..3).for_each(|_| throttle.failed(guesser));
         for number in 0..250_000 {
-            throttle.failed(Some(std::net::Ipv4Addr::from_bits(number).into()));
+            throttle.failed(std::net::Ipv4Addr::from_bits(number).into());
         }
         assert!(throttle.shared.addresses.len() <= MOST_ADDRESSES);
         assert!(throttle.refused_for(guesser).is_some());

@@ -32,7 +32,7 @@ pub enum RejectionKind {
     MissingAbility,
     /// The key does not allow this request for another reason.
     NotAllowed,
-    /// The key was used too often.
+    /// The key was used too often, or the client presented too many wrong keys.
     RateLimited,
     /// A guard saw no verified key because no `ApiKeyLayer` is around it.
     MissingLayer,

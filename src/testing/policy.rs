@@ -8,6 +8,8 @@ use crate::policy::AccessPolicy;
 /// Routes are written as axum writes them: `GET /users/{id}`, `/files/{*path}`. One without a
 /// method has to be covered for every method. A route with parameters is covered by a rule for
 /// all of its paths: `/users/{id}` by `/users/{user}` and `/users/*`, and not by `/users/me`.
+/// A path that a more specific rule takes, such as `/users/me` beside `/users/{id}`, is judged by
+/// that rule alone, as a router would; list it as a route if the application has it.
 ///
 /// # Panics
 ///

@@ -35,7 +35,10 @@ impl FromStr for RateLimit {
     type Err = RateLimitError;
 
     fn from_str(text: &str) -> Result<Self, RateLimitError> {
-        let number = |text: &str| text.parse::<u32>().map_err(|_| RateLimitError::Form);
+        let number = |text: &str| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<u32>().ok().filter(|_| digits).ok_or(RateLimitError::Form)
+        };
         let (name, rest) = match text.split_once(": ") {
             Some((name, rest)) => (Some(name), rest),
             None => (None, text),
@@ -103,6 +106,7 @@ mod tests {
             ("60 per minute burst 5", RateLimitError::Form),
             ("60 per minute, burst", RateLimitError::Form),
             ("-1 per minute", RateLimitError::Form),
+            ("+1 per minute", RateLimitError::Form),
             ("4294967296 per minute", RateLimitError::Form),
             ("0 per minute", RateLimitError::Zero),
             ("1 per minute, burst 0", RateLimitError::Zero),
@@ -117,6 +121,14 @@ mod tests {
         }
         let half = Duration::from_millis(1500);
         assert_eq!(RateLimit::new(1, half), Err(RateLimitError::Window));
+    }
+
+    #[test]
+    fn no_more_than_the_quota_comes_back_in_a_window() {
+        for (quota, window) in [(7, 60), (3, 1), (60, 60), (999_999_937, 86_400)] {
+            let limit = RateLimit::new(quota, Duration::from_secs(window)).unwrap();
+            assert!(limit.interval() * u64::from(quota) >= window * 1_000_000_000, "{limit}");
+        }
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 //! The limits are in the [record](crate::KeyRecord::limits) of a key; the layer checks them,
 //! after every guard of its own, by a [`RateLimiter`]: in memory unless another is set. All
 //! limits of a key let a request pass, or none is spent. What a guard on a route refuses is
-//! given back.
+//! given back; once nothing is left, a request is refused for that before it comes to the route.
 //!
 //! Each response to a key with limits tells how things stand
 //! (draft-ietf-httpapi-ratelimit-headers-10):

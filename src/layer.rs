@@ -95,7 +95,7 @@ impl ApiKeyLayer {
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         self.with(|settings| {
             settings.clock = Arc::new(clock);
-            if !settings.own_limiter {
+            if !settings.limiter_was_set {
                 let limiter = MemoryRateLimiter::with_clock(Arc::clone(&settings.clock));
                 settings.limiter = Arc::new(limiter);
             }
@@ -122,9 +122,9 @@ impl ApiKeyLayer {
 
     /// Accepts public keys as well as secret ones.
     ///
-    /// Without it a key that everybody can read in the source of a page opens nothing. A public
-    /// key works from its allowed [origins](crate::key::Restrictions) only. On routes for one kind, add
-    /// [`RequireKind`](crate::RequireKind).
+    /// Without it, a key that everybody can read in the source of a page opens nothing. With it,
+    /// a public key works on the sites that its [record](crate::key::Restrictions) names, and on
+    /// no other. On routes for one kind, add [`RequireKind`](crate::RequireKind).
     pub fn accept_public_keys(self) -> Self {
         self.with(|settings| settings.public_keys = true)
     }
@@ -144,7 +144,7 @@ impl ApiKeyLayer {
     pub fn rate_limiter(self, limiter: impl RateLimiter + 'static) -> Self {
         self.with(|settings| {
             settings.limiter = Arc::new(limiter);
-            settings.own_limiter = true;
+            settings.limiter_was_set = true;
         })
     }
 

@@ -145,7 +145,7 @@ where
     }
 
     /// Forgets the subjects to whom everything is back at `time`.
-    fn forget_until(&self, time: u64) {
+    pub(super) fn forget_until(&self, time: u64) {
         let pinned = self.subjects.pin();
         for (key, subject) in &pinned {
             let mut locked = lock(subject);
@@ -161,4 +161,39 @@ where
 fn lock(subject: &Mutex<Subject>) -> MutexGuard<'_, Subject> {
     // Nothing panics while it holds the lock; if it did, a level is a number all the same.
     subject.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::RandomState;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_subject_that_is_forgotten_looks_again() {
+        let levels = Levels::<u32, RandomState>::new();
+        let name: Arc<str> = "x".into();
+        for _ in 0..20 {
+            thread::scope(|scope| {
+                let (held, is_held) = mpsc::channel();
+                let levels = &levels;
+                scope.spawn(move || {
+                    levels.with(&0, 10, |_| {
+                        held.send(()).unwrap();
+                        thread::sleep(Duration::from_millis(4));
+                    });
+                });
+                is_held.recv().unwrap();
+                // Both wait for the lock: one to forget the subject, one to use it.
+                scope.spawn(|| levels.forget_until(10));
+                thread::sleep(Duration::from_millis(1));
+                scope.spawn(|| levels.with(&0, 10, |own| own.set(&name, 20)));
+            });
+            assert_eq!(levels.with_known(&0, |own| own.level(&name)), Some(20));
+            levels.with(&0, 10, |own| own.set(&name, 10));
+        }
+    }
 }

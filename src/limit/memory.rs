@@ -210,6 +210,8 @@ mod tests {
     use std::thread;
     use std::time::{Duration, SystemTime};
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::key::KeyHasher;
     use crate::store::NewKey;
@@ -383,6 +385,36 @@ mod tests {
         }
         assert!(len(&limiter) < 100_000, "of 200 000 keys {} are kept", len(&limiter));
         assert!(!take(&limiter, &busy, 1));
+    }
+
+    /// Forgets what is idle, as if there were very many keys.
+    fn forget_idle(limiter: &MemoryRateLimiter) {
+        let now = nanoseconds(limiter.shared.clock.now());
+        limiter.shared.keys.iter().for_each(|part| part.forget_until(now));
+        limiter.shared.tenants.forget_until(now);
+    }
+
+    proptest! {
+        #[test]
+        fn forgetting_idle_keys_changes_no_answer(
+            steps in prop::collection::vec((0usize..6, 0u64..40, 0u32..4, any::<bool>()), 1..120),
+        ) {
+            let limits = ["3 per 20 seconds", "pool: 7 per minute, shared by tenant"];
+            let keys: Vec<_> = (0..6)
+                .map(|number| record(key(&limits[..=number % 2]).tenant(["a", "b", "c"][number / 2])))
+                .collect();
+            let ((keeping, time), (forgetting, same_time)) = (limiter(), limiter());
+            for (number, wait, cost, forget) in steps {
+                for clock in [&time, &same_time] {
+                    clock.fetch_add(wait, Ordering::SeqCst);
+                }
+                if forget {
+                    forget_idle(&forgetting);
+                }
+                let ask = |limiter: &MemoryRateLimiter| limiter.change(&keys[number], Change::Take(cost));
+                prop_assert_eq!(ask(&keeping), ask(&forgetting));
+            }
+        }
     }
 
     fn random() -> [u8; 32] {

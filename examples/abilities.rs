@@ -16,7 +16,7 @@
 //! curl -H "Authorization: Bearer $EXPIRED" $API/bots                         # 401
 //! curl $API/bots                                                             # 401, the same answer
 //! curl -H "Authorization: Bearer $HOURLY_3" $API/bots                        # 200, three times; then 429
-//! curl -H "Authorization: Bearer $READER" -H "Sec-Fetch-Site: cross-site" $API/bots  # 403: no browser may
+//! curl -H "Authorization: Bearer $READER" -H "Sec-Fetch-Site: cross-site" $API/bots  # 403: a call from another site
 //! ```
 //!
 //! The widget's key is public, so it works on the pages of the shop only, and nowhere but here:
@@ -39,7 +39,7 @@ use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -82,7 +82,11 @@ fn cors() -> CorsLayer {
         .allow_origin(AllowOrigin::predicate(of_shop))
         .allow_methods([Method::POST])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .expose_headers([header::RETRY_AFTER])
+        .expose_headers([
+            header::RETRY_AFTER,
+            HeaderName::from_static("ratelimit"),
+            HeaderName::from_static("ratelimit-policy"),
+        ])
 }
 
 fn app(keys: MemoryStore) -> Router {

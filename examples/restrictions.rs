@@ -16,12 +16,18 @@
 //! curl -H "Authorization: Bearer $REFERRER" -e https://app.example/ $API/reports/daily  # 200
 //! curl -H "Authorization: Bearer $USERS_ONLY" $API/users/usr_123               # 200
 //! curl -H "Authorization: Bearer $USERS_ONLY" $API/reports/daily               # 403
+//! curl -H "Authorization: Bearer $EXPIRED" $API/users/usr_123                  # 401
 //! ```
 //!
-//! Behind proxies, `TRUSTED_PROXIES` names those whose `X-Forwarded-For` is believed:
+//! Behind proxies, `TRUSTED_PROXIES` names those whose `X-Forwarded-For` is believed. Started as
 //!
 //! ```sh
 //! TRUSTED_PROXIES=127.0.0.0/8 cargo run --example restrictions
+//! ```
+//!
+//! it prints new keys, and the address of the client is what the proxy says:
+//!
+//! ```sh
 //! curl -H "Authorization: Bearer $IP_10" -H "X-Forwarded-For: 10.1.2.3" $API/users/usr_123  # 200
 //! ```
 

@@ -104,9 +104,10 @@ impl<'a> RequestHead<'a> {
     /// Returns the segment number `index`, from 0, of the original path.
     ///
     /// The segment is returned as sent, without percent-decoding. There is none if the
-    /// path is not in normal form: an empty or dot segment, a percent-encoded dot,
-    /// slash or backslash, a backslash or a `;` parameter could make another component
-    /// see another path than the guard did, so such a path has no segments at all.
+    /// path is not in normal form: an empty or dot segment, a backslash, a `;` parameter, or a
+    /// percent-encoded dot, slash, backslash, semicolon, question mark, hash, percent sign or
+    /// control could make another component see another path than the guard did, so such a path
+    /// has no segments at all.
     #[must_use]
     pub fn path_segment(&self, index: usize) -> Option<&'a str> {
         let path = self.original_uri().path().strip_prefix('/')?;
@@ -137,22 +138,32 @@ impl fmt::Debug for RequestHead<'_> {
     }
 }
 
-/// Tells whether every component that reads `path` reads the same segments.
+/// Tells whether every component that reads `path` finds the same segments in it.
 ///
-/// `path` comes without its leading slash. One slash at the end is normal.
+/// `path` comes without its leading slash. One slash at the end is normal. An encoded letter is
+/// too: whoever compares it with a literal has to see to it that `%61` is `a` to others.
 pub(crate) fn is_normal(path: &str) -> bool {
     // Two slashes alone have an empty segment between them.
     if path.starts_with('/') || path.contains([';', '\\']) {
         return false;
     }
-    let encoded = |code: &str| {
-        path.as_bytes().windows(3).any(|window| window.eq_ignore_ascii_case(code.as_bytes()))
-    };
-    if path.contains('%') && ["%2e", "%2f", "%5c", "%25", "%3b", "%00"].into_iter().any(encoded) {
+    // What comes before the first `%` is no code.
+    if !path.split('%').skip(1).all(is_harmless_code) {
         return false;
     }
     let path = path.strip_suffix('/').unwrap_or(path);
     path.is_empty() || path.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+}
+
+/// Tells whether a text that follows a `%` starts with the code of a character that neither
+/// separates anything nor is a control.
+fn is_harmless_code(text: &str) -> bool {
+    let Some((code, _)) = text.as_bytes().split_at_checked(2) else { return false };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let (Some(high), Some(low)) = (digit(code[0]), digit(code[1])) else { return false };
+    let separates = b"./\\;%?#".iter().any(|byte| u32::from(*byte) == 16 * high + low);
+    let is_control = high < 2 || (high, low) == (7, 15);
+    !separates && !is_control
 }
 
 #[cfg(test)]
@@ -190,6 +201,14 @@ mod tests {
             "/prod/x%5c..",
             "/prod;x=1",
             "/prod%3bx",
+            "/prod%3Fx",
+            "/prod%23",
+            "/prod%00",
+            "/prod%0a",
+            "/prod%7F",
+            "/prod%",
+            "/prod%4",
+            "/prod%zz",
             "/prod%252e",
             "/prod//",
             "//",

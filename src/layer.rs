@@ -59,7 +59,8 @@ impl ApiKeyLayer {
     /// | [`forward_preflight`](Self::forward_preflight) | no |
     /// | [`responder`](Self::responder) | problem+json (RFC 9457) |
     /// | [`realm`](Self::realm) | `api` |
-    /// | [`clock`](Self::clock) | the operating system's |
+    /// | [`generic_challenge`](Self::generic_challenge) | no |
+    /// | [`clock`](Self::clock) | the operating system's; requests are counted by one that does not jump |
     /// | [`trusted_proxies`](Self::trusted_proxies) | none |
     /// | [`accept_public_keys`](Self::accept_public_keys) | no |
     /// | [`rate_limiter`](Self::rate_limiter) | in memory |
@@ -67,7 +68,8 @@ impl ApiKeyLayer {
     /// | [`allow_when_limiter_fails`](Self::allow_when_limiter_fails) | no |
     /// | [`x_rate_limit_fields`](Self::x_rate_limit_fields) | no |
     /// | [`failure_throttle`](Self::failure_throttle) | none |
-    /// | [`without_cache_fields`](Self::without_cache_fields) | `Cache-Control: private` |
+    /// | [`without_cache_fields`](Self::without_cache_fields) | `Cache-Control: private` and `Vary` |
+    /// | `policy` (feature `policy`) | none |
     pub fn new(store: impl KeyStore + 'static) -> Self {
         Self { settings: Arc::new(Settings::new(Arc::new(store))) }
     }
@@ -91,7 +93,7 @@ impl ApiKeyLayer {
     }
 
     /// Sets the clock by which keys expire, and by which requests are counted unless a
-    /// [limiter](Self::rate_limiter) is set.
+    /// [limiter](Self::rate_limiter) is set. A [`FailureThrottle`] has a clock of its own.
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         self.with(|settings| {
             settings.clock = Arc::new(clock);
@@ -132,8 +134,10 @@ impl ApiKeyLayer {
     /// Sets what a request may do in one table; whatever the table does not list is refused.
     ///
     /// Where the policy says that a route is public, requests without a key pass, and nowhere
-    /// else, even if keys are [`optional`](Self::optional). It also says where public keys are
-    /// accepted. It is asked before the guards.
+    /// else, even if keys are [`optional`](Self::optional); but for
+    /// [preflights](Self::forward_preflight), and for a policy that is
+    /// [only tried](AccessPolicy::report_only). It also says where public keys are accepted. It is
+    /// asked before the guards.
     #[cfg(feature = "policy")]
     pub fn policy(self, policy: AccessPolicy) -> Self {
         self.with(|settings| settings.policy = Some(policy))
@@ -154,6 +158,9 @@ impl ApiKeyLayer {
     }
 
     /// Sets what a request costs of the limits of its key. By default 1; 0 is free.
+    ///
+    /// A request that costs more than the burst of a limit is refused with 403, not 429: waiting
+    /// would not help. For a request that a guard of this layer refuses, the function is not called.
     ///
     /// # Examples
     ///
@@ -180,7 +187,9 @@ impl ApiKeyLayer {
     /// Leaves `Cache-Control` and `Vary` to the application.
     ///
     /// By default, a response to a key that was not in `Authorization` gets `Cache-Control:
-    /// private` if it has none, and a `Vary` with the header in which the key was.
+    /// private` if it has none, and a `Vary` with the header in which the key was. Where keys are
+    /// [`optional`](Self::optional), a response without one gets a `Vary` with all headers in which
+    /// it might have been.
     pub fn without_cache_fields(self) -> Self {
         self.with(|settings| settings.cache_fields = false)
     }
@@ -212,7 +221,8 @@ impl ApiKeyLayer {
     /// Forwards CORS preflights, which browsers send without credentials.
     ///
     /// A preflight is an `OPTIONS` with `Origin` and `Access-Control-Request-Method`, and without
-    /// a credential: one that has a credential is judged like any request. Mounting the CORS
+    /// a credential: one that has a credential is judged like any request. A policy is not asked.
+    /// Mounting the CORS
     /// layer outside of this one answers them before they come here, and is better.
     pub fn forward_preflight(self) -> Self {
         self.with(|settings| settings.forward_preflight = true)

@@ -67,7 +67,8 @@
 //!   it of `x-api-key` (RFC 9111, section 3.5). Such responses get `Cache-Control: private`,
 //!   unless the handler says otherwise.
 //! * Addresses are those of the sockets: axum has to serve with
-//!   `into_make_service_with_connect_info`, and proxies have to be
+//!   `into_make_service_with_connect_info`, tonic tells them by itself, and other servers put a
+//!   [`PeerAddress`] into the extensions of requests. Proxies have to be
 //!   [named](ApiKeyLayer::trusted_proxies). Where no address is known, a key that is restricted
 //!   to some works from nowhere.
 //! * Rate limits are counted by each process for itself, and by each
@@ -75,7 +76,8 @@
 //! * Browsers send preflights without a key: mount the CORS layer outside of this one, so that it
 //!   answers them and pages can read refusals.
 //! * axum runs layers of [`Router::layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.layer)
-//!   for the routes that were added before; add this one last.
+//!   for the routes that were added before; add this one after the routes, and layers for CORS and
+//!   traces after it.
 //! * A [`MemoryStore`] forgets its keys with the process.
 //!
 //! # Features
@@ -87,10 +89,10 @@
 //! | `axum` | [`VerifiedKey`] as an extractor, the original URI of nested routers, client addresses |
 //! | `tonic` | `NamedService` for layered services, client addresses |
 //! | `policy` | the access of a whole application as one table |
-//! | `tracing` | one event for each decision |
+//! | `tracing` | one event for each decision: refusals at `INFO`, the server's own faults at `ERROR`, report-only at `WARN`, accepted keys at `TRACE` |
 //! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns |
-//! | `url` | origins and referrers in every form that the URL standard allows |
-//! | `testing` | a fake clock, a conformance suite for stores, requests that act as a key |
+//! | `url` | origins and referrers in every form that the URL standard allows; without it, those that browsers send |
+//! | `testing` | a fake clock, a conformance suite for stores, requests that act as a key, checks of policies |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]

@@ -60,7 +60,7 @@ mod events {
     }
 
     pub(crate) fn report_panicked() {
-        tracing::error!("a callback for reports panicked");
+        tracing::error!("a guard that is only tried, or a callback for reports, panicked");
     }
 
     pub(crate) fn unlimited(id: &KeyId, error: &(dyn Error + 'static)) {

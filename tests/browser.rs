@@ -294,7 +294,7 @@ async fn a_cors_layer_inside_lets_pages_call_but_not_read_refusals() {
 #[tokio::test]
 #[ignore = "needs Chromium: `tests/all` installs it and runs this too"]
 async fn a_secret_key_works_on_the_pages_of_the_api_only() {
-    const MESSAGE: &str = "Secret API keys do not work in browsers";
+    const MESSAGE: &str = "Secret API keys do not work in cross-origin calls";
     let api = Api::default();
     let bots = Router::new().route("/bots", post(async || "created"));
     let layer = api.layer().guard(RefuseCrossOrigin::new());

@@ -47,7 +47,7 @@ const REQUESTS: [(&[&str], bool); 26] = [
     (&["origin: http://{host}", "origin: https://evil.example"], false),
 ];
 
-const REFUSED: &str = "403 Secret API keys do not work in browsers";
+const REFUSED: &str = "403 Secret API keys do not work in cross-origin calls";
 
 struct Keys {
     secret: String,

@@ -298,3 +298,20 @@ async fn guards_on_a_tonic_service_deny_permission_and_say_why() {
     let status = health(bare, &reader).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Internal, "The server is misconfigured"));
 }
+
+#[tokio::test]
+async fn who_a_client_says_that_it_is_counts_for_nothing() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, new_key("acme"));
+    let who = async |key: Option<VerifiedKey>| {
+        let tenant = key.as_ref().and_then(VerifiedKey::tenant);
+        tenant.map_or("nobody".to_owned(), ToString::to_string)
+    };
+    let app = Router::new().fallback(any(who)).layer(ApiKeyLayer::new(keys).optional());
+    let address = serve(app).await;
+    for name in ["x-consumer-id", "x-user-id", "x-tenant", "x-authenticated", "remote-user"] {
+        let request = format!("GET / > {name}: globex");
+        assert_eq!(send(address, &request, "").await, "200 nobody", "{name}");
+        assert_eq!(send(address, &request, &key).await, "200 acme", "{name}");
+    }
+}

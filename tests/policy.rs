@@ -231,3 +231,44 @@ async fn a_test_can_check_that_every_route_has_a_rule() {
     let message = panic.downcast_ref::<String>().unwrap();
     assert_eq!(message, "no rule of the policy covers:\n- GET /forgotten");
 }
+
+#[tokio::test]
+async fn an_encoded_letter_leads_past_no_rule() {
+    use axum::extract::Path;
+    use tower_api_key::policy::{AccessPolicy, Requirement};
+
+    let policy = AccessPolicy::builder()
+        .public("GET /files/*", "everybody may read them")
+        .allow("GET /files/payroll", Requirement::ability("payroll:read"))
+        .allow("GET /users/{id}", Requirement::key())
+        .allow("GET /users/root", Requirement::ability("users:admin"))
+        .allow("GET /users/a:b", Requirement::ability("users:admin"))
+        .build()
+        .unwrap();
+    let keys = tower_api_key::MemoryStore::new();
+    let key = common::issue(&keys, tower_api_key::NewKey::named("plain"));
+    let show = || axum::routing::get(async |Path(name): Path<String>| name);
+    let app = axum::Router::new().route("/files/{*name}", show()).route("/users/{id}", show());
+    let layer = tower_api_key::ApiKeyLayer::new(keys).policy(policy);
+    let address = common::serve(app.layer(layer)).await;
+    for (path, without, with) in [
+        ("/files/a/b", 200, 200),
+        ("/files/a%20b", 200, 200),
+        ("/files/caf%C3%A9", 200, 200),
+        ("/files/payroll", 401, 403),
+        ("/files/%70ayroll", 401, 403),
+        ("/files/payrol%6c", 401, 403),
+        ("/files/payroll%3Fx", 401, 403),
+        ("/files/%FF", 401, 403),
+        ("/users/7", 401, 200),
+        ("/users/root", 401, 403),
+        ("/users/%72oot", 401, 403),
+        ("/users/%72%6F%6F%74", 401, 403),
+        ("/users/a%3Ab", 401, 403),
+        ("/users/a%3ac", 401, 200),
+    ] {
+        assert_eq!(common::get_raw(address, path, &[]).await.status, without, "{path}");
+        let line = format!("x-api-key: {key}");
+        assert_eq!(common::get_raw(address, path, &[&line]).await.status, with, "{path}");
+    }
+}

@@ -9,7 +9,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use axum::Router;
 use tower_api_key::guard::{Guard, Report};
 use tower_api_key::policy::{AccessPolicy, Requirement};
-use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RequireAbility};
+use tower_api_key::{
+    ApiKeyLayer, MemoryStore, NewKey, Rejection, RequestHead, RequireAbility, VerifiedKey,
+};
 
 use self::common::policy::{
     OF_SHOP, app, expect, gets, on_layer, policy, public, serve_mounted, start,
@@ -80,8 +82,21 @@ async fn a_callback_that_panics_fails_no_request() {
     for address in serve_mounted(ApiKeyLayer::new(keys), policy.report_only()).await {
         expect("200 key", address, &key, gets("/admin /nowhere")).await;
     }
-    let errors = logged("a callback for reports panicked");
+    let errors = logged("a callback for reports, panicked");
     assert_eq!(errors.iter().filter(|line| line.contains(" ERROR ")).count(), 6);
+}
+
+#[tokio::test]
+async fn a_guard_on_trial_that_panics_fails_no_request() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("key"));
+    let rough = |_: &VerifiedKey, _: &RequestHead<'_>| -> Result<(), Rejection> {
+        panic!("the guard's own fault")
+    };
+    let layer = ApiKeyLayer::new(keys).guard(rough.report_only());
+    let address = common::serve(Router::new().fallback(async || "in").layer(layer)).await;
+    let line = format!("x-api-key: {key}");
+    assert_eq!(common::get_raw(address, "/", &[&line]).await.status, 200);
 }
 
 #[tokio::test]

@@ -8,11 +8,11 @@ use http::{HeaderMap, HeaderValue};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How many entries of a list are read at most: no chain of proxies is as long.
-const MOST_ENTRIES: usize = 100;
+const MAX_ENTRIES: usize = 100;
 /// How many parameters an element has at most. RFC 7239 defines four.
-const MOST_PARAMETERS: usize = 16;
+const MAX_PARAMETERS: usize = 16;
 /// How many bytes of `Forwarded` are read at most.
-const MOST_BYTES: usize = 8192;
+const MAX_BYTES: usize = 8192;
 
 /// Returns the addresses from the last to the first. All lines are one list (RFC 9110, section
 /// 5.3).
@@ -20,7 +20,7 @@ pub(super) fn x_forwarded_for(headers: &HeaderMap) -> impl Iterator<Item = Optio
     let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
     lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')).enumerate().map(
         |(index, entry)| {
-            let entry = str::from_utf8(entry).ok().filter(|_| index < MOST_ENTRIES)?;
+            let entry = str::from_utf8(entry).ok().filter(|_| index < MAX_ENTRIES)?;
             node(entry.trim_matches([' ', '\t']))
         },
     )
@@ -30,13 +30,13 @@ pub(super) fn x_forwarded_for(headers: &HeaderMap) -> impl Iterator<Item = Optio
 /// taken apart, because a quote may hide a comma.
 pub(super) fn forwarded(headers: &HeaderMap) -> Option<Vec<Option<IpAddr>>> {
     let mut elements = Vec::new();
-    if headers.get_all(FORWARDED).iter().map(HeaderValue::len).sum::<usize>() > MOST_BYTES {
+    if headers.get_all(FORWARDED).iter().map(HeaderValue::len).sum::<usize>() > MAX_BYTES {
         return None;
     }
     for line in &headers.get_all(FORWARDED) {
         let mut rest = to_text(line)?;
         loop {
-            if elements.len() == MOST_ENTRIES {
+            if elements.len() == MAX_ENTRIES {
                 return None;
             }
             let (address, after) = element(rest)?;
@@ -66,7 +66,7 @@ fn element(text: &str) -> Option<(Option<IpAddr>, &str)> {
                 address = bracketed_node(&value);
             }
             // RFC 7239, section 4: each parameter at most once.
-            if seen.contains(&name) || seen.len() == MOST_PARAMETERS {
+            if seen.contains(&name) || seen.len() == MAX_PARAMETERS {
                 return None;
             }
             seen.push(name);
@@ -257,7 +257,13 @@ mod tests {
         for name in ["x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip"] {
             assert_eq!(client(&TrustedProxies::none(), name, line), address("10.0.0.1"), "{name}");
             let elsewhere = TrustedProxies::networks(["192.0.2.0/24"]);
-            assert_eq!(client(&elsewhere, name, line), address("10.0.0.1"), "{name}");
+            let nowhere = TrustedProxies::networks::<&str>([]);
+            for proxies in [elsewhere, nowhere] {
+                for proxies in [proxies.clone(), proxies.forwarded_header()] {
+                    assert_eq!(client(&proxies, name, line), address("10.0.0.1"), "{name}");
+                    assert_eq!(client(&proxies, name, &[b"for=\""]), address("10.0.0.1"), "{name}");
+                }
+            }
         }
         let forwarded = ours().forwarded_header();
         assert_eq!(client(&forwarded, "x-forwarded-for", line), address("10.0.0.1"));

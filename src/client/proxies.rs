@@ -15,7 +15,8 @@ use crate::head::RequestHead;
 ///
 /// A header is read only if it was written by such a proxy, and only as far to the left as
 /// such proxies wrote it: everything further left is what the client claims. If an entry up to
-/// there cannot be read, the client's address is not known.
+/// there cannot be read, the client's address is not known. At most 100 entries, and 8192 bytes of
+/// `Forwarded`, are read.
 ///
 /// # Examples
 ///
@@ -57,7 +58,8 @@ impl TrustedProxies {
         Self { trust: Trust::Nobody, forwarded: false }
     }
 
-    /// Believes proxies in these networks, and through them each other.
+    /// Believes proxies in these networks, and through them each other. If all entries are of
+    /// such proxies, the leftmost is the client.
     ///
     /// # Panics
     ///
@@ -85,7 +87,8 @@ impl TrustedProxies {
     /// socket's peer.
     ///
     /// Every request has to come through all of them: one that comes another way can claim any
-    /// address. Prefer networks where they are known.
+    /// address. With fewer entries than that, the client's address is not known. Prefer networks
+    /// where they are known.
     pub const fn hops(count: usize) -> Self {
         let trust = if count == 0 { Trust::Nobody } else { Trust::Hops(count) };
         Self { trust, forwarded: false }
@@ -94,7 +97,8 @@ impl TrustedProxies {
     /// Reads `Forwarded` (RFC 7239) instead of `X-Forwarded-For`.
     ///
     /// Only one of them is ever read: a proxy that writes one hands on what a client wrote in
-    /// the other.
+    /// the other. Let the nearest proxy overwrite the field: what a client claims in it, such as
+    /// a quote without end, can make the whole of it unreadable.
     pub fn forwarded_header(self) -> Self {
         Self { forwarded: true, ..self }
     }
@@ -109,6 +113,10 @@ impl TrustedProxies {
             Trust::Nobody => Some(peer),
             Trust::Networks(networks) => {
                 let trusted = |address: &IpAddr| networks.iter().any(|net| net.contains(address));
+                // What it wrote in the header is not read at all.
+                if !trusted(&peer) {
+                    return Some(peer);
+                }
                 self.walk(head.headers(), |entries| {
                     let mut nearest = peer;
                     while trusted(&nearest) {

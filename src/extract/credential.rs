@@ -43,6 +43,9 @@ impl<'a> Credential<'a> {
     }
 
     /// Found in a place from which the layer removes nothing.
+    ///
+    /// Caches are told that responses are private, unless the handler has a `Cache-Control` of its
+    /// own, and no `Vary`: the layer does not know by what.
     pub fn elsewhere(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), carrier: Carrier::Elsewhere }
     }

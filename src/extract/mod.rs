@@ -65,6 +65,9 @@ pub trait Extract: Send + Sync {
     }
 
     /// Returns the headers in which it looks, for the `Vary` of a response without a key.
+    ///
+    /// By default, and for functions, none is known: where keys are optional and a cache is in the
+    /// way, the application has to say what its responses vary by.
     fn headers(&self) -> Vec<HeaderName> {
         Vec::new()
     }

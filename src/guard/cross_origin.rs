@@ -25,8 +25,8 @@ use crate::verify::VerifiedKey;
 ///    own host; or
 /// 4. there is neither of the two: no browser sent it.
 ///
-/// Any other value of one of the headers, and more than one of it, is refused, so `same-site`
-/// and `null` are. The request is answered with 403 and "Secret API keys do not work in
+/// Any other value of the header that decides, and more than one of it, is refused, so
+/// `same-site` and `null` are. The request is answered with 403 and "Secret API keys do not work in
 /// browsers".
 ///
 /// # Deployment caveats
@@ -80,7 +80,7 @@ impl Guard for RefuseCrossOrigin {
             return Ok(());
         }
         Err(Rejection::new(RejectionKind::NotAllowed)
-            .with_message("Secret API keys do not work in browsers"))
+            .with_message("Secret API keys do not work in cross-origin calls"))
     }
 }
 

@@ -12,10 +12,13 @@ use crate::verify::VerifiedKey;
 /// # Examples
 ///
 /// ```
+/// use axum::{Router, routing::post};
 /// use tower_api_key::{ApiKeyLayer, KeyKind, MemoryStore, RequireKind};
 ///
-/// // A widget's public key has no business here.
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).guard(RequireKind::new(KeyKind::Secret));
+/// // The widget's public keys are for its own routes.
+/// let widget: Router = Router::new()
+///     .route("/widget/chat", post(|| async { "…" }).layer(RequireKind::new(KeyKind::Public)))
+///     .layer(ApiKeyLayer::new(MemoryStore::new()).accept_public_keys());
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use]

@@ -57,9 +57,14 @@ impl<G> ReportOnly<G> {
 
 impl<G: Guard> Guard for ReportOnly<G> {
     fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
-        if let Err(rejection) = self.guard.check(key, head) {
-            let rejection = rejection.of_key(key.id());
-            Report::new(&rejection, head, None).send(self.on_report.as_deref());
+        // A guard on trial is no reason to fail a request, whatever it does.
+        match catch_unwind(AssertUnwindSafe(|| self.guard.check(key, head))) {
+            Ok(Ok(())) => {}
+            Ok(Err(rejection)) => {
+                let rejection = rejection.of_key(key.id());
+                Report::new(&rejection, head, None).send(self.on_report.as_deref());
+            }
+            Err(_) => trace::report_panicked(),
         }
         Ok(())
     }

@@ -20,8 +20,11 @@ use crate::head::is_normal;
 /// | `/v1/users/{id}` | `/v1/users/7` | `/v1/users/`, `/v1/users/7/keys` |
 /// | `/v1/reports/*` | `/v1/reports/daily`, `/v1/reports/2026/11` | `/v1/reports`, `/v1/reports/` |
 ///
-/// A path that others may read in another way (`//`, `..`, `;`, encoded slashes and dots) is
-/// matched by nothing. `GET` covers `HEAD`; without a method, all methods that HTTP defines for
+/// A path that others may read in another way (`//`, `..`, `;`, a percent-encoded separator
+/// or control; see [`RequestHead::path_segment`](crate::RequestHead::path_segment)) is matched by
+/// nothing. A `*` may be written as axum
+/// writes it, `{*path}`. In nested axum routers, the whole path is known with the feature `axum`
+/// only. `GET` covers `HEAD`; without a method, all methods that HTTP defines for
 /// resources are meant, and never `TRACE`, `CONNECT` or an invented one.
 ///
 /// # Examples
@@ -59,16 +62,17 @@ pub(crate) enum Segment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// The path has no slash at its start, or a query.
+    /// The path has no slash at its start, or it has a query, a fragment, white space or other
+    /// characters than ASCII.
     #[error("an endpoint is written like `GET /v1/users/{{id}}` or `/v1/reports/*`")]
     Form,
-    /// The method is none of those that are meant by none.
+    /// The method is not one that a pattern without a method covers.
     #[error("the method of an endpoint is GET, POST, PUT, PATCH, DELETE or OPTIONS")]
     Method,
     /// The method is `HEAD`.
     #[error("an endpoint for GET is one for HEAD too")]
     Head,
-    /// No path that is let through is like it.
+    /// No path in normal form matches it.
     #[error("no request has such a path: it has an empty, a dot or an encoded segment, or a `;`")]
     Unreachable,
     /// A parameter is not a whole segment, its name is empty or comes twice, or there are more
@@ -80,7 +84,7 @@ pub enum EndpointError {
     Wildcard,
 }
 
-const MOST_PARAMETERS: usize = 16;
+const MAX_PARAMETERS: usize = 16;
 
 /// The methods that are meant where none is given; `HEAD` is a `GET`.
 pub(crate) static METHODS: [Method; 6] =
@@ -185,7 +189,7 @@ impl FromStr for PathPattern {
             matches!(segment, Segment::Parameter(_)) && segments[..index].contains(segment)
         };
         let parameters = segments.iter().filter(|segment| matches!(segment, Segment::Parameter(_)));
-        if parameters.count() > MOST_PARAMETERS || segments.iter().enumerate().any(twice) {
+        if parameters.count() > MAX_PARAMETERS || segments.iter().enumerate().any(twice) {
             return Err(EndpointError::Parameter);
         }
         Ok(Self(segments.into()))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+
 use thiserror::Error;
 
 mod text;
@@ -14,8 +15,9 @@ const LONGEST_REFILL: u64 = 3660 * 24 * 60 * 60 * SECOND;
 /// How often a key may be used: so many requests in a window, and so many of them at once.
 ///
 /// The requests come back one by one, evenly over the window, and not all at its end (GCRA, a
-/// leaky bucket). No time as long as the window lets pass more than the quota and the burst
-/// together.
+/// leaky bucket). Any period as long as the window lets at most quota and burst together pass. The
+/// burst is the whole quota by default, so a key that was idle may make nearly twice the quota in
+/// its first window; set a smaller burst for an even rate.
 ///
 /// | text | is |
 /// |---|---|
@@ -23,6 +25,10 @@ const LONGEST_REFILL: u64 = 3660 * 24 * 60 * 60 * SECOND;
 /// | `1000 per hour, burst 50` | named `hourly`; at most 50 at once |
 /// | `export: 5 per 10 minutes` | with a name of its own |
 /// | `10000 per day, shared by tenant` | named `daily`, for all keys of a tenant together |
+///
+/// Units are `second`, `minute`, `hour` and `day`, also in the plural. A window of exactly one unit
+/// gives the name (`per-second`, `per-minute`, `hourly`, `daily`); any other is named `default`, so
+/// give all but one of those a name of its own.
 ///
 /// # Examples
 ///
@@ -71,7 +77,9 @@ pub enum RateLimitError {
     #[error("the burst of a rate limit comes back within ten years")]
     Burst,
     /// Two limits of one key have one name.
-    #[error("two rate limits of a key have different names")]
+    #[error(
+        "two rate limits of a key have the same name; name one as in `export: 5 per 10 minutes`"
+    )]
     SameName,
     /// A key has too many limits.
     #[error("a key has at most 8 rate limits")]
@@ -171,12 +179,17 @@ impl RateLimit {
         self.try_name(name).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Counts the requests of all keys of a tenant that have a limit of this name.
+    /// Counts together with all keys of the tenant that have a shared limit of this name.
     ///
     /// For a key without a tenant it is a limit of its own.
     #[must_use]
     pub fn shared_by_tenant(mut self) -> Self {
         self.shared = true;
+        self
+    }
+
+    pub(crate) fn not_shared(mut self) -> Self {
+        self.shared = false;
         self
     }
 

@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::{RateLimit, RateLimitError};
 
-const MOST_LIMITS: usize = 8;
+const MAX_LIMITS: usize = 8;
 
 /// The rate limits of a key. None at all, the default, limits nothing.
 ///
@@ -43,7 +43,7 @@ impl RateLimits {
         if limits.is_empty() {
             return Ok(Self(None));
         }
-        if limits.len() > MOST_LIMITS {
+        if limits.len() > MAX_LIMITS {
             return Err(RateLimitError::TooMany);
         }
         let same = |(index, limit): (usize, &RateLimit)| {

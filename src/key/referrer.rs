@@ -15,7 +15,8 @@ use crate::head::is_normal;
 ///
 /// It is an [`OriginPattern`] and perhaps a path. A path that ends with `/*` stands for all
 /// below: `/shop/*` is `/shop/` and `/shop/x/y`, but neither `/shop` nor `/shopping`. Another
-/// path stands for itself, and an origin alone, with or without `/` or `/*`, for every path.
+/// path stands for itself, and an origin alone, with or without `/` or `/*`, for every path. (A `/*`
+/// of an [`EndpointPattern`](crate::key::EndpointPattern) asks for a segment.)
 /// It is kept with `/*`.
 ///
 /// Paths are compared as they are written, in upper and lower case and with their percent

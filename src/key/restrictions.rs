@@ -28,8 +28,11 @@ use super::{EndpointPattern, OriginPattern, ReferrerPattern};
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Restrictions {
-    /// The addresses of clients.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "networks"))]
+    /// The networks from which clients may use the key.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "as_text", deserialize_with = "networks")
+    )]
     pub addresses: Option<Arc<[IpNet]>>,
     /// The sites whose pages may use the key, by `Origin` or, without one, by `Referer`.
     pub origins: Option<Arc<[OriginPattern]>>,
@@ -58,6 +61,19 @@ where
     let networks = Option::<Vec<String>>::deserialize(deserializer)?;
     let parse = |text: &String| crate::client::parse_network(text).map_err(D::Error::custom);
     networks.map(|networks| networks.iter().map(parse).collect()).transpose()
+}
+
+/// Writes networks in the one form that is read.
+#[cfg(feature = "serde")]
+fn as_text<S>(networks: &Option<Arc<[IpNet]>>, serializer: S) -> Result<S::Ok, S::Error>
+where
+    S: serde::Serializer,
+{
+    use serde::Serialize as _;
+
+    let text =
+        |networks: &Arc<[IpNet]>| -> Vec<_> { networks.iter().map(ToString::to_string).collect() };
+    networks.as_ref().map(text).serialize(serializer)
 }
 
 #[cfg(all(test, feature = "serde"))]

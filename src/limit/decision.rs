@@ -85,7 +85,7 @@ enum Statuses {
 }
 
 impl LimitDecision {
-    /// Makes a decision of how each limit stands.
+    /// Makes a decision from how each limit stands.
     pub fn new(statuses: impl IntoIterator<Item = LimitStatus>) -> Self {
         let mut statuses = statuses.into_iter();
         let statuses = match (statuses.next(), statuses.next()) {
@@ -128,7 +128,7 @@ impl LimitDecision {
 
     /// Returns after which time every limit would let the request pass.
     ///
-    /// `None` if they do now, or never will because it costs too much.
+    /// `None` if they do already, or if the request costs too much to ever pass.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let mut longest = None;

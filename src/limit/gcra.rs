@@ -7,8 +7,8 @@ use crate::key::RateLimit;
 
 /// A limit as the algorithm sees it. Times are in nanoseconds since 1970.
 ///
-/// All that has to be kept of the past is one time, the *level*: when everything that was spent
-/// will have come back. A level that is over is like none.
+/// All that has to be kept of the past is one time, the *level* (the theoretical arrival time of the
+/// algorithm): when everything that was spent will have come back. A level that is over is like none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gcra {
     /// After which time one request comes back.

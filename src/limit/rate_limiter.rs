@@ -20,6 +20,8 @@ use crate::store::KeyRecord;
 ///   [shared by the tenant](crate::RateLimit::shared_by_tenant), which are told apart by tenant
 ///   and name.
 /// * **By the record.** A limit that was changed holds from the next request on.
+/// * **Complete.** A decision has one status for each limit, in the order of the record; any other
+///   is taken for a failure.
 /// * **Honest.** A limiter that cannot tell returns an error; the layer then answers 503, or
 ///   lets the request pass where it is told to.
 /// * **Free if nothing is asked.** A request that costs 0 is granted and changes nothing.
@@ -51,7 +53,7 @@ pub trait RateLimiter: Send + Sync {
         granted: &LimitDecision,
     ) -> Result<LimitDecision, LimiterError>;
 
-    /// Tells how the limits stand, and spends nothing.
+    /// Tells how the limits stand, and spends nothing: for applications that show it.
     ///
     /// # Errors
     ///
@@ -69,7 +71,8 @@ pub trait RateLimiter: Send + Sync {
         Poll::Pending
     }
 
-    /// Does as [`refund`](Self::refund) if the answer is at hand.
+    /// Does as [`refund`](Self::refund) if the answer is at hand. After `Pending`, the layer asks
+    /// `refund`.
     fn refund_now(
         &self,
         key: &KeyRecord,

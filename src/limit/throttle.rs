@@ -12,19 +12,19 @@ use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::RateLimit;
 
 /// How many addresses are kept: about 20 MB of them.
-const MOST_ADDRESSES: usize = 100_000;
+const MAX_ADDRESSES: usize = 100_000;
 
 /// Refuses an address that presented too many keys that are not valid.
 ///
-/// Its requests are answered with 429 before a key is hashed or looked up, whatever key they
-/// have. Only time makes the failures of an address go, and not the success of a key; a store
+/// Its requests with a key are answered with 429 before the key is parsed, hashed or looked up,
+/// even if it is valid. Only time makes the failures of an address go, and not the success of a key; a store
 /// that fails is nobody's failure, and neither is a request without a key. An IPv6 address
 /// counts with its whole /64, which is what one customer has. Where the client's address cannot be
 /// read, that of the nearest proxy counts; where no address is known at all, nothing is counted,
 /// and one warning is logged.
 ///
-/// An address is refused after so many failures as the limit has in its burst. Failures that are
-/// looked up at the same moment may be a few more than that.
+/// An address is refused after as many failures as the limit's burst. Failures that are looked up at
+/// the same moment may exceed it by a few. A clone counts together with the original.
 ///
 /// Of more than 100 000 addresses, those with the fewest failures are forgotten.
 ///
@@ -69,7 +69,7 @@ impl Neighbours {
 }
 
 impl FailureThrottle {
-    /// Allows an address so many failures.
+    /// Allows an address as many failures as `limit` says.
     ///
     /// # Panics
     ///
@@ -91,8 +91,8 @@ impl FailureThrottle {
         L: TryInto<RateLimit, Error: fmt::Display>,
     {
         let shared = Shared {
-            limit: limit.try_into().unwrap_or_else(|error| panic!("{error}")),
-            addresses: Levels::at_most(MOST_ADDRESSES),
+            limit: limit.try_into().unwrap_or_else(|error| panic!("{error}")).not_shared(),
+            addresses: Levels::at_most(MAX_ADDRESSES),
             clock: Box::new(clock),
         };
         Self { shared: Arc::new(shared) }
@@ -185,7 +185,7 @@ mod tests {
         for number in 0..250_000 {
             throttle.failed(std::net::Ipv4Addr::from_bits(number).into());
         }
-        assert!(throttle.shared.addresses.len() <= MOST_ADDRESSES);
+        assert!(throttle.shared.addresses.len() <= MAX_ADDRESSES);
         assert!(throttle.refused_for(guesser).is_some());
     }
 }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
+use percent_encoding::percent_decode_str;
 
 use super::{AccessPolicyBuilder, Explanation, PolicyDecision, Requirement};
 use crate::guard::{Guard, OnReport, Report};
-use crate::head::{RequestHead, is_normal};
+use crate::head::RequestHead;
 use crate::key::{EndpointPattern, judged_method};
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
@@ -16,9 +17,11 @@ use crate::verify::VerifiedKey;
 /// What each endpoint of an application requires. See the [module](crate::policy).
 ///
 /// An endpoint is looked up by its original path first, where a literal segment comes before
-/// `{id}` and that before `*`, and then by its method, where a rule for the method comes before
+/// `{id}` and `*` (which do not stand beside each other), and then by its method, where a rule for the method comes before
 /// one without. What is not listed is refused, and so is a path that others may read in another
-/// way (`//`, `..`, `;`, encoded slashes and dots).
+/// way (`//`, `..`, `;`, a percent-encoded separator or control). An endpoint that is written with
+/// other percent-encodings than its rule, as `/%61dmin` for `/admin`, is refused too, and not left
+/// to a rule for `{id}` or `*`.
 ///
 /// Mounted by [`ApiKeyLayer::policy`](crate::ApiKeyLayer::policy), it also lets requests without
 /// a key pass where it says `public`. As a guard it judges requests with a key only. Clones
@@ -92,8 +95,10 @@ impl AccessPolicy {
     /// Only reports what it would refuse, so that a policy can be tried on an application that
     /// has clients.
     ///
-    /// A layer with such a policy decides as it would without one, but that it accepts keys of
-    /// every kind only where it is told to.
+    /// A layer with such a policy decides as it would without one: requests without a key pass
+    /// only if keys are [`optional`](crate::ApiKeyLayer::optional), also where the policy says
+    /// `public`, and public keys only if the layer
+    /// [accepts](crate::ApiKeyLayer::accept_public_keys) them.
     #[must_use]
     pub fn report_only(mut self) -> Self {
         self.report_only = true;
@@ -163,16 +168,13 @@ impl AccessPolicy {
 
     fn find(&self, method: &Method, path: &str) -> Option<usize> {
         let method = judged_method(method)?;
-        if !path.strip_prefix('/').is_some_and(is_normal) {
-            return None;
-        }
-        let methods = self.table.paths.at(path).ok()?.value;
+        // Decoded, as a handler may see it, so that `/%61dmin` is not taken for any `/{id}` …
+        let decoded = percent_decode_str(path).decode_utf8().ok()?;
+        let methods = self.table.paths.at(&decoded).ok()?.value;
         let own = methods.each.iter().find(|(known, _)| known == method);
         let number = own.map(|(_, number)| *number).or(methods.any)?;
-        // A wildcard of the router may have swallowed a last slash.
-        let is_swallowed =
-            path.ends_with('/') && self.table.rules[number].endpoint.path().ends_with_wildcard();
-        (!is_swallowed).then_some(number)
+        // … and as it was sent, so that it is not taken for `/admin` either.
+        self.table.rules[number].endpoint.path().matches(path).then_some(number)
     }
 
     /// Tells whether a request without a key may pass.
@@ -269,7 +271,7 @@ mod tests {
             .allow("GET /v1/users/{id}", Requirement::ability("users:read"))
             .allow("GET /v1/users/me", Requirement::key())
             .allow("DELETE /v1/users/{id}", Requirement::ability("users:write").stage("prod"))
-            .allow("/v1/reports/*", Requirement::one_of(["reports:read", "reports:write"]))
+            .allow("/v1/reports/*", Requirement::any_of(["reports:read", "reports:write"]))
             .allow("POST /v1/reports/*", Requirement::all_of(["reports:read", "reports:write"]))
             .allow("POST /widget", Requirement::key().kind(KeyKind::Public))
             .allow("PUT /tried", Requirement::ability("x:y").report_only())
@@ -331,6 +333,9 @@ mod tests {
             ("GET", "/v1/users/%2e%2e"),
             ("GET", "/v1/users/a%2Fb"),
             ("GET", "/v1/reports/daily/"),
+            ("GET", "/v1/users/%6De"),
+            ("GET", "/v1/users/m%65"),
+            ("GET", "/%76ersion"),
             ("GET", "/healthz-admin"),
             ("GET", "/healthz/detailed"),
             ("GET", "//"),
@@ -417,7 +422,7 @@ the access policy has mistakes:
 - `HEAD /a`: an endpoint for GET is one for HEAD too
 - `GET /b`: an ability is `resource:action`, `resource:*` or `*`
 - `GET /c`: one action is required, not the wildcard bots:*
-- `GET /d`: no ability is named; for any key there is `key()`
+- `GET /d`: no ability is named; for any secret key there is `key()`
 - `GET /e`: a stage has 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`
 - `GET /f` is public without a reason
 - `GET /users/{name}` conflicts with `GET /users/{id}`

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use super::access::{Access, Methods, Table};
@@ -52,7 +53,7 @@ pub enum PolicyProblem {
         /// The endpoint as it was written.
         entry: String,
     },
-    /// Two rules are for the same requests.
+    /// Two rules are for the same requests, or one has a parameter where the other has a wildcard.
     #[error("`{entry}` conflicts with `{other}`")]
     Conflict {
         /// The endpoint as it was written.
@@ -168,7 +169,9 @@ fn index(rules: &[Rule], problems: &mut Vec<PolicyProblem>) -> matchit::Router<M
             Some(method) => {
                 let taken = methods.each.iter().find(|(known, _)| known == method);
                 let taken = taken.map(|(_, other)| *other);
-                methods.each.push((method.clone(), number));
+                if taken.is_none() {
+                    methods.each.push((method.clone(), number));
+                }
                 taken
             }
         };
@@ -211,7 +214,11 @@ fn conflict(rule: &Rule, other: &Rule) -> PolicyProblem {
 /// Writes a path as the router wants it, with parameters that have no names of their own.
 fn shape(path: &PathPattern) -> String {
     let segment = |(index, segment): (usize, &Segment)| match segment {
-        Segment::Literal(text) => format!("/{text}"),
+        Segment::Literal(text) => {
+            // Decoded, as paths are looked up; the router has a meaning for braces.
+            let text = percent_decode_str(text).decode_utf8_lossy();
+            format!("/{}", text.replace('{', "{{").replace('}', "}}"))
+        }
         Segment::Parameter(_) => format!("/{{{index}}}"),
         Segment::Rest => "/{*rest}".to_owned(),
     };

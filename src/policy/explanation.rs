@@ -14,6 +14,7 @@ pub struct Explanation<'a> {
 
 /// What an [`AccessPolicy`](super::AccessPolicy) says of a request.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum PolicyDecision {
     /// The request passes.
     Allowed,
@@ -30,7 +31,10 @@ impl<'a> Explanation<'a> {
         &self.decision
     }
 
-    /// Tells whether the request passes.
+    /// Tells whether the policy lets the request pass, if only because it reports.
+    ///
+    /// The layer may refuse it all the same: a request without a key where none is public, and a
+    /// public key where a policy is only tried.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         !matches!(self.decision, PolicyDecision::Refused(_))

@@ -10,8 +10,8 @@ use crate::store::KeyRecord;
 
 /// What a key needs for an endpoint: abilities, a kind, a stage.
 ///
-/// Without more it has to be a valid secret key. What does not parse is an error when the policy
-/// is [built](super::AccessPolicyBuilder::build).
+/// By default, the key has to be a valid secret key. What does not parse, a wildcard and an empty
+/// list are errors when the policy is [built](super::AccessPolicyBuilder::build).
 ///
 /// # Examples
 ///
@@ -69,7 +69,7 @@ impl Requirement {
     }
 
     /// Requires one of several abilities.
-    pub fn one_of<A>(abilities: impl IntoIterator<Item = A>) -> Self
+    pub fn any_of<A>(abilities: impl IntoIterator<Item = A>) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
     {
@@ -101,7 +101,8 @@ impl Requirement {
 
     fn with_some_ability(mut self) -> Self {
         if self.abilities.is_empty() && self.mistakes.is_empty() {
-            self.mistakes.push("no ability is named; for any key there is `key()`".to_owned());
+            self.mistakes
+                .push("no ability is named; for any secret key there is `key()`".to_owned());
         }
         self
     }

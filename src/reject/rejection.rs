@@ -143,7 +143,8 @@ impl Rejection {
         self.details.as_ref()?.retry_after
     }
 
-    /// Returns the names of the limits that refuse the request, if it came too often.
+    /// Returns the names of the limits that refuse the request, if it came too often or costs too
+    /// much.
     pub fn violated_policies(&self) -> impl Iterator<Item = &str> {
         self.usage().into_iter().flat_map(Usage::exceeded)
     }

@@ -142,7 +142,8 @@ impl NewKey {
         self
     }
 
-    /// Adds a limit of how often the key may be used, such as `1000 per hour`.
+    /// Adds a limit of how often the key may be used, such as `1000 per hour`, or
+    /// `1000 per hour, burst 50` so that not all of them come at once.
     ///
     /// # Panics
     ///
@@ -157,7 +158,7 @@ impl NewKey {
     }
 
     /// Adds networks, such as `192.0.2.0/24`, and addresses to those from which the key works.
-    /// By default it works from everywhere.
+    /// By default it works from everywhere. An empty list allows nothing.
     ///
     /// # Panics
     ///
@@ -174,7 +175,9 @@ impl NewKey {
     }
 
     /// Adds sites, such as `https://shop.example` and `https://*.shop.example`, to those whose
-    /// pages may use the key. A public key needs one.
+    /// pages may use the key. An empty list allows nothing.
+    ///
+    /// A public key needs these or [`referrers`](Self::referrers); without either it works nowhere.
     ///
     /// # Panics
     ///
@@ -187,7 +190,8 @@ impl NewKey {
         self
     }
 
-    /// Adds pages, such as `https://app.example/*`, to those that may use the key.
+    /// Adds pages, such as `https://app.example/*`, to those that may use the key. An empty list
+    /// allows nothing.
     ///
     /// # Panics
     ///
@@ -201,7 +205,7 @@ impl NewKey {
     }
 
     /// Adds endpoints, such as `GET /v1/users/{id}` and `/v1/reports/*`, to those on which the
-    /// key works. By default it works on all.
+    /// key works. By default it works on all. An empty list allows nothing.
     ///
     /// # Panics
     ///

@@ -59,8 +59,8 @@ mod events {
         );
     }
 
-    pub(crate) fn report_panicked() {
-        tracing::error!("a guard that is only tried, or a callback for reports, panicked");
+    pub(crate) fn panicked(what: &'static str) {
+        tracing::error!("{what} panicked");
     }
 
     pub(crate) fn unlimited(id: &KeyId, error: &(dyn Error + 'static)) {
@@ -91,13 +91,13 @@ mod events {
     pub(crate) fn verified(_: &KeyId) {}
     pub(crate) fn would_reject(_: &Rejection, _: &RequestHead<'_>, _: Option<&str>) {}
     pub(crate) fn no_client_address() {}
-    pub(crate) fn report_panicked() {}
+    pub(crate) fn panicked(_: &'static str) {}
     pub(crate) fn unlimited(_: &KeyId, _: &(dyn Error + 'static)) {}
     pub(crate) fn not_refunded(_: &KeyId, _: &(dyn Error + 'static)) {}
     pub(crate) fn foreign_record(_: &KeyId, _: &'static str) {}
 }
 
 pub(crate) use events::{
-    foreign_record, no_client_address, not_refunded, rejected, report_panicked, unlimited,
-    verified, would_reject,
+    foreign_record, no_client_address, not_refunded, panicked, rejected, unlimited, verified,
+    would_reject,
 };

@@ -82,7 +82,7 @@ async fn a_callback_that_panics_fails_no_request() {
     for address in serve_mounted(ApiKeyLayer::new(keys), policy.report_only()).await {
         expect("200 key", address, &key, gets("/admin /nowhere")).await;
     }
-    let errors = logged("a callback for reports, panicked");
+    let errors = logged("a callback for reports panicked");
     assert_eq!(errors.iter().filter(|line| line.contains(" ERROR ")).count(), 6);
 }
 

@@ -64,7 +64,7 @@ impl<G: Guard> Guard for ReportOnly<G> {
                 let rejection = rejection.of_key(key.id());
                 Report::new(&rejection, head, None).send(self.on_report.as_deref());
             }
-            Err(_) => trace::report_panicked(),
+            Err(_) => trace::panicked("a guard that is only tried"),
         }
         Ok(())
     }
@@ -99,7 +99,7 @@ impl<'a> Report<'a> {
         if let Some(on_report) = on_report
             && catch_unwind(AssertUnwindSafe(|| on_report(self))).is_err()
         {
-            trace::report_panicked();
+            trace::panicked("a callback for reports");
         }
     }
 

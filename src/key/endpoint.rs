@@ -146,7 +146,7 @@ impl PathPattern {
         &self.0
     }
 
-    #[cfg(feature = "policy")]
+    #[cfg(all(feature = "policy", feature = "testing"))]
     pub(crate) fn ends_with_wildcard(&self) -> bool {
         self.0.last() == Some(&Segment::Rest)
     }

@@ -26,8 +26,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tower::ServiceBuilder;
-use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, VerifiedKey};
+use tower::{ServiceBuilder, ServiceExt as _};
+use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, PeerAddress, VerifiedKey};
 
 async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let key = request.extensions().get::<VerifiedKey>();
@@ -40,7 +40,6 @@ async fn main() -> support::Result<()> {
     let keys = MemoryStore::new();
     support::print_key("demo", &keys.issue(NewKey::named("demo").tenant("acme"))?);
     let service = ServiceBuilder::new().layer(ApiKeyLayer::new(keys)).service_fn(hello);
-    let service = TowerToHyperService::new(service);
 
     let listener = support::bind("127.0.0.1:3000").await?;
     let mut stopped = pin!(support::stopped()?);
@@ -52,8 +51,14 @@ async fn main() -> support::Result<()> {
             accepted = listener.accept() => {
                 // A connection that cannot be accepted, for want of descriptors say, is no
                 // reason to stop.
-                let Ok((stream, _)) = accepted else { continue };
-                let connection = server.serve_connection(TokioIo::new(stream), service.clone());
+                let Ok((stream, peer)) = accepted else { continue };
+                // So that a key can be restricted to addresses.
+                let service = service.clone().map_request(move |mut request: Request<Incoming>| {
+                    request.extensions_mut().insert(PeerAddress(peer));
+                    request
+                });
+                let service = TowerToHyperService::new(service);
+                let connection = server.serve_connection(TokioIo::new(stream), service);
                 let connection = connections.watch(connection.into_owned());
                 tokio::spawn(connection);
             }

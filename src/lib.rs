@@ -34,8 +34,8 @@
 //!    fails, hangs or panics is answered with 503: the key is not wrong, it is not known.
 //! 5. **Verify** ([`VerifiedKey`]): compare the digest in constant time; the key is neither
 //!    revoked, nor disabled, nor expired now.
-//! 6. **Guard** ([`guard`], and the feature `policy`): stage, tenant, kind, abilities, and whatever a closure
-//!    wants to see; then what the record says of [origins, addresses and
+//! 6. **Guard** ([`guard`], and the feature `policy`): stage, tenant, kind, abilities, and whatever
+//!    a closure wants to see; then what the record says of [origins, addresses and
 //!    endpoints](key::Restrictions), and last of all its [rate limits](limit).
 //! 7. **Forward**: the credential is removed, the [`VerifiedKey`] is put into the extensions, and
 //!    the inner service is called. It is never called before.

@@ -17,8 +17,8 @@ use http::{Extensions, HeaderName, HeaderValue, Request, Response};
 use tower::{Layer, Service, service_fn};
 use tower_api_key::{
     Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyStore,
-    MemoryStore, NewKey, Rejection, RequestHead, RequireAbility, RequireStage, RequireTenant,
-    VerifiedKey,
+    MemoryRateLimiter, MemoryStore, NewKey, RateLimiter, Rejection, RequestHead, RequireAbility,
+    RequireStage, RequireTenant, VerifiedKey,
 };
 
 use self::common::{CountingStore, OddStore};
@@ -193,5 +193,26 @@ fn a_lookup_in_memory_allocates_nothing_and_no_wrapper_boxes_again() {
             assert_eq!((find_now(store), find(store)), (0, 1));
             assert!(store.find_now(&digest).is_ready());
         }
+    }
+}
+
+#[test]
+fn no_wrapper_of_a_limiter_boxes_again() {
+    let key = MemoryStore::new().issue(new_key().limit("1000 per hour")).unwrap().record;
+    let limiter = MemoryRateLimiter::new();
+    let futures = |limiter: &dyn RateLimiter| {
+        let granted = limiter.reserve(&key, 1).now_or_never().unwrap().unwrap();
+        [
+            count(|| drop(black_box(limiter.reserve(&key, 1).now_or_never()))),
+            count(|| drop(black_box(limiter.refund(&key, 1, &granted).now_or_never()))),
+            count(|| drop(black_box(limiter.peek(&key).now_or_never()))),
+        ]
+    };
+    let bare = futures(&limiter);
+    assert_eq!(bare[..2], [1, 1]);
+    let shared: Arc<dyn RateLimiter> = Arc::new(limiter.clone());
+    for wrapped in [&shared as &dyn RateLimiter, &Box::new(Arc::clone(&shared))] {
+        assert_eq!(futures(wrapped), bare);
+        assert!(wrapped.reserve_now(&key, 1).is_ready());
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use super::LimitDecision;
 use crate::store::KeyRecord;
@@ -84,29 +85,43 @@ pub trait RateLimiter: Send + Sync {
     }
 }
 
+type Deciding<'a> = BoxFuture<'a, Result<LimitDecision, LimiterError>>;
+
 macro_rules! forward_to_the_inner_limiter {
     ($pointer:ident) => {
-        #[async_trait]
+        // By hand, because `#[async_trait]` would box the futures a second time.
         impl<T: RateLimiter + ?Sized> RateLimiter for $pointer<T> {
-            async fn reserve(
-                &self,
-                key: &KeyRecord,
-                cost: u32,
-            ) -> Result<LimitDecision, LimiterError> {
-                (**self).reserve(key, cost).await
+            fn reserve<'a, 'b, 'c>(&'a self, key: &'b KeyRecord, cost: u32) -> Deciding<'c>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).reserve(key, cost)
             }
 
-            async fn refund(
-                &self,
-                key: &KeyRecord,
+            fn refund<'a, 'b, 'c, 'd>(
+                &'a self,
+                key: &'b KeyRecord,
                 cost: u32,
-                granted: &LimitDecision,
-            ) -> Result<LimitDecision, LimiterError> {
-                (**self).refund(key, cost, granted).await
+                granted: &'c LimitDecision,
+            ) -> Deciding<'d>
+            where
+                'a: 'd,
+                'b: 'd,
+                'c: 'd,
+                Self: 'd,
+            {
+                (**self).refund(key, cost, granted)
             }
 
-            async fn peek(&self, key: &KeyRecord) -> Result<LimitDecision, LimiterError> {
-                (**self).peek(key).await
+            fn peek<'a, 'b, 'c>(&'a self, key: &'b KeyRecord) -> Deciding<'c>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).peek(key)
             }
 
             fn reserve_now(&self, key: &KeyRecord, cost: u32) -> Poll<LimitDecision> {

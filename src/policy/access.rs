@@ -411,6 +411,9 @@ mod tests {
             .allow("/users/*", any())
             .allow("GET /g", any())
             .public("GET /g", "twice")
+            .allow("GET /%FF", any())
+            .allow("GET /a:b", any())
+            .allow("GET /a%3Ab", any())
             .build()
             .unwrap_err();
         assert_eq!(
@@ -425,8 +428,10 @@ the access policy has mistakes:
 - `GET /d`: no ability is named; for any secret key there is `key()`
 - `GET /e`: a stage has 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`
 - `GET /f` is public without a reason
+- `GET /%FF`: no request has such a path: it has an empty, a dot or an encoded segment, or a `;`
 - `GET /users/{name}` conflicts with `GET /users/{id}`
 - `GET /g` conflicts with `GET /g`
+- `GET /a%3Ab` conflicts with `GET /a:b`
 - `/users/*` conflicts with `GET /users/{id}`"
         );
         let empty = AccessPolicy::builder().build().unwrap_err();

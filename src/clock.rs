@@ -49,6 +49,19 @@ impl Clock for MonotonicClock {
     }
 }
 
+/// Returns the microseconds from 1970 to `time`, the smallest unit that every database keeps.
+pub(crate) fn microseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Returns `time` without what is smaller than a microsecond.
+#[expect(dead_code, reason = "for the manager")]
+pub(crate) fn to_microsecond(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    time - Duration::from_nanos(u64::from(since.subsec_nanos() % 1000))
+}
+
 /// Returns the nanoseconds from 1970 to `time`, which are enough until the year 2554.
 pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::clock::Clock;
 use crate::key::{AbilitySet, KeyDigest, KeyId, KeyKind, Stage, TenantId};
 use crate::reject::{Rejection, RejectionKind, Rejector};
-use crate::store::KeyRecord;
+use crate::store::{KeyRecord, KeyState};
 use crate::trace;
 
 /// The proof that a request came with a valid key, and all that is known of the key.
@@ -145,14 +145,11 @@ pub(crate) fn verify(
         trace::foreign_record(&record.id, "its stage or kind is not that of the key's prefix");
         return refuse(RejectionKind::Unknown);
     }
-    if record.revoked_at.is_some() {
-        return refuse(RejectionKind::Revoked);
-    }
-    if record.disabled {
-        return refuse(RejectionKind::Disabled);
-    }
-    if record.expires_at.is_some_and(|expires_at| clock.now() >= expires_at) {
-        return refuse(RejectionKind::Expired);
+    match record.state_by(|| clock.now()) {
+        KeyState::Active => {}
+        KeyState::Disabled => return refuse(RejectionKind::Disabled),
+        KeyState::Expired => return refuse(RejectionKind::Expired),
+        KeyState::Revoked => return refuse(RejectionKind::Revoked),
     }
     trace::verified(&record.id);
     Ok(VerifiedKey { record, rejector: Arc::clone(rejector) })

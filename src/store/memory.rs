@@ -1,5 +1,7 @@
 //! [`MemoryStore`]: keys in memory.
 
+mod repository;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -40,7 +42,11 @@ struct Shared {
     records: papaya::HashMap<KeyDigest, Arc<KeyRecord>, BuildHasherDefault<FirstBytes>>,
     /// Where each id's record is. Its lock is held by whoever writes.
     digests: Mutex<BTreeMap<KeyId, KeyDigest>>,
+    uses: Mutex<Uses>,
 }
+
+/// When keys were last used.
+type Uses = BTreeMap<KeyId, SystemTime>;
 
 impl MemoryStore {
     /// Makes an empty store of keys that are hashed with SHA-256.
@@ -123,6 +129,7 @@ impl MemoryStore {
         if old.revoked_at.is_some() && new.revoked_at != old.revoked_at {
             return Err(UpdateError::Revoked);
         }
+        new.revision = old.revision + 1;
         let new = Arc::new(new);
         records.insert(new.digest, Arc::clone(&new));
         Ok(new)
@@ -155,6 +162,7 @@ impl MemoryStore {
     pub fn remove(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
         let mut digests = self.lock();
         let digest = digests.remove(id)?;
+        self.uses().remove(id);
         self.shared.records.pin().remove(&digest).cloned()
     }
 

@@ -61,6 +61,12 @@ pub struct KeyRecord {
     /// Whether it is out of use for the time being.
     #[cfg_attr(feature = "serde", serde(default))]
     pub disabled: bool,
+    /// From when on it should be replaced. It goes on working.
+    #[cfg_attr(feature = "serde", serde(default, with = "timestamp::option"))]
+    pub rotation_due_at: Option<SystemTime>,
+    /// The key that replaces it.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub successor: Option<KeyId>,
     /// How often it may be used.
     #[cfg_attr(feature = "serde", serde(default))]
     pub limits: RateLimits,
@@ -70,6 +76,9 @@ pub struct KeyRecord {
     /// Whatever else the application wants to know of it.
     #[cfg_attr(feature = "serde", serde(default))]
     pub metadata: Map<String, Value>,
+    /// How often the record was changed, by which writers notice each other.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub revision: u64,
 }
 
 impl KeyRecord {
@@ -90,9 +99,12 @@ impl KeyRecord {
             expires_at: None,
             revoked_at: None,
             disabled: false,
+            rotation_due_at: None,
+            successor: None,
             limits: RateLimits::default(),
             restrictions: Restrictions::default(),
             metadata: Map::new(),
+            revision: 0,
         }
     }
 }

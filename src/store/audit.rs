@@ -1,0 +1,162 @@
+//! [`AuditEvent`]: who changed what of which key.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::KeyRecord;
+use crate::key::{KeyId, TenantId};
+
+/// Who changes keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Actor {
+    /// The application, on its own account. The default.
+    #[default]
+    System,
+    /// A key, by its public id.
+    Key(KeyId),
+    /// Somebody whom the application knows by this name.
+    Named(Arc<str>),
+}
+
+impl fmt::Display for Actor {
+    /// Writes `system`, `key:` and the id, or `name:` and the name, so that no name can pass
+    /// for a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System => f.write_str("system"),
+            Self::Key(id) => write!(f, "key:{id}"),
+            Self::Named(name) => write!(f, "name:{name}"),
+        }
+    }
+}
+
+impl From<&str> for Actor {
+    fn from(name: &str) -> Self {
+        Self::Named(name.into())
+    }
+}
+
+impl From<KeyId> for Actor {
+    fn from(id: KeyId) -> Self {
+        Self::Key(id)
+    }
+}
+
+/// What was done to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AuditAction {
+    /// It was issued.
+    Issued,
+    /// Its record was changed.
+    Updated,
+    /// It was taken out of use for the time being.
+    Disabled,
+    /// It was put into use again.
+    Enabled,
+    /// It was given a successor.
+    Rotated,
+    /// It was revoked, for good.
+    Revoked,
+    /// Its record was removed.
+    Removed,
+}
+
+impl AuditAction {
+    /// Returns the name, in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Updated => "updated",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+            Self::Rotated => "rotated",
+            Self::Revoked => "revoked",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+impl fmt::Display for AuditAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A change of a key: who, what, when, before and after.
+///
+/// The secret is not in it, since no record has one.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AuditEvent {
+    /// When it was done.
+    pub at: SystemTime,
+    /// Who did it.
+    pub actor: Actor,
+    /// What was done.
+    pub action: AuditAction,
+    /// The record as it was, unless the key is new.
+    pub before: Option<Arc<KeyRecord>>,
+    /// The record as it is now, unless it was removed.
+    pub after: Option<Arc<KeyRecord>>,
+}
+
+impl AuditEvent {
+    /// Makes an event of a record's change.
+    #[must_use]
+    pub const fn new(
+        at: SystemTime,
+        actor: Actor,
+        action: AuditAction,
+        before: Option<Arc<KeyRecord>>,
+        after: Option<Arc<KeyRecord>>,
+    ) -> Self {
+        Self { at, actor, action, before, after }
+    }
+
+    /// Returns the public id of the key.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&KeyId> {
+        self.record().map(|record| &record.id)
+    }
+
+    /// Returns on whose behalf the key acts.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&TenantId> {
+        self.record()?.tenant.as_ref()
+    }
+
+    fn record(&self) -> Option<&KeyRecord> {
+        self.after.as_deref().or(self.before.as_deref())
+    }
+}
+
+/// Is told of every change of a key.
+///
+/// A [`KeyManager`](crate::KeyManager) calls it after the change was made; closures implement
+/// it. The stores for SQL databases keep a table of events besides, which is written in the same
+/// transaction as the change.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::store::AuditEvent;
+/// use tower_api_key::{KeyManager, MemoryStore};
+///
+/// let keys = KeyManager::new(MemoryStore::new()).audit(|event: &AuditEvent| {
+///     eprintln!("{} {} {:?}", event.actor, event.action, event.key_id());
+/// });
+/// ```
+pub trait AuditSink: Send + Sync {
+    /// Takes note of an event. It is called while the caller waits, so it has to be quick.
+    fn record(&self, event: &AuditEvent);
+}
+
+impl<F: Fn(&AuditEvent) + Send + Sync> AuditSink for F {
+    fn record(&self, event: &AuditEvent) {
+        self(event);
+    }
+}

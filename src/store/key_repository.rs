@@ -1,0 +1,144 @@
+//! [`KeyRepository`]: the contract between the rules for keys and whatever keeps the records.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use super::{AuditEvent, KeyPage, KeyQuery, KeyRecord, KeyStore, StoreError, StoredKey};
+use crate::key::{KeyDigest, KeyId};
+
+/// A store whose records can be listed and changed.
+///
+/// Applications call a [`KeyManager`](crate::KeyManager), which holds the rules; this is the
+/// small part that differs from one database to the next.
+///
+/// # Contract
+///
+/// Besides that of [`KeyStore`]:
+///
+/// * **All or nothing.** A [`commit`](Self::commit) makes all its changes, and keeps its events if
+///   the repository keeps any, or it makes none. One that was dropped has done either.
+/// * **Compared.** A change is made only to the revision that it was made for. Of two writers
+///   that read the same revision, the second gets [`CommitError::Conflict`] and nothing of the
+///   first is lost.
+/// * **Irrevocable.** No change takes back a revocation, whatever its revision.
+/// * **Unique.** No two records have the same id or the same digest.
+/// * **Acknowledged.** What was committed is found by whoever asks from then on.
+/// * **Apart.** When a key was used is kept beside its record: [`record_uses`](Self::record_uses)
+///   changes no record and no revision, and times only go forward.
+///
+/// The feature `testing` has a suite that checks a repository against this contract.
+#[async_trait]
+pub trait KeyRepository: KeyStore {
+    /// Returns the key with this id.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the repository cannot tell whether there is one.
+    async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError>;
+
+    /// Returns a page of the keys that the query [matches](KeyQuery::matches), the newest first.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the repository cannot tell.
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError>;
+
+    /// Makes changes, and keeps `events` with them if the repository keeps any.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error, and has changed nothing, if a record is not at the revision that its
+    /// change was made for, or if an id or a digest is taken. After [`CommitError::Store`] it is
+    /// not known whether the changes were made.
+    async fn commit(&self, changes: &[KeyChange], events: &[AuditEvent])
+    -> Result<(), CommitError>;
+
+    /// Notes when keys were used, unless a later use of them is known. Unknown ids are ignored.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if not all could be noted.
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError>;
+
+    /// Returns when others that find keys through this repository heed a change.
+    fn propagation(&self) -> Propagation {
+        Propagation::Immediate
+    }
+}
+
+/// One change of the records.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum KeyChange {
+    /// Adds a record.
+    Insert(Arc<KeyRecord>),
+    /// Keeps a record in place of the one with the same id and digest, whose revision is the one
+    /// before.
+    Replace(Arc<KeyRecord>),
+    /// Removes a record that is at this revision.
+    Remove(Arc<KeyRecord>),
+}
+
+impl KeyChange {
+    /// Returns the digest of the key that is changed.
+    #[must_use]
+    pub fn digest(&self) -> &KeyDigest {
+        match self {
+            Self::Insert(record) | Self::Replace(record) | Self::Remove(record) => &record.digest,
+        }
+    }
+}
+
+/// When a key was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyUse {
+    /// The key.
+    pub id: KeyId,
+    /// When.
+    pub at: SystemTime,
+}
+
+impl KeyUse {
+    /// Says that a key was used.
+    #[must_use]
+    pub const fn new(id: KeyId, at: SystemTime) -> Self {
+        Self { id, at }
+    }
+}
+
+/// When a change, such as a revocation, is heeded. This node heeds it from the moment it was
+/// acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Propagation {
+    /// Every node that asks the same store heeds it too: nothing is cached.
+    Immediate,
+    /// Other nodes are notified, and heed it at once while their subscriptions live.
+    Notified {
+        /// After which time a node heeds it that was not notified.
+        at_the_latest: Duration,
+    },
+    /// Other nodes are not notified.
+    Within(Duration),
+}
+
+/// The error of changes that were not made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// A record is at another revision, or is not there any more.
+    #[error("the key was changed by somebody else in the meantime")]
+    Conflict,
+    /// There is a record with this id or this digest.
+    #[error("there is a key with this id or digest already")]
+    Exists,
+    /// The store failed. Whether the changes were made is not known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+const _: Option<Arc<dyn KeyRepository>> = None;

@@ -1,0 +1,128 @@
+//! The write side of [`MemoryStore`].
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{MemoryStore, Uses};
+use crate::key::{KeyDigest, KeyId};
+use crate::store::{
+    AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository,
+    KeyUse, StoreError, StoredKey,
+};
+
+#[async_trait]
+impl KeyRepository for MemoryStore {
+    async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
+        Ok(Self::get(self, id).map(|record| self.with_use(record)))
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        let follows = |record: &KeyRecord| {
+            query.after.as_ref().is_none_or(|after| KeyCursor::of(record) < *after)
+        };
+        let records = Self::list(self).into_iter().filter(|record| follows(record));
+        let keys = records.map(|record| self.with_use(record));
+        let mut keys: Vec<_> = keys.filter(|key| query.matches(key)).collect();
+        keys.sort_by_cached_key(|key| std::cmp::Reverse(KeyCursor::of(&key.record)));
+        Ok(query.page(keys))
+    }
+
+    /// Keeps no events.
+    async fn commit(&self, changes: &[KeyChange], _: &[AuditEvent]) -> Result<(), CommitError> {
+        let mut digests = self.lock();
+        // On copies first, so that what fails has changed nothing.
+        let mut after = Draft { store: self, digests: &digests, changed: BTreeMap::new() };
+        changes.iter().try_for_each(|change| after.make(change))?;
+        let changed = after.changed;
+        let records = self.shared.records.pin();
+        // Removed first: a digest may go from one record to another.
+        for (id, (digest, _)) in changed.iter().filter(|(_, (_, record))| record.is_none()) {
+            digests.remove(id);
+            records.remove(digest);
+            self.uses().remove(id);
+        }
+        for (id, (digest, record)) in changed {
+            if let Some(record) = record {
+                digests.insert(id, digest);
+                records.insert(digest, record);
+            }
+        }
+        Ok(())
+    }
+
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        let digests = self.lock();
+        let mut last = self.uses();
+        for KeyUse { id, at } in uses.iter().filter(|used| digests.contains_key(&used.id)) {
+            let time = last.entry(id.clone()).or_insert(*at);
+            *time = (*time).max(*at);
+        }
+        Ok(())
+    }
+}
+
+impl MemoryStore {
+    fn with_use(&self, record: Arc<KeyRecord>) -> StoredKey {
+        let last_used_at = self.uses().get(&record.id).copied();
+        StoredKey::new(record, last_used_at)
+    }
+
+    pub(super) fn uses(&self) -> MutexGuard<'_, Uses> {
+        self.shared.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The records that are about to change.
+struct Draft<'a> {
+    store: &'a MemoryStore,
+    digests: &'a BTreeMap<KeyId, KeyDigest>,
+    changed: BTreeMap<KeyId, (KeyDigest, Option<Arc<KeyRecord>>)>,
+}
+
+impl Draft<'_> {
+    fn make(&mut self, change: &KeyChange) -> Result<(), CommitError> {
+        let (record, after) = match change {
+            KeyChange::Insert(record) => {
+                if self.current(&record.id).is_some() || self.has_digest(&record.digest) {
+                    return Err(CommitError::Exists);
+                }
+                (record, Some(Arc::clone(record)))
+            }
+            KeyChange::Replace(record) => {
+                let old = self.current(&record.id).ok_or(CommitError::Conflict)?;
+                let takes_back = old.revoked_at.is_some() && record.revoked_at != old.revoked_at;
+                if record.revision != old.revision + 1 || record.digest != old.digest || takes_back
+                {
+                    return Err(CommitError::Conflict);
+                }
+                (record, Some(Arc::clone(record)))
+            }
+            KeyChange::Remove(record) => {
+                let old = self.current(&record.id).ok_or(CommitError::Conflict)?;
+                if record.revision != old.revision || record.digest != old.digest {
+                    return Err(CommitError::Conflict);
+                }
+                (record, None)
+            }
+        };
+        self.changed.insert(record.id.clone(), (record.digest, after));
+        Ok(())
+    }
+
+    fn current(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
+        match self.changed.get(id) {
+            Some((_, changed)) => changed.clone(),
+            None => self.store.shared.records.pin().get(self.digests.get(id)?).cloned(),
+        }
+    }
+
+    fn has_digest(&self, digest: &KeyDigest) -> bool {
+        let mut changed = self.changed.values().filter(|(changed, _)| changed == digest);
+        match changed.next() {
+            Some((_, record)) => record.is_some(),
+            None => self.store.shared.records.pin().contains_key(digest),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! [`KeyState`]: whether a key works, and if not, why.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use super::KeyRecord;
+
+/// Whether a key works at some moment.
+///
+/// A key that is more than one of these is the first of revoked, disabled and expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum KeyState {
+    /// It works.
+    Active,
+    /// It is out of use for the time being.
+    Disabled,
+    /// Its time is over.
+    Expired,
+    /// It was revoked, for good.
+    Revoked,
+}
+
+impl KeyState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Disabled, Self::Expired, Self::Revoked];
+
+    /// Returns the name, in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl KeyRecord {
+    /// Tells whether the key works at `time`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use tower_api_key::store::KeyState;
+    /// use tower_api_key::{MemoryStore, NewKey};
+    ///
+    /// let soon = SystemTime::now() + Duration::from_secs(60);
+    /// let issued = MemoryStore::new().issue(NewKey::named("a minute").expires_at(soon))?;
+    /// assert_eq!(issued.record.state(SystemTime::now()), KeyState::Active);
+    /// assert_eq!(issued.record.state(soon), KeyState::Expired);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn state(&self, time: SystemTime) -> KeyState {
+        self.state_by(|| time)
+    }
+
+    /// Does as [`state`](Self::state), and asks for the time only if it matters.
+    pub(crate) fn state_by(&self, now: impl FnOnce() -> SystemTime) -> KeyState {
+        if self.revoked_at.is_some() {
+            KeyState::Revoked
+        } else if self.disabled {
+            KeyState::Disabled
+        } else if self.expires_at.is_some_and(|expires_at| now() >= expires_at) {
+            KeyState::Expired
+        } else {
+            KeyState::Active
+        }
+    }
+}

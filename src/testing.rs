@@ -5,9 +5,11 @@ mod conformance;
 mod fake_clock;
 #[cfg(feature = "policy")]
 mod policy;
+mod repository;
 
 pub use self::act_as::{ActAs, ActAsService};
 pub use self::conformance::check_key_store;
 pub use self::fake_clock::FakeClock;
 #[cfg(feature = "policy")]
 pub use self::policy::assert_policy_covers;
+pub use self::repository::check_key_repository;

@@ -121,6 +121,7 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
         ];
         for change in changes {
             change(&mut record);
+            record.revision += 1;
             insert(record.clone()).await;
             let found = self.find(&record.digest).await;
             assert_eq!(found.as_deref(), Some(&record), "a change was not seen at once");
@@ -140,13 +141,13 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
     }
 }
 
-fn moment(seconds: u64) -> SystemTime {
+pub(super) fn moment(seconds: u64) -> SystemTime {
     // Whole microseconds, which every database keeps.
     SystemTime::UNIX_EPOCH + Duration::new(seconds, 123_456_000)
 }
 
 /// Makes a record in which every field is set, with text that is hard to keep.
-fn full_record() -> KeyRecord {
+pub(super) fn full_record() -> KeyRecord {
     let issued = NewKey::named("Ünïcode – 'quotes', \"more\" and 日本語")
         .tenant("tenant-1")
         .stage("prod")
@@ -165,5 +166,7 @@ fn full_record() -> KeyRecord {
         .unwrap_or_else(|error| panic!("no record can be made: {error}"));
     let mut record = KeyRecord::clone(&issued.record);
     record.created_at = moment(1_500_000_000);
+    record.rotation_due_at = Some(moment(1_900_000_000));
+    record.successor = Some(record.id.clone());
     record
 }

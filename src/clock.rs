@@ -56,7 +56,6 @@ pub(crate) fn microseconds(time: SystemTime) -> u64 {
 }
 
 /// Returns `time` without what is smaller than a microsecond.
-#[expect(dead_code, reason = "for the manager")]
 pub(crate) fn to_microsecond(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     time - Duration::from_nanos(u64::from(since.subsec_nanos() % 1000))

@@ -110,6 +110,7 @@ pub mod key;
 mod layer;
 pub mod limit;
 mod lookup;
+pub mod manage;
 mod pass;
 #[cfg(feature = "policy")]
 pub mod policy;
@@ -145,10 +146,14 @@ pub use self::layer::ApiKeyLayer;
 #[doc(inline)]
 pub use self::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 #[doc(inline)]
+pub use self::manage::{KeyManager, KeyUpdate, ManageError};
+#[doc(inline)]
 pub use self::reject::{Rejection, RejectionKind, Respond, Responder};
 pub use self::service::ApiKeyService;
 #[doc(inline)]
-pub use self::store::{IssuedKey, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError};
+pub use self::store::{
+    IssuedKey, KeyRecord, KeyRepository, KeyStore, MemoryStore, NewKey, StoreError,
+};
 pub use self::verify::VerifiedKey;
 
 #[cfg(doctest)]

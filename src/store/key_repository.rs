@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 use super::{AuditEvent, KeyPage, KeyQuery, KeyRecord, KeyStore, StoreError, StoredKey};
@@ -68,6 +69,63 @@ pub trait KeyRepository: KeyStore {
         Propagation::Immediate
     }
 }
+
+type Pending<'a, T, E = StoreError> = BoxFuture<'a, Result<T, E>>;
+
+macro_rules! forward_to_the_inner_repository {
+    ($pointer:ident) => {
+        // By hand, because `#[async_trait]` would box the futures a second time.
+        impl<T: KeyRepository + ?Sized> KeyRepository for $pointer<T> {
+            fn get<'a, 'b, 'c>(&'a self, id: &'b KeyId) -> Pending<'c, Option<StoredKey>>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).get(id)
+            }
+
+            fn list<'a, 'b, 'c>(&'a self, query: &'b KeyQuery) -> Pending<'c, KeyPage>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).list(query)
+            }
+
+            fn commit<'a, 'b, 'c, 'd>(
+                &'a self,
+                changes: &'b [KeyChange],
+                events: &'c [AuditEvent],
+            ) -> Pending<'d, (), CommitError>
+            where
+                'a: 'd,
+                'b: 'd,
+                'c: 'd,
+                Self: 'd,
+            {
+                (**self).commit(changes, events)
+            }
+
+            fn record_uses<'a, 'b, 'c>(&'a self, uses: &'b [KeyUse]) -> Pending<'c, ()>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).record_uses(uses)
+            }
+
+            fn propagation(&self) -> Propagation {
+                (**self).propagation()
+            }
+        }
+    };
+}
+
+forward_to_the_inner_repository!(Arc);
+forward_to_the_inner_repository!(Box);
 
 /// One change of the records.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::KeyRecord;
 use crate::client::parse_network;
 use crate::key::{
-    Ability, EndpointPattern, GenerateError, KeyFormat, KeyHasher, KeyId, KeyKind, OriginPattern,
-    RateLimit, RateLimits, ReferrerPattern, Restrictions, Secret, Stage, TenantId,
+    Ability, EndpointPattern, GenerateError, KeyFormat, KeyFormats, KeyHasher, KeyId, KeyKind,
+    OriginPattern, RateLimit, RateLimits, ReferrerPattern, Restrictions, Secret, Stage, TenantId,
 };
 
 /// Describes a key that is to be issued.
@@ -37,6 +37,7 @@ pub struct NewKey {
     kind: Option<KeyKind>,
     abilities: Vec<Ability>,
     expires_at: Option<SystemTime>,
+    rotation_due_at: Option<SystemTime>,
     limits: RateLimits,
     restrictions: Restrictions,
     metadata: serde_json::Map<String, Value>,
@@ -78,6 +79,7 @@ impl NewKey {
             kind: None,
             abilities: Vec::new(),
             expires_at: None,
+            rotation_due_at: None,
             limits: RateLimits::default(),
             restrictions: Restrictions::default(),
             metadata: serde_json::Map::new(),
@@ -139,6 +141,12 @@ impl NewKey {
     /// Sets from when on the key is refused.
     pub fn expires_at(mut self, time: SystemTime) -> Self {
         self.expires_at = Some(time);
+        self
+    }
+
+    /// Sets from when on the key should be replaced. It goes on working.
+    pub fn rotation_due_at(mut self, time: SystemTime) -> Self {
+        self.rotation_due_at = Some(time);
         self
     }
 
@@ -238,17 +246,52 @@ impl NewKey {
             return Err(GenerateError::contradicts_prefix());
         }
         let secret = self.format.generate()?;
-        let text = secret.reveal();
-        let mut record = KeyRecord::new(KeyId::generate()?, hasher.digest(text), self.name);
-        record.hint = format!("{}…{}", self.format.prefix(), &text[text.len() - 4..]);
+        let mut record =
+            KeyRecord::new(KeyId::generate()?, hasher.digest(secret.reveal()), self.name);
+        record.hint = hint(&self.format, &secret);
         record.tenant = self.tenant;
         record.stage = stage;
         record.kind = kind;
         record.abilities = self.abilities.into();
         record.expires_at = self.expires_at;
+        record.rotation_due_at = self.rotation_due_at;
         record.limits = self.limits;
         record.restrictions = self.restrictions;
         record.metadata = self.metadata;
         Ok(IssuedKey { record: Arc::new(record), secret })
+    }
+}
+
+impl IssuedKey {
+    /// Makes a key that differs from that of `record` by its id and its secret.
+    pub(crate) fn with_new_secret(
+        mut record: KeyRecord,
+        format: &KeyFormat,
+        hasher: &KeyHasher,
+    ) -> Result<Self, GenerateError> {
+        let secret = format.generate()?;
+        record.id = KeyId::generate()?;
+        record.digest = hasher.digest(secret.reveal());
+        record.hint = hint(format, &secret);
+        Ok(Self { record: Arc::new(record), secret })
+    }
+}
+
+/// What stands in a hint for the characters that are not shown.
+const OMITTED: char = '\u{2026}';
+
+fn hint(format: &KeyFormat, secret: &Secret) -> String {
+    let text = secret.reveal();
+    format!("{}{OMITTED}{}", format.prefix(), &text[text.len() - 4..])
+}
+
+impl KeyFormats {
+    /// Returns the format with the same prefix as the key of `record`, if there is one whose
+    /// prefix stands for the same stage and kind.
+    pub(crate) fn with_prefix_of(&self, record: &KeyRecord) -> Option<&KeyFormat> {
+        let (prefix, _) = record.hint.split_once(OMITTED)?;
+        self.iter().find(|format| {
+            format.prefix() == prefix && format.allows(record.stage.as_ref(), record.kind)
+        })
     }
 }

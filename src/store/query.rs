@@ -33,7 +33,7 @@ pub struct KeyQuery {
     pub tenant: TenantFilter,
     /// Keys in this state only.
     pub state: Option<KeyState>,
-    /// The moment at which keys are in a state.
+    /// The moment at which keys are in a state. A [`KeyManager`](crate::KeyManager) sets it.
     pub at: SystemTime,
     /// Only keys that were not used since, nor issued.
     pub unused_since: Option<SystemTime>,

@@ -1,0 +1,138 @@
+//! Changing and revoking keys.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::issue::check_expiry;
+use super::manager::ATTEMPTS;
+use super::name::check_name;
+use super::{KeyManager, KeyUpdate, ManageError};
+use crate::key::KeyId;
+use crate::store::{AuditAction, CommitError, KeyChange, KeyRecord, KeyState, Propagation};
+
+/// A key's record as it is now, and who heeds the change when.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ChangedKey {
+    /// The record.
+    pub record: Arc<KeyRecord>,
+    /// When other nodes heed the change. This one does now.
+    pub propagation: Propagation,
+}
+
+impl KeyManager {
+    /// Changes a key.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no such key, if it was revoked, if the new name does not say
+    /// what it is for or the new expiry is in the past, or if it would be allowed more than the
+    /// key on whose behalf it is changed.
+    pub async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<ChangedKey, ManageError> {
+        if let Some(name) = &update.name {
+            check_name(name)?;
+        }
+        check_expiry(update.expires_at.flatten(), self.now())?;
+        self.change(id, |record, _| {
+            refuse_revoked(record)?;
+            update.apply(record);
+            self.check_authority(record)?;
+            Ok(AuditAction::Updated)
+        })
+        .await
+    }
+
+    /// Revokes a key for good: it is refused from now on, wherever
+    /// [the result](ChangedKey::propagation) says. Revoking it again changes nothing.
+    ///
+    /// The successor of a rotated key is a key of its own, and stays.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no such key, or if the store fails. Try again then: it is not
+    /// known whether the key was revoked.
+    pub async fn revoke(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
+        self.change(id, |record, now| {
+            record.revoked_at.get_or_insert(now);
+            Ok(AuditAction::Revoked)
+        })
+        .await
+    }
+
+    /// Revokes the key with this secret, such as one that was found where it should not be.
+    ///
+    /// # Errors
+    ///
+    /// As [`revoke`](Self::revoke).
+    pub async fn revoke_presented(&self, secret: &str) -> Result<ChangedKey, ManageError> {
+        for digest in self.settings.hasher.digests(secret) {
+            if let Some(record) = self.settings.repository.find(&digest).await? {
+                return self.revoke(&record.id).await;
+            }
+        }
+        Err(ManageError::NotFound)
+    }
+
+    /// Takes a key out of use until it is [enabled](Self::enable) again.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no such key, if it was revoked, or if the store fails.
+    pub async fn disable(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
+        self.change(id, |record, _| {
+            refuse_revoked(record)?;
+            record.disabled = true;
+            Ok(AuditAction::Disabled)
+        })
+        .await
+    }
+
+    /// Puts a key into use again.
+    ///
+    /// # Errors
+    ///
+    /// As [`disable`](Self::disable), or if the key is allowed more than the key on whose behalf
+    /// it is enabled.
+    pub async fn enable(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
+        self.change(id, |record, _| {
+            refuse_revoked(record)?;
+            record.disabled = false;
+            self.check_authority(record)?;
+            Ok(AuditAction::Enabled)
+        })
+        .await
+    }
+
+    /// Changes a record, again and again until nobody else did in the meantime.
+    async fn change(
+        &self,
+        id: &KeyId,
+        change: impl Fn(&mut KeyRecord, SystemTime) -> Result<AuditAction, ManageError>,
+    ) -> Result<ChangedKey, ManageError> {
+        for _ in 0..ATTEMPTS {
+            let old = self.get(id).await?.record;
+            let mut new = KeyRecord::clone(&old);
+            let now = self.now();
+            let action = change(&mut new, now)?;
+            let propagation = self.settings.repository.propagation();
+            if new == *old {
+                return Ok(ChangedKey { record: old, propagation });
+            }
+            new.revision += 1;
+            let record = Arc::new(new);
+            let event = self.event(now, action, Some(&old), Some(&record));
+            match self.commit(&[KeyChange::Replace(Arc::clone(&record))], &[event]).await {
+                Err(CommitError::Conflict) => {}
+                result => return Ok(result.map(|()| ChangedKey { record, propagation })?),
+            }
+        }
+        Err(ManageError::Conflict)
+    }
+}
+
+fn refuse_revoked(record: &KeyRecord) -> Result<(), ManageError> {
+    match record.revoked_at {
+        Some(_) => Err(ManageError::State(KeyState::Revoked)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,54 @@
+//! [`ManageError`]: why a key was not issued or changed.
+
+use thiserror::Error;
+
+use crate::key::{GenerateError, KeyId};
+use crate::store::{CommitError, KeyState, StoreError};
+
+/// The error of a key that was not issued or changed.
+///
+/// Unless it is [`Store`](Self::Store), nothing was changed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ManageError {
+    /// There is no such key, or it is another tenant's.
+    #[error("there is no such key")]
+    NotFound,
+    /// The name does not say what the key is for.
+    #[error("a name has 3 to 100 characters, not only spaces, and no control characters")]
+    Name,
+    /// The key would be expired already.
+    #[error("a key cannot expire in the past")]
+    Expiry,
+    /// The key that acts may not do this, or the other key would be allowed more than it.
+    #[error("a key cannot grant more than it has: {0}")]
+    Exceeds(&'static str),
+    /// The key is in a state in which this cannot be done.
+    #[error("the key is {0}")]
+    State(KeyState),
+    /// The key was rotated already.
+    #[error("the key was rotated already; its successor is {0}")]
+    Rotated(KeyId),
+    /// No format has the prefix of the key that is to be rotated.
+    #[error("no format has the prefix of the key: set the format of its successor's secret")]
+    Format,
+    /// No secret could be made.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// Others changed the key again and again.
+    #[error("the key was changed by others again and again")]
+    Conflict,
+    /// The store failed. If it was about to make a change, it is not known whether it did.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<CommitError> for ManageError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            // A new id and a new digest are random, so what exists is a change made at once.
+            CommitError::Conflict | CommitError::Exists => Self::Conflict,
+            CommitError::Store(error) => Self::Store(error),
+        }
+    }
+}

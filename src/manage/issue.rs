@@ -1,0 +1,89 @@
+//! Issuing and finding keys.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::authority::{check_is_within, check_may_manage, inherit};
+use super::name::check_name;
+use super::{KeyManager, ManageError};
+use crate::clock::to_microsecond;
+use crate::key::KeyId;
+use crate::store::{
+    AuditAction, IssuedKey, KeyChange, KeyPage, KeyQuery, NewKey, StoredKey, TenantFilter,
+};
+
+impl KeyManager {
+    /// Issues a key.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the name does not say what the key is for, if the key would be expired
+    /// already, if it would be allowed more than the key on whose behalf it is issued, or if
+    /// no secret can be made or kept.
+    pub async fn issue(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
+        let now = self.now();
+        let IssuedKey { record, secret } = key.generate(&self.settings.hasher)?;
+        let mut record = Arc::unwrap_or_clone(record);
+        record.created_at = now;
+        record.expires_at = record.expires_at.map(to_microsecond);
+        record.rotation_due_at = record
+            .rotation_due_at
+            .or_else(|| self.settings.rotation_period.map(|period| now + period))
+            .map(to_microsecond);
+        if let Some(granter) = &self.granter {
+            check_may_manage(granter)?;
+            inherit(granter, &mut record);
+            check_is_within(granter, &record)?;
+        }
+        check_name(&record.name)?;
+        check_expiry(record.expires_at, now)?;
+        let record = Arc::new(record);
+        let event = self.event(now, AuditAction::Issued, None, Some(&record));
+        self.commit(&[KeyChange::Insert(Arc::clone(&record))], &[event]).await?;
+        Ok(IssuedKey { record, secret })
+    }
+
+    /// Returns a key.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ManageError::NotFound`] if there is no such key, or if it is another tenant's.
+    pub async fn get(&self, id: &KeyId) -> Result<StoredKey, ManageError> {
+        let tenant = self.visible()?;
+        let key = self.settings.repository.get(id).await?;
+        key.filter(|key| tenant.matches(key.record.tenant.as_ref())).ok_or(ManageError::NotFound)
+    }
+
+    /// Returns a page of keys, the newest first.
+    ///
+    /// States are those of now, whatever the query says. On behalf of a key, only those of its
+    /// tenant are listed, whatever the query says.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store fails.
+    pub async fn list(&self, query: &KeyQuery) -> Result<KeyPage, ManageError> {
+        let mut query = KeyQuery { at: self.settings.clock.now(), ..query.clone() };
+        if self.granter.is_some() {
+            query.tenant = self.visible()?;
+        }
+        Ok(self.settings.repository.list(&query).await?)
+    }
+
+    /// Returns whose keys can be seen.
+    fn visible(&self) -> Result<TenantFilter, ManageError> {
+        let Some(granter) = &self.granter else { return Ok(TenantFilter::Any) };
+        check_may_manage(granter)?;
+        Ok(granter.tenant.clone().into())
+    }
+}
+
+pub(super) fn check_expiry(
+    expires_at: Option<SystemTime>,
+    now: SystemTime,
+) -> Result<(), ManageError> {
+    match expires_at.is_some_and(|expires_at| expires_at <= now) {
+        true => Err(ManageError::Expiry),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,174 @@
+//! [`KeyManager`]: what applications call to issue, change and revoke keys.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::ManageError;
+use super::authority::check_is_within;
+use crate::clock::{Clock, SystemClock, to_microsecond};
+use crate::key::{KeyFormat, KeyFormats, KeyHasher};
+use crate::store::{
+    Actor, AuditAction, AuditEvent, AuditSink, CommitError, KeyChange, KeyRecord, KeyRepository,
+};
+use crate::trace;
+use crate::verify::VerifiedKey;
+
+/// How often a change is tried that others get in the way of.
+pub(super) const ATTEMPTS: usize = 100;
+
+/// Issues, lists, changes, rotates and revokes the keys of a repository.
+///
+/// A clone manages the same keys. By default it may do everything;
+/// [`on_behalf_of`](Self::on_behalf_of) bounds it by what a key may grant.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyManager::new(MemoryStore::new()).acting_as("alice@acme.example");
+/// let issued = keys.issue(NewKey::named("nightly import").tenant("acme")).await?;
+/// println!("shown once: {}", issued.secret.reveal());
+///
+/// let revoked = keys.revoke(&issued.record.id).await?;
+/// assert!(revoked.record.revoked_at.is_some());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct KeyManager {
+    pub(super) settings: Arc<Settings>,
+    actor: Actor,
+    /// The key that grants, and bounds what is granted.
+    pub(super) granter: Option<Arc<KeyRecord>>,
+}
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) repository: Arc<dyn KeyRepository>,
+    pub(super) hasher: KeyHasher,
+    pub(super) formats: KeyFormats,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) rotation_period: Option<Duration>,
+    sinks: Vec<Arc<dyn AuditSink>>,
+}
+
+impl KeyManager {
+    /// Manages the keys of `repository`.
+    pub fn new(repository: impl KeyRepository + 'static) -> Self {
+        let settings = Settings {
+            repository: Arc::new(repository),
+            hasher: KeyHasher::default(),
+            formats: KeyFormat::default().into(),
+            clock: Arc::new(SystemClock),
+            rotation_period: None,
+            sinks: Vec::new(),
+        };
+        Self { settings: Arc::new(settings), actor: Actor::System, granter: None }
+    }
+
+    /// Sets how keys are hashed; the layer needs the same.
+    pub fn hasher(self, hasher: KeyHasher) -> Self {
+        self.with(|settings| settings.hasher = hasher)
+    }
+
+    /// Sets the formats, from which that of a rotated key's successor is taken by the prefix.
+    pub fn formats(self, formats: impl Into<KeyFormats>) -> Self {
+        self.with(|settings| settings.formats = formats.into())
+    }
+
+    /// Sets the clock.
+    pub fn clock(self, clock: impl Clock + 'static) -> Self {
+        self.with(|settings| settings.clock = Arc::new(clock))
+    }
+
+    /// Sets after which time new keys should be replaced, unless they say otherwise. By default
+    /// never.
+    ///
+    /// [List](Self::list) keys by [`KeyQuery::rotation_due_by`] to find those that are due.
+    pub fn rotation_period(self, period: Duration) -> Self {
+        self.with(|settings| settings.rotation_period = Some(period))
+    }
+
+    /// Adds a sink for every change of a key.
+    pub fn audit(self, sink: impl AuditSink + 'static) -> Self {
+        self.with(|settings| settings.sinks.push(Arc::new(sink)))
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+        set(Arc::make_mut(&mut self.settings));
+        self
+    }
+
+    /// Returns a manager whose changes are noted as those of `actor`.
+    pub fn acting_as(&self, actor: impl Into<Actor>) -> Self {
+        Self { actor: actor.into(), ..self.clone() }
+    }
+
+    /// Returns a manager that does what `key` may do: for applications that let keys manage keys.
+    ///
+    /// It sees the keys of the same tenant only, and to it those of others do not exist. A key that
+    /// is issued, updated, enabled or rotated may afterwards not be allowed more than `key` is:
+    /// its abilities, stage, expiry, limits and restrictions have to be within those of `key`, and
+    /// what is not said of a new key is as it is with `key`. A public key may do nothing.
+    ///
+    /// Which keys may manage keys at all is for a guard, such as
+    /// [`RequireAbility`](crate::RequireAbility), to say.
+    pub fn on_behalf_of(&self, key: &VerifiedKey) -> Self {
+        let granter = Arc::clone(key.record());
+        Self { actor: Actor::Key(granter.id.clone()), granter: Some(granter), ..self.clone() }
+    }
+
+    pub(super) async fn commit(
+        &self,
+        changes: &[KeyChange],
+        events: &[AuditEvent],
+    ) -> Result<(), CommitError> {
+        self.settings.repository.commit(changes, events).await?;
+        for (event, sink) in events
+            .iter()
+            .flat_map(|event| self.settings.sinks.iter().map(move |sink| (event, sink)))
+        {
+            // The change was made, whatever a sink does.
+            if catch_unwind(AssertUnwindSafe(|| sink.record(event))).is_err() {
+                trace::panicked("an audit sink");
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn event(
+        &self,
+        at: SystemTime,
+        action: AuditAction,
+        before: Option<&Arc<KeyRecord>>,
+        after: Option<&Arc<KeyRecord>>,
+    ) -> AuditEvent {
+        AuditEvent::new(at, self.actor.clone(), action, before.cloned(), after.cloned())
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        to_microsecond(self.settings.clock.now())
+    }
+
+    pub(super) fn check_authority(&self, record: &KeyRecord) -> Result<(), ManageError> {
+        self.granter.as_ref().map_or(Ok(()), |granter| check_is_within(granter, record))
+    }
+}
+
+impl fmt::Debug for KeyManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyManager")
+            .field("hasher", &self.settings.hasher)
+            .field("formats", &self.settings.formats)
+            .field("rotation_period", &self.settings.rotation_period)
+            .field("actor", &self.actor)
+            .field("granter", &self.granter.as_ref().map(|granter| &granter.id))
+            .finish_non_exhaustive()
+    }
+}

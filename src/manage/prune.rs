@@ -1,0 +1,47 @@
+//! Removing what is left of keys that ended.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::{KeyManager, ManageError};
+use crate::store::{AuditAction, CommitError, KeyChange, KeyQuery, KeyRecord, KeyState};
+
+impl KeyManager {
+    /// Removes the records of keys that were revoked or expired before `time`, and returns how
+    /// many there were.
+    ///
+    /// Their secrets are refused as unknown from then on. What was removed before an error stays
+    /// removed.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store fails.
+    pub async fn prune(&self, time: SystemTime) -> Result<usize, ManageError> {
+        let mut removed = 0;
+        for state in [KeyState::Revoked, KeyState::Expired, KeyState::Disabled] {
+            let mut query = KeyQuery::new().state(state);
+            loop {
+                let page = self.list(&query).await?;
+                for key in page.keys {
+                    let ended_at = key.record.revoked_at.or(key.record.expires_at);
+                    if ended_at.is_some_and(|ended_at| ended_at < time.min(self.now())) {
+                        removed += usize::from(self.remove(&key.record).await?);
+                    }
+                }
+                let Some(next) = page.next else { break };
+                query = query.after(next);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes a record, unless somebody changed it in the meantime.
+    async fn remove(&self, record: &Arc<KeyRecord>) -> Result<bool, ManageError> {
+        let event = self.event(self.now(), AuditAction::Removed, Some(record), None);
+        match self.commit(&[KeyChange::Remove(Arc::clone(record))], &[event]).await {
+            Ok(()) => Ok(true),
+            Err(CommitError::Conflict) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

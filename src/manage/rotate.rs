@@ -1,0 +1,110 @@
+//! Replacing keys by their successors.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::manager::ATTEMPTS;
+use super::{KeyManager, ManageError};
+use crate::clock::to_microsecond;
+use crate::key::{KeyId, Secret};
+use crate::store::{
+    AuditAction, CommitError, IssuedKey, KeyChange, KeyRecord, KeyState, Propagation,
+};
+
+/// A key's successor, and its secret for the only time.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RotatedKey {
+    /// The record of the new key.
+    pub record: Arc<KeyRecord>,
+    /// The secret of the new key.
+    pub secret: Secret,
+    /// The record of the old key, which names the new one.
+    pub predecessor: Arc<KeyRecord>,
+    /// When other nodes heed that the old key's time is shorter now.
+    pub propagation: Propagation,
+}
+
+impl KeyManager {
+    /// Gives a key a successor with a new secret, and otherwise the same.
+    ///
+    /// The old key works for `grace` longer, but never longer than it would have anyway, and names
+    /// its [successor](KeyRecord::successor). Without grace it is revoked at once. The
+    /// successor expires when the old key would have; [update](Self::update) it if it is to live
+    /// longer.
+    ///
+    /// A key is rotated once; after that, it is its successor's turn. Of two who rotate a key at
+    /// once, one gets the successor and the other [`ManageError::Rotated`].
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no such key, if it was rotated already, if it is revoked,
+    /// expired or disabled, if no [format](Self::formats) has its prefix, if it is allowed more
+    /// than the key on whose behalf it is rotated, or if no secret can be made or kept.
+    pub async fn rotate(&self, id: &KeyId, grace: Duration) -> Result<RotatedKey, ManageError> {
+        for _ in 0..ATTEMPTS {
+            let old = self.get(id).await?.record;
+            let now = self.now();
+            let (predecessor, new) = self.rotation_of(&old, now, grace)?;
+            let changes = [
+                KeyChange::Replace(Arc::clone(&predecessor)),
+                KeyChange::Insert(Arc::clone(&new.record)),
+            ];
+            let events = [
+                self.event(now, AuditAction::Rotated, Some(&old), Some(&predecessor)),
+                self.event(now, AuditAction::Issued, None, Some(&new.record)),
+            ];
+            match self.commit(&changes, &events).await {
+                Err(CommitError::Conflict) => {}
+                result => {
+                    result?;
+                    let IssuedKey { record, secret } = new;
+                    let propagation = self.settings.repository.propagation();
+                    return Ok(RotatedKey { record, secret, predecessor, propagation });
+                }
+            }
+        }
+        Err(ManageError::Conflict)
+    }
+
+    fn rotation_of(
+        &self,
+        old: &Arc<KeyRecord>,
+        now: SystemTime,
+        grace: Duration,
+    ) -> Result<(Arc<KeyRecord>, IssuedKey), ManageError> {
+        if let Some(successor) = &old.successor {
+            return Err(ManageError::Rotated(successor.clone()));
+        }
+        match old.state(now) {
+            KeyState::Active => {}
+            state => return Err(ManageError::State(state)),
+        }
+        self.check_authority(old)?;
+        let format = self.settings.formats.with_prefix_of(old).ok_or(ManageError::Format)?;
+        let mut new = KeyRecord::clone(old);
+        new.created_at = now;
+        new.revision = 0;
+        // After the period of this manager, or else after as long a time as that of the old key.
+        let of_old = old.rotation_due_at.and_then(|at| at.duration_since(old.created_at).ok());
+        let period = self.settings.rotation_period.or(of_old);
+        new.rotation_due_at = period.map(|period| now + period);
+        let new = IssuedKey::with_new_secret(new, format, &self.settings.hasher)?;
+
+        let mut predecessor = KeyRecord::clone(old);
+        predecessor.revision += 1;
+        predecessor.successor = Some(new.record.id.clone());
+        predecessor.rotation_due_at = None;
+        if grace.is_zero() {
+            // Rather than expired, which other nodes would judge by their own clocks.
+            predecessor.revoked_at = Some(now);
+        } else {
+            let end = now.checked_add(grace).map(to_microsecond);
+            predecessor.expires_at = match (old.expires_at, end) {
+                (Some(expires_at), Some(end)) => Some(expires_at.min(end)),
+                (expires_at, end) => expires_at.or(end),
+            };
+        }
+        Ok((Arc::new(predecessor), new))
+    }
+}

@@ -1,0 +1,121 @@
+//! [`KeyUpdate`]: what is to be changed of a key.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value};
+
+use crate::clock::to_microsecond;
+use crate::key::{AbilitySet, RateLimits, Restrictions};
+use crate::store::KeyRecord;
+
+/// Says what is to be changed of a key. What is not mentioned stays.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::KeyUpdate;
+/// use tower_api_key::key::{RateLimit, RateLimits};
+///
+/// let update = KeyUpdate::new()
+///     .name("monthly reporting")
+///     .abilities(["reports:read"].try_into()?)
+///     .limits(RateLimits::new([RateLimit::per_hour(1000)])?)
+///     .expires_at(None);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct KeyUpdate {
+    pub(super) name: Option<String>,
+    abilities: Option<AbilitySet>,
+    pub(super) expires_at: Option<Option<SystemTime>>,
+    rotation_due_at: Option<Option<SystemTime>>,
+    limits: Option<RateLimits>,
+    restrictions: Option<Restrictions>,
+    metadata: Option<Map<String, Value>>,
+    disabled: Option<bool>,
+}
+
+impl KeyUpdate {
+    /// Changes nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets what the key is for, in the words of its owner.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets what the key may do.
+    pub fn abilities(mut self, abilities: AbilitySet) -> Self {
+        self.abilities = Some(abilities);
+        self
+    }
+
+    /// Sets from when on the key is refused; `None` is never.
+    pub fn expires_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
+        self.expires_at = Some(time.into().map(to_microsecond));
+        self
+    }
+
+    /// Sets from when on the key should be replaced; `None` is never.
+    pub fn rotation_due_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
+        self.rotation_due_at = Some(time.into().map(to_microsecond));
+        self
+    }
+
+    /// Sets how often the key may be used.
+    pub fn limits(mut self, limits: RateLimits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// Sets from where the key works, and on which endpoints.
+    pub fn restrictions(mut self, restrictions: Restrictions) -> Self {
+        self.restrictions = Some(restrictions);
+        self
+    }
+
+    /// Sets what else the application wants to know of the key.
+    pub fn metadata(mut self, metadata: Map<String, Value>) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// Takes the key out of use, or puts it into use again.
+    pub fn disabled(mut self, disabled: bool) -> Self {
+        self.disabled = Some(disabled);
+        self
+    }
+
+    pub(super) fn apply(&self, record: &mut KeyRecord) {
+        fn set<T: Clone>(field: &mut T, value: &Option<T>) {
+            if let Some(value) = value {
+                field.clone_from(value);
+            }
+        }
+        set(&mut record.name, &self.name);
+        set(&mut record.abilities, &self.abilities);
+        set(&mut record.expires_at, &self.expires_at);
+        set(&mut record.rotation_due_at, &self.rotation_due_at);
+        set(&mut record.limits, &self.limits);
+        set(&mut record.restrictions, &self.restrictions);
+        set(&mut record.metadata, &self.metadata);
+        set(&mut record.disabled, &self.disabled);
+    }
+}
+
+impl fmt::Debug for KeyUpdate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the metadata, as in no other place either.
+        f.debug_struct("KeyUpdate")
+            .field("name", &self.name)
+            .field("abilities", &self.abilities)
+            .field("expires_at", &self.expires_at)
+            .field("disabled", &self.disabled)
+            .finish_non_exhaustive()
+    }
+}

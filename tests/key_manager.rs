@@ -1,0 +1,725 @@
+//! The life of a key, from issue to revocation.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use http::{Request, Response};
+use tower::{Layer as _, ServiceExt as _};
+use tower_api_key::key::{RateLimits, Restrictions};
+use tower_api_key::store::{
+    Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository,
+    KeyState, KeyUse, Propagation, StoredKey,
+};
+use tower_api_key::testing::{FakeClock, check_key_repository};
+use tower_api_key::{
+    AbilitySet, ApiKeyLayer, IssuedKey, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
+    KeyManager, KeyRecord, KeyStore, KeyUpdate, ManageError, MemoryStore, NewKey, RateLimit,
+    StoreError, VerifiedKey,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+struct World {
+    store: MemoryStore,
+    clock: Arc<FakeClock>,
+    keys: KeyManager,
+    events: Arc<Mutex<Vec<AuditEvent>>>,
+}
+
+fn world() -> World {
+    let (store, clock) =
+        (MemoryStore::new(), Arc::new(FakeClock::at(SystemTime::UNIX_EPOCH + 20_000 * DAY)));
+    let events = Arc::<Mutex<Vec<_>>>::default();
+    let keys = KeyManager::new(store.clone()).clock(Arc::clone(&clock)).audit({
+        let events = Arc::clone(&events);
+        move |event: &AuditEvent| events.lock().unwrap().push(event.clone())
+    });
+    World { store, clock, keys, events }
+}
+
+impl World {
+    async fn issue(&self, key: NewKey) -> IssuedKey {
+        self.keys.issue(key).await.unwrap()
+    }
+
+    async fn record(&self, id: &KeyId) -> Arc<KeyRecord> {
+        self.keys.get(id).await.unwrap().record
+    }
+
+    /// Sends a request with the key through a layer, and returns what it says of the key.
+    async fn verified(&self, secret: &str) -> Option<VerifiedKey> {
+        let layer = ApiKeyLayer::new(self.store.clone())
+            .clock(Arc::clone(&self.clock))
+            .accept_public_keys();
+        let service = layer.layer(tower::service_fn(async |request: Request<String>| {
+            let mut response = Response::new(String::new());
+            let key = request.extensions().get::<VerifiedKey>().cloned();
+            response.extensions_mut().extend(
+                key.map(|key| {
+                    let mut extensions = http::Extensions::new();
+                    extensions.insert(key);
+                    extensions
+                })
+                .unwrap_or_default(),
+            );
+            Ok::<_, std::convert::Infallible>(response)
+        }));
+        let request = Request::builder()
+            .header("x-api-key", secret)
+            .header("origin", "https://shop.example")
+            .body(String::new())
+            .unwrap();
+        let response = service.oneshot(request).await.unwrap();
+        response.extensions().get::<VerifiedKey>().cloned()
+    }
+
+    async fn is_accepted(&self, issued: &IssuedKey) -> bool {
+        self.verified(issued.secret.reveal()).await.is_some()
+    }
+
+    async fn on_behalf_of(&self, key: NewKey) -> KeyManager {
+        let granter = self.issue(key).await;
+        self.keys.on_behalf_of(&self.verified(granter.secret.reveal()).await.unwrap())
+    }
+
+    fn actions(&self) -> Vec<AuditAction> {
+        self.events.lock().unwrap().iter().map(|event| event.action).collect()
+    }
+}
+
+fn named(name: &str) -> NewKey {
+    NewKey::named(name)
+}
+
+fn abilities<const N: usize>(abilities: [&str; N]) -> AbilitySet {
+    abilities.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn an_issued_key_works_until_it_is_revoked() {
+    let world = world();
+    let issued = world.issue(named("nightly import").tenant("acme")).await;
+    assert!(world.is_accepted(&issued).await);
+    assert_eq!(issued.record.created_at, tower_api_key::Clock::now(&world.clock));
+    let revoked = world.keys.revoke(&issued.record.id).await.unwrap();
+    assert!(!world.is_accepted(&issued).await);
+    assert_eq!(revoked.propagation, Propagation::Immediate);
+}
+
+#[tokio::test]
+async fn revoking_twice_is_a_success_and_one_event() {
+    let world = world();
+    let issued = world.issue(named("nightly import")).await;
+    let first = world.keys.revoke(&issued.record.id).await.unwrap();
+    world.clock.advance(MINUTE);
+    let second = world.keys.revoke(&issued.record.id).await.unwrap();
+    assert_eq!(first, second);
+    assert_eq!(world.actions(), [AuditAction::Issued, AuditAction::Revoked]);
+}
+
+#[tokio::test]
+async fn a_revoked_key_stays_as_it_is() {
+    let world = world();
+    let issued = world.issue(named("nightly import")).await;
+    let id = &issued.record.id;
+    let revoked = world.keys.revoke(id).await.unwrap().record;
+    let refused = [
+        world.keys.update(id, &KeyUpdate::new().disabled(false)).await.map(drop),
+        world.keys.enable(id).await.map(drop),
+        world.keys.disable(id).await.map(drop),
+        world.keys.rotate(id, MINUTE).await.map(drop),
+    ];
+    for result in refused {
+        assert!(matches!(result, Err(ManageError::State(KeyState::Revoked))), "{result:?}");
+    }
+    assert_eq!(world.record(id).await, revoked);
+}
+
+#[tokio::test]
+async fn a_key_is_revoked_by_its_secret_under_any_pepper() {
+    let store = MemoryStore::new();
+    let old = KeyManager::new(store.clone()).hasher(KeyHasher::hmac_sha256(&[1; 32]));
+    let issued = old.issue(named("nightly import")).await.unwrap();
+    let new =
+        KeyManager::new(store).hasher(KeyHasher::hmac_sha256(&[2; 32]).or_hmac_sha256(&[1; 32]));
+    let revoked = new.revoke_presented(issued.secret.reveal()).await.unwrap();
+    assert_eq!(revoked.record.id, issued.record.id);
+    for wrong in
+        ["", "ak_", "\0", &format!("{} ", issued.secret.reveal()), issued.record.id.as_str()]
+    {
+        let result = new.revoke_presented(wrong).await;
+        assert!(matches!(result, Err(ManageError::NotFound)), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_key_works_again_when_it_is_enabled() {
+    let world = world();
+    let issued = world.issue(named("nightly import")).await;
+    let disabled = world.keys.disable(&issued.record.id).await.unwrap();
+    assert!(disabled.record.disabled && !world.is_accepted(&issued).await);
+    world.keys.disable(&issued.record.id).await.unwrap();
+    world.keys.enable(&issued.record.id).await.unwrap();
+    assert!(world.is_accepted(&issued).await);
+    let expected = [AuditAction::Issued, AuditAction::Disabled, AuditAction::Enabled];
+    assert_eq!(world.actions(), expected);
+}
+
+#[tokio::test]
+async fn a_key_needs_a_name_and_a_future() {
+    let world = world();
+    for name in ["", "   ", "ab", "two\nlines", &"x".repeat(101)] {
+        let result = world.keys.issue(named(name)).await;
+        assert!(matches!(result, Err(ManageError::Name)), "{name:?}: {result:?}");
+    }
+    let now = tower_api_key::Clock::now(&world.clock);
+    for past in [now, now - DAY, SystemTime::UNIX_EPOCH] {
+        let result = world.keys.issue(named("late").expires_at(past)).await;
+        assert!(matches!(result, Err(ManageError::Expiry)), "{result:?}");
+    }
+    let issued = world.issue(named("in time").expires_at(now + DAY)).await;
+    let late = KeyUpdate::new().expires_at(now);
+    let result = world.keys.update(&issued.record.id, &late).await;
+    assert!(matches!(result, Err(ManageError::Expiry)));
+    let result = world.keys.update(&issued.record.id, &KeyUpdate::new().name("x")).await;
+    assert!(matches!(result, Err(ManageError::Name)));
+    assert_eq!(world.store.list(), [issued.record], "nothing was kept of what failed");
+}
+
+#[tokio::test]
+async fn an_update_changes_what_it_mentions_and_nothing_else() {
+    let world = world();
+    let issued = world.issue(
+        named("nightly import").tenant("acme").abilities(["a:read"]).metadata("plan", "free"),
+    );
+    let old = issued.await.record;
+    let expires_at = old.created_at + DAY;
+    let limits = RateLimits::new([RateLimit::per_hour(7)]).unwrap();
+    let mut restrictions = Restrictions::default();
+    restrictions.addresses = Some(["192.0.2.0/24".parse().unwrap()].into());
+    let update = KeyUpdate::new()
+        .name("hourly import")
+        .abilities(abilities(["a:*"]))
+        .expires_at(expires_at)
+        .rotation_due_at(expires_at)
+        .limits(limits.clone())
+        .restrictions(restrictions.clone())
+        .disabled(true);
+    let changed = world.keys.update(&old.id, &update).await.unwrap().record;
+    let mut expected = KeyRecord::clone(&old);
+    expected.name = "hourly import".to_owned();
+    expected.abilities = abilities(["a:*"]);
+    expected.expires_at = Some(expires_at);
+    expected.rotation_due_at = Some(expires_at);
+    expected.limits = limits;
+    expected.restrictions = restrictions;
+    expected.disabled = true;
+    expected.revision = 1;
+    assert_eq!(*changed, expected);
+    assert_eq!(world.record(&old.id).await, changed);
+    let metadata = KeyUpdate::new().metadata(serde_json::Map::new()).expires_at(None);
+    let changed = world.keys.update(&old.id, &metadata).await.unwrap().record;
+    assert!(changed.metadata.is_empty() && changed.expires_at.is_none());
+    let nothing = world.keys.update(&old.id, &KeyUpdate::new()).await.unwrap().record;
+    assert_eq!(nothing.revision, 2, "what changes nothing is no change");
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_not_found() {
+    let world = world();
+    let id = KeyId::generate().unwrap();
+    for result in [
+        world.keys.get(&id).await.map(drop),
+        world.keys.update(&id, &KeyUpdate::new()).await.map(drop),
+        world.keys.revoke(&id).await.map(drop),
+        world.keys.disable(&id).await.map(drop),
+        world.keys.enable(&id).await.map(drop),
+        world.keys.rotate(&id, MINUTE).await.map(drop),
+    ] {
+        assert!(matches!(result, Err(ManageError::NotFound)), "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn while_the_grace_lasts_the_old_and_the_new_key_work() {
+    let world = world();
+    let old = world
+        .issue(named("nightly import").tenant("acme").abilities(["a:read"]).limit("5 per minute"))
+        .await;
+    let new = world.keys.rotate(&old.record.id, MINUTE).await.unwrap();
+    assert_eq!(new.predecessor.successor.as_ref(), Some(&new.record.id));
+    assert_ne!(new.secret.reveal(), old.secret.reveal());
+    let mut expected = KeyRecord::clone(&new.record);
+    (expected.id, expected.digest) = (old.record.id.clone(), old.record.digest);
+    expected.hint.clone_from(&old.record.hint);
+    assert_eq!(expected, *old.record, "the successor is the same but for its secret");
+    for _ in 0..2 {
+        assert!(world.is_accepted(&old).await);
+        assert!(world.verified(new.secret.reveal()).await.is_some());
+        world.clock.advance(MINUTE / 2 - Duration::from_micros(1));
+    }
+    world.clock.advance(Duration::from_micros(2));
+    assert!(!world.is_accepted(&old).await);
+    assert!(world.verified(new.secret.reveal()).await.is_some());
+}
+
+#[tokio::test]
+async fn without_grace_the_old_key_is_revoked_at_once() {
+    let world = world();
+    let old = world.issue(named("nightly import")).await;
+    let new = world.keys.rotate(&old.record.id, Duration::ZERO).await.unwrap();
+    assert!(new.predecessor.revoked_at.is_some(), "whatever the clocks of other nodes say");
+    assert!(!world.is_accepted(&old).await);
+    assert!(world.verified(new.secret.reveal()).await.is_some());
+}
+
+#[tokio::test]
+async fn grace_never_lets_a_key_live_longer() {
+    let world = world();
+    let soon = tower_api_key::Clock::now(&world.clock) + MINUTE;
+    for grace in [DAY, Duration::MAX] {
+        let old = world.issue(named("nightly import").expires_at(soon)).await;
+        let new = world.keys.rotate(&old.record.id, grace).await.unwrap();
+        assert_eq!(new.predecessor.expires_at, Some(soon));
+        assert_eq!(new.record.expires_at, Some(soon), "nor its successor");
+    }
+    let endless = world.issue(named("nightly import")).await;
+    let new = world.keys.rotate(&endless.record.id, Duration::MAX).await.unwrap();
+    assert_eq!(new.predecessor.expires_at, None);
+}
+
+#[tokio::test]
+async fn a_key_is_rotated_once_and_while_it_works() {
+    let world = world();
+    let old = world.issue(named("nightly import")).await;
+    let new = world.keys.rotate(&old.record.id, MINUTE).await.unwrap();
+    let again = world.keys.rotate(&old.record.id, MINUTE).await;
+    assert!(matches!(again, Err(ManageError::Rotated(successor)) if successor == new.record.id));
+    let newer = world.keys.rotate(&new.record.id, MINUTE).await.unwrap();
+    assert_eq!(newer.predecessor.id, new.record.id);
+
+    let soon = tower_api_key::Clock::now(&world.clock) + MINUTE;
+    let expiring = world.issue(named("expiring").expires_at(soon)).await.record;
+    let disabled = world.issue(named("disabled")).await.record;
+    world.keys.disable(&disabled.id).await.unwrap();
+    world.clock.advance(MINUTE);
+    for (record, state) in [(expiring, KeyState::Expired), (disabled, KeyState::Disabled)] {
+        let result = world.keys.rotate(&record.id, MINUTE).await;
+        assert!(matches!(result, Err(ManageError::State(found)) if found == state));
+    }
+}
+
+#[tokio::test]
+async fn a_successor_has_the_format_of_the_prefix() {
+    let live = KeyFormat::new("sk_live_").stage("live");
+    let test = KeyFormat::new("sk_test_").stage("test");
+    let store = MemoryStore::new();
+    let keys = KeyManager::new(store.clone()).formats([live.clone(), test.clone()]);
+    for format in [&live, &test] {
+        let old = keys.issue(named("nightly import").format(format)).await.unwrap();
+        let new = keys.rotate(&old.record.id, MINUTE).await.unwrap();
+        assert!(new.secret.reveal().starts_with(format.prefix()));
+        assert!(new.record.hint.starts_with(format.prefix()));
+        assert_eq!(new.record.stage, old.record.stage);
+    }
+    let old = keys.issue(named("nightly import").format(&live)).await.unwrap();
+    let unaware = KeyManager::new(store.clone()).rotate(&old.record.id, MINUTE).await;
+    assert!(matches!(unaware, Err(ManageError::Format)), "{unaware:?}");
+    assert_eq!(store.get(&old.record.id), Some(old.record), "nothing was changed");
+}
+
+#[tokio::test]
+async fn keys_are_listed_that_are_due_for_rotation() {
+    let world = world();
+    let keys = world.keys.clone().rotation_period(90 * DAY);
+    let old = keys.issue(named("nightly import")).await.unwrap().record;
+    let never = world.issue(named("no rotation")).await.record;
+    assert_eq!(
+        (old.rotation_due_at, never.rotation_due_at),
+        (Some(old.created_at + 90 * DAY), None)
+    );
+    let due = async || {
+        let now = tower_api_key::Clock::now(&world.clock);
+        let query = KeyQuery::new().state(KeyState::Active).rotation_due_by(now);
+        let page = keys.list(&query).await.unwrap();
+        page.keys.into_iter().map(|key| key.record.id.clone()).collect::<Vec<_>>()
+    };
+    assert!(due().await.is_empty());
+    world.clock.advance(90 * DAY);
+    assert_eq!(due().await, std::slice::from_ref(&old.id));
+    // By a manager that knows of no period, too.
+    let new = world.keys.rotate(&old.id, MINUTE).await.unwrap().record;
+    assert!(due().await.is_empty(), "neither is due");
+    assert_eq!(new.rotation_due_at, Some(new.created_at + 90 * DAY));
+}
+
+#[tokio::test]
+async fn keys_that_ended_are_pruned() {
+    let world = world();
+    let start = tower_api_key::Clock::now(&world.clock);
+    let live = world.issue(named("the live one")).await.record;
+    let expiring = world.issue(named("expiring").expires_at(start + MINUTE)).await.record;
+    let disabled = world.issue(named("disabled").expires_at(start + MINUTE)).await.record;
+    world.keys.disable(&disabled.id).await.unwrap();
+    let paused = world.issue(named("paused")).await.record;
+    let paused = world.keys.disable(&paused.id).await.unwrap().record;
+    for number in 0..150 {
+        let issued = world.issue(named(&format!("leaked {number}"))).await;
+        world.keys.revoke(&issued.record.id).await.unwrap();
+    }
+    world.clock.advance(DAY);
+    let late = world.issue(named("revoked today")).await.record;
+    let late = world.keys.revoke(&late.id).await.unwrap().record;
+    assert_eq!(world.keys.prune(start).await.unwrap(), 0);
+    assert_eq!(world.keys.prune(start + DAY).await.unwrap(), 152);
+    let mut left = [live, paused, late];
+    left.sort_by(|one, other| one.id.cmp(&other.id));
+    assert_eq!(world.store.list(), left);
+    assert!(world.keys.get(&expiring.id).await.is_err());
+    let removed = world.actions().into_iter().filter(|action| *action == AuditAction::Removed);
+    assert_eq!(removed.count(), 152);
+    world.clock.advance(MINUTE);
+    assert_eq!(world.keys.prune(start + 1000 * DAY).await.unwrap(), 1, "only what has ended");
+}
+
+#[tokio::test]
+async fn every_change_is_an_event_of_who_and_what() {
+    let world = world();
+    let alice = world.keys.acting_as("alice@acme.example");
+    let issued = alice.issue(named("nightly import").tenant("acme")).await.unwrap();
+    let id = &issued.record.id;
+    alice.update(id, &KeyUpdate::new().name("hourly import")).await.unwrap();
+    let rotated = alice.rotate(id, MINUTE).await.unwrap();
+    world.keys.revoke(id).await.unwrap();
+    let events = world.events.lock().unwrap().clone();
+    let whats: Vec<_> = events.iter().map(|event| (event.action, event.actor.clone())).collect();
+    let by_alice = |action| (action, Actor::from("alice@acme.example"));
+    assert_eq!(
+        whats,
+        [
+            by_alice(AuditAction::Issued),
+            by_alice(AuditAction::Updated),
+            by_alice(AuditAction::Rotated),
+            by_alice(AuditAction::Issued),
+            (AuditAction::Revoked, Actor::System),
+        ]
+    );
+    assert_eq!(events[0].before, None);
+    assert_eq!(events[0].after.as_ref(), Some(&issued.record));
+    assert_eq!(events[1].before.as_ref(), Some(&issued.record));
+    assert_eq!(events[1].after.as_ref().unwrap().name, "hourly import");
+    assert_eq!(events[3].key_id(), Some(&rotated.record.id));
+    assert!(events.iter().all(|event| event.tenant().unwrap().as_str() == "acme"));
+    let text = format!("{events:?}");
+    for secret in [issued.secret.reveal(), rotated.secret.reveal()] {
+        assert!(!text.contains(secret));
+    }
+    assert_eq!(Actor::from("key:key_1").to_string(), "name:key:key_1", "no name is a key");
+}
+
+#[tokio::test]
+async fn what_failed_is_no_event_and_a_sink_that_panics_fails_nothing() {
+    let world = world();
+    assert!(world.keys.issue(named("")).await.is_err());
+    assert!(world.keys.revoke(&KeyId::generate().unwrap()).await.is_err());
+    assert_eq!(world.actions(), []);
+    let keys = world.keys.clone().audit(|_: &AuditEvent| panic!("on purpose"));
+    let issued = keys.issue(named("nightly import")).await.unwrap();
+    assert!(world.is_accepted(&issued).await);
+}
+
+#[tokio::test]
+async fn a_key_grants_a_part_of_what_it_may_in_its_own_tenant() {
+    let world = world();
+    let granter = NewKey::named("granter").tenant("acme").abilities(["bots:*", "keys:write"]);
+    let keys = world.on_behalf_of(granter).await;
+    let issued = keys.issue(named("reader").abilities(["bots:read"])).await.unwrap();
+    assert_eq!(issued.record.tenant.as_ref().unwrap(), &"acme");
+    assert!(world.is_accepted(&issued).await);
+    assert!(keys.issue(named("same tenant").tenant("acme")).await.is_ok());
+    for (name, key) in [
+        ("another ability", named("xyz").abilities(["chat:send"])),
+        ("one of two", named("xyz").abilities(["bots:read", "chat:send"])),
+        ("everything", named("xyz").abilities(["*"])),
+        ("a wider one", named("xyz").abilities(["keys:*"])),
+        ("another tenant", named("xyz").tenant("globex")),
+    ] {
+        let result = keys.issue(key).await;
+        assert!(matches!(result, Err(ManageError::Exceeds(_))), "{name}: {result:?}");
+    }
+    assert_eq!(world.store.list().len(), 3);
+    let event = world.events.lock().unwrap()[1].clone();
+    let granter = world.events.lock().unwrap()[0].key_id().cloned().unwrap();
+    assert_eq!(event.actor, Actor::Key(granter));
+}
+
+#[tokio::test]
+async fn keys_of_another_tenant_do_not_exist_for_a_key() {
+    let world = world();
+    let foreign = world.issue(named("foreign").tenant("globex")).await;
+    let nobodys = world.issue(named("of nobody")).await;
+    let keys = world.on_behalf_of(named("granter").tenant("acme").abilities(["*"])).await;
+    for issued in [&foreign, &nobodys] {
+        let id = &issued.record.id;
+        for result in [
+            keys.get(id).await.map(drop),
+            keys.update(id, &KeyUpdate::new().name("mine now")).await.map(drop),
+            keys.revoke(id).await.map(drop),
+            keys.disable(id).await.map(drop),
+            keys.enable(id).await.map(drop),
+            keys.rotate(id, MINUTE).await.map(drop),
+            keys.revoke_presented(issued.secret.reveal()).await.map(drop),
+        ] {
+            assert!(matches!(result, Err(ManageError::NotFound)), "{result:?}");
+        }
+        assert!(world.is_accepted(issued).await);
+    }
+    let globex = KeyQuery::new().tenant("globex".parse().unwrap());
+    for query in [KeyQuery::new(), globex] {
+        let page = keys.list(&query).await.unwrap();
+        let names: Vec<_> = page.keys.iter().map(|key| key.record.name.as_str()).collect();
+        assert_eq!(names, ["granter"]);
+    }
+    let of_nobody = world.on_behalf_of(named("granter").abilities(["*"])).await;
+    assert!(of_nobody.get(&foreign.record.id).await.is_err());
+    assert!(of_nobody.get(&nobodys.record.id).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_key_cannot_make_itself_or_others_mightier() {
+    let world = world();
+    let mighty = world.issue(named("mighty").tenant("acme").abilities(["*"])).await;
+    let peer = world.issue(named("peer").tenant("acme").abilities(["bots:read"])).await;
+    let granter = world.issue(named("granter").tenant("acme").abilities(["bots:*"])).await;
+    let verified = world.verified(granter.secret.reveal()).await.unwrap();
+    let keys = world.keys.on_behalf_of(&verified);
+    let exceeds = |result: Result<(), ManageError>| {
+        assert!(matches!(result, Err(ManageError::Exceeds(_))), "{result:?}");
+    };
+    let more = KeyUpdate::new().abilities(abilities(["*"]));
+    exceeds(keys.update(&granter.record.id, &more).await.map(drop));
+    exceeds(keys.update(&peer.record.id, &more).await.map(drop));
+    // Rotating tells the secret of the successor.
+    exceeds(keys.rotate(&mighty.record.id, MINUTE).await.map(drop));
+    world.keys.disable(&mighty.record.id).await.unwrap();
+    exceeds(keys.enable(&mighty.record.id).await.map(drop));
+    exceeds(keys.update(&mighty.record.id, &KeyUpdate::new().disabled(false)).await.map(drop));
+    // What takes away may be done to any key of the tenant.
+    keys.revoke(&mighty.record.id).await.unwrap();
+    assert!(keys.rotate(&peer.record.id, MINUTE).await.is_ok());
+    assert!(keys.disable(&granter.record.id).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_key_hands_on_what_it_is_bound_by() {
+    let world = world();
+    let soon = tower_api_key::Clock::now(&world.clock) + DAY;
+    let bound = |name: &str| {
+        named(name)
+            .tenant("acme")
+            .stage("prod")
+            .abilities(["*"])
+            .expires_at(soon)
+            .limit("100 per hour")
+            .limit("all: 9 per second, shared by tenant")
+    };
+    let keys = world.on_behalf_of(bound("granter")).await;
+    let plain = keys.issue(named("plain")).await.unwrap().record;
+    assert_eq!(plain.stage.as_ref().unwrap(), &"prod");
+    assert_eq!(plain.expires_at, Some(soon));
+    assert_eq!(plain.limits.len(), 2);
+    let lower = named("lower")
+        .expires_at(soon - MINUTE)
+        .limit("50 per hour")
+        .limit("all: 9 per second, shared by tenant")
+        .limit("1 per second");
+    assert!(keys.issue(lower).await.is_ok());
+    for (name, key) in [
+        ("longer", named("xyz").expires_at(soon + MINUTE)),
+        ("another stage", named("xyz").stage("dev")),
+        ("one limit of two", named("xyz").limit("50 per hour")),
+        (
+            "a higher limit",
+            bound("xyz").limit("x: 1 per hour").limit("y: 1000 per minute").stage("dev"),
+        ),
+        (
+            "a higher burst",
+            named("xyz")
+                .limit("100 per hour, burst 200")
+                .limit("all: 9 per second, shared by tenant"),
+        ),
+        (
+            "another window",
+            named("xyz").limit("100 per minute").limit("all: 9 per second, shared by tenant"),
+        ),
+        ("not shared", named("xyz").limit("100 per hour").limit("all: 9 per second")),
+        (
+            "shared under another name",
+            named("xyz").limit("100 per hour").limit("own: 9 per second, shared by tenant"),
+        ),
+    ] {
+        let result = keys.issue(key).await;
+        assert!(matches!(result, Err(ManageError::Exceeds(_))), "{name}: {result:?}");
+    }
+    let endless = keys.update(&plain.id, &KeyUpdate::new().expires_at(None)).await;
+    assert!(matches!(endless, Err(ManageError::Exceeds(_))));
+    let unlimited = keys.update(&plain.id, &KeyUpdate::new().limits(RateLimits::default())).await;
+    assert!(matches!(unlimited, Err(ManageError::Exceeds(_))));
+}
+
+#[tokio::test]
+async fn a_key_hands_on_its_restrictions() {
+    let world = world();
+    let granter = named("granter").abilities(["*"]).origins(["https://shop.example"]);
+    let keys = world.on_behalf_of(granter).await;
+    let plain = keys.issue(named("plain")).await.unwrap().record;
+    assert_eq!(plain.restrictions.origins.as_ref().unwrap().len(), 1);
+    assert!(keys.issue(named("narrower").addresses(["10.0.0.0/8"])).await.is_ok());
+    let wider = named("wider").origins(["https://shop.example", "https://evil.example"]);
+    assert!(matches!(keys.issue(wider).await, Err(ManageError::Exceeds(_))));
+    let lifted = KeyUpdate::new().restrictions(Restrictions::default());
+    let lifted = keys.update(&plain.id, &lifted).await;
+    assert!(matches!(lifted, Err(ManageError::Exceeds(_))));
+}
+
+#[tokio::test]
+async fn a_public_key_manages_nothing() {
+    let world = world();
+    let public = || named("widget").kind(KeyKind::Public).origins(["https://shop.example"]);
+    let keys = world.on_behalf_of(public().abilities(["*"])).await;
+    let other = world.issue(named("other")).await.record.id.clone();
+    for result in [
+        keys.issue(public()).await.map(drop),
+        keys.get(&other).await.map(drop),
+        keys.list(&KeyQuery::new()).await.map(drop),
+        keys.revoke(&other).await.map(drop),
+        keys.rotate(&other, MINUTE).await.map(drop),
+        keys.prune(SystemTime::now()).await.map(drop),
+    ] {
+        assert!(matches!(result, Err(ManageError::Exceeds(_))), "{result:?}");
+    }
+}
+
+/// A repository in whose way somebody else gets, before each of its first commits.
+struct Contended {
+    store: MemoryStore,
+    rivals: AtomicUsize,
+    fails: bool,
+}
+
+#[async_trait]
+impl KeyStore for Contended {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        self.store.find(digest).await
+    }
+}
+
+#[async_trait]
+impl KeyRepository for Contended {
+    async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
+        KeyRepository::get(&self.store, id).await
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        KeyRepository::list(&self.store, query).await
+    }
+
+    async fn commit(
+        &self,
+        changes: &[KeyChange],
+        events: &[AuditEvent],
+    ) -> Result<(), CommitError> {
+        if self.fails {
+            return Err(StoreError::new("down").into());
+        }
+        let rivals = self
+            .rivals
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if let (Ok(_), [KeyChange::Replace(record), ..]) = (rivals, changes) {
+            self.store.update(&record.id, |record| record.name.push('!')).unwrap();
+        }
+        self.store.commit(changes, events).await
+    }
+
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        self.store.record_uses(uses).await
+    }
+}
+
+fn contended(rivals: usize, fails: bool) -> (MemoryStore, KeyManager) {
+    let store = MemoryStore::new();
+    let repository = Contended { store: store.clone(), rivals: rivals.into(), fails };
+    (store, KeyManager::new(Arc::new(repository) as Arc<dyn KeyRepository>))
+}
+
+#[tokio::test]
+async fn a_change_is_made_upon_what_others_changed_in_the_meantime() {
+    let (store, keys) = contended(20, false);
+    let record = store.issue(named("contended")).unwrap().record;
+    let revoked = keys.revoke(&record.id).await.unwrap().record;
+    assert!(revoked.revoked_at.is_some());
+    assert_eq!(revoked.name, format!("contended{}", "!".repeat(20)), "their changes are kept");
+
+    let (store, keys) = contended(20, false);
+    let record = store.issue(named("contended")).unwrap().record;
+    let rotated = keys.rotate(&record.id, MINUTE).await.unwrap();
+    assert_eq!(rotated.record.name, format!("contended{}", "!".repeat(20)));
+    assert_eq!(store.list().len(), 2, "one successor");
+}
+
+#[tokio::test]
+async fn a_change_that_never_has_its_turn_is_an_error() {
+    let (store, keys) = contended(usize::MAX, false);
+    let record = store.issue(named("contended")).unwrap().record;
+    assert!(matches!(keys.revoke(&record.id).await, Err(ManageError::Conflict)));
+    assert!(matches!(keys.rotate(&record.id, MINUTE).await, Err(ManageError::Conflict)));
+    assert_eq!(store.list().len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_an_error_and_no_event() {
+    let (store, keys) = contended(0, true);
+    let record = store.issue(named("unlucky")).unwrap().record;
+    let keys = keys.audit(|_: &AuditEvent| panic!("nothing happened"));
+    for result in [
+        keys.issue(named("unlucky")).await.map(drop),
+        keys.revoke(&record.id).await.map(drop),
+        keys.rotate(&record.id, MINUTE).await.map(drop),
+    ] {
+        assert!(matches!(result, Err(ManageError::Store(_))), "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_memory_store_keeps_the_contract_of_repositories() {
+    let store = MemoryStore::new();
+    check_key_repository(&store).await;
+    check_key_repository(&Arc::new(store.clone())).await;
+    check_key_repository(&(Box::new(store) as Box<dyn KeyRepository>)).await;
+}
+
+#[tokio::test]
+async fn of_those_who_rotate_at_once_one_gets_the_successor() {
+    let world = world();
+    let old = world.issue(named("nightly import")).await.record;
+    let rotations = (0..8).map(|_| {
+        let (keys, id) = (world.keys.clone(), old.id.clone());
+        tokio::spawn(async move { keys.rotate(&id, MINUTE).await })
+    });
+    let mut successors = Vec::new();
+    for rotation in rotations.collect::<Vec<_>>() {
+        match rotation.await.unwrap() {
+            Ok(rotated) => successors.push(rotated.record.id.clone()),
+            Err(error) => assert!(matches!(error, ManageError::Rotated(_)), "{error}"),
+        }
+    }
+    assert_eq!(successors.len(), 1);
+    assert_eq!(world.record(&old.id).await.successor.as_ref(), successors.first());
+}

@@ -5,7 +5,7 @@
 //! cargo run --example abilities
 //! ```
 //!
-//! It prints ten keys; `$READER`, `$WRITER`, … stand for them:
+//! It prints eleven keys and their ids; `$READER`, `$READER_ID`, `$WRITER`, … stand for them:
 //!
 //! ```sh
 //! API=http://127.0.0.1:3000/api/v1
@@ -27,6 +27,13 @@
 //! curl -H "Authorization: Bearer $WIDGET" -H "Origin: https://evil.example" -X POST $WIDGET_API  # 403
 //! curl -H "Authorization: Bearer $WIDGET" -H "Origin: https://shop.example" $API/bots            # 403
 //! ```
+//!
+//! The administrator revokes a key, which is refused at once:
+//!
+//! ```sh
+//! curl -H "Authorization: Bearer $ADMIN" -X POST http://127.0.0.1:3000/admin/keys/$READER_ID/revoke  # 200
+//! curl -H "Authorization: Bearer $READER" $API/bots                                                  # 401
+//! ```
 
 #[path = "support/mod.rs"]
 mod support;
@@ -46,7 +53,7 @@ use tokio::sync::Mutex;
 use tower_api_key::extract::Bearer;
 use tower_api_key::key::OriginPattern;
 use tower_api_key::{
-    Alphabet, ApiKeyLayer, KeyFormat, KeyKind, MemoryStore, NewKey, RefuseCrossOrigin,
+    Alphabet, ApiKeyLayer, KeyFormat, KeyKind, KeyManager, MemoryStore, NewKey, RefuseCrossOrigin,
     RejectionKind, RequireAbility, RequireKind, Responder,
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -89,7 +96,7 @@ fn cors() -> CorsLayer {
         ])
 }
 
-fn app(keys: MemoryStore) -> Router {
+fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
     const GENERIC: &str = "Unauthenticated.";
     let answers = Responder::json()
         .answer(RejectionKind::Missing, StatusCode::UNAUTHORIZED, GENERIC)
@@ -107,7 +114,7 @@ fn app(keys: MemoryStore) -> Router {
     let widget = Router::new()
         .route("/chat", post(widget_chat).layer(RequireAbility::new("chat:send")))
         .layer(RequireKind::new(KeyKind::Public));
-    let layer = ApiKeyLayer::new(keys)
+    let layer = ApiKeyLayer::new(keys.clone())
         .extractor(Bearer)
         .formats([account_keys(), widget_keys()])
         .responder(answers)
@@ -116,6 +123,7 @@ fn app(keys: MemoryStore) -> Router {
         .nest("/api/v1", api.layer(layer.clone().guard(RefuseCrossOrigin::new())))
         // CORS outermost: it answers preflights, and a page can read a refusal too.
         .nest("/widget/v1", widget.layer(layer.accept_public_keys()).layer(cors()))
+        .nest("/admin", support::admin(administrators, KeyManager::new(keys)))
 }
 
 fn bot(id: u64, name: &str) -> Value {
@@ -198,5 +206,8 @@ async fn main() -> support::Result<()> {
     support::print_key("hourly-3", &keys.issue(hourly.limit("3 per hour"))?);
     let widget = NewKey::named("widget").format(&widget_keys()).abilities(["chat:send"]);
     support::print_key("widget", &keys.issue(widget.origins(SHOP))?);
-    support::serve(app(keys)).await
+    let administrators = MemoryStore::new();
+    let operations = NewKey::named("operations").format(&account_keys());
+    support::print_key("admin", &administrators.issue(operations)?);
+    support::serve(app(keys, administrators)).await
 }

@@ -4,7 +4,7 @@
 //! cargo run --example environments
 //! ```
 //!
-//! It prints three keys; `$ACME_LIVE` and so on stand for them:
+//! It prints four keys and their ids; `$ACME_LIVE`, `$ACME_LIVE_ID` and so on stand for them:
 //!
 //! ```sh
 //! API=http://127.0.0.1:3000/v1/events
@@ -12,6 +12,10 @@
 //! curl -H "Authorization: Bearer $ACME_LIVE" $API                             # 200, that event
 //! curl -H "Authorization: Bearer $ACME_TEST" $API                             # 200, none
 //! curl -H "Authorization: Bearer $GLOBEX_LIVE" $API                           # 200, none
+//!
+//! REVOKE=http://127.0.0.1:3000/admin/keys/$ACME_LIVE_ID/revoke
+//! curl -H "Authorization: Bearer $ADMIN" -X POST $REVOKE                      # 200
+//! curl -H "Authorization: Bearer $ACME_LIVE" $API                             # 401 from now on
 //! ```
 
 #[path = "support/mod.rs"]
@@ -28,7 +32,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tower_api_key::extract::Bearer;
-use tower_api_key::{ApiKeyLayer, KeyFormat, MemoryStore, NewKey, Stage, TenantId, VerifiedKey};
+use tower_api_key::{
+    ApiKeyLayer, KeyFormat, KeyManager, MemoryStore, NewKey, Stage, TenantId, VerifiedKey,
+};
 
 #[derive(Clone, Deserialize, Serialize)]
 struct Event {
@@ -43,11 +49,12 @@ fn formats() -> [KeyFormat; 2] {
     [KeyFormat::new("sk_live_").stage("live"), KeyFormat::new("sk_test_").stage("test")]
 }
 
-fn app(keys: MemoryStore) -> Router {
+fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
     Router::new()
         .route("/v1/events", get(list).post(create))
         .with_state(Events::default())
-        .layer(ApiKeyLayer::new(keys).extractor(Bearer).formats(formats()))
+        .layer(ApiKeyLayer::new(keys.clone()).extractor(Bearer).formats(formats()))
+        .nest("/admin", support::admin(administrators, KeyManager::new(keys)))
 }
 
 fn owner(key: &VerifiedKey) -> Owner {
@@ -81,5 +88,8 @@ async fn main() -> support::Result<()> {
         let issued = keys.issue(NewKey::named(label).tenant(tenant).format(format))?;
         support::print_key(label, &issued);
     }
-    support::serve(app(keys)).await
+    let administrators = MemoryStore::new();
+    let operations = NewKey::named("operations").format(&live);
+    support::print_key("admin", &administrators.issue(operations)?);
+    support::serve(app(keys, administrators)).await
 }

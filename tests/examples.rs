@@ -11,6 +11,7 @@ const HTTP: [(&str, &[&str], &str, u16); 8] = [
     (
         "abilities",
         &[
+            "admin",
             "bots",
             "chat",
             "everything",
@@ -32,7 +33,7 @@ const HTTP: [(&str, &[&str], &str, u16); 8] = [
         401,
     ),
     ("policy", &["admin", "reader"], "/v1/users/7", 401),
-    ("environments", &["acme-live", "acme-test", "globex-live"], "/v1/events", 401),
+    ("environments", &["acme-live", "acme-test", "admin", "globex-live"], "/v1/events", 401),
     ("workspaces", &["sales", "sales-old", "support"], "/api/v1/workspaces/sales/leads", 401),
     ("hyper", &["demo"], "/", 401),
 ];

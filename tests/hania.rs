@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::example::Example;
+use common::example::{Example, assert_is_revoked_at_once};
 use serde_json::json;
 
 const BOT: &str = r#"{"name":"Ada"}"#;
@@ -200,4 +200,11 @@ async fn pages_of_the_shop_may_ask_and_read_the_answer() {
     let refused = server.call_with("reader", "POST", CHAT, "origin: https://shop.example").await;
     assert_eq!(refused.status, 403);
     assert_eq!(refused.header("access-control-allow-origin"), Some("https://shop.example"));
+}
+
+#[tokio::test]
+async fn a_key_that_an_administrator_revokes_is_refused_at_once() {
+    let server = Example::start("abilities");
+    assert_is_revoked_at_once(&server, "reader", "/api/v1/bots").await;
+    assert_eq!(server.call("bots", "GET", "/api/v1/bots", "").await.status, 200);
 }

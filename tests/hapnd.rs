@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::example::Example;
+use common::example::{Example, assert_is_revoked_at_once};
 use serde_json::json;
 use tower_api_key::KeyFormat;
 use tower_api_key::key::{FormatError, KeyFormats};
@@ -51,4 +51,11 @@ async fn a_client_refuses_a_wrong_prefix_before_it_asks_the_server() {
     assert_eq!(formats.parse(server.key("acme-test")).unwrap().stage().unwrap(), "test");
     assert_eq!(formats.parse("pk_live_1234").unwrap_err(), FormatError::Prefix);
     assert_eq!(formats.parse("sk_live_1234").unwrap_err(), FormatError::Length);
+}
+
+#[tokio::test]
+async fn a_key_that_an_administrator_revokes_is_refused_at_once() {
+    let server = Example::start("environments");
+    assert_is_revoked_at_once(&server, "acme-live", EVENTS).await;
+    assert_eq!(server.call("acme-test", "GET", EVENTS, "").await.status, 200);
 }

@@ -6,8 +6,13 @@ use std::error::Error;
 use std::io::Write as _;
 use std::net::SocketAddr;
 
+use axum::extract::{Path, State};
+use axum::routing::post;
+use axum::{Json, Router};
+use http::StatusCode;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tower_api_key::IssuedKey;
+use tower_api_key::{ApiKeyLayer, IssuedKey, KeyManager, ManageError, MemoryStore, VerifiedKey};
 
 pub(crate) type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -19,9 +24,35 @@ pub(crate) async fn bind(default: &str) -> Result<TcpListener> {
         .map_err(|error| format!("cannot listen on {address}: {error}").into())
 }
 
-/// Prints the secret of a demo key, which a real server would show to its owner only.
+/// Prints the secret of a demo key, which a real server would show to its owner only, and its
+/// public id.
 pub(crate) fn print_key(label: &str, issued: &IssuedKey) {
     println!("key {label} {}", issued.secret.reveal());
+    println!("id {label} {}", issued.record.id);
+}
+
+/// Lets administrators revoke keys.
+///
+/// Their own keys are in a store of their own, so that no customer's key gets in, whatever it may
+/// do.
+pub(crate) fn admin(administrators: MemoryStore, keys: KeyManager) -> Router {
+    Router::new()
+        .route("/keys/{id}/revoke", post(revoke))
+        .with_state(keys)
+        .layer(ApiKeyLayer::new(administrators))
+}
+
+async fn revoke(
+    administrator: VerifiedKey,
+    State(keys): State<KeyManager>,
+    Path(id): Path<String>,
+) -> std::result::Result<Json<Value>, StatusCode> {
+    let id = id.parse().map_err(|_| StatusCode::NOT_FOUND)?;
+    match keys.acting_as(administrator.id().clone()).revoke(&id).await {
+        Ok(_) => Ok(Json(json!({ "success": true, "message": "API key revoked successfully" }))),
+        Err(ManageError::NotFound) => Err(StatusCode::NOT_FOUND),
+        Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
+    }
 }
 
 /// Says that connections are accepted from now on.
@@ -31,7 +62,7 @@ pub(crate) fn print_listening(listener: &TcpListener) -> Result<()> {
 }
 
 /// Serves an axum application until it is told to stop.
-pub(crate) async fn serve(app: axum::Router) -> Result<()> {
+pub(crate) async fn serve(app: Router) -> Result<()> {
     let listener = bind("127.0.0.1:3000").await?;
     let stopped = stopped()?;
     print_listening(&listener)?;

@@ -20,6 +20,7 @@ pub struct Example {
     process: Child,
     pub address: std::net::SocketAddr,
     keys: HashMap<String, String>,
+    ids: HashMap<String, String>,
     /// Everything that was printed before the server listened.
     pub printed: String,
 }
@@ -34,7 +35,7 @@ impl Example {
         let mut process =
             command.env("ADDR", "127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
-        let (mut keys, mut printed) = (HashMap::new(), String::new());
+        let (mut keys, mut ids, mut printed) = (HashMap::new(), HashMap::new(), String::new());
         let address = loop {
             let start = printed.len();
             assert!(output.read_line(&mut printed).unwrap() > 0, "{name} ended: {printed}");
@@ -42,18 +43,25 @@ impl Example {
             if let Some(address) = line.strip_prefix("listening on http://") {
                 break address.parse().unwrap();
             }
-            if let ["key", label, secret] = line.split(' ').collect::<Vec<_>>()[..] {
-                keys.insert(label.to_owned(), secret.to_owned());
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["key", label, secret] => drop(keys.insert(label.to_owned(), secret.to_owned())),
+                ["id", label, id] => drop(ids.insert(label.to_owned(), id.to_owned())),
+                _ => {}
             }
         };
         // What is printed from now on is read, so that the server cannot block on it.
         std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
-        Self { process, address, keys, printed }
+        Self { process, address, keys, ids, printed }
     }
 
     /// Returns the secret of a demo key.
     pub fn key(&self, label: &str) -> &str {
         &self.keys[label]
+    }
+
+    /// Returns the public id of a demo key.
+    pub fn id(&self, label: &str) -> &str {
+        &self.ids[label]
     }
 
     /// Returns the labels of the demo keys in alphabetical order.
@@ -133,4 +141,25 @@ fn directory() -> &'static PathBuf {
         assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
         profile.join("examples")
     })
+}
+
+/// Has an administrator revoke a key, and asserts that `get` is refused with it from then on, and
+/// that nobody else may do that.
+pub async fn assert_is_revoked_at_once(server: &Example, label: &str, path: &str) {
+    assert_eq!(server.call(label, "GET", path, "").await.status, 200);
+    let revoke = format!("/admin/keys/{}/revoke", server.id(label));
+    for other in server.labels().into_iter().filter(|other| *other != "admin") {
+        assert_eq!(server.call(other, "POST", &revoke, "").await.status, 401, "{other}");
+    }
+    assert_eq!(server.call(label, "GET", path, "").await.status, 200);
+    // Again is a success too.
+    for _ in 0..2 {
+        let response = server.call("admin", "POST", &revoke, "").await;
+        assert_eq!((response.status, &response.json()["success"]), (200, &true.into()));
+        assert_eq!(server.call(label, "GET", path, "").await.status, 401);
+    }
+    for unknown in ["key_unknown", "%00", "a%2Fb"] {
+        let path = format!("/admin/keys/{unknown}/revoke");
+        assert_eq!(server.call("admin", "POST", &path, "").await.status, 404);
+    }
 }

@@ -19,8 +19,8 @@ use tower_api_key::store::{
 use tower_api_key::testing::{FakeClock, check_key_repository};
 use tower_api_key::{
     AbilitySet, ApiKeyLayer, IssuedKey, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
-    KeyManager, KeyRecord, KeyStore, KeyUpdate, ManageError, MemoryStore, NewKey, RateLimit,
-    StoreError, VerifiedKey,
+    KeyManager, KeyRecord, KeyStore, KeyUpdate, ManageError, MemoryStore, NewKey, PeerAddress,
+    RateLimit, StoreError, VerifiedKey,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -74,6 +74,7 @@ impl World {
         let request = Request::builder()
             .header("x-api-key", secret)
             .header("origin", "https://shop.example")
+            .extension(PeerAddress("127.0.0.1:50000".parse().unwrap()))
             .body(String::new())
             .unwrap();
         let response = service.oneshot(request).await.unwrap();
@@ -253,7 +254,10 @@ async fn while_the_grace_lasts_the_old_and_the_new_key_work() {
     let old = world
         .issue(named("nightly import").tenant("acme").abilities(["a:read"]).limit("5 per minute"))
         .await;
+    world.keys.disable(&old.record.id).await.unwrap();
+    world.keys.enable(&old.record.id).await.unwrap();
     let new = world.keys.rotate(&old.record.id, MINUTE).await.unwrap();
+    assert_eq!(new.predecessor.revision, 3);
     assert_eq!(new.predecessor.successor.as_ref(), Some(&new.record.id));
     assert_ne!(new.secret.reveal(), old.secret.reveal());
     let mut expected = KeyRecord::clone(&new.record);
@@ -368,7 +372,7 @@ async fn keys_that_ended_are_pruned() {
     let expiring = world.issue(named("expiring").expires_at(start + MINUTE)).await.record;
     let disabled = world.issue(named("disabled").expires_at(start + MINUTE)).await.record;
     world.keys.disable(&disabled.id).await.unwrap();
-    let paused = world.issue(named("paused")).await.record;
+    let paused = world.issue(named("paused").expires_at(start + 500 * DAY)).await.record;
     let paused = world.keys.disable(&paused.id).await.unwrap().record;
     for number in 0..150 {
         let issued = world.issue(named(&format!("leaked {number}"))).await;
@@ -584,6 +588,19 @@ async fn a_key_hands_on_its_restrictions() {
     assert!(keys.issue(named("narrower").addresses(["10.0.0.0/8"])).await.is_ok());
     let wider = named("wider").origins(["https://shop.example", "https://evil.example"]);
     assert!(matches!(keys.issue(wider).await, Err(ManageError::Exceeds(_))));
+    let office = named("office").origins(["https://shop.example"]).addresses(["127.0.0.0/8"]);
+    let office = world.keys.issue(office.abilities(["*"])).await.unwrap();
+    let office = world.keys.on_behalf_of(&world.verified(office.secret.reveal()).await.unwrap());
+    for (addresses, is_within) in [
+        (&["127.0.0.1/32"][..], true),
+        (&["127.0.0.0/8"], true),
+        (&["127.0.0.1/32", "10.0.0.1/32"], false),
+        (&["0.0.0.0/0"], false),
+        (&["126.0.0.0/7"], false),
+    ] {
+        let result = office.issue(named("xyz").addresses(addresses)).await;
+        assert_eq!(result.is_ok(), is_within, "{addresses:?}");
+    }
     let lifted = KeyUpdate::new().restrictions(Restrictions::default());
     let lifted = keys.update(&plain.id, &lifted).await;
     assert!(matches!(lifted, Err(ManageError::Exceeds(_))));

@@ -345,6 +345,8 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
                 page.keys.len() == query.limit || page.next.is_none(),
                 "a page is not full, and there is another"
             );
+            let is_first = query.after.is_none();
+            assert!(is_first || !page.keys.is_empty(), "a cursor led to an empty page");
             ids.extend(page.keys.iter().map(|key| key.record.id.clone()));
             match page.next {
                 Some(next) => query = query.after(next),

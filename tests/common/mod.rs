@@ -10,6 +10,11 @@
 pub mod canary;
 pub mod example;
 pub mod policy;
+pub mod proxy;
+#[cfg(unix)]
+pub mod server;
+#[cfg(unix)]
+pub mod servers;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};

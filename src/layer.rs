@@ -13,6 +13,7 @@ use crate::guard::Guard;
 use crate::head::RequestHead;
 use crate::key::{KeyFormats, KeyHasher};
 use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
+use crate::on_use::OnUse;
 #[cfg(feature = "policy")]
 use crate::policy::AccessPolicy;
 use crate::reject::Respond;
@@ -68,6 +69,8 @@ impl ApiKeyLayer {
     /// | [`allow_when_limiter_fails`](Self::allow_when_limiter_fails) | no |
     /// | [`x_rate_limit_fields`](Self::x_rate_limit_fields) | no |
     /// | [`failure_throttle`](Self::failure_throttle) | none |
+    /// | [`on_use`](Self::on_use) | nobody is told |
+    /// | [`on_rotation_due`](Self::on_rotation_due) | nobody is told |
     /// | [`without_cache_fields`](Self::without_cache_fields) | `Cache-Control: private` and `Vary` |
     /// | `policy` (feature `policy`) | none |
     pub fn new(store: impl KeyStore + 'static) -> Self {
@@ -182,6 +185,45 @@ impl ApiKeyLayer {
     /// least is left; the last one in seconds from now.
     pub fn x_rate_limit_fields(self) -> Self {
         self.with(|settings| settings.older_limit_fields = true)
+    }
+
+    /// Adds an observer of requests that are let through with a key, after those added before.
+    ///
+    /// With the feature `last-used`, a `LastUsed` is one that notes when each key was last used.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, RequestHead, VerifiedKey};
+    ///
+    /// let layer = ApiKeyLayer::new(MemoryStore::new())
+    ///     .on_use(|key: &VerifiedKey, head: &RequestHead<'_>| {
+    ///         println!("{} {} by {}", head.method(), head.uri().path(), key.id());
+    ///     });
+    /// ```
+    pub fn on_use(self, observer: impl OnUse + 'static) -> Self {
+        self.with(|settings| settings.observers.on_use.push(Arc::new(observer)))
+    }
+
+    /// Adds what is called when a key is used that [should have been replaced] by now, after what
+    /// was added before. The request passes all the same.
+    ///
+    /// It is called as [observers of uses](OnUse) are, after them, and for every request: who
+    /// wants to hear of a key once a day has to remember it. The layer's [clock](Self::clock) is
+    /// read for keys that have a date.
+    ///
+    /// [should have been replaced]: VerifiedKey::rotation_due_at
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    ///
+    /// let layer = ApiKeyLayer::new(MemoryStore::new())
+    ///     .on_rotation_due(|key| eprintln!("{} ({}) is to be rotated", key.id(), key.name()));
+    /// ```
+    pub fn on_rotation_due(self, observer: impl Fn(&VerifiedKey) + Send + Sync + 'static) -> Self {
+        self.with(|settings| settings.observers.on_rotation_due.push(Arc::new(observer)))
     }
 
     /// Leaves `Cache-Control` and `Vary` to the application.

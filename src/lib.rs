@@ -37,8 +37,9 @@
 //! 6. **Guard** ([`guard`], and the feature `policy`): stage, tenant, kind, abilities, and whatever
 //!    a closure wants to see; then what the record says of [origins, addresses and
 //!    endpoints](key::Restrictions), and last of all its [rate limits](limit).
-//! 7. **Forward**: the credential is removed, the [`VerifiedKey`] is put into the extensions, and
-//!    the inner service is called. It is never called before.
+//! 7. **Forward**: the credential is removed, [observers](OnUse) are told that the key was used,
+//!    the [`VerifiedKey`] is put into the extensions, and the inner service is called. It is never
+//!    called before.
 //!
 //! A request that fails a step is answered by the layer's [responder](reject::Respond), and
 //! [what went wrong](Rejection) is left in the extensions of the response.
@@ -92,6 +93,7 @@
 //! | `tracing` | one event for each decision: refusals at `INFO`, the server's own faults at `ERROR`, report-only at `WARN`, accepted keys at `TRACE` |
 //! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns |
 //! | `url` | origins and referrers in every form that the URL standard allows; without it, those that browsers send |
+//! | `last-used` | when keys were last used, written in the background |
 //! | `testing` | a fake clock, a conformance suite for stores, requests that act as a key, checks of policies |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -107,10 +109,13 @@ mod future;
 pub mod guard;
 mod head;
 pub mod key;
+#[cfg(feature = "last-used")]
+mod last_used;
 mod layer;
 pub mod limit;
 mod lookup;
 pub mod manage;
+mod on_use;
 mod pass;
 #[cfg(feature = "policy")]
 pub mod policy;
@@ -142,11 +147,14 @@ pub use self::key::{
     Ability, AbilitySet, Alphabet, Checksum, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
     RateLimit, Secret, Stage, TenantId,
 };
+#[cfg(feature = "last-used")]
+pub use self::last_used::{LastUsed, LastUsedBuilder};
 pub use self::layer::ApiKeyLayer;
 #[doc(inline)]
 pub use self::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 #[doc(inline)]
 pub use self::manage::{KeyManager, KeyUpdate, ManageError};
+pub use self::on_use::OnUse;
 #[doc(inline)]
 pub use self::reject::{Rejection, RejectionKind, Respond, Responder};
 pub use self::service::ApiKeyService;

@@ -117,7 +117,10 @@ fn decide_now(
 }
 
 /// Waits for an answer no longer than `timeout`, and says what happened if there is none.
-async fn survive<T>(asked: impl Future<Output = T>, timeout: Duration) -> Result<T, String> {
+pub(crate) async fn survive<T>(
+    asked: impl Future<Output = T>,
+    timeout: Duration,
+) -> Result<T, String> {
     // Within a future, so that a missing runtime, at which the timer panics, is caught too.
     let asked = async { tokio::time::timeout(timeout, asked).await };
     match AssertUnwindSafe(asked).catch_unwind().await {

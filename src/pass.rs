@@ -8,6 +8,7 @@ use http::{HeaderMap, Request, Response};
 
 use crate::cache::Cache;
 use crate::extract::Carrier;
+use crate::head::RequestHead;
 use crate::limit::{Usage, write_usage};
 use crate::lookup::{Charge, refund, refund_now};
 use crate::reject::{Rejection, RejectionKind};
@@ -34,7 +35,7 @@ pub(crate) struct Charged {
 }
 
 impl Pass {
-    /// Prepares the request for the inner service.
+    /// Prepares the request for the inner service, which has to be called next.
     pub(crate) fn stamp<B>(
         self,
         request: &mut Request<B>,
@@ -47,6 +48,8 @@ impl Pass {
                 } else {
                     carrier.remove_from(request)?;
                 }
+                let head = RequestHead::new(request);
+                settings.observers.used(&key, &head, &*settings.clock);
                 let charged = charge.map(|charge| {
                     let (settings, key) = (Arc::clone(settings), Arc::clone(key.record()));
                     Charged { settings, key, charge }

@@ -14,6 +14,7 @@ use crate::guard::Guard;
 use crate::head::RequestHead;
 use crate::key::{KeyFormats, KeyHasher};
 use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
+use crate::on_use::Observers;
 #[cfg(feature = "policy")]
 use crate::policy::AccessPolicy;
 use crate::reject::{Challenge, Rejector};
@@ -44,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) allow_unlimited: bool,
     pub(crate) cost: Option<Arc<Cost>>,
     pub(crate) older_limit_fields: bool,
+    pub(crate) observers: Observers,
     pub(crate) optional: bool,
     pub(crate) keep_credential: bool,
     pub(crate) forward_preflight: bool,
@@ -74,6 +76,7 @@ impl Settings {
             allow_unlimited: false,
             cost: None,
             older_limit_fields: false,
+            observers: Observers::default(),
             optional: false,
             keep_credential: false,
             forward_preflight: false,

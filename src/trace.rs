@@ -71,6 +71,16 @@ mod events {
         tracing::error!(key = id.as_str(), error, "a refused request is counted");
     }
 
+    #[cfg(feature = "last-used")]
+    pub(crate) fn uses_not_written(error: &(dyn Error + 'static)) {
+        tracing::error!(error, "when keys were last used cannot be written: it is tried again");
+    }
+
+    #[cfg(feature = "last-used")]
+    pub(crate) fn uses_not_noted() {
+        tracing::error!("more keys are used than `LastUsed` keeps: some uses are not noted");
+    }
+
     pub(crate) fn foreign_record(id: &KeyId, what: &'static str) {
         tracing::error!(
             record = id.as_str(),
@@ -94,6 +104,10 @@ mod events {
     pub(crate) fn panicked(_: &'static str) {}
     pub(crate) fn unlimited(_: &KeyId, _: &(dyn Error + 'static)) {}
     pub(crate) fn not_refunded(_: &KeyId, _: &(dyn Error + 'static)) {}
+    #[cfg(feature = "last-used")]
+    pub(crate) fn uses_not_written(_: &(dyn Error + 'static)) {}
+    #[cfg(feature = "last-used")]
+    pub(crate) fn uses_not_noted() {}
     pub(crate) fn foreign_record(_: &KeyId, _: &'static str) {}
 }
 
@@ -101,3 +115,5 @@ pub(crate) use events::{
     foreign_record, no_client_address, not_refunded, panicked, rejected, unlimited, verified,
     would_reject,
 };
+#[cfg(feature = "last-used")]
+pub(crate) use events::{uses_not_noted, uses_not_written};

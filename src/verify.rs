@@ -92,6 +92,18 @@ impl VerifiedKey {
         self.record.expires_at
     }
 
+    /// Returns from when on the key should be replaced. It goes on working.
+    #[must_use]
+    pub fn rotation_due_at(&self) -> Option<SystemTime> {
+        self.record.rotation_due_at
+    }
+
+    /// Tells whether the key should have been replaced at `time`.
+    #[must_use]
+    pub fn is_rotation_due(&self, time: SystemTime) -> bool {
+        self.record.rotation_due_at.is_some_and(|due_at| time >= due_at)
+    }
+
     /// Returns what else the application wanted to know of the key.
     #[must_use]
     pub fn metadata(&self) -> &Map<String, Value> {

@@ -17,8 +17,8 @@ use http::{Extensions, HeaderName, HeaderValue, Request, Response};
 use tower::{Layer, Service, service_fn};
 use tower_api_key::{
     Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyStore,
-    MemoryRateLimiter, MemoryStore, NewKey, RateLimiter, Rejection, RequestHead, RequireAbility,
-    RequireStage, RequireTenant, VerifiedKey,
+    LastUsed, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter, Rejection, RequestHead,
+    RequireAbility, RequireStage, RequireTenant, VerifiedKey,
 };
 
 use self::common::{CountingStore, OddStore};
@@ -142,6 +142,25 @@ fn a_guard_on_a_route_allocates_nothing_for_a_key_that_it_lets_pass() {
     let guard = GuardLayer::new(RequireAbility::any_of(["bots:write", "bots:read"]).and(any));
     let layers = (ApiKeyLayer::new(keys).without_cache_fields(), guard);
     assert!(count_call(&layers, (HEADER, key.reveal()), 200) <= one_insert());
+}
+
+#[test]
+fn a_use_that_is_noted_again_allocates_nothing() {
+    let keys = MemoryStore::new();
+    let key = keys.issue(new_key().rotation_due_at(SystemTime::UNIX_EPOCH)).unwrap().secret;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    // It is never polled, and nothing is written.
+    let _runtime = runtime.enter();
+    let layer = ApiKeyLayer::new(keys.clone())
+        .on_use(LastUsed::new(keys))
+        .on_use(|key: &VerifiedKey, _: &RequestHead<'_>| {
+            black_box(key.id());
+        })
+        .on_rotation_due(|key| {
+            black_box(key.id());
+        });
+    let count = count_call(&layer.without_cache_fields(), (HEADER, key.reveal()), 200);
+    assert!(count <= one_insert(), "{count}");
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub trait KeyRepository: KeyStore {
 
     /// Notes when keys were used, unless a later use of them is known. Unknown ids are ignored.
     ///
+    /// The future may be dropped, and the same uses may come again.
+    ///
     /// # Errors
     ///
     /// Returns an error if not all could be noted.

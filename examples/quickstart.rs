@@ -1,4 +1,4 @@
-//! API keys on an axum server, with the defaults of the library.
+//! API keys in SQLite on an axum server, with the defaults of the library.
 //!
 //! ```sh
 //! cargo run --example quickstart
@@ -12,6 +12,13 @@
 //! curl -H "x-api-key: $LIMITED" http://127.0.0.1:3000/reports    # 403, Missing ability: reports:read
 //! curl http://127.0.0.1:3000/whoami                              # 401, An API key is required
 //! ```
+//!
+//! Keys are in memory, or in the file that `DATABASE` names. Those of the file are found again after
+//! a restart, which adds two more:
+//!
+//! ```sh
+//! DATABASE=keys.db cargo run --example quickstart
+//! ```
 
 #[path = "support/mod.rs"]
 mod support;
@@ -19,9 +26,10 @@ mod support;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RequireAbility, VerifiedKey};
+use tower_api_key::store::SqliteStore;
+use tower_api_key::{ApiKeyLayer, KeyManager, NewKey, RequireAbility, VerifiedKey};
 
-fn app(keys: MemoryStore) -> Router {
+fn app(keys: SqliteStore) -> Router {
     Router::new()
         .route("/whoami", get(whoami))
         .route("/reports", get(reports).layer(RequireAbility::new("reports:read")))
@@ -44,10 +52,14 @@ async fn reports(key: VerifiedKey) -> Json<Value> {
 
 #[tokio::main]
 async fn main() -> support::Result<()> {
-    let keys = MemoryStore::new();
-    let reader =
-        keys.issue(NewKey::named("monthly reporting").tenant("acme").abilities(["reports:read"]))?;
-    let limited = keys.issue(NewKey::named("uptime monitor").tenant("acme"))?;
+    let store = match std::env::var_os("DATABASE") {
+        Some(file) => SqliteStore::open(file).await?,
+        None => SqliteStore::in_memory().await?,
+    };
+    let keys = KeyManager::new(store.clone());
+    let reader = NewKey::named("monthly reporting").tenant("acme").abilities(["reports:read"]);
+    let reader = keys.issue(reader).await?;
+    let limited = keys.issue(NewKey::named("uptime monitor").tenant("acme")).await?;
     support::print_key("reader", &reader);
     support::print_key("limited", &limited);
 
@@ -61,6 +73,6 @@ async fn main() -> support::Result<()> {
     println!("  curl -i {url}/whoami\n");
     let stopped = support::stopped()?;
     support::print_listening(&listener)?;
-    axum::serve(listener, app(keys)).with_graceful_shutdown(stopped).await?;
+    axum::serve(listener, app(store)).with_graceful_shutdown(stopped).await?;
     Ok(())
 }

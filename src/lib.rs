@@ -158,6 +158,12 @@ pub use self::on_use::OnUse;
 #[doc(inline)]
 pub use self::reject::{Rejection, RejectionKind, Respond, Responder};
 pub use self::service::ApiKeyService;
+#[cfg(feature = "postgres")]
+#[doc(inline)]
+pub use self::store::PostgresStore;
+#[cfg(feature = "sqlite")]
+#[doc(inline)]
+pub use self::store::SqliteStore;
 #[doc(inline)]
 pub use self::store::{
     IssuedKey, KeyRecord, KeyRepository, KeyStore, MemoryStore, NewKey, StoreError,

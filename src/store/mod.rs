@@ -7,8 +7,14 @@ mod key_repository;
 mod key_store;
 mod memory;
 mod new_key;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod query;
 mod record;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod state;
 
 pub use self::audit::{Actor, AuditAction, AuditEvent, AuditSink};
@@ -18,8 +24,12 @@ pub use self::key_repository::{CommitError, KeyChange, KeyRepository, KeyUse, Pr
 pub use self::key_store::{KeyStore, StoreError};
 pub use self::memory::{MemoryStore, UpdateError};
 pub use self::new_key::{IssuedKey, NewKey};
+#[cfg(feature = "postgres")]
+pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
 pub use self::query::{KeyCursor, KeyPage, KeyQuery, ParseCursorError, StoredKey, TenantFilter};
 pub use self::record::KeyRecord;
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
 
 pub(crate) use self::memory::FirstBytes;

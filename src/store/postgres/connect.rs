@@ -1,0 +1,135 @@
+//! How the database is connected to.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgConnection, PgPool, query_scalar};
+
+use super::channel::channel;
+use super::{PostgresStore, migrations};
+use crate::store::StoreError;
+use crate::store::sql::{Statements, Tables, failed};
+
+/// How long is waited for a connection: less than the five seconds that the layer waits, so that
+/// the log has the reason.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Says how a [`PostgresStore`] is connected, which is done when it is awaited.
+///
+/// # Errors
+///
+/// Awaiting it returns an error if the database cannot be connected to, if its tables cannot be
+/// migrated or were migrated by a newer version of this crate, or if the schema or the table
+/// prefix is no name.
+#[must_use = "nothing is connected unless it is awaited"]
+pub struct PostgresStoreBuilder {
+    database: Database,
+    schema: Option<String>,
+    prefix: String,
+    may_migrate: bool,
+}
+
+enum Database {
+    Options(Result<Box<PgConnectOptions>, StoreError>),
+    Pool(PgPool),
+}
+
+impl PostgresStoreBuilder {
+    pub(super) fn url(url: &str) -> Self {
+        let options = url.parse().map(Box::new).map_err(failed);
+        Self::new(Database::Options(options))
+    }
+
+    pub(super) fn pool(pool: PgPool) -> Self {
+        Self::new(Database::Pool(pool))
+    }
+
+    fn new(database: Database) -> Self {
+        Self { database, schema: None, prefix: String::new(), may_migrate: true }
+    }
+
+    /// Keeps the tables in a schema, which is created if there is none. By default, it is the
+    /// first that there is of the connection's search path, such as `public`.
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = Some(schema.into());
+        self
+    }
+
+    /// Puts `prefix` in front of the names of the tables: at most 32 of the characters `A-Z`,
+    /// `a-z`, `0-9` and `_`, the first of which is no digit.
+    pub fn table_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Leaves the tables as they are, and fails if they are not of the version that this crate
+    /// needs. By default they are migrated.
+    ///
+    /// The rights to `SELECT`, `INSERT`, `UPDATE` and `DELETE` are enough then.
+    pub fn without_migration(mut self) -> Self {
+        self.may_migrate = false;
+        self
+    }
+
+    async fn connect(self) -> Result<PostgresStore, StoreError> {
+        // What is wrong with the names is known without a server.
+        Tables::new(self.schema.as_deref(), &self.prefix).map_err(StoreError::new)?;
+        let pool = match self.database {
+            Database::Options(options) => connect(*options?).await.map_err(failed)?,
+            Database::Pool(pool) => pool,
+        };
+        let mut connection = pool.acquire().await.map_err(failed)?;
+        let schema = match self.schema {
+            Some(schema) => schema,
+            None => current_schema(&mut connection).await?,
+        };
+        let tables = Tables::new(Some(&schema), &self.prefix).map_err(StoreError::new)?;
+        migrations::migrate(&mut connection, &tables, &schema, self.may_migrate).await?;
+        drop(connection);
+        let channel = channel(&schema, &tables.bare("api_keys")).into();
+        Ok(PostgresStore { pool, statements: Arc::new(Statements::new(tables)), channel })
+    }
+}
+
+impl IntoFuture for PostgresStoreBuilder {
+    type Output = Result<PostgresStore, StoreError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.connect())
+    }
+}
+
+impl fmt::Debug for PostgresStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStoreBuilder")
+            .field("schema", &self.schema)
+            .field("prefix", &self.prefix)
+            .field("may_migrate", &self.may_migrate)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn connect(options: PgConnectOptions) -> sqlx::Result<PgPool> {
+    let options = match options.get_application_name() {
+        Some(_) => options,
+        None => options.application_name(env!("CARGO_PKG_NAME")),
+    };
+    // Tested before they are used, so that a server that was restarted costs no request.
+    let pool = PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(true);
+    pool.connect_with(options).await
+}
+
+/// Asks where tables are created, so that all statements name it, and mean the same whatever the
+/// search path of their connection is.
+async fn current_schema(connection: &mut PgConnection) -> Result<String, StoreError> {
+    let schema = query_scalar("SELECT current_schema()::text").persistent(false);
+    let schema: Option<String> = schema.fetch_one(connection).await.map_err(failed)?;
+    schema.ok_or_else(|| {
+        StoreError::new("no schema of the connection's search path exists; set one to be created")
+    })
+}

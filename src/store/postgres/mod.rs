@@ -1,0 +1,121 @@
+//! [`PostgresStore`]: keys in PostgreSQL.
+
+mod channel;
+mod connect;
+mod lease;
+mod migrations;
+mod repository;
+mod types;
+
+use std::fmt;
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+pub use self::connect::PostgresStoreBuilder;
+use super::sql::Statements;
+
+/// Keeps keys in PostgreSQL. Needs the feature `postgres`, Rust 1.94 and PostgreSQL 12.
+///
+/// [`connect`](Self::connect) creates the tables, also when several nodes start at once. A clone is
+/// the same store. Connections that the server closed are replaced.
+///
+/// For connections with TLS, let your own `Cargo.toml` ask for `sqlx` with one of its features, such
+/// as `tls-rustls`.
+///
+/// # Tables
+///
+/// | table | has |
+/// |---|---|
+/// | `api_keys` | one row a key |
+/// | `api_key_uses` | when a key was last used |
+/// | `api_key_audit` | the events of changes, with the records before and after, without digests |
+/// | `api_key_migrations` | the versions of these tables |
+///
+/// Times are kept to the microsecond, of the years 1970 to 9999. A record that cannot be kept, such
+/// as one with a zero byte in its name or with metadata that are nested too deep, is an error, and
+/// so is a row that cannot be read. What is changed by plain SQL counts, raises `revision`,
+/// and is notified as any other change:
+///
+/// ```sql
+/// UPDATE api_keys SET revoked_at = now() WHERE id = 'key_…' AND revoked_at IS NULL;
+/// ```
+///
+/// # Notifications
+///
+/// A trigger notifies of each change of `api_keys`, in its transaction, on a channel that is named
+/// as the schema and the table are, such as `public.api_keys`, or, where that has more than 63
+/// bytes, `api_keys.` and the first 32 hexadecimal digits of its SHA-256. The payload is the
+/// digest in hexadecimal digits, or `*` after `TRUNCATE`.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_api_key::{ApiKeyLayer, PostgresStore};
+///
+/// let keys = PostgresStore::connect("postgres://app@localhost/app").schema("auth").await?;
+/// let layer = ApiKeyLayer::new(keys);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    statements: Arc<Statements>,
+    channel: Arc<str>,
+}
+
+impl PostgresStore {
+    /// Connects to the database of a URL, such as `postgres://user:password@host/database`, and
+    /// creates what is missing.
+    ///
+    /// There are up to 10 connections, each of which is tested before it is used.
+    pub fn connect(url: &str) -> PostgresStoreBuilder {
+        PostgresStoreBuilder::url(url)
+    }
+
+    /// Takes the connections of a pool.
+    ///
+    /// It should wait for a connection less than the five seconds that a layer waits for the
+    /// record, and [test](sqlx::pool::PoolOptions::test_before_acquire) connections.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use sqlx::postgres::PgPoolOptions;
+    /// use tower_api_key::PostgresStore;
+    ///
+    /// let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(3));
+    /// let pool = pool.connect("postgres://app@localhost/app").await?;
+    /// let keys = PostgresStore::from_pool(pool).table_prefix("acme_").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_pool(pool: PgPool) -> PostgresStoreBuilder {
+        PostgresStoreBuilder::pool(pool)
+    }
+
+    /// Returns the name of the channel on which changes are notified.
+    #[expect(dead_code, reason = "for those who listen")]
+    pub(crate) fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// Returns the connections.
+    #[expect(dead_code, reason = "for those who listen")]
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("table", &self.statements.tables.keys())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,204 @@
+//! What [`PostgresStore`] does as a store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgArguments, PgRow, Postgres};
+use sqlx::query::Query;
+use sqlx::{Connection as _, PgConnection, Row as _, query};
+
+use super::PostgresStore;
+use super::lease::Lease;
+use super::types::{Json, Timestamp};
+use crate::key::{KeyDigest, KeyId};
+use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, constant, failed};
+use crate::store::{
+    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
+    KeyUse, StoreError, StoredKey,
+};
+
+/// How often is tried what the server gave up for the sake of another transaction.
+const ATTEMPTS: usize = 5;
+
+#[async_trait]
+impl KeyStore for PostgresStore {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        let Some(row) = self.one(&self.statements.find(digest)).await? else { return Ok(None) };
+        read(&row).map_err(failed)?.read().map(Some)
+    }
+}
+
+#[async_trait]
+impl KeyRepository for PostgresStore {
+    async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
+        self.one(&self.statements.get(id)).await?.as_ref().map(read_with_use).transpose()
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        // Of the many forms that it may have, none is worth to be kept.
+        let list = bound(&self.statements.list(query)).persistent(false);
+        let mut lease = Lease::of(&self.pool).await.map_err(failed)?;
+        let rows = list.fetch_all(&mut **lease).await;
+        lease.give_back();
+        let keys = rows.map_err(failed)?.iter().map(read_with_use).collect::<Result<_, _>>()?;
+        Ok(query.page(keys))
+    }
+
+    /// Keeps the events in the table `api_key_audit`.
+    async fn commit(
+        &self,
+        changes: &[KeyChange],
+        events: &[AuditEvent],
+    ) -> Result<(), CommitError> {
+        let steps = self.statements.steps(changes, events)?;
+        let lock = self.lock(changes);
+        for _ in 1..ATTEMPTS {
+            match self.try_commit(lock.as_ref(), &steps).await {
+                Err(error) if gave_way(&error) => {}
+                outcome => return outcome.map_err(failed)?,
+            }
+        }
+        self.try_commit(lock.as_ref(), &steps).await.map_err(failed)?
+    }
+
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        let note = self.statements.note(uses, note_uses)?;
+        for _ in 1..ATTEMPTS {
+            match self.execute(&note).await {
+                Err(error) if gave_way(&error) => {}
+                outcome => return outcome.map_err(failed),
+            }
+        }
+        self.execute(&note).await.map_err(failed)
+    }
+}
+
+impl PostgresStore {
+    async fn one(&self, statement: &Statement) -> Result<Option<PgRow>, StoreError> {
+        let mut lease = Lease::of(&self.pool).await.map_err(failed)?;
+        let found = bound(statement).fetch_optional(&mut **lease).await;
+        lease.give_back();
+        found.map_err(failed)
+    }
+
+    async fn execute(&self, statement: &Statement) -> sqlx::Result<()> {
+        let mut lease = Lease::of(&self.pool).await?;
+        let done = bound(statement).execute(&mut **lease).await;
+        lease.give_back();
+        done.map(drop)
+    }
+
+    /// Locks several keys in the order of their ids, as all do who lock several, so that nobody
+    /// waits for somebody who waits for them.
+    fn lock(&self, changes: &[KeyChange]) -> Option<Statement> {
+        let id = |change: &KeyChange| match change {
+            KeyChange::Insert(_) => None,
+            KeyChange::Replace(record) | KeyChange::Remove(record) => Some(record.id.to_string()),
+        };
+        let ids: Vec<_> = changes.iter().filter_map(id).collect();
+        if ids.len() < 2 {
+            return None;
+        }
+        let keys = self.statements.tables.keys();
+        let sql = format!("SELECT id FROM {keys} WHERE id = ANY($1) ORDER BY id FOR UPDATE");
+        Some(Statement { sql: constant(sql), values: vec![Value::Texts(ids)] })
+    }
+
+    /// Takes all steps, or none.
+    async fn try_commit(
+        &self,
+        lock: Option<&Statement>,
+        steps: &[Step],
+    ) -> sqlx::Result<Result<(), CommitError>> {
+        let mut lease = Lease::for_transaction(&self.pool).await?;
+        let outcome = transact(lock, steps, &mut lease).await;
+        lease.give_back();
+        outcome
+    }
+}
+
+async fn transact(
+    lock: Option<&Statement>,
+    steps: &[Step],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Result<(), CommitError>> {
+    let mut transaction = connection.begin().await?;
+    if let Some(lock) = lock {
+        bound(lock).execute(&mut *transaction).await?;
+    }
+    for step in steps {
+        let done = bound(&step.statement).execute(&mut *transaction).await?;
+        if let Err(refusal) = step.check(done.rows_affected()) {
+            transaction.rollback().await?;
+            return Ok(Err(refusal));
+        }
+    }
+    transaction.commit().await.map(Ok)
+}
+
+/// Tells whether the server rolled a transaction back because of another: `serialization_failure`
+/// or `deadlock_detected`.
+fn gave_way(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("40001" | "40P01"))
+}
+
+/// Keys are locked in the order of their ids, so that nobody removes one meanwhile.
+fn note_uses(tables: &Tables) -> String {
+    let (keys, uses) = (tables.keys(), tables.uses());
+    format!(
+        "WITH used AS (SELECT * FROM unnest($1, $2) AS used (key_id, at)), \
+         known AS (SELECT id FROM {keys} WHERE id IN (SELECT key_id FROM used) \
+         ORDER BY id FOR KEY SHARE) \
+         INSERT INTO {uses} AS noted (key_id, last_used_at) \
+         SELECT id, max(at) FROM known JOIN used ON key_id = id GROUP BY id ORDER BY id \
+         ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at \
+         WHERE excluded.last_used_at > noted.last_used_at"
+    )
+}
+
+fn bound(statement: &Statement) -> Query<'static, Postgres, PgArguments> {
+    let values = statement.values.iter().cloned();
+    values.fold(query(statement.sql.clone()), |query, value| match value {
+        Value::Text(text) => query.bind(text),
+        Value::Texts(texts) => query.bind(texts),
+        Value::Bytes(bytes) => query.bind(bytes),
+        Value::Number(number) => query.bind(number),
+        Value::Flag(flag) => query.bind(flag),
+        Value::Time(time) => query.bind(time.map(Timestamp)),
+        Value::Times(times) => query.bind(times.into_iter().map(Timestamp).collect::<Vec<_>>()),
+        Value::Json(json) => query.bind(json.map(Json)),
+    })
+}
+
+fn read_with_use(row: &PgRow) -> Result<StoredKey, StoreError> {
+    let last_used_at = optional_time(row, "last_used_at").map_err(failed)?;
+    read(row).map_err(failed)?.read_with_use(last_used_at)
+}
+
+fn read(row: &PgRow) -> sqlx::Result<KeyRow> {
+    Ok(KeyRow {
+        id: row.try_get("id")?,
+        digest: row.try_get("digest")?,
+        hint: row.try_get("hint")?,
+        name: row.try_get("name")?,
+        tenant: row.try_get("tenant")?,
+        stage: row.try_get("stage")?,
+        kind: row.try_get("kind")?,
+        abilities: row.try_get("abilities")?,
+        created_at: row.try_get::<Timestamp, _>("created_at")?.0,
+        expires_at: optional_time(row, "expires_at")?,
+        revoked_at: optional_time(row, "revoked_at")?,
+        disabled: row.try_get("disabled")?,
+        rotation_due_at: optional_time(row, "rotation_due_at")?,
+        successor: row.try_get("successor")?,
+        limits: row.try_get::<Json, _>("limits")?.0,
+        restrictions: row.try_get::<Json, _>("restrictions")?.0,
+        metadata: row.try_get::<Json, _>("metadata")?.0,
+        revision: row.try_get("revision")?,
+    })
+}
+
+fn optional_time(row: &PgRow, column: &str) -> sqlx::Result<Option<i64>> {
+    Ok(row.try_get::<Option<Timestamp>, _>(column)?.map(|time| time.0))
+}

@@ -1,0 +1,19 @@
+//! What the stores for SQL databases share: tables, statements, and how a record is a row.
+
+mod changes;
+mod error;
+mod list;
+mod migration;
+mod row;
+mod statements;
+mod tables;
+mod time;
+
+pub(super) use self::changes::Step;
+pub(super) use self::error::failed;
+pub(super) use self::migration::{Migration, pending};
+pub(super) use self::row::KeyRow;
+pub(super) use self::statements::{Statement, Statements, Value, constant};
+pub(super) use self::tables::Tables;
+#[cfg(feature = "postgres")]
+pub(super) use self::tables::quoted;

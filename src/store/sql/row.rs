@@ -1,0 +1,314 @@
+//! A record as a row.
+
+use std::error::Error;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::Value as Json;
+
+use super::error::{UnreadableRow, UnwritableRecord};
+use super::statements::Value;
+use super::time::{from_microseconds, to_microseconds};
+use crate::key::{Ability, KeyDigest};
+use crate::store::{KeyRecord, StoreError, StoredKey};
+
+/// The columns of a key, in the order of [`KeyRow::into_values`].
+pub(super) const COLUMNS: [&str; 18] = [
+    "id",
+    "digest",
+    "hint",
+    "name",
+    "tenant",
+    "stage",
+    "kind",
+    "abilities",
+    "created_at",
+    "expires_at",
+    "revoked_at",
+    "disabled",
+    "rotation_due_at",
+    "successor",
+    "limits",
+    "restrictions",
+    "metadata",
+    "revision",
+];
+
+/// A record as every database keeps it: times in microseconds since 1970, and as JSON what has
+/// parts.
+pub(in crate::store) struct KeyRow {
+    pub(in crate::store) id: String,
+    pub(in crate::store) digest: Vec<u8>,
+    pub(in crate::store) hint: String,
+    pub(in crate::store) name: String,
+    pub(in crate::store) tenant: Option<String>,
+    pub(in crate::store) stage: Option<String>,
+    pub(in crate::store) kind: String,
+    pub(in crate::store) abilities: Vec<String>,
+    pub(in crate::store) created_at: i64,
+    pub(in crate::store) expires_at: Option<i64>,
+    pub(in crate::store) revoked_at: Option<i64>,
+    pub(in crate::store) disabled: bool,
+    pub(in crate::store) rotation_due_at: Option<i64>,
+    pub(in crate::store) successor: Option<String>,
+    pub(in crate::store) limits: String,
+    pub(in crate::store) restrictions: String,
+    pub(in crate::store) metadata: String,
+    pub(in crate::store) revision: i64,
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl KeyRow {
+    /// Makes the row of a record, or says why there can be none.
+    pub(super) fn of(record: &KeyRecord) -> Result<Self, StoreError> {
+        let unwritable = |reason: String| {
+            let id = record.id.as_str().into();
+            StoreError::new(UnwritableRecord { id, reason: reason.into() })
+        };
+        let row = Self::try_from(record).map_err(|error| unwritable(error.to_string()))?;
+        // Some JSON, such as what is nested too deep, can be written and not read.
+        let kept = row.to_record().map_err(|error| unwritable(error.to_string()))?;
+        if kept.metadata == record.metadata {
+            Ok(row)
+        } else {
+            Err(unwritable("its metadata would not be read back as they are".into()))
+        }
+    }
+
+    /// Returns the values of [`COLUMNS`].
+    pub(super) fn into_values(self) -> Vec<Value> {
+        let text = |text| Value::Text(Some(text));
+        let json = |json| Value::Json(Some(json));
+        vec![
+            text(self.id),
+            Value::Bytes(self.digest),
+            text(self.hint),
+            text(self.name),
+            Value::Text(self.tenant),
+            Value::Text(self.stage),
+            text(self.kind),
+            Value::Texts(self.abilities),
+            Value::Time(Some(self.created_at)),
+            Value::Time(self.expires_at),
+            Value::Time(self.revoked_at),
+            Value::Flag(self.disabled),
+            Value::Time(self.rotation_due_at),
+            Value::Text(self.successor),
+            json(self.limits),
+            json(self.restrictions),
+            json(self.metadata),
+            Value::Number(self.revision),
+        ]
+    }
+
+    /// Reads the record.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the column if one has not the form that this crate writes.
+    pub(in crate::store) fn read(&self) -> Result<Arc<KeyRecord>, StoreError> {
+        self.to_record().map(Arc::new).map_err(StoreError::new)
+    }
+
+    /// Reads the record and when its key was last used.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the column if one has not the form that this crate writes.
+    pub(in crate::store) fn read_with_use(
+        &self,
+        last_used_at: Option<i64>,
+    ) -> Result<StoredKey, StoreError> {
+        let last_used_at = self.optional_time("last_used_at", last_used_at);
+        Ok(StoredKey::new(self.read()?, last_used_at.map_err(StoreError::new)?))
+    }
+
+    fn to_record(&self) -> Result<KeyRecord, UnreadableRow> {
+        Ok(KeyRecord {
+            id: self.parse("id", &self.id)?,
+            digest: self.digest()?,
+            hint: self.hint.clone(),
+            name: self.name.clone(),
+            tenant: self.optional("tenant", self.tenant.as_deref())?,
+            stage: self.optional("stage", self.stage.as_deref())?,
+            kind: self.checked("kind", serde_json::from_value(Json::from(&*self.kind)))?,
+            abilities: self
+                .abilities
+                .iter()
+                .map(|ability| self.parse::<Ability>("abilities", ability))
+                .collect::<Result<_, _>>()?,
+            created_at: self.time("created_at", self.created_at)?,
+            expires_at: self.optional_time("expires_at", self.expires_at)?,
+            revoked_at: self.optional_time("revoked_at", self.revoked_at)?,
+            disabled: self.disabled,
+            rotation_due_at: self.optional_time("rotation_due_at", self.rotation_due_at)?,
+            successor: self.optional("successor", self.successor.as_deref())?,
+            limits: self.checked("limits", serde_json::from_str(&self.limits))?,
+            restrictions: self.checked("restrictions", serde_json::from_str(&self.restrictions))?,
+            metadata: self.checked("metadata", serde_json::from_str(&self.metadata))?,
+            revision: self.checked("revision", u64::try_from(self.revision))?,
+        })
+    }
+
+    fn digest(&self) -> Result<KeyDigest, UnreadableRow> {
+        let bytes = self.checked("digest", <[u8; 32]>::try_from(&*self.digest))?;
+        Ok(KeyDigest::from_bytes(bytes))
+    }
+
+    fn parse<T>(&self, column: &'static str, text: &str) -> Result<T, UnreadableRow>
+    where
+        T: FromStr<Err: Into<BoxError>>,
+    {
+        self.checked(column, text.parse())
+    }
+
+    fn optional<T>(
+        &self,
+        column: &'static str,
+        text: Option<&str>,
+    ) -> Result<Option<T>, UnreadableRow>
+    where
+        T: FromStr<Err: Into<BoxError>>,
+    {
+        text.map(|text| self.parse(column, text)).transpose()
+    }
+
+    fn time(&self, column: &'static str, time: i64) -> Result<SystemTime, UnreadableRow> {
+        self.checked(column, from_microseconds(time))
+    }
+
+    fn optional_time(
+        &self,
+        column: &'static str,
+        time: Option<i64>,
+    ) -> Result<Option<SystemTime>, UnreadableRow> {
+        time.map(|time| self.time(column, time)).transpose()
+    }
+
+    fn checked<T, E: Into<BoxError>>(
+        &self,
+        column: &'static str,
+        read: Result<T, E>,
+    ) -> Result<T, UnreadableRow> {
+        let id = || self.id.as_str().into();
+        read.map_err(|error| UnreadableRow { id: id(), column, source: error.into() })
+    }
+}
+
+impl TryFrom<&KeyRecord> for KeyRow {
+    type Error = BoxError;
+
+    fn try_from(record: &KeyRecord) -> Result<Self, BoxError> {
+        let text = |text: &str| text.to_owned();
+        Ok(Self {
+            id: text(record.id.as_str()),
+            digest: record.digest.as_bytes().to_vec(),
+            hint: record.hint.clone(),
+            name: record.name.clone(),
+            tenant: record.tenant.as_ref().map(|tenant| text(tenant.as_str())),
+            stage: record.stage.as_ref().map(|stage| text(stage.as_str())),
+            kind: record.kind.to_string(),
+            abilities: record.abilities.iter().map(|ability| text(ability.as_str())).collect(),
+            created_at: to_microseconds(record.created_at)?,
+            expires_at: record.expires_at.map(to_microseconds).transpose()?,
+            revoked_at: record.revoked_at.map(to_microseconds).transpose()?,
+            disabled: record.disabled,
+            rotation_due_at: record.rotation_due_at.map(to_microseconds).transpose()?,
+            successor: record.successor.as_ref().map(|id| text(id.as_str())),
+            limits: serde_json::to_string(&record.limits)?,
+            restrictions: serde_json::to_string(&record.restrictions)?,
+            metadata: serde_json::to_string(&record.metadata)?,
+            revision: i64::try_from(record.revision)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::key::KeyHasher;
+
+    fn record() -> KeyRecord {
+        let mut record =
+            KeyRecord::new("key_1".parse().unwrap(), KeyHasher::sha256().digest("k"), "n");
+        record.created_at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
+        record
+    }
+
+    fn row() -> KeyRow {
+        KeyRow::of(&record()).unwrap()
+    }
+
+    #[test]
+    fn times_are_kept_to_the_microsecond() {
+        let kept = row().read().unwrap();
+        let created_at = record().created_at - Duration::from_nanos(789);
+        assert_eq!(*kept, KeyRecord { created_at, ..record() });
+    }
+
+    #[test]
+    fn there_are_as_many_values_as_columns() {
+        assert_eq!(row().into_values().len(), COLUMNS.len());
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused() {
+        let refused = |change: fn(&mut KeyRecord), reason: &str| {
+            let mut record = record();
+            change(&mut record);
+            let error = KeyRow::of(&record).err().unwrap().to_string();
+            assert!(
+                error.contains("key \"key_1\" cannot be kept") && error.contains(reason),
+                "{error}"
+            );
+        };
+        refused(|record| record.revision = u64::MAX, "out of range");
+        refused(|record| record.created_at -= Duration::from_secs(1 << 31), "1970 to 9999");
+        refused(|record| record.expires_at = Some(far()), "1970 to 9999");
+        refused(|record| record.revoked_at = Some(far()), "1970 to 9999");
+        refused(|record| record.rotation_due_at = Some(far()), "1970 to 9999");
+        let nest = |record: &mut KeyRecord| {
+            let deep = (0..200).fold(Json::Null, |inner, _| Json::Array(vec![inner]));
+            record.metadata.insert("deep".to_owned(), deep);
+        };
+        refused(nest, "recursion limit");
+    }
+
+    fn far() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40)
+    }
+
+    #[test]
+    fn a_row_of_another_form_is_an_error_that_names_the_column() {
+        type Change = fn(&mut KeyRow);
+        let changes: [(&str, Change); 16] = [
+            ("id", |row| row.id = "a b".to_owned()),
+            ("digest", |row| row.digest.truncate(31)),
+            ("digest", |row| row.digest.push(0)),
+            ("tenant", |row| row.tenant = Some(String::new())),
+            ("stage", |row| row.stage = Some("/".to_owned())),
+            ("kind", |row| row.kind = "Secret".to_owned()),
+            ("abilities", |row| row.abilities.push("admin".to_owned())),
+            ("created_at", |row| row.created_at = -1),
+            ("expires_at", |row| row.expires_at = Some(i64::MAX)),
+            ("revoked_at", |row| row.revoked_at = Some(i64::MIN)),
+            ("successor", |row| row.successor = Some("\u{e4}".to_owned())),
+            ("limits", |row| row.limits = r#"["1 per month"]"#.to_owned()),
+            ("restrictions", |row| row.restrictions = r#"{"adresses":[]}"#.to_owned()),
+            ("restrictions", |row| row.restrictions = "null".to_owned()),
+            ("metadata", |row| row.metadata = "[]".to_owned()),
+            ("revision", |row| row.revision = -1),
+        ];
+        for (column, change) in changes {
+            let mut row = row();
+            change(&mut row);
+            let error = row.read().unwrap_err().to_string();
+            assert!(error.contains(&format!("cannot be read: `{column}`")), "{error}");
+        }
+        assert!(row().read_with_use(Some(-1)).is_err());
+    }
+}

@@ -1,0 +1,130 @@
+//! The statements, which are the same in every database but for the types of their values.
+
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
+
+use super::Tables;
+use super::row::COLUMNS;
+use super::time::to_microseconds;
+use crate::key::{KeyDigest, KeyId};
+use crate::store::{KeyUse, StoreError};
+
+/// A statement and its values, `$1` and so on.
+pub(in crate::store) struct Statement {
+    pub(in crate::store) sql: SqlStr,
+    pub(in crate::store) values: Vec<Value>,
+}
+
+/// A value, as every database binds it in its own type.
+#[derive(Clone)]
+pub(in crate::store) enum Value {
+    Text(Option<String>),
+    Texts(Vec<String>),
+    Bytes(Vec<u8>),
+    Number(i64),
+    Flag(bool),
+    /// In microseconds since 1970.
+    Time(Option<i64>),
+    Times(Vec<i64>),
+    Json(Option<String>),
+}
+
+/// The statements over some tables. No text of a user is in them: the names of the tables are
+/// checked and quoted, and all else is bound.
+pub(in crate::store) struct Statements {
+    pub(in crate::store) tables: Tables,
+    find: SqlStr,
+    get: SqlStr,
+    pub(super) insert: SqlStr,
+    pub(super) replace: SqlStr,
+    pub(super) remove: SqlStr,
+    pub(super) audit: SqlStr,
+}
+
+impl Statements {
+    pub(in crate::store) fn new(tables: Tables) -> Self {
+        let (keys, audit) = (tables.keys(), tables.audit());
+        let columns = COLUMNS.join(", ");
+        let values: Vec<_> = (1..=COLUMNS.len()).map(|number| format!("${number}")).collect();
+        // The id and the digest stay what they are.
+        let changes = COLUMNS.iter().zip(&values).skip(2);
+        let changes: Vec<_> =
+            changes.map(|(column, value)| format!("{column} = {value}")).collect();
+        Self {
+            find: constant(format!("SELECT {columns} FROM {keys} WHERE digest = $1")),
+            get: constant(format!("{} WHERE id = $1", select_with_use(&tables))),
+            insert: constant(format!(
+                "INSERT INTO {keys} ({columns}) VALUES ({}) ON CONFLICT DO NOTHING",
+                values.join(", ")
+            )),
+            // The last condition holds by the one before, unless somebody disabled the trigger
+            // that counts revisions: a revocation is not taken back even so.
+            replace: constant(format!(
+                "UPDATE {keys} SET {} WHERE id = $1 AND digest = $2 AND revision = $18 - 1 \
+                 AND (revoked_at IS NULL OR revoked_at = $11)",
+                changes.join(", ")
+            )),
+            remove: constant(format!(
+                "DELETE FROM {keys} WHERE id = $1 AND digest = $2 AND revision = $3"
+            )),
+            audit: constant(format!(
+                "INSERT INTO {audit} (at, actor, action, key_id, tenant, before, after) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            )),
+            tables,
+        }
+    }
+
+    /// Finds the row of a digest.
+    pub(in crate::store) fn find(&self, digest: &KeyDigest) -> Statement {
+        let digest = Value::Bytes(digest.as_bytes().to_vec());
+        Statement { sql: self.find.clone(), values: vec![digest] }
+    }
+
+    /// Notes uses by a statement over their ids and their times.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a time cannot be kept.
+    pub(in crate::store) fn note(
+        &self,
+        uses: &[KeyUse],
+        sql: fn(&Tables) -> String,
+    ) -> Result<Statement, StoreError> {
+        let ids = uses.iter().map(|used| used.id.to_string()).collect();
+        let times = uses.iter().map(|used| to_microseconds(used.at));
+        let times = times.collect::<Result<_, _>>().map_err(StoreError::new)?;
+        let values = vec![Value::Texts(ids), Value::Times(times)];
+        Ok(Statement { sql: constant(sql(&self.tables)), values })
+    }
+
+    /// Finds the row of an id, with `last_used_at`.
+    pub(in crate::store) fn get(&self, id: &KeyId) -> Statement {
+        let id = Value::Text(Some(id.as_str().to_owned()));
+        Statement { sql: self.get.clone(), values: vec![id] }
+    }
+}
+
+/// Selects rows of keys, with `last_used_at`.
+pub(super) fn select_with_use(tables: &Tables) -> String {
+    let (columns, keys, uses) = (COLUMNS.join(", "), tables.keys(), tables.uses());
+    format!("SELECT {columns}, last_used_at FROM {keys} LEFT JOIN {uses} ON key_id = id")
+}
+
+/// Marks a text that has no text of a user in it.
+pub(in crate::store) fn constant(sql: String) -> SqlStr {
+    // Shared, so that a clone copies nothing.
+    AssertSqlSafe(std::sync::Arc::<str>::from(sql)).into_sql_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statements_name_the_columns_that_they_mean() {
+        assert_eq!(
+            (COLUMNS[0], COLUMNS[1], COLUMNS[10], COLUMNS[17]),
+            ("id", "digest", "revoked_at", "revision")
+        );
+    }
+}

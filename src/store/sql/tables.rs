@@ -1,0 +1,103 @@
+//! The names of the tables.
+
+use thiserror::Error;
+
+/// The longest prefix: PostgreSQL cuts names after 63 bytes.
+const MAX_PREFIX: usize = 32;
+
+/// The names of the tables, and of what belongs to them.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Tables {
+    /// Quoted and with a dot, or nothing.
+    schema: String,
+    prefix: String,
+}
+
+/// The error of a prefix or a schema that is no part of a table's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(in crate::store) enum NameError {
+    #[error(
+        "a table prefix has at most 32 of the characters A-Z, a-z, 0-9 and `_`, the first of \
+         which is no digit"
+    )]
+    Prefix,
+    #[error("the name of a schema has 1 to 63 bytes, none of which is zero")]
+    Schema,
+}
+
+impl Tables {
+    /// Names the tables, in `schema` if one is given.
+    pub(in crate::store) fn new(schema: Option<&str>, prefix: &str) -> Result<Self, NameError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let starts_well = !prefix.starts_with(|first: char| first.is_ascii_digit());
+        if prefix.len() > MAX_PREFIX || !prefix.bytes().all(plain) || !starts_well {
+            return Err(NameError::Prefix);
+        }
+        let names = |schema: &str| (1..=63).contains(&schema.len()) && !schema.contains('\0');
+        if !schema.is_none_or(names) {
+            return Err(NameError::Schema);
+        }
+        let schema = schema.map(|schema| format!("{}.", quoted(schema))).unwrap_or_default();
+        Ok(Self { schema, prefix: prefix.to_owned() })
+    }
+
+    pub(in crate::store) fn keys(&self) -> String {
+        self.name("api_keys")
+    }
+
+    pub(in crate::store) fn uses(&self) -> String {
+        self.name("api_key_uses")
+    }
+
+    pub(in crate::store) fn audit(&self) -> String {
+        self.name("api_key_audit")
+    }
+
+    pub(in crate::store) fn migrations(&self) -> String {
+        self.name("api_key_migrations")
+    }
+
+    /// Returns the name of something in the schema, quoted.
+    pub(in crate::store) fn name(&self, name: &str) -> String {
+        format!("{}{}", self.schema, self.part(name))
+    }
+
+    /// Returns the name of an index or a trigger, quoted: these are where their table is.
+    pub(in crate::store) fn part(&self, name: &str) -> String {
+        quoted(&self.bare(name))
+    }
+
+    /// Returns a name with the prefix, as the database keeps it.
+    pub(in crate::store) fn bare(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
+
+/// Quotes a name, whatever is in it.
+pub(in crate::store) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted() {
+        let tables = Tables::new(Some("my \"odd\" schema"), "Acme_").unwrap();
+        assert_eq!(tables.keys(), r#""my ""odd"" schema"."Acme_api_keys""#);
+        assert_eq!(Tables::new(None, "").unwrap().uses(), r#""api_key_uses""#);
+        assert_eq!(tables.part("api_keys_by_age"), r#""Acme_api_keys_by_age""#);
+    }
+
+    #[test]
+    fn a_prefix_that_is_no_plain_name_is_refused() {
+        for prefix in ["1a", "a-b", "a.b", "a b", "a\"", "a;", "\u{e4}", "a\0", &"x".repeat(33)] {
+            assert_eq!(Tables::new(None, prefix).unwrap_err(), NameError::Prefix, "{prefix:?}");
+        }
+        for schema in ["", "a\0b", &"x".repeat(64)] {
+            assert_eq!(Tables::new(Some(schema), "").unwrap_err(), NameError::Schema);
+        }
+        assert!(Tables::new(Some(&"x".repeat(63)), &"x".repeat(32)).is_ok());
+    }
+}

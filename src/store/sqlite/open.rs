@@ -1,0 +1,165 @@
+//! How a database is opened.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use futures_util::lock::Mutex;
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
+
+use super::{SqliteStore, migrations};
+use crate::store::StoreError;
+use crate::store::sql::{Statements, Tables, failed};
+
+/// How long is waited for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long is waited for a connection: less than the five seconds that the layer waits, so that
+/// the log has the reason.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Says how a [`SqliteStore`] is opened, which is done when it is awaited.
+///
+/// # Errors
+///
+/// Awaiting it returns an error if the database cannot be opened, if its tables were migrated by
+/// a newer version of this crate, or if the table prefix is no plain name.
+#[must_use = "nothing is opened unless it is awaited"]
+pub struct SqliteStoreBuilder {
+    database: Database,
+    prefix: String,
+    may_migrate: bool,
+}
+
+enum Database {
+    File(PathBuf),
+    Memory,
+    Pool(SqlitePool),
+}
+
+impl SqliteStoreBuilder {
+    pub(super) fn file(path: &Path) -> Self {
+        // As it is called everywhere, and no file that anybody wants.
+        let in_memory = path.as_os_str() == ":memory:";
+        Self::new(if in_memory { Database::Memory } else { Database::File(path.to_owned()) })
+    }
+
+    pub(super) fn memory() -> Self {
+        Self::new(Database::Memory)
+    }
+
+    pub(super) fn pool(pool: SqlitePool) -> Self {
+        Self::new(Database::Pool(pool))
+    }
+
+    fn new(database: Database) -> Self {
+        Self { database, prefix: String::new(), may_migrate: true }
+    }
+
+    /// Puts `prefix` in front of the names of the tables: at most 32 of the characters `A-Z`,
+    /// `a-z`, `0-9` and `_`, the first of which is no digit.
+    pub fn table_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Leaves the tables as they are, and fails if they are not of the version that this crate
+    /// needs. By default they are migrated.
+    pub fn without_migration(mut self) -> Self {
+        self.may_migrate = false;
+        self
+    }
+
+    async fn open(self) -> Result<SqliteStore, StoreError> {
+        let tables = Tables::new(None, &self.prefix).map_err(StoreError::new)?;
+        let pool = match self.database {
+            Database::File(path) => open_file(&path).await?,
+            Database::Memory => open_memory().await.map_err(failed)?,
+            Database::Pool(pool) => pool,
+        };
+        migrations::migrate(&pool, &tables, self.may_migrate).await?;
+        let statements = Arc::new(Statements::new(tables));
+        Ok(SqliteStore { pool, statements, writer: Arc::new(Mutex::new(())) })
+    }
+}
+
+impl IntoFuture for SqliteStoreBuilder {
+    type Output = Result<SqliteStore, StoreError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.open())
+    }
+}
+
+impl fmt::Debug for SqliteStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStoreBuilder")
+            .field("prefix", &self.prefix)
+            .field("may_migrate", &self.may_migrate)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn open_file(path: &Path) -> Result<SqlitePool, StoreError> {
+    create_file(path).map_err(|error| {
+        StoreError::new(format!("the database {} cannot be opened: {error}", path.display()))
+    })?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT);
+    let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
+    let pool = pool.connect_with(options).await.map_err(failed)?;
+    write_ahead(&pool).await.map_err(failed)?;
+    Ok(pool)
+}
+
+/// Sets the journal, which the file remembers.
+async fn write_ahead(pool: &SqlitePool) -> sqlx::Result<()> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        // SQLite itself does not wait here when another does the same.
+        match sqlx::query("PRAGMA journal_mode = WAL").execute(pool).await {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            outcome => return outcome.map(drop),
+        }
+    }
+}
+
+/// Tells whether an error is `SQLITE_BUSY` in one of its variants.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
+}
+
+/// Creates the file if there is none; SQLite gives the files beside it the same mode.
+fn create_file(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+async fn open_memory() -> sqlx::Result<SqlitePool> {
+    let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
+    // A connection has a database of its own, which ends with it: it is never closed for having
+    // been idle or old, nor because a test of it was not waited for.
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+}

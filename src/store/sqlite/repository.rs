@@ -1,0 +1,129 @@
+//! What [`SqliteStore`] does as a store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
+use sqlx::{Row as _, SqliteConnection, query};
+
+use super::SqliteStore;
+use crate::key::{KeyDigest, KeyId};
+use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed};
+use crate::store::{
+    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
+    KeyUse, StoreError, StoredKey,
+};
+
+#[async_trait]
+impl KeyStore for SqliteStore {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        let found = bound(&self.statements.find(digest)).fetch_optional(&self.pool).await;
+        let Some(row) = found.map_err(failed)? else { return Ok(None) };
+        read(&row).map_err(failed)?.read().map(Some)
+    }
+}
+
+#[async_trait]
+impl KeyRepository for SqliteStore {
+    async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
+        let found = bound(&self.statements.get(id)).fetch_optional(&self.pool).await;
+        found.map_err(failed)?.as_ref().map(read_with_use).transpose()
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        // Of the many forms that it may have, none is worth to be kept.
+        let list = self.statements.list(query);
+        let rows = bound(&list).persistent(false).fetch_all(&self.pool).await.map_err(failed)?;
+        let keys = rows.iter().map(read_with_use).collect::<Result<_, _>>()?;
+        Ok(query.page(keys))
+    }
+
+    /// Keeps the events in the table `api_key_audit`.
+    async fn commit(
+        &self,
+        changes: &[KeyChange],
+        events: &[AuditEvent],
+    ) -> Result<(), CommitError> {
+        let steps = self.statements.steps(changes, events)?;
+        let _turn = self.writer.lock().await;
+        // To write from the start: a transaction that reads first may find that it cannot write.
+        // If it fails, or is dropped, it is rolled back.
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        take(&steps, &mut transaction).await?;
+        Ok(transaction.commit().await.map_err(failed)?)
+    }
+
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        let note = self.statements.note(uses, note_uses)?;
+        let _turn = self.writer.lock().await;
+        bound(&note).execute(&self.pool).await.map(drop).map_err(failed)
+    }
+}
+
+async fn take(steps: &[Step], connection: &mut SqliteConnection) -> Result<(), CommitError> {
+    for step in steps {
+        let done = bound(&step.statement).execute(&mut *connection).await.map_err(failed)?;
+        step.check(done.rows_affected())?;
+    }
+    Ok(())
+}
+
+fn note_uses(tables: &Tables) -> String {
+    let (keys, uses) = (tables.keys(), tables.uses());
+    format!(
+        "INSERT INTO {uses} (key_id, last_used_at) \
+         SELECT known.id, max(times.value) FROM {keys} AS known \
+         JOIN json_each($1) AS ids ON ids.value = known.id \
+         JOIN json_each($2) AS times ON times.key = ids.key \
+         WHERE true GROUP BY known.id \
+         ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at \
+         WHERE excluded.last_used_at > last_used_at"
+    )
+}
+
+fn bound(statement: &Statement) -> Query<'static, Sqlite, SqliteArguments> {
+    let values = statement.values.iter().cloned();
+    values.fold(query(statement.sql.clone()), |query, value| match value {
+        Value::Text(text) | Value::Json(text) => query.bind(text),
+        Value::Texts(texts) => query.bind(serde_json::Value::from(texts).to_string()),
+        Value::Bytes(bytes) => query.bind(bytes),
+        Value::Number(number) => query.bind(number),
+        Value::Flag(flag) => query.bind(flag),
+        Value::Time(time) => query.bind(time),
+        Value::Times(times) => query.bind(serde_json::Value::from(times).to_string()),
+    })
+}
+
+fn read_with_use(row: &SqliteRow) -> Result<StoredKey, StoreError> {
+    let last_used_at = row.try_get("last_used_at").map_err(failed)?;
+    read(row).map_err(failed)?.read_with_use(last_used_at)
+}
+
+fn read(row: &SqliteRow) -> sqlx::Result<KeyRow> {
+    let abilities = serde_json::from_str(row.try_get("abilities")?);
+    let undecodable = |error| sqlx::Error::ColumnDecode {
+        index: "abilities".to_owned(),
+        source: Box::new(error),
+    };
+    Ok(KeyRow {
+        id: row.try_get("id")?,
+        digest: row.try_get("digest")?,
+        hint: row.try_get("hint")?,
+        name: row.try_get("name")?,
+        tenant: row.try_get("tenant")?,
+        stage: row.try_get("stage")?,
+        kind: row.try_get("kind")?,
+        abilities: abilities.map_err(undecodable)?,
+        created_at: row.try_get("created_at")?,
+        expires_at: row.try_get("expires_at")?,
+        revoked_at: row.try_get("revoked_at")?,
+        disabled: row.try_get("disabled")?,
+        rotation_due_at: row.try_get("rotation_due_at")?,
+        successor: row.try_get("successor")?,
+        limits: row.try_get("limits")?,
+        restrictions: row.try_get("restrictions")?,
+        metadata: row.try_get("metadata")?,
+        revision: row.try_get("revision")?,
+    })
+}

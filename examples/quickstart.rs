@@ -73,6 +73,7 @@ async fn main() -> support::Result<()> {
     println!("  curl -i {url}/whoami\n");
     let stopped = support::stopped()?;
     support::print_listening(&listener)?;
-    axum::serve(listener, app(store)).with_graceful_shutdown(stopped).await?;
+    axum::serve(listener, app(store.clone())).with_graceful_shutdown(stopped).await?;
+    store.close().await;
     Ok(())
 }

@@ -81,6 +81,22 @@ async fn quickstart_shows_what_a_key_is_and_what_it_may_do() {
 }
 
 #[tokio::test]
+async fn quickstart_keeps_its_keys_in_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("keys.db").display().to_string();
+    let first = Example::start_with("quickstart", ("DATABASE", &file));
+    let key = format!("x-api-key: {}", first.key("reader"));
+    drop(first);
+    let second = Example::start_with("quickstart", ("DATABASE", &file));
+    assert_ne!(format!("x-api-key: {}", second.key("reader")), key);
+    assert_eq!(second.get("/reports", &[&key]).await.status, 200);
+    assert_eq!(second.get_as("reader", "/reports").await.status, 200);
+    drop(second);
+    // Not in a database of its own in memory.
+    assert_eq!(Example::start("quickstart").get("/reports", &[&key]).await.status, 401);
+}
+
+#[tokio::test]
 async fn quickstart_prints_four_calls_to_its_own_address() {
     let server = Example::start("quickstart");
     let calls: Vec<_> =

@@ -23,7 +23,7 @@ use self::sql::{
 };
 
 fn database_url() -> String {
-    std::env::var("DATABASE_URL").expect("DATABASE_URL names a PostgreSQL database")
+    common::servers::database_url()
 }
 
 /// A schema of a test's own.

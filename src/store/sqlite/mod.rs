@@ -97,6 +97,14 @@ impl SqliteStore {
     pub fn from_pool(pool: SqlitePool) -> SqliteStoreBuilder {
         SqliteStoreBuilder::pool(pool)
     }
+
+    /// Closes the database for all clones, once nobody uses it any more.
+    ///
+    /// Without it nothing is lost either, but the write-ahead log stays beside the file, and
+    /// belongs to it when it is copied.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
 }
 
 impl fmt::Debug for SqliteStore {

@@ -1,18 +1,10 @@
 //! Prints the ratios of the last run of `cargo bench --bench request`.
 
-use std::error::Error;
-use std::path::PathBuf;
-use std::{env, fs};
+mod support;
 
-/// Returns the median of a benchmark in nanoseconds.
-fn median(id: &str) -> Result<f64, Box<dyn Error>> {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    let path = target.join("criterion").join(id).join("new/estimates.json");
-    let text = fs::read_to_string(&path)
-        .map_err(|error| format!("{}: {error}; run the bench `request` first", path.display()))?;
-    let estimates: serde_json::Value = serde_json::from_str(&text)?;
-    Ok(estimates["median"]["point_estimate"].as_f64().ok_or("no median")?)
-}
+use std::error::Error;
+
+use self::support::median;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("{:<28} {:>10}", "benchmark", "median");

@@ -4,12 +4,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run has to stop")]
 
+mod support;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::ready;
 use std::hint::black_box;
 use std::sync::{Arc, RwLock};
-use std::task::{Context, Waker};
 
 use async_trait::async_trait;
 use axum::Router;
@@ -18,19 +19,18 @@ use axum::extract::State;
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
-use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
-use http_body_util::Empty;
 use sha2::{Digest as _, Sha256};
-use tower::{Layer, Service, ServiceBuilder, service_fn};
+use tower::{Layer, ServiceBuilder, service_fn};
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyStore, MemoryRateLimiter, MemoryStore,
     NewKey, PeerAddress, RateLimiter, RequireAbility, StoreError,
 };
 use tower_http::validate_request::ValidateRequestHeaderLayer;
+
+use self::support::{answer, call, call_with, request, store};
 
 /// A memory store that does not say that it is one.
 struct AsyncStore(MemoryStore);
@@ -40,64 +40,6 @@ impl KeyStore for AsyncStore {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         self.0.find(digest).await
     }
-}
-
-/// A store with one key, and the key.
-fn store() -> (MemoryStore, String) {
-    let store = MemoryStore::new();
-    let issued = store.issue(NewKey::named("bench").abilities(["bots:read"])).unwrap();
-    let key = issued.secret.reveal().to_owned();
-    assert_eq!(key.len(), 49);
-    (store, key)
-}
-
-fn request<B: Default>(headers: &[(&'static str, &str)]) -> Request<B> {
-    let mut request = Request::get("/bots")
-        .header("host", "api.example.com")
-        .header("accept", "application/json")
-        .header("user-agent", "example/1.0 (linux)");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.body(B::default()).unwrap()
-}
-
-fn answer(_: Request<()>) -> Ready<Result<Response<Empty<Bytes>>, Infallible>> {
-    ready(Ok(Response::new(Empty::new())))
-}
-
-/// Measures one call of a service that answers at once, and checks what it answers.
-fn call<S, B, R>(
-    criterion: &mut Criterion,
-    id: (&str, &str),
-    service: S,
-    headers: &[(&'static str, &str)],
-    status: StatusCode,
-) where
-    B: Default,
-    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
-{
-    call_with(criterion, id, service, || request(headers), status);
-}
-
-fn call_with<S, B, R>(
-    criterion: &mut Criterion,
-    (group, id): (&str, &str),
-    mut service: S,
-    request: impl Fn() -> Request<B>,
-    status: StatusCode,
-) where
-    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
-{
-    let mut run = |request| {
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(service.poll_ready(&mut context).is_ready());
-        service.call(request).now_or_never().unwrap().unwrap()
-    };
-    assert_eq!(run(request()).status(), status, "{id}");
-    criterion.benchmark_group(group).bench_function(id, |bencher| {
-        bencher.iter_batched(&request, &mut run, BatchSize::SmallInput);
-    });
 }
 
 fn floor(criterion: &mut Criterion) {

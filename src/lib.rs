@@ -94,6 +94,7 @@
 //! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns |
 //! | `url` | origins and referrers in every form that the URL standard allows; without it, those that browsers send |
 //! | `last-used` | when keys were last used, written in the background |
+//! | `cache` | [`CachedStore`](store::CachedStore): records in memory in front of a store, and revocation on every node |
 //! | `testing` | a fake clock, a conformance suite for stores, requests that act as a key, checks of policies |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -158,6 +159,9 @@ pub use self::on_use::OnUse;
 #[doc(inline)]
 pub use self::reject::{Rejection, RejectionKind, Respond, Responder};
 pub use self::service::ApiKeyService;
+#[cfg(feature = "cache")]
+#[doc(inline)]
+pub use self::store::CachedStore;
 #[cfg(feature = "postgres")]
 #[doc(inline)]
 pub use self::store::PostgresStore;

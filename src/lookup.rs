@@ -130,7 +130,8 @@ pub(crate) async fn survive<T>(
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> String {
+/// Says that somebody panicked, and what with.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> String {
     let message = panic.downcast_ref::<&str>().copied();
     let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("it panicked: {}", message.unwrap_or("a panic without a message"))

@@ -1,7 +1,8 @@
 //! Events of the feature `tracing`; without it, nothing.
 //!
 //! One event for each rejection, with its kind and, when known, the key's public id; the
-//! server's own faults at `ERROR`, those of clients at `INFO`; successes at `TRACE`. No event
+//! server's own faults at `ERROR`, those of clients at `INFO`; successes at `TRACE`. One when a
+//! cache hears of changes no more, at `WARN`, and one when it does again, at `INFO`. No event
 //! holds a key, a header's value or a query.
 
 #[cfg(feature = "tracing")]
@@ -87,6 +88,16 @@ mod events {
             "the key store answered with a record that is not the presented key's: {what}"
         );
     }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn subscribed() {
+        tracing::info!("changed keys are heard of: keys are served from memory");
+    }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn unsubscribed(error: &(dyn Error + 'static)) {
+        tracing::warn!(error, "changed keys are not heard of: every key is looked up in the store");
+    }
 }
 
 #[cfg(not(feature = "tracing"))]
@@ -109,11 +120,17 @@ mod events {
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_noted() {}
     pub(crate) fn foreign_record(_: &KeyId, _: &'static str) {}
+    #[cfg(feature = "cache")]
+    pub(crate) fn subscribed() {}
+    #[cfg(feature = "cache")]
+    pub(crate) fn unsubscribed(_: &(dyn Error + 'static)) {}
 }
 
 pub(crate) use events::{
     foreign_record, no_client_address, not_refunded, panicked, rejected, unlimited, verified,
     would_reject,
 };
+#[cfg(feature = "cache")]
+pub(crate) use events::{subscribed, unsubscribed};
 #[cfg(feature = "last-used")]
 pub(crate) use events::{uses_not_noted, uses_not_written};

@@ -1,5 +1,6 @@
 //! [`InvalidationSource`]: where a cache hears of changes that others make.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,8 +15,13 @@ use crate::key::KeyDigest;
 /// * **Complete.** What was changed after [`subscribe`](Self::subscribe) returned is told by the
 ///   [`Subscription`], or its [`next`](Subscription::next) fails.
 /// * **After the fact.** A change is told when whoever asks the store finds it, not before.
-/// * **Honest heartbeats.** A [`beat`](Self::beat) takes the way that changes take, so that
-///   hearing it proves that changes are heard. It is not sent on a subscriber's own connection.
+/// * **In order.** A heartbeat is heard after the changes that were acknowledged before it was
+///   [sent](Self::beat). So a cache that hears it knows up to when it has heard everything.
+/// * **Honest heartbeats.** They take the way that changes take, and are not sent on a
+///   subscriber's own connection.
+///
+/// A source that breaks the contract because its connection died, or because something between
+/// drops its messages, is found out by its heartbeats.
 #[async_trait]
 pub trait InvalidationSource: Send + Sync {
     /// Subscribes to all changes from now on.
@@ -25,12 +31,12 @@ pub trait InvalidationSource: Send + Sync {
     /// Returns an error if the server cannot be reached.
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, StoreError>;
 
-    /// Sends a [heartbeat](Invalidation::Heartbeat) to all subscribers.
+    /// Sends a [heartbeat](Invalidation::Heartbeat) with this number to all subscribers.
     ///
     /// # Errors
     ///
     /// Returns an error if the server cannot be reached.
-    async fn beat(&self) -> Result<(), StoreError>;
+    async fn beat(&self, number: u64) -> Result<(), StoreError>;
 }
 
 /// A subscription that is in effect.
@@ -45,6 +51,19 @@ pub trait Subscription: Send {
 }
 
 /// What a cache has to forget.
+///
+/// As text, it is what is sent through a database's channel: the 64 hexadecimal digits of a
+/// digest, `*` for everything, or `beat` and a number.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::store::Invalidation;
+///
+/// assert_eq!(Invalidation::Heartbeat(7).to_string(), "beat 7");
+/// assert_eq!(Invalidation::from_text("beat 7"), Invalidation::Heartbeat(7));
+/// assert_eq!(Invalidation::from_text("what?"), Invalidation::Everything);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalidation {
@@ -52,8 +71,52 @@ pub enum Invalidation {
     Key(KeyDigest),
     /// All that it knows.
     Everything,
-    /// Nothing: the subscription lives.
-    Heartbeat,
+    /// Nothing: the subscription lives. The number is that of [`InvalidationSource::beat`].
+    Heartbeat(u64),
+}
+
+impl Invalidation {
+    /// Reads the text of an invalidation. What cannot be read invalidates everything: something
+    /// was changed, and it is not known what.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        let beat = || text.strip_prefix("beat ")?.parse().ok();
+        match text.parse() {
+            Ok(digest) => Self::Key(digest),
+            Err(_) => beat().map_or(Self::Everything, Self::Heartbeat),
+        }
+    }
+}
+
+impl fmt::Display for Invalidation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(digest) => digest.fmt(f),
+            Self::Everything => f.write_str("*"),
+            Self::Heartbeat(number) => write!(f, "beat {number}"),
+        }
+    }
 }
 
 const _: Option<(Arc<dyn InvalidationSource>, Box<dyn Subscription>)> = None;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let key = Invalidation::Key(KeyDigest::from_bytes([0xa7; 32]));
+        let beats = [0, 1, u64::MAX].map(Invalidation::Heartbeat);
+        for invalidation in [key, Invalidation::Everything].into_iter().chain(beats) {
+            assert_eq!(Invalidation::from_text(&invalidation.to_string()), invalidation);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_invalidates_everything() {
+        for text in ["", "beat", "beat ", "beat x", "beat -1", "a7", "key_1", "Beat 1", " *"] {
+            assert_eq!(Invalidation::from_text(text), Invalidation::Everything, "{text:?}");
+        }
+    }
+}

@@ -96,13 +96,14 @@ forward_to_the_inner_store!(Box);
 
 /// The error of a store that cannot tell whether a key exists.
 ///
-/// Operators see it in the log; clients are told nothing of it.
-pub struct StoreError(Box<dyn Error + Send + Sync>);
+/// Operators see it in the log; clients are told nothing of it. A clone has the same source.
+#[derive(Clone)]
+pub struct StoreError(Arc<dyn Error + Send + Sync>);
 
 impl StoreError {
     /// Wraps the error of the store.
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(source.into())
+        Self(source.into().into())
     }
 }
 

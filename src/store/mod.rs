@@ -2,6 +2,8 @@
 
 mod audit;
 #[cfg(feature = "cache")]
+mod cached;
+#[cfg(feature = "cache")]
 mod invalidation;
 mod key_repository;
 mod key_store;
@@ -19,11 +21,15 @@ mod state;
 
 pub use self::audit::{Actor, AuditAction, AuditEvent, AuditSink};
 #[cfg(feature = "cache")]
+pub use self::cached::{CachedStore, CachedStoreBuilder};
+#[cfg(feature = "cache")]
 pub use self::invalidation::{Invalidation, InvalidationSource, Subscription};
 pub use self::key_repository::{CommitError, KeyChange, KeyRepository, KeyUse, Propagation};
 pub use self::key_store::{KeyStore, StoreError};
 pub use self::memory::{MemoryStore, UpdateError};
 pub use self::new_key::{IssuedKey, NewKey};
+#[cfg(all(feature = "postgres", feature = "cache"))]
+pub use self::postgres::PostgresInvalidations;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
 pub use self::query::{KeyCursor, KeyPage, KeyQuery, ParseCursorError, StoredKey, TenantFilter};

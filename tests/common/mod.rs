@@ -7,6 +7,7 @@
     reason = "each test file uses some of them"
 )]
 
+pub mod caching;
 pub mod canary;
 pub mod example;
 pub mod policy;

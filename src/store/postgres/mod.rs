@@ -2,6 +2,8 @@
 
 mod channel;
 mod connect;
+#[cfg(feature = "cache")]
+mod invalidations;
 mod lease;
 mod migrations;
 mod repository;
@@ -13,6 +15,8 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 pub use self::connect::PostgresStoreBuilder;
+#[cfg(feature = "cache")]
+pub use self::invalidations::PostgresInvalidations;
 use super::sql::Statements;
 
 /// Keeps keys in PostgreSQL. Needs the feature `postgres`, Rust 1.94 and PostgreSQL 12.
@@ -99,16 +103,11 @@ impl PostgresStore {
         PostgresStoreBuilder::pool(pool)
     }
 
-    /// Returns the name of the channel on which changes are notified.
-    #[expect(dead_code, reason = "for those who listen")]
-    pub(crate) fn channel(&self) -> &str {
-        &self.channel
-    }
-
-    /// Returns the connections.
-    #[expect(dead_code, reason = "for those who listen")]
-    pub(crate) fn pool(&self) -> &PgPool {
-        &self.pool
+    /// Tells a [`CachedStore`](crate::CachedStore) of every change of these keys, on whichever node.
+    #[cfg(feature = "cache")]
+    #[must_use]
+    pub fn invalidations(&self) -> PostgresInvalidations {
+        PostgresInvalidations::new(self.pool.clone(), Arc::clone(&self.channel))
     }
 }
 

@@ -1,0 +1,99 @@
+//! [`Flights`]: one load for all who wait for the same key.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+
+use super::entries::Stamp;
+use crate::key::KeyDigest;
+use crate::store::{KeyRecord, StoreError};
+
+/// For how long others join a load. One that hangs then fails those who joined it, and not
+/// everybody who comes after them.
+const JOINABLE: Duration = Duration::from_secs(1);
+
+/// What a store answers.
+pub(super) type Loaded = Result<Option<Arc<KeyRecord>>, StoreError>;
+
+/// A load under way. It goes on as long as somebody waits for it.
+pub(super) type Flight = Shared<BoxFuture<'static, Loaded>>;
+
+/// The loads under way, the latest of each key.
+#[derive(Default)]
+pub(super) struct Flights(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    // Hashed with a secret: whoever presents keys chooses their digests.
+    latest: HashMap<KeyDigest, Latest>,
+    next: u64,
+}
+
+struct Latest {
+    number: u64,
+    stamp: Stamp,
+    flight: WeakShared<BoxFuture<'static, Loaded>>,
+}
+
+impl Flights {
+    /// Joins the load of a key if nothing was invalidated since it began, or begins another with
+    /// `load`, unless `known` finds the answer of one that has just ended.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        digest: &KeyDigest,
+        stamp: Stamp,
+        known: impl FnOnce() -> Option<Option<Arc<KeyRecord>>>,
+        load: impl Future<Output = Loaded> + Send + 'static,
+    ) -> Result<Flight, Option<Arc<KeyRecord>>> {
+        let mut state = self.state();
+        if let Some(latest) = state.latest.get(digest)
+            && stamp.age_of(latest.stamp).is_some_and(|age| u128::from(age) < JOINABLE.as_nanos())
+            && let Some(flight) = latest.flight.upgrade()
+        {
+            return Ok(flight);
+        }
+        if let Some(found) = known() {
+            return Err(found);
+        }
+        let number = state.next;
+        state.next += 1;
+        let landing = Landing { flights: Arc::clone(self), digest: *digest, number };
+        let flight = async move {
+            // Dropped with the future, so also if nobody waits any more.
+            let _landing = landing;
+            load.await
+        };
+        let flight = flight.boxed().shared();
+        if let Some(weak) = flight.downgrade() {
+            state.latest.insert(*digest, Latest { number, stamp, flight: weak });
+        }
+        Ok(flight)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.state().latest.len()
+    }
+}
+
+/// Takes a load off the list when it ends, however it ends.
+struct Landing {
+    flights: Arc<Flights>,
+    digest: KeyDigest,
+    number: u64,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let mut state = self.flights.state();
+        if state.latest.get(&self.digest).is_some_and(|latest| latest.number == self.number) {
+            state.latest.remove(&self.digest);
+        }
+    }
+}

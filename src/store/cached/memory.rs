@@ -1,0 +1,29 @@
+//! [`Memory`]: what the tasks of a cache share.
+
+use super::entries::{Entries, Known};
+use super::liveness::Liveness;
+use crate::clock::{Clock, nanoseconds};
+use crate::key::KeyDigest;
+
+pub(super) struct Memory {
+    pub(super) entries: Entries,
+    pub(super) liveness: Liveness,
+    pub(super) clock: Box<dyn Clock>,
+}
+
+impl Memory {
+    /// Returns what is known of a key and may be served.
+    pub(super) fn look(&self, digest: &KeyDigest) -> Known {
+        let now = self.now();
+        // Asked first: what is forgotten before it becomes live is seen to be forgotten then.
+        if self.liveness.is_live(now) { self.entries.look(digest, now) } else { Known::Nothing }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.liveness.is_live(self.now())
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        nanoseconds(self.clock.now())
+    }
+}

@@ -1,0 +1,240 @@
+//! [`CachedStore`]: records in memory in front of a store.
+//!
+//! What keeps a revoked key from being served:
+//!
+//! 1. [`generations`]: an invalidation outdates what was loaded before it, also what is being
+//!    loaded while it happens.
+//! 2. [`entries`]: an entry is served only while its generation lasts, and only so long.
+//! 3. [`flights`]: a request joins no load that began before the last invalidation.
+//! 4. [`liveness`]: nothing is served from memory that may have been invalidated unheard.
+//! 5. [`repository`]: a change that is made through the cache is heeded before it returns.
+
+mod beats;
+mod builder;
+mod claims;
+mod entries;
+mod flights;
+mod generations;
+mod liveness;
+mod memory;
+mod repository;
+mod subscriber;
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+pub use self::builder::CachedStoreBuilder;
+use self::claims::{Claim, Claims};
+use self::entries::{Known, Stamp};
+use self::flights::{Flights, Loaded};
+use self::memory::Memory;
+use crate::key::KeyDigest;
+use crate::lookup::panicked;
+use crate::store::{KeyRecord, KeyStore, StoreError};
+
+/// How long a load in the background may take, and how long it is waited after one that failed.
+const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
+
+/// Keeps records in memory in front of any store, and forgets them when they are changed.
+///
+/// A key that was used a short time ago is found at once. Requests that wait for the same key
+/// ask the store once. Errors are not kept. Verdicts are not kept either: whether a key has
+/// expired or has reached its limits is judged at each use. A clone is the same cache.
+///
+/// # Revocation
+///
+/// A change that is made through the cache, by [`commit`](crate::store::KeyRepository::commit),
+/// is heeded by this node before it returns. Other nodes heed it
+///
+/// * as soon as they hear of it, if the caches are
+///   [invalidated by](CachedStoreBuilder::invalidated_by) a source, and
+/// * [`max_staleness`](CachedStoreBuilder::max_staleness) after it in any case.
+///
+/// A cache with a source serves from memory only while it knows that it hears everything: it
+/// sends itself a heartbeat through the source, and when three are missing, or the source says
+/// that it was cut off, each request asks the store until the cache hears again, and has
+/// forgotten all that it knew. [`is_live`](Self::is_live) tells which is the case.
+///
+/// The store must answer with what is true now: a replica that lags behind the database has the
+/// cache keep what it has just been told to forget.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::store::{CachedStore, KeyStore};
+/// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let database = MemoryStore::new();
+/// let digest = database.issue(NewKey::named("reports"))?.record.digest;
+/// let keys = CachedStore::builder(database).capacity(10_000).build();
+/// assert!(keys.find_now(&digest).is_pending());
+/// keys.find(&digest).await?;
+/// assert!(keys.find_now(&digest).is_ready());
+/// let layer = ApiKeyLayer::new(keys);
+/// # Ok(())
+/// # }
+/// ```
+pub struct CachedStore<S>(Arc<Inner<S>>);
+
+struct Inner<S> {
+    store: Arc<S>,
+    memory: Arc<Memory>,
+    flights: Arc<Flights>,
+    claims: Arc<Claims>,
+    subscription: Option<AbortHandle>,
+}
+
+impl<S> CachedStore<S> {
+    /// Makes a cache with the default settings, of a store that nobody else changes soon.
+    #[must_use]
+    pub fn new(store: S) -> Self {
+        Self::builder(store).build()
+    }
+
+    /// Begins a cache with other settings.
+    pub fn builder(store: S) -> CachedStoreBuilder<S> {
+        CachedStoreBuilder::new(store)
+    }
+
+    /// Returns the store.
+    #[must_use]
+    pub fn store(&self) -> &S {
+        &self.0.store
+    }
+
+    /// Forgets what is known of a key. For changes that were made past the cache.
+    pub fn invalidate(&self, digest: &KeyDigest) {
+        self.0.memory.entries.forget(digest);
+    }
+
+    /// Forgets everything. For changes that were made past the cache.
+    pub fn invalidate_all(&self) {
+        self.0.memory.entries.forget_all();
+    }
+
+    /// Returns whether keys are served from memory: always, but for a cache with a source that it
+    /// does not hear at the moment.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.0.memory.is_live()
+    }
+}
+
+#[async_trait]
+impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        match self.find_now(digest) {
+            Poll::Ready(found) => Ok(found),
+            Poll::Pending => self.0.load(digest).await,
+        }
+    }
+
+    fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+        match self.0.memory.look(digest) {
+            Known::Fresh(found) => Poll::Ready(found),
+            Known::Aging(record) if self.0.refresh(digest) => Poll::Ready(Some(record)),
+            Known::Aging(_) | Known::Nothing => Poll::Pending,
+        }
+    }
+}
+
+impl<S> Inner<S> {
+    fn new(store: S, memory: Arc<Memory>, subscription: Option<AbortHandle>) -> Self {
+        let (flights, claims) = (Arc::default(), Arc::default());
+        Self { store: Arc::new(store), memory, flights, claims, subscription }
+    }
+}
+
+impl<S: KeyStore + 'static> Inner<S> {
+    /// Asks the store, together with all others who ask for the same.
+    async fn load(&self, digest: &KeyDigest) -> Loaded {
+        let now = self.memory.now();
+        if !self.memory.liveness.is_live(now) {
+            // Whoever joined another's load might get what was changed since that began, and
+            // whatever was kept would have to be forgotten.
+            return ask(&*self.store, digest).await;
+        }
+        let stamp = self.memory.entries.stamp(digest, now);
+        let known = || match self.memory.look(digest) {
+            Known::Fresh(found) => Some(found),
+            _ => None,
+        };
+        let load = load(Arc::clone(&self.store), Arc::clone(&self.memory), *digest, stamp);
+        match self.flights.join(digest, stamp, known, load) {
+            Ok(flight) => flight.await,
+            Err(known) => Ok(known),
+        }
+    }
+
+    /// Loads a key again in the background, and returns whether somebody does.
+    fn refresh(self: &Arc<Self>, digest: &KeyDigest) -> bool {
+        let Ok(runtime) = Handle::try_current() else { return false };
+        if let Some(claim) = self.claims.claim(digest) {
+            runtime.spawn(Arc::clone(self).refresh_claimed(*digest, claim));
+        }
+        true
+    }
+
+    async fn refresh_claimed(self: Arc<Self>, digest: KeyDigest, _claim: Claim) {
+        let loaded = tokio::time::timeout(REFRESH.0, self.load(&digest)).await;
+        drop(self);
+        if !matches!(loaded, Ok(Ok(_))) {
+            // A store that fails is not asked at every request.
+            tokio::time::sleep(REFRESH.1).await;
+        }
+    }
+}
+
+/// Asks the store and keeps what it answers.
+async fn load<S: KeyStore>(
+    store: Arc<S>,
+    memory: Arc<Memory>,
+    digest: KeyDigest,
+    stamp: Stamp,
+) -> Loaded {
+    let found = ask(&*store, &digest).await?;
+    memory.entries.keep(&digest, stamp, &found);
+    Ok(found)
+}
+
+/// Asks the store. Many may wait for the answer, so a panic becomes an error to each of them.
+async fn ask<S: KeyStore>(store: &S, digest: &KeyDigest) -> Loaded {
+    let asked = AssertUnwindSafe(async { store.find(digest).await }).catch_unwind();
+    asked.await.unwrap_or_else(|panic| Err(StoreError::new(panicked(&*panic))))
+}
+
+impl<S> Drop for Inner<S> {
+    fn drop(&mut self) {
+        if let Some(subscription) = &self.subscription {
+            subscription.abort();
+        }
+    }
+}
+
+impl<S> Clone for CachedStore<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> fmt::Debug for CachedStore<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (records, unknown) = self.0.memory.entries.len();
+        f.debug_struct("CachedStore")
+            .field("records", &records)
+            .field("unknown", &unknown)
+            .field("loads", &self.0.flights.len())
+            .field("is_live", &self.is_live())
+            .finish_non_exhaustive()
+    }
+}

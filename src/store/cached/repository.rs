@@ -1,0 +1,79 @@
+//! The write side of [`CachedStore`]: what it changes, it forgets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+
+use super::CachedStore;
+use super::memory::Memory;
+use crate::key::{KeyDigest, KeyId};
+use crate::store::{
+    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyUse, Propagation,
+    StoreError, StoredKey,
+};
+
+#[async_trait]
+impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
+    async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
+        self.0.store.get(id).await
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        self.0.store.list(query).await
+    }
+
+    /// Goes on if it is dropped, so that what is changed is also forgotten.
+    async fn commit(
+        &self,
+        changes: &[KeyChange],
+        events: &[AuditEvent],
+    ) -> Result<(), CommitError> {
+        let digests = changes.iter().map(|change| *change.digest()).collect();
+        let forget = Forget { memory: Arc::clone(&self.0.memory), digests };
+        let store = Arc::clone(&self.0.store);
+        let (changes, events) = (changes.to_vec(), events.to_vec());
+        let commit = async move {
+            let _forget = forget;
+            store.commit(&changes, &events).await
+        };
+        match Handle::try_current() {
+            Ok(runtime) => match runtime.spawn(commit).await {
+                Ok(committed) => committed,
+                Err(error) => Err(StoreError::new(error).into()),
+            },
+            Err(_) => commit.await,
+        }
+    }
+
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        self.0.store.record_uses(uses).await
+    }
+
+    fn propagation(&self) -> Propagation {
+        let before = match self.0.store.propagation() {
+            Propagation::Immediate => Duration::ZERO,
+            Propagation::Notified { at_the_latest } => at_the_latest,
+            Propagation::Within(time) => time,
+        };
+        let at_the_latest = before.saturating_add(self.0.memory.entries.max_staleness());
+        match self.0.subscription {
+            Some(_) => Propagation::Notified { at_the_latest },
+            None => Propagation::Within(at_the_latest),
+        }
+    }
+}
+
+/// Forgets keys when it is dropped: after changes that were made, and after those of which it is
+/// not known.
+struct Forget {
+    memory: Arc<Memory>,
+    digests: Vec<KeyDigest>,
+}
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        self.digests.iter().for_each(|digest| self.memory.entries.forget(digest));
+    }
+}

@@ -1,0 +1,247 @@
+//! Records in memory in front of a store: what is served from there, for how long, and what is
+//! forgotten.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use allocation_counter::measure;
+use async_trait::async_trait;
+use axum::Router;
+use axum::routing::get;
+use futures_util::FutureExt as _;
+use tower_api_key::store::{CachedStore, KeyChange, KeyRepository, Propagation};
+use tower_api_key::testing::{FakeClock, check_key_store};
+use tower_api_key::{
+    ApiKeyLayer, KeyDigest, KeyHasher, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError,
+};
+
+use self::common::caching::{Answered, GatedStore, advance, cache, next, settle};
+use self::common::{get_raw, in_time, issue, serve, tell_kind};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A store with one key.
+fn store() -> (GatedStore, Arc<KeyRecord>) {
+    let store = GatedStore::default();
+    let record = store.keys.issue(NewKey::named("robot")).unwrap().record;
+    (store, record)
+}
+
+fn revoked(record: &KeyRecord) -> KeyChange {
+    KeyChange::Replace(next(record, |next| next.revoked_at = Some(SystemTime::now())))
+}
+
+/// What is found without asking the store.
+fn known<S: KeyStore + 'static>(cached: &CachedStore<S>, digest: &KeyDigest) -> Option<bool> {
+    match cached.find_now(digest) {
+        Poll::Ready(found) => Some(found.is_some()),
+        Poll::Pending => None,
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_through_the_cache_is_refused_at_once() {
+    let database = MemoryStore::new();
+    let issued = database.issue(NewKey::named("robot")).unwrap();
+    let cached = CachedStore::new(database);
+    let app = Router::new().route("/", get(async || "hello"));
+    let address = serve(tell_kind(app.layer(ApiKeyLayer::new(cached.clone())))).await;
+    let line = format!("x-api-key: {}", issued.secret.reveal());
+    let ask = async || in_time(get_raw(address, "/", &[&line])).await;
+    for _ in 0..3 {
+        assert_eq!(ask().await.status, 200);
+    }
+    assert_eq!(known(&cached, &issued.record.digest), Some(true));
+    cached.commit(&[revoked(&issued.record)], &[]).await.unwrap();
+    for _ in 0..3 {
+        let refused = ask().await;
+        assert_eq!((refused.status, refused.header("x-kind")), (401, Some("revoked")));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_expires_while_it_is_in_memory_is_refused() {
+    let clock = FakeClock::new();
+    let database = MemoryStore::new();
+    let expiring = NewKey::named("robot").expires_at(SystemTime::now() + 60 * SECOND);
+    let key = issue(&database, expiring);
+    let cached = CachedStore::builder(database).clock(FakeClock::new()).build();
+    let layer = ApiKeyLayer::new(cached).clock(clock.clone());
+    let app = Router::new().route("/", get(async || "hello"));
+    let address = serve(tell_kind(app.layer(layer))).await;
+    let line = format!("x-api-key: {key}");
+    assert_eq!(in_time(get_raw(address, "/", &[&line])).await.status, 200);
+    clock.advance(61 * SECOND);
+    let refused = in_time(get_raw(address, "/", &[&line])).await;
+    assert_eq!((refused.status, refused.header("x-kind")), (401, Some("expired")));
+}
+
+#[tokio::test]
+async fn a_key_that_was_probed_before_it_was_issued_is_known_at_once() {
+    let cached = CachedStore::new(MemoryStore::new());
+    let issued = NewKey::named("robot").generate(&KeyHasher::sha256()).unwrap().record;
+    assert_eq!(cached.find(&issued.digest).await.unwrap(), None);
+    assert_eq!(known(&cached, &issued.digest), Some(false));
+    cached.commit(&[KeyChange::Insert(Arc::clone(&issued))], &[]).await.unwrap();
+    assert_eq!(cached.find(&issued.digest).await.unwrap(), Some(Arc::clone(&issued)));
+    cached.commit(&[KeyChange::Remove(Arc::clone(&issued))], &[]).await.unwrap();
+    assert_eq!(cached.find(&issued.digest).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_cache_keeps_the_contract_of_a_store() {
+    let cached = CachedStore::new(MemoryStore::new());
+    let insert = async |mut record: KeyRecord| {
+        let before = KeyRepository::get(&cached, &record.id).await.unwrap();
+        record.revision = before.as_ref().map_or(0, |before| before.record.revision + 1);
+        let change = match before {
+            Some(_) => KeyChange::Replace(Arc::new(record)),
+            None => KeyChange::Insert(Arc::new(record)),
+        };
+        cached.commit(&[change], &[]).await.unwrap();
+    };
+    // The suite compares records whole, and a repository's have a revision.
+    let store = Unrevised(&cached);
+    check_key_store(&store, insert).await;
+}
+
+/// A store whose records have no revision.
+struct Unrevised<'a>(&'a CachedStore<MemoryStore>);
+
+fn unrevised(mut record: Arc<KeyRecord>) -> Arc<KeyRecord> {
+    Arc::make_mut(&mut record).revision = 0;
+    record
+}
+
+#[async_trait]
+impl KeyStore for Unrevised<'_> {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        Ok(self.0.find(digest).await?.map(unrevised))
+    }
+
+    fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+        self.0.find_now(digest).map(|found| found.map(unrevised))
+    }
+}
+
+#[tokio::test]
+async fn junk_keys_push_out_no_record_and_do_not_fill_the_memory() {
+    let database = MemoryStore::new();
+    let records: Vec<_> =
+        (0..1000).map(|_| database.issue(NewKey::named("robot")).unwrap().record).collect();
+    let cached = CachedStore::builder(database).capacity(1000).negative_capacity(1000).build();
+    for record in &records {
+        cached.find(&record.digest).await.unwrap();
+    }
+    let count = || records.iter().filter(|key| known(&cached, &key.digest) == Some(true)).count();
+    // The room is divided into parts, not all of which are filled alike.
+    let before = count();
+    assert!(before > 800, "{before}");
+    let mut grown = 0;
+    for round in 0..2 {
+        let growth = measure(|| {
+            for number in 0..50_000 {
+                let junk = KeyHasher::sha256().digest(&format!("{round} {number}"));
+                let _ = cached.find(&junk).now_or_never().unwrap().unwrap();
+            }
+        });
+        grown = growth.bytes_current;
+    }
+    assert_eq!(count(), before);
+    assert!(grown < 10_000, "the second fifty thousand took {grown} bytes more");
+    let unknown = format!("{cached:?}");
+    let unknown = unknown.split("unknown: ").nth(1).unwrap().split(',').next().unwrap();
+    assert!(unknown.parse::<usize>().unwrap() <= 1100, "{unknown}");
+}
+
+#[tokio::test]
+async fn a_hit_allocates_nothing() {
+    let (store, record) = store();
+    let cached = CachedStore::new(store);
+    let unknown = KeyDigest::from_bytes([7; 32]);
+    for digest in [record.digest, unknown] {
+        cached.find(&digest).await.unwrap();
+        let hit = measure(|| assert!(black_box(cached.find_now(&digest)).is_ready()));
+        assert_eq!(hit.count_total, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_served_that_is_older_than_the_maximal_staleness() {
+    let (store, record) = store();
+    let cached = cache(store.clone()).max_staleness(60 * SECOND).build();
+    store.hold(&record.digest);
+    let asked = tokio::spawn({
+        let (cached, digest) = (cached.clone(), record.digest);
+        async move { cached.find(&digest).await }
+    });
+    settle().await;
+    // An answer is as old as the question.
+    advance(10 * SECOND).await;
+    store.answer(0, Answered::Honestly);
+    assert!(asked.await.unwrap().unwrap().is_some());
+    advance(49 * SECOND + 999 * SECOND / 1000).await;
+    assert_eq!(known(&cached, &record.digest), Some(true));
+    advance(SECOND / 1000).await;
+    assert_eq!(known(&cached, &record.digest), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_key_is_asked_for_again_after_a_short_time() {
+    let (store, record) = store();
+    let cached = cache(store.clone()).negative_ttl(3 * SECOND).build();
+    let unknown = KeyDigest::from_bytes([7; 32]);
+    cached.find(&unknown).await.unwrap();
+    advance(3 * SECOND - Duration::from_nanos(1)).await;
+    assert_eq!(known(&cached, &unknown), Some(false));
+    advance(Duration::from_nanos(1_000_000)).await;
+    assert_eq!(known(&cached, &unknown), None);
+    // Unless nothing may be that old.
+    let cached = cache(store).negative_ttl(3 * SECOND).max_staleness(2 * SECOND).build();
+    cached.find(&unknown).await.unwrap();
+    cached.find(&record.digest).await.unwrap();
+    advance(2 * SECOND).await;
+    assert_eq!((known(&cached, &unknown), known(&cached, &record.digest)), (None, None));
+}
+
+#[tokio::test]
+async fn nothing_is_served_while_the_clock_is_set_back() {
+    let (store, record) = store();
+    let clock = FakeClock::new();
+    let cached = CachedStore::builder(store).clock(clock.clone()).build();
+    cached.find(&record.digest).await.unwrap();
+    assert_eq!(known(&cached, &record.digest), Some(true));
+    clock.set(SystemTime::now() - 3600 * SECOND);
+    assert_eq!(known(&cached, &record.digest), None);
+    assert!(cached.find(&record.digest).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_is_changed_past_the_cache_can_be_forgotten() {
+    let (store, record) = store();
+    let cached = CachedStore::new(store);
+    for forget in [
+        |cached: &CachedStore<GatedStore>, digest: &KeyDigest| cached.invalidate(digest),
+        |cached: &CachedStore<GatedStore>, _: &KeyDigest| cached.invalidate_all(),
+    ] {
+        cached.find(&record.digest).await.unwrap();
+        assert_eq!(known(&cached.clone(), &record.digest), Some(true));
+        forget(&cached, &record.digest);
+        assert_eq!(known(&cached, &record.digest), None);
+    }
+}
+
+#[tokio::test]
+async fn a_cache_says_what_it_promises() {
+    let within = |time| cache(MemoryStore::new()).max_staleness(time).build();
+    assert_eq!(within(9 * SECOND).propagation(), Propagation::Within(9 * SECOND));
+    let both = cache(within(9 * SECOND)).max_staleness(SECOND).build();
+    assert_eq!(both.propagation(), Propagation::Within(10 * SECOND));
+    assert!(both.is_live(), "there is nothing to be lost");
+}

@@ -1,0 +1,317 @@
+//! Parts of caches that do as a test tells them: a store, a source of invalidations, a clock.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tower_api_key::store::{
+    AuditEvent, CachedStore, CachedStoreBuilder, CommitError, Invalidation, InvalidationSource,
+    KeyChange, KeyPage, KeyQuery, KeyRepository, KeyUse, StoredKey, Subscription,
+};
+use tower_api_key::{Clock, KeyDigest, KeyId, KeyRecord, KeyStore, MemoryStore, StoreError};
+
+/// Follows the time of the runtime, which tests move.
+pub struct RuntimeClock(Instant);
+
+impl RuntimeClock {
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for RuntimeClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1) + self.0.elapsed()
+    }
+}
+
+/// Lets all tasks go on until each of them waits.
+pub async fn settle() {
+    for _ in 0..16 {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub async fn advance(time: Duration) {
+    tokio::time::advance(time).await;
+    settle().await;
+}
+
+/// A memory store whose lookups and commits wait, if told to, until a test lets them go on: one
+/// step to read or write, and one to answer.
+#[derive(Clone, Default)]
+pub struct GatedStore {
+    pub keys: MemoryStore,
+    gates: Arc<Mutex<Gates>>,
+    asked: Arc<AtomicUsize>,
+}
+
+#[derive(Default)]
+struct Gates {
+    held: Option<KeyDigest>,
+    calls: Vec<Call>,
+}
+
+/// A call that waits.
+struct Call {
+    act: Option<oneshot::Sender<()>>,
+    answer: oneshot::Sender<Answered>,
+    is_commit: bool,
+}
+
+/// How a call ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    Honestly,
+    WithAnError,
+    WithAPanic,
+}
+
+impl GatedStore {
+    /// From now on, calls for this key wait.
+    pub fn hold(&self, digest: &KeyDigest) {
+        self.gates.lock().unwrap().held = Some(*digest);
+    }
+
+    /// Returns how often a record was asked for.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Returns which calls wait: whether each is a commit.
+    pub fn waiting(&self) -> Vec<bool> {
+        self.calls().calls.iter().map(|call| call.is_commit).collect()
+    }
+
+    /// Lets the call read or write, if it has not.
+    pub fn act(&self, call: usize) {
+        if let Some(act) = self.calls().calls[call].act.take() {
+            let _ = act.send(());
+        }
+    }
+
+    /// Lets the call end.
+    pub fn answer(&self, call: usize, answered: Answered) {
+        let mut gates = self.calls();
+        let call = gates.calls.remove(call);
+        call.act.map(|act| act.send(()));
+        let _ = call.answer.send(answered);
+    }
+
+    /// Returns the calls that somebody still waits for.
+    fn calls(&self) -> MutexGuard<'_, Gates> {
+        let mut gates = self.gates.lock().unwrap();
+        gates.calls.retain(|call| !call.answer.is_closed());
+        gates
+    }
+
+    /// Puts a call on the list if its key is held.
+    fn enter(
+        &self,
+        digests: &[KeyDigest],
+        is_commit: bool,
+    ) -> Option<(oneshot::Receiver<()>, oneshot::Receiver<Answered>)> {
+        let mut gates = self.gates.lock().unwrap();
+        gates.held.filter(|held| digests.contains(held))?;
+        let (act, may_act) = oneshot::channel();
+        let (answer, may_answer) = oneshot::channel();
+        gates.calls.push(Call { act: Some(act), answer, is_commit });
+        Some((may_act, may_answer))
+    }
+
+    /// Does `what` when the test says so.
+    async fn gated<T>(
+        &self,
+        digests: &[KeyDigest],
+        is_commit: bool,
+        what: impl AsyncFnOnce() -> T,
+    ) -> Result<T, StoreError> {
+        let Some((may_act, may_answer)) = self.enter(digests, is_commit) else {
+            return Ok(what().await);
+        };
+        let _ = may_act.await;
+        let done = what().await;
+        match may_answer.await {
+            Ok(Answered::Honestly) => Ok(done),
+            // Without the message that a panic prints.
+            Ok(Answered::WithAPanic) => std::panic::resume_unwind(Box::new("the store panics")),
+            _ => Err(StoreError::new("the database is away")),
+        }
+    }
+}
+
+#[async_trait]
+impl KeyStore for GatedStore {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.gated(&[*digest], false, async || self.keys.find(digest).await).await?
+    }
+}
+
+#[async_trait]
+impl KeyRepository for GatedStore {
+    async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
+        KeyRepository::get(&self.keys, id).await
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        KeyRepository::list(&self.keys, query).await
+    }
+
+    async fn commit(
+        &self,
+        changes: &[KeyChange],
+        events: &[AuditEvent],
+    ) -> Result<(), CommitError> {
+        let digests: Vec<_> = changes.iter().map(|change| *change.digest()).collect();
+        self.gated(&digests, true, async || self.keys.commit(changes, events).await).await?
+    }
+
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        self.keys.record_uses(uses).await
+    }
+}
+
+/// A source of invalidations that is a queue.
+#[derive(Clone, Default)]
+pub struct ScriptedSource(Arc<Mutex<Wire>>);
+
+#[derive(Default)]
+struct Wire {
+    subscriber: Option<mpsc::UnboundedSender<Result<Invalidation, StoreError>>>,
+    queue: VecDeque<Invalidation>,
+    /// Whether what is sent waits until it is delivered.
+    slow: bool,
+    /// Whether what is sent is lost until somebody subscribes.
+    mute: bool,
+    /// Whether nobody can subscribe or send.
+    away: bool,
+    /// Whether a subscription hears nothing, ever.
+    deaf: bool,
+    subscriptions: usize,
+}
+
+impl ScriptedSource {
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.0.lock().unwrap()
+    }
+
+    pub fn set_slow(&self, slow: bool) {
+        self.wire().slow = slow;
+    }
+
+    pub fn set_away(&self, away: bool) {
+        self.wire().away = away;
+    }
+
+    pub fn set_deaf(&self, deaf: bool) {
+        self.wire().deaf = deaf;
+    }
+
+    pub fn mute(&self) {
+        let mut wire = self.wire();
+        wire.mute = true;
+        wire.queue.clear();
+    }
+
+    pub fn subscriptions(&self) -> usize {
+        self.wire().subscriptions
+    }
+
+    /// Tells the subscriber, now or when it is [delivered](Self::deliver).
+    pub fn send(&self, invalidation: Invalidation) {
+        let mut wire = self.wire();
+        if wire.mute || wire.deaf || wire.subscriber.is_none() {
+            return;
+        }
+        wire.queue.push_back(invalidation);
+        let slow = wire.slow;
+        drop(wire);
+        while !slow && self.deliver().is_some() {}
+    }
+
+    /// Lets the subscriber hear what was sent first.
+    pub fn deliver(&self) -> Option<Invalidation> {
+        let mut wire = self.wire();
+        let invalidation = wire.queue.pop_front()?;
+        if let Some(subscriber) = &wire.subscriber {
+            let _ = subscriber.send(Ok(invalidation));
+        }
+        Some(invalidation)
+    }
+
+    /// Sends what overtakes everything.
+    pub fn send_first(&self, invalidation: Invalidation) {
+        self.wire().queue.push_front(invalidation);
+    }
+
+    /// Returns whether anybody listens.
+    pub fn is_subscribed(&self) -> bool {
+        self.wire().subscriber.as_ref().is_some_and(|subscriber| !subscriber.is_closed())
+    }
+
+    /// Returns whether all was delivered or lost.
+    pub fn is_empty(&self) -> bool {
+        self.wire().queue.is_empty()
+    }
+
+    /// Ends the subscription with an error.
+    pub fn lose(&self) {
+        let mut wire = self.wire();
+        wire.queue.clear();
+        if let Some(subscriber) = wire.subscriber.take() {
+            let _ = subscriber.send(Err(StoreError::new("the connection was cut")));
+        }
+    }
+}
+
+struct Receiver(mpsc::UnboundedReceiver<Result<Invalidation, StoreError>>);
+
+#[async_trait]
+impl InvalidationSource for ScriptedSource {
+    async fn subscribe(&self) -> Result<Box<dyn Subscription>, StoreError> {
+        let mut wire = self.wire();
+        if wire.away {
+            return Err(StoreError::new("nobody is there"));
+        }
+        let (subscriber, receiver) = mpsc::unbounded_channel();
+        wire.subscriber = Some(subscriber);
+        wire.queue.clear();
+        wire.mute = false;
+        wire.subscriptions += 1;
+        Ok(Box::new(Receiver(receiver)))
+    }
+
+    async fn beat(&self, number: u64) -> Result<(), StoreError> {
+        if self.wire().away {
+            return Err(StoreError::new("nobody is there"));
+        }
+        self.send(Invalidation::Heartbeat(number));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Subscription for Receiver {
+    async fn next(&mut self) -> Result<Invalidation, StoreError> {
+        let heard = self.0.recv().await;
+        heard.unwrap_or_else(|| Err(StoreError::new("the source is gone")))
+    }
+}
+
+/// Begins a cache whose times are those of the runtime.
+pub fn cache<S>(store: S) -> CachedStoreBuilder<S> {
+    CachedStore::builder(store).clock(RuntimeClock::start())
+}
+
+/// A record that `changes` changes.
+pub fn next(record: &KeyRecord, change: impl FnOnce(&mut KeyRecord)) -> Arc<KeyRecord> {
+    let mut next = record.clone();
+    next.revision += 1;
+    change(&mut next);
+    Arc::new(next)
+}

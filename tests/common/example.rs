@@ -127,7 +127,7 @@ impl Drop for Example {
 }
 
 /// Builds the examples, once, in the profile of the tests, and returns where they are.
-fn directory() -> &'static PathBuf {
+pub fn directory() -> &'static PathBuf {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
         let test = std::env::current_exe().unwrap();

@@ -151,6 +151,9 @@ pub use self::key::{
 #[cfg(feature = "last-used")]
 pub use self::last_used::{LastUsed, LastUsedBuilder};
 pub use self::layer::ApiKeyLayer;
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use self::limit::RedisRateLimiter;
 #[doc(inline)]
 pub use self::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 #[doc(inline)]
@@ -165,6 +168,9 @@ pub use self::store::CachedStore;
 #[cfg(feature = "postgres")]
 #[doc(inline)]
 pub use self::store::PostgresStore;
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use self::store::RedisStore;
 #[cfg(feature = "sqlite")]
 #[doc(inline)]
 pub use self::store::SqliteStore;

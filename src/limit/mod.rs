@@ -22,11 +22,15 @@ mod gcra;
 mod levels;
 mod memory;
 mod rate_limiter;
+#[cfg(feature = "redis")]
+mod redis;
 mod throttle;
 
 pub use self::decision::{LimitDecision, LimitStatus};
 pub use self::memory::MemoryRateLimiter;
 pub use self::rate_limiter::{LimiterError, RateLimiter};
+#[cfg(feature = "redis")]
+pub use self::redis::RedisRateLimiter;
 pub use self::throttle::FailureThrottle;
 
 pub(crate) use self::fields::{Usage, seconds, write_usage};

@@ -13,6 +13,8 @@ mod new_key;
 mod postgres;
 mod query;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -34,8 +36,16 @@ pub use self::postgres::PostgresInvalidations;
 pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
 pub use self::query::{KeyCursor, KeyPage, KeyQuery, ParseCursorError, StoredKey, TenantFilter};
 pub use self::record::KeyRecord;
+#[cfg(all(feature = "redis", feature = "cache"))]
+pub use self::redis::RedisInvalidations;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
 
 pub(crate) use self::memory::FirstBytes;
+#[cfg(feature = "redis")]
+pub(crate) use self::redis::{
+    Call as RedisCall, Connection as RedisConnection, Script as RedisScript,
+};

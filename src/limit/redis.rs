@@ -1,0 +1,244 @@
+//! [`RedisRateLimiter`]: counting for many processes, in Redis or Valkey.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use redis::Client;
+
+use super::gcra::Gcra;
+use super::{LimitDecision, LimitStatus, LimiterError, RateLimiter};
+use crate::clock::nanoseconds;
+use crate::key::RateLimit;
+use crate::store::{KeyRecord, RedisCall, RedisConnection, RedisScript};
+
+/// The longest time that the script reads: nineteen digits.
+const LONGEST: u64 = 9_999_999_999_999_999_999;
+
+static SCRIPT: LazyLock<RedisScript> =
+    LazyLock::new(|| RedisScript::new(include_str!("redis.lua")));
+
+/// Counts requests in Redis 7 or later, or in Valkey.
+///
+/// It is exact across processes: all that share a server admit together what one would. All limits
+/// of a key are asked in one round trip, by a script that goes by the server's clock and decides as
+/// [`MemoryRateLimiter`](super::MemoryRateLimiter) does, to the nanosecond. A clone uses the same
+/// connection, which comes back by itself; a request that is not answered fails within three
+/// seconds.
+///
+/// A level is a text under `{api-keys}:limit:` and the digest of the key or the name of the tenant;
+/// it expires when the limit is whole again.
+///
+/// # Deployment caveats
+///
+/// * A server that evicts or forgets levels lets the keys begin anew. Set
+///   `maxmemory-policy noeviction`; there is no need to write levels to a disk.
+/// * A request counts twice if the connection is lost just after the server counted it.
+/// * Redis Cluster is not spoken. All names have the hash tag `{api-keys}`, so that a proxy in
+///   front of one finds them on one node.
+///
+/// # Examples
+///
+/// ```no_run
+/// use tower_api_key::{ApiKeyLayer, limit::RedisRateLimiter, store::RedisStore};
+///
+/// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+/// let url = "redis://127.0.0.1:6379";
+/// let keys = RedisStore::connect(url).await?;
+/// let layer = ApiKeyLayer::new(keys).rate_limiter(RedisRateLimiter::connect(url).await?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RedisRateLimiter {
+    connection: RedisConnection,
+    prefix: Arc<str>,
+}
+
+impl RedisRateLimiter {
+    /// Connects to the server at `url`, such as `redis://:password@127.0.0.1:6379/0`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error, which does not repeat the password, if the server cannot be reached or
+    /// refuses it.
+    pub async fn connect(url: &str) -> Result<Self, LimiterError> {
+        Ok(Self::of(RedisConnection::open(url).await.map_err(LimiterError::new)?))
+    }
+
+    /// Uses `client`, such as one with certificates, and connects when it is first asked.
+    ///
+    /// Set `TCP_NODELAY` in its connection's settings, as [`connect`](Self::connect) does.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self::of(RedisConnection::new(client))
+    }
+
+    fn of(connection: RedisConnection) -> Self {
+        Self { connection, prefix: "{api-keys}:limit:".into() }
+    }
+
+    /// Sets with what the names of levels begin. By default, `{api-keys}:limit:`.
+    ///
+    /// Limiters with the same prefix count together.
+    #[must_use]
+    pub fn key_prefix(mut self, prefix: &str) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Changes the levels of a key, and tells how its limits stand.
+    async fn change(&self, key: &KeyRecord, change: Change) -> Result<LimitDecision, LimiterError> {
+        if key.limits.is_empty() {
+            return Ok(LimitDecision::new([]));
+        }
+        let answer = self.run(&self.script(&SCRIPT, key, change), change).await?;
+        let decision = answer.decision(&key.limits, change);
+        decision.ok_or_else(|| LimiterError::new("Redis decides otherwise than it should"))
+    }
+
+    fn script<'a>(
+        &self,
+        script: &'a RedisScript,
+        key: &KeyRecord,
+        change: Change,
+    ) -> RedisCall<'a> {
+        let mut script = script.call();
+        script
+            .arg(change.name())
+            .arg(change.granted_at().map(|at| at.to_string()).unwrap_or_default());
+        for limit in key.limits.iter() {
+            let spent = limit.interval().saturating_mul(change.cost().into()).min(LONGEST);
+            let refill = limit.interval() * u64::from(limit.burst());
+            script.key(self.level(key, limit));
+            script.arg(spent).arg(refill).arg(u8::from(limit.is_shared_by_tenant()));
+        }
+        script
+    }
+
+    async fn run(&self, script: &RedisCall<'_>, change: Change) -> Result<Answer, LimiterError> {
+        let mut connection = match change {
+            Change::Take(_) => self.connection.repeating(),
+            // Given back twice, it would be more than was taken.
+            Change::GiveBack { .. } => self.connection.clone(),
+        };
+        let answer: Vec<String> = script.run(&mut connection).await.map_err(LimiterError::new)?;
+        Answer::read(&answer).ok_or_else(|| LimiterError::new("an answer cannot be read"))
+    }
+
+    /// Returns the name under which a level is kept.
+    fn level(&self, key: &KeyRecord, limit: &RateLimit) -> String {
+        let (prefix, name) = (&self.prefix, limit.name());
+        match &key.tenant {
+            Some(tenant) if limit.is_shared_by_tenant() => {
+                format!("{prefix}tenant:{tenant}:{name}")
+            }
+            _ => format!("{prefix}key:{}:{name}", key.digest),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    Take(u32),
+    GiveBack { cost: u32, at: Option<u64> },
+}
+
+impl Change {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Take(0) => "peek",
+            Self::Take(_) => "take",
+            Self::GiveBack { .. } => "give back",
+        }
+    }
+
+    fn cost(self) -> u32 {
+        match self {
+            Self::Take(cost) | Self::GiveBack { cost, .. } => cost,
+        }
+    }
+
+    fn granted_at(self) -> Option<u64> {
+        match self {
+            Self::Take(_) => None,
+            Self::GiveBack { at, .. } => at,
+        }
+    }
+
+    /// Returns the level afterwards, as the script has it.
+    fn level(self, gcra: Gcra, level: u64, now: u64) -> Result<u64, LimitStatus> {
+        match self {
+            Self::Take(cost) => gcra.take(level, now, cost),
+            Self::GiveBack { cost, at } => {
+                let since = at.map_or(0, |at| now.saturating_sub(at));
+                Ok(gcra.give_back(level, now, cost, since))
+            }
+        }
+    }
+}
+
+/// What the script says.
+struct Answer {
+    now: u64,
+    done: bool,
+    /// Before it was done.
+    levels: Vec<u64>,
+}
+
+impl Answer {
+    fn read(answer: &[String]) -> Option<Self> {
+        let [now, done, levels @ ..] = answer else { return None };
+        let level = |text: &String| if text.is_empty() { Some(0) } else { text.parse().ok() };
+        let levels = levels.iter().map(level).collect::<Option<_>>()?;
+        Some(Self { now: now.parse().ok()?, done: done == "1", levels })
+    }
+
+    /// Tells how the limits stand, unless that is not what the script made of them.
+    fn decision(&self, limits: &[RateLimit], change: Change) -> Option<LimitDecision> {
+        if self.levels.len() != limits.len() {
+            return None;
+        }
+        let now = self.now;
+        let limits: Vec<_> =
+            limits.iter().map(Gcra::new).zip(self.levels.iter().copied()).collect();
+        let after = limits.iter().map(|(gcra, level)| change.level(*gcra, *level, now));
+        let after: Vec<_> = after.collect();
+        if after.iter().all(Result::is_ok) != self.done {
+            return None;
+        }
+        let statuses = limits.into_iter().zip(after).map(|((gcra, before), after)| match after {
+            Ok(after) => gcra.status(if self.done { after } else { before }, now),
+            Err(refused) => refused,
+        });
+        let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(now);
+        Some(LimitDecision::new(statuses).at(time))
+    }
+}
+
+#[async_trait]
+impl RateLimiter for RedisRateLimiter {
+    async fn reserve(&self, key: &KeyRecord, cost: u32) -> Result<LimitDecision, LimiterError> {
+        self.change(key, Change::Take(cost)).await
+    }
+
+    async fn refund(
+        &self,
+        key: &KeyRecord,
+        cost: u32,
+        granted: &LimitDecision,
+    ) -> Result<LimitDecision, LimiterError> {
+        let at = granted.time().map(nanoseconds);
+        self.change(key, Change::GiveBack { cost, at }).await
+    }
+}
+
+impl fmt::Debug for RedisRateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisRateLimiter").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::key::{KeyHasher, RateLimits};
+use crate::limit::MemoryRateLimiter;
+use crate::store::NewKey;
+use crate::testing::FakeClock;
+
+/// The script with another clock, which a test tells the time.
+static TOLD_THE_TIME: LazyLock<RedisScript> = LazyLock::new(|| {
+    let (script, clock) = (include_str!("../redis.lua"), "redis.call('TIME')");
+    assert_eq!(script.matches(clock).count(), 1);
+    RedisScript::new(&script.replace(clock, "{ ARGV[#ARGV - 1], ARGV[#ARGV] }"))
+});
+
+/// A limiter in Redis and one in memory, which have to decide alike.
+struct Both {
+    redis: RedisRateLimiter,
+    memory: MemoryRateLimiter,
+    clock: FakeClock,
+    /// In microseconds.
+    now: u64,
+}
+
+impl Both {
+    fn start() -> Self {
+        let url = std::env::var("REDIS_URL").expect("run tests/all, which starts the servers");
+        let prefix = format!("test:{}:", crate::KeyId::generate().unwrap());
+        let redis = RedisRateLimiter::new(Client::open(url).unwrap()).key_prefix(&prefix);
+        let clock = FakeClock::new();
+        let memory = MemoryRateLimiter::with_clock(clock.clone());
+        // Later than the server's time, at which levels expire.
+        Self { redis, memory, clock, now: 5_000_000_000_000_000 }
+    }
+
+    async fn decide(&self, key: &KeyRecord, change: Change) -> LimitDecision {
+        self.clock.set(SystemTime::UNIX_EPOCH + Duration::from_micros(self.now));
+        let mut script = self.redis.script(&TOLD_THE_TIME, key, change);
+        script.arg(self.now / 1_000_000).arg(self.now % 1_000_000);
+        let answer = self.redis.run(&script, change).await.unwrap();
+        answer.decision(&key.limits, change).expect("the script decides as `Gcra` does")
+    }
+
+    async fn take(&self, key: &KeyRecord, cost: u32) -> LimitDecision {
+        let there = self.decide(key, Change::Take(cost)).await;
+        assert_eq!(there, self.memory.reserve(key, cost).await.unwrap());
+        there
+    }
+
+    async fn give_back(&self, key: &KeyRecord, cost: u32, granted: &LimitDecision) {
+        let at = granted.time().map(nanoseconds);
+        let there = self.decide(key, Change::GiveBack { cost, at }).await;
+        assert_eq!(there, self.memory.refund(key, cost, granted).await.unwrap());
+    }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(test);
+}
+
+fn key(tenant: &str, limits: &RateLimits) -> KeyRecord {
+    let key = NewKey::named("test").tenant(tenant).generate(&KeyHasher::sha256()).unwrap();
+    let mut record = KeyRecord::clone(&key.record);
+    record.limits = limits.clone();
+    record
+}
+
+/// Also intervals that are no whole microseconds, some of one nanosecond, and some of a year.
+fn limit() -> impl Strategy<Value = RateLimit> {
+    let quota = prop_oneof![1u32..50, 2_000_000_000..=u32::MAX];
+    let window = prop_oneof![Just(1u64), 1u64..100, Just(31_622_400)];
+    (quota, window, 1u32..60, any::<bool>()).prop_filter_map(
+        "ten years",
+        |(quota, window, burst, shared)| {
+            let limit = RateLimit::new(quota, Duration::from_secs(window)).ok()?;
+            let ten_years = 3660 * 24 * 60 * 60 * 1_000_000_000;
+            let limit = (limit.interval() * u64::from(burst) <= ten_years)
+                .then(|| limit.with_burst(burst))?;
+            Some(if shared { limit.shared_by_tenant() } else { limit })
+        },
+    )
+}
+
+fn limits() -> impl Strategy<Value = RateLimits> {
+    prop::collection::vec(limit(), 1..4).prop_map(|limits| {
+        let named = limits.into_iter().zip(["a", "b", "c"]);
+        RateLimits::new(named.map(|(limit, name)| limit.with_name(name))).unwrap()
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// In microseconds.
+    Wait(u64),
+    /// The number of the key, and the cost.
+    Take(usize, u32),
+    /// The number of what was granted.
+    GiveBack(usize),
+    /// The number of the key, and its limits from now on.
+    Change(usize, RateLimits),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = 0usize..3;
+    let wait = prop_oneof![0u64..1000, 0u64..20_000_000, 0u64..40_000_000_000];
+    let cost = prop_oneof![0u32..5, 0u32..80, Just(u32::MAX)];
+    prop_oneof![
+        2 => wait.prop_map(Step::Wait),
+        4 => (key.clone(), cost).prop_map(|(key, cost)| Step::Take(key, cost)),
+        1 => (0usize..100).prop_map(Step::GiveBack),
+        1 => (key, limits()).prop_map(|(key, limits)| Step::Change(key, limits)),
+    ]
+}
+
+proptest! {
+    #[test]
+    #[ignore = "needs Redis: run tests/all"]
+    fn it_decides_as_the_limiter_in_memory_does(
+        limits in limits(),
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        run(async {
+            let mut both = Both::start();
+            let mut keys = ["acme", "acme", "globex"].map(|tenant| key(tenant, &limits));
+            let mut granted = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Wait(time) => both.now += time,
+                    Step::Change(number, limits) => keys[number].limits = limits,
+                    Step::Take(number, cost) => {
+                        let decision = both.take(&keys[number], cost).await;
+                        if decision.is_granted() {
+                            granted.push((number, cost, decision));
+                        }
+                    }
+                    Step::GiveBack(index) if index < granted.len() => {
+                        let (number, cost, decision) = granted.swap_remove(index);
+                        both.give_back(&keys[number], cost, &decision).await;
+                    }
+                    Step::GiveBack(_) => {}
+                }
+            }
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs Redis: run tests/all"]
+fn who_waits_is_let_through_after_the_clock_was_set_back() {
+    run(async {
+        let mut both = Both::start();
+        let limits = ["3 per minute".parse().unwrap(), "9 per day".parse().unwrap()];
+        let key = key("acme", &RateLimits::new(limits).unwrap());
+        assert!(both.take(&key, 3).await.is_granted());
+        both.now -= 24 * 3_600_000_000;
+        let wait = both.take(&key, 1).await.retry_after().unwrap();
+        assert!(wait <= Duration::from_secs(24 * 3600));
+        both.now += u64::try_from(wait.as_micros()).unwrap() + 1;
+        assert!(both.take(&key, 1).await.is_granted());
+    });
+}

@@ -1,0 +1,103 @@
+//! Changes: decided on here, and made by a script if nothing was changed in between.
+
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
+
+use futures_util::future::try_join;
+
+use super::draft::{Draft, Kept, Named};
+use super::list::place;
+use super::{RedisStore, Script};
+use crate::key::{KeyDigest, KeyId};
+use crate::store::{CommitError, KeyChange, KeyCursor, KeyRecord, StoreError, TenantFilter};
+
+/// How often changes are decided on anew because others were faster. They hardly are twice:
+/// whoever changed the same record has won, and so the next decision is another.
+const ATTEMPTS: usize = 5;
+
+static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
+
+impl RedisStore {
+    pub(super) async fn make(&self, changes: &[KeyChange]) -> Result<(), CommitError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        for _ in 0..ATTEMPTS {
+            let mut draft = self.draft(changes).await?;
+            changes.iter().try_for_each(|change| draft.make(change))?;
+            if self.write(&draft).await? {
+                return Ok(());
+            }
+        }
+        Err(CommitError::Conflict)
+    }
+
+    /// Reads what the changes touch.
+    async fn draft(&self, changes: &[KeyChange]) -> Result<Draft, StoreError> {
+        let digests: HashSet<KeyDigest> = changes.iter().map(|change| *change.digest()).collect();
+        let ids: HashSet<KeyId> = changes.iter().map(|change| id(change).clone()).collect();
+        let (digests, ids) = (Vec::from_iter(digests), Vec::from_iter(ids));
+        let (kept, named) = try_join(self.kept(&digests), self.digests(&ids)).await?;
+        let named = named.into_iter().map(|digest| Named { before: digest, after: digest });
+        Ok(Draft {
+            records: digests.into_iter().zip(kept).collect(),
+            ids: ids.into_iter().zip(named).collect(),
+        })
+    }
+
+    /// Returns what is kept under digests, in their order.
+    pub(super) async fn kept(&self, digests: &[KeyDigest]) -> Result<Vec<Kept>, StoreError> {
+        if digests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<_> = digests.iter().map(|digest| self.record(digest)).collect();
+        let values: Vec<Option<Vec<u8>>> = self.read(redis::cmd("MGET").arg(names)).await?;
+        values.into_iter().zip(digests).map(|(json, digest)| Kept::read(json, digest)).collect()
+    }
+
+    /// Makes what the draft comes to. Returns whether everything was as it was for the draft.
+    async fn write(&self, draft: &Draft) -> Result<bool, StoreError> {
+        let mut places: Vec<_> =
+            draft.records.values().flat_map(|kept| self.places(kept)).collect();
+        // One record may leave the place that another takes.
+        places.sort_by_key(|(_, _, taken)| *taken);
+        let mut script = COMMIT.call();
+        script.key(self.ids()).key(self.uses()).arg(self.channel());
+        script.arg(draft.records.len()).arg(draft.ids.len()).arg(places.len());
+        for (digest, kept) in &draft.records {
+            let after = kept.after.as_deref().map(serde_json::to_vec).transpose();
+            let after = after.map_err(StoreError::new)?.unwrap_or_default();
+            script.key(self.record(digest)).arg(digest.to_string()).arg(&kept.json).arg(after);
+        }
+        for (id, Named { before, after }) in &draft.ids {
+            let text = |digest: &Option<KeyDigest>| {
+                digest.map_or_else(String::new, |digest| digest.to_string())
+            };
+            script.arg(id.as_str()).arg(text(before)).arg(text(after));
+        }
+        for (index, place, taken) in places {
+            script.key(index).arg(place).arg(u8::from(taken));
+        }
+        // Not repeated: the answer may be what was lost.
+        script.run(&mut self.connection.clone()).await.map_err(StoreError::new)
+    }
+
+    /// Returns which places in which indices are left or taken.
+    fn places(&self, kept: &Kept) -> impl Iterator<Item = (String, String, bool)> {
+        let of = |record: &Arc<KeyRecord>, taken| {
+            let place = place(&KeyCursor::of(record));
+            [TenantFilter::Any, record.tenant.clone().into()]
+                .map(|tenant| (self.index(&tenant), place.clone(), taken))
+        };
+        let left = kept.before.iter().flat_map(move |record| of(record, false));
+        left.chain(kept.after.iter().flat_map(move |record| of(record, true)))
+    }
+}
+
+fn id(change: &KeyChange) -> &KeyId {
+    match change {
+        KeyChange::Insert(record) | KeyChange::Replace(record) | KeyChange::Remove(record) => {
+            &record.id
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! [`Draft`]: what changes come to, before they are made.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::decode;
+use crate::key::{KeyDigest, KeyId};
+use crate::store::{CommitError, KeyChange, KeyRecord, StoreError};
+
+/// The records and ids that changes touch, as they are and as they are going to be.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) records: HashMap<KeyDigest, Kept>,
+    pub(super) ids: HashMap<KeyId, Named>,
+}
+
+/// What is kept under a digest.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// The record before, byte for byte; empty if there is none.
+    pub(super) json: Vec<u8>,
+    pub(super) before: Option<Arc<KeyRecord>>,
+    pub(super) after: Option<Arc<KeyRecord>>,
+}
+
+/// Which digest an id has.
+#[derive(Default)]
+pub(super) struct Named {
+    pub(super) before: Option<KeyDigest>,
+    pub(super) after: Option<KeyDigest>,
+}
+
+impl Kept {
+    pub(super) fn read(json: Option<Vec<u8>>, digest: &KeyDigest) -> Result<Self, StoreError> {
+        let Some(json) = json else { return Ok(Self::default()) };
+        let record = decode(&json, digest)?;
+        Ok(Self { json, before: Some(Arc::clone(&record)), after: Some(record) })
+    }
+}
+
+impl Draft {
+    /// Makes one change more, if it may be made after those before it.
+    pub(super) fn make(&mut self, change: &KeyChange) -> Result<(), CommitError> {
+        match change {
+            KeyChange::Insert(record) => {
+                if self.has(record) {
+                    return Err(CommitError::Exists);
+                }
+                self.set(record, Some(record));
+            }
+            KeyChange::Replace(record) => {
+                let old = self.current(record)?;
+                let is_next = old.revision.checked_add(1) == Some(record.revision);
+                let takes_back = old.revoked_at.is_some() && record.revoked_at != old.revoked_at;
+                if !is_next || takes_back {
+                    return Err(CommitError::Conflict);
+                }
+                self.set(record, Some(record));
+            }
+            KeyChange::Remove(record) => {
+                if self.current(record)?.revision != record.revision {
+                    return Err(CommitError::Conflict);
+                }
+                self.set(record, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether the id or the digest is taken.
+    fn has(&self, record: &KeyRecord) -> bool {
+        self.ids.get(&record.id).is_some_and(|named| named.after.is_some())
+            || self.records.get(&record.digest).is_some_and(|kept| kept.after.is_some())
+    }
+
+    /// Returns the record with the same id and digest. An index is not asked: it may be lost.
+    fn current(&self, record: &KeyRecord) -> Result<&KeyRecord, CommitError> {
+        let kept = self.records.get(&record.digest).and_then(|kept| kept.after.as_deref());
+        kept.filter(|old| old.id == record.id).ok_or(CommitError::Conflict)
+    }
+
+    fn set(&mut self, of: &KeyRecord, record: Option<&Arc<KeyRecord>>) {
+        self.records.entry(of.digest).or_default().after = record.cloned();
+        self.ids.entry(of.id.clone()).or_default().after = record.map(|record| record.digest);
+    }
+}

@@ -1,0 +1,102 @@
+//! [`RedisInvalidations`]: changes, as Redis publishes them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use redis::aio::PubSubStream;
+
+use super::Connection;
+use crate::key::KeyDigest;
+use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
+
+/// Hears of changes of a [`RedisStore`](super::RedisStore) by a channel of the same server.
+///
+/// The store's script publishes the digest of a changed key in the moment of the change. Made by
+/// [`RedisStore::invalidations`](super::RedisStore::invalidations).
+///
+/// A subscription has a connection of its own and ends with it: Redis keeps nothing for those who
+/// are away.
+///
+/// # Examples
+///
+/// A record that something else changed has to be announced by it:
+///
+/// ```no_run
+/// use tower_api_key::{KeyDigest, store::RedisStore};
+///
+/// # async fn announce(keys: RedisStore, digest: KeyDigest) -> Result<(), tower_api_key::StoreError> {
+/// keys.invalidations().publish(&digest).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RedisInvalidations {
+    connection: Connection,
+    channel: Arc<str>,
+}
+
+impl RedisInvalidations {
+    pub(super) fn new(connection: Connection, channel: &str) -> Self {
+        Self { connection, channel: channel.into() }
+    }
+
+    /// Tells all subscribers that a key was changed by other means than through the store.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the server cannot be reached.
+    pub async fn publish(&self, digest: &KeyDigest) -> Result<(), StoreError> {
+        self.send(Invalidation::Key(*digest)).await
+    }
+
+    /// Tells all subscribers to forget all that they know.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the server cannot be reached.
+    pub async fn publish_everything(&self) -> Result<(), StoreError> {
+        self.send(Invalidation::Everything).await
+    }
+
+    async fn send(&self, message: Invalidation) -> Result<(), StoreError> {
+        let mut connection = self.connection.repeating();
+        let mut command = redis::cmd("PUBLISH");
+        command.arg(&*self.channel).arg(message.to_string());
+        command.query_async(&mut connection).await.map_err(StoreError::new)
+    }
+}
+
+#[async_trait]
+impl InvalidationSource for RedisInvalidations {
+    async fn subscribe(&self) -> Result<Box<dyn Subscription>, StoreError> {
+        let subscribed = self.connection.subscribe(&self.channel).await;
+        Ok(Box::new(RedisSubscription(subscribed.map_err(StoreError::new)?)))
+    }
+
+    async fn beat(&self, number: u64) -> Result<(), StoreError> {
+        self.send(Invalidation::Heartbeat(number)).await
+    }
+}
+
+impl fmt::Debug for RedisInvalidations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("RedisInvalidations");
+        debug.field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+struct RedisSubscription(PubSubStream);
+
+#[async_trait]
+impl Subscription for RedisSubscription {
+    async fn next(&mut self) -> Result<Invalidation, StoreError> {
+        // It never comes back by itself.
+        let message = self.0.next().await;
+        let message = message.ok_or_else(|| StoreError::new("the subscription was lost"))?;
+        // What is no text cannot be read either.
+        let text = str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
+        Ok(Invalidation::from_text(text))
+    }
+}

@@ -1,0 +1,87 @@
+//! The write side of [`RedisStore`].
+
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use futures_util::future::try_join;
+
+use super::RedisStore;
+use crate::clock::microseconds;
+use crate::key::{KeyDigest, KeyId};
+use crate::store::{
+    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyUse, StoreError,
+    StoredKey,
+};
+
+/// The latest time that a score holds to the microsecond, in the year 2255.
+const LATEST: u64 = 1 << f64::MANTISSA_DIGITS;
+
+#[async_trait]
+impl KeyRepository for RedisStore {
+    async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
+        let ids = std::slice::from_ref(id);
+        let Some(digest) = self.digests(ids).await?.pop().flatten() else { return Ok(None) };
+        let (mut kept, mut uses) = try_join(self.kept(&[digest]), self.last_uses(ids)).await?;
+        // An index that names the record of another key is wrong.
+        let record = kept.pop().and_then(|kept| kept.before).filter(|record| record.id == *id);
+        Ok(record.map(|record| StoredKey::new(record, uses.pop().flatten())))
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        self.page(query).await
+    }
+
+    /// Keeps no events.
+    async fn commit(&self, changes: &[KeyChange], _: &[AuditEvent]) -> Result<(), CommitError> {
+        self.make(changes).await
+    }
+
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let mut command = redis::cmd("ZADD");
+        // Forward only, and only of keys that are there.
+        command.arg(self.uses()).arg("XX").arg("GT");
+        for KeyUse { id, at } in uses {
+            command.arg(microseconds(*at).min(LATEST)).arg(id.as_str());
+        }
+        self.read(&command).await
+    }
+}
+
+impl RedisStore {
+    /// Returns when keys were last used, in their order.
+    pub(super) async fn last_uses(
+        &self,
+        ids: &[KeyId],
+    ) -> Result<Vec<Option<SystemTime>>, StoreError> {
+        let scores: Vec<Option<f64>> =
+            self.read(redis::cmd("ZMSCORE").arg(self.uses()).arg(texts(ids))).await?;
+        scores.into_iter().map(|score| used_at(score.unwrap_or(0.0))).collect()
+    }
+
+    /// Returns the digests of ids, in their order.
+    pub(super) async fn digests(
+        &self,
+        ids: &[KeyId],
+    ) -> Result<Vec<Option<KeyDigest>>, StoreError> {
+        let texts: Vec<Option<String>> =
+            self.read(redis::cmd("HMGET").arg(self.ids()).arg(texts(ids))).await?;
+        let parse = |text: String| text.parse().map_err(StoreError::new);
+        texts.into_iter().map(|text| text.map(parse).transpose()).collect()
+    }
+}
+
+fn texts(ids: &[KeyId]) -> Vec<&str> {
+    ids.iter().map(KeyId::as_str).collect()
+}
+
+/// Reads a score, of which 0 is never.
+fn used_at(score: f64) -> Result<Option<SystemTime>, StoreError> {
+    if !(0.0..=LATEST as f64).contains(&score) {
+        return Err(StoreError::new("a time of last use is none"));
+    }
+    let time = SystemTime::UNIX_EPOCH + Duration::from_micros(score as u64);
+    Ok((score != 0.0).then_some(time))
+}

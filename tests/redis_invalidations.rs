@@ -61,7 +61,8 @@ async fn every_change_is_told_to_every_subscriber_and_to_nobody_else() {
     ];
     for changes in commits {
         writer.commit(&changes, &[]).await.unwrap();
-        let expected: HashSet<KeyDigest> = changes.iter().map(|change| *change.digest()).collect();
+        let expected: HashSet<KeyDigest> =
+            changes.iter().map(|change| change.record().digest).collect();
         for subscription in &mut subscriptions {
             let mut told = HashSet::new();
             for _ in &expected {

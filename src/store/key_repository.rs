@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 use super::{AuditEvent, KeyPage, KeyQuery, KeyRecord, KeyStore, StoreError, StoredKey};
-use crate::key::{KeyDigest, KeyId};
+use crate::key::KeyId;
 
 /// A store whose records can be listed and changed.
 ///
@@ -143,12 +143,41 @@ pub enum KeyChange {
 }
 
 impl KeyChange {
-    /// Returns the digest of the key that is changed.
+    /// Returns the record that is added, kept or removed.
     #[must_use]
-    pub fn digest(&self) -> &KeyDigest {
+    pub const fn record(&self) -> &Arc<KeyRecord> {
         match self {
-            Self::Insert(record) | Self::Replace(record) | Self::Remove(record) => &record.digest,
+            Self::Insert(record) | Self::Replace(record) | Self::Remove(record) => record,
         }
+    }
+
+    /// Returns the record that there is afterwards.
+    pub(crate) const fn after(&self) -> Option<&Arc<KeyRecord>> {
+        match self {
+            Self::Insert(record) | Self::Replace(record) => Some(record),
+            Self::Remove(_) => None,
+        }
+    }
+
+    /// Tells whether the change may be made, for repositories that have no database to ask.
+    ///
+    /// `same` is the record with the same id and digest, if there is one; `is_taken` tells whether
+    /// there is one with either.
+    pub(crate) fn check(
+        &self,
+        same: Option<&KeyRecord>,
+        is_taken: bool,
+    ) -> Result<(), CommitError> {
+        let may_be_made = match self {
+            Self::Insert(_) if is_taken => return Err(CommitError::Exists),
+            Self::Insert(_) => true,
+            Self::Replace(new) => same.is_some_and(|old| {
+                let takes_back = old.revoked_at.is_some() && new.revoked_at != old.revoked_at;
+                old.revision.checked_add(1) == Some(new.revision) && !takes_back
+            }),
+            Self::Remove(record) => same.is_some_and(|old| old.revision == record.revision),
+        };
+        may_be_made.then_some(()).ok_or(CommitError::Conflict)
     }
 }
 

@@ -53,6 +53,7 @@ where
     suite.of_two_writers_one_wins().await;
     suite.no_revocation_is_lost().await;
     suite.a_removed_key_is_gone().await;
+    suite.what_is_removed_can_be_inserted_in_one_commit().await;
     suite.uses_only_go_forward().await;
     suite.a_use_changes_no_record().await;
     suite.pages_follow_one_another().await;
@@ -196,6 +197,10 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.assert_is_gone(&unknown, "a replacement inserted a record").await;
         let digest = changed(&renamed, |record| record.digest = full_record().digest);
         assert_conflict(self.commit(&[replace(&digest)]).await, "the digest is another");
+        let id = changed(&renamed, |record| record.id = full_record().id);
+        assert_conflict(self.commit(&[replace(&id)]).await, "the id is another");
+        let id = KeyChange::Remove(Arc::new(KeyRecord { revision: renamed.revision, ..id }));
+        assert_conflict(self.commit(&[id]).await, "the id is another");
         self.assert_is(&renamed, "a conflict changed a record").await;
     }
 
@@ -297,6 +302,20 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         assert_eq!(key, Some(StoredKey::new(Arc::new(record), None)), "a removed key left traces");
     }
 
+    async fn what_is_removed_can_be_inserted_in_one_commit(&self) {
+        let remove = |record: &KeyRecord| KeyChange::Remove(Arc::new(record.clone()));
+        let old = self.inserted().await;
+        let same_id = KeyRecord { id: old.id.clone(), ..full_record() };
+        self.committed(&[remove(&old), insert(&same_id)]).await;
+        self.assert_is(&same_id, "an id was not given to another record").await;
+        let found = self.repository.find(&old.digest).await;
+        assert_eq!(found.ok(), Some(None), "the digest of a removed record is found");
+        let same_digest = KeyRecord { digest: same_id.digest, ..full_record() };
+        self.committed(&[remove(&same_id), insert(&same_digest)]).await;
+        self.assert_is(&same_digest, "a digest was not given to another record").await;
+        assert_eq!(self.get(&same_id.id).await, None, "the id of a removed record is found");
+    }
+
     async fn record_uses(&self, uses: &[KeyUse]) {
         let result = self.repository.record_uses(uses).await;
         result.unwrap_or_else(|error| panic!("`record_uses` failed: {error}"));
@@ -332,6 +351,8 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.record_uses(&[KeyUse::new(record.id.clone(), moment(200))]).await;
         self.assert_is(&revoked, "a use took back a revocation").await;
         assert_eq!(self.last_used_at(&record.id).await, Some(moment(200)));
+        self.committed(&[replace(&changed(&revoked, |record| record.name.push('!')))]).await;
+        assert_eq!(self.last_used_at(&record.id).await, Some(moment(200)), "a use was forgotten");
     }
 
     /// Returns the ids of all pages.

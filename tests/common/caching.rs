@@ -167,7 +167,7 @@ impl KeyRepository for GatedStore {
         changes: &[KeyChange],
         events: &[AuditEvent],
     ) -> Result<(), CommitError> {
-        let digests: Vec<_> = changes.iter().map(|change| *change.digest()).collect();
+        let digests: Vec<_> = changes.iter().map(|change| change.record().digest).collect();
         self.gated(&digests, true, async || self.keys.commit(changes, events).await).await?
     }
 

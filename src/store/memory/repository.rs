@@ -44,9 +44,13 @@ impl KeyRepository for MemoryStore {
             self.uses().remove(id);
         }
         for (id, (digest, record)) in changed {
-            if let Some(record) = record {
-                digests.insert(id, digest);
-                records.insert(digest, record);
+            let Some(record) = record else { continue };
+            records.insert(digest, record);
+            // One with the same id may have been removed by the same commit.
+            if let Some(old) = digests.insert(id, digest)
+                && old != digest
+            {
+                records.remove(&old);
             }
         }
         Ok(())
@@ -83,35 +87,16 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     fn make(&mut self, change: &KeyChange) -> Result<(), CommitError> {
-        let (record, after) = match change {
-            KeyChange::Insert(record) => {
-                if self.current(&record.id).is_some() || self.has_digest(&record.digest) {
-                    return Err(CommitError::Exists);
-                }
-                (record, Some(Arc::clone(record)))
-            }
-            KeyChange::Replace(record) => {
-                let old = self.current(&record.id).ok_or(CommitError::Conflict)?;
-                let takes_back = old.revoked_at.is_some() && record.revoked_at != old.revoked_at;
-                if record.revision != old.revision + 1 || record.digest != old.digest || takes_back
-                {
-                    return Err(CommitError::Conflict);
-                }
-                (record, Some(Arc::clone(record)))
-            }
-            KeyChange::Remove(record) => {
-                let old = self.current(&record.id).ok_or(CommitError::Conflict)?;
-                if record.revision != old.revision || record.digest != old.digest {
-                    return Err(CommitError::Conflict);
-                }
-                (record, None)
-            }
-        };
-        self.changed.insert(record.id.clone(), (record.digest, after));
+        let record = change.record();
+        let of_id = self.of_id(&record.id);
+        let is_taken = of_id.is_some() || self.has_digest(&record.digest);
+        let same = of_id.filter(|of_id| of_id.digest == record.digest);
+        change.check(same.as_deref(), is_taken)?;
+        self.changed.insert(record.id.clone(), (record.digest, change.after().cloned()));
         Ok(())
     }
 
-    fn current(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
+    fn of_id(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
         match self.changed.get(id) {
             Some((_, changed)) => changed.clone(),
             None => self.store.shared.records.pin().get(self.digests.get(id)?).cloned(),
@@ -119,9 +104,10 @@ impl Draft<'_> {
     }
 
     fn has_digest(&self, digest: &KeyDigest) -> bool {
-        let mut changed = self.changed.values().filter(|(changed, _)| changed == digest);
-        match changed.next() {
-            Some((_, record)) => record.is_some(),
+        let mut changed = self.changed.values().filter(|(changed, _)| changed == digest).peekable();
+        match changed.peek() {
+            // It may have been taken from one record and given to another.
+            Some(_) => changed.any(|(_, record)| record.is_some()),
             None => self.store.shared.records.pin().contains_key(digest),
         }
     }

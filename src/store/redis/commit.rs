@@ -34,8 +34,9 @@ impl RedisStore {
 
     /// Reads what the changes touch.
     async fn draft(&self, changes: &[KeyChange]) -> Result<Draft, StoreError> {
-        let digests: HashSet<KeyDigest> = changes.iter().map(|change| *change.digest()).collect();
-        let ids: HashSet<KeyId> = changes.iter().map(|change| id(change).clone()).collect();
+        let digests: HashSet<KeyDigest> =
+            changes.iter().map(|change| change.record().digest).collect();
+        let ids: HashSet<KeyId> = changes.iter().map(|change| change.record().id.clone()).collect();
         let (digests, ids) = (Vec::from_iter(digests), Vec::from_iter(ids));
         let (kept, named) = try_join(self.kept(&digests), self.digests(&ids)).await?;
         let named = named.into_iter().map(|digest| Named { before: digest, after: digest });
@@ -91,13 +92,5 @@ impl RedisStore {
         };
         let left = kept.before.iter().flat_map(move |record| of(record, false));
         left.chain(kept.after.iter().flat_map(move |record| of(record, true)))
-    }
-}
-
-fn id(change: &KeyChange) -> &KeyId {
-    match change {
-        KeyChange::Insert(record) | KeyChange::Replace(record) | KeyChange::Remove(record) => {
-            &record.id
-        }
     }
 }

@@ -41,42 +41,14 @@ impl Kept {
 impl Draft {
     /// Makes one change more, if it may be made after those before it.
     pub(super) fn make(&mut self, change: &KeyChange) -> Result<(), CommitError> {
-        match change {
-            KeyChange::Insert(record) => {
-                if self.has(record) {
-                    return Err(CommitError::Exists);
-                }
-                self.set(record, Some(record));
-            }
-            KeyChange::Replace(record) => {
-                let old = self.current(record)?;
-                let is_next = old.revision.checked_add(1) == Some(record.revision);
-                let takes_back = old.revoked_at.is_some() && record.revoked_at != old.revoked_at;
-                if !is_next || takes_back {
-                    return Err(CommitError::Conflict);
-                }
-                self.set(record, Some(record));
-            }
-            KeyChange::Remove(record) => {
-                if self.current(record)?.revision != record.revision {
-                    return Err(CommitError::Conflict);
-                }
-                self.set(record, None);
-            }
-        }
+        let record = change.record();
+        let of_digest = self.records.get(&record.digest).and_then(|kept| kept.after.as_deref());
+        let has_id = self.ids.get(&record.id).is_some_and(|named| named.after.is_some());
+        // The index of ids is not asked for it: that may be lost.
+        let same = of_digest.filter(|of_digest| of_digest.id == record.id);
+        change.check(same, has_id || of_digest.is_some())?;
+        self.set(record, change.after());
         Ok(())
-    }
-
-    /// Tells whether the id or the digest is taken.
-    fn has(&self, record: &KeyRecord) -> bool {
-        self.ids.get(&record.id).is_some_and(|named| named.after.is_some())
-            || self.records.get(&record.digest).is_some_and(|kept| kept.after.is_some())
-    }
-
-    /// Returns the record with the same id and digest. An index is not asked: it may be lost.
-    fn current(&self, record: &KeyRecord) -> Result<&KeyRecord, CommitError> {
-        let kept = self.records.get(&record.digest).and_then(|kept| kept.after.as_deref());
-        kept.filter(|old| old.id == record.id).ok_or(CommitError::Conflict)
     }
 
     fn set(&mut self, of: &KeyRecord, record: Option<&Arc<KeyRecord>>) {

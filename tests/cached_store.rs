@@ -11,14 +11,13 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use allocation_counter::measure;
-use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
 use futures_util::FutureExt as _;
 use tower_api_key::store::{CachedStore, KeyChange, KeyRepository, Propagation};
-use tower_api_key::testing::{FakeClock, check_key_store};
+use tower_api_key::testing::{FakeClock, check_key_repository};
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyHasher, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError,
+    ApiKeyLayer, KeyDigest, KeyHasher, KeyRecord, KeyStore, MemoryStore, NewKey, SqliteStore,
 };
 
 use self::common::caching::{Answered, GatedStore, advance, cache, next, settle};
@@ -95,39 +94,10 @@ async fn a_key_that_was_probed_before_it_was_issued_is_known_at_once() {
 }
 
 #[tokio::test]
-async fn a_cache_keeps_the_contract_of_a_store() {
-    let cached = CachedStore::new(MemoryStore::new());
-    let insert = async |mut record: KeyRecord| {
-        let before = KeyRepository::get(&cached, &record.id).await.unwrap();
-        record.revision = before.as_ref().map_or(0, |before| before.record.revision + 1);
-        let change = match before {
-            Some(_) => KeyChange::Replace(Arc::new(record)),
-            None => KeyChange::Insert(Arc::new(record)),
-        };
-        cached.commit(&[change], &[]).await.unwrap();
-    };
-    // The suite compares records whole, and a repository's have a revision.
-    let store = Unrevised(&cached);
-    check_key_store(&store, insert).await;
-}
-
-/// A store whose records have no revision.
-struct Unrevised<'a>(&'a CachedStore<MemoryStore>);
-
-fn unrevised(mut record: Arc<KeyRecord>) -> Arc<KeyRecord> {
-    Arc::make_mut(&mut record).revision = 0;
-    record
-}
-
-#[async_trait]
-impl KeyStore for Unrevised<'_> {
-    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        Ok(self.0.find(digest).await?.map(unrevised))
-    }
-
-    fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
-        self.0.find_now(digest).map(|found| found.map(unrevised))
-    }
+async fn a_cache_keeps_the_contract_of_its_store() {
+    check_key_repository(&CachedStore::new(MemoryStore::new())).await;
+    let sqlite = SqliteStore::in_memory().await.unwrap();
+    check_key_repository(&CachedStore::new(sqlite)).await;
 }
 
 #[tokio::test]

@@ -41,14 +41,16 @@ struct Latest {
 impl Flights {
     /// Joins the load of a key if nothing was invalidated since it began, or begins another with
     /// `load`, unless `known` finds the answer of one that has just ended.
-    pub(super) fn join(
+    pub(super) fn join<L: Future<Output = Loaded> + Send + 'static>(
         self: &Arc<Self>,
         digest: &KeyDigest,
-        stamp: Stamp,
+        stamp: impl FnOnce() -> Stamp,
         known: impl FnOnce() -> Option<Option<Arc<KeyRecord>>>,
-        load: impl Future<Output = Loaded> + Send + 'static,
+        load: impl FnOnce(Stamp) -> L,
     ) -> Result<Flight, Option<Arc<KeyRecord>>> {
         let mut state = self.state();
+        // One after the other, so that no load seems to begin after who is to join it.
+        let stamp = stamp();
         if let Some(latest) = state.latest.get(digest)
             && stamp.age_of(latest.stamp).is_some_and(|age| u128::from(age) < JOINABLE.as_nanos())
             && let Some(flight) = latest.flight.upgrade()
@@ -61,6 +63,7 @@ impl Flights {
         let number = state.next;
         state.next += 1;
         let landing = Landing { flights: Arc::clone(self), digest: *digest, number };
+        let load = load(stamp);
         let flight = async move {
             // Dropped with the future, so also if nobody waits any more.
             let _landing = landing;

@@ -158,18 +158,17 @@ impl<S> Inner<S> {
 impl<S: KeyStore + 'static> Inner<S> {
     /// Asks the store, together with all others who ask for the same.
     async fn load(&self, digest: &KeyDigest) -> Loaded {
-        let now = self.memory.now();
-        if !self.memory.liveness.is_live(now) {
+        if !self.memory.is_live() {
             // Whoever joined another's load might get what was changed since that began, and
             // whatever was kept would have to be forgotten.
             return ask(&*self.store, digest).await;
         }
-        let stamp = self.memory.entries.stamp(digest, now);
+        let stamp = || self.memory.entries.stamp(digest, self.memory.now());
         let known = || match self.memory.look(digest) {
             Known::Fresh(found) => Some(found),
             _ => None,
         };
-        let load = load(Arc::clone(&self.store), Arc::clone(&self.memory), *digest, stamp);
+        let load = |stamp| load(Arc::clone(&self.store), Arc::clone(&self.memory), *digest, stamp);
         match self.flights.join(digest, stamp, known, load) {
             Ok(flight) => flight.await,
             Err(known) => Ok(known),

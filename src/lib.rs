@@ -73,13 +73,14 @@
 //!   [named](ApiKeyLayer::trusted_proxies). Where no address is known, a key that is restricted
 //!   to some works from nowhere.
 //! * Rate limits are counted by each process for itself, and by each
-//!   [`MemoryRateLimiter`]: layers that are to count together share one.
+//!   [`MemoryRateLimiter`]: layers that are to count together share one. Processes share a
+//!   `RedisRateLimiter`.
 //! * Browsers send preflights without a key: mount the CORS layer outside of this one, so that it
 //!   answers them and pages can read refusals.
 //! * axum runs layers of [`Router::layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.layer)
 //!   for the routes that were added before; add this one after the routes, and layers for CORS and
 //!   traces after it.
-//! * A [`MemoryStore`] forgets its keys with the process.
+//! * A [`MemoryStore`] forgets its keys with the process. SQLite, PostgreSQL and Redis keep them.
 //!
 //! # Features
 //!
@@ -93,9 +94,12 @@
 //! | `tracing` | one event for each decision: refusals at `INFO`, the server's own faults at `ERROR`, report-only at `WARN`, accepted keys at `TRACE` |
 //! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns |
 //! | `url` | origins and referrers in every form that the URL standard allows; without it, those that browsers send |
-//! | `last-used` | when keys were last used, written in the background |
-//! | `cache` | [`CachedStore`](store::CachedStore): records in memory in front of a store, and revocation on every node |
-//! | `testing` | a fake clock, a conformance suite for stores, requests that act as a key, checks of policies |
+//! | `testing` | a fake clock, conformance suites for stores, requests that act as a key, checks of policies |
+//! | `cache` | `CachedStore`: records in memory in front of a store, and revocation on every node |
+//! | `last-used` | `LastUsed`: when keys were last used, written in the background |
+//! | `sqlite` | `SqliteStore` |
+//! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` |
+//! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]

@@ -90,7 +90,7 @@ impl KeyManager {
     /// Sets after which time new keys should be replaced, unless they say otherwise. By default
     /// never.
     ///
-    /// [List](Self::list) keys by [`KeyQuery::rotation_due_by`] to find those that are due.
+    /// [List](Self::list) keys by [`KeyQuery::rotation_due_by`](crate::store::KeyQuery::rotation_due_by) to find those that are due.
     pub fn rotation_period(self, period: Duration) -> Self {
         self.with(|settings| settings.rotation_period = Some(period))
     }

@@ -27,7 +27,7 @@ pub(crate) use self::script::{Call, Script};
 /// Keeps keys in Redis 7 or later, or in Valkey.
 ///
 /// A lookup is one `GET`. Changes are made by a script, so that all of them are made or none, and
-/// are published in the same moment to [those who cache](Self::invalidations). No modules are
+/// are published in the same moment to those who cache. No modules are
 /// needed. A clone uses the same connection, which comes back by itself; a command that is not
 /// answered fails within three seconds.
 ///

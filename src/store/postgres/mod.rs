@@ -103,6 +103,15 @@ impl PostgresStore {
         PostgresStoreBuilder::pool(pool)
     }
 
+    /// Returns the name of the channel on which changes are notified.
+    ///
+    /// Where the pool goes through a pooler that drops `LISTEN`, it is for a
+    /// `PostgresInvalidations` over a pool that does not.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
     /// Tells a [`CachedStore`](crate::CachedStore) of every change of these keys, on whichever node.
     #[cfg(feature = "cache")]
     #[must_use]

@@ -127,13 +127,18 @@ fn load(
 }
 
 /// Kills the connections on which the nodes hear of changes, until `done`.
-async fn kill_subscriptions(pool: PgPool, done: Arc<AtomicBool>) -> Result<u64, sqlx::Error> {
+async fn kill_subscriptions(
+    pool: PgPool,
+    schema: String,
+    done: Arc<AtomicBool>,
+) -> Result<u64, sqlx::Error> {
     let mut killed = 0;
     while !done.load(Ordering::Relaxed) {
         let pids: Vec<(bool,)> = sqlx::query_as(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE datname = current_database() AND query ILIKE 'LISTEN %'",
+             WHERE datname = current_database() AND query LIKE 'LISTEN \"' || $1 || '.%'",
         )
+        .bind(&schema)
         .fetch_all(&pool)
         .await?;
         killed += pids.len() as u64;
@@ -164,14 +169,19 @@ async fn main() -> support::Result<()> {
     let schema = format!("tower_api_key_cluster_{}", std::process::id());
     let pool = PgPool::connect(&database).await?;
     let nodes = [Node::start(&database, &schema).await?, Node::start(&database, &schema).await?];
-    let measured = measure(Arc::new(nodes), &pool, revocations.max(1)).await;
+    let measured = measure(Arc::new(nodes), &pool, schema.clone(), revocations.max(1)).await;
     sqlx::query(sqlx::AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE")))
         .execute(&pool)
         .await?;
     measured
 }
 
-async fn measure(nodes: Arc<[Node; 2]>, pool: &PgPool, revocations: usize) -> support::Result<()> {
+async fn measure(
+    nodes: Arc<[Node; 2]>,
+    pool: &PgPool,
+    schema: String,
+    revocations: usize,
+) -> support::Result<()> {
     println!("nodes on {} and {}", nodes[0].url, nodes[1].url);
     let client = Client(reqwest::Client::new());
     let mut secrets = Vec::new();
@@ -192,7 +202,7 @@ async fn measure(nodes: Arc<[Node; 2]>, pool: &PgPool, revocations: usize) -> su
     println!("under a load of {rate:.0} requests a second");
 
     let done = Arc::<AtomicBool>::default();
-    let killer = tokio::spawn(kill_subscriptions(pool.clone(), Arc::clone(&done)));
+    let killer = tokio::spawn(kill_subscriptions(pool.clone(), schema, Arc::clone(&done)));
     let times = revoke(&nodes, &client, revocations).await;
     done.store(true, Ordering::Relaxed);
     let killed = killer.await??;

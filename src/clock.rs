@@ -55,6 +55,13 @@ pub(crate) fn microseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Returns the time that is `period` after `time`; `None`, which is never, beyond the year 9999,
+/// where texts and databases end.
+pub(crate) fn later(time: SystemTime, period: Duration) -> Option<SystemTime> {
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    time.checked_add(period).filter(|time| *time <= last)
+}
+
 /// Returns `time` without what is smaller than a microsecond.
 pub(crate) fn to_microsecond(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);

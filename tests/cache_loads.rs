@@ -92,6 +92,29 @@ async fn a_thousand_who_wait_for_a_key_ask_once() {
     assert!(format!("{:?}", test.cached).contains("loads: 0"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_load_that_is_joined_is_no_older_than_the_maximal_staleness() {
+    let store = GatedStore::default();
+    let record = store.keys.issue(NewKey::named("robot")).unwrap().record;
+    store.hold(&record.digest);
+    let millisecond = Duration::from_millis(1);
+    let cached = cache(store.clone())
+        .ttl(50 * millisecond)
+        .negative_ttl(50 * millisecond)
+        .max_staleness(50 * millisecond)
+        .build();
+    let find = || {
+        let (cached, digest) = (cached.clone(), record.digest);
+        tokio::spawn(async move { cached.find(&digest).await })
+    };
+    let _early = find();
+    settle().await;
+    advance(100 * millisecond).await;
+    let _late = find();
+    settle().await;
+    assert_eq!(store.asked(), 2, "whoever comes later asks anew");
+}
+
 #[tokio::test]
 async fn threads_that_ask_at_once_ask_once() {
     for _ in 0..200 {

@@ -17,7 +17,8 @@ use futures_util::FutureExt as _;
 use tower_api_key::store::{CachedStore, KeyChange, KeyRepository, Propagation};
 use tower_api_key::testing::{FakeClock, check_key_repository};
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyHasher, KeyRecord, KeyStore, MemoryStore, NewKey, SqliteStore,
+    ApiKeyLayer, KeyDigest, KeyHasher, KeyManager, KeyRecord, KeyStore, MemoryStore, NewKey,
+    SqliteStore,
 };
 
 use self::common::caching::{Answered, GatedStore, advance, cache, next, settle};
@@ -214,4 +215,31 @@ async fn a_cache_says_what_it_promises() {
     let both = cache(within(9 * SECOND)).max_staleness(SECOND).build();
     assert_eq!(both.propagation(), Propagation::Within(10 * SECOND));
     assert!(both.is_live(), "there is nothing to be lost");
+}
+
+#[tokio::test]
+async fn a_revocation_that_another_node_made_is_heeded_when_it_is_made_again() {
+    let database = MemoryStore::new();
+    let record = database.issue(NewKey::named("leaked")).unwrap().record;
+    let cached = CachedStore::new(database.clone());
+    cached.find(&record.digest).await.unwrap();
+    // By another node, of which this one does not hear.
+    assert!(database.revoke(&record.id));
+    assert!(cached.find_now(&record.digest).is_ready(), "it is still in memory");
+    KeyManager::new(cached.clone()).revoke(&record.id).await.unwrap();
+    let found = cached.find(&record.digest).await.unwrap();
+    assert!(found.unwrap().revoked_at.is_some());
+}
+
+#[tokio::test]
+async fn a_leaked_secret_is_looked_up_in_the_store_itself() {
+    let database = MemoryStore::new();
+    let cached = CachedStore::new(database.clone());
+    let issued = NewKey::named("leaked").generate(&KeyHasher::sha256()).unwrap();
+    assert_eq!(cached.find(&issued.record.digest).await.unwrap(), None);
+    // By another node, of which this one does not hear.
+    database.insert(Arc::clone(&issued.record));
+    assert_eq!(cached.find(&issued.record.digest).await.unwrap(), None, "still in memory");
+    let revoked = KeyManager::new(cached).revoke_presented(issued.secret.reveal()).await;
+    assert!(revoked.unwrap().record.revoked_at.is_some());
 }

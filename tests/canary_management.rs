@@ -87,11 +87,12 @@ async fn no_event_no_log_and_no_table_shows_a_secret() {
         &manager.rotate(&issued.record.id, Duration::ZERO).await.unwrap_err(),
         &secrets,
     );
+    let told = events.lock().unwrap().clone();
     let page = manager.list(&KeyQuery::new()).await.unwrap();
     for shown in [
         &format!("{issued:?}{rotated:?}{third:#?}{page:?}"),
         &format!("{manager:?}{store:?}{last_used:?}{layer:?}{update:?}"),
-        &*events.lock().unwrap(),
+        &told,
         &logged("").join("\n"),
         &contents(&SqlitePool::connect(&format!("sqlite:{}", file.display())).await.unwrap()).await,
     ] {

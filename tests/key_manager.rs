@@ -624,6 +624,71 @@ async fn a_public_key_manages_nothing() {
     }
 }
 
+#[tokio::test]
+async fn a_key_that_was_changed_since_it_was_verified_acts_as_it_is_now() {
+    let world = world();
+    let other = world.issue(named("other").tenant("acme")).await.record;
+    let soon = tower_api_key::Clock::now(&world.clock) + DAY;
+    let all = named("granter").tenant("acme").abilities(["*"]).expires_at(soon);
+    let granter = world.issue(all).await;
+    let verified = world.verified(granter.secret.reveal()).await.unwrap();
+    let (keys, id) = (world.keys.on_behalf_of(&verified), &granter.record.id);
+    let less = KeyUpdate::new().abilities(abilities(["bots:read"]));
+    world.keys.update(id, &less).await.unwrap();
+    let demoted = keys.issue(named("mighty").abilities(["*"])).await;
+    assert!(matches!(demoted, Err(ManageError::Exceeds(_))), "{demoted:?}");
+    let again = keys.update(id, &KeyUpdate::new().abilities(abilities(["*"]))).await;
+    assert!(matches!(again, Err(ManageError::Exceeds(_))), "{again:?}");
+    assert!(keys.issue(named("reader").abilities(["bots:read"])).await.is_ok());
+
+    let nothing = async |why: &str| {
+        for result in [
+            keys.issue(named("heir")).await.map(drop),
+            keys.enable(id).await.map(drop),
+            keys.revoke(&other.id).await.map(drop),
+            keys.rotate(id, MINUTE).await.map(drop),
+            keys.list(&KeyQuery::new()).await.map(drop),
+        ] {
+            assert!(matches!(result, Err(ManageError::Exceeds(_))), "{why}: {result:?}");
+        }
+    };
+    world.keys.disable(id).await.unwrap();
+    nothing("disabled").await;
+    world.keys.enable(id).await.unwrap();
+    assert!(keys.get(&other.id).await.is_ok());
+    world.clock.advance(DAY);
+    nothing("expired").await;
+    world.keys.revoke(id).await.unwrap();
+    nothing("revoked").await;
+    world.store.remove(id).unwrap();
+    let removed = keys.issue(named("heir")).await;
+    assert!(matches!(removed, Err(ManageError::NotFound)), "{removed:?}");
+}
+
+#[tokio::test]
+async fn times_beyond_the_year_9999_are_never() {
+    let world = world();
+    let issued = world.keys.clone().rotation_period(Duration::MAX).issue(named("no end")).await;
+    let old = issued.unwrap().record;
+    assert_eq!(old.rotation_due_at, None);
+    let far = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    let due = KeyUpdate::new().rotation_due_at(far);
+    world.keys.update(&old.id, &due).await.unwrap();
+    world.clock.advance(DAY);
+    let new = world.keys.rotate(&old.id, Duration::from_secs(300_000_000_000)).await.unwrap();
+    assert_eq!((new.record.rotation_due_at, new.predecessor.expires_at), (None, None));
+}
+
+#[tokio::test]
+async fn a_record_at_the_last_revision_is_not_changed_and_nothing_panics() {
+    let world = world();
+    let mut record = KeyRecord::clone(&world.issue(named("worn out")).await.record);
+    record.revision = u64::MAX;
+    world.store.insert(record.clone());
+    assert!(matches!(world.keys.revoke(&record.id).await, Err(ManageError::Conflict)));
+    assert!(matches!(world.keys.rotate(&record.id, MINUTE).await, Err(ManageError::Conflict)));
+}
+
 /// A repository in whose way somebody else gets, before each of its first commits.
 struct Contended {
     store: MemoryStore,

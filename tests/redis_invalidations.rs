@@ -166,6 +166,17 @@ async fn a_subscription_ends_with_its_server() {
 
 #[tokio::test]
 #[ignore = "needs Redis: run tests/all"]
+async fn a_server_that_was_demoted_sends_no_heartbeats() {
+    let (primary, other) = (Redis::start().await, Redis::start().await);
+    let source = RedisStore::connect(&primary.url()).await.unwrap().invalidations();
+    source.beat(1).await.unwrap();
+    let port = other.address().port().to_string();
+    run(&primary, &["REPLICAOF", "127.0.0.1", &port]).await;
+    assert!(in_time(source.beat(2)).await.is_err());
+}
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
 async fn nobody_subscribes_to_a_server_that_hangs() {
     let redis = Redis::start().await;
     let source = RedisStore::connect(&redis.url()).await.unwrap().invalidations();

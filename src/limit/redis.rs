@@ -34,6 +34,9 @@ static SCRIPT: LazyLock<RedisScript> =
 ///
 /// * A server that evicts or forgets levels lets the keys begin anew. Set
 ///   `maxmemory-policy noeviction`; there is no need to write levels to a disk.
+/// * The server's clock must not jump, also not from one server to the next at a failover: a jump
+///   forward gives everybody a whole burst, and one back has tenants wait for as long at limits that
+///   they share.
 /// * A request counts twice if the connection is lost just after the server counted it.
 /// * Redis Cluster is not spoken. All names have the hash tag `{api-keys}`, so that a proxy in
 ///   front of one finds them on one node.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::authority::Authority;
 use super::issue::check_expiry;
 use super::manager::ATTEMPTS;
 use super::name::check_name;
@@ -33,10 +34,10 @@ impl KeyManager {
             check_name(name)?;
         }
         check_expiry(update.expires_at.flatten(), self.now())?;
-        self.change(id, |record, _| {
+        self.change(id, |record, authority, _| {
             refuse_revoked(record)?;
             update.apply(record);
-            self.check_authority(record)?;
+            authority.check(record)?;
             Ok(AuditAction::Updated)
         })
         .await
@@ -49,10 +50,10 @@ impl KeyManager {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no such key, or if the store fails. Try again then: it is not
-    /// known whether the key was revoked.
+    /// Returns an error if there is no such key, if the store fails, or if others change the key
+    /// without pause. Try again then: it is not known whether the key was revoked.
     pub async fn revoke(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
-        self.change(id, |record, now| {
+        self.change(id, |record, _, now| {
             record.revoked_at.get_or_insert(now);
             Ok(AuditAction::Revoked)
         })
@@ -66,7 +67,7 @@ impl KeyManager {
     /// As [`revoke`](Self::revoke).
     pub async fn revoke_presented(&self, secret: &str) -> Result<ChangedKey, ManageError> {
         for digest in self.settings.hasher.digests(secret) {
-            if let Some(record) = self.settings.repository.find(&digest).await? {
+            if let Some(record) = self.settings.repository.find_stored(&digest).await? {
                 return self.revoke(&record.id).await;
             }
         }
@@ -79,7 +80,7 @@ impl KeyManager {
     ///
     /// Returns an error if there is no such key, if it was revoked, or if the store fails.
     pub async fn disable(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
-        self.change(id, |record, _| {
+        self.change(id, |record, _, _| {
             refuse_revoked(record)?;
             record.disabled = true;
             Ok(AuditAction::Disabled)
@@ -94,10 +95,10 @@ impl KeyManager {
     /// As [`disable`](Self::disable), or if the key is allowed more than the key on whose behalf
     /// it is enabled.
     pub async fn enable(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
-        self.change(id, |record, _| {
+        self.change(id, |record, authority, _| {
             refuse_revoked(record)?;
             record.disabled = false;
-            self.check_authority(record)?;
+            authority.check(record)?;
             Ok(AuditAction::Enabled)
         })
         .await
@@ -107,18 +108,19 @@ impl KeyManager {
     async fn change(
         &self,
         id: &KeyId,
-        change: impl Fn(&mut KeyRecord, SystemTime) -> Result<AuditAction, ManageError>,
+        change: impl Fn(&mut KeyRecord, &Authority, SystemTime) -> Result<AuditAction, ManageError>,
     ) -> Result<ChangedKey, ManageError> {
         for _ in 0..ATTEMPTS {
-            let old = self.get(id).await?.record;
+            let authority = self.authority().await?;
+            let old = self.get_by(&authority, id).await?.record;
             let mut new = KeyRecord::clone(&old);
             let now = self.now();
-            let action = change(&mut new, now)?;
+            let action = change(&mut new, &authority, now)?;
             let propagation = self.settings.repository.propagation();
             if new == *old {
                 return Ok(ChangedKey { record: old, propagation });
             }
-            new.revision += 1;
+            new.revision = new.revision.saturating_add(1);
             let record = Arc::new(new);
             let event = self.event(now, action, Some(&old), Some(&record));
             match self.commit(&[KeyChange::Replace(Arc::clone(&record))], &[event]).await {

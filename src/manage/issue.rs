@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::authority::{check_is_within, check_may_manage, inherit};
+use super::authority::Authority;
 use super::name::check_name;
 use super::{KeyManager, ManageError};
-use crate::clock::to_microsecond;
+use crate::clock::{later, to_microsecond};
 use crate::key::KeyId;
 use crate::store::{
     AuditAction, IssuedKey, KeyChange, KeyPage, KeyQuery, NewKey, StoredKey, TenantFilter,
@@ -28,13 +28,11 @@ impl KeyManager {
         record.expires_at = record.expires_at.map(to_microsecond);
         record.rotation_due_at = record
             .rotation_due_at
-            .or_else(|| self.settings.rotation_period.map(|period| now + period))
+            .or_else(|| later(now, self.settings.rotation_period?))
             .map(to_microsecond);
-        if let Some(granter) = &self.granter {
-            check_may_manage(granter)?;
-            inherit(granter, &mut record);
-            check_is_within(granter, &record)?;
-        }
+        let authority = self.authority().await?;
+        authority.hand_on(&mut record);
+        authority.check(&record)?;
         check_name(&record.name)?;
         check_expiry(record.expires_at, now)?;
         let record = Arc::new(record);
@@ -49,7 +47,15 @@ impl KeyManager {
     ///
     /// Returns [`ManageError::NotFound`] if there is no such key, or if it is another tenant's.
     pub async fn get(&self, id: &KeyId) -> Result<StoredKey, ManageError> {
-        let tenant = self.visible()?;
+        self.get_by(&self.authority().await?, id).await
+    }
+
+    pub(super) async fn get_by(
+        &self,
+        authority: &Authority,
+        id: &KeyId,
+    ) -> Result<StoredKey, ManageError> {
+        let tenant = authority.visible(TenantFilter::Any);
         let key = self.settings.repository.get(id).await?;
         key.filter(|key| tenant.matches(key.record.tenant.as_ref())).ok_or(ManageError::NotFound)
     }
@@ -64,17 +70,8 @@ impl KeyManager {
     /// Returns an error if the store fails.
     pub async fn list(&self, query: &KeyQuery) -> Result<KeyPage, ManageError> {
         let mut query = KeyQuery { at: self.settings.clock.now(), ..query.clone() };
-        if self.granter.is_some() {
-            query.tenant = self.visible()?;
-        }
+        query.tenant = self.authority().await?.visible(query.tenant);
         Ok(self.settings.repository.list(&query).await?)
-    }
-
-    /// Returns whose keys can be seen.
-    fn visible(&self) -> Result<TenantFilter, ManageError> {
-        let Some(granter) = &self.granter else { return Ok(TenantFilter::Any) };
-        check_may_manage(granter)?;
-        Ok(granter.tenant.clone().into())
     }
 }
 

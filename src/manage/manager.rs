@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::ManageError;
-use super::authority::check_is_within;
+use super::authority::Authority;
 use crate::clock::{Clock, SystemClock, to_microsecond};
-use crate::key::{KeyFormat, KeyFormats, KeyHasher};
+use crate::key::{KeyFormat, KeyFormats, KeyHasher, KeyId};
 use crate::store::{
     Actor, AuditAction, AuditEvent, AuditSink, CommitError, KeyChange, KeyRecord, KeyRepository,
 };
@@ -45,7 +45,7 @@ pub struct KeyManager {
     pub(super) settings: Arc<Settings>,
     actor: Actor,
     /// The key that grants, and bounds what is granted.
-    pub(super) granter: Option<Arc<KeyRecord>>,
+    granter: Option<KeyId>,
 }
 
 #[derive(Clone)]
@@ -115,13 +115,20 @@ impl KeyManager {
     /// It sees the keys of the same tenant only, and to it those of others do not exist. A key that
     /// is issued, updated, enabled or rotated may afterwards not be allowed more than `key` is:
     /// its abilities, stage, expiry, limits and restrictions have to be within those of `key`, and
-    /// what is not said of a new key is as it is with `key`. A public key may do nothing.
+    /// what is not said of a new key is as it is with `key`. Taking away is allowed of any. A public
+    /// key may do nothing.
     ///
-    /// Which keys may manage keys at all is for a guard, such as
-    /// [`RequireAbility`](crate::RequireAbility), to say.
+    /// `key` counts as its record, which has to be in the same repository, is when something is
+    /// done: if it was revoked since it was verified, nothing is.
+    ///
+    /// Not bounded are metadata, dates of rotation, and how many keys there are. Each key has limits
+    /// of its own to use up; only those that are
+    /// [shared by the tenant](crate::RateLimit::shared_by_tenant) bound them together. Which keys
+    /// may manage keys at all is for a guard, such as [`RequireAbility`](crate::RequireAbility), to
+    /// say.
     pub fn on_behalf_of(&self, key: &VerifiedKey) -> Self {
-        let granter = Arc::clone(key.record());
-        Self { actor: Actor::Key(granter.id.clone()), granter: Some(granter), ..self.clone() }
+        let id = key.id().clone();
+        Self { actor: Actor::Key(id.clone()), granter: Some(id), ..self.clone() }
     }
 
     pub(super) async fn commit(
@@ -156,8 +163,11 @@ impl KeyManager {
         to_microsecond(self.settings.clock.now())
     }
 
-    pub(super) fn check_authority(&self, record: &KeyRecord) -> Result<(), ManageError> {
-        self.granter.as_ref().map_or(Ok(()), |granter| check_is_within(granter, record))
+    /// Returns the authority of the key that acts, as it is now.
+    pub(super) async fn authority(&self) -> Result<Authority, ManageError> {
+        let Some(id) = &self.granter else { return Ok(Authority::unbounded()) };
+        let granter = self.settings.repository.get(id).await?.ok_or(ManageError::NotFound)?;
+        Authority::of(granter.record, self.now())
     }
 }
 
@@ -168,7 +178,7 @@ impl fmt::Debug for KeyManager {
             .field("formats", &self.settings.formats)
             .field("rotation_period", &self.settings.rotation_period)
             .field("actor", &self.actor)
-            .field("granter", &self.granter.as_ref().map(|granter| &granter.id))
+            .field("granter", &self.granter)
             .finish_non_exhaustive()
     }
 }

@@ -6,14 +6,29 @@ use super::ManageError;
 ///
 /// Names are shown in lists and logs, so they are one line.
 pub(super) fn check_name(name: &str) -> Result<(), ManageError> {
-    let is_line = !name.chars().any(|character| {
-        // The last are what hides or turns around the text beside it.
-        character.is_control() || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    });
+    let is_line = !name.chars().any(|character| character.is_control() || is_hidden(character));
     match is_line && name.trim().chars().count() >= 3 && name.chars().count() <= 100 {
         true => Ok(()),
         false => Err(ManageError::Name),
     }
+}
+
+/// Tells whether a character cannot be seen, or turns around the text beside it.
+fn is_hidden(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 #[cfg(test)]
@@ -35,7 +50,8 @@ mod tests {
             "turned \u{202e}around",
             &"x".repeat(101),
         ];
-        for name in odd {
+        let hidden = ["\u{ad}\u{2060}\u{3164}", "abc\u{61c}", "abc\u{e0041}"];
+        for name in odd.into_iter().chain(hidden) {
             assert!(check_name(name).is_err(), "{name:?}");
         }
     }

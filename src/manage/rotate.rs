@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::manager::ATTEMPTS;
 use super::{KeyManager, ManageError};
-use crate::clock::to_microsecond;
+use crate::clock::{later, to_microsecond};
 use crate::key::{KeyId, Secret};
 use crate::store::{
     AuditAction, CommitError, IssuedKey, KeyChange, KeyRecord, KeyState, Propagation,
@@ -43,8 +43,10 @@ impl KeyManager {
     /// than the key on whose behalf it is rotated, or if no secret can be made or kept.
     pub async fn rotate(&self, id: &KeyId, grace: Duration) -> Result<RotatedKey, ManageError> {
         for _ in 0..ATTEMPTS {
-            let old = self.get(id).await?.record;
+            let authority = self.authority().await?;
+            let old = self.get_by(&authority, id).await?.record;
             let now = self.now();
+            authority.check(&old)?;
             let (predecessor, new) = self.rotation_of(&old, now, grace)?;
             let changes = [
                 KeyChange::Replace(Arc::clone(&predecessor)),
@@ -80,7 +82,6 @@ impl KeyManager {
             KeyState::Active => {}
             state => return Err(ManageError::State(state)),
         }
-        self.check_authority(old)?;
         let format = self.settings.formats.with_prefix_of(old).ok_or(ManageError::Format)?;
         let mut new = KeyRecord::clone(old);
         new.created_at = now;
@@ -88,18 +89,18 @@ impl KeyManager {
         // After the period of this manager, or else after as long a time as that of the old key.
         let of_old = old.rotation_due_at.and_then(|at| at.duration_since(old.created_at).ok());
         let period = self.settings.rotation_period.or(of_old);
-        new.rotation_due_at = period.map(|period| now + period);
+        new.rotation_due_at = period.and_then(|period| later(now, period));
         let new = IssuedKey::with_new_secret(new, format, &self.settings.hasher)?;
 
         let mut predecessor = KeyRecord::clone(old);
-        predecessor.revision += 1;
+        predecessor.revision = predecessor.revision.saturating_add(1);
         predecessor.successor = Some(new.record.id.clone());
         predecessor.rotation_due_at = None;
         if grace.is_zero() {
             // Rather than expired, which other nodes would judge by their own clocks.
             predecessor.revoked_at = Some(now);
         } else {
-            let end = now.checked_add(grace).map(to_microsecond);
+            let end = later(now, grace).map(to_microsecond);
             predecessor.expires_at = match (old.expires_at, end) {
                 (Some(expires_at), Some(end)) => Some(expires_at.min(end)),
                 (expires_at, end) => expires_at.or(end),

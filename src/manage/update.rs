@@ -110,7 +110,7 @@ impl KeyUpdate {
 
 impl fmt::Debug for KeyUpdate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the metadata, as in no other place either.
+        // Without what is long.
         f.debug_struct("KeyUpdate")
             .field("name", &self.name)
             .field("abilities", &self.abilities)

@@ -134,11 +134,12 @@ impl AuditEvent {
     }
 }
 
-/// Is told of every change of a key.
+/// Is told of the changes of keys.
 ///
-/// A [`KeyManager`](crate::KeyManager) calls it after the change was made; closures implement
-/// it. The stores for SQL databases keep a table of events besides, which is written in the same
-/// transaction as the change.
+/// A [`KeyManager`](crate::KeyManager) calls it after it has seen that the change was made; closures
+/// implement it. It is not told of one whose caller went away meanwhile, or of which the store
+/// did not say whether it was made: where each must be known, use one of the stores for SQL
+/// databases, which keep a table of events besides, written in the transaction of the change.
 ///
 /// # Examples
 ///

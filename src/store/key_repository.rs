@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 use super::{AuditEvent, KeyPage, KeyQuery, KeyRecord, KeyStore, StoreError, StoredKey};
-use crate::key::KeyId;
+use crate::key::{KeyDigest, KeyId};
 
 /// A store whose records can be listed and changed.
 ///
@@ -66,6 +66,15 @@ pub trait KeyRepository: KeyStore {
     /// Returns an error if not all could be noted.
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError>;
 
+    /// Finds the record with `digest` in the store itself, past any cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](KeyStore::find), which is asked by default.
+    async fn find_stored(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        self.find(digest).await
+    }
+
     /// Returns when others that find keys through this repository heed a change.
     fn propagation(&self) -> Propagation {
         Propagation::Immediate
@@ -117,6 +126,18 @@ macro_rules! forward_to_the_inner_repository {
                 Self: 'c,
             {
                 (**self).record_uses(uses)
+            }
+
+            fn find_stored<'a, 'b, 'c>(
+                &'a self,
+                digest: &'b KeyDigest,
+            ) -> Pending<'c, Option<Arc<KeyRecord>>>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).find_stored(digest)
             }
 
             fn propagation(&self) -> Propagation {
@@ -204,11 +225,13 @@ impl KeyUse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Propagation {
-    /// Every node that asks the same store heeds it too: nothing is cached.
+    /// Every node that asks the same store heeds it too: this repository caches nothing. A cache in
+    /// front of it that was not asked for the change heeds it as it is told.
     Immediate,
     /// Other nodes are notified, and heed it at once while their subscriptions live.
     Notified {
-        /// After which time a node heeds it that was not notified.
+        /// After which time a node heeds it that was not notified, if it has the same settings as
+        /// this one.
         at_the_latest: Duration,
     },
     /// Other nodes are not notified.

@@ -74,7 +74,8 @@ impl MemoryStore {
 
     /// Keeps a record that was made elsewhere, in place of one with the same id.
     ///
-    /// A record with the same digest and another id is replaced too: a key has one record.
+    /// A record with the same digest and another id is replaced too: a key has one record. Nothing is
+    /// compared: what is inserted counts, also if it was revoked before.
     pub fn insert(&self, record: impl Into<Arc<KeyRecord>>) {
         let record = record.into();
         let mut digests = self.lock();
@@ -129,7 +130,7 @@ impl MemoryStore {
         if old.revoked_at.is_some() && new.revoked_at != old.revoked_at {
             return Err(UpdateError::Revoked);
         }
-        new.revision = old.revision + 1;
+        new.revision = old.revision.saturating_add(1);
         let new = Arc::new(new);
         records.insert(new.digest, Arc::clone(&new));
         Ok(new)

@@ -122,7 +122,7 @@ impl KeyQuery {
 
     /// Sets how many keys a page has at most; fewer than 1 are 1, more than 1000 are 1000.
     pub fn limit(mut self, limit: usize) -> Self {
-        self.limit = limit.clamp(1, MAX_LIMIT);
+        self.limit = limit;
         self
     }
 
@@ -140,11 +140,16 @@ impl KeyQuery {
                 .is_none_or(|time| record.rotation_due_at.is_some_and(|due_at| due_at <= time))
     }
 
+    /// Returns how many keys a page has at most, whatever the field says.
+    pub(crate) fn page_size(&self) -> usize {
+        self.limit.clamp(1, MAX_LIMIT)
+    }
+
     /// Makes the page from keys that follow the cursor in order, one more than the page has if
     /// there is another.
     pub(crate) fn page(&self, mut keys: Vec<StoredKey>) -> KeyPage {
-        let is_last = keys.len() <= self.limit;
-        keys.truncate(self.limit);
+        let is_last = keys.len() <= self.page_size();
+        keys.truncate(self.page_size());
         let last = if is_last { None } else { keys.last() };
         let next = last.map(|key| KeyCursor::of(&key.record));
         KeyPage { keys, next }

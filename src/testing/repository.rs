@@ -313,6 +313,9 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let same_digest = KeyRecord { digest: same_id.digest, ..full_record() };
         self.committed(&[remove(&same_id), insert(&same_digest)]).await;
         self.assert_is(&same_digest, "a digest was not given to another record").await;
+        let again = KeyRecord { id: same_digest.id.clone(), ..full_record() };
+        self.committed(&[remove(&same_digest), insert(&again), remove(&again)]).await;
+        self.assert_is_gone(&same_digest, "a removed key is found by its digest").await;
         assert_eq!(self.get(&same_id.id).await, None, "the id of a removed record is found");
     }
 
@@ -395,6 +398,12 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         for limit in [1, 2, 3, 7, 8, 1000] {
             let listed = self.listed(&query.clone().limit(limit)).await;
             assert_eq!(listed, expected, "the newest first, {limit} a page");
+        }
+        for (limit, length) in [(0, 1), (usize::MAX, expected.len())] {
+            let page = self.repository.list(&KeyQuery { limit, ..query.clone() }).await;
+            let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
+            assert_eq!(page.keys.len(), length, "a page of {limit}");
+            assert_eq!(page.next.is_some(), length < expected.len(), "a page of {limit}");
         }
         let page = self.repository.list(&query.clone().limit(3)).await;
         let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));

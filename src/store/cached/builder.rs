@@ -129,7 +129,8 @@ impl<S> CachedStoreBuilder<S> {
         self
     }
 
-    /// Tells `on_change` whether the subscription lives, whenever that changes.
+    /// Tells `on_change` whether the subscription lives, when it is found to have changed: that it is
+    /// lost, up to three heartbeats later than [`is_live`](CachedStore::is_live) tells it.
     ///
     /// It is called by the task that hears of changes, which it must not hold up.
     pub fn on_liveness_change(mut self, on_change: impl Fn(bool) + Send + Sync + 'static) -> Self {

@@ -22,8 +22,11 @@ pub(super) type Loaded = Result<Option<Arc<KeyRecord>>, StoreError>;
 pub(super) type Flight = Shared<BoxFuture<'static, Loaded>>;
 
 /// The loads under way, the latest of each key.
-#[derive(Default)]
-pub(super) struct Flights(Mutex<State>);
+pub(super) struct Flights {
+    state: Mutex<State>,
+    /// For how long others join a load, in nanoseconds.
+    joinable: u128,
+}
 
 #[derive(Default)]
 struct State {
@@ -39,6 +42,12 @@ struct Latest {
 }
 
 impl Flights {
+    /// Nothing that a load brings may be older than `max_staleness`.
+    pub(super) fn new(max_staleness: Duration) -> Self {
+        let joinable = JOINABLE.min(max_staleness).as_nanos();
+        Self { state: Mutex::default(), joinable }
+    }
+
     /// Joins the load of a key if nothing was invalidated since it began, or begins another with
     /// `load`, unless `known` finds the answer of one that has just ended.
     pub(super) fn join<L: Future<Output = Loaded> + Send + 'static>(
@@ -52,7 +61,7 @@ impl Flights {
         // One after the other, so that no load seems to begin after who is to join it.
         let stamp = stamp();
         if let Some(latest) = state.latest.get(digest)
-            && stamp.age_of(latest.stamp).is_some_and(|age| u128::from(age) < JOINABLE.as_nanos())
+            && stamp.age_of(latest.stamp).is_some_and(|age| u128::from(age) < self.joinable)
             && let Some(flight) = latest.flight.upgrade()
         {
             return Ok(flight);
@@ -77,7 +86,7 @@ impl Flights {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn len(&self) -> usize {

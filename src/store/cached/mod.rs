@@ -56,7 +56,11 @@ const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 ///
 /// * as soon as they hear of it, if the caches are
 ///   [invalidated by](CachedStoreBuilder::invalidated_by) a source, and
-/// * [`max_staleness`](CachedStoreBuilder::max_staleness) after it in any case.
+/// * [`max_staleness`](CachedStoreBuilder::max_staleness) after it in any case, the time during
+///   which the machine was asleep not counted.
+///
+/// Give the cache to the [`KeyManager`](crate::KeyManager), too: what is changed past it, it does not
+/// know before it is notified.
 ///
 /// A cache with a source serves from memory only while it knows that it hears everything: it
 /// sends itself a heartbeat through the source, and when three are missing, or the source says
@@ -150,8 +154,8 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
 
 impl<S> Inner<S> {
     fn new(store: S, memory: Arc<Memory>, subscription: Option<AbortHandle>) -> Self {
-        let (flights, claims) = (Arc::default(), Arc::default());
-        Self { store: Arc::new(store), memory, flights, claims, subscription }
+        let flights = Arc::new(Flights::new(memory.entries.max_staleness()));
+        Self { store: Arc::new(store), memory, flights, claims: Arc::default(), subscription }
     }
 }
 

@@ -10,14 +10,20 @@ use super::CachedStore;
 use super::memory::Memory;
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyUse, Propagation,
-    StoreError, StoredKey,
+    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyUse,
+    Propagation, StoreError, StoredKey,
 };
 
 #[async_trait]
 impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
+    /// What is known of the key is forgotten: whoever changes a key gets it first, and may find
+    /// that another node made the change already.
     async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
-        self.0.store.get(id).await
+        let key = self.0.store.get(id).await?;
+        if let Some(key) = &key {
+            self.0.memory.entries.forget(&key.record.digest);
+        }
+        Ok(key)
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
@@ -49,6 +55,10 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
 
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         self.0.store.record_uses(uses).await
+    }
+
+    async fn find_stored(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        self.0.store.find_stored(digest).await
     }
 
     fn propagation(&self) -> Propagation {

@@ -38,9 +38,10 @@ impl KeyRepository for MemoryStore {
         let changed = after.changed;
         let records = self.shared.records.pin();
         // Removed first: a digest may go from one record to another.
-        for (id, (digest, _)) in changed.iter().filter(|(_, (_, record))| record.is_none()) {
-            digests.remove(id);
-            records.remove(digest);
+        for (id, _) in changed.iter().filter(|(_, (_, record))| record.is_none()) {
+            if let Some(digest) = digests.remove(id) {
+                records.remove(&digest);
+            }
             self.uses().remove(id);
         }
         for (id, (digest, record)) in changed {

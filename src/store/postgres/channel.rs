@@ -21,7 +21,7 @@ pub(super) const NOTIFY: &str = "
     DECLARE
         channel text := TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME;
     BEGIN
-        IF octet_length(channel) > 63 THEN
+        IF octet_length(convert_to(channel, 'UTF8')) > 63 THEN
             channel := 'api_keys.'
                 || left(encode(sha256(convert_to(channel, 'UTF8')), 'hex'), 32);
         END IF;

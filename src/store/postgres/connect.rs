@@ -83,6 +83,7 @@ impl PostgresStoreBuilder {
             Database::Pool(pool) => pool,
         };
         let mut connection = pool.acquire().await.map_err(failed)?;
+        check_encoding(&mut connection).await?;
         let schema = match self.schema {
             Some(schema) => schema,
             None => current_schema(&mut connection).await?,
@@ -122,6 +123,16 @@ async fn connect(options: PgConnectOptions) -> sqlx::Result<PgPool> {
     // Tested before they are used, so that a server that was restarted costs no request.
     let pool = PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(true);
     pool.connect_with(options).await
+}
+
+/// Refuses databases that cannot keep every text, nor compare names as this crate does.
+async fn check_encoding(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let encoding = query_scalar("SHOW server_encoding").persistent(false);
+    let encoding: String = encoding.fetch_one(connection).await.map_err(failed)?;
+    match &*encoding {
+        "UTF8" => Ok(()),
+        _ => Err(StoreError::new(format!("the database's encoding is {encoding} and not UTF8"))),
+    }
 }
 
 /// Asks where tables are created, so that all statements name it, and mean the same whatever the

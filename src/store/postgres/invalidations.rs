@@ -21,7 +21,7 @@ use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
 /// * Connect to the server itself. A pooler that gives a connection to somebody else after each
 ///   transaction, as PgBouncer does with `pool_mode = transaction`, accepts `LISTEN` and delivers
 ///   nothing. The cache notices, since it never hears its heartbeats: it logs that changes are not
-///   heard of, and looks up every key. Only these two connections need to be direct.
+///   heard of, and looks up every key. Nor does [`PostgresStore`](crate::PostgresStore) work there.
 /// * A standby server notifies of nothing, and neither accepts `LISTEN`.
 /// * What the pool does after it has connected, such as `SET ROLE`, is not done here.
 /// * A heartbeat is a small transaction.

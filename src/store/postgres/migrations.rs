@@ -81,6 +81,9 @@ fn create_tables(tables: &Tables) -> String {
             FOR EACH ROW EXECUTE FUNCTION {notify}();
         CREATE TRIGGER {notify_all_trigger} AFTER TRUNCATE ON {keys}
             FOR EACH STATEMENT EXECUTE FUNCTION {notify}();
+        -- Also of what a replication writes.
+        ALTER TABLE {keys} ENABLE ALWAYS TRIGGER {notify_trigger};
+        ALTER TABLE {keys} ENABLE ALWAYS TRIGGER {notify_all_trigger};
         "#,
         by_age = tables.part("api_keys_by_age"),
         by_tenant = tables.part("api_keys_by_tenant"),
@@ -104,7 +107,9 @@ pub(super) async fn migrate(
     if pending(&MIGRATIONS, found, may_migrate).map_err(StoreError::new)?.is_empty() {
         return Ok(());
     }
-    let mut transaction = connection.begin().await.map_err(failed)?;
+    // A stricter one would go on seeing what there was before it waited for the lock.
+    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    let mut transaction = connection.begin_with(begin).await.map_err(failed)?;
     lock(&mut transaction, tables).await.map_err(failed)?;
     create_schema(&mut transaction, schema).await.map_err(failed)?;
     // Asks again now that nobody else migrates.

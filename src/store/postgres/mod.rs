@@ -45,6 +45,15 @@ use super::sql::Statements;
 /// UPDATE api_keys SET revoked_at = now() WHERE id = 'key_…' AND revoked_at IS NULL;
 /// ```
 ///
+/// # Deployment caveats
+///
+/// * Connect to the server, or through a pooler that keeps a connection for a session. One that gives
+///   it to somebody else after each transaction, as PgBouncer does with `pool_mode =
+///   transaction`, mixes up prepared statements: lookups fail, or worse.
+/// * The database has the encoding UTF8; any other is refused.
+/// * Nothing but the server, `statement_timeout` say, bounds how long a list or a change takes. Whoever
+///   cannot wait drops the future: a change is then made as a whole or not at all.
+///
 /// # Notifications
 ///
 /// A trigger notifies of each change of `api_keys`, in its transaction, on a channel that is named
@@ -105,8 +114,8 @@ impl PostgresStore {
 
     /// Returns the name of the channel on which changes are notified.
     ///
-    /// Where the pool goes through a pooler that drops `LISTEN`, it is for a
-    /// `PostgresInvalidations` over a pool that does not.
+    /// It is for a `PostgresInvalidations` over a pool of another kind, or for a program of yours that
+    /// listens.
     #[must_use]
     pub fn channel(&self) -> &str {
         &self.channel

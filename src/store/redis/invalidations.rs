@@ -1,15 +1,20 @@
 //! [`RedisInvalidations`]: changes, as Redis publishes them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use redis::aio::PubSubStream;
 
-use super::Connection;
+use super::{Connection, Script};
 use crate::key::KeyDigest;
 use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
+
+/// Publishes only where changes can be made: a replica, such as a primary of yesterday, answers
+/// that it is read-only to a script that does not say that it only reads.
+static BEAT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("#!lua\nreturn redis.call('PUBLISH', ARGV[1], ARGV[2])"));
 
 /// Hears of changes of a [`RedisStore`](super::RedisStore) by a channel of the same server.
 ///
@@ -76,7 +81,9 @@ impl InvalidationSource for RedisInvalidations {
     }
 
     async fn beat(&self, number: u64) -> Result<(), StoreError> {
-        self.send(Invalidation::Heartbeat(number)).await
+        let mut beat = BEAT.call();
+        beat.arg(&*self.channel).arg(Invalidation::Heartbeat(number).to_string());
+        beat.run(&mut self.connection.repeating()).await.map_err(StoreError::new)
     }
 }
 

@@ -12,7 +12,7 @@ const CHUNK: (usize, usize) = (50, 500);
 impl RedisStore {
     pub(super) async fn page(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
         let index = self.index(&query.tenant);
-        let chunk = query.limit.saturating_add(1).clamp(CHUNK.0, CHUNK.1);
+        let chunk = (query.page_size() + 1).clamp(CHUNK.0, CHUNK.1);
         let mut from = query.after.as_ref().map_or_else(|| "+".to_owned(), before);
         let mut keys = Vec::new();
         loop {
@@ -23,7 +23,7 @@ impl RedisStore {
             let places = read_places(&places)?;
             keys.extend(self.keys_at(&places).await?.into_iter().filter(|key| query.matches(key)));
             match places.last() {
-                Some(last) if places.len() == chunk && keys.len() <= query.limit => {
+                Some(last) if places.len() == chunk && keys.len() <= query.page_size() => {
                     from = before(last);
                 }
                 _ => return Ok(query.page(keys)),

@@ -29,7 +29,7 @@ pub(crate) use self::script::{Call, Script};
 /// A lookup is one `GET`. Changes are made by a script, so that all of them are made or none, and
 /// are published in the same moment to those who cache. No modules are
 /// needed. A clone uses the same connection, which comes back by itself; a command that is not
-/// answered fails within three seconds.
+/// answered fails within three seconds, or within six right after a restart.
 ///
 /// A record is JSON under `{api-keys}:key:` and its digest; indices by id, tenant and time are
 /// beside it. What it says counts, whatever an index says.

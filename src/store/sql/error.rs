@@ -30,7 +30,8 @@ impl fmt::Display for DatabaseError {
 
 impl Error for DatabaseError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.0)
+        // Not the error itself, whose `Debug` is what this type is there to hide.
+        self.0.source()
     }
 }
 

@@ -24,7 +24,7 @@ impl Statements {
         if let Some(after) = &query.after {
             filter.add_cursor(after);
         }
-        let limit = i64::try_from(query.limit.saturating_add(1)).unwrap_or(i64::MAX);
+        let limit = i64::try_from(query.page_size() + 1).unwrap_or(i64::MAX);
         let limit = filter.bind(Value::Number(limit));
         let (select, filters) = (select_with_use(&self.tables), filter.conditions());
         let sql = format!("{select}{filters} ORDER BY created_at DESC, id DESC LIMIT {limit}");

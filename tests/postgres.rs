@@ -199,6 +199,46 @@ async fn many_who_connect_to_a_new_database_at_once_find_the_same_tables() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn many_who_connect_at_once_find_the_same_tables_whatever_they_isolate() {
+    with_schema(async |schema| {
+        let connected = (0..8).map(|number| {
+            let isolation = ["repeatable read", "serializable"][number % 2];
+            let options: PgConnectOptions = database_url().parse().unwrap();
+            let options = options.options([("default_transaction_isolation", isolation)]);
+            let pool = PgPoolOptions::new().connect_lazy_with(options);
+            let builder = PostgresStore::from_pool(pool).schema(&schema.name);
+            tokio::spawn(async move { builder.await })
+        });
+        for store in connected.collect::<Vec<_>>() {
+            in_time(store).await.unwrap().unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn a_database_that_cannot_keep_every_text_is_refused() {
+    let admin = PgPool::connect(&database_url()).await.unwrap();
+    let name = format!("latin_{}", std::process::id());
+    let run = async |sql: String| {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&admin).await.unwrap();
+    };
+    run(format!(
+        "CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    ))
+    .await;
+    let options: PgConnectOptions = database_url().parse().unwrap();
+    let pool = PgPoolOptions::new().connect_lazy_with(options.database(&name));
+    let refused = PostgresStore::from_pool(pool.clone()).await;
+    pool.close().await;
+    run(format!("DROP DATABASE {name}")).await;
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("encoding is LATIN1 and not UTF8"), "{error}");
+}
+
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run tests/all"]
 async fn a_database_of_a_newer_version_is_refused() {
@@ -407,6 +447,13 @@ async fn every_change_of_a_key_is_notified_and_nothing_else() {
         assert!(keys.commit(&[change], &[]).await.is_err());
         keys.record_uses(&[KeyUse::new(record.id.clone(), at(7))]).await.unwrap();
         schema.run("UPDATE api_keys SET name = 'plain'").await;
+        expected.push(record.digest.to_string());
+        // As a replication writes.
+        let mut replica = schema.pool.acquire().await.unwrap();
+        let script = "SET session_replication_role = replica; UPDATE api_keys SET name = 'copied'; \
+                      RESET session_replication_role";
+        sqlx::raw_sql(script).execute(&mut *replica).await.unwrap();
+        drop(replica);
         expected.push(record.digest.to_string());
         let other = "01".repeat(32);
         schema.run(format!("UPDATE api_keys SET digest = '\\x{other}'")).await;

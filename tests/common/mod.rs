@@ -10,12 +10,14 @@
 pub mod caching;
 pub mod canary;
 pub mod example;
+pub mod faults;
 pub mod policy;
 pub mod proxy;
 #[cfg(unix)]
 pub mod server;
 #[cfg(unix)]
 pub mod servers;
+pub mod writers;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgConnection, PgPool, query_scalar};
 
 use super::channel::channel;
+use super::connections::Connections;
 use super::{PostgresStore, migrations};
 use crate::store::StoreError;
 use crate::store::sql::{Statements, Tables, failed};
@@ -92,7 +93,8 @@ impl PostgresStoreBuilder {
         migrations::migrate(&mut connection, &tables, &schema, self.may_migrate).await?;
         drop(connection);
         let channel = channel(&schema, &tables.bare("api_keys")).into();
-        Ok(PostgresStore { pool, statements: Arc::new(Statements::new(tables)), channel })
+        let connections = Connections::of(pool);
+        Ok(PostgresStore { connections, statements: Arc::new(Statements::new(tables)), channel })
     }
 }
 

@@ -4,9 +4,11 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Connection as _, PgPool, Postgres};
+use sqlx::{Connection as _, Postgres};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+
+use super::connections::{Connections, Taken};
 
 /// How long a server has to answer before its connection is given up.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -19,28 +21,28 @@ const HELD: &str = "a lease has its connection until it is dropped";
 /// server before it takes the connection back: for minutes, if the network lost the server. Here
 /// it waits for a second, and closes the connection then.
 pub(super) struct Lease {
-    connection: Option<PoolConnection<Postgres>>,
+    taken: Option<Taken>,
     is_for_transaction: bool,
 }
 
 impl Lease {
     /// Takes a connection for one statement.
-    pub(super) async fn of(pool: &PgPool) -> sqlx::Result<Self> {
-        let connection = Some(pool.acquire().await?);
-        Ok(Self { connection, is_for_transaction: false })
+    pub(super) async fn of(connections: &Connections) -> sqlx::Result<Self> {
+        let taken = Some(connections.take().await?);
+        Ok(Self { taken, is_for_transaction: false })
     }
 
     /// Takes a connection for a transaction, which is closed if it is dropped: when `sqlx` is
     /// dropped while it begins a transaction, the connection stays in it, and whoever had the
     /// connection next would be in it too.
-    pub(super) async fn for_transaction(pool: &PgPool) -> sqlx::Result<Self> {
-        let mut lease = Self::of(pool).await?;
+    pub(super) async fn for_transaction(connections: &Connections) -> sqlx::Result<Self> {
+        let mut lease = Self::of(connections).await?;
         lease.is_for_transaction = true;
         Ok(lease)
     }
 
     pub(super) fn give_back(mut self) {
-        drop(self.connection.take());
+        drop(self.taken.take());
     }
 }
 
@@ -48,19 +50,19 @@ impl Deref for Lease {
     type Target = PoolConnection<Postgres>;
 
     fn deref(&self) -> &Self::Target {
-        self.connection.as_ref().expect(HELD)
+        &self.taken.as_ref().expect(HELD).0
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        self.connection.as_mut().expect(HELD)
+        &mut self.taken.as_mut().expect(HELD).0
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
+        let Some((mut connection, turn)) = self.taken.take() else { return };
         if self.is_for_transaction {
             connection.close_on_drop();
             return;
@@ -71,6 +73,7 @@ impl Drop for Lease {
             if !matches!(timeout(PATIENCE, connection.ping()).await, Ok(Ok(()))) {
                 connection.close_on_drop();
             }
+            drop((connection, turn));
         });
     }
 }

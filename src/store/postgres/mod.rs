@@ -2,6 +2,7 @@
 
 mod channel;
 mod connect;
+mod connections;
 #[cfg(feature = "cache")]
 mod invalidations;
 mod lease;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 pub use self::connect::PostgresStoreBuilder;
+use self::connections::Connections;
 #[cfg(feature = "cache")]
 pub use self::invalidations::PostgresInvalidations;
 use super::sql::Statements;
@@ -74,7 +76,7 @@ use super::sql::Statements;
 /// ```
 #[derive(Clone)]
 pub struct PostgresStore {
-    pool: PgPool,
+    connections: Connections,
     statements: Arc<Statements>,
     channel: Arc<str>,
 }
@@ -125,7 +127,7 @@ impl PostgresStore {
     #[cfg(feature = "cache")]
     #[must_use]
     pub fn invalidations(&self) -> PostgresInvalidations {
-        PostgresInvalidations::new(self.pool.clone(), Arc::clone(&self.channel))
+        PostgresInvalidations::new(self.connections.pool.clone(), Arc::clone(&self.channel))
     }
 }
 

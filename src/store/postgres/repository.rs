@@ -37,7 +37,7 @@ impl KeyRepository for PostgresStore {
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
         // Of the many forms that it may have, none is worth to be kept.
         let list = bound(&self.statements.list(query)).persistent(false);
-        let mut lease = Lease::of(&self.pool).await.map_err(failed)?;
+        let mut lease = Lease::of(&self.connections).await.map_err(failed)?;
         let rows = list.fetch_all(&mut **lease).await;
         lease.give_back();
         let keys = rows.map_err(failed)?.iter().map(read_with_use).collect::<Result<_, _>>()?;
@@ -75,14 +75,14 @@ impl KeyRepository for PostgresStore {
 
 impl PostgresStore {
     async fn one(&self, statement: &Statement) -> Result<Option<PgRow>, StoreError> {
-        let mut lease = Lease::of(&self.pool).await.map_err(failed)?;
+        let mut lease = Lease::of(&self.connections).await.map_err(failed)?;
         let found = bound(statement).fetch_optional(&mut **lease).await;
         lease.give_back();
         found.map_err(failed)
     }
 
     async fn execute(&self, statement: &Statement) -> sqlx::Result<()> {
-        let mut lease = Lease::of(&self.pool).await?;
+        let mut lease = Lease::of(&self.connections).await?;
         let done = bound(statement).execute(&mut **lease).await;
         lease.give_back();
         done.map(drop)
@@ -110,7 +110,7 @@ impl PostgresStore {
         lock: Option<&Statement>,
         steps: &[Step],
     ) -> sqlx::Result<Result<(), CommitError>> {
-        let mut lease = Lease::for_transaction(&self.pool).await?;
+        let mut lease = Lease::for_transaction(&self.connections).await?;
         let outcome = transact(lock, steps, &mut lease).await;
         lease.give_back();
         outcome

@@ -45,7 +45,8 @@ impl<S> CachedStoreBuilder<S> {
 
     /// Keeps about this many records. The default is 100 000.
     ///
-    /// Those that are used often stay; an entry takes some hundred bytes besides its record.
+    /// When there is no room, those that were loaded longest ago have to go: what is in use is
+    /// loaded again after each [`ttl`](Self::ttl).
     ///
     /// # Panics
     ///

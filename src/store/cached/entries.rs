@@ -4,22 +4,18 @@ use std::hash::{BuildHasherDefault, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use quick_cache::UnitWeighter;
-use quick_cache::sync::{Cache, DefaultLifecycle};
-
+use super::bounded::{Bounded, Entry};
 use super::generations::Generations;
 use crate::key::KeyDigest;
 use crate::store::{FirstBytes, KeyRecord};
-
-type Bounded<T, H> = Cache<KeyDigest, T, UnitWeighter, H, DefaultLifecycle<KeyDigest, T>>;
 
 /// Records, and digests of which it is known that they have none. Neither pushes the other out.
 pub(super) struct Entries {
     generations: Generations,
     // Stored digests are as random as a hash.
-    found: Bounded<(Arc<KeyRecord>, Stamp), BuildHasherDefault<FirstBytes>>,
+    found: Bounded<BuildHasherDefault<FirstBytes>>,
     // Whoever presents keys chooses their digests, and must not choose their places too.
-    unknown: Bounded<Stamp, RandomState>,
+    unknown: Bounded<RandomState>,
     limits: Limits,
     keeping: Mutex<()>,
 }
@@ -47,31 +43,17 @@ pub(super) enum Known {
     /// What the store said a short time ago.
     Fresh(Option<Arc<KeyRecord>>),
     /// What it said some time ago: to be served and to be loaded again.
-    Aging(Arc<KeyRecord>),
+    Aging(Option<Arc<KeyRecord>>),
     /// Nothing that may be served.
     Nothing,
 }
 
 impl Entries {
     pub(super) fn new(limits: Limits) -> Self {
-        let Limits { capacity, negative_capacity, .. } = limits;
-        let weight = |capacity: usize| u64::try_from(capacity).unwrap_or(u64::MAX);
         Self {
             generations: Generations::new(),
-            found: Cache::with(
-                capacity,
-                weight(capacity),
-                UnitWeighter,
-                BuildHasherDefault::default(),
-                DefaultLifecycle::default(),
-            ),
-            unknown: Cache::with(
-                negative_capacity,
-                weight(negative_capacity),
-                UnitWeighter,
-                RandomState::new(),
-                DefaultLifecycle::default(),
-            ),
+            found: Bounded::at_most(limits.capacity),
+            unknown: Bounded::at_most(limits.negative_capacity),
             limits,
             keeping: Mutex::new(()),
         }
@@ -80,14 +62,16 @@ impl Entries {
     /// Returns what is known of a key at the time `now`.
     pub(super) fn look(&self, digest: &KeyDigest, now: u64) -> Known {
         let current = self.stamp(digest, now);
-        if let Some((record, stamp)) = self.found.get(digest) {
-            match current.age_of(stamp) {
-                Some(age) if age < self.limits.ttl => return Known::Fresh(Some(record)),
-                Some(age) if age < self.limits.max_staleness => return Known::Aging(record),
-                _ => {}
-            }
+        let known = self.found.read(digest, |entry| match current.age_of(entry.stamp) {
+            Some(age) if age < self.limits.ttl => Known::Fresh(entry.found.clone()),
+            Some(age) if age < self.limits.max_staleness => Known::Aging(entry.found.clone()),
+            _ => Known::Nothing,
+        });
+        if let Some(known @ (Known::Fresh(_) | Known::Aging(_))) = known {
+            return known;
         }
-        match self.unknown.get(digest).and_then(|stamp| current.age_of(stamp)) {
+        let age = self.unknown.read(digest, |entry| current.age_of(entry.stamp)).flatten();
+        match age {
             Some(age) if age < self.limits.negative_ttl => Known::Fresh(None),
             _ => Known::Nothing,
         }
@@ -103,19 +87,19 @@ impl Entries {
     pub(super) fn keep(&self, digest: &KeyDigest, stamp: Stamp, found: &Option<Arc<KeyRecord>>) {
         // One at a time, so that of two answers that come at once the newer stays.
         let _keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = [self.found.peek(digest).map(|found| found.1), self.unknown.peek(digest)];
-        if known.iter().flatten().any(|known| known.is_newer_than(stamp)) {
+        let is_newer = |entry: &Entry| entry.stamp.is_newer_than(stamp);
+        if self.found.read(digest, is_newer) == Some(true)
+            || self.unknown.read(digest, is_newer) == Some(true)
+        {
             return;
         }
-        match found {
-            Some(record) => {
-                self.unknown.remove(digest);
-                self.found.insert(*digest, (Arc::clone(record), stamp));
-            }
-            None => {
-                self.found.remove(digest);
-                self.unknown.insert(*digest, stamp);
-            }
+        let entry = Entry { found: found.clone(), stamp };
+        if found.is_some() {
+            self.unknown.remove(digest);
+            self.found.insert(*digest, entry);
+        } else {
+            self.found.remove(digest);
+            self.unknown.insert(*digest, entry);
         }
     }
 
@@ -144,6 +128,16 @@ impl Entries {
 }
 
 impl Stamp {
+    #[cfg(test)]
+    pub(super) const fn new(generation: u64, at: u64) -> Self {
+        Self { generation, at }
+    }
+
+    /// Returns when it was taken.
+    pub(super) const fn at(self) -> u64 {
+        self.at
+    }
+
     /// Returns the age of what has the stamp `other`, unless it was invalidated. What comes from
     /// the future, because a clock was set back, has none either.
     pub(super) fn age_of(self, other: Self) -> Option<u64> {

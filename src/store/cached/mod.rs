@@ -10,6 +10,7 @@
 //! 5. [`repository`]: a change that is made through the cache is heeded before it returns.
 
 mod beats;
+mod bounded;
 mod builder;
 mod claims;
 mod entries;
@@ -146,7 +147,7 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
     fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
         match self.0.memory.look(digest) {
             Known::Fresh(found) => Poll::Ready(found),
-            Known::Aging(record) if self.0.refresh(digest) => Poll::Ready(Some(record)),
+            Known::Aging(found) if self.0.refresh(digest) => Poll::Ready(found),
             Known::Aging(_) | Known::Nothing => Poll::Pending,
         }
     }

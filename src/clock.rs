@@ -43,6 +43,18 @@ impl MonotonicClock {
     }
 }
 
+#[cfg(feature = "cache")]
+impl MonotonicClock {
+    /// Returns the nanoseconds since the clock was started.
+    pub(crate) fn elapsed(&self) -> u64 {
+        let elapsed = self.origin.elapsed();
+        elapsed
+            .as_secs()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(elapsed.subsec_nanos().into())
+    }
+}
+
 impl Clock for MonotonicClock {
     fn now(&self) -> SystemTime {
         self.started + self.origin.elapsed()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::entries::{Entries, Limits};
 use super::liveness::Liveness;
-use super::memory::Memory;
+use super::memory::{Memory, Timer};
 use super::subscriber::{OnChange, PATIENCE, Subscriber};
 use super::{CachedStore, Inner};
 use crate::clock::{Clock, MonotonicClock};
@@ -24,7 +24,7 @@ pub struct CachedStoreBuilder<S> {
     source: Option<Box<dyn InvalidationSource>>,
     heartbeat: Duration,
     on_change: Option<Box<OnChange>>,
-    clock: Box<dyn Clock>,
+    clock: Timer,
 }
 
 impl<S> CachedStoreBuilder<S> {
@@ -39,7 +39,7 @@ impl<S> CachedStoreBuilder<S> {
             source: None,
             heartbeat: Duration::from_secs(1),
             on_change: None,
-            clock: Box::new(MonotonicClock::start()),
+            clock: Timer::Monotonic(MonotonicClock::start()),
         }
     }
 
@@ -141,7 +141,7 @@ impl<S> CachedStoreBuilder<S> {
 
     /// Counts ages by `clock`. Nothing is served that is younger than the clock says it is now.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.clock = Box::new(clock);
+        self.clock = Timer::Set(Box::new(clock));
         self
     }
 

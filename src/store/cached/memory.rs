@@ -2,13 +2,19 @@
 
 use super::entries::{Entries, Known};
 use super::liveness::Liveness;
-use crate::clock::{Clock, nanoseconds};
+use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::KeyDigest;
 
 pub(super) struct Memory {
     pub(super) entries: Entries,
     pub(super) liveness: Liveness,
-    pub(super) clock: Box<dyn Clock>,
+    pub(super) clock: Timer,
+}
+
+/// What ages are measured by.
+pub(super) enum Timer {
+    Monotonic(MonotonicClock),
+    Set(Box<dyn Clock>),
 }
 
 impl Memory {
@@ -24,6 +30,9 @@ impl Memory {
     }
 
     pub(super) fn now(&self) -> u64 {
-        nanoseconds(self.clock.now())
+        match &self.clock {
+            Timer::Monotonic(clock) => clock.elapsed(),
+            Timer::Set(clock) => nanoseconds(clock.now()),
+        }
     }
 }

@@ -87,6 +87,26 @@ impl Gcra {
     }
 }
 
+/// What is asked of the limits of a key.
+#[derive(Clone, Copy)]
+pub(super) enum Change {
+    Take(u32),
+    GiveBack { cost: u32, at: Option<u64> },
+}
+
+impl Change {
+    /// Returns the level afterwards, or why the limit refuses.
+    pub(super) fn level(self, gcra: Gcra, level: u64, now: u64) -> Result<u64, LimitStatus> {
+        match self {
+            Self::Take(cost) => gcra.take(level, now, cost),
+            Self::GiveBack { cost, at } => {
+                let since = at.map_or(0, |at| now.saturating_sub(at));
+                Ok(gcra.give_back(level, now, cost, since))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 
-use super::gcra::Gcra;
+use super::gcra::{Change, Gcra};
 use super::levels::{Levels, Subject};
 use super::{LimitDecision, LimitStatus, LimiterError, RateLimiter};
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
@@ -98,12 +98,6 @@ impl MemoryRateLimiter {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Change {
-    Take(u32),
-    GiveBack { cost: u32, at: Option<u64> },
-}
-
 impl Change {
     /// Changes the levels of all limits, or of none. `whose` tells which subject has a limit's.
     fn of(
@@ -148,16 +142,6 @@ impl Change {
             Err(refused) => {
                 subject.set(name, gcra.current(level, now));
                 refused
-            }
-        }
-    }
-
-    fn level(self, gcra: Gcra, level: u64, now: u64) -> Result<u64, LimitStatus> {
-        match self {
-            Self::Take(cost) => gcra.take(level, now, cost),
-            Self::GiveBack { cost, at } => {
-                let since = at.map_or(0, |at| now.saturating_sub(at));
-                Ok(gcra.give_back(level, now, cost, since))
             }
         }
     }

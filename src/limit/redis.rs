@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use redis::Client;
 
-use super::gcra::Gcra;
-use super::{LimitDecision, LimitStatus, LimiterError, RateLimiter};
+use super::gcra::{Change, Gcra};
+use super::{LimitDecision, LimiterError, RateLimiter};
 use crate::clock::nanoseconds;
 use crate::key::RateLimit;
 use crate::store::{KeyRecord, RedisCall, RedisConnection, RedisScript};
@@ -142,12 +142,6 @@ impl RedisRateLimiter {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Change {
-    Take(u32),
-    GiveBack { cost: u32, at: Option<u64> },
-}
-
 impl Change {
     fn name(self) -> &'static str {
         match self {
@@ -167,17 +161,6 @@ impl Change {
         match self {
             Self::Take(_) => None,
             Self::GiveBack { at, .. } => at,
-        }
-    }
-
-    /// Returns the level afterwards, as the script has it.
-    fn level(self, gcra: Gcra, level: u64, now: u64) -> Result<u64, LimitStatus> {
-        match self {
-            Self::Take(cost) => gcra.take(level, now, cost),
-            Self::GiveBack { cost, at } => {
-                let since = at.map_or(0, |at| now.saturating_sub(at));
-                Ok(gcra.give_back(level, now, cost, since))
-            }
         }
     }
 }

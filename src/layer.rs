@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
-use crate::client::TrustedProxies;
+use crate::address::TrustedProxies;
 use crate::clock::Clock;
 use crate::extract::Extract;
 use crate::guard::Guard;

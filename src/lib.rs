@@ -100,12 +100,18 @@
 //! | `sqlite` | `SqliteStore` |
 //! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` |
 //! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` |
+//! | `manage` | `KeyRoutes`: an axum router by which owners manage their keys |
+//! | `openapi` | the security schemes of a layer, for OpenAPI documents |
+//! | `client` | the other side: keys of outgoing requests, where they are kept, what answers mean |
+//! | `cli` | the program `api-keys`, for operators |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod address;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
 mod cache;
+#[cfg(feature = "client")]
 pub mod client;
 mod clock;
 mod decide;
@@ -133,11 +139,11 @@ pub mod testing;
 mod trace;
 mod verify;
 
+#[doc(inline)]
+pub use self::address::{PeerAddress, TrustedProxies};
 #[cfg(feature = "axum")]
 pub use self::axum::VerifiedKeyRejection;
 pub use self::body::ResponseBody;
-#[doc(inline)]
-pub use self::client::{PeerAddress, TrustedProxies};
 pub use self::clock::{Clock, SystemClock};
 #[doc(inline)]
 pub use self::extract::Extract;

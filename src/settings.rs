@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use crate::client::TrustedProxies;
+use crate::address::TrustedProxies;
 use crate::clock::{Clock, SystemClock};
 use crate::extract::{Extract, FirstOf};
 use crate::guard::Guard;

@@ -1,17 +1,5 @@
-//! Who is at the other end.
-//!
-//! The client's address is that of the socket's peer: axum's `ConnectInfo` (feature `axum`),
-//! tonic's `TcpConnectInfo` (feature `tonic`), or a [`PeerAddress`] that the server puts into the
-//! extensions of each request. Headers such as `X-Forwarded-For` are a claim of whoever sent
-//! them; they count only if [`TrustedProxies`] says whose claim is believed.
-//!
-//! Where the address is not known, an address restriction refuses.
+//! The other side: programs that present keys.
 
-mod forwarded;
-mod network;
-mod peer;
-mod proxies;
+mod api_key;
 
-pub use self::network::{NetworkError, parse_network};
-pub use self::peer::PeerAddress;
-pub use self::proxies::TrustedProxies;
+pub use self::api_key::ApiKey;

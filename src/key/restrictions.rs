@@ -59,7 +59,7 @@ where
     use serde::de::Error as _;
 
     let networks = Option::<Vec<String>>::deserialize(deserializer)?;
-    let parse = |text: &String| crate::client::parse_network(text).map_err(D::Error::custom);
+    let parse = |text: &String| crate::address::parse_network(text).map_err(D::Error::custom);
     networks.map(|networks| networks.iter().map(parse).collect()).transpose()
 }
 

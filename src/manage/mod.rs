@@ -13,6 +13,8 @@ mod update;
 
 #[cfg(feature = "tracing")]
 mod trace_events;
+#[cfg(feature = "serde")]
+mod view;
 
 pub use self::change::ChangedKey;
 pub use self::error::ManageError;
@@ -21,3 +23,5 @@ pub use self::rotate::RotatedKey;
 #[cfg(feature = "tracing")]
 pub use self::trace_events::TraceEvents;
 pub use self::update::KeyUpdate;
+#[cfg(feature = "serde")]
+pub use self::view::KeyView;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::KeyRecord;
-use crate::client::parse_network;
+use crate::address::parse_network;
 use crate::key::{
     Ability, EndpointPattern, GenerateError, KeyFormat, KeyFormats, KeyHasher, KeyId, KeyKind,
     OriginPattern, RateLimit, RateLimits, ReferrerPattern, Restrictions, Secret, Stage, TenantId,
@@ -283,6 +283,15 @@ const OMITTED: char = '\u{2026}';
 fn hint(format: &KeyFormat, secret: &Secret) -> String {
     let text = secret.reveal();
     format!("{}{OMITTED}{}", format.prefix(), &text[text.len() - 4..])
+}
+
+impl KeyRecord {
+    /// Returns how the key begins, by its hint: the prefix of its format. It is empty where the hint
+    /// is not of this crate's making.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.hint.split_once(OMITTED).map_or("", |(prefix, _)| prefix)
+    }
 }
 
 impl KeyFormats {

@@ -32,12 +32,12 @@ pub enum NetworkError {
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::client::parse_network;
+/// use tower_api_key::address::parse_network;
 ///
 /// assert_eq!(parse_network("192.0.2.1")?, parse_network("192.0.2.1/32")?);
 /// assert_eq!(parse_network("::ffff:10.0.0.0/104")?, parse_network("10.0.0.0/8")?);
 /// assert!(parse_network("10.0.0.1/8").is_err());
-/// # Ok::<_, tower_api_key::client::NetworkError>(())
+/// # Ok::<_, tower_api_key::address::NetworkError>(())
 /// ```
 pub fn parse_network(text: &str) -> Result<IpNet, NetworkError> {
     let address = |text: &str| text.parse::<IpAddr>().map_err(|_| NetworkError::Form);

@@ -141,7 +141,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::client::{PeerAddress, TrustedProxies};
+    use crate::address::{PeerAddress, TrustedProxies};
     use crate::head::RequestHead;
 
     fn client(proxies: &TrustedProxies, name: &str, lines: &[&[u8]]) -> Option<IpAddr> {

@@ -1,0 +1,3 @@
+//! Issues, lists and revokes API keys in a database.
+
+fn main() {}

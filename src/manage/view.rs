@@ -1,0 +1,163 @@
+//! [`KeyView`]: a key as people and programs are shown it.
+
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+
+use crate::key::{AbilitySet, KeyId, KeyKind, RateLimits, Restrictions, Stage};
+use crate::store::{KeyState, StoredKey};
+
+/// A key as people and programs are shown it: without its digest, and never with its secret.
+///
+/// Times are written by RFC 3339, in whole seconds and in UTC.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::SystemTime;
+///
+/// use tower_api_key::manage::KeyView;
+/// use tower_api_key::store::StoredKey;
+/// use tower_api_key::{KeyFormat, MemoryStore, NewKey};
+///
+/// let format = KeyFormat::new("sk_live_");
+/// let issued = MemoryStore::new().issue(NewKey::named("Production Key").format(&format))?;
+/// let view = KeyView::new(&StoredKey::new(issued.record, None), SystemTime::now());
+/// let json = serde_json::to_value(&view)?;
+/// assert_eq!(json["name"], "Production Key");
+/// assert_eq!(json["prefix"], "sk_live_");
+/// assert_eq!(json["state"], "active");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "manage", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "manage", schema(as = ApiKey))]
+#[non_exhaustive]
+pub struct KeyView {
+    /// The public id.
+    #[cfg_attr(feature = "manage", schema(value_type = String, example = "key_123"))]
+    pub id: KeyId,
+    /// What the key is for, in the words of its owner.
+    #[cfg_attr(feature = "manage", schema(example = "Production Key"))]
+    pub name: String,
+    /// How the key begins.
+    #[cfg_attr(feature = "manage", schema(example = "sk_live_"))]
+    pub prefix: String,
+    /// How the key begins and ends, by which its owner recognizes it.
+    #[cfg_attr(feature = "manage", schema(example = "sk_live_\u{2026}x789"))]
+    pub hint: String,
+    /// Whether it works, and if not, why.
+    #[cfg_attr(feature = "manage", schema(value_type = String, example = "active"))]
+    pub state: KeyState,
+    /// Whether it is a secret.
+    #[cfg_attr(feature = "manage", schema(value_type = String, example = "secret"))]
+    pub kind: KeyKind,
+    /// The only stage in which it works.
+    #[cfg_attr(feature = "manage", schema(value_type = Option<String>, example = "live"))]
+    pub stage: Option<Stage>,
+    /// What it may do.
+    #[cfg_attr(feature = "manage", schema(value_type = Vec<String>))]
+    pub abilities: AbilitySet,
+    /// When it was issued.
+    #[serde(serialize_with = "rfc3339")]
+    #[cfg_attr(feature = "manage", schema(value_type = String, format = DateTime))]
+    pub created_at: SystemTime,
+    /// When it was last used, if that is kept.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    #[cfg_attr(feature = "manage", schema(value_type = Option<String>, format = DateTime))]
+    pub last_used: Option<SystemTime>,
+    /// From when on it is refused.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    #[cfg_attr(feature = "manage", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<SystemTime>,
+    /// When it was revoked, for good.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    #[cfg_attr(feature = "manage", schema(value_type = Option<String>, format = DateTime))]
+    pub revoked_at: Option<SystemTime>,
+    /// From when on it should be replaced.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    #[cfg_attr(feature = "manage", schema(value_type = Option<String>, format = DateTime))]
+    pub rotation_due_at: Option<SystemTime>,
+    /// The id of the key that replaces it.
+    #[cfg_attr(feature = "manage", schema(value_type = Option<String>))]
+    pub successor: Option<KeyId>,
+    /// How often it may be used.
+    #[cfg_attr(feature = "manage", schema(value_type = Vec<String>))]
+    pub limits: RateLimits,
+    /// From where it works, and on which endpoints.
+    #[cfg_attr(feature = "manage", schema(value_type = Object))]
+    pub restrictions: Restrictions,
+}
+
+impl KeyView {
+    /// Shows a key as it is at the time `now`.
+    #[must_use]
+    pub fn new(key: &StoredKey, now: SystemTime) -> Self {
+        let record = &*key.record;
+        Self {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            prefix: record.prefix().to_owned(),
+            hint: record.hint.clone(),
+            state: record.state(now),
+            kind: record.kind,
+            stage: record.stage.clone(),
+            abilities: record.abilities.clone(),
+            created_at: record.created_at,
+            last_used: key.last_used_at,
+            expires_at: record.expires_at,
+            revoked_at: record.revoked_at,
+            rotation_due_at: record.rotation_due_at,
+            successor: record.successor.clone(),
+            limits: record.limits.clone(),
+            restrictions: record.restrictions.clone(),
+        }
+    }
+}
+
+/// Writes a time as text, and one that has no such text, before 1970 and after 9999, as the nearest
+/// that has.
+fn format(time: SystemTime) -> String {
+    const LAST: u64 = 253_402_300_799;
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds.min(LAST));
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format(*time))
+}
+
+fn rfc3339_or_null<S: Serializer>(
+    time: &Option<SystemTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    time.map(format).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::key::KeyHasher;
+    use crate::store::KeyRecord;
+
+    #[test]
+    fn a_time_that_has_no_text_is_the_nearest_that_has() {
+        assert_eq!(format(SystemTime::UNIX_EPOCH - Duration::from_secs(9)), "1970-01-01T00:00:00Z");
+        let late = SystemTime::UNIX_EPOCH + Duration::from_secs(300_000_000_000);
+        assert_eq!(format(late), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn the_digest_is_not_shown() {
+        let digest = KeyHasher::sha256().digest("k");
+        let record = KeyRecord::new("key_1".parse().unwrap(), digest, "one");
+        let view = KeyView::new(&StoredKey::new(record.into(), None), SystemTime::now());
+        let json = serde_json::to_string(&view).unwrap();
+        assert!(json.contains(r#""id":"key_1""#), "{json}");
+        let digest = serde_json::to_string(&digest).unwrap();
+        assert!(!json.contains(digest.trim_matches('"')), "{json}");
+    }
+}

@@ -1,0 +1,163 @@
+//! A command line that keeps the key of its user (hapnd.txt). It is a client of the example
+//! `environments`, which has to run beside it and prints the keys, for which `$ACME_LIVE` and
+//! `$ACME_TEST` stand:
+//!
+//! ```sh
+//! cargo run --example environments
+//! ```
+//!
+//! ```sh
+//! cargo build --example hapnd && PATH=$PWD/target/debug/examples:$PATH
+//! hapnd login $ACME_LIVE                 # kept in ~/.hapnd/config.json, for its owner only
+//! hapnd deploy                           # Deployed to live
+//! HAPND_API_KEY=$ACME_TEST hapnd deploy  # Deployed to test
+//! hapnd login pk_live_1234               # refused: says what a key looks like
+//! hapnd logout
+//! hapnd deploy                           # refused: asks to log in
+//! ```
+//!
+//! Other users of a machine can see the arguments of its commands, and a shell remembers them.
+//! `hapnd login` without a key, or with `-`, reads it from standard input:
+//!
+//! ```sh
+//! hapnd login <key.txt
+//! ```
+//!
+//! `HAPND_URL` is where the server is, `http://127.0.0.1:3000` by default. The status is 0 if it was
+//! done, 1 if not, and 2 if the command is not understood.
+
+use std::env::VarError;
+use std::error::Error;
+use std::io::{BufRead as _, Read as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use http::{StatusCode, header};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
+use serde_json::{Value, json};
+use tower_api_key::KeyFormat;
+use tower_api_key::client::{ApiKey, Credentials, KeySource, LoadedKey};
+
+const USAGE: &str = "\
+usage: hapnd login [<key>]  keep a key, which is read from standard input if it is left out or `-`
+       hapnd logout         forget it
+       hapnd deploy         send an event with it";
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+fn credentials() -> Credentials {
+    Credentials::new("hapnd").formats([
+        KeyFormat::new("sk_live_").stage("live"),
+        KeyFormat::new("sk_test_").stage("test"),
+    ])
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    // What is not Unicode is no command and no key.
+    let arguments: Option<Vec<_>> = arguments.iter().map(|argument| argument.to_str()).collect();
+    let outcome = match arguments.as_deref() {
+        Some(["login"] | ["login", "-"]) => read_key().and_then(|key| login(key.trim_end())),
+        Some(["login", key]) => login(key),
+        Some(["logout"]) => logout(),
+        Some(["deploy"]) => deploy().await,
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(done) => {
+            println!("{done}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("hapnd: {}", with_causes(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read_key() -> Result<String> {
+    let mut key = String::new();
+    // No key is as long.
+    std::io::stdin().lock().take(4096).read_line(&mut key)?;
+    Ok(key)
+}
+
+fn login(key: &str) -> Result<String> {
+    let credentials = credentials();
+    credentials.login(key)?;
+    Ok(format!("Logged in: the key is in {}", credentials.path()?.display()))
+}
+
+fn logout() -> Result<String> {
+    let was_there = credentials().logout()?;
+    Ok(if was_there { "Logged out" } else { "Nobody was logged in" }.to_owned())
+}
+
+async fn deploy() -> Result<String> {
+    let Some(LoadedKey { key, source, .. }) = credentials().load()? else {
+        return Err("nobody is logged in: run `hapnd login`, or set HAPND_API_KEY".into());
+    };
+    let url = match std::env::var("HAPND_URL") {
+        Err(VarError::NotPresent) => "http://127.0.0.1:3000".to_owned(),
+        url => url?,
+    };
+    let response = match post(&url, &key).await {
+        Err(error) if error.is_connect() => {
+            return Err(format!("no server answers at {url}: is it running?").into());
+        }
+        response => response?,
+    };
+    if response.status() != StatusCode::CREATED {
+        return Err(refusal(response, &source).await.into());
+    }
+    let created: Value = response.json().await?;
+    let environment = created["environment"].as_str().unwrap_or("an unknown environment");
+    Ok(format!("Deployed to {environment}: {}", created["event"]))
+}
+
+/// Sends an event. The key goes to this server only: a redirect is an answer like any other.
+async fn post(url: &str, key: &ApiKey) -> reqwest::Result<Response> {
+    Client::builder()
+        .redirect(Policy::none())
+        .timeout(Duration::from_secs(30))
+        .build()?
+        .post(format!("{url}/v1/events"))
+        .bearer_auth(key.reveal())
+        .json(&json!({ "type": "deploy" }))
+        .send()
+        .await
+}
+
+async fn refusal(response: Response, source: &KeySource) -> String {
+    match response.status() {
+        StatusCode::UNAUTHORIZED => {
+            format!("the server refused the key from {source}: log in again with another one")
+        }
+        StatusCode::TOO_MANY_REQUESTS => {
+            let seconds = seconds_to_wait(&response);
+            format!("the limit of the key is used up: try again in {seconds} seconds")
+        }
+        status => format!("the server said {status}: {}", detail(response).await),
+    }
+}
+
+fn seconds_to_wait(response: &Response) -> u64 {
+    let field = response.headers().get(header::RETRY_AFTER);
+    field.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(60)
+}
+
+/// Returns what a problem of RFC 9457 says to people.
+async fn detail(response: Response) -> String {
+    let problem: Value = response.json().await.unwrap_or_default();
+    problem["detail"].as_str().unwrap_or("nothing more").to_owned()
+}
+
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

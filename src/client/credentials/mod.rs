@@ -1,0 +1,296 @@
+//! [`Credentials`]: where a program finds the key of its user.
+
+mod content;
+mod error;
+mod file;
+mod loaded;
+mod location;
+#[cfg(not(unix))]
+mod other;
+#[cfg(unix)]
+mod unix;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+pub use self::error::CredentialsError;
+pub use self::loaded::{KeySource, LoadedKey};
+use self::location::Location;
+#[cfg(not(unix))]
+use self::other as permissions;
+#[cfg(unix)]
+use self::unix as permissions;
+use super::ApiKey;
+use crate::key::{FormatError, KeyFormats};
+
+/// Where a program finds the key of its user: an environment variable, or else a file that
+/// [`login`](Self::login) writes.
+///
+/// The file is for its owner only, and holds the key as JSON: `{"api_key": "…"}`. Other members,
+/// such as settings of other tools, are kept.
+///
+/// # Files that are refused
+///
+/// * One that its group or others may read or write. The error says how to cure that;
+///   [`logout`](Self::logout) removes the key even so.
+/// * One of another user, also if the program runs as root.
+/// * A symbolic link, which is not followed, and whatever else is no regular file.
+/// * One that is no JSON object: nothing is overwritten that cannot be kept.
+///
+/// # Folders
+///
+/// A folder that is missing is made for its owner only, and one that is there is left as it is. Who
+/// else may write to it can remove the file, but neither read it nor put one of their own in its
+/// place, which would be the file of another user.
+///
+/// # Windows
+///
+/// Files have no mode there, and neither mode nor owner is checked: what is in a user's profile can
+/// be read by the user, by administrators and by the system, unless somebody changed that. A file
+/// [elsewhere](Self::at) can be read by whoever may read the files of its folder.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::KeyFormat;
+/// use tower_api_key::client::Credentials;
+///
+/// # let home = tempfile::tempdir()?;
+/// # let file = home.path().join(".hapnd/config.json");
+/// let format = KeyFormat::new("sk_live_");
+/// # let text = format.generate()?;
+/// # let text = text.reveal();
+/// let credentials = Credentials::new("hapnd"); // ~/.hapnd/config.json, or HAPND_API_KEY
+/// # let credentials = Credentials::at(&file);
+/// let credentials = credentials.formats(format);
+/// assert!(credentials.load()?.is_none());
+///
+/// let error = credentials.login("pk_live_1234").unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "the key has an unknown prefix; a key is `sk_live_` followed by 40 base-62 characters",
+/// );
+/// credentials.login(text)?;
+/// assert_eq!(credentials.load()?.unwrap().key.reveal(), text);
+/// assert!(credentials.logout()?);
+/// # assert!(!file.exists());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    location: Location,
+    variable: Option<String>,
+    formats: KeyFormats,
+}
+
+impl Credentials {
+    /// Keeps the key in `~/.<application>/config.json`, which the environment variable
+    /// `<APPLICATION>_API_KEY` overrides.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name has more than 64 characters, one that is not in `A-Z`, `a-z`, `0-9`, `_`
+    /// or `-`, or does not start with a letter.
+    #[must_use]
+    pub fn new(application: &str) -> Self {
+        Self::of(application, Location::Home)
+    }
+
+    /// Does as [`new`](Self::new), in the folder that the platform has for this:
+    /// `$XDG_CONFIG_HOME/<application>` or `~/.config/<application>`, and on Windows
+    /// `%APPDATA%\<application>`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`new`](Self::new) does.
+    #[must_use]
+    pub fn in_config_folder(application: &str) -> Self {
+        Self::of(application, Location::ConfigFolder)
+    }
+
+    fn of(application: &str, location: impl FnOnce(String) -> Location) -> Self {
+        location::assert_plain(application);
+        let variable = Some(location::variable_of(application));
+        let location = location(application.to_owned());
+        Self { location, variable, formats: KeyFormats::default() }
+    }
+
+    /// Keeps the key in this file, which no environment variable overrides unless it is
+    /// [named](Self::environment_variable).
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        let location = Location::Path(path.into());
+        Self { location, variable: None, formats: KeyFormats::default() }
+    }
+
+    /// Sets the environment variable that overrides the file.
+    #[must_use]
+    pub fn environment_variable(mut self, name: impl Into<String>) -> Self {
+        self.variable = Some(name.into());
+        self
+    }
+
+    /// Sets what keys look like; a text of no format is refused, and never stored.
+    #[must_use]
+    pub fn formats(mut self, formats: impl Into<KeyFormats>) -> Self {
+        self.formats = formats.into();
+        self
+    }
+
+    /// Returns the path of the file, whether there is one or not.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the user's home directory is not known.
+    pub fn path(&self) -> Result<PathBuf, CredentialsError> {
+        self.location.path()
+    }
+
+    /// Returns the key, and where it was found, or `None` if the user is not logged in.
+    ///
+    /// An environment variable that is set counts, also if what it holds is no key: the file is not
+    /// asked then, since it may hold the key of another account.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the variable or the file holds something else than a key, or if the file
+    /// [is refused](Self#files-that-are-refused) or cannot be read.
+    pub fn load(&self) -> Result<Option<LoadedKey>, CredentialsError> {
+        let variable = self.variable.as_ref();
+        match variable.and_then(|name| Some((name, std::env::var_os(name)?))) {
+            Some((name, value)) => self.key_of_variable(name, value).map(Some),
+            None => self.load_file(),
+        }
+    }
+
+    fn key_of_variable(&self, name: &str, value: OsString) -> Result<LoadedKey, CredentialsError> {
+        if value.is_empty() {
+            return Err(CredentialsError::EmptyVariable(name.to_owned()));
+        }
+        let key = match value.into_string() {
+            Ok(text) => ApiKey::parse(&Zeroizing::new(text), &self.formats),
+            Err(_) => Err(FormatError::Character),
+        };
+        self.loaded(key, KeySource::EnvironmentVariable(name.to_owned()))
+    }
+
+    fn load_file(&self) -> Result<Option<LoadedKey>, CredentialsError> {
+        let path = self.path()?;
+        let Some(bytes) = file::read(&path)? else { return Ok(None) };
+        let text = content::key(&bytes).map_err(|error| error.of(&path))?;
+        text.map(|text| self.loaded(ApiKey::parse(&text, &self.formats), KeySource::File(path)))
+            .transpose()
+    }
+
+    fn loaded(
+        &self,
+        key: Result<ApiKey, FormatError>,
+        source: KeySource,
+    ) -> Result<LoadedKey, CredentialsError> {
+        match key {
+            Ok(key) => Ok(LoadedKey { key, source }),
+            Err(reason) => {
+                let expected = error::describe(&self.formats);
+                Err(CredentialsError::WrongKeyIn { found_in: source, reason, expected })
+            }
+        }
+    }
+
+    /// Stores a key in place of the one that was there.
+    ///
+    /// The file is replaced as a whole: whoever reads it finds the old or the new one, also if this
+    /// fails. Of two logins at once the last one counts. An environment variable that is set
+    /// overrides what is stored.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that says what a key looks like if the text is none, and one if the file
+    /// that is there [is refused](Self#files-that-are-refused) or a new one cannot be written. The
+    /// error never holds the text, and nothing was changed.
+    pub fn login(&self, text: &str) -> Result<(), CredentialsError> {
+        let key = ApiKey::parse(text, &self.formats).map_err(|reason| {
+            CredentialsError::WrongKey { reason, expected: error::describe(&self.formats) }
+        })?;
+        let path = self.path()?;
+        let old = file::read(&path)?;
+        let new = content::with_key(old.as_ref().map(|bytes| bytes.as_slice()), &key);
+        file::replace(&path, &new.map_err(|error| error.of(&path))?)
+    }
+
+    /// Removes the stored key, and returns whether there was one.
+    ///
+    /// The file is removed with it if nothing else is in it. It may be one that others can read. An
+    /// environment variable stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be read or changed, or
+    /// [is refused](Self#files-that-are-refused) for another reason than its mode.
+    pub fn logout(&self) -> Result<bool, CredentialsError> {
+        let path = self.path()?;
+        let Some(bytes) = file::read_with_any_mode(&path)? else { return Ok(false) };
+        match content::without_key(&bytes).map_err(|error| error.of(&path))? {
+            content::WithoutKey::Unchanged => return Ok(false),
+            content::WithoutKey::Empty => file::remove(&path)?,
+            content::WithoutKey::Changed(rest) => file::replace(&path, &rest)?,
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::KeyFormat;
+
+    fn credentials() -> Credentials {
+        Credentials::at("/nowhere").formats(KeyFormat::new("sk_live_"))
+    }
+
+    fn key_of_variable(value: impl Into<OsString>) -> Result<LoadedKey, CredentialsError> {
+        credentials().key_of_variable("HAPND_API_KEY", value.into())
+    }
+
+    #[test]
+    fn a_variable_holds_a_key_and_nothing_else() {
+        let secret = KeyFormat::new("sk_live_").generate().unwrap();
+        let key = secret.reveal();
+        assert_eq!(key_of_variable(key).unwrap().key.reveal(), key);
+        for wrong in [
+            format!("{key}\n"),
+            format!(" {key}"),
+            format!("\"{key}\""),
+            format!("{key}x"),
+            key.replace("live", "test"),
+            " ".to_owned(),
+        ] {
+            let error = key_of_variable(&wrong).unwrap_err();
+            assert!(error.to_string().contains("HAPND_API_KEY"), "{error}");
+            assert!(!format!("{error} {error:?}").contains(&key[8..]), "{error}");
+        }
+        let empty = key_of_variable("").unwrap_err();
+        assert!(matches!(empty, CredentialsError::EmptyVariable(name) if name == "HAPND_API_KEY"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_not_unicode_holds_no_key() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let error = key_of_variable(OsString::from_vec(b"sk_live_\xff".to_vec())).unwrap_err();
+        assert!(matches!(
+            error,
+            CredentialsError::WrongKeyIn { reason: FormatError::Character, .. }
+        ));
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let secret = KeyFormat::new("sk_live_").generate().unwrap();
+        let loaded = key_of_variable(secret.reveal()).unwrap();
+        let shown = format!("{loaded:?} {loaded:#?} {:?}", credentials());
+        assert!(!shown.contains(&secret.reveal()[8..]), "{shown}");
+    }
+}

@@ -32,12 +32,15 @@ use std::io::{BufRead as _, Read as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use http::{StatusCode, header};
+use http::{Request, Response, StatusCode, header};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
+use reqwest::{Body, Client};
 use serde_json::{Value, json};
+use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 use tower_api_key::KeyFormat;
-use tower_api_key::client::{ApiKey, Credentials, KeySource, LoadedKey};
+use tower_api_key::client::{
+    AddApiKeyLayer, Advice, ApiKey, Credentials, KeyFault, KeySource, LoadedKey, Problem,
+};
 
 const USAGE: &str = "\
 usage: hapnd login [<key>]  keep a key, which is read from standard input if it is left out or `-`
@@ -106,55 +109,51 @@ async fn deploy() -> Result<String> {
         Err(VarError::NotPresent) => "http://127.0.0.1:3000".to_owned(),
         url => url?,
     };
-    let response = match post(&url, &key).await {
-        Err(error) if error.is_connect() => {
-            return Err(format!("no server answers at {url}: is it running?").into());
-        }
-        response => response?,
-    };
-    if response.status() != StatusCode::CREATED {
-        return Err(refusal(response, &source).await.into());
+    let response = post(&url, &key).await?;
+    let (status, advice) = (response.status(), Advice::of(&response));
+    let body = reqwest::Response::from(response).bytes().await?;
+    if status == StatusCode::CREATED {
+        let created: Value = serde_json::from_slice(&body)
+            .map_err(|error| format!("what the server answers is not understood: {error}"))?;
+        let environment = created["environment"].as_str().unwrap_or("an unknown environment");
+        return Ok(format!("Deployed to {environment}: {}", created["event"]));
     }
-    let created: Value = response.json().await?;
-    let environment = created["environment"].as_str().unwrap_or("an unknown environment");
-    Ok(format!("Deployed to {environment}: {}", created["event"]))
+    Err(refusal(status, &advice, &body, &source).into())
 }
 
 /// Sends an event. The key goes to this server only: a redirect is an answer like any other.
-async fn post(url: &str, key: &ApiKey) -> reqwest::Result<Response> {
-    Client::builder()
-        .redirect(Policy::none())
-        .timeout(Duration::from_secs(30))
-        .build()?
-        .post(format!("{url}/v1/events"))
-        .bearer_auth(key.reveal())
-        .json(&json!({ "type": "deploy" }))
-        .send()
-        .await
-}
-
-async fn refusal(response: Response, source: &KeySource) -> String {
-    match response.status() {
-        StatusCode::UNAUTHORIZED => {
-            format!("the server refused the key from {source}: log in again with another one")
+async fn post(url: &str, key: &ApiKey) -> Result<Response<Body>> {
+    let with_key =
+        AddApiKeyLayer::bearer(key, [url]).map_err(|error| format!("HAPND_URL: {error}"))?;
+    let client = Client::builder().redirect(Policy::none()).timeout(Duration::from_secs(30));
+    let client = client.build()?;
+    let event = json!({ "type": "deploy" }).to_string();
+    let request = Request::post(format!("{url}/v1/events"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(event))?;
+    let send = service_fn(async |request: Request<Body>| {
+        client.execute(request.try_into()?).await.map(Response::from)
+    });
+    match ServiceBuilder::new().layer(with_key).service(send).oneshot(request).await {
+        Err(error) if error.is_connect() => {
+            Err(format!("no server answers at {url}: is it running?").into())
         }
-        StatusCode::TOO_MANY_REQUESTS => {
-            let seconds = seconds_to_wait(&response);
-            format!("the limit of the key is used up: try again in {seconds} seconds")
-        }
-        status => format!("the server said {status}: {}", detail(response).await),
+        response => Ok(response?),
     }
 }
 
-fn seconds_to_wait(response: &Response) -> u64 {
-    let field = response.headers().get(header::RETRY_AFTER);
-    field.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(60)
-}
-
-/// Returns what a problem of RFC 9457 says to people.
-async fn detail(response: Response) -> String {
-    let problem: Value = response.json().await.unwrap_or_default();
-    problem["detail"].as_str().unwrap_or("nothing more").to_owned()
+fn refusal(status: StatusCode, advice: &Advice, body: &[u8], source: &KeySource) -> String {
+    match advice {
+        Advice::FixKey(KeyFault::Missing | KeyFault::Invalid) => {
+            format!("the server refused the key from {source}: log in again with another one")
+        }
+        Advice::Wait(time) => format!("try again in {} seconds", time.as_secs()),
+        _ => {
+            let problem = Problem::parse(body);
+            let detail = problem.as_ref().and_then(Problem::detail).unwrap_or("nothing more");
+            format!("the server said {status}: {detail}")
+        }
+    }
 }
 
 fn with_causes(error: &(dyn Error + 'static)) -> String {

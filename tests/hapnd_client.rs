@@ -243,7 +243,7 @@ async fn what_a_server_answers_is_told() {
         (answer(429, [("retry-after", "17")], ""), "try again in 17 seconds"),
         (answer(403, [("content-type", "application/problem+json")], problem), "Missing ability"),
         (answer(500, [("x", "y")], "<html>"), "500 Internal Server Error"),
-        (answer(201, [("x", "y")], "<html>"), "error decoding response body"),
+        (answer(201, [("x", "y")], "<html>"), "what the server answers is not understood"),
     ] {
         let user = User::at(format!("http://{}", serve(app).await));
         user.hapnd(&["login", &key()]).assert_done("");
@@ -277,6 +277,13 @@ fn without_a_server_it_says_so() {
     let mut command = user.command(hapnd());
     command.env("HAPND_URL", OsStr::from_bytes(b"http://\xff")).arg("deploy");
     seen(command.output().unwrap()).assert_refused("not valid unicode");
+}
+
+#[test]
+fn the_key_is_not_sent_over_a_network_in_plain_text() {
+    let user = User::at("http://hapnd.example");
+    user.hapnd(&["login", &key()]).assert_done("");
+    user.hapnd(&["deploy"]).assert_refused("HAPND_URL: everybody on the way reads a key");
 }
 
 #[test]

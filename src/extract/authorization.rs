@@ -142,7 +142,7 @@ const fn is_token_character(byte: u8) -> bool {
 }
 
 /// RFC 9110, section 11.2, the `b64token` of RFC 6750, section 2.1.
-fn is_token68(text: &[u8]) -> bool {
+pub(crate) fn is_token68(text: &[u8]) -> bool {
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
     let token = &text[..text.len() - padding];
     // All of them, without a way out: that is faster for the bytes of a good token.

@@ -8,7 +8,7 @@ use super::{Credential, Extract};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
 
-static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Finds the key as the whole value of a header, by default `x-api-key`.
 ///

@@ -21,7 +21,11 @@ pub use self::first_of::FirstOf;
 pub use self::header::Header;
 pub use self::query::Query;
 
+#[cfg(feature = "client")]
+pub(crate) use self::authorization::is_token68;
 pub(crate) use self::credential::Carrier;
+#[cfg(feature = "client")]
+pub(crate) use self::header::X_API_KEY;
 
 use crate::head::RequestHead;
 use crate::reject::Rejection;

@@ -1,10 +1,11 @@
-//! Keys that work from some addresses, pages or endpoints only (rest.txt).
+//! Keys that work from some addresses, pages or endpoints only, and that list and revoke each
+//! other (rest.txt).
 //!
 //! ```sh
 //! cargo run --example restrictions
 //! ```
 //!
-//! It prints seven keys; `$LIVE`, `$IP_10`, … stand for them:
+//! It prints seven keys; `$LIVE`, `$IP_10`, … stand for them, and `$ID` for the public id of one:
 //!
 //! ```sh
 //! API=http://127.0.0.1:3000/v1
@@ -17,6 +18,10 @@
 //! curl -H "Authorization: Bearer $USERS_ONLY" $API/users/usr_123               # 200
 //! curl -H "Authorization: Bearer $USERS_ONLY" $API/reports/daily               # 403
 //! curl -H "Authorization: Bearer $EXPIRED" $API/users/usr_123                  # 401
+//! curl -H "Authorization: Bearer $LIVE" $API/api-keys                          # 200, with "last_used"
+//! curl -H "Authorization: Bearer $TEST" $API/api-keys                          # 403, it lacks the ability
+//! curl -H "Authorization: Bearer $LIVE" -X DELETE $API/api-keys/$ID            # 200, and $ID works no more
+//! curl -H "Authorization: Bearer $LIVE" --json '{"name":"mine"}' $API/api-keys # 405, that is for the dashboard
 //! ```
 //!
 //! Behind proxies, `TRUSTED_PROXIES` names those whose `X-Forwarded-For` is believed. Started as
@@ -46,9 +51,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tower_api_key::extract::Bearer;
+use tower_api_key::manage::api::{ApiError, KeyOwner, KeyRoute, KeyRoutes};
 use tower_api_key::{
-    ApiKeyLayer, KeyFormat, MemoryStore, NewKey, Rejection, RequestHead, TrustedProxies,
-    VerifiedKey,
+    ApiKeyLayer, KeyFormat, KeyManager, LastUsed, MemoryStore, NewKey, Rejection, RequestHead,
+    TrustedProxies, VerifiedKey,
 };
 
 #[derive(Clone, Default, Deserialize, Serialize)]
@@ -62,28 +68,43 @@ fn formats() -> [KeyFormat; 2] {
     [KeyFormat::new("sk_live_").stage("live"), KeyFormat::new("sk_test_").stage("test")]
 }
 
+/// Answers a request that the layer refuses.
+fn rejected(rejection: &Rejection, _: &RequestHead<'_>) -> Response<Bytes> {
+    error(rejection.kind().status(), &rejection.message())
+}
+
+/// Answers a request about keys that failed.
+fn failed(failure: &ApiError) -> Response<Bytes> {
+    error(failure.status(), failure.message())
+}
+
 /// `{"success":false,"error":{"message":…}}`
-fn error(rejection: &Rejection, _: &RequestHead<'_>) -> Response<Bytes> {
-    let body = json!({ "success": false, "error": { "message": rejection.message() } });
+fn error(status: StatusCode, message: &str) -> Response<Bytes> {
+    let body = json!({ "success": false, "error": { "message": message } });
     let mut response = Response::new(body.to_string().into());
-    *response.status_mut() = rejection.kind().status();
+    *response.status_mut() = status;
     let json = header::HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response
 }
 
-fn app(keys: MemoryStore, proxies: TrustedProxies) -> Router {
+fn app(keys: MemoryStore, last_used: LastUsed, proxies: TrustedProxies) -> Router {
+    let api_keys = KeyRoutes::new(KeyManager::new(keys.clone()), KeyOwner::default())
+        .only([KeyRoute::List, KeyRoute::Revoke])
+        .errors(failed);
     Router::new()
         .route("/v1/users/{id}", get(user))
         .route("/v1/reports/daily", get(report))
         .route("/v1/charges", post(charge))
         .with_state(Charges::default())
+        .nest("/v1", api_keys.into_router())
         .layer(
             ApiKeyLayer::new(keys)
                 .extractor(Bearer)
                 .formats(formats())
                 .trusted_proxies(proxies)
-                .responder(error),
+                .on_use(last_used)
+                .responder(rejected),
         )
 }
 
@@ -125,7 +146,7 @@ async fn main() -> support::Result<()> {
     let key = |label: &str| NewKey::named(label).tenant("acme").format(&live);
     let long_ago = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
     for (label, key) in [
-        ("live", key("live")),
+        ("live", key("live").abilities(["api-keys:read", "api-keys:write"])),
         ("test", key("test").format(&test)),
         ("ip-10", key("ip-10").addresses(["10.0.0.0/8"])),
         ("ip-local", key("ip-local").addresses(["127.0.0.0/8", "::1"])),
@@ -135,5 +156,7 @@ async fn main() -> support::Result<()> {
     ] {
         support::print_key(label, &keys.issue(key)?);
     }
-    support::serve(app(keys, proxies)).await
+    let last_used = LastUsed::new(keys.clone());
+    support::serve(app(keys, last_used.clone(), proxies)).await?;
+    Ok(last_used.shutdown().await?)
 }

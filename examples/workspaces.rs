@@ -1,10 +1,12 @@
-//! Keys of one workspace, in `x-api-key` and nowhere else (heffl.txt).
+//! Keys of one workspace, in `x-api-key` and nowhere else, which its people review in the web app
+//! (heffl.txt).
 //!
 //! ```sh
 //! cargo run --example workspaces
 //! ```
 //!
-//! It prints three keys; `$SALES` and so on stand for them:
+//! It prints three keys, and the token of a session in the web app of `sales`; `$SALES`, `$WEB_APP`
+//! and so on stand for them:
 //!
 //! ```sh
 //! API=http://127.0.0.1:3000/api/v1/workspaces
@@ -12,6 +14,9 @@
 //! curl -H "x-api-key: $SALES" $API/support/leads            # 403, another workspace
 //! curl -H "x-api-key: $SALES_OLD" $API/sales/leads          # 401, revoked
 //! curl -H "Authorization: Bearer $SALES" $API/sales/leads   # 401, Bearer is for the web app
+//! curl -H "Authorization: Bearer $WEB_APP" $API/sales/api-keys    # 200, with "last_used"
+//! curl -H "Authorization: Bearer $WEB_APP" $API/support/api-keys  # 403, another workspace
+//! curl -H "x-api-key: $SALES" $API/sales/api-keys                 # 401, keys are for leads
 //! ```
 
 #[path = "support/mod.rs"]
@@ -19,20 +24,49 @@ mod support;
 
 use axum::routing::get;
 use axum::{Json, Router};
+use http::StatusCode;
+use http::request::Parts;
 use serde_json::{Value, json};
-use tower_api_key::extract::Header;
-use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RequireTenant, Responder, VerifiedKey};
+use tower_api_key::extract::{Bearer, Header};
+use tower_api_key::manage::Owner;
+use tower_api_key::manage::api::{Access, KeyRoute, KeyRoutes, Refused};
+use tower_api_key::{
+    AbilitySet, ApiKeyLayer, KeyManager, LastUsed, MemoryStore, NewKey, RequireTenant, Responder,
+    VerifiedKey,
+};
 
 /// Workspace and name of every lead.
 const LEADS: [(&str, &str); 3] = [("sales", "Ada"), ("sales", "Grace"), ("support", "Edsger")];
 
-fn app(keys: MemoryStore) -> Router {
+/// Answers programs, which have keys.
+fn api(keys: MemoryStore, last_used: LastUsed) -> Router {
     Router::new().route("/api/v1/workspaces/{workspace}/leads", get(leads)).layer(
         ApiKeyLayer::new(keys)
             .extractor(Header::x_api_key())
             .guard(RequireTenant::in_path_segment(3))
+            .on_use(last_used)
             .responder(Responder::json()),
     )
+}
+
+/// Answers the web app, whose people have sessions.
+///
+/// The sessions are in a store of their own, so that no key gets in.
+fn web_app(keys: MemoryStore, sessions: MemoryStore) -> Router {
+    let review = KeyRoutes::new(KeyManager::new(keys), signed_in).only([KeyRoute::List]);
+    Router::new().nest("/api/v1/workspaces/{workspace}", review.into_router()).layer(
+        ApiKeyLayer::new(sessions)
+            .extractor(Bearer)
+            .guard(RequireTenant::in_path_segment(3))
+            .responder(Responder::json()),
+    )
+}
+
+/// Everybody of a workspace sees its keys.
+fn signed_in(parts: &mut Parts, _: Access) -> Result<Owner, Refused> {
+    let session = parts.extensions.get::<VerifiedKey>().ok_or(StatusCode::UNAUTHORIZED)?;
+    let workspace = session.tenant().cloned().ok_or(StatusCode::FORBIDDEN)?;
+    Ok(Owner::of_tenant(workspace, AbilitySet::default(), session.name()))
 }
 
 async fn leads(key: VerifiedKey) -> Json<Value> {
@@ -52,5 +86,11 @@ async fn main() -> support::Result<()> {
         }
         support::print_key(label, &issued);
     }
-    support::serve(app(keys)).await
+    let sessions = MemoryStore::new();
+    let alice = NewKey::named("alice").tenant("sales");
+    support::print_key("web-app", &sessions.issue(alice)?);
+    let last_used = LastUsed::new(keys.clone());
+    let app = api(keys.clone(), last_used.clone()).merge(web_app(keys, sessions));
+    support::serve(app).await?;
+    Ok(last_used.shutdown().await?)
 }

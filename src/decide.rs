@@ -159,8 +159,7 @@ impl Settings {
             return Ok(());
         }
         if key.kind() == KeyKind::Public && !self.public_keys {
-            return Err(Rejection::new(RejectionKind::NotAllowed)
-                .with_message("Public API keys do not work here"));
+            return Err(Rejection::public_key());
         }
         Ok(())
     }

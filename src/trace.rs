@@ -72,6 +72,11 @@ mod events {
         tracing::error!(key = id.as_str(), error, "a refused request is counted");
     }
 
+    #[cfg(feature = "manage")]
+    pub(crate) fn not_managed(error: &(dyn Error + 'static)) {
+        tracing::error!(error, "API keys cannot be managed");
+    }
+
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_written(error: &(dyn Error + 'static)) {
         tracing::error!(error, "when keys were last used cannot be written: it is tried again");
@@ -115,6 +120,8 @@ mod events {
     pub(crate) fn panicked(_: &'static str) {}
     pub(crate) fn unlimited(_: &KeyId, _: &(dyn Error + 'static)) {}
     pub(crate) fn not_refunded(_: &KeyId, _: &(dyn Error + 'static)) {}
+    #[cfg(feature = "manage")]
+    pub(crate) fn not_managed(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_written(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "last-used")]
@@ -126,6 +133,8 @@ mod events {
     pub(crate) fn unsubscribed(_: &(dyn Error + 'static)) {}
 }
 
+#[cfg(feature = "manage")]
+pub(crate) use events::not_managed;
 pub(crate) use events::{
     foreign_record, no_client_address, not_refunded, panicked, rejected, unlimited, verified,
     would_reject,

@@ -34,7 +34,12 @@ const HTTP: [(&str, &[&str], &str, u16); 8] = [
     ),
     ("policy", &["admin", "reader"], "/v1/users/7", 401),
     ("environments", &["acme-live", "acme-test", "admin", "globex-live"], "/v1/events", 401),
-    ("workspaces", &["sales", "sales-old", "support"], "/api/v1/workspaces/sales/leads", 401),
+    (
+        "workspaces",
+        &["sales", "sales-old", "support", "web-app"],
+        "/api/v1/workspaces/sales/leads",
+        401,
+    ),
     ("hyper", &["demo"], "/", 401),
 ];
 

@@ -1,12 +1,17 @@
 //! The facts of heffl.txt, against `examples/workspaces.rs`.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
+
+use std::collections::HashSet;
 
 use common::RawResponse;
 use common::example::Example;
 use serde_json::json;
 
 const SALES: &str = "/api/v1/workspaces/sales/leads";
+const SALES_KEYS: &str = "/api/v1/workspaces/sales/api-keys";
 const SUPPORT: &str = "/api/v1/workspaces/support/leads";
 
 #[tokio::test]
@@ -65,4 +70,42 @@ async fn a_line_break_within_the_key_does_not_get_through() {
     let folded = format!("x-api-key: {first}\r\n {rest}");
     let response = server.get(SALES, &[&folded]).await;
     assert!(matches!(response.status, 400 | 401), "{}", response.status);
+}
+
+#[tokio::test]
+async fn the_web_app_shows_the_keys_of_its_workspace_with_their_last_use() {
+    let server = Example::start("workspaces");
+    assert_eq!(server.get_as("sales", SALES).await.status, 200);
+    let used = async {
+        loop {
+            let listed = server.call("web-app", "GET", SALES_KEYS, "").await;
+            assert_eq!(listed.status, 200);
+            let keys = listed.json()["data"].as_array().unwrap().clone();
+            let names: HashSet<_> = keys.iter().map(|key| key["name"].as_str().unwrap()).collect();
+            assert_eq!(names, HashSet::from(["sales", "sales-old"]));
+            let named = |name: &str| keys.iter().find(|key| key["name"] == name).unwrap();
+            assert_eq!(named("sales-old")["state"], "revoked");
+            assert_eq!(named("sales-old")["last_used"], json!(null));
+            if named("sales")["last_used"].is_string() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    common::in_time(used).await;
+}
+
+#[tokio::test]
+async fn keys_are_reviewed_in_the_web_app_alone() {
+    let server = Example::start("workspaces");
+    let other = "/api/v1/workspaces/support/api-keys";
+    assert_eq!(server.call("web-app", "GET", other, "").await.status, 403);
+    for label in ["sales", "sales-old", "support"] {
+        assert_eq!(server.get_as(label, SALES_KEYS).await.status, 401, "{label}");
+        assert_eq!(server.call(label, "GET", SALES_KEYS, "").await.status, 401, "{label}");
+    }
+    // Nor does the session open the API.
+    assert_eq!(server.get_as("web-app", SALES).await.status, 401);
+    assert_eq!(server.call("web-app", "GET", SALES, "").await.status, 401);
+    assert_eq!(server.call("web-app", "POST", SALES_KEYS, "{}").await.status, 405);
 }

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use http::{Request, Response};
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::key::{RateLimits, Restrictions};
+use tower_api_key::manage::{Excess, Owner};
 use tower_api_key::store::{
     Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository,
     KeyState, KeyUse, Propagation, StoredKey,
@@ -625,6 +626,34 @@ async fn a_public_key_manages_nothing() {
 }
 
 #[tokio::test]
+async fn a_session_grants_a_part_of_its_ceiling_in_its_own_tenant() {
+    let world = world();
+    let foreign = world.issue(named("foreign").tenant("globex")).await.record.id.clone();
+    let mighty = world.issue(named("mighty").tenant("acme").abilities(["*"])).await;
+    let alice = Owner::of_tenant("acme".parse().unwrap(), abilities(["bots:*"]), "alice");
+    let keys = world.keys.on_behalf_of(alice);
+    let issued = keys.issue(named("reader").abilities(["bots:read"])).await.unwrap().record;
+    assert_eq!(issued.tenant.as_ref().unwrap(), "acme");
+    let id = &mighty.record.id;
+    for (result, excess) in [
+        (keys.issue(named("chat").abilities(["chat:send"])).await.map(drop), Excess::Abilities),
+        (keys.issue(named("other").tenant("globex")).await.map(drop), Excess::Tenant),
+        (keys.rotate(id, MINUTE).await.map(drop), Excess::Abilities),
+        (keys.enable(id).await.map(drop), Excess::Abilities),
+        (keys.update(id, &KeyUpdate::new().name("mine")).await.map(drop), Excess::Abilities),
+    ] {
+        assert!(matches!(&result, Err(ManageError::Exceeds(is)) if *is == excess), "{result:?}");
+    }
+    assert!(matches!(keys.get(&foreign).await, Err(ManageError::NotFound)));
+    assert_eq!(keys.list(&KeyQuery::new()).await.unwrap().keys.len(), 2);
+    keys.update(id, &KeyUpdate::new().disabled(true)).await.unwrap();
+    keys.acting_as("bob").revoke(id).await.unwrap();
+    let events = world.events.lock().unwrap();
+    let actors: Vec<_> = events[2..].iter().map(|event| event.actor.to_string()).collect();
+    assert_eq!(actors, ["name:alice", "name:alice", "name:bob"]);
+}
+
+#[tokio::test]
 async fn a_key_that_was_changed_since_it_was_verified_acts_as_it_is_now() {
     let world = world();
     let other = world.issue(named("other").tenant("acme")).await.record;
@@ -662,7 +691,7 @@ async fn a_key_that_was_changed_since_it_was_verified_acts_as_it_is_now() {
     nothing("revoked").await;
     world.store.remove(id).unwrap();
     let removed = keys.issue(named("heir")).await;
-    assert!(matches!(removed, Err(ManageError::NotFound)), "{removed:?}");
+    assert!(matches!(removed, Err(ManageError::Exceeds(Excess::Inactive))), "{removed:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The facts of rest.txt, against `examples/restrictions.rs`.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use common::example::Example;
@@ -7,6 +9,7 @@ use serde_json::json;
 
 const USER: &str = "/v1/users/usr_123";
 const REPORT: &str = "/v1/reports/daily";
+const KEYS: &str = "/v1/api-keys";
 
 #[tokio::test]
 async fn test_keys_charge_nothing_and_keep_nothing() {
@@ -115,4 +118,86 @@ async fn refusals_have_the_documented_shape() {
     }
     let header = format!("x-api-key: {}", server.key("live"));
     assert_eq!(server.get(USER, &[&header]).await.status, 401, "Bearer only");
+}
+
+#[tokio::test]
+async fn a_live_key_lists_the_keys_of_its_account_with_their_last_use() {
+    let server = Example::start("restrictions");
+    assert_eq!(server.call("test", "GET", REPORT, "").await.status, 200);
+    let used = async {
+        loop {
+            let listed = server.call("live", "GET", KEYS, "").await;
+            assert_eq!((listed.status, listed.header("cache-control")), (200, Some("no-store")));
+            let json = listed.json();
+            assert_eq!((&json["success"], &json["next_cursor"]), (&json!(true), &json!(null)));
+            let keys = json["data"].as_array().unwrap().clone();
+            assert_eq!(keys.len(), 7);
+            for key in &keys {
+                let name = key["name"].as_str().unwrap();
+                assert_eq!(key["id"], server.id(name));
+                let prefix = if name == "test" { "sk_test_" } else { "sk_live_" };
+                assert_eq!(key["prefix"], prefix);
+                assert!(key["created_at"].as_str().unwrap().ends_with('Z'));
+                assert!(!listed.text().contains(server.key(name)));
+            }
+            let test = keys.iter().find(|key| key["name"] == "test").unwrap();
+            if test["last_used"].is_string() {
+                let ip = keys.iter().find(|key| key["name"] == "ip-10").unwrap();
+                break ip["last_used"].clone();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    assert_eq!(common::in_time(used).await, json!(null));
+}
+
+#[tokio::test]
+async fn a_live_key_revokes_keys_of_its_account() {
+    let server = Example::start("restrictions");
+    let path = format!("{KEYS}/{}", server.id("test"));
+    for label in ["test", "ip-local", "users-only"] {
+        for (method, path) in [("GET", KEYS), ("DELETE", &*path)] {
+            assert_eq!(server.call(label, method, path, "").await.status, 403, "{label}");
+        }
+    }
+    assert_eq!(server.call("test", "GET", REPORT, "").await.status, 200);
+    for _ in 0..2 {
+        let revoked = server.call("live", "DELETE", &path, "").await;
+        let message = json!({ "success": true, "message": "API key revoked successfully" });
+        assert_eq!((revoked.status, revoked.json()), (200, message));
+        assert_eq!(server.call("test", "GET", REPORT, "").await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn keys_are_neither_created_nor_changed_over_the_api() {
+    let server = Example::start("restrictions");
+    let path = format!("{KEYS}/{}", server.id("test"));
+    for (method, path, status) in [
+        ("POST", KEYS.to_owned(), 405),
+        ("GET", path.clone(), 405),
+        ("PATCH", path.clone(), 405),
+        ("POST", format!("{path}/rotate"), 404),
+    ] {
+        let body = r#"{"name":"another"}"#;
+        assert_eq!(server.call("live", method, &path, body).await.status, status, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn errors_about_keys_have_the_documented_shape() {
+    let server = Example::start("restrictions");
+    let unknown = format!("{KEYS}/key_123");
+    let wrong = format!("{KEYS}?state=lost");
+    for (label, method, path, status, message) in [
+        ("live", "DELETE", &*unknown, 404, "There is no such API key"),
+        ("live", "GET", &*wrong, 400, "A state is `active`, `disabled`, `expired` or `revoked`"),
+        ("test", "GET", KEYS, 403, "Missing ability: api-keys:read"),
+        ("test", "DELETE", &*unknown, 403, "Missing ability: api-keys:write"),
+    ] {
+        let response = server.call(label, method, path, "").await;
+        let body = json!({ "success": false, "error": { "message": message } });
+        assert_eq!((response.status, response.json()), (status, body));
+        assert_eq!(response.header("content-type"), Some("application/json"));
+    }
 }

@@ -76,7 +76,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.refuse(&RequestHead::new(&request)) {
+        let refused = admit(&*self.guard, &RequestHead::new(&request)).err();
+        match refused {
             None => GuardFuture::forward(self.inner.call(request)),
             Some(response) => {
                 // The service was made ready and is not called: a fresh clone takes its place,
@@ -88,18 +89,25 @@ where
     }
 }
 
-impl<S> GuardService<S> {
-    fn refuse(&self, head: &RequestHead<'_>) -> Option<Response<Bytes>> {
-        let extensions = head.extensions();
-        if let Some(key) = extensions.get::<VerifiedKey>() {
-            let rejection = self.guard.check(key, head).err()?;
-            Some(key.rejector().reject(rejection.of_key(key.id()), head))
-        } else if let Some(Anonymous(rejector)) = extensions.get() {
-            Some(rejector.reject(RejectionKind::Missing.into(), head))
-        } else {
-            Some(Rejector::without_layer().reject(RejectionKind::MissingLayer.into(), head))
+/// Returns the verified key of a request if `guard` lets it pass, and otherwise the answer in the
+/// words of the layer that is around.
+#[expect(clippy::result_large_err, reason = "a box would be allocated for each refusal")]
+pub(crate) fn admit<'a>(
+    guard: &dyn Guard,
+    head: &RequestHead<'a>,
+) -> Result<&'a VerifiedKey, Response<Bytes>> {
+    let extensions = head.extensions();
+    let (rejector, rejection) = if let Some(key) = extensions.get::<VerifiedKey>() {
+        match guard.check(key, head) {
+            Ok(()) => return Ok(key),
+            Err(rejection) => (key.rejector(), rejection.of_key(key.id())),
         }
-    }
+    } else if let Some(Anonymous(rejector)) = extensions.get() {
+        (&**rejector, RejectionKind::Missing.into())
+    } else {
+        (Rejector::without_layer(), RejectionKind::MissingLayer.into())
+    };
+    Err(rejector.reject(rejection, head))
 }
 
 impl<S: fmt::Debug> fmt::Debug for GuardService<S> {

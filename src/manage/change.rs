@@ -28,7 +28,7 @@ impl KeyManager {
     ///
     /// Returns an error if there is no such key, if it was revoked, if the new name does not say
     /// what it is for or the new expiry is in the past, or if it would be allowed more than the
-    /// key on whose behalf it is changed.
+    /// owner on whose behalf it is changed. To take it out of use is allowed all the same.
     pub async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<ChangedKey, ManageError> {
         if let Some(name) = &update.name {
             check_name(name)?;
@@ -37,7 +37,9 @@ impl KeyManager {
         self.change(id, |record, authority, _| {
             refuse_revoked(record)?;
             update.apply(record);
-            authority.check(record)?;
+            if !update.only_disables() {
+                authority.check(record)?;
+            }
             Ok(AuditAction::Updated)
         })
         .await
@@ -92,8 +94,8 @@ impl KeyManager {
     ///
     /// # Errors
     ///
-    /// As [`disable`](Self::disable), or if the key is allowed more than the key on whose behalf
-    /// it is enabled.
+    /// As [`disable`](Self::disable), or if the key is allowed more than the owner on whose
+    /// behalf it is enabled.
     pub async fn enable(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
         self.change(id, |record, authority, _| {
             refuse_revoked(record)?;

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::Excess;
 use crate::key::{GenerateError, KeyId};
 use crate::store::{CommitError, KeyState, StoreError};
 
@@ -20,9 +21,10 @@ pub enum ManageError {
     /// The key would be expired already.
     #[error("a key cannot expire in the past")]
     Expiry,
-    /// The key that acts may not do this, or the other key would be allowed more than it.
+    /// The [owner](super::Owner) that acts may not do this, or the key would be allowed more than
+    /// it.
     #[error("a key cannot grant more than it has: {0}")]
-    Exceeds(&'static str),
+    Exceeds(Excess),
     /// The key is in a state in which this cannot be done.
     #[error("the key is {0}")]
     State(KeyState),
@@ -41,6 +43,12 @@ pub enum ManageError {
     /// The store failed. If it was about to make a change, it is not known whether it did.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<Excess> for ManageError {
+    fn from(excess: Excess) -> Self {
+        Self::Exceeds(excess)
+    }
 }
 
 impl From<CommitError> for ManageError {

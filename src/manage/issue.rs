@@ -18,7 +18,7 @@ impl KeyManager {
     /// # Errors
     ///
     /// Returns an error if the name does not say what the key is for, if the key would be expired
-    /// already, if it would be allowed more than the key on whose behalf it is issued, or if
+    /// already, if it would be allowed more than the owner on whose behalf it is issued, or if
     /// no secret can be made or kept.
     pub async fn issue(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
         let now = self.now();
@@ -62,8 +62,8 @@ impl KeyManager {
 
     /// Returns a page of keys, the newest first.
     ///
-    /// States are those of now, whatever the query says. On behalf of a key, only those of its
-    /// tenant are listed, whatever the query says.
+    /// States are those of now, whatever the query says. On behalf of an owner, only those
+    /// of its tenant are listed, whatever the query says.
     ///
     /// # Errors
     ///

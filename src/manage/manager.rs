@@ -5,15 +5,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::ManageError;
 use super::authority::Authority;
+use super::owner::Bound;
+use super::{Excess, ManageError, Owner};
 use crate::clock::{Clock, SystemClock, to_microsecond};
-use crate::key::{KeyFormat, KeyFormats, KeyHasher, KeyId};
+use crate::key::{KeyFormat, KeyFormats, KeyHasher};
 use crate::store::{
     Actor, AuditAction, AuditEvent, AuditSink, CommitError, KeyChange, KeyRecord, KeyRepository,
 };
 use crate::trace;
-use crate::verify::VerifiedKey;
 
 /// How often a change is tried that others get in the way of.
 pub(super) const ATTEMPTS: usize = 100;
@@ -21,7 +21,7 @@ pub(super) const ATTEMPTS: usize = 100;
 /// Issues, lists, changes, rotates and revokes the keys of a repository.
 ///
 /// A clone manages the same keys. By default it may do everything;
-/// [`on_behalf_of`](Self::on_behalf_of) bounds it by what a key may grant.
+/// [`on_behalf_of`](Self::on_behalf_of) bounds it by what an owner may grant.
 ///
 /// # Examples
 ///
@@ -43,9 +43,7 @@ pub(super) const ATTEMPTS: usize = 100;
 #[must_use]
 pub struct KeyManager {
     pub(super) settings: Arc<Settings>,
-    actor: Actor,
-    /// The key that grants, and bounds what is granted.
-    granter: Option<KeyId>,
+    owner: Owner,
 }
 
 #[derive(Clone)]
@@ -69,7 +67,7 @@ impl KeyManager {
             rotation_period: None,
             sinks: Vec::new(),
         };
-        Self { settings: Arc::new(settings), actor: Actor::System, granter: None }
+        Self { settings: Arc::new(settings), owner: Owner::application() }
     }
 
     /// Sets how keys are hashed; the layer needs the same.
@@ -107,28 +105,26 @@ impl KeyManager {
 
     /// Returns a manager whose changes are noted as those of `actor`.
     pub fn acting_as(&self, actor: impl Into<Actor>) -> Self {
-        Self { actor: actor.into(), ..self.clone() }
+        let owner = Owner { actor: actor.into(), ..self.owner.clone() };
+        Self { owner, ..self.clone() }
     }
 
-    /// Returns a manager that does what `key` may do: for applications that let keys manage keys.
+    /// Returns a manager that does what `owner` may do: for applications that let the people of a
+    /// tenant, or [keys](crate::VerifiedKey), manage keys.
     ///
     /// It sees the keys of the same tenant only, and to it those of others do not exist. A key that
-    /// is issued, updated, enabled or rotated may afterwards not be allowed more than `key` is:
-    /// its abilities, stage, expiry, limits and restrictions have to be within those of `key`, and
-    /// what is not said of a new key is as it is with `key`. Taking away is allowed of any. A public
-    /// key may do nothing.
-    ///
-    /// `key` counts as its record, which has to be in the same repository, is when something is
-    /// done: if it was revoked since it was verified, nothing is.
+    /// is issued, updated, enabled or rotated may afterwards not be allowed more than the owner is:
+    /// its abilities have to be within those of the owner, and if the owner is a key, its stage,
+    /// expiry, limits and restrictions too. What is not said of a new key is as it is with the
+    /// owner. Taking away is allowed of any. A public key may do nothing.
     ///
     /// Not bounded are metadata, dates of rotation, and how many keys there are. Each key has limits
     /// of its own to use up; only those that are
     /// [shared by the tenant](crate::RateLimit::shared_by_tenant) bound them together. Which keys
     /// may manage keys at all is for a guard, such as [`RequireAbility`](crate::RequireAbility), to
     /// say.
-    pub fn on_behalf_of(&self, key: &VerifiedKey) -> Self {
-        let id = key.id().clone();
-        Self { actor: Actor::Key(id.clone()), granter: Some(id), ..self.clone() }
+    pub fn on_behalf_of(&self, owner: impl Into<Owner>) -> Self {
+        Self { owner: owner.into(), ..self.clone() }
     }
 
     pub(super) async fn commit(
@@ -156,18 +152,25 @@ impl KeyManager {
         before: Option<&Arc<KeyRecord>>,
         after: Option<&Arc<KeyRecord>>,
     ) -> AuditEvent {
-        AuditEvent::new(at, self.actor.clone(), action, before.cloned(), after.cloned())
+        AuditEvent::new(at, self.owner.actor.clone(), action, before.cloned(), after.cloned())
     }
 
     pub(super) fn now(&self) -> SystemTime {
         to_microsecond(self.settings.clock.now())
     }
 
-    /// Returns the authority of the key that acts, as it is now.
+    /// Returns the authority of the owner, as it is now.
     pub(super) async fn authority(&self) -> Result<Authority, ManageError> {
-        let Some(id) = &self.granter else { return Ok(Authority::unbounded()) };
-        let granter = self.settings.repository.get(id).await?.ok_or(ManageError::NotFound)?;
-        Authority::of(granter.record, self.now())
+        match &self.owner.bound {
+            Bound::Nothing => Ok(Authority::unbounded()),
+            Bound::Key(id) => {
+                let key = self.settings.repository.get(id).await?.ok_or(Excess::Inactive)?;
+                Authority::of_key(&key.record, self.now())
+            }
+            Bound::Tenant { tenant, abilities } => {
+                Ok(Authority::of_tenant(tenant.clone(), abilities.clone()))
+            }
+        }
     }
 }
 
@@ -177,8 +180,7 @@ impl fmt::Debug for KeyManager {
             .field("hasher", &self.settings.hasher)
             .field("formats", &self.settings.formats)
             .field("rotation_period", &self.settings.rotation_period)
-            .field("actor", &self.actor)
-            .field("granter", &self.granter)
+            .field("owner", &self.owner)
             .finish_non_exhaustive()
     }
 }

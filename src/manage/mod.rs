@@ -1,12 +1,16 @@
 //! The rules for the life of a key, from issue to revocation, over any
 //! [repository](crate::store::KeyRepository).
 
+#[cfg(feature = "manage")]
+pub mod api;
 mod authority;
 mod change;
 mod error;
+mod excess;
 mod issue;
 mod manager;
 mod name;
+mod owner;
 mod prune;
 mod rotate;
 mod update;
@@ -18,7 +22,9 @@ mod view;
 
 pub use self::change::ChangedKey;
 pub use self::error::ManageError;
+pub use self::excess::Excess;
 pub use self::manager::KeyManager;
+pub use self::owner::Owner;
 pub use self::rotate::RotatedKey;
 #[cfg(feature = "tracing")]
 pub use self::trace_events::TraceEvents;

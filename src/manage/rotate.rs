@@ -40,7 +40,7 @@ impl KeyManager {
     ///
     /// Returns an error if there is no such key, if it was rotated already, if it is revoked,
     /// expired or disabled, if no [format](Self::formats) has its prefix, if it is allowed more
-    /// than the key on whose behalf it is rotated, or if no secret can be made or kept.
+    /// than the owner on whose behalf it is rotated, or if no secret can be made or kept.
     pub async fn rotate(&self, id: &KeyId, grace: Duration) -> Result<RotatedKey, ManageError> {
         for _ in 0..ATTEMPTS {
             let authority = self.authority().await?;

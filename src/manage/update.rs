@@ -24,7 +24,7 @@ use crate::store::KeyRecord;
 ///     .expires_at(None);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 #[must_use]
 pub struct KeyUpdate {
     pub(super) name: Option<String>,
@@ -89,6 +89,11 @@ impl KeyUpdate {
     pub fn disabled(mut self, disabled: bool) -> Self {
         self.disabled = Some(disabled);
         self
+    }
+
+    /// Tells whether it does nothing but take the key out of use.
+    pub(super) fn only_disables(&self) -> bool {
+        *self == Self::new().disabled(true)
     }
 
     pub(super) fn apply(&self, record: &mut KeyRecord) {

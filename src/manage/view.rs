@@ -31,7 +31,10 @@ use crate::store::{KeyState, StoredKey};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "manage", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "manage", schema(as = ApiKey))]
+#[cfg_attr(
+    feature = "manage",
+    schema(as = ApiKey, description = "An API key, without the key itself.")
+)]
 #[non_exhaustive]
 pub struct KeyView {
     /// The public id.
@@ -47,13 +50,13 @@ pub struct KeyView {
     #[cfg_attr(feature = "manage", schema(example = "sk_live_\u{2026}x789"))]
     pub hint: String,
     /// Whether it works, and if not, why.
-    #[cfg_attr(feature = "manage", schema(value_type = String, example = "active"))]
+    #[cfg_attr(feature = "manage", schema(example = "active"))]
     pub state: KeyState,
     /// Whether it is a secret.
-    #[cfg_attr(feature = "manage", schema(value_type = String, example = "secret"))]
+    #[cfg_attr(feature = "manage", schema(example = "secret"))]
     pub kind: KeyKind,
     /// The only stage in which it works.
-    #[cfg_attr(feature = "manage", schema(value_type = Option<String>, example = "live"))]
+    #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, example = "live"))]
     pub stage: Option<Stage>,
     /// What it may do.
     #[cfg_attr(feature = "manage", schema(value_type = Vec<String>))]
@@ -64,28 +67,27 @@ pub struct KeyView {
     pub created_at: SystemTime,
     /// When it was last used, if that is kept.
     #[serde(serialize_with = "rfc3339_or_null")]
-    #[cfg_attr(feature = "manage", schema(value_type = Option<String>, format = DateTime))]
+    #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, format = DateTime))]
     pub last_used: Option<SystemTime>,
     /// From when on it is refused.
     #[serde(serialize_with = "rfc3339_or_null")]
-    #[cfg_attr(feature = "manage", schema(value_type = Option<String>, format = DateTime))]
+    #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, format = DateTime))]
     pub expires_at: Option<SystemTime>,
     /// When it was revoked, for good.
     #[serde(serialize_with = "rfc3339_or_null")]
-    #[cfg_attr(feature = "manage", schema(value_type = Option<String>, format = DateTime))]
+    #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, format = DateTime))]
     pub revoked_at: Option<SystemTime>,
     /// From when on it should be replaced.
     #[serde(serialize_with = "rfc3339_or_null")]
-    #[cfg_attr(feature = "manage", schema(value_type = Option<String>, format = DateTime))]
+    #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, format = DateTime))]
     pub rotation_due_at: Option<SystemTime>,
     /// The id of the key that replaces it.
-    #[cfg_attr(feature = "manage", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>))]
     pub successor: Option<KeyId>,
     /// How often it may be used.
     #[cfg_attr(feature = "manage", schema(value_type = Vec<String>))]
     pub limits: RateLimits,
     /// From where it works, and on which endpoints.
-    #[cfg_attr(feature = "manage", schema(value_type = Object))]
     pub restrictions: Restrictions,
 }
 

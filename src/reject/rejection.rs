@@ -66,6 +66,11 @@ impl Rejection {
         Self::new(RejectionKind::MissingAbility).with(|details| details.abilities = Some(abilities))
     }
 
+    /// Makes a rejection of a public key where only secret ones are accepted.
+    pub(crate) fn public_key() -> Self {
+        Self::new(RejectionKind::NotAllowed).with_message("Public API keys do not work here")
+    }
+
     /// Makes a rejection of a text that is no key.
     pub(crate) const fn malformed(error: FormatError) -> Self {
         Self { kind: RejectionKind::Malformed, format: Some(error), key: None, details: None }

@@ -38,6 +38,12 @@ impl From<&str> for Actor {
     }
 }
 
+impl From<String> for Actor {
+    fn from(name: String) -> Self {
+        Self::Named(name.into())
+    }
+}
+
 impl From<KeyId> for Actor {
     fn from(id: KeyId) -> Self {
         Self::Key(id)

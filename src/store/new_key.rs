@@ -165,6 +165,12 @@ impl NewKey {
         self
     }
 
+    /// Sets how often the key may be used, in place of what was said before.
+    pub fn limits(mut self, limits: RateLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Adds networks, such as `192.0.2.0/24`, and addresses to those from which the key works.
     /// By default it works from everywhere. An empty list allows nothing.
     ///
@@ -223,6 +229,12 @@ impl NewKey {
         E: TryInto<EndpointPattern, Error: fmt::Display>,
     {
         extend(&mut self.restrictions.endpoints, endpoints.into_iter().map(parsed));
+        self
+    }
+
+    /// Sets from where the key works, and on which endpoints, in place of what was said before.
+    pub fn restrictions(mut self, restrictions: Restrictions) -> Self {
+        self.restrictions = restrictions;
         self
     }
 

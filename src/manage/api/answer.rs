@@ -1,0 +1,90 @@
+//! What is answered when a request did what it was to do.
+
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::key::Secret;
+use crate::manage::KeyView;
+use crate::store::{KeyPage, StoredKey};
+
+/// A page of keys.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeyPage)]
+pub(super) struct Page {
+    success: bool,
+    /// The keys, the newest first.
+    data: Vec<KeyView>,
+    /// Where the next page begins; `null` if this is the last.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// One key.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeyAnswer)]
+pub(super) struct One {
+    success: bool,
+    data: KeyView,
+}
+
+/// A new key, with its secret for the only time.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NewApiKeyAnswer)]
+pub(super) struct New<'a> {
+    success: bool,
+    #[schema(inline)]
+    data: WithSecret<'a>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeyWithSecret)]
+pub(super) struct WithSecret<'a> {
+    #[serde(flatten)]
+    key: KeyView,
+    /// The key itself, shown once.
+    secret: &'a str,
+}
+
+/// A message.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeyRevoked)]
+pub(super) struct Done {
+    success: bool,
+    #[schema(example = "API key revoked successfully")]
+    message: &'static str,
+}
+
+pub(super) fn page(page: &KeyPage, now: SystemTime) -> Response {
+    let data = page.keys.iter().map(|key| KeyView::new(key, now)).collect();
+    let next_cursor = page.next.as_ref().map(ToString::to_string);
+    Json(Page { success: true, data, next_cursor }).into_response()
+}
+
+pub(super) fn one(key: &StoredKey, now: SystemTime) -> Response {
+    Json(One { success: true, data: KeyView::new(key, now) }).into_response()
+}
+
+/// Answers with a new key, which is to be found at `location`.
+pub(super) fn created(
+    key: &StoredKey,
+    secret: &Secret,
+    location: &str,
+    now: SystemTime,
+) -> Response {
+    let data = WithSecret { key: KeyView::new(key, now), secret: secret.reveal() };
+    let mut response = (StatusCode::CREATED, Json(New { success: true, data })).into_response();
+    // The path of a request and a public id are values of headers.
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+pub(super) fn revoked() -> Response {
+    Json(Done { success: true, message: "API key revoked successfully" }).into_response()
+}

@@ -1,0 +1,109 @@
+//! [`CreateKey`]: what is read of a request for a key.
+
+use std::time::SystemTime;
+
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::ApiError;
+use super::field::{Fields, wrong};
+use super::restrictions::restrictions;
+use super::time::parse_time;
+use crate::key::{Ability, KeyFormat, KeyFormats, RateLimits, Restrictions, Stage};
+use crate::store::NewKey;
+
+/// A key that is to be issued.
+#[derive(ToSchema)]
+#[schema(as = NewApiKey)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CreateKey {
+    /// What the key is for.
+    #[schema(min_length = 3, max_length = 100, example = "Production Key")]
+    name: String,
+    /// How the key is to begin. Required if there is a choice.
+    #[schema(example = "sk_live_")]
+    prefix: Option<String>,
+    /// The only stage in which it is to work.
+    #[schema(value_type = Option<String>)]
+    stage: Option<Stage>,
+    /// What it may do.
+    #[schema(value_type = Vec<String>, required = false, max_items = 100)]
+    abilities: Vec<Ability>,
+    /// From when on it is refused; `null` is never.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<SystemTime>,
+    /// How often it may be used.
+    #[schema(value_type = Vec<String>, required = false, max_items = 8)]
+    limits: RateLimits,
+    /// From where it works, and on which endpoints.
+    #[schema(required = false)]
+    restrictions: Restrictions,
+}
+
+impl CreateKey {
+    pub(super) fn read(body: Value) -> Result<Self, ApiError> {
+        let mut fields = Fields::of_body(body)?;
+        let key = Self {
+            name: fields.require("name")?.text()?,
+            prefix: fields.take_value("prefix").map(|field| field.text()).transpose()?,
+            stage: fields.take_value("stage").map(|field| field.parse(str::parse)).transpose()?,
+            abilities: fields
+                .take("abilities")
+                .map(|field| field.list_of())
+                .transpose()?
+                .unwrap_or_default(),
+            expires_at: fields
+                .take_value("expires_at")
+                .map(|field| field.parse(parse_time))
+                .transpose()?,
+            limits: fields
+                .take("limits")
+                .map(|field| field.collect(RateLimits::new))
+                .transpose()?
+                .unwrap_or_default(),
+            restrictions: fields
+                .take("restrictions")
+                .map(restrictions)
+                .transpose()?
+                .unwrap_or_default(),
+        };
+        fields.end()?;
+        Ok(key)
+    }
+
+    /// Makes the key, in one of the formats that the manager has.
+    pub(super) fn into_new_key(self, formats: &KeyFormats) -> Result<NewKey, ApiError> {
+        let format = choose_format(formats, self.prefix.as_deref())?;
+        let of_prefix = format.stage_of_prefix();
+        if self.stage.is_some() && of_prefix.is_some() && self.stage.as_ref() != of_prefix {
+            return Err(wrong("stage", "the prefix stands for another stage"));
+        }
+        let mut key = NewKey::named(self.name)
+            .format(&format)
+            .abilities(self.abilities)
+            .limits(self.limits)
+            .restrictions(self.restrictions);
+        if let Some(stage) = self.stage {
+            key = key.stage(stage);
+        }
+        if let Some(time) = self.expires_at {
+            key = key.expires_at(time);
+        }
+        Ok(key)
+    }
+}
+
+/// Returns the format with the prefix, which has to be given if there are several.
+///
+/// Of formats with the same prefix it is the first, as it is for the successor of a rotated key.
+fn choose_format(formats: &KeyFormats, prefix: Option<&str>) -> Result<KeyFormat, ApiError> {
+    let first = formats.iter().find(|format| prefix.is_none_or(|own| own == format.prefix()));
+    match (first, prefix) {
+        (None, None) => Ok(KeyFormat::default()),
+        (None, Some(_)) => Err(wrong("prefix", "no keys are issued with this prefix")),
+        (Some(first), None) if formats.iter().any(|other| other.prefix() != first.prefix()) => {
+            Err(wrong("prefix", "it is required, because there are several"))
+        }
+        (Some(first), _) => Ok(first.clone()),
+    }
+}

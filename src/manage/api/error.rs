@@ -1,0 +1,139 @@
+//! [`ApiError`]: why a request was refused, and what of it is to blame.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+
+use crate::manage::{Excess, ManageError};
+use crate::trace;
+
+/// The error of a request that did not do what it was to do.
+///
+/// It holds no value of the request's body, which might be a secret in the wrong place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    status: StatusCode,
+    field: Option<String>,
+    message: Cow<'static, str>,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, field: None, message: message.into() }
+    }
+
+    /// Makes the error of a wrong field.
+    pub(super) fn field_is(
+        status: StatusCode,
+        field: impl Into<String>,
+        message: impl fmt::Display,
+    ) -> Self {
+        Self { field: Some(field.into()), ..Self::new(status, sentence(&message.to_string())) }
+    }
+
+    /// Returns the status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns the field of the body that is to blame, such as `restrictions.addresses[1]`, or the
+    /// query parameter.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// Returns what the client is told.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Answers with `application/problem+json` (RFC 9457).
+    pub(super) fn to_problem(&self) -> Response<Bytes> {
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "detail": self.message,
+        });
+        if let Some(field) = &self.field {
+            problem["field"] = field.as_str().into();
+        }
+        let mut response = Response::new(problem.to_string().into());
+        *response.status_mut() = self.status;
+        let content_type = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        response
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "{field}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// Begins a message with a capital letter, as those of the layer do.
+fn sentence(message: &str) -> String {
+    let mut rest = message.chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(rest).collect()
+}
+
+impl From<ManageError> for ApiError {
+    fn from(error: ManageError) -> Self {
+        let (status, field) = match &error {
+            ManageError::NotFound => return Self::not_found(),
+            ManageError::Name => (StatusCode::UNPROCESSABLE_ENTITY, Some("name")),
+            ManageError::Expiry => (StatusCode::UNPROCESSABLE_ENTITY, Some("expires_at")),
+            ManageError::Exceeds(excess) => (StatusCode::FORBIDDEN, field_of(*excess)),
+            ManageError::State(_) | ManageError::Rotated(_) => (StatusCode::CONFLICT, None),
+            ManageError::Format => {
+                let message = "Keys with this prefix are not issued any more";
+                return Self::new(StatusCode::CONFLICT, message);
+            }
+            ManageError::Generate(_) | ManageError::Conflict | ManageError::Store(_) => {
+                trace::not_managed(&error);
+                return Self::unavailable();
+            }
+        };
+        match field {
+            Some(field) => Self::field_is(status, field, error),
+            None => Self::new(status, sentence(&error.to_string())),
+        }
+    }
+}
+
+impl ApiError {
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "There is no such API key")
+    }
+
+    pub(super) fn unavailable() -> Self {
+        let message = "API keys cannot be managed at the moment";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+}
+
+/// Returns the field that would have to be another.
+const fn field_of(excess: Excess) -> Option<&'static str> {
+    match excess {
+        Excess::Abilities => Some("abilities"),
+        Excess::Stage => Some("stage"),
+        Excess::Expiry => Some("expires_at"),
+        Excess::Limits => Some("limits"),
+        Excess::Restrictions => Some("restrictions"),
+        // No field says whose key it is or who calls.
+        Excess::Tenant | Excess::PublicKey | Excess::Inactive => None,
+    }
+}

@@ -1,0 +1,163 @@
+//! [`Fields`]: the fields of a body, of which each is named if it is wrong.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::ApiError;
+
+/// The longest text on a list, in bytes.
+const MAX_TEXT: usize = 1024;
+
+/// The most texts on a list.
+pub(super) const MAX_ITEMS: usize = 100;
+
+/// The fields of an object that were not taken yet.
+pub(super) struct Fields {
+    path: String,
+    map: Map<String, Value>,
+}
+
+/// A value, and where it stands in the body.
+pub(super) struct Field {
+    path: String,
+    value: Value,
+}
+
+impl Fields {
+    /// Starts with the whole body.
+    pub(super) fn of_body(body: Value) -> Result<Self, ApiError> {
+        match body {
+            Value::Object(map) => Ok(Self { path: String::new(), map }),
+            _ => Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "The body is not an object")),
+        }
+    }
+
+    /// Takes the field `name`, if there is one.
+    pub(super) fn take(&mut self, name: &str) -> Option<Field> {
+        let value = self.map.remove(name)?;
+        Some(Field { path: format!("{}{name}", self.path), value })
+    }
+
+    /// Takes the field `name`, if there is one that is not `null`.
+    pub(super) fn take_value(&mut self, name: &str) -> Option<Field> {
+        self.take(name).filter(|field| !field.value.is_null())
+    }
+
+    /// Takes the field `name`.
+    pub(super) fn require(&mut self, name: &str) -> Result<Field, ApiError> {
+        self.take(name).ok_or_else(|| wrong(format!("{}{name}", self.path), "it is required"))
+    }
+
+    /// Refuses the fields that nobody took.
+    pub(super) fn end(self) -> Result<(), ApiError> {
+        let Some(name) = self.map.keys().next() else { return Ok(()) };
+        if may_be_told(name) {
+            return Err(wrong(format!("{}{name}", self.path), "there is no such field"));
+        }
+        let message = "There is a field that is not known";
+        match self.path.strip_suffix('.') {
+            Some(path) => Err(wrong(path, message)),
+            None => Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message)),
+        }
+    }
+}
+
+impl Field {
+    /// Reads a text.
+    pub(super) fn text(self) -> Result<String, ApiError> {
+        match self.value {
+            Value::String(text) => Ok(text),
+            _ => Err(wrong(self.path, "a text is expected")),
+        }
+    }
+
+    /// Reads `true` or `false`.
+    pub(super) fn flag(self) -> Result<bool, ApiError> {
+        match self.value {
+            Value::Bool(flag) => Ok(flag),
+            _ => Err(wrong(self.path, "it has to be `true` or `false`")),
+        }
+    }
+
+    /// Reads a whole number that is not above `most`.
+    pub(super) fn number(self, most: u64) -> Result<u64, ApiError> {
+        let number = self.value.as_u64().filter(|number| *number <= most);
+        let error = || wrong(self.path, format!("a whole number from 0 to {most} is expected"));
+        number.ok_or_else(error)
+    }
+
+    /// Reads a text by `parse`, whose error repeats nothing of the text.
+    pub(super) fn parse<T, E: fmt::Display>(
+        self,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, ApiError> {
+        let path = self.path.clone();
+        parse(&self.text()?).map_err(|error| wrong(path, error))
+    }
+
+    /// Reads a list of texts by `parse`, whose error repeats nothing of a text.
+    pub(super) fn list<T, E: fmt::Display>(
+        self,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Vec<T>, ApiError> {
+        let Value::Array(values) = self.value else {
+            return Err(wrong(self.path, "a list is expected"));
+        };
+        if values.len() > MAX_ITEMS {
+            return Err(wrong(self.path, format!("a list has at most {MAX_ITEMS} items")));
+        }
+        let item = |(index, value)| {
+            let item = Self { path: format!("{}[{index}]", self.path), value };
+            if item.value.as_str().is_some_and(|text| text.len() > MAX_TEXT) {
+                return Err(wrong(item.path, format!("an item has at most {MAX_TEXT} bytes")));
+            }
+            item.parse(&parse)
+        };
+        values.into_iter().enumerate().map(item).collect()
+    }
+
+    /// Reads a list of what is written as text.
+    pub(super) fn list_of<T: FromStr<Err: fmt::Display>>(self) -> Result<Vec<T>, ApiError> {
+        self.list(str::parse)
+    }
+
+    /// Reads a list, and makes something of all its items.
+    pub(super) fn collect<T, C, E: fmt::Display>(
+        self,
+        collect: impl FnOnce(Vec<T>) -> Result<C, E>,
+    ) -> Result<C, ApiError>
+    where
+        T: FromStr<Err: fmt::Display>,
+    {
+        let path = self.path.clone();
+        collect(self.list_of()?).map_err(|error| wrong(path, error))
+    }
+
+    /// Reads an object.
+    pub(super) fn object(self) -> Result<Fields, ApiError> {
+        match self.value {
+            Value::Object(map) => Ok(Fields { path: format!("{}.", self.path), map }),
+            _ => Err(wrong(self.path, "an object is expected")),
+        }
+    }
+
+    /// Tells whether it is `null`.
+    pub(super) fn is_null(&self) -> bool {
+        self.value.is_null()
+    }
+}
+
+/// Tells whether a name that is not known may be repeated to the client.
+///
+/// A key that was pasted in place of a name is longer: it has 128 random bits at least.
+pub(super) fn may_be_told(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=20).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
+pub(super) fn wrong(field: impl Into<String>, message: impl fmt::Display) -> ApiError {
+    ApiError::field_is(StatusCode::UNPROCESSABLE_ENTITY, field, message)
+}

@@ -1,0 +1,107 @@
+//! [`IdentifyOwner`]: who calls.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::response::{IntoResponse, Response};
+use http::Method;
+use http::request::Parts;
+
+use crate::manage::Owner;
+
+/// Turns a request into the owner on whose behalf it manages keys, or refuses it.
+///
+/// The tenant and the ceiling of abilities come from here, never from the body of a request. It is
+/// asked before anything else of the request is looked at. [`KeyOwner`](super::KeyOwner) takes the
+/// verified key of the request; functions and closures that need not wait implement it too.
+///
+/// Where sessions are cookies, other sites can have browsers send them. Keep them out as anywhere
+/// else, by `SameSite` or a layer: a key is rotated, for one, without a body that they could not
+/// send.
+///
+/// # Examples
+///
+/// The sessions of a dashboard, which another layer has put into the extensions:
+///
+/// ```
+/// use http::StatusCode;
+/// use http::request::Parts;
+/// use tower_api_key::manage::Owner;
+/// use tower_api_key::manage::api::{Access, KeyRoutes, Refused};
+/// use tower_api_key::{AbilitySet, KeyManager, MemoryStore, TenantId};
+///
+/// #[derive(Clone)]
+/// struct Session {
+///     user: String,
+///     tenant: TenantId,
+///     may_manage_keys: bool,
+///     ceiling: AbilitySet,
+/// }
+///
+/// fn session(parts: &mut Parts, access: Access) -> Result<Owner, Refused> {
+///     let session = parts.extensions.get::<Session>().cloned().ok_or(StatusCode::UNAUTHORIZED)?;
+///     if access == Access::Write && !session.may_manage_keys {
+///         return Err(StatusCode::FORBIDDEN.into());
+///     }
+///     Ok(Owner::of_tenant(session.tenant, session.ceiling, session.user))
+/// }
+///
+/// let routes = KeyRoutes::new(KeyManager::new(MemoryStore::new()), session);
+/// ```
+#[async_trait]
+pub trait IdentifyOwner: Send + Sync {
+    /// Returns who calls.
+    ///
+    /// # Errors
+    ///
+    /// Returns the answer to a request that may not do this.
+    async fn identify(&self, parts: &mut Parts, access: Access) -> Result<Owner, Refused>;
+}
+
+#[async_trait]
+impl<F> IdentifyOwner for F
+where
+    F: Fn(&mut Parts, Access) -> Result<Owner, Refused> + Send + Sync,
+{
+    async fn identify(&self, parts: &mut Parts, access: Access) -> Result<Owner, Refused> {
+        self(parts, access)
+    }
+}
+
+const _: Option<Arc<dyn IdentifyOwner>> = None;
+
+/// The answer to a request of somebody who may not manage keys.
+///
+/// Every response becomes one by `?`, so that axum's extractors can be used.
+#[derive(Debug)]
+pub struct Refused(Box<Response>);
+
+impl<R: IntoResponse> From<R> for Refused {
+    fn from(response: R) -> Self {
+        Self(Box::new(response.into_response()))
+    }
+}
+
+impl Refused {
+    pub(super) fn into_inner(self) -> Response {
+        *self.0
+    }
+}
+
+/// What a request wants to do with keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// List and show them.
+    Read,
+    /// Issue, change, revoke and rotate them.
+    Write,
+}
+
+impl Access {
+    pub(super) fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET | Method::HEAD => Self::Read,
+            _ => Self::Write,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The feature `manage`: an axum router by which owners manage their keys.
+//!
+//! | route | does | answers with |
+//! |---|---|---|
+//! | `GET /api-keys` | lists keys, by `?limit=`, `?cursor=` and `?state=` | 200, a page |
+//! | `POST /api-keys` | issues a key | 201, the key and its secret |
+//! | `GET /api-keys/{id}` | shows a key | 200, the key |
+//! | `PATCH /api-keys/{id}` | changes a key | 200, the key |
+//! | `DELETE /api-keys/{id}` | revokes a key, also one that was revoked before | 200, a message |
+//! | `POST /api-keys/{id}/rotate` | gives a key a successor | 201, the successor and its secret |
+//!
+//! [`KeyRoutes`] makes the router, and the application says [who calls](IdentifyOwner).
+//!
+//! # Answers
+//!
+//! ```json
+//! {"success":true,"data":[{"id":"key_…","name":"Production Key","prefix":"sk_live_",…}],"next_cursor":null}
+//! {"success":true,"message":"API key revoked successfully"}
+//! ```
+//!
+//! A key is a [`KeyView`](super::KeyView). The answers to creating and rotating have its `secret`
+//! beside it, for the only time. No answer may be kept by a cache.
+//!
+//! # Bodies
+//!
+//! | field | of | is |
+//! |---|---|---|
+//! | `name` | create, change | what the key is for; required to create |
+//! | `prefix` | create | that of one of the manager's [formats](crate::KeyManager::formats); required where they have several |
+//! | `stage` | create | the only stage in which the key works |
+//! | `abilities` | create, change | at most 100 texts such as `bots:read` |
+//! | `expires_at` | create, change | a time by RFC 3339; `null` is never |
+//! | `limits` | create, change | texts such as `1000 per hour, burst 50` |
+//! | `restrictions` | create, change | an object with `addresses`, `origins`, `referrers` and `endpoints`, each at most 100 texts; a change replaces all of it |
+//! | `disabled` | change | whether the key is out of use for the time being |
+//! | `grace_seconds` | rotate | how long the old key works on, at most 90 days; 0 by default, which revokes it |
+//!
+//! What is not said of a new key is as it is with the caller, if that is a key. Another field is
+//! refused: a body says neither whose the key is, nor its id, kind or metadata.
+//!
+//! # Errors
+//!
+//! Errors are `application/problem+json` (RFC 9457), as those of the layer, or what the application
+//! [makes of them](KeyRoutes::errors). Where a field or a parameter is to blame, `field` names it,
+//! such as `restrictions.addresses[1]`:
+//!
+//! ```json
+//! {"detail":"A key cannot expire in the past","field":"expires_at","status":422,"title":"Unprocessable Entity","type":"about:blank"}
+//! ```
+//!
+//! | status | if |
+//! |---|---|
+//! | 400 | the body is not JSON or has a field twice, or a parameter is wrong |
+//! | 403 | the key would be allowed more than the caller is |
+//! | 404 | there is no such key, or it is another tenant's: nobody can tell which |
+//! | 409 | the key is revoked or was rotated already |
+//! | 413, 415 | the body has more than 64 KiB, or is not `application/json` |
+//! | 422 | a field is unknown, missing or wrong |
+//! | 503 | the store failed, of which only the log tells more |
+//!
+//! No error repeats a value of the body, which might be a secret in the wrong place.
+
+mod answer;
+mod body;
+mod create;
+mod error;
+mod field;
+mod handlers;
+mod identify;
+mod json;
+mod key_owner;
+mod list;
+mod openapi;
+mod restrictions;
+mod rotate;
+mod routes;
+mod schemas;
+mod time;
+mod update;
+
+pub use self::error::ApiError;
+pub use self::identify::{Access, IdentifyOwner, Refused};
+pub use self::key_owner::KeyOwner;
+pub use self::routes::{KeyRoute, KeyRoutes};

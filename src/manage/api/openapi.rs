@@ -1,0 +1,224 @@
+//! The routes as an OpenAPI document.
+
+use utoipa::ToSchema;
+use utoipa::openapi::path::{
+    HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, Paths,
+};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{
+    Content, Header, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, ResponseBuilder,
+    Schema,
+};
+
+use super::KeyRoute;
+use super::answer::{Done, New, One, Page};
+use super::create::CreateKey;
+use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
+use super::rotate::RotateKey;
+use super::routes::KEY_ID;
+use super::update::UpdateKey;
+use crate::store::KeyState;
+
+/// Describes `routes`, whose errors are problems or else of a shape that only the application
+/// knows.
+pub(super) fn document(routes: &[KeyRoute], errors_are_problems: bool) -> OpenApi {
+    let mut schemas = Schemas::default();
+    let problem = errors_are_problems.then(|| schemas.add::<Problem>());
+    let mut paths = Paths::new();
+    for route in routes {
+        let (method, operation) = operation(*route, &mut schemas, problem.as_ref());
+        paths.add_path_operation(route.path(), vec![method], operation);
+    }
+    OpenApiBuilder::new()
+        .info(InfoBuilder::new().title("API keys").version(env!("CARGO_PKG_VERSION")))
+        .paths(paths)
+        .components(Some(ComponentsBuilder::new().schemas_from_iter(schemas.0).build()))
+        .build()
+}
+
+fn operation(
+    route: KeyRoute,
+    schemas: &mut Schemas,
+    problem: Option<&Ref>,
+) -> (HttpMethod, Operation) {
+    let draft = |id: &str, summary: &str| {
+        let operation = OperationBuilder::new().tag("API keys").summary(Some(summary));
+        Draft { operation: operation.operation_id(Some(id)), problem: problem.cloned() }
+    };
+    match route {
+        KeyRoute::List => {
+            let answer = schemas.add::<Page>();
+            let draft = draft("listApiKeys", "List API keys, the newest first")
+                .answer("200", "A page of keys", answer)
+                .refuses(&["400"]);
+            (HttpMethod::Get, draft.parameters(list_parameters()))
+        }
+        KeyRoute::Create => {
+            let (body, answer) = (schemas.add::<CreateKey>(), schemas.add::<New<'_>>());
+            let draft = draft("createApiKey", "Create an API key")
+                .body(body, Required::True)
+                .answer("201", "The key, and its secret for the only time", answer)
+                .refuses(&["400", "413", "415", "422"]);
+            (HttpMethod::Post, draft.parameters([]))
+        }
+        KeyRoute::Show => {
+            let answer = schemas.add::<One>();
+            let draft = draft("getApiKey", "Get an API key")
+                .answer("200", "The key", answer)
+                .refuses(&["404"]);
+            (HttpMethod::Get, draft.parameters([key_id()]))
+        }
+        KeyRoute::Update => {
+            let (body, answer) = (schemas.add::<UpdateKey>(), schemas.add::<One>());
+            let draft = draft("updateApiKey", "Change an API key")
+                .body(body, Required::True)
+                .answer("200", "The key as it is now", answer)
+                .refuses(&["400", "404", "409", "413", "415", "422"]);
+            (HttpMethod::Patch, draft.parameters([key_id()]))
+        }
+        KeyRoute::Revoke => {
+            let answer = schemas.add::<Done>();
+            let draft = draft("revokeApiKey", "Revoke an API key")
+                .answer("200", "The key is revoked, perhaps since long", answer)
+                .refuses(&["404"]);
+            (HttpMethod::Delete, draft.parameters([key_id()]))
+        }
+        KeyRoute::Rotate => {
+            let (body, answer) = (schemas.add::<RotateKey>(), schemas.add::<New<'_>>());
+            let draft = draft("rotateApiKey", "Replace an API key by a successor")
+                .body(body, Required::False)
+                .answer("201", "The successor, and its secret for the only time", answer)
+                .refuses(&["400", "404", "409", "413", "415", "422"]);
+            (HttpMethod::Post, draft.parameters([key_id()]))
+        }
+    }
+}
+
+/// An operation, and what it answers errors with.
+struct Draft {
+    operation: OperationBuilder,
+    problem: Option<Ref>,
+}
+
+impl Draft {
+    fn body(mut self, schema: Ref, required: Required) -> Self {
+        let content = Content::new(Some(schema));
+        let body = RequestBodyBuilder::new().content("application/json", content);
+        self.operation = self.operation.request_body(Some(body.required(Some(required)).build()));
+        self
+    }
+
+    fn answer(mut self, status: &str, description: &str, schema: Ref) -> Self {
+        let mut response = ResponseBuilder::new()
+            .description(description)
+            .content("application/json", Content::new(Some(schema)))
+            .header("Cache-Control", text_header());
+        if status == "201" {
+            response = response.header("Location", text_header());
+        }
+        self.operation = self.operation.response(status, response);
+        self
+    }
+
+    /// Adds the errors that it may be, besides those of all operations.
+    fn refuses(mut self, statuses: &[&str]) -> Self {
+        for status in statuses.iter().copied().chain(["403", "503"]) {
+            let description = match status {
+                "400" => "The request cannot be read",
+                "403" => "The caller may not do this, or would grant more than it has",
+                "404" => "There is no such key",
+                "409" => "The key is revoked or was rotated already",
+                "413" => "The body is too long",
+                "415" => "The body is not JSON",
+                "422" => "A field is unknown, missing or wrong",
+                _ => "The keys cannot be reached at the moment",
+            };
+            let mut response = ResponseBuilder::new().description(description);
+            // Whoever says who calls has words of their own for a caller who may not.
+            if status != "403"
+                && let Some(problem) = self.problem.clone()
+            {
+                response =
+                    response.content("application/problem+json", Content::new(Some(problem)));
+            }
+            if status == "503" {
+                response = response.header("Retry-After", text_header());
+            }
+            self.operation = self.operation.response(status, response);
+        }
+        let response = ResponseBuilder::new().description("It is not known who calls");
+        self.operation = self.operation.response("401", response);
+        self
+    }
+
+    fn parameters(self, parameters: impl IntoIterator<Item = Parameter>) -> Operation {
+        self.operation.parameters(Some(parameters)).build()
+    }
+}
+
+fn text_header() -> Header {
+    Header::new(ObjectBuilder::new().schema_type(Type::String))
+}
+
+fn key_id() -> Parameter {
+    ParameterBuilder::new()
+        .name(KEY_ID)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("The public id of a key"))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build()
+}
+
+fn list_parameters() -> [Parameter; 3] {
+    let parameter = |name: &str, description: &str, schema: ObjectBuilder| {
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Query)
+            .required(Required::False)
+            .description(Some(description))
+            .schema(Some(schema))
+            .build()
+    };
+    let limit = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(MAX_LIMIT))
+        .default(Some(DEFAULT_LIMIT.into()));
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let state = text().enum_values(Some(KeyState::ALL.map(KeyState::as_str)));
+    [
+        parameter("limit", "How many keys a page has at most", limit),
+        parameter("cursor", "The `next_cursor` of the page before", text()),
+        parameter("state", "Only keys in this state", state),
+    ]
+}
+
+/// The schemas that operations name.
+#[derive(Default)]
+struct Schemas(Vec<(String, RefOr<Schema>)>);
+
+impl Schemas {
+    fn add<T: ToSchema>(&mut self) -> Ref {
+        T::schemas(&mut self.0);
+        self.0.push((T::name().into_owned(), T::schema()));
+        Ref::from_schema_name(T::name())
+    }
+}
+
+/// An error (RFC 9457).
+#[derive(ToSchema)]
+#[schema(as = ApiKeyProblem)]
+#[expect(dead_code, reason = "it stands for its schema")]
+struct Problem {
+    #[schema(example = "about:blank")]
+    r#type: String,
+    title: String,
+    status: u16,
+    /// What is wrong.
+    detail: String,
+    /// The field or the parameter that is to blame.
+    #[schema(nullable = false)]
+    field: Option<String>,
+}

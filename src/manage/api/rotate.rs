@@ -1,0 +1,37 @@
+//! [`RotateKey`]: what is read of a request to rotate a key.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::ApiError;
+use super::field::Fields;
+
+/// The longest time for which a rotated key works on, in seconds: 90 days.
+const MAX_GRACE: u64 = 90 * 24 * 60 * 60;
+
+/// How a key is to be rotated.
+#[derive(ToSchema)]
+#[schema(as = ApiKeyRotation)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RotateKey {
+    /// How long the old key works on. By default it is revoked at once.
+    #[schema(required = false, maximum = 7_776_000)]
+    grace_seconds: u64,
+}
+
+impl RotateKey {
+    pub(super) fn read(body: Option<Value>) -> Result<Self, ApiError> {
+        let Some(body) = body else { return Ok(Self { grace_seconds: 0 }) };
+        let mut fields = Fields::of_body(body)?;
+        let grace =
+            fields.take("grace_seconds").map(|field| field.number(MAX_GRACE)).transpose()?;
+        fields.end()?;
+        Ok(Self { grace_seconds: grace.unwrap_or_default() })
+    }
+
+    pub(super) const fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace_seconds)
+    }
+}

@@ -1,0 +1,230 @@
+//! [`KeyRoutes`]: which routes there are, and the way of a request to them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::{delete, get, patch, post};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, StatusCode, header};
+use utoipa::openapi::OpenApi;
+
+use super::{Access, ApiError, IdentifyOwner, handlers, openapi};
+use crate::manage::KeyManager;
+
+/// The parameter of the paths.
+pub(super) const KEY_ID: &str = "key_id";
+
+/// Makes the router by which owners manage their keys.
+///
+/// See [the module](super) for the routes and their answers.
+///
+/// # Examples
+///
+/// ```
+/// use axum::Router;
+/// use tower_api_key::manage::api::{KeyOwner, KeyRoute, KeyRoutes};
+/// use tower_api_key::{ApiKeyLayer, KeyManager, MemoryStore};
+///
+/// let store = MemoryStore::new();
+/// let routes = KeyRoutes::new(KeyManager::new(store.clone()), KeyOwner::default())
+///     // Keys are created in the dashboard, not over the API.
+///     .without([KeyRoute::Create]);
+/// let app: Router =
+///     Router::new().nest("/v1", routes.into_router()).layer(ApiKeyLayer::new(store));
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct KeyRoutes {
+    routes: Vec<KeyRoute>,
+    keys: KeyManager,
+    owner: Arc<dyn IdentifyOwner>,
+    errors: Option<Arc<Errors>>,
+}
+
+/// Answers errors in the shape of an application.
+type Errors = dyn Fn(&ApiError) -> http::Response<Bytes> + Send + Sync;
+
+/// One of the routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyRoute {
+    /// `GET /api-keys`.
+    List,
+    /// `POST /api-keys`.
+    Create,
+    /// `GET /api-keys/{key_id}`.
+    Show,
+    /// `PATCH /api-keys/{key_id}`.
+    Update,
+    /// `DELETE /api-keys/{key_id}`.
+    Revoke,
+    /// `POST /api-keys/{key_id}/rotate`.
+    Rotate,
+}
+
+impl KeyRoute {
+    /// All routes.
+    pub const ALL: [Self; 6] =
+        [Self::List, Self::Create, Self::Show, Self::Update, Self::Revoke, Self::Rotate];
+
+    /// Returns the path, as axum and OpenAPI write it.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::List | Self::Create => "/api-keys",
+            Self::Show | Self::Update | Self::Revoke => "/api-keys/{key_id}",
+            Self::Rotate => "/api-keys/{key_id}/rotate",
+        }
+    }
+}
+
+impl KeyRoutes {
+    /// Makes all routes, over the keys of a manager, for those whom `owner` identifies.
+    ///
+    /// Every request is done [on behalf](KeyManager::on_behalf_of) of its owner, whatever `keys`
+    /// may do.
+    pub fn new(keys: KeyManager, owner: impl IdentifyOwner + 'static) -> Self {
+        Self { routes: KeyRoute::ALL.into(), keys, owner: Arc::new(owner), errors: None }
+    }
+
+    /// Leaves routes out.
+    pub fn without(mut self, routes: impl IntoIterator<Item = KeyRoute>) -> Self {
+        for left_out in routes {
+            self.routes.retain(|route| *route != left_out);
+        }
+        self
+    }
+
+    /// Leaves out all but these routes.
+    pub fn only(mut self, routes: impl IntoIterator<Item = KeyRoute>) -> Self {
+        let only: Vec<_> = routes.into_iter().collect();
+        self.routes.retain(|route| only.contains(route));
+        self
+    }
+
+    /// Answers errors in the application's own shape.
+    ///
+    /// `Cache-Control` and, where it is missing, `Retry-After` are added.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::Response;
+    /// use tower_api_key::manage::api::{ApiError, KeyOwner, KeyRoutes};
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// fn as_text(error: &ApiError) -> Response<Bytes> {
+    ///     let mut response = Response::new(error.to_string().into());
+    ///     *response.status_mut() = error.status();
+    ///     response
+    /// }
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let routes = KeyRoutes::new(keys, KeyOwner::default()).errors(as_text);
+    /// ```
+    pub fn errors<F>(mut self, answer: F) -> Self
+    where
+        F: Fn(&ApiError) -> http::Response<Bytes> + Send + Sync + 'static,
+    {
+        self.errors = Some(Arc::new(answer));
+        self
+    }
+
+    /// Describes the routes that there are by OpenAPI 3.1.
+    ///
+    /// The paths are those of the router: [`OpenApi::nest`] puts the document where the router is.
+    /// How callers say who they are is left to the application to add.
+    #[must_use]
+    pub fn openapi(&self) -> OpenApi {
+        openapi::document(&self.routes, self.errors.is_none())
+    }
+
+    /// Makes the router.
+    pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
+        let api = Arc::new(self);
+        let mut router = Router::new();
+        for route in &api.routes {
+            let methods = match route {
+                KeyRoute::List => get(handler(&api, handlers::list)),
+                KeyRoute::Create => post(handler(&api, handlers::create)),
+                KeyRoute::Show => get(handler(&api, handlers::show)),
+                KeyRoute::Update => patch(handler(&api, handlers::update)),
+                KeyRoute::Revoke => delete(handler(&api, handlers::revoke)),
+                KeyRoute::Rotate => post(handler(&api, handlers::rotate)),
+            };
+            router = router.route(route.path(), methods);
+        }
+        router.layer(axum::middleware::map_response(no_store))
+    }
+
+    /// Takes the way of every request: who calls comes first.
+    async fn answer<Handled>(
+        &self,
+        request: Request,
+        handle: impl FnOnce(KeyManager, Request) -> Handled,
+    ) -> Response
+    where
+        Handled: Future<Output = handlers::Result>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let access = Access::of(&parts.method);
+        let owner = match self.owner.identify(&mut parts, access).await {
+            Ok(owner) => owner,
+            Err(refused) => return refused.into_inner(),
+        };
+        let keys = self.keys.on_behalf_of(owner);
+        match handle(keys, Request::from_parts(parts, body)).await {
+            Ok(response) => response,
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    fn refuse(&self, error: &ApiError) -> Response {
+        let mut response = match &self.errors {
+            Some(answer) => answer(error),
+            None => error.to_problem(),
+        };
+        if error.status() == StatusCode::SERVICE_UNAVAILABLE {
+            let soon = HeaderValue::from_static("1");
+            response.headers_mut().entry(header::RETRY_AFTER).or_insert(soon);
+        }
+        response.map(Body::from)
+    }
+}
+
+impl fmt::Debug for KeyRoutes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRoutes")
+            .field("routes", &self.routes)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a handler of what a route does.
+fn handler<F, Handled>(
+    api: &Arc<KeyRoutes>,
+    handle: F,
+) -> impl Fn(Request) -> BoxFuture<'static, Response> + Clone + Send + Sync + 'static
+where
+    F: Fn(KeyManager, Request) -> Handled + Copy + Send + Sync + 'static,
+    Handled: Future<Output = handlers::Result> + Send + 'static,
+{
+    let api = Arc::clone(api);
+    move |request| {
+        let api = Arc::clone(&api);
+        Box::pin(async move { api.answer(request, handle).await })
+    }
+}
+
+/// Keeps every answer out of caches, also those that the application or axum gives.
+async fn no_store(mut response: Response) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+    response
+}

@@ -1,0 +1,64 @@
+//! What OpenAPI documents say of the types that answers and bodies are made of.
+
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType, Type,
+};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::field::MAX_ITEMS;
+use crate::key::{KeyKind, Restrictions};
+use crate::store::KeyState;
+
+fn one_of<const N: usize>(values: [&str; N]) -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(values)).into()
+}
+
+impl PartialSchema for KeyState {
+    fn schema() -> RefOr<Schema> {
+        one_of(Self::ALL.map(Self::as_str))
+    }
+}
+
+impl ToSchema for KeyState {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ApiKeyState".into()
+    }
+}
+
+impl PartialSchema for KeyKind {
+    fn schema() -> RefOr<Schema> {
+        one_of(["secret", "public"])
+    }
+}
+
+impl ToSchema for KeyKind {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ApiKeyKind".into()
+    }
+}
+
+impl PartialSchema for Restrictions {
+    fn schema() -> RefOr<Schema> {
+        let list = |description: &str| {
+            ArrayBuilder::new()
+                .schema_type(SchemaType::Array(vec![Type::Array, Type::Null]))
+                .items(ObjectBuilder::new().schema_type(Type::String).build())
+                .max_items(Some(MAX_ITEMS))
+                .description(Some(description))
+        };
+        ObjectBuilder::new()
+            .property("addresses", list("Networks and addresses, such as `192.0.2.0/24`"))
+            .property("origins", list("Sites, such as `https://*.shop.example`"))
+            .property("referrers", list("Pages, such as `https://app.example/*`"))
+            .property("endpoints", list("Methods and paths, such as `GET /v1/users/{id}`"))
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .into()
+    }
+}
+
+impl ToSchema for Restrictions {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ApiKeyRestrictions".into()
+    }
+}

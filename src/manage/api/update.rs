@@ -1,0 +1,89 @@
+//! [`UpdateKey`]: what is read of a request to change a key.
+
+use std::time::SystemTime;
+
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::ApiError;
+use super::field::{Field, Fields};
+use super::restrictions::restrictions;
+use super::time::parse_time;
+use crate::key::{AbilitySet, RateLimits, Restrictions};
+use crate::manage::KeyUpdate;
+
+/// What is to be changed of a key. What is not mentioned stays.
+#[derive(ToSchema)]
+#[schema(as = ApiKeyUpdate)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpdateKey {
+    /// What the key is for.
+    #[schema(min_length = 3, max_length = 100, nullable = false)]
+    name: Option<String>,
+    /// What it may do.
+    #[schema(value_type = Option<Vec<String>>, nullable = false, max_items = 100)]
+    abilities: Option<AbilitySet>,
+    /// From when on it is refused; `null` is never.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Option<SystemTime>>,
+    /// How often it may be used.
+    #[schema(value_type = Option<Vec<String>>, nullable = false, max_items = 8)]
+    limits: Option<RateLimits>,
+    /// From where it works, and on which endpoints, in place of all that was said before.
+    #[schema(nullable = false)]
+    restrictions: Option<Restrictions>,
+    /// Whether it is out of use for the time being.
+    #[schema(nullable = false)]
+    disabled: Option<bool>,
+}
+
+impl UpdateKey {
+    pub(super) fn read(body: Value) -> Result<Self, ApiError> {
+        let expiry = |field: Field| match field.is_null() {
+            true => Ok(None),
+            false => field.parse(parse_time).map(Some),
+        };
+        let mut fields = Fields::of_body(body)?;
+        let update = Self {
+            name: fields.take("name").map(Field::text).transpose()?,
+            abilities: fields
+                .take("abilities")
+                .map(|field| field.list_of().map(AbilitySet::from))
+                .transpose()?,
+            expires_at: fields.take("expires_at").map(expiry).transpose()?,
+            limits: fields
+                .take("limits")
+                .map(|field| field.collect(RateLimits::new))
+                .transpose()?,
+            restrictions: fields.take("restrictions").map(restrictions).transpose()?,
+            disabled: fields.take("disabled").map(Field::flag).transpose()?,
+        };
+        fields.end()?;
+        Ok(update)
+    }
+}
+
+impl From<UpdateKey> for KeyUpdate {
+    fn from(read: UpdateKey) -> Self {
+        let mut update = Self::new();
+        if let Some(name) = read.name {
+            update = update.name(name);
+        }
+        if let Some(abilities) = read.abilities {
+            update = update.abilities(abilities);
+        }
+        if let Some(expires_at) = read.expires_at {
+            update = update.expires_at(expires_at);
+        }
+        if let Some(limits) = read.limits {
+            update = update.limits(limits);
+        }
+        if let Some(restrictions) = read.restrictions {
+            update = update.restrictions(restrictions);
+        }
+        if let Some(disabled) = read.disabled {
+            update = update.disabled(disabled);
+        }
+        update
+    }
+}

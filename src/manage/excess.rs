@@ -1,0 +1,40 @@
+//! [`Excess`]: in what somebody would grant more than they have.
+
+use std::fmt;
+
+/// In what an [`Owner`](super::Owner) would have granted more than it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Excess {
+    /// It is a public key, which grants nothing.
+    PublicKey,
+    /// It is a key that does not work any more.
+    Inactive,
+    /// The tenant would be another.
+    Tenant,
+    /// An ability is missing.
+    Abilities,
+    /// The stage would be another.
+    Stage,
+    /// It expires earlier.
+    Expiry,
+    /// Its rate limits are lower.
+    Limits,
+    /// Its restrictions are narrower.
+    Restrictions,
+}
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PublicKey => "a public key grants nothing",
+            Self::Inactive => "it does not work any more",
+            Self::Tenant => "its tenant is another",
+            Self::Abilities => "an ability is missing",
+            Self::Stage => "its stage is another",
+            Self::Expiry => "it expires earlier",
+            Self::Limits => "its limits are lower",
+            Self::Restrictions => "its restrictions are narrower",
+        })
+    }
+}

@@ -234,6 +234,34 @@ async fn an_update_changes_what_it_mentions_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_restriction_is_changed_without_the_others() {
+    let world = world();
+    let restricted = named("nightly import")
+        .addresses(["192.0.2.0/24"])
+        .origins(["https://a.example"])
+        .referrers(["https://a.example/*"])
+        .endpoints(["GET /a"]);
+    let old = world.issue(restricted).await.record;
+    let mut expected = old.restrictions.clone();
+    let mut check = async |update: KeyUpdate, set: &dyn Fn(&mut Restrictions)| {
+        let changed = world.keys.update(&old.id, &update).await.unwrap().record;
+        set(&mut expected);
+        assert_eq!(changed.restrictions, expected);
+    };
+    let addresses = Some(["10.0.0.0/8".parse().unwrap()].into());
+    let origins = Some(["https://b.example".parse().unwrap()].into());
+    let update = KeyUpdate::new().addresses(addresses.clone()).origins(origins.clone());
+    check(update, &|expected| {
+        expected.addresses.clone_from(&addresses);
+        expected.origins.clone_from(&origins);
+    })
+    .await;
+    check(KeyUpdate::new().referrers(None), &|expected| expected.referrers = None).await;
+    check(KeyUpdate::new().endpoints(None), &|expected| expected.endpoints = None).await;
+    check(KeyUpdate::new().name("nothing of them"), &|_| {}).await;
+}
+
+#[tokio::test]
 async fn an_unknown_key_is_not_found() {
     let world = world();
     let id = KeyId::generate().unwrap();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, SqlitePool};
 use tempfile::TempDir;
-use tower_api_key::store::{CommitError, KeyQuery, KeyRepository, KeyUse};
+use tower_api_key::store::{CommitError, KeyQuery, KeyRepository, KeyUse, TablesError};
 use tower_api_key::{KeyStore, SqliteStore};
 
 use self::common::in_time;
@@ -223,6 +223,13 @@ async fn a_database_of_a_newer_version_is_refused() {
 async fn a_migrated_database_needs_no_right_to_change_its_tables() {
     let file = File::new();
     let error = SqliteStore::open(&file.path).without_migration().await.unwrap_err().to_string();
+    assert!(error.contains("cannot be opened") && !file.path.exists(), "{error}");
+    std::fs::write(&file.path, "").unwrap();
+    let error = SqliteStore::open(&file.path).without_migration().await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().downcast_ref();
+    assert!(matches!(source, Some(TablesError::Older(0, 1))), "{error:?}");
+    assert_eq!(std::fs::metadata(&file.path).unwrap().len(), 0);
+    let error = error.to_string();
     assert!(error.contains("version 0") && error.contains("version 1 is needed"), "{error}");
     let record = inserted(&file.open().await).await;
     let options = SqliteConnectOptions::new().filename(&file.path).read_only(true);

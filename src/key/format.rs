@@ -5,10 +5,10 @@ use std::fmt;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use self::configured::KeyFormatError;
 use super::{Alphabet, Checksum, KeyKind, MAX_KEY_LENGTH, PresentedKey, Secret, Stage};
 
-/// The fewest random bits that a format may have: below, keys can be guessed.
-const MIN_ENTROPY_BITS: usize = 128;
+mod configured;
 
 /// What a key looks like: a prefix, a random body, and perhaps a checksum.
 ///
@@ -53,21 +53,7 @@ impl KeyFormat {
     /// `0-9`, `_` or `-`, or does not start with a letter or digit.
     #[must_use]
     pub fn new(prefix: &str) -> Self {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        let starts_well = prefix.bytes().next().is_none_or(|first| first.is_ascii_alphanumeric());
-        assert!(
-            prefix.len() <= 32 && prefix.bytes().all(plain) && starts_well,
-            "the prefix of a key format has at most 32 characters of A-Z, a-z, 0-9, `_` and `-`, \
-             the first of them a letter or digit; this one is {prefix:?}"
-        );
-        Self {
-            prefix: prefix.to_owned(),
-            alphabet: Alphabet::Base62,
-            body: 40,
-            checksum: Checksum::none(),
-            stage: None,
-            kind: None,
-        }
+        Self::try_new(prefix).unwrap_or_else(|error| panic!("{error}; this one is {prefix:?}"))
     }
 
     /// Sets the characters of the random body and their number.
@@ -76,16 +62,10 @@ impl KeyFormat {
     ///
     /// Panics if the body has fewer than 128 bits of entropy or more than 200 characters.
     #[must_use]
-    pub fn body(mut self, alphabet: Alphabet, length: usize) -> Self {
-        assert!(
-            length <= 200 && alphabet.entropy_bits(length) >= MIN_ENTROPY_BITS,
-            "the body of a key needs at least {MIN_ENTROPY_BITS} bits of entropy and at most 200 \
-             characters; {length} {} characters were asked for",
-            alphabet.name()
-        );
-        self.alphabet = alphabet;
-        self.body = length;
-        self
+    pub fn body(self, alphabet: Alphabet, length: usize) -> Self {
+        self.try_body(alphabet, length).unwrap_or_else(|error| {
+            panic!("{error}; {length} {} characters were asked for", alphabet.name())
+        })
     }
 
     /// Sets the checksum at the end.

@@ -38,7 +38,7 @@ pub use self::alphabet::Alphabet;
 pub use self::checksum::Checksum;
 pub use self::digest::{KeyDigest, KeyHasher, ParseDigestError};
 pub use self::endpoint::{EndpointError, EndpointPattern, PathPattern};
-pub use self::format::{FormatError, GenerateError, KeyFormat};
+pub use self::format::{FormatError, GenerateError, KeyFormat, KeyFormatError};
 pub use self::formats::KeyFormats;
 pub use self::id::{IdError, KeyId, Stage, TenantId};
 pub use self::kind::KeyKind;

@@ -1,12 +1,16 @@
 //! [`KeyUpdate`]: what is to be changed of a key.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use crate::clock::to_microsecond;
-use crate::key::{AbilitySet, RateLimits, Restrictions};
+use crate::key::{
+    AbilitySet, EndpointPattern, OriginPattern, RateLimits, ReferrerPattern, Restrictions,
+};
 use crate::store::KeyRecord;
 
 /// Says what is to be changed of a key. What is not mentioned stays.
@@ -33,9 +37,16 @@ pub struct KeyUpdate {
     rotation_due_at: Option<Option<SystemTime>>,
     limits: Option<RateLimits>,
     restrictions: Option<Restrictions>,
+    addresses: Option<List<IpNet>>,
+    origins: Option<List<OriginPattern>>,
+    referrers: Option<List<ReferrerPattern>>,
+    endpoints: Option<List<EndpointPattern>>,
     metadata: Option<Map<String, Value>>,
     disabled: Option<bool>,
 }
+
+/// One of the [`Restrictions`].
+type List<T> = Option<Arc<[T]>>;
 
 impl KeyUpdate {
     /// Changes nothing.
@@ -73,9 +84,33 @@ impl KeyUpdate {
         self
     }
 
-    /// Sets from where the key works, and on which endpoints.
+    /// Sets from where the key works, and on which endpoints, all at once.
     pub fn restrictions(mut self, restrictions: Restrictions) -> Self {
         self.restrictions = Some(restrictions);
+        self
+    }
+
+    /// Sets the networks from which clients may use the key; `None` is all. Other restrictions stay.
+    pub fn addresses(mut self, networks: Option<Arc<[IpNet]>>) -> Self {
+        self.addresses = Some(networks);
+        self
+    }
+
+    /// Sets the sites whose pages may use the key; `None` is all. Other restrictions stay.
+    pub fn origins(mut self, origins: Option<Arc<[OriginPattern]>>) -> Self {
+        self.origins = Some(origins);
+        self
+    }
+
+    /// Sets the pages that may use the key; `None` is all. Other restrictions stay.
+    pub fn referrers(mut self, referrers: Option<Arc<[ReferrerPattern]>>) -> Self {
+        self.referrers = Some(referrers);
+        self
+    }
+
+    /// Sets the methods and paths on which the key works; `None` is all. Other restrictions stay.
+    pub fn endpoints(mut self, endpoints: Option<Arc<[EndpointPattern]>>) -> Self {
+        self.endpoints = Some(endpoints);
         self
     }
 
@@ -108,6 +143,10 @@ impl KeyUpdate {
         set(&mut record.rotation_due_at, &self.rotation_due_at);
         set(&mut record.limits, &self.limits);
         set(&mut record.restrictions, &self.restrictions);
+        set(&mut record.restrictions.addresses, &self.addresses);
+        set(&mut record.restrictions.origins, &self.origins);
+        set(&mut record.restrictions.referrers, &self.referrers);
+        set(&mut record.restrictions.endpoints, &self.endpoints);
         set(&mut record.metadata, &self.metadata);
         set(&mut record.disabled, &self.disabled);
     }

@@ -40,6 +40,8 @@ pub use self::record::KeyRecord;
 pub use self::redis::RedisInvalidations;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use self::sql::TablesError;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;

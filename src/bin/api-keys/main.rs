@@ -1,3 +1,41 @@
-//! Issues, lists and revokes API keys in a database.
+//! `api-keys`: issues, reviews and revokes API keys in a database. Start reading in `cli`.
 
-fn main() {}
+mod arguments;
+mod cli;
+mod database;
+mod docs;
+mod exit;
+mod explain;
+mod format;
+mod grants;
+mod id;
+mod init;
+mod input;
+mod issue;
+mod issued;
+mod judge;
+mod list;
+mod output;
+mod prune;
+mod request;
+mod revoke;
+mod rotate;
+mod session;
+mod show;
+mod table;
+mod text;
+mod time;
+mod update;
+mod url;
+mod verify;
+mod view;
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match arguments::parse() {
+        Ok(cli) => exit::report(cli.run().await),
+        Err(exit) => exit,
+    }
+}

@@ -14,13 +14,20 @@ use super::Tables;
 pub(in crate::store) type Migration = fn(&Tables) -> String;
 
 /// The error of a database that is not of the version that this crate knows.
+///
+/// It is the source of the [`StoreError`](crate::StoreError) of who opened the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(in crate::store) enum VersionError {
+#[non_exhaustive]
+pub enum TablesError {
+    /// A newer version of this crate migrated the tables. The version that was found, and the
+    /// newest that is known.
     #[error(
         "the tables for API keys are of version {0}, and this version of tower-api-key knows \
          those up to {1}: a newer one migrated them"
     )]
     Newer(i64, i64),
+    /// The tables need to be made or migrated, which is not allowed here. The version that was
+    /// found, of which 0 is none, and the one that is needed.
     #[error(
         "the tables for API keys are of version {0} (0: there are none), version {1} is needed, \
          and migrating them is not allowed here"
@@ -39,14 +46,14 @@ pub(in crate::store) fn pending(
     migrations: &'static [Migration],
     found: i64,
     may_migrate: bool,
-) -> Result<Vec<(i64, Migration)>, VersionError> {
+) -> Result<Vec<(i64, Migration)>, TablesError> {
     let versions = (1..).zip(migrations.iter().copied());
     let pending: Vec<_> = versions.filter(|(version, _)| *version > found).collect();
     let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     if found > known {
-        Err(VersionError::Newer(found, known))
+        Err(TablesError::Newer(found, known))
     } else if !may_migrate && !pending.is_empty() {
-        Err(VersionError::Older(found, known))
+        Err(TablesError::Older(found, known))
     } else {
         Ok(pending)
     }
@@ -66,7 +73,7 @@ mod tests {
         assert_eq!(versions(0, true), Ok(vec![1, 2]));
         assert_eq!(versions(1, true), Ok(vec![2]));
         assert_eq!(versions(2, false), Ok(vec![]));
-        assert_eq!(versions(1, false), Err(VersionError::Older(1, 2)));
-        assert_eq!(versions(3, true), Err(VersionError::Newer(3, 2)));
+        assert_eq!(versions(1, false), Err(TablesError::Older(1, 2)));
+        assert_eq!(versions(3, true), Err(TablesError::Newer(3, 2)));
     }
 }

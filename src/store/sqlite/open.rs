@@ -67,8 +67,8 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Leaves the tables as they are, and fails if they are not of the version that this crate
-    /// needs. By default they are migrated.
+    /// Leaves the file and its tables as they are, and fails if there is no file, or if the tables
+    /// are not of the version that this crate needs. By default they are created and migrated.
     pub fn without_migration(mut self) -> Self {
         self.may_migrate = false;
         self
@@ -77,7 +77,7 @@ impl SqliteStoreBuilder {
     async fn open(self) -> Result<SqliteStore, StoreError> {
         let tables = Tables::new(None, &self.prefix).map_err(StoreError::new)?;
         let pool = match self.database {
-            Database::File(path) => open_file(&path).await?,
+            Database::File(path) => open_file(&path, self.may_migrate).await?,
             Database::Memory => open_memory().await.map_err(failed)?,
             Database::Pool(pool) => pool,
         };
@@ -105,8 +105,8 @@ impl fmt::Debug for SqliteStoreBuilder {
     }
 }
 
-async fn open_file(path: &Path) -> Result<SqlitePool, StoreError> {
-    create_file(path).map_err(|error| {
+async fn open_file(path: &Path, may_create: bool) -> Result<SqlitePool, StoreError> {
+    open_or_create(path, may_create).map_err(|error| {
         StoreError::new(format!("the database {} cannot be opened: {error}", path.display()))
     })?;
     let options = SqliteConnectOptions::new()
@@ -116,7 +116,9 @@ async fn open_file(path: &Path) -> Result<SqlitePool, StoreError> {
         .busy_timeout(BUSY_TIMEOUT);
     let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
     let pool = pool.connect_with(options).await.map_err(failed)?;
-    write_ahead(&pool).await.map_err(failed)?;
+    if may_create {
+        write_ahead(&pool).await.map_err(failed)?;
+    }
     Ok(pool)
 }
 
@@ -140,10 +142,11 @@ fn is_busy(error: &sqlx::Error) -> bool {
     code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 
-/// Creates the file if there is none; SQLite gives the files beside it the same mode.
-fn create_file(path: &Path) -> std::io::Result<()> {
+/// Sees that there is a file that can be written. To one that is created, SQLite gives the files
+/// beside it the same mode.
+fn open_or_create(path: &Path, may_create: bool) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
+    options.write(true).create(may_create).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop)

@@ -1,0 +1,150 @@
+//! [`DatabaseArgs`] and [`Database`]: where the keys are kept.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Args;
+use tower_api_key::store::Propagation;
+use tower_api_key::{KeyRepository, PostgresStore, RedisStore, SqliteStore};
+
+use crate::exit::Failure;
+use crate::url::{DatabaseUrl, UrlError, has_password};
+
+/// Where the keys are kept.
+#[derive(Args)]
+#[command(next_help_heading = "Database")]
+pub(crate) struct DatabaseArgs {
+    /// The database, such as `sqlite:keys.db`, `postgres://app@host/app` or `redis://host`; by
+    /// default that of the environment variable DATABASE_URL
+    ///
+    /// A URL with a password belongs into DATABASE_URL: others can see the arguments of a command.
+    #[arg(long, global = true, value_name = "URL")]
+    database: Option<String>,
+    /// The schema of the tables, in PostgreSQL; by default the first of the search path
+    #[arg(long, global = true, value_name = "NAME")]
+    schema: Option<String>,
+    /// What the names of the tables begin with, in SQLite and PostgreSQL
+    #[arg(long, global = true, value_name = "PREFIX")]
+    table_prefix: Option<String>,
+    /// What everything that is kept begins with, in Redis; by default `{api-keys}:`
+    #[arg(long, global = true, value_name = "PREFIX")]
+    key_prefix: Option<String>,
+}
+
+/// Whether what is missing is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Make,
+    Refuse,
+}
+
+impl DatabaseArgs {
+    pub(crate) async fn open(self, missing: Missing) -> Result<Database, Failure> {
+        match self.url()? {
+            DatabaseUrl::Sqlite(path) => self.open_sqlite(&path, missing).await,
+            DatabaseUrl::Postgres(url) => self.connect_postgres(&url, missing).await,
+            DatabaseUrl::Redis(url) => self.connect_redis(&url).await,
+        }
+    }
+
+    fn url(&self) -> Result<DatabaseUrl, UrlError> {
+        match &self.database {
+            Some(url) if has_password(url) => Err(UrlError::Password),
+            Some(url) => url.parse(),
+            None => {
+                let url = std::env::var_os("DATABASE_URL").ok_or(UrlError::None)?;
+                url.to_str().ok_or(UrlError::NotText)?.parse()
+            }
+        }
+    }
+
+    async fn open_sqlite(self, path: &Path, missing: Missing) -> Result<Database, Failure> {
+        self.refuse("--schema", self.schema.as_ref(), "SQLite")?;
+        self.refuse("--key-prefix", self.key_prefix.as_ref(), "SQLite")?;
+        let builder = SqliteStore::open(path).table_prefix(self.table_prefix.unwrap_or_default());
+        let store = match missing {
+            Missing::Make => builder.await?,
+            Missing::Refuse if matches!(path.try_exists(), Ok(false)) => {
+                return Err(Failure::NoDatabase(path.display().to_string()));
+            }
+            Missing::Refuse => builder.without_migration().await?,
+        };
+        Ok(Database::Sqlite(store))
+    }
+
+    async fn connect_postgres(self, url: &str, missing: Missing) -> Result<Database, Failure> {
+        self.refuse("--key-prefix", self.key_prefix.as_ref(), "PostgreSQL")?;
+        let prefix = self.table_prefix.unwrap_or_default();
+        let mut builder = PostgresStore::connect(url).table_prefix(prefix);
+        if let Some(schema) = self.schema {
+            builder = builder.schema(schema);
+        }
+        if missing == Missing::Refuse {
+            builder = builder.without_migration();
+        }
+        Ok(Database::Postgres(builder.await?))
+    }
+
+    async fn connect_redis(self, url: &str) -> Result<Database, Failure> {
+        self.refuse("--schema", self.schema.as_ref(), "Redis")?;
+        self.refuse("--table-prefix", self.table_prefix.as_ref(), "Redis")?;
+        let store = RedisStore::connect(url).await?;
+        Ok(Database::Redis(match self.key_prefix {
+            Some(prefix) => store.key_prefix(&prefix),
+            None => store,
+        }))
+    }
+
+    /// Refuses an option that would be ignored: whoever gave it means other keys.
+    fn refuse(&self, option: &str, value: Option<&String>, kind: &str) -> Result<(), Failure> {
+        match value {
+            Some(_) => Err(Failure::usage(format!("{option} says nothing for {kind}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A database that is open.
+pub(crate) enum Database {
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
+    Redis(RedisStore),
+}
+
+impl Database {
+    pub(crate) fn repository(&self) -> Arc<dyn KeyRepository> {
+        match self {
+            Self::Sqlite(store) => Arc::new(store.clone()),
+            Self::Postgres(store) => Arc::new(store.clone()),
+            Self::Redis(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// Says when servers heed a change.
+    pub(crate) fn heeded(&self, propagation: Propagation) -> String {
+        let notifies = match self {
+            Self::Sqlite(_) => "SQLite notifies nobody, so those with a cache heed it",
+            Self::Postgres(_) | Self::Redis(_) => {
+                "Those with a cache heed it as soon as they are notified, and else"
+            }
+        };
+        match propagation {
+            Propagation::Immediate => format!(
+                "Servers that ask this database heed it from now on. {notifies} when what they \
+                 remember is too old (`max_staleness`)."
+            ),
+            Propagation::Notified { at_the_latest } => {
+                format!("Servers are notified, and heed it within {at_the_latest:?}.")
+            }
+            Propagation::Within(time) => format!("Servers heed it within {time:?}."),
+            _ => "It is not known when servers heed it.".to_owned(),
+        }
+    }
+
+    /// Leaves nothing beside the file of a database.
+    pub(crate) async fn close(self) {
+        if let Self::Sqlite(store) = self {
+            store.close().await;
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! [`Exit`] and [`Failure`]: what a command came to.
+
+use std::io;
+use std::process::ExitCode;
+
+use thiserror::Error;
+use tower_api_key::store::{StoreError, TablesError};
+use tower_api_key::{KeyId, ManageError};
+
+use crate::input::InputError;
+use crate::output::say;
+use crate::text::printable;
+use crate::url::UrlError;
+
+/// What the exit status says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    NotFound = 3,
+    Refused = 4,
+    Invalid = 5,
+    NotAllowed = 6,
+}
+
+/// What `--help` says of it.
+pub(crate) const HELP: &str = "\
+Exit status:
+  0  done; for `verify`, the key is valid and the request would pass
+  1  the database or a stream failed, or the tables are missing
+  2  the arguments, the environment or the standard input are wrong
+  3  there is no such key
+  4  a rule refuses it: the name, the expiry, the state of the key
+  5  `verify`: the key is not valid
+  6  `verify`: the key is valid, but the request would be refused";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error("there is no database {0}: `api-keys init` makes one")]
+    NoDatabase(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Manage(#[from] ManageError),
+    #[error("standard output: {0}")]
+    Output(#[from] io::Error),
+    /// The key is there, and nobody has its secret.
+    #[error(
+        "{id} was issued, but its secret could not be written to standard output ({source}): \
+         `api-keys rotate {id} --grace 0s` makes another, `api-keys revoke {id}` ends it"
+    )]
+    SecretLost { id: KeyId, source: io::Error },
+}
+
+impl Failure {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    /// Tells whether whoever reads standard output has closed it, having read enough.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) | Self::Url(_) | Self::Input(InputError::Wrong(_)) => Exit::Usage,
+            Self::Manage(error) => Self::exit_of(error),
+            _ if self.is_closed_pipe() => Exit::Done,
+            _ => Exit::Failed,
+        }
+    }
+
+    fn exit_of(error: &ManageError) -> Exit {
+        match error {
+            ManageError::NotFound => Exit::NotFound,
+            ManageError::Name
+            | ManageError::Expiry
+            | ManageError::State(_)
+            | ManageError::Rotated(_)
+            | ManageError::Format => Exit::Refused,
+            _ => Exit::Failed,
+        }
+    }
+
+    /// What to do about it, where that is not in the message.
+    fn advice(&self) -> Option<&'static str> {
+        let (Self::Store(error) | Self::Manage(ManageError::Store(error))) = self else {
+            return None;
+        };
+        match std::error::Error::source(error)?.downcast_ref()? {
+            TablesError::Older(..) => Some("`api-keys init` makes or migrates the tables"),
+            TablesError::Newer(..) => Some("update `api-keys`"),
+            _ => None,
+        }
+    }
+}
+
+/// Says what went wrong, and how the process ends.
+pub(crate) fn report(outcome: Result<Exit, Failure>) -> ExitCode {
+    let failure = match outcome {
+        Ok(exit) => return exit.into(),
+        Err(failure) => failure,
+    };
+    let exit = failure.exit();
+    if exit != Exit::Done {
+        say(format_args!("api-keys: {}", printable(&failure.to_string())));
+        if let Some(advice) = failure.advice() {
+            say(format_args!("api-keys: {advice}"));
+        }
+    }
+    exit.into()
+}

@@ -1,0 +1,83 @@
+//! What a key may do, from where, how often and for how long, as `issue` and `update` take it.
+
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+use tower_api_key::address::parse_network;
+use tower_api_key::key::{EndpointPattern, OriginPattern, RateLimits, ReferrerPattern};
+use tower_api_key::{Ability, RateLimit};
+
+use crate::exit::Failure;
+use crate::time::{later, parse_period, parse_time};
+
+/// What a key may do, from where and how often.
+#[derive(Args)]
+#[command(next_help_heading = "What the key may do")]
+pub(crate) struct Grants {
+    /// An ability, such as `imports:write`, `imports:*` or `*`; may be repeated
+    #[arg(long = "ability", value_name = "ABILITY", value_delimiter = ',')]
+    pub(crate) abilities: Vec<Ability>,
+    /// A rate limit, such as `1000 per hour` or `100 per minute, burst 20, shared by tenant`; may be
+    /// repeated
+    #[arg(long = "limit", value_name = "LIMIT")]
+    pub(crate) limits: Vec<RateLimit>,
+    /// A network or address from which it works, such as `192.0.2.0/24`; may be repeated
+    #[arg(long = "address", value_name = "NETWORK", value_delimiter = ',')]
+    #[arg(value_parser = parse_network)]
+    pub(crate) addresses: Vec<IpNet>,
+    /// A site whose pages may use it, such as `https://*.shop.example`; may be repeated
+    #[arg(long = "origin", value_name = "ORIGIN", value_delimiter = ',')]
+    pub(crate) origins: Vec<OriginPattern>,
+    /// Pages that may use it, such as `https://app.example/*`; may be repeated
+    #[arg(long = "referrer", value_name = "REFERRER")]
+    pub(crate) referrers: Vec<ReferrerPattern>,
+    /// An endpoint on which it works, such as `GET /v1/users/{id}` or `/v1/reports/*`; may be
+    /// repeated
+    #[arg(long = "endpoint", value_name = "ENDPOINT")]
+    pub(crate) endpoints: Vec<EndpointPattern>,
+    /// What the servers want to know of it, as a JSON object
+    #[arg(long, value_name = "JSON", value_parser = parse_object)]
+    pub(crate) metadata: Option<Map<String, Value>>,
+}
+
+/// Until when a key works, and when it should be replaced.
+#[derive(Args)]
+#[command(next_help_heading = "How long it works")]
+pub(crate) struct Dates {
+    /// After which time it expires, such as `90d`
+    #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
+    expires_in: Option<Duration>,
+    /// When it expires, such as `2027-01-31` or `2027-01-31T12:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "expires_in")]
+    expires_at: Option<SystemTime>,
+    /// After which time it should be replaced; it goes on working
+    #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
+    rotate_in: Option<Duration>,
+}
+
+impl Grants {
+    pub(crate) fn limits(&self) -> Result<RateLimits, Failure> {
+        let limits = RateLimits::new(self.limits.iter().cloned());
+        limits.map_err(|error| Failure::usage(error.to_string()))
+    }
+}
+
+impl Dates {
+    pub(crate) fn expires_at(&self, now: SystemTime) -> Result<Option<SystemTime>, Failure> {
+        match self.expires_in {
+            Some(period) => later(now, period).map(Some),
+            None => Ok(self.expires_at),
+        }
+    }
+
+    pub(crate) fn rotation_due_at(&self, now: SystemTime) -> Result<Option<SystemTime>, Failure> {
+        self.rotate_in.map(|period| later(now, period)).transpose()
+    }
+}
+
+fn parse_object(text: &str) -> Result<Map<String, Value>, String> {
+    // Not with the error of the parser, which may repeat a part of it.
+    serde_json::from_str(text).map_err(|_| "it is no JSON object".to_owned())
+}

@@ -1,0 +1,70 @@
+//! Reading a secret from standard input.
+
+use std::io::{self, IsTerminal as _, Read};
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// The most bytes that are read. A key has 256 at most; what is longer is not one.
+const LIMIT: usize = 4096;
+
+/// Why there is no secret.
+#[derive(Debug, Error)]
+pub(crate) enum InputError {
+    #[error("standard input: {0}")]
+    Wrong(&'static str),
+    #[error("standard input: {0}")]
+    Failed(#[from] io::Error),
+}
+
+/// Reads one secret: a line of standard input, or what is typed without being shown if that is a
+/// terminal. White space around it is not a part of it, nor are line breaks.
+pub(crate) fn secret() -> Result<Zeroizing<String>, InputError> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return one_line(stdin.lock());
+    }
+    let typed = Zeroizing::new(rpassword::prompt_password("Key: ")?);
+    one_line(typed.as_bytes())
+}
+
+fn one_line(input: impl Read) -> Result<Zeroizing<String>, InputError> {
+    // At once, so that growing leaves no copy behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LIMIT + 1));
+    input.take(LIMIT as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > LIMIT {
+        return Err(InputError::Wrong("it is too long to be a key"));
+    }
+    let text = str::from_utf8(&bytes).map_err(|_| InputError::Wrong("it is not text"))?;
+    let text = text.trim_matches(|character: char| character.is_ascii_whitespace());
+    if text.is_empty() {
+        return Err(InputError::Wrong("it is empty, where a key is read from it"));
+    }
+    if text.contains(['\n', '\r']) {
+        return Err(InputError::Wrong("it has more than one line, where one key is read from it"));
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_is_read_without_what_is_around_it() {
+        for input in ["ak_1", "ak_1\n", "ak_1\r\n", " \tak_1 \n\n"] {
+            assert_eq!(*one_line(input.as_bytes()).unwrap(), "ak_1", "{input:?}");
+        }
+        assert_eq!(*one_line(&b"ak 1"[..]).unwrap(), "ak 1");
+        assert_eq!(one_line(&[b'x'; LIMIT][..]).unwrap().len(), LIMIT);
+    }
+
+    #[test]
+    fn anything_else_is_refused_without_being_repeated() {
+        for input in [&b""[..], b" \r\n", b"hush\nhush", b"hush\rhush", b"hush\xff", &[b'x'; 4097]]
+        {
+            let error = one_line(input).unwrap_err();
+            assert!(matches!(error, InputError::Wrong(_)) && !error.to_string().contains("hush"));
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! [`judge`]: asks the layer of the servers about a request, so that there is one truth.
+
+use std::convert::Infallible;
+
+use http::{Request, Response};
+use tower::{ServiceExt as _, service_fn};
+use tower_api_key::{ApiKeyLayer, KeyId, Rejection, RejectionKind, VerifiedKey};
+use tower_layer::Layer as _;
+
+/// What the layer says of a request: the key, or why it is refused.
+pub(crate) type Verdict = Result<VerifiedKey, Rejection>;
+
+/// Sends a request through a layer to a handler that does nothing.
+///
+/// It leaves no traces: the layer notes no use of the key unless it is told to, and its limiter
+/// counts in the memory of this process, where one request is within any limit.
+pub(crate) async fn judge(layer: &ApiKeyLayer, request: Request<()>) -> Verdict {
+    let handler = service_fn(async |request: Request<()>| {
+        let mut response = Response::new(());
+        if let Some(key) = request.extensions().get::<VerifiedKey>() {
+            response.extensions_mut().insert(key.clone());
+        }
+        Ok::<_, Infallible>(response)
+    });
+    let Ok(mut response) = layer.layer(handler).oneshot(request).await;
+    let rejection = response.extensions_mut().remove();
+    let key = response.extensions_mut().remove();
+    match (rejection, key) {
+        (None, Some(key)) => Ok(key),
+        (rejection, _) => Err(rejection.unwrap_or(RejectionKind::Unavailable.into())),
+    }
+}
+
+/// Returns which key it is, if the request got as far as a record.
+pub(crate) fn key_id(verdict: &Verdict) -> Option<&KeyId> {
+    match verdict {
+        Ok(key) => Some(key.id()),
+        Err(rejection) => rejection.key_id(),
+    }
+}

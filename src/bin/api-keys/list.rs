@@ -1,0 +1,177 @@
+//! `api-keys list` and `api-keys due-for-rotation`.
+
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, ValueEnum};
+use tower_api_key::TenantId;
+use tower_api_key::store::{KeyQuery, KeyState, StoredKey, TenantFilter};
+
+use crate::exit::{Exit, Failure};
+use crate::output::json_line;
+use crate::session::Session;
+use crate::table::Table;
+use crate::time::{earlier, format, later, parse_period};
+use crate::view::Key;
+
+/// How many keys are in memory at once.
+const PAGE: usize = 500;
+
+/// List keys, the newest first
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  api-keys list --tenant acme --state active
+  api-keys list --unused-for 90d
+  api-keys list --json | jq -r 'select(.expires_at == null) | .id'
+
+With --json, each line is an object, so that a long list can be read as it comes.")]
+pub(crate) struct List {
+    #[command(flatten)]
+    whose: Whose,
+    /// Only keys in this state
+    #[arg(long)]
+    state: Option<State>,
+    /// Only keys that were neither used nor issued for so long, such as `90d`
+    #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
+    unused_for: Option<Duration>,
+    /// At most so many keys
+    #[arg(long = "limit", value_name = "COUNT")]
+    count: Option<usize>,
+}
+
+/// List active keys that should be replaced soon
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  api-keys due-for-rotation --within 14d
+  api-keys due-for-rotation --within 0s --json | jq -r .id
+
+Keys have a date if they were issued with --rotate-in, or by an application with a rotation period.")]
+pub(crate) struct DueForRotation {
+    #[command(flatten)]
+    whose: Whose,
+    /// Within which time, such as `14d`; `0s` lists those that should have been replaced by now
+    #[arg(long, value_name = "PERIOD", value_parser = parse_period, default_value = "14d")]
+    within: Duration,
+}
+
+#[derive(Args)]
+struct Whose {
+    /// Only keys of this tenant
+    #[arg(long)]
+    tenant: Option<TenantId>,
+    /// Only keys of no tenant
+    #[arg(long, conflicts_with = "tenant")]
+    no_tenant: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum State {
+    Active,
+    Disabled,
+    Expired,
+    Revoked,
+}
+
+impl Whose {
+    fn query(self) -> KeyQuery {
+        let mut query = KeyQuery::new().limit(PAGE);
+        query.tenant = match (self.tenant, self.no_tenant) {
+            (None, false) => TenantFilter::Any,
+            (tenant, _) => tenant.into(),
+        };
+        query
+    }
+}
+
+impl List {
+    pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let mut query = self.whose.query();
+        query.state = self.state.map(KeyState::from);
+        if let Some(period) = self.unused_for {
+            query = query.unused_since(earlier(session.now, period)?);
+        }
+        let header = ["ID", "NAME", "TENANT", "STATE", "KEY", "LAST USED", "EXPIRES"];
+        print(session, query, self.count.unwrap_or(usize::MAX), header, |key| {
+            let record = &*key.record;
+            [
+                record.id.to_string(),
+                record.name.clone(),
+                or_none(record.tenant.as_ref()),
+                record.state(session.now).to_string(),
+                record.hint.clone(),
+                time(key.last_used_at),
+                time(record.expires_at),
+            ]
+        })
+        .await
+    }
+}
+
+impl DueForRotation {
+    pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let by = later(session.now, self.within)?;
+        let query = self.whose.query().state(KeyState::Active).rotation_due_by(by);
+        let header = ["ID", "NAME", "TENANT", "KEY", "LAST USED", "DUE"];
+        print(session, query, usize::MAX, header, |key| {
+            let record = &*key.record;
+            [
+                record.id.to_string(),
+                record.name.clone(),
+                or_none(record.tenant.as_ref()),
+                record.hint.clone(),
+                time(key.last_used_at),
+                time(record.rotation_due_at),
+            ]
+        })
+        .await
+    }
+}
+
+/// Prints keys page by page, as they come.
+async fn print<const N: usize>(
+    session: &Session,
+    mut query: KeyQuery,
+    mut count: usize,
+    header: [&'static str; N],
+    row: impl Fn(&StoredKey) -> [String; N],
+) -> Result<Exit, Failure> {
+    let output = session.output;
+    let mut table = Table::new(header, output.is_terminal());
+    loop {
+        let page = session.keys.list(&query).await?;
+        let keys = &page.keys[..page.keys.len().min(count)];
+        if output.json {
+            let lines = keys.iter().map(|key| json_line(&Key::new(key, session.now)));
+            let lines: Vec<_> = lines.collect::<Result<_, _>>()?;
+            let lines: String = lines.iter().map(|line| line.as_str()).collect();
+            output.write(lines)?;
+        } else {
+            output.write(table.page(keys.iter().map(&row).collect()))?;
+        }
+        count -= keys.len();
+        match page.next {
+            Some(next) if count > 0 => query = query.after(next),
+            _ => return Ok(Exit::Done),
+        }
+    }
+}
+
+fn or_none(tenant: Option<&TenantId>) -> String {
+    tenant.map_or("-", |tenant| tenant.as_str()).to_owned()
+}
+
+fn time(time: Option<SystemTime>) -> String {
+    time.map_or_else(|| "-".to_owned(), format)
+}
+
+impl From<State> for KeyState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Active => Self::Active,
+            State::Disabled => Self::Disabled,
+            State::Expired => Self::Expired,
+            State::Revoked => Self::Revoked,
+        }
+    }
+}

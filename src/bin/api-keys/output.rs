@@ -1,0 +1,49 @@
+//! [`Output`]: what goes to standard output, and [`say`], what goes to standard error.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::exit::Failure;
+
+/// Says something to people.
+pub(crate) fn say(message: fmt::Arguments<'_>) {
+    // If nobody listens, the exit status says it.
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+/// Writes what was asked for to standard output.
+#[derive(Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+}
+
+impl Output {
+    pub(crate) fn is_terminal(self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Writes bytes as they are.
+    pub(crate) fn write(self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes.as_ref())?;
+        stdout.flush()
+    }
+
+    /// Writes a value as one line of JSON, if programs read it.
+    pub(crate) fn json(self, value: &impl Serialize) -> Result<(), Failure> {
+        match self.json {
+            true => Ok(self.write(json_line(value)?.as_bytes())?),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Returns a line of JSON, which is forgotten with its secret.
+pub(crate) fn json_line(value: &impl Serialize) -> io::Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(serde_json::to_string(value)?);
+    line.push('\n');
+    Ok(line)
+}

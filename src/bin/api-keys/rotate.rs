@@ -1,0 +1,58 @@
+//! `api-keys rotate`.
+
+use std::time::Duration;
+
+use clap::Args;
+use tower_api_key::store::StoredKey;
+
+use crate::exit::{Exit, Failure};
+use crate::format::BodyArgs;
+use crate::id::IdArg;
+use crate::issued::Issued;
+use crate::output::say;
+use crate::session::Session;
+use crate::time::{format_relative, parse_period};
+
+/// Replace a key by a new one that may do the same, and print its secret for the only time
+///
+/// The old key works for the grace longer, and names the new one. The secret is alone on standard
+/// output.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  SECRET=$(api-keys rotate key_4SnPgVzDkgSrTyBgzJxQ --grace 24h)
+  api-keys rotate key_4SnPgVzDkgSrTyBgzJxQ --grace 0s    # the old one is revoked at once
+  api-keys rotate key_4SnPgVzDkgSrTyBgzJxQ --grace 7d --body hex:40    # of `hania_sk_`")]
+pub(crate) struct Rotate {
+    #[command(flatten)]
+    id: IdArg,
+    /// How long the old key goes on working, such as `24h`; `0s` revokes it at once
+    #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
+    grace: Duration,
+    #[command(flatten)]
+    body: BodyArgs,
+}
+
+impl Rotate {
+    pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let id = self.id.parse()?;
+        let old = session.keys.get(&id).await?;
+        let keys = session.keys.clone().formats(self.body.format_of_old(old.record.prefix())?);
+        let rotated = keys.rotate(&id, self.grace).await?;
+        let predecessor = StoredKey::new(rotated.predecessor.clone(), old.last_used_at);
+        let new = Issued {
+            record: &rotated.record,
+            secret: &rotated.secret,
+            predecessor: Some(&predecessor),
+        };
+        let exit = new.print(session)?;
+        match rotated.predecessor.expires_at {
+            Some(end) if rotated.predecessor.revoked_at.is_none() => {
+                say(format_args!("{id} works until {}.", format_relative(end, session.now)));
+            }
+            _ => say(format_args!("{id} is revoked.")),
+        }
+        say(format_args!("{}", session.database.heeded(rotated.propagation)));
+        Ok(exit)
+    }
+}

@@ -1,0 +1,94 @@
+//! [`Session`]: an open database, and who asks.
+
+use std::env;
+use std::time::SystemTime;
+
+use tower_api_key::manage::ChangedKey;
+use tower_api_key::store::StoredKey;
+use tower_api_key::{KeyHasher, KeyManager};
+use zeroize::Zeroizing;
+
+use crate::database::Database;
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, say};
+use crate::text::printable;
+use crate::view::Key;
+
+/// What a command works with.
+pub(crate) struct Session {
+    pub(crate) database: Database,
+    pub(crate) keys: KeyManager,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) output: Output,
+    pub(crate) now: SystemTime,
+}
+
+impl Session {
+    pub(crate) fn new(database: Database, hasher: KeyHasher, actor: &str, output: Output) -> Self {
+        let keys = KeyManager::new(database.repository()).hasher(hasher.clone());
+        let keys = keys.acting_as(&*format!("cli:{actor}"));
+        Self { database, keys, hasher, output, now: SystemTime::now() }
+    }
+
+    /// Shows a key that was changed: to programs what it is now, and to people what was done.
+    pub(crate) async fn changed(&self, done: &str, changed: ChangedKey) -> Result<Exit, Failure> {
+        let ChangedKey { record, propagation, .. } = changed;
+        say(format_args!("{done} {} ({}).", record.id, printable(&record.name)));
+        say(format_args!("{}", self.database.heeded(propagation)));
+        if self.output.json {
+            let last_used_at = self.keys.get(&record.id).await?.last_used_at;
+            self.output.json(&Key::new(&StoredKey::new(record, last_used_at), self.now))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Returns how the keys are hashed, by the peppers of the environment.
+pub(crate) fn hasher() -> Result<KeyHasher, Failure> {
+    let (pepper, previous) =
+        (secret_variable("API_KEYS_PEPPER")?, secret_variable("API_KEYS_PREVIOUS_PEPPER")?);
+    match (pepper, previous) {
+        (None, None) => Ok(KeyHasher::sha256()),
+        (None, Some(_)) => {
+            Err(Failure::usage("API_KEYS_PREVIOUS_PEPPER is set, and API_KEYS_PEPPER is not"))
+        }
+        (Some(pepper), None) => Ok(KeyHasher::hmac_sha256(pepper.as_bytes())),
+        (Some(pepper), Some(previous)) => {
+            let hasher = KeyHasher::hmac_sha256(pepper.as_bytes());
+            Ok(hasher.or_hmac_sha256(previous.as_bytes()))
+        }
+    }
+}
+
+/// Returns what may be wrong where a key is not found, unless there is a pepper.
+pub(crate) fn missing_pepper() -> Option<&'static str> {
+    let advice = "API_KEYS_PEPPER is not set, without which keys with a pepper are not found";
+    env::var_os("API_KEYS_PEPPER").is_none().then_some(advice)
+}
+
+/// Reads a secret of at least 16 bytes, for which shorter ones would be a typing error.
+pub(crate) fn secret_variable(name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+    match env::var(name).map(Zeroizing::new) {
+        Ok(secret) if secret.len() >= 16 => Ok(Some(secret)),
+        Ok(_) => Err(Failure::usage(format!("{name} has fewer than 16 bytes"))),
+        Err(env::VarError::NotPresent) => Ok(None),
+        // Not with the error, which has the value.
+        Err(env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{name} is not text"))),
+    }
+}
+
+/// Returns who asks, by the name that the system knows; behind `sudo`, the one who typed it.
+pub(crate) fn actor() -> String {
+    let names = ["SUDO_USER", "USER", "LOGNAME", "USERNAME"].into_iter();
+    let name = names.filter_map(|name| env::var(name).ok()).find_map(|name| actor_name(&name).ok());
+    name.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Reads the name of who asks.
+pub(crate) fn actor_name(name: &str) -> Result<String, String> {
+    let fits = (1..=100).contains(&name.chars().count()) && !name.contains(char::is_control);
+    match fits {
+        true => Ok(name.to_owned()),
+        false => Err("a name has 1 to 100 characters, and no control characters".to_owned()),
+    }
+}

@@ -1,0 +1,202 @@
+//! `issue`.
+
+use serde_json::json;
+use tower_api_key::{Alphabet, Checksum, KeyFormat};
+
+use crate::operator::Operator;
+
+const CHECKSUM_SECRET: &str = "the secret of the checksum";
+
+#[test]
+fn the_secret_is_alone_on_standard_output() {
+    let operator = Operator::new();
+    let ran = operator.run(&["issue", "nightly import", "--ability", "a:b"]).succeeds();
+    let secret = ran.out.strip_suffix('\n').unwrap();
+    KeyFormat::default().parse(secret).unwrap();
+    assert!(ran.err.contains("(nightly import)") && ran.err.contains("not shown again"), "{ran:?}");
+    assert!(!ran.err.contains(secret));
+    assert!(ran.err.contains(&format!("ak_\u{2026}{}", &secret[secret.len() - 4..])), "{ran:?}");
+}
+
+#[test]
+fn what_was_asked_for_is_in_the_record() {
+    let operator = Operator::new();
+    let (id, _) = operator.issue(
+        "nightly import",
+        &[
+            "--tenant=acme",
+            "--stage=live",
+            "--ability=imports:write",
+            "--ability=bots:*,chat:send",
+            "--expires-at=2999-01-31",
+            "--limit=1000 per hour, burst 50",
+            "--limit=9 per day, shared by tenant",
+            "--address=192.0.2.0/24,2001:db8::/32",
+            "--origin=https://*.shop.example",
+            "--referrer=https://app.example/*",
+            "--endpoint=POST /v1/imports",
+            "--endpoint=/v1/reports/*",
+            r#"--metadata={"plan":"free","seats":3}"#,
+            "--rotate-in=30d",
+        ],
+    );
+    let key = operator.show(&id);
+    for (name, value) in [
+        ("name", json!("nightly import")),
+        ("tenant", json!("acme")),
+        ("stage", json!("live")),
+        ("kind", json!("secret")),
+        ("state", json!("active")),
+        ("prefix", json!("ak_")),
+        ("abilities", json!(["bots:*", "chat:send", "imports:write"])),
+        ("expires_at", json!("2999-01-31T00:00:00Z")),
+        ("revoked_at", json!(null)),
+        ("last_used", json!(null)),
+        ("successor", json!(null)),
+        ("limits", json!(["1000 per hour, burst 50", "9 per day, shared by tenant"])),
+        (
+            "restrictions",
+            json!({
+                "addresses": ["192.0.2.0/24", "2001:db8::/32"],
+                "origins": ["https://*.shop.example"],
+                "referrers": ["https://app.example/*"],
+                "endpoints": ["POST /v1/imports", "/v1/reports/*"],
+            }),
+        ),
+        ("metadata", json!({ "plan": "free", "seats": 3 })),
+    ] {
+        assert_eq!(key[name], value, "{name}");
+    }
+    let (created, due) = (&key["created_at"], &key["rotation_due_at"]);
+    assert!(created.as_str() < due.as_str(), "{key}");
+}
+
+#[test]
+fn what_was_not_asked_for_is_not_restricted() {
+    let operator = Operator::new();
+    let (id, _) = operator.issue("plain", &[]);
+    let key = operator.show(&id);
+    let none = json!({ "addresses": null, "origins": null, "referrers": null, "endpoints": null });
+    assert_eq!(key["restrictions"], none);
+    assert_eq!((&key["abilities"], &key["limits"]), (&json!([]), &json!([])));
+    assert_eq!((&key["expires_at"], &key["tenant"]), (&json!(null), &json!(null)));
+}
+
+#[test]
+fn keys_of_every_format_are_issued() {
+    let operator = Operator::new().with("API_KEYS_CHECKSUM_SECRET", CHECKSUM_SECRET);
+    let keyed = Checksum::keyed(CHECKSUM_SECRET.as_bytes());
+    for (options, format) in [
+        (&["--prefix=sk_live_", "--stage=live"][..], KeyFormat::new("sk_live_")),
+        (
+            &["--prefix=hania_sk_", "--body=hex:40"],
+            KeyFormat::new("hania_sk_").body(Alphabet::Hex, 40),
+        ),
+        (
+            &["--prefix=hania_", "--body=base58:30", "--checksum=crc32"],
+            KeyFormat::new("hania_").body(Alphabet::Base58, 30).checksum(Checksum::crc32()),
+        ),
+        (
+            &["--prefix=", "--body=base32:32", "--checksum=keyed"],
+            KeyFormat::new("").body(Alphabet::CrockfordBase32, 32).checksum(keyed),
+        ),
+        (
+            &["--body=hex:64"],
+            KeyFormat::new("ak_").body(Alphabet::Hex, 64).checksum(Checksum::crc32()),
+        ),
+        (&["--checksum=none"], KeyFormat::new("ak_")),
+    ] {
+        let (id, secret) = operator.issue("a key", options);
+        assert!(format.parse(&secret).is_ok(), "{options:?}");
+        assert_eq!(operator.show(&id)["prefix"], format.prefix());
+    }
+}
+
+#[test]
+fn a_format_that_cannot_be_is_refused() {
+    let operator = Operator::new();
+    let issue = |option: &str| operator.run(&["issue", "a key", option]);
+    issue("--prefix=sk live").refuses(2, "the prefix of a key format");
+    issue("--prefix=_sk").refuses(2, "the first of them a letter or digit");
+    issue("--body=hex:31").refuses(2, "at least 128 bits");
+    issue("--body=hex:201").refuses(2, "at most 200 characters");
+    issue("--body=base64:40").refuses(2, "a body is written like");
+    issue("--checksum=keyed").refuses(2, "API_KEYS_CHECKSUM_SECRET is not set");
+    let operator = operator.with("API_KEYS_CHECKSUM_SECRET", "short");
+    operator.run(&["issue", "a key", "--checksum=keyed"]).refuses(2, "fewer than 16 bytes");
+    assert!(operator.run(&["list", "--json"]).succeeds().out.is_empty());
+}
+
+#[test]
+fn what_a_rule_refuses_is_not_issued() {
+    let operator = Operator::new();
+    let issue = |arguments: &[&str]| operator.run(&[&["issue"], arguments].concat());
+    issue(&["ab"]).refuses(4, "a name has 3 to 100 characters");
+    issue(&[&"x".repeat(101)]).refuses(4, "a name has 3 to 100 characters");
+    issue(&["a\u{1b}[2Jb"]).refuses(4, "no control characters");
+    issue(&["late", "--expires-at=2001-01-01"]).refuses(4, "cannot expire in the past");
+    issue(&["late", "--expires-in=0s"]).refuses(4, "cannot expire in the past");
+    assert!(operator.run(&["list", "--json"]).succeeds().out.is_empty());
+}
+
+#[test]
+fn arguments_that_do_not_parse_are_refused() {
+    let operator = Operator::new();
+    for (option, said) in [
+        ("--ability=admin", "an ability is"),
+        ("--ability=", "an ability is"),
+        ("--limit=60 per month", "a rate limit is written like"),
+        ("--address=10.0.0.1/8", "the network around it is 10.0.0.0/8"),
+        ("--origin=https://*", "wildcard"),
+        ("--referrer=ftp://x", "starts with"),
+        ("--endpoint=GET v1", "an endpoint is written like"),
+        ("--metadata=[1]", "it is no JSON object"),
+        ("--tenant=a b", "a tenant id has"),
+        ("--stage=", "a stage has"),
+        ("--expires-in=soon", "a period is written like"),
+        ("--expires-in=9000y", "after the year 9999"),
+        ("--rotate-in=9000y", "after the year 9999"),
+        ("--expires-at=tomorrow", "a time is written like"),
+        ("--kind=both", "possible values"),
+        ("--actor=\u{7}", "no control characters"),
+    ] {
+        operator.run(&["issue", "a key", option]).refuses(2, said);
+    }
+    let twice = ["issue", "a key", "--limit=1 per hour", "--limit=2 per hour"];
+    operator.run(&twice).refuses(2, "the same name");
+    let many: Vec<_> = (0..9).map(|number| format!("--limit=n{number}: 1 per day")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    operator.run(&[&["issue", "a key"], &many[..]].concat()).refuses(2, "at most 8");
+    let both = ["issue", "a key", "--expires-in=1d", "--expires-at=2999-01-01"];
+    operator.run(&both).refuses(2, "cannot be used with");
+    operator.run(&["issue"]).refuses(2, "<NAME>");
+    assert!(operator.run(&["list", "--json"]).succeeds().out.is_empty());
+}
+
+#[test]
+fn keys_that_open_nothing_are_warned_of() {
+    let operator = Operator::new();
+    let warned = |options: &[&str], warning: &str| {
+        let arguments = [&["issue", "a key"], options].concat();
+        operator.run(&arguments).succeeds().err.contains(warning)
+    };
+    assert!(warned(&[], "no --ability"));
+    assert!(!warned(&["--ability=a:b"], "no --ability"));
+    assert!(warned(&["--kind=public"], "works nowhere"));
+    assert!(!warned(&["--kind=public", "--origin=https://a.example"], "works nowhere"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_secret_that_could_not_be_written_is_reported() {
+    let operator = Operator::new();
+    for (extra, code) in [("", 1), (" --json", 1)] {
+        let script = format!("\"$0\" issue 'a key'{extra} > /dev/full");
+        let ran = operator.shell(&script).exits(code);
+        assert!(ran.err.contains("could not be written"), "{ran:?}");
+        assert!(ran.err.contains("api-keys revoke key_"), "{ran:?}");
+    }
+    // Nobody reads.
+    let ran = operator.shell("(trap '' PIPE; sleep 0.2; \"$0\" issue 'a key'; echo $? >&2) | :");
+    assert!(ran.err.contains("could not be written") && ran.err.ends_with("1\n"), "{ran:?}");
+}

@@ -14,6 +14,8 @@ use crate::head::RequestHead;
 use crate::key::{KeyFormats, KeyHasher};
 use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 use crate::on_use::OnUse;
+#[cfg(feature = "openapi")]
+use crate::openapi::SecuritySchemes;
 #[cfg(feature = "policy")]
 use crate::policy::AccessPolicy;
 use crate::reject::Respond;
@@ -299,6 +301,13 @@ impl ApiKeyLayer {
             settings.generic_challenge = true;
             settings.write_challenge();
         })
+    }
+
+    /// Returns how clients present keys, for an [OpenAPI document](crate::openapi).
+    #[cfg(feature = "openapi")]
+    #[must_use]
+    pub fn security_schemes(&self) -> SecuritySchemes {
+        SecuritySchemes::new(&self.settings)
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {

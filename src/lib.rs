@@ -127,6 +127,8 @@ pub mod limit;
 mod lookup;
 pub mod manage;
 mod on_use;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 mod pass;
 #[cfg(feature = "policy")]
 pub mod policy;

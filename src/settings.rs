@@ -9,7 +9,7 @@ use http::HeaderName;
 
 use crate::address::TrustedProxies;
 use crate::clock::{Clock, SystemClock};
-use crate::extract::{Extract, FirstOf};
+use crate::extract::{CredentialPlace, Extract, FirstOf};
 use crate::guard::Guard;
 use crate::head::RequestHead;
 use crate::key::{KeyFormats, KeyHasher};
@@ -90,14 +90,32 @@ impl Settings {
     }
 
     pub(crate) fn describe_extractor(&mut self) {
-        self.key_headers = self.extractor.headers().into();
+        let places = self.extractor.places();
+        self.key_headers = places.iter().filter_map(CredentialPlace::header).cloned().collect();
         self.write_challenge();
     }
 
     pub(crate) fn write_challenge(&mut self) {
-        let scheme = self.extractor.scheme();
+        let places = self.extractor.places();
+        let scheme = places.iter().find_map(CredentialPlace::scheme);
         let challenge = Challenge::new(scheme, &self.realm, self.generic_challenge);
         self.rejector = Arc::new(self.rejector.with_challenge(challenge));
+    }
+
+    /// Tells whether requests without a key pass wherever they go.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn lets_strangers_pass(&self) -> bool {
+        #[cfg(feature = "policy")]
+        if self.enforced_policy().is_some() {
+            return false;
+        }
+        self.optional
+    }
+
+    /// Returns the policy, unless it is only tried.
+    #[cfg(all(feature = "openapi", feature = "policy"))]
+    pub(crate) fn enforced_policy(&self) -> Option<&AccessPolicy> {
+        self.policy.as_ref().filter(|policy| !policy.is_report_only())
     }
 
     pub(crate) fn client_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {

@@ -87,6 +87,9 @@ async fn no_debug_shows_a_secret() {
         let layer = layer.extractor(FirstOf::default().or(Query::new("key")));
         let act_as = ActAs::with_secret(&issued.secret);
         assert_hidden(&(&layer, layer.layer(()), &act_as, act_as.clone().bearer()), &secrets);
+        let mut document = utoipa::openapi::OpenApi::default();
+        layer.security_schemes().add_to(&mut document);
+        assert_hidden(&(layer.security_schemes(), document.to_json().unwrap()), &secrets);
         assert_hidden(&act_as.layer(layer.layer(&keys)), &secrets);
         for request in [
             http::Request::get("/").header("x-api-key", key).body(()).unwrap(),

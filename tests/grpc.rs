@@ -4,11 +4,11 @@
 
 mod common;
 
-use std::process::Command;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use common::example::Example;
+use common::python::python;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Server};
@@ -121,11 +121,10 @@ async fn a_message_arrives_as_it_was_written() {
 #[test]
 #[ignore = "needs Python with grpcio: `tests/all` installs it and runs this too"]
 fn a_python_client_sees_the_same_codes_and_messages() {
-    let python = std::env::var("GRPC_PYTHON").expect("GRPC_PYTHON names a Python with grpcio");
     let server = Example::start("grpc");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let down = runtime.block_on(serve(ApiKeyLayer::new(Down)));
-    let output = Command::new(python)
+    let output = python()
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/grpc_client.py"))
         .args([server.address.to_string(), down.to_string()])
         .args(["checker", "watcher", "none"].map(|label| server.key(label)))

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use http::header::HeaderName;
 
-use super::{Carrier, Credential, Extract};
+use super::{Carrier, Credential, CredentialPlace, Extract};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
 
-static AUTHORIZATION: HeaderName = http::header::AUTHORIZATION;
+pub(super) static AUTHORIZATION: HeaderName = http::header::AUTHORIZATION;
 
 /// Finds the key in `Authorization`, after the name of a scheme such as `ApiKey` or `Token`.
 ///
@@ -50,12 +50,8 @@ impl Extract for AuthorizationScheme {
         extract(head, &self.0)
     }
 
-    fn scheme(&self) -> Option<&str> {
-        Some(&self.0)
-    }
-
-    fn headers(&self) -> Vec<HeaderName> {
-        vec![AUTHORIZATION.clone()]
+    fn places(&self) -> Vec<CredentialPlace> {
+        vec![CredentialPlace::Authorization(self.0.clone())]
     }
 }
 
@@ -70,12 +66,8 @@ impl Extract for Bearer {
         extract(head, "Bearer")
     }
 
-    fn scheme(&self) -> Option<&str> {
-        Some("Bearer")
-    }
-
-    fn headers(&self) -> Vec<HeaderName> {
-        vec![AUTHORIZATION.clone()]
+    fn places(&self) -> Vec<CredentialPlace> {
+        vec![CredentialPlace::Authorization("Bearer".into())]
     }
 }
 

@@ -2,10 +2,9 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{AUTHORIZATION, HeaderName};
 
 use super::authorization::{after_scheme, in_authorization};
-use super::{Credential, Extract};
+use super::{Credential, CredentialPlace, Extract};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
 
@@ -28,12 +27,8 @@ impl Extract for Basic {
         Ok(Some(in_authorization(key)))
     }
 
-    fn scheme(&self) -> Option<&str> {
-        Some("Basic")
-    }
-
-    fn headers(&self) -> Vec<HeaderName> {
-        vec![AUTHORIZATION]
+    fn places(&self) -> Vec<CredentialPlace> {
+        vec![CredentialPlace::Authorization("Basic".into())]
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::header::{Entry, HeaderName};
 use http::{Request, Uri};
 
-use super::query;
+use super::{CredentialPlace, query};
 use crate::reject::{Rejection, RejectionKind};
 
 /// The bytes of a credential, and the place from which the layer removes them.
@@ -20,26 +20,20 @@ pub struct Credential<'a> {
 #[derive(Clone, Debug)]
 pub(crate) enum Carrier {
     Header(&'static HeaderName),
-    Shared(Arc<Place>),
+    Shared(Arc<CredentialPlace>),
     Elsewhere,
-}
-
-#[derive(Debug)]
-pub(crate) enum Place {
-    Header(HeaderName),
-    Query(Cow<'static, str>),
 }
 
 impl<'a> Credential<'a> {
     /// Found in the header `name`, which is removed before the request is forwarded, or marked
     /// sensitive if the layer keeps credentials.
     pub fn in_header(name: HeaderName, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { bytes: bytes.into(), carrier: Place::Header(name).into() }
+        Self { bytes: bytes.into(), carrier: CredentialPlace::Header(name).into() }
     }
 
     /// Found in the query parameter `name`, which is removed before the request is forwarded.
     pub fn in_query(name: impl Into<Cow<'static, str>>, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { bytes: bytes.into(), carrier: Place::Query(name.into()).into() }
+        Self { bytes: bytes.into(), carrier: CredentialPlace::Query(name.into()).into() }
     }
 
     /// Found in a place from which the layer removes nothing.
@@ -61,7 +55,7 @@ impl Carrier {
     /// Takes the credential out of the request that is to be forwarded.
     pub(crate) fn remove_from<B>(&self, request: &mut Request<B>) -> Result<(), Rejection> {
         if let Self::Shared(place) = self
-            && let Place::Query(name) = &**place
+            && let CredentialPlace::Query(name) = &**place
         {
             return remove_parameter(name, request);
         }
@@ -83,17 +77,14 @@ impl Carrier {
     pub(crate) fn header(&self) -> Option<&HeaderName> {
         match self {
             Self::Header(name) => Some(name),
-            Self::Shared(place) => match &**place {
-                Place::Header(name) => Some(name),
-                Place::Query(_) => None,
-            },
+            Self::Shared(place) => place.header(),
             Self::Elsewhere => None,
         }
     }
 }
 
-impl From<Place> for Carrier {
-    fn from(place: Place) -> Self {
+impl From<CredentialPlace> for Carrier {
+    fn from(place: CredentialPlace) -> Self {
         Self::Shared(Arc::new(place))
     }
 }
@@ -123,7 +114,7 @@ mod tests {
     #[test]
     fn a_kept_header_is_marked_sensitive() {
         let mut request = Request::get("/").header("x-api-key", "hush").body(()).unwrap();
-        Carrier::from(Place::Header(HeaderName::from_static("x-api-key")))
+        Carrier::from(CredentialPlace::Header(HeaderName::from_static("x-api-key")))
             .mark_sensitive(&mut request);
         assert!(request.headers()["x-api-key"].is_sensitive());
         assert!(!format!("{request:?}").contains("hush"));

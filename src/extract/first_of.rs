@@ -1,8 +1,6 @@
 //! [`FirstOf`]: a key in one of several places.
 
-use http::HeaderName;
-
-use super::{Bearer, Credential, Extract, Header};
+use super::{Bearer, Credential, CredentialPlace, Extract, Header};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
 
@@ -55,13 +53,8 @@ impl<A: Extract, B: Extract> Extract for FirstOf<A, B> {
         }
     }
 
-    /// Returns the first scheme of all.
-    fn scheme(&self) -> Option<&str> {
-        self.first.scheme().or_else(|| self.second.scheme())
-    }
-
-    fn headers(&self) -> Vec<HeaderName> {
-        [self.first.headers(), self.second.headers()].concat()
+    fn places(&self) -> Vec<CredentialPlace> {
+        [self.first.places(), self.second.places()].concat()
     }
 }
 

@@ -3,8 +3,7 @@
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 
-use super::credential::{Carrier, Place};
-use super::{Credential, Extract};
+use super::{Carrier, Credential, CredentialPlace, Extract};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
 
@@ -40,7 +39,7 @@ impl Header {
         N: TryInto<HeaderName, Error: std::fmt::Display>,
     {
         let name = name.try_into().unwrap_or_else(|error| panic!("{error}"));
-        let carrier = Place::Header(name.clone()).into();
+        let carrier = CredentialPlace::Header(name.clone()).into();
         Self { name, carrier }
     }
 
@@ -66,8 +65,8 @@ impl Extract for Header {
         }))
     }
 
-    fn headers(&self) -> Vec<HeaderName> {
-        vec![self.name.clone()]
+    fn places(&self) -> Vec<CredentialPlace> {
+        vec![CredentialPlace::Header(self.name.clone())]
     }
 }
 

@@ -8,17 +8,17 @@ mod basic;
 mod credential;
 mod first_of;
 mod header;
+mod place;
 mod query;
 
 use std::sync::Arc;
-
-use http::HeaderName;
 
 pub use self::authorization::{AuthorizationScheme, Bearer};
 pub use self::basic::Basic;
 pub use self::credential::Credential;
 pub use self::first_of::FirstOf;
 pub use self::header::Header;
+pub use self::place::CredentialPlace;
 pub use self::query::Query;
 
 #[cfg(feature = "client")]
@@ -60,19 +60,15 @@ pub trait Extract: Send + Sync {
     /// [`Malformed`](crate::RejectionKind::Malformed) if it cannot be read.
     fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection>;
 
-    /// Returns the authentication scheme that a `WWW-Authenticate` should ask for.
+    /// Returns the places in which it looks.
     ///
-    /// `None`, the default, where HTTP has no scheme for the place; the challenge is then
-    /// `ApiKey`.
-    fn scheme(&self) -> Option<&str> {
-        None
-    }
-
-    /// Returns the headers in which it looks, for the `Vary` of a response without a key.
+    /// The layer's `WWW-Authenticate` asks for the first scheme among them, and for `ApiKey` if
+    /// there is none; the `Vary` of a response without a key has all the headers among them.
     ///
     /// By default, and for functions, none is known: where keys are optional and a cache is in the
-    /// way, the application has to say what its responses vary by.
-    fn headers(&self) -> Vec<HeaderName> {
+    /// way, the application has to say what its responses vary by, and an OpenAPI document says
+    /// nothing of keys.
+    fn places(&self) -> Vec<CredentialPlace> {
         Vec::new()
     }
 }

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use http::Uri;
 use http::uri::PathAndQuery;
 
-use super::credential::{Carrier, Place};
-use super::{Credential, Extract};
+use super::{Carrier, Credential, CredentialPlace, Extract};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
 
@@ -40,7 +39,7 @@ impl Query {
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
-        Self { carrier: Place::Query(name.clone()).into(), name }
+        Self { carrier: CredentialPlace::Query(name.clone()).into(), name }
     }
 }
 
@@ -57,6 +56,10 @@ impl Extract for Query {
             }
             (Some(_), Some(_)) => Err(RejectionKind::Ambiguous.into()),
         }
+    }
+
+    fn places(&self) -> Vec<CredentialPlace> {
+        vec![CredentialPlace::Query(self.name.clone())]
     }
 }
 

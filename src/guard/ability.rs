@@ -92,7 +92,7 @@ impl RequireAbility {
     }
 }
 
-fn needed<A>(ability: A) -> Ability
+pub(crate) fn needed<A>(ability: A) -> Ability
 where
     A: TryInto<Ability, Error: fmt::Display>,
 {

@@ -39,6 +39,8 @@ pub use self::tenant::RequireTenant;
 
 #[cfg(feature = "policy")]
 pub(crate) use self::ability::has_one_of;
+#[cfg(feature = "openapi")]
+pub(crate) use self::ability::needed;
 #[cfg(feature = "manage")]
 pub(crate) use self::layer::admit;
 #[cfg(feature = "policy")]

@@ -146,7 +146,7 @@ impl PathPattern {
         &self.0
     }
 
-    #[cfg(all(feature = "policy", feature = "testing"))]
+    #[cfg(all(feature = "policy", any(feature = "testing", feature = "openapi")))]
     pub(crate) fn ends_with_wildcard(&self) -> bool {
         self.0.last() == Some(&Segment::Rest)
     }

@@ -31,10 +31,7 @@ use crate::store::{KeyState, StoredKey};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "manage", derive(utoipa::ToSchema))]
-#[cfg_attr(
-    feature = "manage",
-    schema(as = ApiKey, description = "An API key, without the key itself.")
-)]
+#[cfg_attr(feature = "manage", schema(as = ApiKey, description = "An API key, without the key itself."))]
 #[non_exhaustive]
 pub struct KeyView {
     /// The public id.
@@ -56,10 +53,10 @@ pub struct KeyView {
     #[cfg_attr(feature = "manage", schema(example = "secret"))]
     pub kind: KeyKind,
     /// The only stage in which it works.
-    #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, example = "live"))]
+    #[cfg_attr(feature = "manage", schema(required, example = "live"))]
     pub stage: Option<Stage>,
     /// What it may do.
-    #[cfg_attr(feature = "manage", schema(value_type = Vec<String>))]
+    #[cfg_attr(feature = "manage", schema(value_type = Vec<crate::key::Ability>))]
     pub abilities: AbilitySet,
     /// When it was issued.
     #[serde(serialize_with = "rfc3339")]

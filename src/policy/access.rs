@@ -9,6 +9,8 @@ use percent_encoding::percent_decode_str;
 use super::{AccessPolicyBuilder, Explanation, PolicyDecision, Requirement};
 use crate::guard::{Guard, OnReport, Report};
 use crate::head::RequestHead;
+#[cfg(any(feature = "testing", feature = "openapi"))]
+use crate::key::PathPattern;
 use crate::key::{EndpointPattern, judged_method};
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
@@ -192,9 +194,19 @@ impl AccessPolicy {
     /// Tells whether every request to an application's route has a rule.
     #[cfg(feature = "testing")]
     pub(crate) fn covers(&self, route: &EndpointPattern) -> bool {
-        use crate::key::{METHODS, Segment};
+        let covers = |method: &Method| self.rule_of(method, route.path()).is_some();
+        match route.method() {
+            Some(method) => covers(method),
+            None => crate::key::METHODS.iter().all(covers),
+        }
+    }
 
-        let of_route = route.path().segments();
+    /// Returns the rule for all requests to an application's route that have no rule of their own.
+    #[cfg(any(feature = "testing", feature = "openapi"))]
+    pub(crate) fn rule_of(&self, method: &Method, route: &PathPattern) -> Option<&Rule> {
+        use crate::key::Segment;
+
+        let of_route = route.segments();
         let of_rules = self.rules().iter().flat_map(|rule| rule.endpoint.path().segments());
         let longest = of_rules.chain(of_route).map(|segment| match segment {
             Segment::Literal(text) => text.len(),
@@ -209,17 +221,9 @@ impl AccessPolicy {
                 Segment::Parameter(_) | Segment::Rest => format!("/{some}"),
             })
             .collect();
-        let needs_wildcard = route.path().ends_with_wildcard();
-        let covers = |method: &Method| {
-            self.find(method, &path).is_some_and(|number| {
-                let rule = &self.table.rules[number];
-                !needs_wildcard || rule.endpoint.path().ends_with_wildcard()
-            })
-        };
-        match route.method() {
-            Some(method) => covers(method),
-            None => METHODS.iter().all(covers),
-        }
+        let rule = &self.table.rules[self.find(method, &path)?];
+        let is_covered = !route.ends_with_wildcard() || rule.endpoint.path().ends_with_wildcard();
+        is_covered.then_some(rule)
     }
 
     fn report(&self, rejection: &Rejection, head: &RequestHead<'_>, rule: Option<&Rule>) {

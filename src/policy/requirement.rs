@@ -148,6 +148,23 @@ impl Requirement {
         self.report_only && self.accepts(key.kind)
     }
 
+    /// Returns the sets of abilities of which a key needs one.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn sets_of_abilities(&self) -> Vec<Vec<Ability>> {
+        let nothing = vec![Vec::new()];
+        if self.report_only {
+            return nothing;
+        }
+        self.abilities.iter().fold(nothing, |sets, one_of| {
+            let with = |ability: &Ability, mut set: Vec<_>| {
+                set.push(ability.clone());
+                set
+            };
+            let each = |set: Vec<_>| one_of.iter().map(move |ability| with(ability, set.clone()));
+            sets.into_iter().flat_map(each).collect()
+        })
+    }
+
     pub(super) fn check(&self, key: &KeyRecord) -> Result<(), Rejection> {
         if !self.accepts(key.kind) {
             return Err(RejectionKind::NotAllowed.into());

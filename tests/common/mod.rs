@@ -14,6 +14,7 @@ pub mod faults;
 pub mod manage;
 pub mod policy;
 pub mod proxy;
+pub mod python;
 #[cfg(unix)]
 pub mod server;
 #[cfg(unix)]

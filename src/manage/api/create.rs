@@ -24,10 +24,10 @@ pub(super) struct CreateKey {
     #[schema(example = "sk_live_")]
     prefix: Option<String>,
     /// The only stage in which it is to work.
-    #[schema(value_type = Option<String>)]
+    #[schema(example = "live")]
     stage: Option<Stage>,
     /// What it may do.
-    #[schema(value_type = Vec<String>, required = false, max_items = 100)]
+    #[schema(required = false, max_items = 100)]
     abilities: Vec<Ability>,
     /// From when on it is refused; `null` is never.
     #[schema(value_type = Option<String>, format = DateTime)]

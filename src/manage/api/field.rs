@@ -84,7 +84,10 @@ impl Field {
 
     /// Reads a whole number that is not above `most`.
     pub(super) fn number(self, most: u64) -> Result<u64, ApiError> {
-        let number = self.value.as_u64().filter(|number| *number <= most);
+        // To JSON Schema, `1.0` is a whole number too.
+        let whole = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
+        let number = self.value.as_u64().or_else(|| self.value.as_f64().and_then(whole));
+        let number = number.filter(|number| *number <= most);
         let error = || wrong(self.path, format!("a whole number from 0 to {most} is expected"));
         number.ok_or_else(error)
     }

@@ -51,7 +51,7 @@ fn operation(
             let answer = schemas.add::<Page>();
             let draft = draft("listApiKeys", "List API keys, the newest first")
                 .answer("200", "A page of keys", answer)
-                .refuses(&["400"]);
+                .refuses(&[]);
             (HttpMethod::Get, draft.parameters(list_parameters()))
         }
         KeyRoute::Create => {
@@ -59,7 +59,7 @@ fn operation(
             let draft = draft("createApiKey", "Create an API key")
                 .body(body, Required::True)
                 .answer("201", "The key, and its secret for the only time", answer)
-                .refuses(&["400", "413", "415", "422"]);
+                .refuses(&["413", "415", "422"]);
             (HttpMethod::Post, draft.parameters([]))
         }
         KeyRoute::Show => {
@@ -74,7 +74,7 @@ fn operation(
             let draft = draft("updateApiKey", "Change an API key")
                 .body(body, Required::True)
                 .answer("200", "The key as it is now", answer)
-                .refuses(&["400", "404", "409", "413", "415", "422"]);
+                .refuses(&["404", "409", "413", "415", "422"]);
             (HttpMethod::Patch, draft.parameters([key_id()]))
         }
         KeyRoute::Revoke => {
@@ -89,7 +89,7 @@ fn operation(
             let draft = draft("rotateApiKey", "Replace an API key by a successor")
                 .body(body, Required::False)
                 .answer("201", "The successor, and its secret for the only time", answer)
-                .refuses(&["400", "404", "409", "413", "415", "422"]);
+                .refuses(&["404", "409", "413", "415", "422"]);
             (HttpMethod::Post, draft.parameters([key_id()]))
         }
     }
@@ -123,9 +123,10 @@ impl Draft {
 
     /// Adds the errors that it may be, besides those of all operations.
     fn refuses(mut self, statuses: &[&str]) -> Self {
-        for status in statuses.iter().copied().chain(["403", "503"]) {
+        for status in statuses.iter().copied().chain(["400", "401", "403", "503"]) {
             let description = match status {
-                "400" => "The request cannot be read",
+                "400" => "The request cannot be read, or has two keys",
+                "401" => "It is not known who calls",
                 "403" => "The caller may not do this, or would grant more than it has",
                 "404" => "There is no such key",
                 "409" => "The key is revoked or was rotated already",
@@ -134,21 +135,23 @@ impl Draft {
                 "422" => "A field is unknown, missing or wrong",
                 _ => "The keys cannot be reached at the moment",
             };
-            let mut response = ResponseBuilder::new().description(description);
-            // Whoever says who calls has words of their own for a caller who may not.
-            if status != "403"
+            let mut response = ResponseBuilder::new()
+                .description(description)
+                .header("Cache-Control", text_header());
+            // Whoever says who calls has words of their own for it.
+            if status != "401"
                 && let Some(problem) = self.problem.clone()
             {
                 response =
                     response.content("application/problem+json", Content::new(Some(problem)));
             }
-            if status == "503" {
-                response = response.header("Retry-After", text_header());
-            }
+            response = match status {
+                "401" | "403" => response.header("WWW-Authenticate", text_header()),
+                "503" => response.header("Retry-After", text_header()),
+                _ => response,
+            };
             self.operation = self.operation.response(status, response);
         }
-        let response = ResponseBuilder::new().description("It is not known who calls");
-        self.operation = self.operation.response("401", response);
         self
     }
 
@@ -167,6 +170,7 @@ fn key_id() -> Parameter {
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
         .description(Some("The public id of a key"))
+        .example(Some("key_123".into()))
         .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
         .build()
 }

@@ -7,7 +7,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::field::MAX_ITEMS;
-use crate::key::{KeyKind, Restrictions};
+use crate::key::{Ability, KeyKind, Restrictions, Stage};
 use crate::store::KeyState;
 
 fn one_of<const N: usize>(values: [&str; N]) -> RefOr<Schema> {
@@ -35,6 +35,40 @@ impl PartialSchema for KeyKind {
 impl ToSchema for KeyKind {
     fn name() -> std::borrow::Cow<'static, str> {
         "ApiKeyKind".into()
+    }
+}
+
+/// Describes a text of at most `length` characters.
+fn text(pattern: &str, length: usize, example: &str) -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(pattern))
+        .max_length(Some(length))
+        .examples([example])
+        .into()
+}
+
+impl PartialSchema for Ability {
+    fn schema() -> RefOr<Schema> {
+        text(r"^(\*|([A-Za-z0-9_.-]+:)+(\*|[A-Za-z0-9_.-]+))$", 128, "bots:read")
+    }
+}
+
+impl ToSchema for Ability {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ApiKeyAbility".into()
+    }
+}
+
+impl PartialSchema for Stage {
+    fn schema() -> RefOr<Schema> {
+        text("^[A-Za-z0-9_.-]+$", 128, "live")
+    }
+}
+
+impl ToSchema for Stage {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ApiKeyStage".into()
     }
 }
 

@@ -9,7 +9,7 @@ use super::ApiError;
 use super::field::{Field, Fields};
 use super::restrictions::restrictions;
 use super::time::parse_time;
-use crate::key::{AbilitySet, RateLimits, Restrictions};
+use crate::key::{Ability, AbilitySet, RateLimits, Restrictions};
 use crate::manage::KeyUpdate;
 
 /// What is to be changed of a key. What is not mentioned stays.
@@ -21,7 +21,7 @@ pub(super) struct UpdateKey {
     #[schema(min_length = 3, max_length = 100, nullable = false)]
     name: Option<String>,
     /// What it may do.
-    #[schema(value_type = Option<Vec<String>>, nullable = false, max_items = 100)]
+    #[schema(value_type = Option<Vec<Ability>>, nullable = false, max_items = 100)]
     abilities: Option<AbilitySet>,
     /// From when on it is refused; `null` is never.
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -1,0 +1,41 @@
+//! [`CredentialPlace`]: where a key is looked for.
+
+use std::borrow::Cow;
+
+use http::HeaderName;
+
+use super::authorization::AUTHORIZATION;
+
+/// A place in which an [`Extract`](super::Extract) looks for a key.
+///
+/// The layer's `WWW-Authenticate`, its `Vary` and, with the feature `openapi`, the security schemes
+/// of a document follow from it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CredentialPlace {
+    /// A header of its own, such as `x-api-key`.
+    Header(HeaderName),
+    /// `Authorization`, after the name of this scheme, such as `Bearer`.
+    Authorization(Cow<'static, str>),
+    /// The query parameter of this name.
+    Query(Cow<'static, str>),
+}
+
+impl CredentialPlace {
+    /// Returns the header in which it is.
+    pub(crate) fn header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Authorization(_) => Some(&AUTHORIZATION),
+            Self::Query(_) => None,
+        }
+    }
+
+    /// Returns the scheme by which HTTP knows it.
+    pub(crate) fn scheme(&self) -> Option<&str> {
+        match self {
+            Self::Authorization(scheme) => Some(scheme),
+            Self::Header(_) | Self::Query(_) => None,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! [`SecuritySchemes`]: what a document says of a layer.
+
+use std::fmt;
+
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+
+use crate::extract::CredentialPlace;
+use crate::guard::needed;
+use crate::key::Ability;
+#[cfg(feature = "policy")]
+use crate::policy::AccessPolicy;
+use crate::settings::Settings;
+
+/// How clients present keys to an [`ApiKeyLayer`](crate::ApiKeyLayer), in the words of OpenAPI.
+///
+/// Each [place](CredentialPlace) in which the layer looks is a scheme:
+///
+/// | the key is in | name of the scheme | scheme |
+/// |---|---|---|
+/// | the header `x-api-key` | `header.x-api-key` | `apiKey` in `header` |
+/// | `Authorization: Bearer` | `authorization.bearer` | `http`, `bearer` |
+/// | `Authorization: Basic` | `authorization.basic` | `http`, `basic` |
+/// | `Authorization: Token` | `authorization.token` | `apiKey` in `header`, as HTTP knows no such scheme |
+/// | the query parameter `api_key` | `query.api_key` | `apiKey` in `query` |
+///
+/// The names depend on nothing else, so that they can be relied on. What may not stand in them is
+/// written as a dot and two hexadecimal digits.
+///
+/// Where functions and closures look is not known, unless they tell their
+/// [places](crate::Extract::places): of a layer whose extractor is one, the document says nothing.
+#[derive(Clone, Debug)]
+pub struct SecuritySchemes {
+    pub(super) places: Vec<CredentialPlace>,
+    optional: bool,
+    #[cfg(feature = "policy")]
+    policy: Option<AccessPolicy>,
+}
+
+impl SecuritySchemes {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            places: settings.extractor.places(),
+            optional: settings.lets_strangers_pass(),
+            #[cfg(feature = "policy")]
+            policy: settings.enforced_policy().cloned(),
+        }
+    }
+
+    /// Adds the schemes to the components of a document, and each as an alternative to what the
+    /// document requires of all operations.
+    ///
+    /// Where keys are [`optional`](crate::ApiKeyLayer::optional), no key is an alternative as well,
+    /// unless the document has requirements of its own.
+    ///
+    /// If the layer has a policy, what it says of an operation is written there: `security: []`
+    /// where it says `public`, and the abilities as scopes where it requires some. The paths of the
+    /// document have to be those of the policy: nest first, then add. A policy that is only tried
+    /// says nothing.
+    ///
+    /// What the document says already stays as it is, and adding twice is adding once.
+    pub fn add_to(&self, document: &mut OpenApi) {
+        if self.places.is_empty() {
+            return;
+        }
+        let schemes = &mut document.components.get_or_insert_default().security_schemes;
+        for place in &self.places {
+            schemes.entry(name(place)).or_insert_with(|| scheme(place).into());
+        }
+        let security = document.security.get_or_insert_default();
+        let mut alternatives = self.with_scopes(&[]);
+        if self.optional && security.is_empty() {
+            alternatives.push(SecurityRequirement::default());
+        }
+        for alternative in alternatives {
+            if !security.contains(&alternative) {
+                security.push(alternative);
+            }
+        }
+        #[cfg(feature = "policy")]
+        if let Some(policy) = &self.policy {
+            self.add_policy(policy, &mut document.paths);
+        }
+    }
+
+    /// Returns what an operation requires that needs a key with all of these abilities: one of the
+    /// schemes, with the abilities as its scopes.
+    ///
+    /// `None` if no place is known. An empty list would say that the operation requires nothing.
+    ///
+    /// # Panics
+    ///
+    /// Panics if an ability does not parse or is a wildcard.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::extract::Bearer;
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    /// use utoipa::openapi::path::Operation;
+    ///
+    /// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(Bearer);
+    /// let mut operation = Operation::new();
+    /// operation.security = layer.security_schemes().requirements(["bots:read"]);
+    ///
+    /// let security = serde_json::json!([{ "authorization.bearer": ["bots:read"] }]);
+    /// assert_eq!(serde_json::to_value(&operation)?["security"], security);
+    /// # Ok::<_, serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn requirements<A>(
+        &self,
+        abilities: impl IntoIterator<Item = A>,
+    ) -> Option<Vec<SecurityRequirement>>
+    where
+        A: TryInto<Ability, Error: fmt::Display>,
+    {
+        let abilities: Vec<_> = abilities.into_iter().map(needed).collect();
+        (!self.places.is_empty()).then(|| self.with_scopes(&abilities))
+    }
+
+    pub(super) fn with_scopes(&self, abilities: &[Ability]) -> Vec<SecurityRequirement> {
+        let requirement = |place| {
+            SecurityRequirement::new(name(place), abilities.iter().map(|ability| ability.as_str()))
+        };
+        self.places.iter().map(requirement).collect()
+    }
+}
+
+fn name(place: &CredentialPlace) -> String {
+    match place {
+        CredentialPlace::Header(name) => format!("header.{}", escaped(name.as_str())),
+        CredentialPlace::Authorization(scheme) => {
+            format!("authorization.{}", escaped(&scheme.to_ascii_lowercase()))
+        }
+        CredentialPlace::Query(name) => format!("query.{}", escaped(name)),
+    }
+}
+
+/// Writes a text with the characters that names of components may have, and no two texts alike.
+fn escaped(text: &str) -> String {
+    let character = |byte: u8| match byte {
+        b'-' | b'_' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!(".{byte:02X}"),
+    };
+    text.bytes().map(character).collect()
+}
+
+fn scheme(place: &CredentialPlace) -> SecurityScheme {
+    match place {
+        CredentialPlace::Header(name) => {
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(name.as_str())))
+        }
+        CredentialPlace::Authorization(scheme) => in_authorization(scheme),
+        CredentialPlace::Query(name) => {
+            SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::new(&**name)))
+        }
+    }
+}
+
+fn in_authorization(scheme: &str) -> SecurityScheme {
+    let http = HttpBuilder::new();
+    if scheme.eq_ignore_ascii_case("Bearer") {
+        let http = http.scheme(HttpAuthScheme::Bearer).bearer_format("API key");
+        return SecurityScheme::Http(http.build());
+    }
+    if scheme.eq_ignore_ascii_case("Basic") {
+        let description = "The key is the user name, and the password is empty.";
+        let http = http.scheme(HttpAuthScheme::Basic).description(Some(description));
+        return SecurityScheme::Http(http.build());
+    }
+    // utoipa has a closed list of schemes, those that are registered.
+    let description = format!("`{scheme}`, a space, and the key.");
+    let value = ApiKeyValue::with_description("Authorization".to_owned(), description);
+    SecurityScheme::ApiKey(ApiKey::Header(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_name_has_only_characters_that_names_may_have() {
+        let query = |text: &str| name(&CredentialPlace::Query(text.to_owned().into()));
+        assert_eq!(query("api_key"), "query.api_key");
+        assert_eq!(query("api[key]"), "query.api.5Bkey.5D");
+        assert_eq!(query("a.b"), "query.a.2Eb");
+        assert_eq!(query("schlüssel"), "query.schl.C3.BCssel");
+        assert_eq!(name(&CredentialPlace::Authorization("ApiKey".into())), "authorization.apikey");
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_parameters_have_one_name(one in "[a.2E%é]{0,4}", other in "[a.2E%é]{0,4}") {
+            let place = |text: &str| CredentialPlace::Query(text.to_owned().into());
+            prop_assert_eq!(one == other, name(&place(&one)) == name(&place(&other)));
+        }
+    }
+}

@@ -67,11 +67,12 @@ pub(crate) fn microseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Returns the time that is `period` after `time`; `None`, which is never, beyond the year 9999,
-/// where texts and databases end.
+/// From 1970 to the last second of the year 9999, where texts and databases end.
+pub(crate) const LAST: Duration = Duration::from_secs(253_402_300_799);
+
+/// Returns the time that is `period` after `time`; `None`, which is never, beyond the [`LAST`].
 pub(crate) fn later(time: SystemTime, period: Duration) -> Option<SystemTime> {
-    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-    time.checked_add(period).filter(|time| *time <= last)
+    time.checked_add(period).filter(|time| *time <= SystemTime::UNIX_EPOCH + LAST)
 }
 
 /// Returns `time` without what is smaller than a microsecond.

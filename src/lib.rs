@@ -44,6 +44,14 @@
 //! A request that fails a step is answered by the layer's [responder](reject::Respond), and
 //! [what went wrong](Rejection) is left in the extensions of the response.
 //!
+//! # Around the layer
+//!
+//! * [`KeyManager`] issues, lists, changes, rotates and revokes keys; `manage::api` (feature `manage`)
+//!   lets their owners do so over HTTP, and the program `api-keys` (feature `cli`) operators.
+//! * `openapi` (feature) describes in an application's document how clients present keys.
+//! * `client` (feature) is the other side: the key of outgoing requests, where a program finds it,
+//!   and what answers mean.
+//!
 //! # What a rejection looks like
 //!
 //! ```text

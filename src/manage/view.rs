@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
+use crate::clock::LAST;
 use crate::key::{AbilitySet, KeyId, KeyKind, RateLimits, Restrictions, Stage};
 use crate::store::{KeyState, StoredKey};
 
@@ -117,10 +118,8 @@ impl KeyView {
 /// Writes a time as text, and one that has no such text, before 1970 and after 9999, as the nearest
 /// that has.
 fn format(time: SystemTime) -> String {
-    const LAST: u64 = 253_402_300_799;
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds.min(LAST));
-    humantime::format_rfc3339_seconds(time).to_string()
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since.min(LAST)).to_string()
 }
 
 fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {

@@ -117,13 +117,14 @@ mod timestamp {
 
     use serde::{Deserialize, Deserializer, Serializer, de, ser};
 
+    use crate::clock::LAST;
+
     fn format(time: SystemTime) -> Result<String, &'static str> {
         // `humantime` prints the years 1970 to 9999 and panics beyond.
-        let seconds = time
+        let since = time
             .duration_since(SystemTime::UNIX_EPOCH)
-            .map_err(|_| "a time before 1970 has no RFC 3339 form here")?
-            .as_secs();
-        if seconds > 253_402_300_799 {
+            .map_err(|_| "a time before 1970 has no RFC 3339 form here")?;
+        if since.as_secs() > LAST.as_secs() {
             return Err("a time after 9999 has no RFC 3339 form");
         }
         Ok(humantime::format_rfc3339(time).to_string())

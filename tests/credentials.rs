@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 use std::time::Duration;
 
 use common::canary::assert_error_hidden;
@@ -340,7 +340,7 @@ fn a_file_with_a_wrong_key_is_refused_and_says_where() {
         (right.replace("live", "prod"), FormatError::Prefix),
         (right[..40].to_owned(), FormatError::Length),
         (format!("{right} "), FormatError::Character),
-        (String::new(), FormatError::Character),
+        (String::new(), FormatError::Length),
     ] {
         let home = Home::with(format!("{{\"api_key\": \"{wrong}\"}}"));
         let error = home.load().unwrap_err();
@@ -376,6 +376,25 @@ fn logins_at_once_leave_one_whole_file() {
     assert!(keys.contains(&home.load().unwrap().unwrap()));
     assert!(home.content().contains("https://eu.example"));
     assert_eq!(home.names(), ["config.json"]);
+}
+
+#[test]
+fn of_logouts_at_once_one_removes_the_key_and_none_fails() {
+    let home = Home::new();
+    for _ in 0..30 {
+        home.login(&key()).unwrap();
+        let start = Barrier::new(8);
+        let logout = || {
+            start.wait();
+            home.credentials().logout().unwrap()
+        };
+        let removed = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(logout)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).filter(|is| *is).count()
+        });
+        assert_eq!(removed, 1);
+        assert!(home.names().is_empty());
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -249,6 +250,33 @@ async fn what_a_server_answers_is_told() {
         user.hapnd(&["login", &key()]).assert_done("");
         user.hapnd(&["deploy"]).assert_refused(told);
     }
+    let hostile = answer(201, [("x", "y")], r#"{"environment":"\u001b[2J","event":"\u009b2J"}"#);
+    let user = User::at(format!("http://{}", serve(hostile).await));
+    user.hapnd(&["login", &key()]).assert_done("");
+    let told = user.hapnd(&["deploy"]);
+    told.assert_done("Deployed to an unknown environment");
+    assert!(!told.out.trim_end().contains(char::is_control), "{:?}", told.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_does_not_see_the_key() {
+    let requests = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&requests);
+    let proxy = serve(Router::new().fallback(any(async move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        StatusCode::CREATED
+    })))
+    .await;
+    let user = User::alone();
+    user.hapnd(&["login", &key()]).assert_done("");
+    let mut command = user.command(hapnd());
+    command.env_remove("NO_PROXY").env("no_proxy", "");
+    for name in ["http_proxy", "all_proxy"] {
+        command.env(name, format!("http://{proxy}"));
+    }
+    let told = seen(command.arg("deploy").output().unwrap());
+    told.assert_refused("no server answers");
+    assert_eq!(requests.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,7 +301,10 @@ fn without_a_server_it_says_so() {
     let user = User::alone();
     user.hapnd(&["login", &key()]).assert_done("");
     let told = user.hapnd(&["deploy"]);
-    told.assert_refused(&format!("no server answers at {}: is it running?", user.url));
+    told.assert_refused(&format!("no server answers at {}: is it running? (", user.url));
+    let https = User::at("https://127.0.0.1:1");
+    https.hapnd(&["login", &key()]).assert_done("");
+    https.hapnd(&["deploy"]).assert_refused("scheme is not http");
     let mut command = user.command(hapnd());
     command.env("HAPND_URL", OsStr::from_bytes(b"http://\xff")).arg("deploy");
     seen(command.output().unwrap()).assert_refused("not valid unicode");

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use http::{Request, Response};
+use tokio::sync::Semaphore;
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::key::{RateLimits, Restrictions};
 use tower_api_key::manage::{Excess, Owner};
@@ -172,6 +173,30 @@ async fn a_disabled_key_works_again_when_it_is_enabled() {
     assert!(world.is_accepted(&issued).await);
     let expected = [AuditAction::Issued, AuditAction::Disabled, AuditAction::Enabled];
     assert_eq!(world.actions(), expected);
+}
+
+#[tokio::test]
+async fn an_update_that_takes_a_key_out_of_use_or_puts_it_back_is_noted_as_that() {
+    let world = world();
+    let id = &world.issue(named("nightly import")).await.record.id;
+    for update in [
+        KeyUpdate::new().disabled(true),
+        KeyUpdate::new().disabled(true).name("still disabled"),
+        KeyUpdate::new().disabled(false).name("enabled beside another change"),
+        KeyUpdate::new().disabled(false).name("still enabled"),
+    ] {
+        world.keys.update(id, &update).await.unwrap();
+    }
+    assert_eq!(
+        world.actions(),
+        [
+            AuditAction::Issued,
+            AuditAction::Disabled,
+            AuditAction::Updated,
+            AuditAction::Enabled,
+            AuditAction::Updated,
+        ]
+    );
 }
 
 #[tokio::test]
@@ -751,6 +776,8 @@ struct Contended {
     store: MemoryStore,
     rivals: AtomicUsize,
     fails: bool,
+    /// Lets revocations pass.
+    gate: Semaphore,
 }
 
 #[async_trait]
@@ -778,6 +805,9 @@ impl KeyRepository for Contended {
         if self.fails {
             return Err(StoreError::new("down").into());
         }
+        if changes.iter().any(|change| change.record().revoked_at.is_some()) {
+            let _pass = self.gate.acquire().await;
+        }
         let rivals = self
             .rivals
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
@@ -794,7 +824,8 @@ impl KeyRepository for Contended {
 
 fn contended(rivals: usize, fails: bool) -> (MemoryStore, KeyManager) {
     let store = MemoryStore::new();
-    let repository = Contended { store: store.clone(), rivals: rivals.into(), fails };
+    let gate = Semaphore::new(1);
+    let repository = Contended { store: store.clone(), rivals: rivals.into(), fails, gate };
     (store, KeyManager::new(Arc::new(repository) as Arc<dyn KeyRepository>))
 }
 
@@ -814,12 +845,107 @@ async fn a_change_is_made_upon_what_others_changed_in_the_meantime() {
 }
 
 #[tokio::test]
+async fn a_revocation_comes_before_other_changes_of_the_key() {
+    let store = MemoryStore::new();
+    let [leaked, other] = ["leaked", "other"].map(|name| store.issue(named(name)).unwrap().record);
+    let (rivals, gate) = (0.into(), Semaphore::new(0));
+    let repository = Arc::new(Contended { store: store.clone(), rivals, fails: false, gate });
+    let keys = KeyManager::new(Arc::clone(&repository) as Arc<dyn KeyRepository>);
+    let (revoked, ()) = tokio::join!(keys.revoke(&leaked.id), async {
+        // Whoever holds the key may change it as long as it works, but not hold this up.
+        let (keys, id) = (keys.acting_as("the holder"), &leaked.id);
+        let update = KeyUpdate::new().name("meanwhile");
+        for held_up in [
+            keys.update(id, &update).await.map(drop),
+            keys.disable(id).await.map(drop),
+            keys.enable(id).await.map(drop),
+            keys.rotate(id, MINUTE).await.map(drop),
+        ] {
+            assert!(matches!(held_up, Err(ManageError::Conflict)), "{held_up:?}");
+        }
+        assert!(keys.update(&other.id, &update).await.is_ok());
+        repository.gate.add_permits(1);
+    });
+    let revoked = revoked.unwrap().record;
+    assert_eq!((revoked.revision, &*revoked.name), (leaked.revision + 1, "leaked"));
+    let after = keys.update(&leaked.id, &KeyUpdate::new().name("afterwards")).await;
+    assert!(matches!(after, Err(ManageError::State(KeyState::Revoked))), "{after:?}");
+}
+
+#[tokio::test]
 async fn a_change_that_never_has_its_turn_is_an_error() {
     let (store, keys) = contended(usize::MAX, false);
     let record = store.issue(named("contended")).unwrap().record;
     assert!(matches!(keys.revoke(&record.id).await, Err(ManageError::Conflict)));
     assert!(matches!(keys.rotate(&record.id, MINUTE).await, Err(ManageError::Conflict)));
     assert_eq!(store.list().len(), 1);
+}
+
+/// A repository in which a key is disabled and may do nothing any more, right after one of the
+/// reads.
+struct DemotedMeanwhile {
+    store: MemoryStore,
+    reads_before: AtomicUsize,
+    key: KeyId,
+}
+
+#[async_trait]
+impl KeyStore for DemotedMeanwhile {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        self.store.find(digest).await
+    }
+}
+
+#[async_trait]
+impl KeyRepository for DemotedMeanwhile {
+    async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
+        let read = KeyRepository::get(&self.store, id).await;
+        if self.reads_before.fetch_sub(1, Ordering::SeqCst) == 0 {
+            let demote = |record: &mut KeyRecord| {
+                record.disabled = true;
+                record.abilities = AbilitySet::default();
+            };
+            self.store.update(&self.key, demote).unwrap();
+        }
+        read
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        KeyRepository::list(&self.store, query).await
+    }
+
+    async fn commit(
+        &self,
+        changes: &[KeyChange],
+        events: &[AuditEvent],
+    ) -> Result<(), CommitError> {
+        self.store.commit(changes, events).await
+    }
+
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        self.store.record_uses(uses).await
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_demoted_meanwhile_does_not_undo_it() {
+    let back = KeyUpdate::new().name("mighty").abilities(abilities(["*"])).disabled(false);
+    for reads_before in [0, 1] {
+        let world = world();
+        let key = world.issue(named("leaked").tenant("acme").abilities(["*"])).await;
+        let verified = world.verified(key.secret.reveal()).await.unwrap();
+        let id = &key.record.id;
+        let store = DemotedMeanwhile {
+            store: world.store.clone(),
+            reads_before: reads_before.into(),
+            key: id.clone(),
+        };
+        let keys = KeyManager::new(store).clock(Arc::clone(&world.clock)).on_behalf_of(&verified);
+        let result = keys.update(id, &back).await;
+        assert!(matches!(result, Err(ManageError::Exceeds(Excess::Inactive))), "{result:?}");
+        let record = world.record(id).await;
+        assert!(record.disabled && record.abilities.is_empty(), "after {reads_before} reads");
+    }
 }
 
 #[tokio::test]

@@ -252,6 +252,28 @@ async fn who_calls_may_be_looked_up() {
 }
 
 #[tokio::test]
+async fn a_location_names_no_host() {
+    let keys = KeyManager::new(MemoryStore::new());
+    let routes = KeyRoutes::new(keys.clone(), session).into_router();
+    let address = serve(Router::new().nest("/{area}/{team}", routes)).await;
+    let world = World { store: Arc::new(MemoryStore::new()), keys, address };
+    let body = r#"{"name":"one"}"#;
+    for (team, expected) in [("/a/b", "/a/b"), ("//evil.example", "/evil.example")] {
+        let path = format!("{team}/api-keys");
+        let created = world.call(ALICE, "POST", &path, body).await;
+        assert_eq!(created.status, 201, "{team}");
+        let json = created.json();
+        let id = json["data"]["id"].as_str().unwrap();
+        let location = format!("{expected}/api-keys/{id}");
+        assert_eq!(created.header("location"), Some(&*location));
+        let rotated = world.call(ALICE, "POST", &format!("{path}/{id}/rotate"), "").await;
+        assert_eq!(rotated.status, 201, "{team}");
+        let location = rotated.header("location").unwrap();
+        assert!(location.starts_with(&format!("{expected}/api-keys/key_")), "{location}");
+    }
+}
+
+#[tokio::test]
 async fn a_manager_with_one_format_needs_no_prefix() {
     for (keys, prefix) in [
         (KeyManager::new(MemoryStore::new()), "ak_"),

@@ -38,6 +38,13 @@ use crate::head::RequestHead;
 /// tower-http's `FollowRedirectLayer` outside if redirects are wanted. The clients of hyper-util
 /// and tonic follow none.
 ///
+/// # Proxies
+///
+/// A client that sends requests through a proxy, as `reqwest` does where the environment variable
+/// `HTTP_PROXY` is set, shows it those to `http://` with the key, also those to `localhost`. For
+/// such origins, use a client without one (`reqwest::ClientBuilder::no_proxy`). What goes to
+/// `https://` is encrypted on its way through a proxy.
+///
 /// # gRPC
 ///
 /// A tonic client sends URIs without an origin unless it is made by `with_origin`. The channel goes

@@ -132,8 +132,10 @@ const RESOURCE_EXHAUSTED: i32 = 8;
 
 /// Tells whether a response says that there were too many requests, so that this one was not done.
 pub(super) fn is_rate_limited<B>(response: &Response<B>) -> bool {
-    response.status() == StatusCode::TOO_MANY_REQUESTS
-        || grpc_status(response.headers()) == Some(RESOURCE_EXHAUSTED)
+    match response.status() {
+        StatusCode::OK => grpc_status(response.headers()) == Some(RESOURCE_EXHAUSTED),
+        status => status == StatusCode::TOO_MANY_REQUESTS,
+    }
 }
 
 /// Returns the gRPC status of a trailers-only response, if it has one that can be read.

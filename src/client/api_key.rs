@@ -11,7 +11,7 @@ use crate::key::{FormatError, KeyFormats, Secret};
 /// The text of a key that a program presents.
 ///
 /// Its `Debug` is redacted, it cannot be printed or serialized, and its memory is overwritten when
-/// the last clone is dropped.
+/// the last clone is dropped. The copies that a layer or a client sends are not overwritten.
 ///
 /// # Examples
 ///

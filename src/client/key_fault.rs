@@ -20,7 +20,7 @@ pub enum KeyFault {
     #[error("the API key was not sent as the server expects it")]
     InvalidRequest,
     /// The key lacks an ability.
-    #[error("the API key lacks an ability: {}", .scope.join(", "))]
+    #[error("the API key lacks an ability{}", listed(.scope))]
     InsufficientScope {
         /// What the request needs, if the server says.
         scope: Vec<String>,
@@ -54,6 +54,10 @@ impl KeyFault {
         let error = Challenges::of(headers).error();
         (error.as_deref() == Some("invalid_request")).then_some(Self::InvalidRequest)
     }
+}
+
+fn listed(scope: &[String]) -> String {
+    if scope.is_empty() { String::new() } else { format!(": {}", scope.join(", ")) }
 }
 
 /// The challenges of a response (RFC 9110, section 11.6.1) that can be read.
@@ -145,7 +149,9 @@ mod tests {
         let told = forbidden(r#"Bearer error="insufficient_scope", scope="bots:read bots:write""#);
         assert_eq!(told, scope(&["bots:read", "bots:write"]));
         assert_eq!(told.to_string(), "the API key lacks an ability: bots:read, bots:write");
-        assert_eq!(forbidden(r#"ApiKey error="insufficient_scope""#), scope(&[]));
+        let untold = forbidden(r#"ApiKey error="insufficient_scope""#);
+        assert_eq!(untold, scope(&[]));
+        assert_eq!(untold.to_string(), "the API key lacks an ability");
         let of_another = r#"Other scope="x", Bearer error="insufficient_scope", scope="a:b""#;
         assert_eq!(forbidden(of_another), scope(&["a:b"]));
         assert_eq!(forbidden(r#"Bearer scope="bots:read""#), KeyFault::Forbidden);

@@ -16,7 +16,8 @@ use crate::key::{OriginPattern, origin_syntax as syntax};
 /// and port.
 ///
 /// Its scheme is `https`, or `http` where the server is on this machine: `localhost`, `127.0.0.1`
-/// (and all of `127.0.0.0/8`) and `[::1]`. See [`in_plain_text`](Self::in_plain_text) for others.
+/// (and all of `127.0.0.0/8`) and `[::1]`. See [`in_plain_text`](Self::in_plain_text) for others,
+/// and mind [proxies](super::AddApiKeyLayer#proxies).
 ///
 /// # Examples
 ///

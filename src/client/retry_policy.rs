@@ -232,7 +232,8 @@ mod tests {
             (Method::from_bytes(b"PURGE").unwrap(), 1),
         ] {
             let unavailable = (200, &[("grpc-status", "14"), ("retry-after", "1")][..]);
-            for answer in [DOWN, unavailable] {
+            let at_a_gateway = (503, &[("grpc-status", "8"), ("retry-after", "1")][..]);
+            for answer in [DOWN, unavailable, at_a_gateway] {
                 let (_, asked, _) = run(RetryPolicy::new(), method.clone(), &[answer, OK]).await;
                 assert_eq!(asked, expected, "{method}");
             }

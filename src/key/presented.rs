@@ -23,12 +23,12 @@ pub struct PresentedKey<'a> {
 impl<'a> PresentedKey<'a> {
     /// Parses bytes whose length and characters could be a key's.
     pub(crate) fn from_bytes(bytes: &'a [u8]) -> Result<Self, FormatError> {
-        if bytes.len() > MAX_KEY_LENGTH {
+        if bytes.is_empty() || bytes.len() > MAX_KEY_LENGTH {
             return Err(FormatError::Length);
         }
         // All of them, without a way out: that is faster for the bytes of a good key.
         let allowed = bytes.iter().fold(true, |all, byte| all & is_key_character(*byte));
-        if bytes.is_empty() || !allowed {
+        if !allowed {
             return Err(FormatError::Character);
         }
         let text = str::from_utf8(bytes).map_err(|_| FormatError::Character)?;

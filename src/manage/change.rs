@@ -5,11 +5,13 @@ use std::time::SystemTime;
 
 use super::authority::Authority;
 use super::issue::check_expiry;
-use super::manager::ATTEMPTS;
+use super::manager::{ATTEMPTS, ATTEMPTS_TO_REVOKE};
 use super::name::check_name;
 use super::{KeyManager, KeyUpdate, ManageError};
 use crate::key::KeyId;
-use crate::store::{AuditAction, CommitError, KeyChange, KeyRecord, KeyState, Propagation};
+use crate::store::{
+    AuditAction, CommitError, KeyChange, KeyRecord, KeyState, Propagation, StoredKey,
+};
 
 /// A key's record as it is now, and who heeds the change when.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +24,8 @@ pub struct ChangedKey {
 }
 
 impl KeyManager {
-    /// Changes a key.
+    /// Changes a key. What takes it out of use or puts it into use again is noted as that, whatever
+    /// else it changes.
     ///
     /// # Errors
     ///
@@ -36,11 +39,16 @@ impl KeyManager {
         check_expiry(update.expires_at.flatten(), self.now())?;
         self.change(id, |record, authority, _| {
             refuse_revoked(record)?;
+            let was_disabled = record.disabled;
             update.apply(record);
             if !update.only_disables() {
                 authority.check(record)?;
             }
-            Ok(AuditAction::Updated)
+            Ok(match (was_disabled, record.disabled) {
+                (false, true) => AuditAction::Disabled,
+                (true, false) => AuditAction::Enabled,
+                _ => AuditAction::Updated,
+            })
         })
         .await
     }
@@ -50,12 +58,16 @@ impl KeyManager {
     ///
     /// The successor of a rotated key is a key of its own, and stays.
     ///
+    /// It comes first: other changes of the key through this manager, and through its clones, are
+    /// [`ManageError::Conflict`] meanwhile.
+    ///
     /// # Errors
     ///
-    /// Returns an error if there is no such key, if the store fails, or if others change the key
-    /// without pause. Try again then: it is not known whether the key was revoked.
+    /// Returns an error if there is no such key, if the store fails, or if other nodes change the
+    /// key without pause. Try again then: it is not known whether the key was revoked.
     pub async fn revoke(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
-        self.change(id, |record, _, now| {
+        let _revocation = self.settings.revocations.begin(id);
+        self.change_within(ATTEMPTS_TO_REVOKE, id, |record, _, now| {
             record.revoked_at.get_or_insert(now);
             Ok(AuditAction::Revoked)
         })
@@ -106,15 +118,34 @@ impl KeyManager {
         .await
     }
 
-    /// Changes a record, again and again until nobody else did in the meantime.
     async fn change(
         &self,
         id: &KeyId,
         change: impl Fn(&mut KeyRecord, &Authority, SystemTime) -> Result<AuditAction, ManageError>,
     ) -> Result<ChangedKey, ManageError> {
-        for _ in 0..ATTEMPTS {
-            let authority = self.authority().await?;
-            let old = self.get_by(&authority, id).await?.record;
+        self.change_within(ATTEMPTS, id, |record, authority, now| {
+            self.give_way_to_revocation(id)?;
+            change(record, authority, now)
+        })
+        .await
+    }
+
+    pub(super) fn give_way_to_revocation(&self, id: &KeyId) -> Result<(), ManageError> {
+        match self.settings.revocations.is_under_way(id) {
+            true => Err(ManageError::Conflict),
+            false => Ok(()),
+        }
+    }
+
+    /// Changes a record, again and again until nobody else did in the meantime.
+    async fn change_within(
+        &self,
+        attempts: usize,
+        id: &KeyId,
+        change: impl Fn(&mut KeyRecord, &Authority, SystemTime) -> Result<AuditAction, ManageError>,
+    ) -> Result<ChangedKey, ManageError> {
+        for _ in 0..attempts {
+            let (StoredKey { record: old, .. }, authority) = self.get_with_authority(id).await?;
             let mut new = KeyRecord::clone(&old);
             let now = self.now();
             let action = change(&mut new, &authority, now)?;

@@ -8,7 +8,7 @@ use std::fmt;
 pub enum Excess {
     /// It is a public key, which grants nothing.
     PublicKey,
-    /// It is a key that does not work any more.
+    /// It is a key that does not work any more, or that the repository does not have.
     Inactive,
     /// The tenant would be another.
     Tenant,
@@ -28,7 +28,7 @@ impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::PublicKey => "a public key grants nothing",
-            Self::Inactive => "it does not work any more",
+            Self::Inactive => "it does not work any more, or is kept elsewhere",
             Self::Tenant => "its tenant is another",
             Self::Abilities => "an ability is missing",
             Self::Stage => "its stage is another",

@@ -47,17 +47,22 @@ impl KeyManager {
     ///
     /// Returns [`ManageError::NotFound`] if there is no such key, or if it is another tenant's.
     pub async fn get(&self, id: &KeyId) -> Result<StoredKey, ManageError> {
-        self.get_by(&self.authority().await?, id).await
+        Ok(self.get_with_authority(id).await?.0)
     }
 
-    pub(super) async fn get_by(
+    /// Returns a key, and what the owner may do with it.
+    ///
+    /// The key is read first. Where the owner is that key, and somebody takes something from it in
+    /// between, a change is then made to an old revision, which fails.
+    pub(super) async fn get_with_authority(
         &self,
-        authority: &Authority,
         id: &KeyId,
-    ) -> Result<StoredKey, ManageError> {
-        let tenant = authority.visible(TenantFilter::Any);
+    ) -> Result<(StoredKey, Authority), ManageError> {
         let key = self.settings.repository.get(id).await?;
-        key.filter(|key| tenant.matches(key.record.tenant.as_ref())).ok_or(ManageError::NotFound)
+        let authority = self.authority().await?;
+        let tenant = authority.visible(TenantFilter::Any);
+        let key = key.filter(|key| tenant.matches(key.record.tenant.as_ref()));
+        Ok((key.ok_or(ManageError::NotFound)?, authority))
     }
 
     /// Returns a page of keys, the newest first.

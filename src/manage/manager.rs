@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::authority::Authority;
 use super::owner::Bound;
+use super::revocations::Revocations;
 use super::{Excess, ManageError, Owner};
 use crate::clock::{Clock, SystemClock, to_microsecond};
 use crate::key::{KeyFormat, KeyFormats, KeyHasher};
@@ -17,6 +18,10 @@ use crate::trace;
 
 /// How often a change is tried that others get in the way of.
 pub(super) const ATTEMPTS: usize = 100;
+
+/// How often a revocation is tried. Within a process it is in nobody's way for long, but other nodes
+/// do not know of it.
+pub(super) const ATTEMPTS_TO_REVOKE: usize = 10_000;
 
 /// Issues, lists, changes, rotates and revokes the keys of a repository.
 ///
@@ -53,6 +58,7 @@ pub(super) struct Settings {
     pub(super) formats: KeyFormats,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rotation_period: Option<Duration>,
+    pub(super) revocations: Arc<Revocations>,
     sinks: Vec<Arc<dyn AuditSink>>,
 }
 
@@ -65,6 +71,7 @@ impl KeyManager {
             formats: KeyFormat::default().into(),
             clock: Arc::new(SystemClock),
             rotation_period: None,
+            revocations: Arc::default(),
             sinks: Vec::new(),
         };
         Self { settings: Arc::new(settings), owner: Owner::application() }

@@ -12,6 +12,7 @@ mod manager;
 mod name;
 mod owner;
 mod prune;
+mod revocations;
 mod rotate;
 mod update;
 

@@ -65,6 +65,9 @@ impl Owner {
     ///
     /// With an empty set, only keys without abilities can be issued and changed. What is done is
     /// noted as done by `actor`.
+    ///
+    /// Nothing but the tenant and the abilities is bounded: limits can be raised and taken away, and
+    /// so can restrictions and expiries, also those that the application gave a key.
     pub fn of_tenant(tenant: TenantId, abilities: AbilitySet, actor: impl Into<Actor>) -> Self {
         Self { actor: actor.into(), bound: Bound::Tenant { tenant, abilities } }
     }

@@ -8,7 +8,7 @@ use super::{KeyManager, ManageError};
 use crate::clock::{later, to_microsecond};
 use crate::key::{KeyId, Secret};
 use crate::store::{
-    AuditAction, CommitError, IssuedKey, KeyChange, KeyRecord, KeyState, Propagation,
+    AuditAction, CommitError, IssuedKey, KeyChange, KeyRecord, KeyState, Propagation, StoredKey,
 };
 
 /// A key's successor, and its secret for the only time.
@@ -33,6 +33,8 @@ impl KeyManager {
     /// successor expires when the old key would have; [update](Self::update) it if it is to live
     /// longer.
     ///
+    /// A grace that ends after the year 9999 has no end.
+    ///
     /// A key is rotated once; after that, it is its successor's turn. Of two who rotate a key at
     /// once, one gets the successor and the other [`ManageError::Rotated`].
     ///
@@ -43,9 +45,9 @@ impl KeyManager {
     /// than the owner on whose behalf it is rotated, or if no secret can be made or kept.
     pub async fn rotate(&self, id: &KeyId, grace: Duration) -> Result<RotatedKey, ManageError> {
         for _ in 0..ATTEMPTS {
-            let authority = self.authority().await?;
-            let old = self.get_by(&authority, id).await?.record;
+            let (StoredKey { record: old, .. }, authority) = self.get_with_authority(id).await?;
             let now = self.now();
+            self.give_way_to_revocation(id)?;
             authority.check(&old)?;
             let (predecessor, new) = self.rotation_of(&old, now, grace)?;
             let changes = [

@@ -56,11 +56,11 @@ impl From<KeyId> for Actor {
 pub enum AuditAction {
     /// It was issued.
     Issued,
-    /// Its record was changed.
+    /// Its record was changed, and it is in use or not as before.
     Updated,
-    /// It was taken out of use for the time being.
+    /// It was taken out of use for the time being, and perhaps changed otherwise.
     Disabled,
-    /// It was put into use again.
+    /// It was put into use again, and perhaps changed otherwise.
     Enabled,
     /// It was given a successor.
     Rotated,

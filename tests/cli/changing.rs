@@ -126,6 +126,11 @@ fn what_cannot_be_rotated_is_refused() {
     let operator = Operator::new();
     let (id, _) = operator.issue("a key", &[]);
     operator.run(&["rotate", &id]).refuses(2, "--grace");
+    // The old key would never expire.
+    for grace in ["9000y", "999999999y"] {
+        operator.run(&["rotate", &id, "--grace", grace]).refuses(2, "after the year 9999");
+    }
+    assert_eq!(operator.show(&id)["successor"], json!(null));
     operator.run(&["rotate", UNKNOWN, "--grace=1h"]).refuses(3, "there is no such key");
     operator.run(&["update", &id, "--disable"]).succeeds();
     operator.run(&["rotate", &id, "--grace=1h"]).refuses(4, "the key is disabled");

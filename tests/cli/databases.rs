@@ -80,6 +80,8 @@ async fn changes_are_noted_as_those_of_the_operator() {
     let (id, _) = operator.issue("a key", &[]);
     operator.run(&["update", &id, "--name=by alice", "--actor=alice"]).succeeds();
     let operator = operator.with("SUDO_USER", "bob");
+    operator.run(&["update", &id, "--disable"]).succeeds();
+    operator.run(&["update", &id, "--enable"]).succeeds();
     operator.run(&["revoke", &id]).succeeds();
     let pool = SqlitePool::connect(&format!("sqlite:{}", operator.file().display())).await.unwrap();
     let events = sqlx::query("SELECT actor, action FROM api_key_audit ORDER BY id");
@@ -92,6 +94,8 @@ async fn changes_are_noted_as_those_of_the_operator() {
         [
             ("name:cli:operator", "issued"),
             ("name:cli:alice", "updated"),
+            ("name:cli:bob", "disabled"),
+            ("name:cli:bob", "enabled"),
             ("name:cli:bob", "revoked"),
         ]
     );

@@ -59,6 +59,34 @@ fn every_shell_has_completions() {
 }
 
 #[test]
+fn bash_completes_commands_options_and_values() {
+    if !is_there("bash") {
+        return;
+    }
+    let operator = Operator::without_tables();
+    let script = operator.run(&["completions", "bash"]).succeeds().out;
+    for (typed, completed) in [
+        (&["api-keys", "rev"][..], "revoke"),
+        (&["api-keys", "revoke", "--sec"], "--secret-stdin"),
+        (&["api-keys", "due-for-rotation", "--wi"], "--within"),
+        (&["api-keys", "list", "--state", "act"], "active"),
+    ] {
+        let [.., before, last] = typed else { unreachable!() };
+        let (words, index) = (typed.join(" "), typed.len() - 1);
+        // As Bash calls the function that it was told of.
+        let completing = format!(
+            "COMP_WORDS=({words}); COMP_CWORD={index}\n\
+             function=$(complete -p api-keys | grep -o ' -F [^ ]*' | cut -c5-)\n\
+             $function api-keys {last} {before}; echo ${{COMPREPLY[*]}}"
+        );
+        let mut bash = Command::new("bash");
+        bash.write_stdin(format!("{script}\n{completing}"));
+        let said = crate::operator::Ran::of(bash).succeeds();
+        assert_eq!(said.out.trim_end(), completed, "{words}: {said:?}");
+    }
+}
+
+#[test]
 fn the_manual_has_a_page_for_each_command() {
     let operator = Operator::without_tables();
     let page = operator.run(&["man"]).succeeds().out;

@@ -67,6 +67,8 @@ fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
         let (id, secret) = operator.issue("a key", format);
         let secret = &*secret;
         let option = format!("--secret={secret}");
+        let one_of_two = format!("bots:read,{secret}");
+        let name_of_option = format!("--{secret}=1");
         for arguments in [
             &["revoke", secret][..],
             &["show", secret],
@@ -79,12 +81,15 @@ fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
             &["revoke", "--secret-stdin", secret],
             &["issue", "a key", secret],
             &["issue", "a key", "--ability", secret],
+            &["issue", "a key", "--ability", &one_of_two],
+            &["list", &name_of_option],
             &["list", "--state", secret],
             &[secret],
         ] {
             let ran = operator.run(arguments).exits(2);
             assert!(!gives_away(&format!("{}{}", ran.out, ran.err), secret), "{ran:?}");
         }
+        operator.run(&["show", secret]).refuses(2, "If it is an id, write `id:` before it");
         assert_eq!(operator.show(&id)["state"], "active");
     }
     operator.run(&["show", "hush hush"]).refuses(2, "that is no id");
@@ -99,6 +104,7 @@ fn a_password_among_the_arguments_is_refused_and_not_repeated() {
         "redis://:{}@127.0.0.1:9",
         "rediss://127.0.0.1:9/?pass={}",
         "mysql://app:{}@127.0.0.1:9/app",
+        "postgres:app:{}@127.0.0.1:9/app",
     ] {
         let url = url.replace("{}", PASSWORD);
         let option = format!("--database={url}");

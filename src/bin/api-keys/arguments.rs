@@ -35,13 +35,13 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
     })
 }
 
-/// Hides arguments, and the values of options, that may be secrets.
+/// Hides what may be a secret: an argument, the value of an option, or one of several values.
 fn hide(said: &str, arguments: &[OsString]) -> String {
     let mut said = said.to_owned();
     for argument in arguments.iter().skip(1) {
         let argument = argument.to_string_lossy();
         let value = argument.split_once('=').map_or("", |(_, value)| value);
-        for text in [&*argument, value] {
+        for text in [&*argument, value].into_iter().chain(argument.split(['=', ','])) {
             if looks_like_secret(text) || has_password(text) {
                 said = said.replace(text, HIDDEN);
             }
@@ -62,5 +62,12 @@ mod tests {
         let arguments = arguments.map(OsString::from);
         let said = hide(&format!("{secret} '{secret}' {url} nightly"), &arguments);
         assert_eq!(said, "[hidden] '[hidden]' [hidden] nightly");
+        // One of several values, and the name of an option.
+        for argument in [format!("a:b,{secret}"), format!("--ability=a:b,{secret},c:d")] {
+            let arguments = ["api-keys".into(), argument.into()];
+            assert_eq!(hide(&format!("'{secret}'"), &arguments), "'[hidden]'");
+        }
+        let arguments = ["api-keys".into(), format!("--{secret}=1").into()];
+        assert_eq!(hide(&format!("'--{secret}'"), &arguments), "'[hidden]'");
     }
 }

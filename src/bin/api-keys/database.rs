@@ -17,7 +17,7 @@ pub(crate) struct DatabaseArgs {
     /// The database, such as `sqlite:keys.db`, `postgres://app@host/app` or `redis://host`; by
     /// default that of the environment variable DATABASE_URL
     ///
-    /// A URL with a password belongs into DATABASE_URL: others can see the arguments of a command.
+    /// A URL with a password belongs in DATABASE_URL: others can see the arguments of a command.
     #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,
     /// The schema of the tables, in PostgreSQL; by default the first of the search path

@@ -24,6 +24,9 @@ impl Completions {
     pub(crate) fn run(self, mut command: Command, output: Output) -> Result<Exit, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "api-keys", &mut script);
+        // For Bash, a program with a hyphen has two names there, and so no command is found
+        // (clap-rs/clap#6421).
+        let script = String::from_utf8_lossy(&script).replace("api__subcmd__keys", "api__keys");
         output.write(script)?;
         Ok(Exit::Done)
     }

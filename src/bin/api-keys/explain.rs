@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use tower_api_key::store::StoredKey;
 use tower_api_key::{KeyFormat, Rejection, RejectionKind};
 
-use crate::session::missing_pepper;
+use crate::session::pepper_advice;
 use crate::time::format_relative;
 
 /// Explains the state of a key.
@@ -45,8 +45,5 @@ pub(crate) fn explain_unknown(secret: &str, rejection: Option<&Rejection>) -> St
     {
         text += &format!("; if its format is the default one, {error}");
     }
-    if let Some(advice) = missing_pepper() {
-        text += &format!("; {advice}");
-    }
-    text
+    text + "; " + pepper_advice()
 }

@@ -28,8 +28,9 @@ pub(crate) fn parse(text: &str) -> Result<KeyId, Failure> {
     };
     if !is_certain && looks_like_secret(text) {
         return Err(Failure::usage(
-            "that is no id, and may be a secret: secrets are read from standard input. \
-             Others on this machine can see the arguments of a command, so revoke it if it is one",
+            "that may be a secret, which is read from standard input: others on this machine can \
+             see the arguments of a command, so revoke it if it is one. If it is an id, write `id:` \
+             before it",
         ));
     }
     text.parse().map_err(|_| Failure::usage("that is no id: `api-keys list` shows the ids of keys"))

@@ -19,7 +19,9 @@ Examples:
       --limit '1000 per hour' --address 192.0.2.0/24 --endpoint 'POST /v1/imports'
   SECRET=$(api-keys issue ci-pipeline --prefix sk_test_ --stage test --ability 'events:*')
   api-keys issue 'shop widget' --prefix hania_ --kind public --origin 'https://*.shop.example'
-  api-keys issue 'backend' --prefix hania_sk_ --body hex:40 --ability bots:read --json")]
+  api-keys issue 'backend' --prefix hania_sk_ --body hex:40 --ability bots:read --json
+
+If a prefix stands for a stage or a kind on your servers, say which: they refuse a key without it.")]
 pub(crate) struct Issue {
     /// What the key is for: 3 to 100 characters
     name: String,

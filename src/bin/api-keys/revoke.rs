@@ -6,13 +6,14 @@ use tower_api_key::manage::ChangedKey;
 
 use crate::exit::{Exit, Failure};
 use crate::output::say;
-use crate::session::{Session, missing_pepper};
+use crate::session::{Session, pepper_advice};
 use crate::{id, input};
 
 /// Revoke a key for good, by its id or by its secret
 ///
 /// Revoking a key that is revoked changes nothing, and is a success.
 #[derive(Args)]
+#[command(override_usage = "api-keys revoke <ID>\n       api-keys revoke --secret-stdin")]
 #[command(after_help = "\
 Examples:
   api-keys revoke key_4SnPgVzDkgSrTyBgzJxQ
@@ -44,8 +45,8 @@ async fn revoke_leaked(session: &Session) -> Result<ChangedKey, Failure> {
     // Also if it was issued before there was a pepper.
     let keys = session.keys.clone().hasher(session.hasher.clone().or_sha256());
     let revoked = keys.revoke_presented(&secret).await;
-    if let (Err(ManageError::NotFound), Some(advice)) = (&revoked, missing_pepper()) {
-        say(format_args!("api-keys: {advice}"));
+    if let Err(ManageError::NotFound) = revoked {
+        say(format_args!("api-keys: {}", pepper_advice()));
     }
     Ok(revoked?)
 }

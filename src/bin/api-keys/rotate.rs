@@ -11,7 +11,7 @@ use crate::id::IdArg;
 use crate::issued::Issued;
 use crate::output::say;
 use crate::session::Session;
-use crate::time::{format_relative, parse_period};
+use crate::time::{format_relative, later, parse_period};
 
 /// Replace a key by a new one that may do the same, and print its secret for the only time
 ///
@@ -36,6 +36,8 @@ pub(crate) struct Rotate {
 impl Rotate {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let id = self.id.parse()?;
+        // The old key would never expire.
+        later(session.now, self.grace)?;
         let old = session.keys.get(&id).await?;
         let keys = session.keys.clone().formats(self.body.format_of_old(old.record.prefix())?);
         let rotated = keys.rotate(&id, self.grace).await?;
@@ -46,11 +48,13 @@ impl Rotate {
             predecessor: Some(&predecessor),
         };
         let exit = new.print(session)?;
-        match rotated.predecessor.expires_at {
-            Some(end) if rotated.predecessor.revoked_at.is_none() => {
+        let old = &*rotated.predecessor;
+        match (old.revoked_at, old.expires_at) {
+            (Some(_), _) => say(format_args!("{id} is revoked.")),
+            (None, Some(end)) => {
                 say(format_args!("{id} works until {}.", format_relative(end, session.now)));
             }
-            _ => say(format_args!("{id} is revoked.")),
+            (None, None) => say(format_args!("{id} goes on working.")),
         }
         say(format_args!("{}", session.database.heeded(rotated.propagation)));
         Ok(exit)

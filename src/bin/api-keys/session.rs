@@ -60,10 +60,12 @@ pub(crate) fn hasher() -> Result<KeyHasher, Failure> {
     }
 }
 
-/// Returns what may be wrong where a key is not found, unless there is a pepper.
-pub(crate) fn missing_pepper() -> Option<&'static str> {
-    let advice = "API_KEYS_PEPPER is not set, without which keys with a pepper are not found";
-    env::var_os("API_KEYS_PEPPER").is_none().then_some(advice)
+/// Returns what may be wrong where a key is not found.
+pub(crate) fn pepper_advice() -> &'static str {
+    match env::var_os("API_KEYS_PEPPER") {
+        Some(_) => "API_KEYS_PEPPER is set, and keys that were hashed otherwise are not found",
+        None => "API_KEYS_PEPPER is not set, without which keys with a pepper are not found",
+    }
 }
 
 /// Reads a secret of at least 16 bytes, for which shorter ones would be a typing error.

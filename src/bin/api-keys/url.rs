@@ -65,10 +65,11 @@ fn sqlite_file(rest: &str) -> Result<PathBuf, UrlError> {
 
 /// Tells whether a text may be a URL with a password in it, also one that does not parse.
 pub(crate) fn has_password(url: &str) -> bool {
-    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let Some((scheme, rest)) = url.split_once(':') else { return false };
     if scheme.eq_ignore_ascii_case("sqlite") {
         return false;
     }
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
     // Up to the last `@`: a password that is not encoded may have one, and slashes.
     let of_user = rest.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
     let query = rest.split_once('?').map_or("", |(_, query)| query);
@@ -118,6 +119,8 @@ mod tests {
             "postgres://db/app?pass%77ord=hush",
             "redis+unix:///run/redis.sock?pass=hush",
             "typo://app:hush@db",
+            "postgres:app:hush@db/app",
+            "postgres:/app:hush@db/app",
         ] {
             assert!(has_password(url), "{url}");
         }
@@ -127,6 +130,7 @@ mod tests {
             "redis://127.0.0.1:6379",
             "postgres:///app?host=/run/postgresql",
             "sqlite:///home/me@work/a:b.db",
+            "sqlite:/home/me@work/a:b@c.db",
             "key_1",
         ] {
             assert!(!has_password(url), "{url}");

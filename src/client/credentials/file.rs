@@ -99,11 +99,17 @@ fn replace_with(
     Ok(())
 }
 
-pub(super) fn remove(path: &Path) -> Result<(), CredentialsError> {
-    std::fs::remove_file(path)
-        .map_err(|source| CredentialsError::Write { path: path.to_owned(), source })?;
-    permissions::sync_folder(folder(path));
-    Ok(())
+/// Removes the file, and returns whether this call is the one that did.
+pub(super) fn remove(path: &Path) -> Result<bool, CredentialsError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {
+            permissions::sync_folder(folder(path));
+            Ok(true)
+        }
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(CredentialsError::Write { path: path.to_owned(), source }),
+    }
 }
 
 fn folder(path: &Path) -> &Path {
@@ -182,6 +188,16 @@ mod tests {
         std::fs::write(&path, too_big).unwrap();
         assert!(matches!(read(&path), Err(CredentialsError::TooBig { .. })));
         assert!(matches!(read_with_any_mode(&path), Err(CredentialsError::TooBig { .. })));
+    }
+
+    #[test]
+    fn a_file_is_removed_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        replace(&path, b"old").unwrap();
+        assert!(remove(&path).unwrap());
+        assert!(!remove(&path).unwrap());
+        assert!(matches!(remove(folder.path()), Err(CredentialsError::Write { .. })));
     }
 
     #[test]

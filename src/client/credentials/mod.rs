@@ -42,8 +42,10 @@ use crate::key::{FormatError, KeyFormats};
 /// # Folders
 ///
 /// A folder that is missing is made for its owner only, and one that is there is left as it is. Who
-/// else may write to it can remove the file, but neither read it nor put one of their own in its
-/// place, which would be the file of another user.
+/// else may write to it can remove the file or bring an older one back, but neither read it nor put
+/// one of their own in its place, which would be the file of another user. A process that is killed
+/// while it writes can leave a copy of the key in its folder, for its owner only, which
+/// [`logout`](Self::logout) does not know of.
 ///
 /// # Windows
 ///
@@ -232,11 +234,10 @@ impl Credentials {
         let path = self.path()?;
         let Some(bytes) = file::read_with_any_mode(&path)? else { return Ok(false) };
         match content::without_key(&bytes).map_err(|error| error.of(&path))? {
-            content::WithoutKey::Unchanged => return Ok(false),
-            content::WithoutKey::Empty => file::remove(&path)?,
-            content::WithoutKey::Changed(rest) => file::replace(&path, &rest)?,
+            content::WithoutKey::Unchanged => Ok(false),
+            content::WithoutKey::Empty => file::remove(&path),
+            content::WithoutKey::Changed(rest) => file::replace(&path, &rest).map(|()| true),
         }
-        Ok(true)
     }
 }
 

@@ -72,6 +72,9 @@ async fn key_id(request: &mut Request) -> Result<KeyId> {
     id.and_then(|(_, id)| id.parse().ok()).ok_or_else(ApiError::not_found)
 }
 
+/// Returns the path that the client sent, for `Location`.
 fn original_path(request: &Request) -> String {
-    RequestHead::new(request).original_uri().path().to_owned()
+    let path = RequestHead::new(request).original_uri().path();
+    // With two slashes, to browsers also with a backslash, the name of a host would begin.
+    format!("/{}", path.trim_start_matches(['/', '\\']))
 }

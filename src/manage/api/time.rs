@@ -14,9 +14,10 @@ pub(super) struct TimeError;
 /// Parses a time with any offset (RFC 3339, section 5.6).
 pub(super) fn parse_time(text: &str) -> Result<SystemTime, TimeError> {
     let utc = |local: &str| {
-        // The parser does not look at what comes after a `Z`.
+        // The parser does not look at what comes after a `Z`, and needs no digit after a point.
         let is_local = |byte: u8| byte.is_ascii_digit() || b"-T:.".contains(&byte);
-        let time = local.bytes().all(is_local).then(|| format!("{local}Z")).ok_or(TimeError)?;
+        let is_time = !local.ends_with('.') && local.bytes().all(is_local);
+        let time = is_time.then(|| format!("{local}Z")).ok_or(TimeError)?;
         humantime::parse_rfc3339(&time).map_err(|_| TimeError)
     };
     if let Some(local) = text.strip_suffix('Z') {
@@ -79,6 +80,8 @@ mod tests {
             "2030-01-01T12:00:00",
             "2030-01-01 12:00:00Z",
             "2030-01-01T12:00:00ZZ",
+            "2030-01-01T12:00:00.Z",
+            "2030-01-01T12:00:00.+00:00",
             "2030-01-01T12:00:00+00:00Z",
             "2030-01-01T12:00:00+24:00",
             "2030-01-01T12:00:00+01:60",

@@ -43,7 +43,7 @@ pub(crate) fn format(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-/// Does as [`format`], and adds how far away it is.
+/// Does as [`format()`], and adds how far away it is.
 pub(crate) fn format_relative(time: SystemTime, now: SystemTime) -> String {
     let distance = match time.duration_since(now) {
         Ok(ahead) => format!("in {}", rough(ahead)),

@@ -21,7 +21,7 @@ pub(super) const KEY_ID: &str = "key_id";
 
 /// Makes the router by which owners manage their keys.
 ///
-/// See [the module](super::api) for the routes and their answers.
+/// See [the module](crate::manage::api) for the routes and their answers.
 ///
 /// # Examples
 ///

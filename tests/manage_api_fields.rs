@@ -19,6 +19,7 @@ over_each_database! {
     a_wrong_grace_is_refused
     a_wrong_parameter_is_named
     what_is_no_json_is_refused
+    other_sites_cannot_have_a_browser_rotate_a_key
     a_long_body_is_refused
 }
 
@@ -199,6 +200,30 @@ async fn what_is_no_json_is_refused(world: &World) {
     ] {
         assert_eq!(send(content_type, body).await.status, 201);
     }
+}
+
+async fn other_sites_cannot_have_a_browser_rotate_a_key(world: &World) {
+    let (id, _) = world.create("rotated").await;
+    let send = async |lines: &str, body: &str| {
+        let request = format!(
+            "POST /dashboard/api-keys/{id}/rotate HTTP/1.1\r\n{ALICE}\r\n{lines}content-length: {}",
+            body.len()
+        );
+        in_time(send_raw_with_body(world.address, request, body)).await
+    };
+    // As a form does, and as a script does that must not ask first.
+    let form = "content-type: application/x-www-form-urlencoded\r\n";
+    for (lines, body) in [
+        ("origin: https://evil.example\r\n".to_owned(), ""),
+        ("origin: null\r\n".to_owned(), ""),
+        (format!("origin: https://evil.example\r\n{form}"), ""),
+        (format!("origin: https://evil.example\r\n{form}"), "grace_seconds=0"),
+        ("origin: https://evil.example\r\ncontent-type: text/plain\r\n".to_owned(), "{}"),
+    ] {
+        assert_blamed(&send(&lines, body).await, 415, json!(null));
+    }
+    let of_a_page = "origin: https://app.example\r\ncontent-type: application/json\r\n";
+    assert_eq!(send(of_a_page, "{}").await.status, 201);
 }
 
 async fn a_long_body_is_refused(world: &World) {

@@ -20,11 +20,15 @@ pub(super) async fn read_json(request: Request) -> Result<Value, ApiError> {
     parse(&parts.headers, &read(body).await?)
 }
 
-/// Does as [`read_json`], where the body may be left out.
+/// Does as [`read_json`], where the body may be left out, but not by a browser.
+///
+/// Other sites can have it send a request without JSON, and with the cookies of its user, before it
+/// asks whether they may. It sends their `Origin` then.
 pub(super) async fn read_optional_json(request: Request) -> Result<Option<Value>, ApiError> {
     let (parts, body) = request.into_parts();
     let body = read(body).await?;
-    (!body.is_empty()).then(|| parse(&parts.headers, &body)).transpose()
+    let is_needed = !body.is_empty() || parts.headers.contains_key(header::ORIGIN);
+    is_needed.then(|| parse(&parts.headers, &body)).transpose()
 }
 
 async fn read(body: Body) -> Result<bytes::Bytes, ApiError> {

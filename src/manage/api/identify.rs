@@ -15,9 +15,9 @@ use crate::manage::Owner;
 /// asked before anything else of the request is looked at. [`KeyOwner`](super::KeyOwner) takes the
 /// verified key of the request; functions and closures that need not wait implement it too.
 ///
-/// Where sessions are cookies, other sites can have browsers send them. Keep them out as anywhere
-/// else, by `SameSite` or a layer: a key is rotated, for one, without a body that they could not
-/// send.
+/// Where sessions are cookies, other sites can have browsers send them. What changes keys cannot be
+/// sent by such a site unless CORS allows it: it is `PATCH`, `DELETE` or JSON, for which browsers ask
+/// first.
 ///
 /// # Examples
 ///

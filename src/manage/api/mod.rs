@@ -35,6 +35,9 @@
 //! | `disabled` | change | whether the key is out of use for the time being |
 //! | `grace_seconds` | rotate | how long the old key works on, at most 90 days; 0 by default, which revokes it |
 //!
+//! The body of a rotation may be left out, but not by a page: a request with `Origin` needs JSON, such
+//! as `{}`.
+//!
 //! What is not said of a new key is as it is with the caller, if that is a key. Another field is
 //! refused: a body says neither whose the key is, nor its id, kind or metadata.
 //!

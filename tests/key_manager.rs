@@ -771,9 +771,10 @@ async fn a_record_at_the_last_revision_is_not_changed_and_nothing_panics() {
     assert!(matches!(world.keys.rotate(&record.id, MINUTE).await, Err(ManageError::Conflict)));
 }
 
-/// A repository in whose way somebody else gets, before each of its first commits.
+/// A repository in whose way somebody else gets, after reads and before each of its first commits.
 struct Contended {
     store: MemoryStore,
+    after_read: Box<dyn Fn() + Send + Sync>,
     rivals: AtomicUsize,
     fails: bool,
     /// Lets revocations pass.
@@ -790,7 +791,9 @@ impl KeyStore for Contended {
 #[async_trait]
 impl KeyRepository for Contended {
     async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
-        KeyRepository::get(&self.store, id).await
+        let read = KeyRepository::get(&self.store, id).await;
+        (self.after_read)();
+        read
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
@@ -822,11 +825,17 @@ impl KeyRepository for Contended {
     }
 }
 
+impl Contended {
+    fn new(store: MemoryStore) -> Self {
+        let (after_read, rivals, gate) = (Box::new(|| ()), 0.into(), Semaphore::new(1));
+        Self { store, after_read, rivals, fails: false, gate }
+    }
+}
+
 fn contended(rivals: usize, fails: bool) -> (MemoryStore, KeyManager) {
     let store = MemoryStore::new();
-    let gate = Semaphore::new(1);
-    let repository = Contended { store: store.clone(), rivals: rivals.into(), fails, gate };
-    (store, KeyManager::new(Arc::new(repository) as Arc<dyn KeyRepository>))
+    let repository = Contended { rivals: rivals.into(), fails, ..Contended::new(store.clone()) };
+    (store, KeyManager::new(repository))
 }
 
 #[tokio::test]
@@ -848,8 +857,8 @@ async fn a_change_is_made_upon_what_others_changed_in_the_meantime() {
 async fn a_revocation_comes_before_other_changes_of_the_key() {
     let store = MemoryStore::new();
     let [leaked, other] = ["leaked", "other"].map(|name| store.issue(named(name)).unwrap().record);
-    let (rivals, gate) = (0.into(), Semaphore::new(0));
-    let repository = Arc::new(Contended { store: store.clone(), rivals, fails: false, gate });
+    let gate = Semaphore::new(0);
+    let repository = Arc::new(Contended { gate, ..Contended::new(store.clone()) });
     let keys = KeyManager::new(Arc::clone(&repository) as Arc<dyn KeyRepository>);
     let (revoked, ()) = tokio::join!(keys.revoke(&leaked.id), async {
         // Whoever holds the key may change it as long as it works, but not hold this up.
@@ -881,52 +890,6 @@ async fn a_change_that_never_has_its_turn_is_an_error() {
     assert_eq!(store.list().len(), 1);
 }
 
-/// A repository in which a key is disabled and may do nothing any more, right after one of the
-/// reads.
-struct DemotedMeanwhile {
-    store: MemoryStore,
-    reads_before: AtomicUsize,
-    key: KeyId,
-}
-
-#[async_trait]
-impl KeyStore for DemotedMeanwhile {
-    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        self.store.find(digest).await
-    }
-}
-
-#[async_trait]
-impl KeyRepository for DemotedMeanwhile {
-    async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
-        let read = KeyRepository::get(&self.store, id).await;
-        if self.reads_before.fetch_sub(1, Ordering::SeqCst) == 0 {
-            let demote = |record: &mut KeyRecord| {
-                record.disabled = true;
-                record.abilities = AbilitySet::default();
-            };
-            self.store.update(&self.key, demote).unwrap();
-        }
-        read
-    }
-
-    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        KeyRepository::list(&self.store, query).await
-    }
-
-    async fn commit(
-        &self,
-        changes: &[KeyChange],
-        events: &[AuditEvent],
-    ) -> Result<(), CommitError> {
-        self.store.commit(changes, events).await
-    }
-
-    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
-        self.store.record_uses(uses).await
-    }
-}
-
 #[tokio::test]
 async fn a_key_that_is_demoted_meanwhile_does_not_undo_it() {
     let back = KeyUpdate::new().name("mighty").abilities(abilities(["*"])).disabled(false);
@@ -935,11 +898,18 @@ async fn a_key_that_is_demoted_meanwhile_does_not_undo_it() {
         let key = world.issue(named("leaked").tenant("acme").abilities(["*"])).await;
         let verified = world.verified(key.secret.reveal()).await.unwrap();
         let id = &key.record.id;
-        let store = DemotedMeanwhile {
-            store: world.store.clone(),
-            reads_before: reads_before.into(),
-            key: id.clone(),
-        };
+        let (store, demoted) = (world.store.clone(), id.clone());
+        let reads_left = AtomicUsize::new(reads_before);
+        let after_read = Box::new(move || {
+            if reads_left.fetch_sub(1, Ordering::SeqCst) == 0 {
+                let demote = |record: &mut KeyRecord| {
+                    record.disabled = true;
+                    record.abilities = AbilitySet::default();
+                };
+                store.update(&demoted, demote).unwrap();
+            }
+        });
+        let store = Contended { after_read, ..Contended::new(world.store.clone()) };
         let keys = KeyManager::new(store).clock(Arc::clone(&world.clock)).on_behalf_of(&verified);
         let result = keys.update(id, &back).await;
         assert!(matches!(result, Err(ManageError::Exceeds(Excess::Inactive))), "{result:?}");

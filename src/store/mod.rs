@@ -3,6 +3,7 @@
 mod audit;
 #[cfg(feature = "cache")]
 mod cached;
+mod hint;
 #[cfg(feature = "cache")]
 mod invalidation;
 mod key_repository;

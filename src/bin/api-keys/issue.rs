@@ -1,6 +1,9 @@
 //! `api-keys issue`.
 
+use std::sync::Arc;
+
 use clap::{Args, ValueEnum};
+use tower_api_key::key::Restrictions;
 use tower_api_key::{KeyKind, NewKey, Stage, TenantId};
 
 use crate::exit::{Exit, Failure};
@@ -58,13 +61,11 @@ impl Issue {
     }
 
     fn key(self, session: &Session) -> Result<NewKey, Failure> {
-        // What could not be set without a panic is refused here.
-        self.grants.limits()?;
-        let mut key =
-            NewKey::named(self.name).format(&self.format.format()?).kind(match self.kind {
-                Kind::Secret => KeyKind::Secret,
-                Kind::Public => KeyKind::Public,
-            });
+        let format = self.format.format()?;
+        let mut key = NewKey::named(self.name).format(&format).kind(match self.kind {
+            Kind::Secret => KeyKind::Secret,
+            Kind::Public => KeyKind::Public,
+        });
         if let Some(tenant) = self.tenant {
             key = key.tenant(tenant);
         }
@@ -77,33 +78,25 @@ impl Issue {
         if let Some(time) = self.dates.rotation_due_at(session.now)? {
             key = key.rotation_due_at(time);
         }
-        Ok(self.grants.grant(key))
+        self.grants.grant(key)
     }
 }
 
 impl Grants {
-    /// Sets what was said. What was not said is not restricted, while an empty list would allow
-    /// nothing.
-    fn grant(self, key: NewKey) -> NewKey {
-        let mut key = key.abilities(self.abilities);
-        for limit in self.limits {
-            key = key.limit(limit);
-        }
-        if !self.addresses.is_empty() {
-            key = key.addresses(self.addresses.iter().map(ToString::to_string));
-        }
-        if !self.origins.is_empty() {
-            key = key.origins(self.origins);
-        }
-        if !self.referrers.is_empty() {
-            key = key.referrers(self.referrers);
-        }
-        if !self.endpoints.is_empty() {
-            key = key.endpoints(self.endpoints);
-        }
-        for (name, value) in self.metadata.into_iter().flatten() {
-            key = key.metadata(name, value);
-        }
-        key
+    fn grant(self, key: NewKey) -> Result<NewKey, Failure> {
+        let limits = self.limits()?;
+        let mut restrictions = Restrictions::default();
+        restrictions.addresses = list(self.addresses);
+        restrictions.origins = list(self.origins);
+        restrictions.referrers = list(self.referrers);
+        restrictions.endpoints = list(self.endpoints);
+        let key = key.abilities(self.abilities).limits(limits).restrictions(restrictions);
+        let metadata = self.metadata.into_iter().flatten();
+        Ok(metadata.fold(key, |key, (name, value)| key.metadata(name, value)))
     }
+}
+
+/// Restricts nothing where nothing was said, while an empty list would allow nothing.
+fn list<T>(items: Vec<T>) -> Option<Arc<[T]>> {
+    (!items.is_empty()).then(|| items.into())
 }

@@ -19,8 +19,10 @@ use axum::extract::State;
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
+use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
 use sha2::{Digest as _, Sha256};
 use tower::{Layer, ServiceBuilder, service_fn};
 use tower_api_key::policy::{AccessPolicy, Requirement};
@@ -51,7 +53,7 @@ fn floor(criterion: &mut Criterion) {
     let value = Arc::new(key);
     group.bench_function("extension_insert", |bencher| {
         bencher.iter_batched(
-            || request::<()>(&[("x-api-key", &value)]),
+            || request::<Empty<Bytes>>(&[("x-api-key", &value)]),
             |mut request| {
                 request.extensions_mut().insert(Arc::clone(&value));
                 request
@@ -142,7 +144,7 @@ fn guard(criterion: &mut Criterion) {
         let service = layer.layer(service_fn(answer));
         let request = || {
             let headers = [("x-api-key", &*key), ("origin", "https://shop.example")];
-            let mut request = request::<()>(&headers);
+            let mut request = request::<Empty<Bytes>>(&headers);
             request.extensions_mut().insert(PeerAddress("127.0.0.1:50000".parse().unwrap()));
             request
         };
@@ -185,9 +187,9 @@ fn axum(criterion: &mut Criterion) {
 fn peer(criterion: &mut Criterion) {
     let (_, key) = store();
     let checks = ValidateRequestHeaderLayer::has_header_value("x-api-key", &key).unwrap();
-    let service = ServiceBuilder::new()
-        .layer(checks)
-        .service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
+    let service = ServiceBuilder::new().layer(checks).service_fn(|_: Request<Empty<Bytes>>| {
+        ready(Ok::<_, Infallible>(Response::new(Body::empty())))
+    });
     let header = [("x-api-key", key.as_str())];
     call(criterion, ("peer", "tower_http_static"), service, &header, StatusCode::OK);
 }

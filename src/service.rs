@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use http_body::Body;
 use tower::Service;
 
 use crate::body::ResponseBody;
@@ -30,6 +31,7 @@ impl<S> ApiKeyService<S> {
 impl<S, B, ResBody> Service<Request<B>> for ApiKeyService<S>
 where
     S: Service<Request<B>, Response = Response<ResBody>> + Clone,
+    B: Body + Send + 'static,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;

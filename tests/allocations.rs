@@ -11,9 +11,11 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use allocation_counter::measure;
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, VARY};
 use http::{Extensions, HeaderName, HeaderValue, Request, Response};
+use http_body_util::Empty;
 use tower::{Layer, Service, service_fn};
 use tower_api_key::{
     Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyStore,
@@ -36,10 +38,10 @@ fn count(mut run: impl FnMut()) -> u64 {
 fn count_call<L, S, B>(layer: &L, (name, value): (&'static str, &str), status: u16) -> u64
 where
     L: Layer<Inner, Service = S>,
-    S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible>,
 {
-    let mut service = layer.layer(service_fn(inner as fn(Request<()>) -> Answered));
-    let request = || Request::get("/prod/acme").header(name, value).body(()).unwrap();
+    let mut service = layer.layer(service_fn(inner as fn(Request<Empty<Bytes>>) -> Answered));
+    let request = || Request::get("/prod/acme").header(name, value).body(Empty::new()).unwrap();
     let mut requests = [request(), request()].into_iter();
     count(|| {
         let answer = service.call(requests.next().unwrap()).now_or_never();
@@ -48,10 +50,10 @@ where
 }
 
 type Answered = std::future::Ready<Result<Response<()>, Infallible>>;
-type Inner = tower::util::ServiceFn<fn(Request<()>) -> Answered>;
+type Inner = tower::util::ServiceFn<fn(Request<Empty<Bytes>>) -> Answered>;
 
 /// Answers 200 if there is a verified key, and allocates nothing.
-fn inner(request: Request<()>) -> Answered {
+fn inner(request: Request<Empty<Bytes>>) -> Answered {
     let mut response = Response::new(());
     if request.into_parts().0.extensions.get::<VerifiedKey>().is_none() {
         *response.status_mut() = http::StatusCode::IM_A_TEAPOT;
@@ -63,7 +65,7 @@ fn inner(request: Request<()>) -> Answered {
 fn one_insert() -> u64 {
     let value = Arc::new(0_u8);
     count(|| {
-        let mut request = Request::new(());
+        let mut request = Request::new(Empty::<Bytes>::new());
         request.extensions_mut().insert(Arc::clone(&value));
         black_box(request);
     })

@@ -16,6 +16,8 @@ use axum::Router;
 use axum::extract::{OriginalUri, Request};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
+use bytes::Bytes;
+use http_body_util::Empty;
 use tower::util::MapResponseLayer;
 use tower::{Layer as _, Service as _, service_fn};
 use tower_api_key::extract::{Credential, FirstOf, Query};
@@ -44,7 +46,8 @@ async fn the_canary_sings_where_a_secret_is_shown() {
     assert!(gives_away(&format!("{:?}", key.as_bytes()), &key));
     assert!(gives_away(&format!("{:#?}", key.as_bytes()), &key));
     assert!(gives_away(&key.to_lowercase(), &key) && !gives_away(&key[..30], &key));
-    let request = http::Request::get("/").header("x-api-key", &key).body(()).unwrap();
+    let request =
+        http::Request::get("/").header("x-api-key", &key).body(Empty::<Bytes>::new()).unwrap();
     assert!(gives_away(&format!("{request:?}"), &key));
     assert!(gives_away(&format!("{:?}", Some(&*key)), &key));
     // A trace outside of the layer sees what a trace within it must not see.
@@ -92,11 +95,11 @@ async fn no_debug_shows_a_secret() {
         assert_hidden(&(layer.security_schemes(), document.to_json().unwrap()), &secrets);
         assert_hidden(&act_as.layer(layer.layer(&keys)), &secrets);
         for request in [
-            http::Request::get("/").header("x-api-key", key).body(()).unwrap(),
-            http::Request::get(format!("/?key={key}")).body(()).unwrap(),
+            http::Request::get("/").header("x-api-key", key).body(Empty::<Bytes>::new()).unwrap(),
+            http::Request::get(format!("/?key={key}")).body(Empty::new()).unwrap(),
         ] {
             assert_hidden(&RequestHead::new(&request), &secrets);
-            let inner = service_fn(async |request: http::Request<()>| {
+            let inner = service_fn(async |request: http::Request<Empty<Bytes>>| {
                 assert_hidden(request.extensions().get::<VerifiedKey>().unwrap(), &secrets);
                 Ok::<_, Infallible>(http::Response::new(request))
             });

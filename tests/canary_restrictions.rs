@@ -13,7 +13,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Response;
 use axum::routing::any;
+use bytes::Bytes;
 use http::{Method, Request};
+use http_body_util::Empty;
 use tower::util::MapResponseLayer;
 use tower::{Layer as _, Service as _, service_fn};
 use tower_api_key::extract::{FirstOf, Query};
@@ -97,9 +99,9 @@ async fn no_debug_of_limits_restrictions_and_policies_shows_a_secret_or_a_query(
             .header("x-forwarded-for", client)
             .header("origin", page)
             .header("referer", format!("{page}/?{key}&{QUERY}"));
-        let mut request = request.body(()).unwrap();
+        let mut request = request.body(Empty::new()).unwrap();
         request.extensions_mut().insert(PeerAddress("127.0.0.1:50000".parse().unwrap()));
-        let inner = async |_: Request<()>| Ok::<_, Infallible>(http::Response::new(()));
+        let inner = async |_: Request<Empty<Bytes>>| Ok::<_, Infallible>(http::Response::new(()));
         let mut service = layer.layer(service_fn(inner));
         let response = service.call(request).await.unwrap();
         assert_hidden(&(&service, &response, &limiter, &throttle), &secrets);

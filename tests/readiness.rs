@@ -14,8 +14,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
 use tokio::sync::Semaphore;
 use tower::buffer::Buffer;
 use tower::limit::ConcurrencyLimit;
@@ -48,7 +50,7 @@ impl Clone for Picky {
     }
 }
 
-impl Service<Request<()>> for Picky {
+impl Service<Request<Empty<Bytes>>> for Picky {
     type Response = Response<()>;
     type Error = Infallible;
     type Future = Ready<Result<Response<()>, Infallible>>;
@@ -58,7 +60,7 @@ impl Service<Request<()>> for Picky {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<()>) -> Self::Future {
+    fn call(&mut self, _: Request<Empty<Bytes>>) -> Self::Future {
         assert!(std::mem::take(&mut self.is_ready), "it was not made ready");
         self.calls.fetch_add(1, Ordering::SeqCst);
         ready(Ok(Response::new(())))
@@ -85,12 +87,12 @@ fn layers() -> (MemoryStore, [ApiKeyLayer; 2], [String; 1]) {
     (keys, layers, [good])
 }
 
-fn request(keys: &[String]) -> Request<()> {
+fn request(keys: &[String]) -> Request<Empty<Bytes>> {
     let mut request = Request::builder();
     for key in keys {
         request = request.header("x-api-key", key);
     }
-    request.body(()).unwrap()
+    request.body(Empty::new()).unwrap()
 }
 
 /// Every way in which the layer refuses a request, over each kind of store.
@@ -127,7 +129,7 @@ fn refusals() -> Vec<(ApiKeyLayer, Vec<String>, RejectionKind)> {
 /// Makes the service ready, calls it, and waits for the answer.
 async fn ask<S, B>(service: &mut S, keys: &[String]) -> Result<StatusCode, RejectionKind>
 where
-    S: Service<Request<()>, Response = Response<B>, Error: Debug>,
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error: Debug>,
 {
     let ready = in_time(service.ready()).await.unwrap();
     let response = in_time(ready.call(request(keys))).await.unwrap();
@@ -199,7 +201,7 @@ async fn a_permit_is_held_from_ready_to_the_answer_and_no_longer() {
     for layer in layers {
         let gate = Arc::new(Semaphore::new(0));
         let opened = Arc::clone(&gate);
-        let inner = service_fn(move |_: Request<()>| {
+        let inner = service_fn(move |_: Request<Empty<Bytes>>| {
             let gate = Arc::clone(&opened);
             async move {
                 gate.acquire().await.unwrap().forget();
@@ -231,7 +233,7 @@ async fn clones_share_one_permit_without_losing_it() {
     for layer in layers {
         let (busy, calls) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
         let counted = Arc::clone(&calls);
-        let inner = service_fn(move |_: Request<()>| {
+        let inner = service_fn(move |_: Request<Empty<Bytes>>| {
             let (busy, calls) = (Arc::clone(&busy), Arc::clone(&counted));
             async move {
                 assert_eq!(busy.fetch_add(1, Ordering::SeqCst), 0, "the limit is one");

@@ -42,7 +42,7 @@ pub fn request<B: Default>(headers: &[(&'static str, &str)]) -> Request<B> {
     request.body(B::default()).unwrap()
 }
 
-pub fn answer(_: Request<()>) -> Ready<Result<Response<Empty<Bytes>>, Infallible>> {
+pub fn answer(_: Request<Empty<Bytes>>) -> Ready<Result<Response<Empty<Bytes>>, Infallible>> {
     ready(Ok(Response::new(Empty::new())))
 }
 

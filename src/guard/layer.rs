@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use tower::Service;
 use tower_layer::Layer;
 
@@ -66,6 +67,7 @@ pub struct GuardService<S> {
 impl<S, B, ResBody> Service<Request<B>> for GuardService<S>
 where
     S: Service<Request<B>, Response = Response<ResBody>> + Clone,
+    B: Body + Send + 'static,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;

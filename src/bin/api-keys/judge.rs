@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body_util::Empty;
 use tower::{ServiceExt as _, service_fn};
 use tower_api_key::{ApiKeyLayer, KeyId, Rejection, RejectionKind, VerifiedKey};
 use tower_layer::Layer as _;
@@ -14,8 +16,8 @@ pub(crate) type Verdict = Result<VerifiedKey, Rejection>;
 ///
 /// It leaves no traces: the layer notes no use of the key unless it is told to, and its limiter
 /// counts in the memory of this process, where one request is within any limit.
-pub(crate) async fn judge(layer: &ApiKeyLayer, request: Request<()>) -> Verdict {
-    let handler = service_fn(async |request: Request<()>| {
+pub(crate) async fn judge(layer: &ApiKeyLayer, request: Request<Empty<Bytes>>) -> Verdict {
+    let handler = service_fn(async |request: Request<Empty<Bytes>>| {
         let mut response = Response::new(());
         if let Some(key) = request.extensions().get::<VerifiedKey>() {
             response.extensions_mut().insert(key.clone());

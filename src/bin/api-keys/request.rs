@@ -3,10 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use clap::Args;
 use http::header::{HeaderValue, ORIGIN, REFERER};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
+use http_body_util::Empty;
 use tower_api_key::guard::{RequireStage, RequireTenant};
 use tower_api_key::{
     Ability, ApiKeyLayer, PeerAddress, Rejection, RejectionKind, RequireAbility, Stage, TenantId,
@@ -78,11 +80,11 @@ impl RequestArgs {
     }
 
     /// Returns the request with this key, unless no header can have it.
-    pub(crate) fn request(&self, secret: &str) -> Result<Request<()>, Rejection> {
+    pub(crate) fn request(&self, secret: &str) -> Result<Request<Empty<Bytes>>, Rejection> {
         let malformed = |_| Rejection::new(RejectionKind::Malformed);
         let mut key = HeaderValue::from_bytes(secret.as_bytes()).map_err(malformed)?;
         key.set_sensitive(true);
-        let mut request = Request::new(());
+        let mut request = Request::new(Empty::new());
         *request.method_mut() = self.method.clone().unwrap_or_default();
         *request.uri_mut() = self.path.clone().map(Uri::from).unwrap_or_default();
         request.headers_mut().insert("x-api-key", key);

@@ -45,6 +45,9 @@ pub(crate) struct Judged {
 impl Settings {
     /// Takes the steps up to the store, and the others as far as nothing has to be waited for.
     pub(crate) fn decide(&self, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
+        if !self.rejector.protocol().allows(head) {
+            return Err(Rejection::not_post());
+        }
         let Some(credential) = self.extractor.extract(head)? else {
             return match self.lets_pass_without_key(head) {
                 true => Ok(Decision::Admit(Pass::Anonymous)),
@@ -93,14 +96,12 @@ impl Settings {
     }
 
     fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
-        if self.forward_preflight && head.is_preflight() {
-            return true;
-        }
+        let asked = if self.forward_preflight { head.preflight() } else { None };
         #[cfg(feature = "policy")]
         if let Some(policy) = &self.policy {
-            return policy.lets_pass_without_key(head, self.optional);
+            return policy.lets_pass_without_key(head, asked.as_ref(), self.optional);
         }
-        self.optional
+        asked.is_some() || self.optional
     }
 
     /// Takes the steps after the store.

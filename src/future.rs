@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::Service;
 
@@ -71,6 +72,7 @@ where
 impl<S, B, ResBody> Future for ResponseFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
+    B: Body,
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
 
@@ -134,9 +136,9 @@ where
     }
 }
 
-impl<S, B> Waiting<S, B> {
+impl<S, B: Body> Waiting<S, B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Rejection>> {
-        self.wait.poll(cx, &self.settings, &RequestHead::new(&self.request))
+        self.wait.poll(cx, &self.settings, &RequestHead::with_known_body(&self.request))
     }
 }
 

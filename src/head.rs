@@ -4,7 +4,10 @@ use std::fmt;
 
 use http::header::{self, HeaderName};
 use http::request::Parts;
-use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http_body::Body;
+
+use crate::grpc::GrpcType;
 
 /// Borrows the head of a request: everything but its body.
 ///
@@ -28,7 +31,27 @@ pub struct RequestHead<'a> {
     version: Version,
     headers: &'a HeaderMap,
     extensions: &'a Extensions,
+    body: KnownBody,
 }
+
+/// What is known of the body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KnownBody {
+    /// Nothing: the head came without it.
+    Unknown,
+    Empty,
+    Present,
+}
+
+/// Fields that no browser sends with a preflight: they speak of a body, of another protocol, or, to
+/// some frameworks, of another method.
+static NEVER_OF_PREFLIGHTS: [HeaderName; 5] = [
+    header::CONTENT_TYPE,
+    header::UPGRADE,
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+];
 
 impl<'a> RequestHead<'a> {
     /// Borrows the head of `request`.
@@ -40,7 +63,15 @@ impl<'a> RequestHead<'a> {
             version: request.version(),
             headers: request.headers(),
             extensions: request.extensions(),
+            body: KnownBody::Unknown,
         }
+    }
+
+    /// Borrows the head of `request`, and notes whether there is a body.
+    pub(crate) fn with_known_body<B: Body>(request: &'a Request<B>) -> Self {
+        let empty = request.body().is_end_stream();
+        let body = if empty { KnownBody::Empty } else { KnownBody::Present };
+        Self { body, ..Self::new(request) }
     }
 
     /// Borrows the head of a request that was taken apart.
@@ -52,6 +83,7 @@ impl<'a> RequestHead<'a> {
             version: parts.version,
             headers: &parts.headers,
             extensions: &parts.extensions,
+            body: KnownBody::Unknown,
         }
     }
 
@@ -117,11 +149,54 @@ impl<'a> RequestHead<'a> {
         path.split('/').nth(index).filter(|segment| !segment.is_empty())
     }
 
-    /// Tells a CORS preflight from a plain `OPTIONS` (Fetch standard, 3.2.2).
-    pub(crate) fn is_preflight(&self) -> bool {
-        self.method == Method::OPTIONS
-            && self.headers.contains_key(header::ORIGIN)
-            && self.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    /// Returns the method for which a browser asks, if this is a CORS preflight (Fetch standard,
+    /// 3.2.2 and 4.8).
+    ///
+    /// A preflight has no body and nothing that speaks of one. It neither switches protocols nor
+    /// says that another method is meant: what passes as a preflight passes without a key.
+    pub(crate) fn preflight(&self) -> Option<Method> {
+        if self.method != Method::OPTIONS || self.body != KnownBody::Empty {
+            return None;
+        }
+        let never = NEVER_OF_PREFLIGHTS.iter().any(|name| self.headers.contains_key(name));
+        if never || self.announces_body() {
+            return None;
+        }
+        self.only(&header::ORIGIN)?;
+        Method::from_bytes(self.only(&header::ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+    }
+
+    /// Tells whether a service that looks at the path and the body alone may take the request for
+    /// a `POST`. gRPC servers do so: tonic looks neither at the method nor at the content type.
+    pub(crate) fn may_act_as_post(&self) -> bool {
+        match *self.method {
+            Method::POST => false,
+            Method::GET | Method::HEAD | Method::OPTIONS => {
+                self.may_have_body() || GrpcType::is_in(self.headers)
+            }
+            _ => GrpcType::is_in(self.headers),
+        }
+    }
+
+    fn may_have_body(&self) -> bool {
+        match self.body {
+            KnownBody::Unknown => self.announces_body(),
+            KnownBody::Empty => false,
+            KnownBody::Present => true,
+        }
+    }
+
+    /// Tells whether the fields say that there is a body (RFC 9112, section 6).
+    fn announces_body(&self) -> bool {
+        let lengths = self.headers.get_all(header::CONTENT_LENGTH);
+        self.headers.contains_key(header::TRANSFER_ENCODING)
+            || lengths.into_iter().any(|length| length != "0")
+    }
+
+    /// Returns the value of a field that comes once.
+    pub(crate) fn only(&self, name: &HeaderName) -> Option<&'a HeaderValue> {
+        let mut values = self.headers.get_all(name).into_iter();
+        values.next().filter(|_| values.next().is_none())
     }
 }
 
@@ -218,18 +293,86 @@ mod tests {
         }
     }
 
+    fn options(lines: &[&str]) -> Request<String> {
+        request("OPTIONS", lines, "")
+    }
+
+    fn request(method: &str, lines: &[&str], body: &str) -> Request<String> {
+        let request = lines.iter().fold(Request::builder().method(method), |request, line| {
+            let (name, value) = line.split_once(": ").unwrap();
+            request.header(name, value)
+        });
+        request.body(body.to_owned()).unwrap()
+    }
+
+    const ORIGIN: &str = "origin: https://shop.example";
+    const ASKS: &str = "access-control-request-method: POST";
+
     #[test]
     fn only_options_with_origin_and_requested_method_is_a_preflight() {
-        let real = Request::options("/")
-            .header("origin", "https://shop.example")
-            .header("access-control-request-method", "POST");
-        assert!(RequestHead::new(&real.body(()).unwrap()).is_preflight());
-        let plain = Request::options("/").header("origin", "https://shop.example");
-        assert!(!RequestHead::new(&plain.body(()).unwrap()).is_preflight());
-        let get = Request::get("/")
-            .header("origin", "https://shop.example")
-            .header("access-control-request-method", "POST");
-        assert!(!RequestHead::new(&get.body(()).unwrap()).is_preflight());
+        let asked = |request: &Request<String>| RequestHead::with_known_body(request).preflight();
+        assert_eq!(asked(&options(&[ORIGIN, ASKS])), Some(Method::POST));
+        assert_eq!(asked(&options(&[ORIGIN, ASKS, "content-length: 0"])), Some(Method::POST));
+        for lines in [
+            &[ORIGIN][..],
+            &[ASKS],
+            &[ORIGIN, ORIGIN, ASKS],
+            &[ORIGIN, ASKS, ASKS],
+            &[ORIGIN, "access-control-request-method: "],
+            &[ORIGIN, "access-control-request-method: GET, POST"],
+        ] {
+            assert_eq!(asked(&options(lines)), None, "{lines:?}");
+        }
+        assert_eq!(asked(&request("GET", &[ORIGIN, ASKS], "")), None);
+    }
+
+    #[test]
+    fn what_has_a_body_or_speaks_of_one_is_no_preflight() {
+        let with_body = request("OPTIONS", &[ORIGIN, ASKS], "x");
+        assert_eq!(RequestHead::with_known_body(&with_body).preflight(), None);
+        let real = options(&[ORIGIN, ASKS]);
+        assert_eq!(RequestHead::new(&real).preflight(), None, "nothing is known of its body");
+        for line in [
+            "content-type: application/grpc",
+            "content-type: text/plain",
+            "content-length: 5",
+            "content-length: 00",
+            "transfer-encoding: chunked",
+            "upgrade: websocket",
+            "x-http-method-override: DELETE",
+            "x-http-method: DELETE",
+            "x-method-override: DELETE",
+        ] {
+            let request = options(&[ORIGIN, ASKS, line]);
+            assert_eq!(RequestHead::with_known_body(&request).preflight(), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_body_or_a_grpc_type_may_make_a_post_of_another_method() {
+        let known = |method: &str, lines: &[&str], body: &str| {
+            RequestHead::with_known_body(&request(method, lines, body)).may_act_as_post()
+        };
+        let unknown = |method: &str, lines: &[&str]| {
+            RequestHead::new(&request(method, lines, "x")).may_act_as_post()
+        };
+        let grpc = ["content-type: application/grpc+proto"];
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            assert!(!known(method, &[], ""));
+            assert!(known(method, &[], "x"));
+            assert!(!unknown(method, &["content-length: 0"]));
+            assert!(unknown(method, &["content-length: 1"]));
+            assert!(unknown(method, &["transfer-encoding: chunked"]));
+        }
+        for method in ["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE"] {
+            assert!(known(method, &grpc, "") && unknown(method, &grpc), "{method}");
+            let second = ["content-type: text/plain", "content-type: application/grpc-web"];
+            assert!(known(method, &second, ""), "{method}");
+        }
+        for method in ["PUT", "PATCH", "DELETE"] {
+            assert!(!known(method, &["content-type: application/json"], "{}"), "{method}");
+        }
+        assert!(!known("POST", &grpc, "x"));
     }
 
     #[test]

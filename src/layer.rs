@@ -18,6 +18,7 @@ use crate::on_use::OnUse;
 use crate::openapi::SecuritySchemes;
 #[cfg(feature = "policy")]
 use crate::policy::AccessPolicy;
+use crate::protocol::Protocol;
 use crate::reject::Respond;
 use crate::service::ApiKeyService;
 use crate::settings::Settings;
@@ -60,6 +61,7 @@ impl ApiKeyLayer {
     /// | [`optional`](Self::optional) | no |
     /// | [`keep_credential`](Self::keep_credential) | no |
     /// | [`forward_preflight`](Self::forward_preflight) | no |
+    /// | [`protocol`](Self::protocol) | HTTP, gRPC or both |
     /// | [`responder`](Self::responder) | problem+json (RFC 9457) |
     /// | [`realm`](Self::realm) | `api` |
     /// | [`generic_challenge`](Self::generic_challenge) | no |
@@ -264,12 +266,41 @@ impl ApiKeyLayer {
 
     /// Forwards CORS preflights, which browsers send without credentials.
     ///
-    /// A preflight is an `OPTIONS` with `Origin` and `Access-Control-Request-Method`, and without
-    /// a credential: one that has a credential is judged like any request. A policy is not asked.
-    /// Mounting the CORS
-    /// layer outside of this one answers them before they come here, and is better.
+    /// A preflight is an `OPTIONS`
+    ///
+    /// 1. with one `Origin` and one `Access-Control-Request-Method`;
+    /// 2. without a body, and without fields that speak of one: no `Content-Type`, no
+    ///    `Transfer-Encoding`, no `Content-Length` but 0;
+    /// 3. without `Upgrade` and without a field such as `X-HTTP-Method-Override`;
+    /// 4. without a credential: one that has a credential is judged like any request;
+    /// 5. if there is a policy, to a path for which it has a rule for the method that the browser
+    ///    asks for.
+    ///
+    /// Any other `OPTIONS` needs a key. What is within sees preflights without a key, so it must not
+    /// take an `OPTIONS` for another method, as gRPC servers do: mounting the CORS layer outside of
+    /// this one answers them before they come here, and is better.
     pub fn forward_preflight(self) -> Self {
         self.with(|settings| settings.forward_preflight = true)
+    }
+
+    /// Sets what the services within speak. By default HTTP, gRPC or both.
+    ///
+    /// Guards on routes, the extractor and the management API answer by it, too. In a server that
+    /// speaks both, [`RequirePost`](crate::guard::RequirePost) guards the gRPC services.
+    ///
+    /// # Examples
+    ///
+    /// A tonic server:
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, Protocol};
+    ///
+    /// let layer = ApiKeyLayer::new(MemoryStore::new()).protocol(Protocol::Grpc);
+    /// ```
+    pub fn protocol(self, protocol: Protocol) -> Self {
+        self.with(|settings| {
+            settings.rejector = Arc::new(settings.rejector.with_protocol(protocol));
+        })
     }
 
     /// Sets how a refusal looks, here and on guarded routes within.

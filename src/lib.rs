@@ -125,6 +125,7 @@ mod clock;
 mod decide;
 pub mod extract;
 mod future;
+mod grpc;
 pub mod guard;
 mod head;
 pub mod key;
@@ -140,6 +141,7 @@ pub mod openapi;
 mod pass;
 #[cfg(feature = "policy")]
 pub mod policy;
+mod protocol;
 pub mod reject;
 mod service;
 mod settings;
@@ -179,6 +181,7 @@ pub use self::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 #[doc(inline)]
 pub use self::manage::{KeyManager, KeyUpdate, ManageError};
 pub use self::on_use::OnUse;
+pub use self::protocol::Protocol;
 #[doc(inline)]
 pub use self::reject::{Rejection, RejectionKind, Respond, Responder};
 pub use self::service::ApiKeyService;

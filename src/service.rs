@@ -42,7 +42,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let decision = self.settings.decide(&RequestHead::new(&request));
+        let decision = self.settings.decide(&RequestHead::with_known_body(&request));
         let admitted = match decision {
             Ok(Decision::Admit(pass)) => pass.stamp(&mut request, &self.settings),
             Ok(Decision::Wait(wait)) => {

@@ -81,7 +81,9 @@ impl RequireAbility {
     /// Requires `resource:read` for `GET` and `HEAD`, and `resource:write` for `POST`, `PUT`,
     /// `PATCH` and `DELETE`.
     ///
-    /// Any other method is refused. Headers that would override the method are not looked at.
+    /// Any other method is refused. Headers that would override the method are not looked at. A `GET`
+    /// or `HEAD` that has a body or a content type of gRPC requires both abilities: there are servers,
+    /// such as tonic, that look at the body and not at the method.
     ///
     /// # Panics
     ///
@@ -116,6 +118,9 @@ impl Guard for RequireAbility {
             Needs::OneOf(abilities) => has_one_of(own, abilities),
             Needs::OneOfEach(each) => each.iter().try_for_each(|one| has_one_of(own, one)),
             Needs::ByMethod { read, write } => match *head.method() {
+                Method::GET | Method::HEAD if head.may_act_as_post() => {
+                    has_one_of(own, read).and_then(|()| has_one_of(own, write))
+                }
                 Method::GET | Method::HEAD => has_one_of(own, read),
                 Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
                     has_one_of(own, write)

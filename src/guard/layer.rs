@@ -78,7 +78,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let refused = admit(&*self.guard, &RequestHead::new(&request)).err();
+        let refused = admit(&*self.guard, &RequestHead::with_known_body(&request)).err();
         match refused {
             None => GuardFuture::forward(self.inner.call(request)),
             Some(response) => {

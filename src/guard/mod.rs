@@ -2,8 +2,8 @@
 //!
 //! A guard runs for every request of the layer ([`ApiKeyLayer::guard`]), or for those of a
 //! route or a service on which it is mounted: [`RequireAbility`], [`RequireStage`],
-//! [`RequireTenant`], [`RequireKind`] and [`RefuseCrossOrigin`] are layers, and [`GuardLayer`]
-//! mounts any other. [`ReportOnly`] tries a guard out.
+//! [`RequireTenant`], [`RequireKind`], [`RequirePost`] and [`RefuseCrossOrigin`] are layers, and
+//! [`GuardLayer`] mounts any other. [`ReportOnly`] tries a guard out.
 //!
 //! What the [record](crate::KeyRecord) of a key restricts and limits needs no guard: the layer
 //! sees to it, after the guards.
@@ -20,6 +20,7 @@ mod expected;
 mod future;
 mod kind;
 mod layer;
+mod post;
 mod report_only;
 mod restrictions;
 mod stage;
@@ -33,6 +34,7 @@ pub use self::cross_origin::RefuseCrossOrigin;
 pub use self::future::GuardFuture;
 pub use self::kind::RequireKind;
 pub use self::layer::{GuardLayer, GuardService};
+pub use self::post::RequirePost;
 pub use self::report_only::{Report, ReportOnly};
 pub use self::stage::RequireStage;
 pub use self::tenant::RequireTenant;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use http::Method;
 use http::header::{HeaderName, ORIGIN, REFERER};
 
 use crate::head::RequestHead;
@@ -32,7 +33,8 @@ pub(crate) fn check_restrictions(
     }
     if let Some(endpoints) = &restrictions.endpoints {
         let path = head.original_uri().path();
-        if !endpoints.iter().any(|endpoint| endpoint.matches(head.method(), path)) {
+        let on_list = |method: &Method| endpoints.iter().any(|one| one.matches(method, path));
+        if !on_list(head.method()) || (head.may_act_as_post() && !on_list(&Method::POST)) {
             return refuse("The API key does not work on this endpoint");
         }
     }

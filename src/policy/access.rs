@@ -179,9 +179,32 @@ impl AccessPolicy {
         self.table.rules[number].endpoint.path().matches(path).then_some(number)
     }
 
-    /// Tells whether a request without a key may pass.
-    pub(crate) fn lets_pass_without_key(&self, head: &RequestHead<'_>, optional: bool) -> bool {
-        let explained = self.explain(None, head.method(), head.original_uri().path());
+    /// Tells what the policy says of a request, which may be more than its method says.
+    fn judge(&self, key: Option<&KeyRecord>, head: &RequestHead<'_>) -> Explanation<'_> {
+        let path = head.original_uri().path();
+        let explained = self.explain(key, head.method(), path);
+        if !explained.is_allowed() || !head.may_act_as_post() {
+            return explained;
+        }
+        let as_post = self.explain(key, &Method::POST, path);
+        let reported = matches!(explained.decision, PolicyDecision::Reported(_));
+        if reported && as_post.is_allowed() { explained } else { as_post }
+    }
+
+    /// Tells whether a request without a key may pass, which may be a preflight that asks for a
+    /// method.
+    pub(crate) fn lets_pass_without_key(
+        &self,
+        head: &RequestHead<'_>,
+        asked: Option<&Method>,
+        optional: bool,
+    ) -> bool {
+        if let Some(asked) = asked
+            && (self.report_only || self.find(asked, head.original_uri().path()).is_some())
+        {
+            return true;
+        }
+        let explained = self.judge(None, head);
         if self.report_only {
             if optional && let PolicyDecision::Reported(rejection) = &explained.decision {
                 self.report(rejection, head, explained.rule());
@@ -234,8 +257,7 @@ impl AccessPolicy {
 
 impl Guard for AccessPolicy {
     fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
-        let path = head.original_uri().path();
-        let Explanation { decision, rule } = self.explain(Some(key.record()), head.method(), path);
+        let Explanation { decision, rule } = self.judge(Some(key.record()), head);
         match decision {
             PolicyDecision::Allowed => Ok(()),
             PolicyDecision::Reported(rejection) => {

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use super::access::{Access, Methods, Table};
+use super::grpc::other_methods_of_grpc;
 use super::{AccessPolicy, Requirement, Rule};
 use crate::guard::{OnReport, Report};
 use crate::key::{EndpointError, EndpointPattern, METHODS, PathPattern, Segment};
@@ -15,8 +16,15 @@ use crate::key::{EndpointError, EndpointPattern, METHODS, PathPattern, Segment};
 #[derive(Default)]
 #[must_use]
 pub struct AccessPolicyBuilder {
-    entries: Vec<(String, Access)>,
+    entries: Vec<Entry>,
     on_report: Option<Arc<OnReport>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    text: String,
+    access: Access,
+    is_grpc: bool,
 }
 
 /// The error of a table with mistakes: all of them.
@@ -61,6 +69,16 @@ pub enum PolicyProblem {
         /// The endpoint of an earlier rule.
         other: String,
     },
+    /// The endpoint is that of a gRPC method, with another method than `POST`.
+    #[error(
+        "`{entry}` is for what `{other}` says is gRPC, of which every method is called by POST"
+    )]
+    NotPost {
+        /// The endpoint as it was written.
+        entry: String,
+        /// The endpoint of the rule for gRPC.
+        other: String,
+    },
     /// Other rules take all requests.
     #[error("`{entry}` is never reached: each method has a rule of its own")]
     Unreachable {
@@ -85,22 +103,30 @@ impl AccessPolicyBuilder {
     /// Adds an endpoint, such as `GET /v1/users/{id}`, and what a key needs for it.
     ///
     /// See [`EndpointPattern`] for how endpoints are written.
-    pub fn allow(mut self, endpoint: &str, requirement: Requirement) -> Self {
-        self.entries.push((endpoint.to_owned(), Access::Key(requirement)));
-        self
+    pub fn allow(self, endpoint: &str, requirement: Requirement) -> Self {
+        self.add(endpoint.to_owned(), Access::Key(requirement), false)
     }
 
     /// Adds a gRPC method, such as `acme.v1.Bots/List`, or all of a service: `acme.v1.Bots/*`.
+    ///
+    /// They are called by `POST` only: a rule that lets another method through to them is a mistake.
+    /// gRPC methods that no such rule names are endpoints like any to the policy. Where rules for
+    /// `GET` cover their paths, [`RequirePost`](crate::guard::RequirePost) keeps `GET` from calling
+    /// them.
     pub fn allow_grpc(self, method: &str, requirement: Requirement) -> Self {
-        self.allow(&format!("POST /{method}"), requirement)
+        self.add(format!("POST /{method}"), Access::Key(requirement), true)
+    }
+
+    fn add(mut self, text: String, access: Access, is_grpc: bool) -> Self {
+        self.entries.push(Entry { text, access, is_grpc });
+        self
     }
 
     /// Adds an endpoint that needs no key, and why.
     ///
     /// A key that is presented has to be valid all the same.
-    pub fn public(mut self, endpoint: &str, reason: &str) -> Self {
-        self.entries.push((endpoint.to_owned(), Access::Public { reason: reason.to_owned() }));
-        self
+    pub fn public(self, endpoint: &str, reason: &str) -> Self {
+        self.add(endpoint.to_owned(), Access::Public { reason: reason.to_owned() }, false)
     }
 
     /// Sets what is called for each request that is only reported.
@@ -123,7 +149,8 @@ impl AccessPolicyBuilder {
             problems.push(PolicyProblem::Empty);
         }
         let mut rules = Vec::new();
-        for (entry, access) in self.entries {
+        let mut grpc = Vec::new();
+        for Entry { text: entry, access, is_grpc } in self.entries {
             let mistakes = match &access {
                 Access::Public { reason } if reason.trim().is_empty() => {
                     vec![PolicyProblem::Reason { entry: entry.clone() }]
@@ -146,11 +173,15 @@ impl AccessPolicyBuilder {
                         .push(PolicyProblem::Endpoint { entry, error: EndpointError::Unreachable });
                 }
                 Ok(endpoint) => {
-                    rules.push(Rule { text: endpoint.to_string().into(), endpoint, access })
+                    if is_grpc {
+                        grpc.push(rules.len());
+                    }
+                    rules.push(Rule { text: endpoint.to_string().into(), endpoint, access });
                 }
                 Err(error) => problems.push(PolicyProblem::Endpoint { entry, error }),
             }
         }
+        problems.extend(other_methods_of_grpc(&rules, &grpc));
         let paths = index(&rules, &mut problems);
         if !problems.is_empty() {
             return Err(PolicyError(problems));

@@ -33,6 +33,7 @@
 mod access;
 mod builder;
 mod explanation;
+mod grpc;
 mod requirement;
 mod table;
 

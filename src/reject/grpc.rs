@@ -1,43 +1,77 @@
-//! Answers to gRPC requests.
+//! Refusals of gRPC calls.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, Version, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::RejectionKind;
+use crate::grpc::GrpcType;
+use crate::head::RequestHead;
+use crate::protocol::Protocol;
 
 /// All but space to `~`, and `%` itself (gRPC over HTTP/2, "Status-Message").
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// Returns the content type of the answer, if the request is one of gRPC or gRPC-Web.
-pub(super) fn content_type(headers: &HeaderMap) -> Option<HeaderValue> {
-    let asked = headers.get(header::CONTENT_TYPE)?.as_bytes();
-    let is = |name: &[u8]| {
-        let (start, rest) = asked.split_at_checked(name.len()).unwrap_or((asked, b"?"));
-        start.eq_ignore_ascii_case(name) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
-    };
-    ["application/grpc", "application/grpc-web", "application/grpc-web-text"]
-        .into_iter()
-        .find(|name| is(name.as_bytes()))
-        .map(HeaderValue::from_static)
+/// How the refusal of a call is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Trailers only, with HTTP status 200, as the protocol has it.
+    TrailersOnly,
+    /// The refusal of HTTP, with the gRPC status beside the HTTP status and without a body.
+    WithHttpStatus(GrpcType),
 }
 
-/// Makes a trailers-only answer: a bare HTTP 429 would reach a gRPC client as `UNAVAILABLE`
-/// and be tried again.
-pub(super) fn respond(
+impl Form {
+    /// Returns the form if the request is a call.
+    ///
+    /// Only a request that is all that native gRPC is gets a 200: a proxy that goes by the HTTP
+    /// status lets pass what gets one.
+    pub(super) fn of(
+        head: &RequestHead<'_>,
+        protocol: Protocol,
+        kind: RejectionKind,
+    ) -> Option<Self> {
+        if head.method() != Method::POST || protocol == Protocol::Http {
+            return None;
+        }
+        let of = GrpcType::read(head.only(&header::CONTENT_TYPE)?)?;
+        let is_native = of == GrpcType::Native
+            && head.version() >= Version::HTTP_2
+            && head.only(&header::TE).is_some_and(|te| te == "trailers");
+        // Where no layer is, nobody has said what is spoken.
+        let known = kind != RejectionKind::MissingLayer;
+        Some(if is_native && known { Self::TrailersOnly } else { Self::WithHttpStatus(of) })
+    }
+}
+
+/// Makes a trailers-only answer.
+pub(super) fn trailers_only(kind: RejectionKind, message: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    write(response.headers_mut(), GrpcType::Native, kind, message);
+    response
+}
+
+/// Makes a refusal of HTTP one of gRPC, too.
+pub(super) fn add_status(
+    response: &mut Response<Bytes>,
+    of: GrpcType,
     kind: RejectionKind,
     message: &str,
-    content_type: HeaderValue,
-) -> Response<Bytes> {
-    let message = utf8_percent_encode(message, ENCODED).to_string();
-    let mut response = Response::new(Bytes::new());
+) {
+    *response.body_mut() = Bytes::new();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::CONTENT_ENCODING);
+    write(headers, of, kind, message);
+}
+
+fn write(headers: &mut HeaderMap, of: GrpcType, kind: RejectionKind, message: &str) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(of.as_str()));
     headers.insert("grpc-status", HeaderValue::from_static(status(kind)));
+    let message = utf8_percent_encode(message, ENCODED).to_string();
     if let Ok(message) = HeaderValue::try_from(message) {
         headers.insert("grpc-message", message);
     }
-    response
 }
 
 const fn status(kind: RejectionKind) -> &'static str {
@@ -66,34 +100,100 @@ const fn status(kind: RejectionKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
+    const GRPC: (&str, &str) = ("content-type", "application/grpc+proto");
+    const TE: (&str, &str) = ("te", "trailers");
+
+    fn form(
+        protocol: Protocol,
+        method: &str,
+        version: Version,
+        lines: &[(&str, &str)],
+    ) -> Option<Form> {
+        let request = Request::builder().method(method).version(version);
+        let request =
+            lines.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(()).unwrap();
+        Form::of(&RequestHead::new(&request), protocol, RejectionKind::Missing)
+    }
+
     #[test]
-    fn grpc_is_told_by_its_content_type() {
-        let answer = |content_type: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
-            super::content_type(&headers).map(|value| value.to_str().unwrap().to_owned())
+    fn only_what_can_be_native_grpc_gets_trailers_only() {
+        for protocol in [Protocol::Any, Protocol::Grpc] {
+            for version in [Version::HTTP_2, Version::HTTP_3] {
+                assert_eq!(form(protocol, "POST", version, &[GRPC, TE]), Some(Form::TrailersOnly));
+            }
+            let native = Some(Form::WithHttpStatus(GrpcType::Native));
+            for version in [Version::HTTP_09, Version::HTTP_10, Version::HTTP_11] {
+                assert_eq!(form(protocol, "POST", version, &[GRPC, TE]), native);
+            }
+            for te in [&[][..], &[("te", "gzip")], &[TE, TE], &[("te", "trailers, gzip")]] {
+                let lines = [&[GRPC], te].concat();
+                assert_eq!(form(protocol, "POST", Version::HTTP_2, &lines), native, "{te:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn grpc_web_keeps_the_http_status() {
+        for (content_type, of) in [
+            ("application/grpc-web+proto", GrpcType::Web),
+            ("application/grpc-web-text", GrpcType::WebText),
+        ] {
+            let lines = [("content-type", content_type), TE];
+            for version in [Version::HTTP_11, Version::HTTP_2] {
+                let form = form(Protocol::Any, "POST", version, &lines);
+                assert_eq!(form, Some(Form::WithHttpStatus(of)));
+            }
+        }
+    }
+
+    #[test]
+    fn all_else_is_http() {
+        let form = |method: &str, lines: &[(&str, &str)]| {
+            form(Protocol::Any, method, Version::HTTP_2, lines)
         };
-        assert_eq!(answer("application/grpc").unwrap(), "application/grpc");
-        assert_eq!(answer("Application/GRPC+proto").unwrap(), "application/grpc");
-        assert_eq!(answer("application/grpc; x=y").unwrap(), "application/grpc");
-        assert_eq!(answer("application/grpc-web+proto").unwrap(), "application/grpc-web");
-        assert_eq!(answer("application/grpc-web-text").unwrap(), "application/grpc-web-text");
-        assert_eq!(answer("application/grpcx"), None);
-        assert_eq!(answer("application/json"), None);
-        assert_eq!(super::content_type(&HeaderMap::new()), None);
+        for method in ["GET", "HEAD", "PUT", "OPTIONS", "post"] {
+            assert_eq!(form(method, &[GRPC, TE]), None, "{method}");
+        }
+        assert_eq!(form("POST", &[TE]), None);
+        assert_eq!(form("POST", &[("content-type", "application/json"), TE]), None);
+        assert_eq!(form("POST", &[GRPC, GRPC, TE]), None);
+        assert_eq!(form("POST", &[GRPC, ("content-type", "text/plain"), TE]), None);
+    }
+
+    #[test]
+    fn where_no_grpc_is_spoken_every_refusal_is_http() {
+        for lines in [&[GRPC, TE], &[("content-type", "application/grpc-web"), TE]] {
+            for version in [Version::HTTP_11, Version::HTTP_2] {
+                assert_eq!(form(Protocol::Http, "POST", version, lines), None);
+            }
+        }
     }
 
     #[test]
     fn messages_are_percent_encoded() {
-        let response = respond(
-            RejectionKind::NotAllowed,
-            "50 % für\nheute",
-            HeaderValue::from_static("application/grpc"),
-        );
+        let response = trailers_only(RejectionKind::NotAllowed, "50 % für\nheute");
         assert_eq!(response.headers()["grpc-message"], "50 %25 f%C3%BCr%0Aheute");
         assert_eq!(response.headers()["grpc-status"], "7");
         assert_eq!(response.status(), 200);
+    }
+
+    #[test]
+    fn a_refusal_of_http_keeps_its_status_and_loses_its_body() {
+        let mut response = Response::new(Bytes::from_static(b"no"));
+        *response.status_mut() = http::StatusCode::TOO_MANY_REQUESTS;
+        response.headers_mut().insert(header::CONTENT_LENGTH, 2.into());
+        response.headers_mut().insert(header::RETRY_AFTER, 7.into());
+        add_status(&mut response, GrpcType::Web, RejectionKind::RateLimited, "later");
+        assert_eq!(response.status(), 429);
+        assert!(response.body().is_empty());
+        let fields = ["content-type", "grpc-status", "grpc-message", "retry-after"];
+        let values = fields.map(|name| response.headers()[name].to_str().unwrap());
+        assert_eq!(values, ["application/grpc-web", "8", "later", "7"]);
+        assert!(!response.headers().contains_key(header::CONTENT_LENGTH));
     }
 }

@@ -71,6 +71,11 @@ impl Rejection {
         Self::new(RejectionKind::NotAllowed).with_message("Public API keys do not work here")
     }
 
+    /// Makes a rejection of another method than `POST` where only gRPC is spoken.
+    pub(crate) fn not_post() -> Self {
+        Self::new(RejectionKind::NotAllowed).with_message("gRPC methods are called by POST only")
+    }
+
     /// Makes a rejection of a text that is no key.
     pub(crate) const fn malformed(error: FormatError) -> Self {
         Self { kind: RejectionKind::Malformed, format: Some(error), key: None, details: None }

@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Request, Response, header};
 use super::{Challenge, Rejection, RejectionKind, Respond, Responder, grpc};
 use crate::head::RequestHead;
 use crate::limit::seconds;
+use crate::protocol::Protocol;
 use crate::trace;
 
 /// How long a client waits when nothing better is known.
@@ -20,14 +21,15 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Rejector {
     respond: Arc<dyn Respond>,
     challenge: Challenge,
+    protocol: Protocol,
     /// By kind, the responses to rejections that say nothing but their kind, if the responder
     /// always gives the same ones.
     prepared: Option<[Response<Bytes>; RejectionKind::ALL.len()]>,
 }
 
 impl Rejector {
-    pub(crate) fn new(respond: Arc<dyn Respond>, challenge: Challenge) -> Self {
-        let mut rejector = Self { respond, challenge, prepared: None };
+    pub(crate) fn new(respond: Arc<dyn Respond>, challenge: Challenge, protocol: Protocol) -> Self {
+        let mut rejector = Self { respond, challenge, protocol, prepared: None };
         if rejector.respond.depends_on_rejection_only() {
             let request = Request::new(());
             let head = RequestHead::new(&request);
@@ -45,29 +47,50 @@ impl Rejector {
 
     /// Answers with `challenge` from now on.
     pub(crate) fn with_challenge(&self, challenge: Challenge) -> Self {
-        Self::new(Arc::clone(&self.respond), challenge)
+        Self::new(Arc::clone(&self.respond), challenge, self.protocol)
     }
 
     /// Answers by `respond` from now on.
     pub(crate) fn with_respond(&self, respond: Arc<dyn Respond>) -> Self {
-        Self::new(respond, self.challenge.clone())
+        Self::new(respond, self.challenge.clone(), self.protocol)
+    }
+
+    /// Answers those who speak `protocol` from now on.
+    pub(crate) fn with_protocol(&self, protocol: Protocol) -> Self {
+        Self::new(Arc::clone(&self.respond), self.challenge.clone(), protocol)
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
         trace::rejected(&rejection, head);
-        let mut response = if let Some(content_type) = grpc::content_type(head.headers()) {
-            let message = self.respond.message(&rejection);
-            complete(grpc::respond(rejection.kind(), &message, content_type), &rejection)
-        } else if let Some(prepared) = &self.prepared
-            && rejection.says_its_kind_only()
-            && head.method() != Method::HEAD
-        {
-            prepared[rejection.kind() as usize].clone()
-        } else {
-            self.respond_to_http(&rejection, head)
+        let mut response = match grpc::Form::of(head, self.protocol, rejection.kind()) {
+            None => self.answer(&rejection, head),
+            Some(grpc::Form::TrailersOnly) => {
+                let message = self.respond.message(&rejection);
+                complete(grpc::trailers_only(rejection.kind(), &message), &rejection)
+            }
+            Some(grpc::Form::WithHttpStatus(of)) => {
+                let mut response = self.answer(&rejection, head);
+                let message = self.respond.message(&rejection);
+                grpc::add_status(&mut response, of, rejection.kind(), &message);
+                response
+            }
         };
         response.extensions_mut().insert(rejection);
         response
+    }
+
+    /// Answers a request of HTTP.
+    fn answer(&self, rejection: &Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
+        match &self.prepared {
+            Some(prepared) if rejection.says_its_kind_only() && head.method() != Method::HEAD => {
+                prepared[rejection.kind() as usize].clone()
+            }
+            _ => self.respond_to_http(rejection, head),
+        }
     }
 
     fn respond_to_http(&self, rejection: &Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
@@ -109,7 +132,7 @@ fn retry_after(rejection: &Rejection) -> Option<HeaderValue> {
 
 impl Default for Rejector {
     fn default() -> Self {
-        Self::new(Arc::new(Responder::default()), Challenge::new(None, "api", false))
+        Self::new(Arc::new(Responder::default()), Challenge::new(None, "api", false), Protocol::Any)
     }
 }
 
@@ -164,12 +187,13 @@ mod tests {
     fn a_prepared_response_is_the_one_that_would_have_been_made() {
         let challenge = Challenge::new(Some("Bearer"), "api", false);
         for responder in [Responder::problem_json(), Responder::json(), Responder::text()] {
-            let prepared = Rejector::new(Arc::new(responder.clone()), challenge.clone());
+            let prepared =
+                Rejector::new(Arc::new(responder.clone()), challenge.clone(), Protocol::Any);
             assert!(prepared.prepared.is_some());
             let made = move |rejection: &Rejection, head: &RequestHead<'_>| {
                 responder.respond(rejection, head)
             };
-            let made = Rejector::new(Arc::new(made), challenge.clone());
+            let made = Rejector::new(Arc::new(made), challenge.clone(), Protocol::Any);
             assert!(made.prepared.is_none());
             for kind in RejectionKind::ALL {
                 let request = Request::new(());

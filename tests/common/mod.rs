@@ -11,6 +11,7 @@ pub mod caching;
 pub mod canary;
 pub mod example;
 pub mod faults;
+pub mod grpc;
 pub mod manage;
 pub mod policy;
 pub mod proxy;

@@ -1,0 +1,47 @@
+//! [`RequirePost`]: whether a request can be a call of gRPC.
+
+use super::Guard;
+use super::layer::guard_is_a_layer;
+use crate::head::RequestHead;
+use crate::protocol::Protocol;
+use crate::reject::Rejection;
+use crate::verify::VerifiedKey;
+
+/// Refuses every method but `POST`, for gRPC services in a server that also speaks HTTP.
+///
+/// All gRPC methods are called by `POST`, but servers such as tonic do not look at the method. There
+/// a `GET` with the body of a call is the call, and passes by whatever a policy, a guard or the
+/// endpoints of a key say of `GET`.
+///
+/// A server that speaks nothing but gRPC says so to its layer:
+/// [`Protocol::Grpc`](crate::Protocol::Grpc).
+///
+/// # Examples
+///
+/// ```
+/// use tower::Layer;
+/// use tower_api_key::guard::{Guard, RequireAbility, RequirePost};
+/// use tower_api_key::GuardLayer;
+///
+/// # let health = tonic_health::server::health_reporter().1;
+/// let guards = RequirePost::new().and(RequireAbility::new("health:check"));
+/// let guarded = GuardLayer::new(guards).layer(health);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct RequirePost(());
+
+impl RequirePost {
+    /// Requires `POST`.
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Guard for RequirePost {
+    fn check(&self, _: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        if Protocol::Grpc.allows(head) { Ok(()) } else { Err(Rejection::not_post()) }
+    }
+}
+
+guard_is_a_layer!(RequirePost);

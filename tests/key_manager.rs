@@ -545,7 +545,9 @@ async fn keys_of_another_tenant_do_not_exist_for_a_key() {
         let names: Vec<_> = page.keys.iter().map(|key| key.record.name.as_str()).collect();
         assert_eq!(names, ["granter"]);
     }
-    let of_nobody = world.on_behalf_of(named("granter").abilities(["*"])).await;
+    let granter = world.issue(named("granter").abilities(["*"])).await;
+    let granter = world.verified(granter.secret.reveal()).await.unwrap();
+    let of_nobody = world.keys.on_behalf_of(Owner::of_key(&granter).allow_tenantless());
     assert!(of_nobody.get(&foreign.record.id).await.is_err());
     assert!(of_nobody.get(&nobodys.record.id).await.is_ok());
 }
@@ -635,14 +637,16 @@ async fn a_key_hands_on_what_it_is_bound_by() {
 #[tokio::test]
 async fn a_key_hands_on_its_restrictions() {
     let world = world();
-    let granter = named("granter").abilities(["*"]).origins(["https://shop.example"]);
+    let granter =
+        named("granter").tenant("acme").abilities(["*"]).origins(["https://shop.example"]);
     let keys = world.on_behalf_of(granter).await;
     let plain = keys.issue(named("plain")).await.unwrap().record;
     assert_eq!(plain.restrictions.origins.as_ref().unwrap().len(), 1);
     assert!(keys.issue(named("narrower").addresses(["10.0.0.0/8"])).await.is_ok());
     let wider = named("wider").origins(["https://shop.example", "https://evil.example"]);
     assert!(matches!(keys.issue(wider).await, Err(ManageError::Exceeds(_))));
-    let office = named("office").origins(["https://shop.example"]).addresses(["127.0.0.0/8"]);
+    let office =
+        named("office").tenant("acme").origins(["https://shop.example"]).addresses(["127.0.0.0/8"]);
     let office = world.keys.issue(office.abilities(["*"])).await.unwrap();
     let office = world.keys.on_behalf_of(&world.verified(office.secret.reveal()).await.unwrap());
     for (addresses, is_within) in [

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
-use tower_api_key::store::{CommitError, KeyQuery, KeyRepository, KeyUse};
+use tower_api_key::store::{CommitError, KeyChange, KeyQuery, KeyRepository, KeyUse};
 use tower_api_key::{KeyStore, PostgresStore};
 
 use self::common::in_time;
@@ -446,6 +446,7 @@ async fn every_change_of_a_key_is_notified_and_nothing_else() {
         expected.push(record.digest.to_string());
         assert!(keys.commit(&[change], &[]).await.is_err());
         keys.record_uses(&[KeyUse::new(record.id.clone(), at(7))]).await.unwrap();
+        keys.commit(&[KeyChange::Require(got(&keys, &record).await.into())], &[]).await.unwrap();
         schema.run("UPDATE api_keys SET name = 'plain'").await;
         expected.push(record.digest.to_string());
         // As a replication writes.

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures_util::FutureExt as _;
 use futures_util::future::join_all;
+use futures_util::{FutureExt as _, StreamExt as _};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, FromRedisValue, cmd};
 use tower_api_key::store::{
@@ -232,6 +232,33 @@ async fn who_may_not_publish_changes_nothing() {
     let () = shared.run(cmd("ACL").arg("DELUSER").arg(&user)).await;
     assert!(matches!(result, Err(CommitError::Store(_))), "{result:?}");
     assert_eq!(shared.names().await, [""; 0]);
+}
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
+async fn what_is_only_required_is_neither_written_nor_published() {
+    let shared = Shared::start().await;
+    let (owner, new) = (record(), record());
+    commit(&shared.store, &[insert(&owner)]).await.unwrap();
+    // Written as nobody else would, to see that nobody writes it again.
+    let json = serde_json::to_string_pretty(&owner).unwrap();
+    let () = shared.run(cmd("SET").arg(shared.record(&owner)).arg(&json)).await;
+    let require = KeyChange::Require(Arc::new(owner.clone()));
+    let before = shared.contents().await;
+    let mut published = Client::open(redis_url()).unwrap().get_async_pubsub().await.unwrap();
+    published.subscribe(shared.name("changes")).await.unwrap();
+    commit(&shared.store, std::slice::from_ref(&require)).await.unwrap();
+    assert!(shared.contents().await == before);
+    commit(&shared.store, &[require, insert(&new)]).await.unwrap();
+    let kept: String = shared.run(cmd("GET").arg(shared.record(&owner))).await;
+    assert_eq!(kept, json);
+    let heard = in_time(published.on_message().next()).await.unwrap();
+    assert_eq!(heard.get_payload::<String>().unwrap(), new.digest.to_string());
+    // Indices that were lost stay so: the record is found all the same.
+    let () = shared.run(cmd("DEL").arg(shared.name("ids")).arg(shared.name("all"))).await;
+    let require = KeyChange::Require(Arc::new(owner));
+    commit(&shared.store, &[require, insert(&record())]).await.unwrap();
+    assert_eq!(list(&shared.store, &KeyQuery::new()).await.len(), 1);
 }
 
 #[tokio::test]

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ipnet::IpNet;
+use serde_json::Value;
 
+use super::owner::Owner;
 use super::{Excess, ManageError};
 use crate::key::{AbilitySet, KeyKind, RateLimit, RateLimits, Restrictions, Stage, TenantId};
-use crate::store::{KeyRecord, KeyState, TenantFilter};
+use crate::store::{KeyChange, KeyRecord, KeyState, TenantFilter};
 
 /// What may be seen and granted: everything, or what is within bounds.
 pub(super) struct Authority(Option<Bounds>);
@@ -21,6 +23,15 @@ struct Bounds {
     expires_at: Option<SystemTime>,
     limits: RateLimits,
     restrictions: Restrictions,
+    of_key: Option<OfKey>,
+}
+
+/// What bounds only keys have.
+struct OfKey {
+    /// The record that was judged.
+    record: Arc<KeyRecord>,
+    /// The names of the metadata that are handed on.
+    inherited: Arc<[String]>,
 }
 
 impl Authority {
@@ -30,34 +41,58 @@ impl Authority {
     }
 
     /// May see what a key may that works at the time `now`, and grant what it has.
-    pub(super) fn of_key(key: &KeyRecord, now: SystemTime) -> Result<Self, ManageError> {
-        if key.kind == KeyKind::Public {
+    pub(super) fn of_key(
+        key: &Arc<KeyRecord>,
+        owner: &Owner,
+        inherited: &Arc<[String]>,
+        now: SystemTime,
+    ) -> Result<Self, ManageError> {
+        for (is_wrong, excess) in [
             // Everybody can read it.
-            return Err(Excess::PublicKey.into());
+            (key.kind == KeyKind::Public, Excess::PublicKey),
+            (key.state(now) != KeyState::Active, Excess::Inactive),
+            (!key.abilities.covers(&owner.needs), Excess::Management),
+            (key.tenant.is_none() && !owner.may_be_tenantless, Excess::Tenantless),
+        ] {
+            if is_wrong {
+                return Err(excess.into());
+            }
         }
-        match key.state(now) {
-            KeyState::Active => Ok(Self(Some(Bounds {
-                tenant: key.tenant.clone(),
-                abilities: key.abilities.clone(),
-                stage: key.stage.clone(),
-                expires_at: key.expires_at,
-                limits: key.limits.clone(),
-                restrictions: key.restrictions.clone(),
-            }))),
-            _ => Err(Excess::Inactive.into()),
-        }
+        Ok(Self(Some(Bounds {
+            tenant: key.tenant.clone(),
+            abilities: key.abilities.clone(),
+            stage: key.stage.clone(),
+            expires_at: key.expires_at,
+            limits: key.limits.clone(),
+            restrictions: key.restrictions.clone(),
+            of_key: Some(OfKey { record: Arc::clone(key), inherited: Arc::clone(inherited) }),
+        })))
     }
 
     /// May see the keys of `tenant`, and grant `abilities`.
-    pub(super) fn of_tenant(tenant: TenantId, abilities: AbilitySet) -> Self {
-        Self(Some(Bounds {
-            tenant: Some(tenant),
-            abilities,
+    pub(super) fn of_tenant(
+        tenant: &TenantId,
+        abilities: &AbilitySet,
+        owner: &Owner,
+    ) -> Result<Self, ManageError> {
+        if !abilities.covers(&owner.needs) {
+            return Err(Excess::Management.into());
+        }
+        Ok(Self(Some(Bounds {
+            tenant: Some(tenant.clone()),
+            abilities: abilities.clone(),
             stage: None,
             expires_at: None,
             limits: RateLimits::default(),
             restrictions: Restrictions::default(),
-        }))
+            of_key: None,
+        })))
+    }
+
+    /// Returns what has to hold when a change is made: that the owner's record is as it was judged.
+    pub(super) fn requirement(&self) -> Option<KeyChange> {
+        let of_key = self.0.as_ref()?.of_key.as_ref()?;
+        Some(KeyChange::Require(Arc::clone(&of_key.record)))
     }
 
     /// Returns whose keys can be seen of those that are asked for.
@@ -79,6 +114,11 @@ impl Authority {
         own.origins = own.origins.take().or_else(|| bound.origins.clone());
         own.referrers = own.referrers.take().or_else(|| bound.referrers.clone());
         own.endpoints = own.endpoints.take().or_else(|| bound.endpoints.clone());
+        for (name, value) in bounds.of_key.iter().flat_map(OfKey::metadata) {
+            if let (Some(value), None) = (value, record.metadata.get(name)) {
+                record.metadata.insert(name.clone(), value.clone());
+            }
+        }
     }
 
     /// Refuses a record that would allow more than is within the bounds.
@@ -97,12 +137,29 @@ impl Authority {
                 restrictions_are_within(&bounds.restrictions, &record.restrictions),
                 Excess::Restrictions,
             ),
+            (bounds.metadata_are_same(record), Excess::Metadata),
         ] {
             if !is_within {
                 return Err(excess.into());
             }
         }
         Ok(())
+    }
+}
+
+impl Bounds {
+    /// Tells whether the metadata that are handed on are those of the owner: what they allow is known
+    /// to the application only.
+    fn metadata_are_same(&self, record: &KeyRecord) -> bool {
+        let mut handed_on = self.of_key.iter().flat_map(OfKey::metadata);
+        handed_on.all(|(name, value)| record.metadata.get(name) == value)
+    }
+}
+
+impl OfKey {
+    /// Returns the names and values of the metadata that are handed on.
+    fn metadata(&self) -> impl Iterator<Item = (&String, Option<&Value>)> {
+        self.inherited.iter().map(|name| (name, self.record.metadata.get(name)))
     }
 }
 

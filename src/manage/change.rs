@@ -156,7 +156,8 @@ impl KeyManager {
             new.revision = new.revision.saturating_add(1);
             let record = Arc::new(new);
             let event = self.event(now, action, Some(&old), Some(&record));
-            match self.commit(&[KeyChange::Replace(Arc::clone(&record))], &[event]).await {
+            let changes = [KeyChange::Replace(Arc::clone(&record))];
+            match self.commit(&authority, &changes, &[event]).await {
                 Err(CommitError::Conflict) => {}
                 result => return Ok(result.map(|()| ChangedKey { record, propagation })?),
             }

@@ -37,8 +37,8 @@ pub enum ManageError {
     /// No secret could be made.
     #[error(transparent)]
     Generate(#[from] GenerateError),
-    /// Others changed the key again and again.
-    #[error("the key was changed by others again and again")]
+    /// Others changed the key again and again, or that of the [owner](super::Owner).
+    #[error("the key, or that of who calls, was changed by others again and again")]
     Conflict,
     /// The store failed. If it was about to make a change, it is not known whether it did.
     #[error(transparent)]
@@ -56,6 +56,7 @@ impl From<CommitError> for ManageError {
         match error {
             // A new id and a new digest are random, so what exists is a change made at once.
             CommitError::Conflict | CommitError::Exists => Self::Conflict,
+            CommitError::Unsupported => Self::Store(StoreError::new(error)),
             CommitError::Store(error) => Self::Store(error),
         }
     }

@@ -10,6 +10,10 @@ pub enum Excess {
     PublicKey,
     /// It is a key that does not work any more, or that the repository does not have.
     Inactive,
+    /// It lacks an ability that it needs to [manage keys](super::Owner::requiring).
+    Management,
+    /// It is a key without a tenant, which is [not allowed](super::Owner::allow_tenantless).
+    Tenantless,
     /// The tenant would be another.
     Tenant,
     /// An ability is missing.
@@ -22,6 +26,8 @@ pub enum Excess {
     Limits,
     /// Its restrictions are narrower.
     Restrictions,
+    /// Metadata that it [hands on](crate::KeyManager::inherit_metadata) would be other than its own.
+    Metadata,
 }
 
 impl fmt::Display for Excess {
@@ -29,12 +35,15 @@ impl fmt::Display for Excess {
         f.write_str(match self {
             Self::PublicKey => "a public key grants nothing",
             Self::Inactive => "it does not work any more, or is kept elsewhere",
+            Self::Management => "it lacks the ability to manage keys",
+            Self::Tenantless => "it belongs to no tenant",
             Self::Tenant => "its tenant is another",
             Self::Abilities => "an ability is missing",
             Self::Stage => "its stage is another",
             Self::Expiry => "it expires earlier",
             Self::Limits => "its limits are lower",
             Self::Restrictions => "its restrictions are narrower",
+            Self::Metadata => "its metadata are other",
         })
     }
 }

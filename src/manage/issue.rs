@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::authority::Authority;
+use super::manager::ATTEMPTS;
 use super::name::check_name;
 use super::{KeyManager, ManageError};
 use crate::clock::{later, to_microsecond};
 use crate::key::KeyId;
 use crate::store::{
-    AuditAction, IssuedKey, KeyChange, KeyPage, KeyQuery, NewKey, StoredKey, TenantFilter,
+    AuditAction, CommitError, IssuedKey, KeyChange, KeyPage, KeyQuery, KeyRecord, NewKey,
+    StoredKey, TenantFilter,
 };
 
 impl KeyManager {
@@ -21,24 +23,41 @@ impl KeyManager {
     /// already, if it would be allowed more than the owner on whose behalf it is issued, or if
     /// no secret can be made or kept.
     pub async fn issue(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
-        let now = self.now();
-        let IssuedKey { record, secret } = key.generate(&self.settings.hasher)?;
-        let mut record = Arc::unwrap_or_clone(record);
+        let IssuedKey { record: wanted, secret } = key.generate(&self.settings.hasher)?;
+        for _ in 0..ATTEMPTS {
+            let authority = self.authority().await?;
+            let now = self.now();
+            let record = Arc::new(self.granted(&wanted, &authority, now)?);
+            let event = self.event(now, AuditAction::Issued, None, Some(&record));
+            let changes = [KeyChange::Insert(Arc::clone(&record))];
+            match self.commit(&authority, &changes, &[event]).await {
+                // The owner was changed, since a new record is in nobody's way.
+                Err(CommitError::Conflict) => {}
+                result => return Ok(result.map(|()| IssuedKey { record, secret })?),
+            }
+        }
+        Err(ManageError::Conflict)
+    }
+
+    /// Returns the record of a key that is wanted, as it may be issued.
+    fn granted(
+        &self,
+        wanted: &KeyRecord,
+        authority: &Authority,
+        now: SystemTime,
+    ) -> Result<KeyRecord, ManageError> {
+        let mut record = wanted.clone();
         record.created_at = now;
         record.expires_at = record.expires_at.map(to_microsecond);
         record.rotation_due_at = record
             .rotation_due_at
             .or_else(|| later(now, self.settings.rotation_period?))
             .map(to_microsecond);
-        let authority = self.authority().await?;
         authority.hand_on(&mut record);
         authority.check(&record)?;
         check_name(&record.name)?;
         check_expiry(record.expires_at, now)?;
-        let record = Arc::new(record);
-        let event = self.event(now, AuditAction::Issued, None, Some(&record));
-        self.commit(&[KeyChange::Insert(Arc::clone(&record))], &[event]).await?;
-        Ok(IssuedKey { record, secret })
+        Ok(record)
     }
 
     /// Returns a key.
@@ -53,7 +72,8 @@ impl KeyManager {
     /// Returns a key, and what the owner may do with it.
     ///
     /// The key is read first. Where the owner is that key, and somebody takes something from it in
-    /// between, a change is then made to an old revision, which fails.
+    /// between, a change is then made to an old revision, which fails; and if somebody takes something
+    /// from the owner later, a change fails by its [requirement](Authority::requirement).
     pub(super) async fn get_with_authority(
         &self,
         id: &KeyId,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -59,6 +60,7 @@ pub(super) struct Settings {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rotation_period: Option<Duration>,
     pub(super) revocations: Arc<Revocations>,
+    inherited_metadata: Arc<[String]>,
     sinks: Vec<Arc<dyn AuditSink>>,
 }
 
@@ -72,6 +74,7 @@ impl KeyManager {
             clock: Arc::new(SystemClock),
             rotation_period: None,
             revocations: Arc::default(),
+            inherited_metadata: Arc::default(),
             sinks: Vec::new(),
         };
         Self { settings: Arc::new(settings), owner: Owner::application() }
@@ -100,6 +103,25 @@ impl KeyManager {
         self.with(|settings| settings.rotation_period = Some(period))
     }
 
+    /// Sets the names of the metadata that keys hand on to those that are issued on their behalf,
+    /// such as what a guard decides by. By default none.
+    ///
+    /// Under these names, a key that is issued, updated, enabled or rotated
+    /// [on behalf](Self::on_behalf_of) of another one has afterwards what that one has: the same
+    /// value, or none either. Which value allows more is known to the guard only.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// let keys = KeyManager::new(MemoryStore::new()).inherit_metadata(["office_hours_only"]);
+    /// ```
+    pub fn inherit_metadata<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
+        let names = names.into_iter().map(Into::into).collect();
+        self.with(|settings| settings.inherited_metadata = names)
+    }
+
     /// Adds a sink for every change of a key.
     pub fn audit(self, sink: impl AuditSink + 'static) -> Self {
         self.with(|settings| settings.sinks.push(Arc::new(sink)))
@@ -123,23 +145,53 @@ impl KeyManager {
     /// is issued, updated, enabled or rotated may afterwards not be allowed more than the owner is:
     /// its abilities have to be within those of the owner, and if the owner is a key, its stage,
     /// expiry, limits and restrictions too. What is not said of a new key is as it is with the
-    /// owner. Taking away is allowed of any. A public key may do nothing.
+    /// owner. Taking away is allowed of any. A public key may do nothing, and neither may a key
+    /// without a tenant unless the owner [says so](Owner::allow_tenantless).
     ///
-    /// Not bounded are metadata, dates of rotation, and how many keys there are. Each key has limits
-    /// of its own to use up; only those that are
-    /// [shared by the tenant](crate::RateLimit::shared_by_tenant) bound them together. Which keys
-    /// may manage keys at all is for a guard, such as [`RequireAbility`](crate::RequireAbility), to
-    /// say.
+    /// Not bounded are metadata, but for those that keys [hand on](Self::inherit_metadata), dates of
+    /// rotation, and how many keys there are. Each key has limits of its own to use up; only those
+    /// that are [shared by the tenant](crate::RateLimit::shared_by_tenant) bound them together. Which
+    /// keys may manage keys at all is for the owner [to say](Owner::requiring).
+    ///
+    /// # When the owner is judged
+    ///
+    /// An owner that is a key is judged by its record, which is read anew for every call, and a change
+    /// is made only if that record is still the same in the moment of the change: in the same
+    /// transaction, script or lock. So
+    ///
+    /// * after a revocation of the owner was acknowledged, nothing is changed on its behalf, however
+    ///   long that was under way. The same goes for what it is deprived of: its abilities, its
+    ///   expiry, its stage, its limits and its restrictions, and for taking it out of use;
+    /// * what was changed before stays, and so do the keys that it has issued: list them by their
+    ///   audit events;
+    /// * if the owner's record has changed and still allows it, the change is made all the same: the
+    ///   owner is judged again;
+    /// * whether the owner has expired is judged by this manager's clock when its record is read. A
+    ///   change that is under way then can be made after that time; what it grants expires with the
+    ///   owner at the latest;
+    /// * reading is judged when the record is read: a list that is under way meanwhile is answered.
+    ///
+    /// An owner that is [somebody of a tenant](Owner::of_tenant) counts as whoever made it says.
     pub fn on_behalf_of(&self, owner: impl Into<Owner>) -> Self {
         Self { owner: owner.into(), ..self.clone() }
     }
 
+    /// Makes changes if they are still within `authority`, as it was judged for them.
     pub(super) async fn commit(
         &self,
+        authority: &Authority,
         changes: &[KeyChange],
         events: &[AuditEvent],
     ) -> Result<(), CommitError> {
-        self.settings.repository.commit(changes, events).await?;
+        let repository = &self.settings.repository;
+        match authority.requirement() {
+            Some(requirement) => {
+                // First, so that it is asked of the record before the changes, should it be the same.
+                let changes = [slice::from_ref(&requirement), changes].concat();
+                repository.commit(&changes, events).await?;
+            }
+            None => repository.commit(changes, events).await?,
+        }
         for (event, sink) in events
             .iter()
             .flat_map(|event| self.settings.sinks.iter().map(move |sink| (event, sink)))
@@ -171,11 +223,12 @@ impl KeyManager {
         match &self.owner.bound {
             Bound::Nothing => Ok(Authority::unbounded()),
             Bound::Key(id) => {
-                let key = self.settings.repository.get(id).await?.ok_or(Excess::Inactive)?;
-                Authority::of_key(&key.record, self.now())
+                let Settings { repository, inherited_metadata, .. } = &*self.settings;
+                let key = repository.get(id).await?.ok_or(Excess::Inactive)?;
+                Authority::of_key(&key.record, &self.owner, inherited_metadata, self.now())
             }
             Bound::Tenant { tenant, abilities } => {
-                Ok(Authority::of_tenant(tenant.clone(), abilities.clone()))
+                Authority::of_tenant(tenant, abilities, &self.owner)
             }
         }
     }
@@ -187,6 +240,7 @@ impl fmt::Debug for KeyManager {
             .field("hasher", &self.settings.hasher)
             .field("formats", &self.settings.formats)
             .field("rotation_period", &self.settings.rotation_period)
+            .field("inherited_metadata", &self.settings.inherited_metadata)
             .field("owner", &self.owner)
             .finish_non_exhaustive()
     }

@@ -32,6 +32,9 @@ pub struct Owner {
     /// Who is noted for what is done.
     pub(super) actor: Actor,
     pub(super) bound: Bound,
+    /// What is needed to manage keys at all.
+    pub(super) needs: AbilitySet,
+    pub(super) may_be_tenantless: bool,
 }
 
 /// Where the bounds of what may be done come from.
@@ -48,17 +51,25 @@ pub(super) enum Bound {
 
 impl Owner {
     /// The application, which may do everything.
-    pub(super) const fn application() -> Self {
-        Self { actor: Actor::System, bound: Bound::Nothing }
+    pub(super) fn application() -> Self {
+        Self::new(Actor::System, Bound::Nothing)
+    }
+
+    fn new(actor: Actor, bound: Bound) -> Self {
+        Self { actor, bound, needs: AbilitySet::default(), may_be_tenantless: false }
     }
 
     /// A key, which grants no more than it has.
     ///
-    /// It counts as its record, which has to be in the repository of the manager, is when
-    /// something is done: if it was revoked since it was verified, nothing is.
+    /// It counts as its record, which has to be in the repository of the manager, is in the moment in
+    /// which something is done: if it was revoked since it was verified, nothing is, and if it was
+    /// deprived of something, it grants no more of that. See
+    /// [`on_behalf_of`](crate::KeyManager::on_behalf_of) for what exactly holds.
+    ///
+    /// A key without a tenant manages nothing, unless that is [allowed](Self::allow_tenantless).
     pub fn of_key(key: &VerifiedKey) -> Self {
         let id = key.id().clone();
-        Self { actor: id.clone().into(), bound: Bound::Key(id) }
+        Self::new(id.clone().into(), Bound::Key(id))
     }
 
     /// Somebody of `tenant`, such as a user at its dashboard, who grants none but `abilities`.
@@ -68,8 +79,43 @@ impl Owner {
     ///
     /// Nothing but the tenant and the abilities is bounded: limits can be raised and taken away, and
     /// so can restrictions and expiries, also those that the application gave a key.
+    ///
+    /// It is as fresh as what it was made from: nobody asks again whether the user is still of the
+    /// tenant. Make it when all of the request is there, right before it is used, and from where
+    /// sessions end at once.
     pub fn of_tenant(tenant: TenantId, abilities: AbilitySet, actor: impl Into<Actor>) -> Self {
-        Self { actor: actor.into(), bound: Bound::Tenant { tenant, abilities } }
+        Self::new(actor.into(), Bound::Tenant { tenant, abilities })
+    }
+
+    /// Requires abilities to manage keys at all, such as `api-keys:write`: to read, list and change
+    /// them.
+    ///
+    /// A guard in front of a handler judges the key as it was when the request came. This is judged
+    /// as all else, in the moment in which something is done. Of somebody of a tenant, the ceiling has
+    /// to have them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::manage::Owner;
+    /// use tower_api_key::{KeyManager, VerifiedKey};
+    ///
+    /// fn managed_by(keys: &KeyManager, key: &VerifiedKey) -> Result<KeyManager, tower_api_key::key::AbilityError> {
+    ///     Ok(keys.on_behalf_of(Owner::of_key(key).requiring(["api-keys:write"].try_into()?)))
+    /// }
+    /// ```
+    pub fn requiring(mut self, abilities: AbilitySet) -> Self {
+        self.needs = abilities;
+        self
+    }
+
+    /// Lets a key without a tenant manage the keys without a tenant, all of them.
+    ///
+    /// For applications that have no tenants. Where there are some, a key without one is often one
+    /// of the application's own, and those are not to manage each other.
+    pub fn allow_tenantless(mut self) -> Self {
+        self.may_be_tenantless = true;
+        self
     }
 }
 

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::manager::ATTEMPTS;
 use super::{KeyManager, ManageError};
-use crate::store::{AuditAction, CommitError, KeyChange, KeyQuery, KeyRecord, KeyState};
+use crate::store::{
+    AuditAction, CommitError, KeyChange, KeyQuery, KeyRecord, KeyState, TenantFilter,
+};
 
 impl KeyManager {
     /// Removes the records of keys that were revoked or expired before `time`, and returns how
@@ -37,11 +40,24 @@ impl KeyManager {
 
     /// Removes a record, unless somebody changed it in the meantime.
     async fn remove(&self, record: &Arc<KeyRecord>) -> Result<bool, ManageError> {
-        let event = self.event(self.now(), AuditAction::Removed, Some(record), None);
-        match self.commit(&[KeyChange::Remove(Arc::clone(record))], &[event]).await {
-            Ok(()) => Ok(true),
-            Err(CommitError::Conflict) => Ok(false),
-            Err(error) => Err(error.into()),
+        for _ in 0..ATTEMPTS {
+            let authority = self.authority().await?;
+            if !authority.visible(TenantFilter::Any).matches(record.tenant.as_ref()) {
+                return Ok(false);
+            }
+            let event = self.event(self.now(), AuditAction::Removed, Some(record), None);
+            let changes = [KeyChange::Remove(Arc::clone(record))];
+            match self.commit(&authority, &changes, &[event]).await {
+                Ok(()) => return Ok(true),
+                Err(CommitError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+            // It may be the owner that was changed.
+            let key = self.settings.repository.get(&record.id).await?;
+            if key.is_none_or(|key| key.record.revision != record.revision) {
+                return Ok(false);
+            }
         }
+        Err(ManageError::Conflict)
     }
 }

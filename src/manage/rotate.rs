@@ -58,7 +58,7 @@ impl KeyManager {
                 self.event(now, AuditAction::Rotated, Some(&old), Some(&predecessor)),
                 self.event(now, AuditAction::Issued, None, Some(&new.record)),
             ];
-            match self.commit(&changes, &events).await {
+            match self.commit(&authority, &changes, &events).await {
                 Err(CommitError::Conflict) => {}
                 result => {
                     result?;

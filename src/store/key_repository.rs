@@ -24,6 +24,12 @@ use crate::key::{KeyDigest, KeyId};
 /// * **Compared.** A change is made only to the revision that it was made for. Of two writers
 ///   that read the same revision, the second gets [`CommitError::Conflict`] and nothing of the
 ///   first is lost.
+/// * **Required.** A [`KeyChange::Require`] holds in the moment of the others: from then until they
+///   are made, nobody changes the record that it names. So what is done on behalf of a key that was
+///   revoked is not done.
+/// * **In order.** A change finds what those before it in the same commit have left.
+/// * **Known.** A kind of change that the repository does not know is [`CommitError::Unsupported`]:
+///   it may be a condition of the others, none of which is made then.
 /// * **Irrevocable.** No change takes back a revocation, whatever its revision.
 /// * **Unique.** No two records have the same id or the same digest.
 /// * **Acknowledged.** What was committed is found by whoever asks from then on.
@@ -52,7 +58,7 @@ pub trait KeyRepository: KeyStore {
     /// # Errors
     ///
     /// Returns an error, and has changed nothing, if a record is not at the revision that its
-    /// change was made for, or if an id or a digest is taken. After [`CommitError::Store`] it is
+    /// change was made for, if an id or a digest is taken, or if a kind of change is not known. After [`CommitError::Store`] it is
     /// not known whether the changes were made.
     async fn commit(&self, changes: &[KeyChange], events: &[AuditEvent])
     -> Result<(), CommitError>;
@@ -150,7 +156,26 @@ macro_rules! forward_to_the_inner_repository {
 forward_to_the_inner_repository!(Arc);
 forward_to_the_inner_repository!(Box);
 
-/// One change of the records.
+/// One change of the records, or a condition of the others.
+///
+/// More kinds can come with a later version. A repository that does not know one refuses the whole
+/// commit:
+///
+/// ```
+/// use tower_api_key::store::{CommitError, KeyChange};
+///
+/// fn statement(change: &KeyChange) -> Result<&'static str, CommitError> {
+///     Ok(match change {
+///         KeyChange::Insert(_) => "INSERT …",
+///         KeyChange::Replace(_) => "UPDATE …",
+///         KeyChange::Remove(_) => "DELETE …",
+///         KeyChange::Require(_) => "SELECT … FOR NO KEY UPDATE",
+///         _ => return Err(CommitError::Unsupported),
+///     })
+/// }
+/// # assert!(statement(&KeyChange::Require(tower_api_key::MemoryStore::new()
+/// #     .issue(tower_api_key::NewKey::named("x")).unwrap().record)).is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum KeyChange {
@@ -161,22 +186,37 @@ pub enum KeyChange {
     Replace(Arc<KeyRecord>),
     /// Removes a record that is at this revision.
     Remove(Arc<KeyRecord>),
+    /// Changes nothing. The record with the same id and digest has to be at this revision, or else
+    /// the commit is [`CommitError::Conflict`].
+    Require(Arc<KeyRecord>),
+    /// Stands for a kind of a later version, by which the suite sees that unknown kinds are refused.
+    #[doc(hidden)]
+    Unknown(Arc<KeyRecord>),
 }
 
 impl KeyChange {
-    /// Returns the record that is added, kept or removed.
+    /// Returns the record that is added, kept, removed or required.
     #[must_use]
     pub const fn record(&self) -> &Arc<KeyRecord> {
         match self {
-            Self::Insert(record) | Self::Replace(record) | Self::Remove(record) => record,
+            Self::Insert(record)
+            | Self::Replace(record)
+            | Self::Remove(record)
+            | Self::Require(record)
+            | Self::Unknown(record) => record,
         }
     }
 
-    /// Returns the record that there is afterwards.
+    /// Tells whether it only compares.
+    pub(crate) const fn is_requirement(&self) -> bool {
+        matches!(self, Self::Require(_))
+    }
+
+    /// Returns the record that there is after a change that is no [requirement](Self::Require).
     pub(crate) const fn after(&self) -> Option<&Arc<KeyRecord>> {
         match self {
             Self::Insert(record) | Self::Replace(record) => Some(record),
-            Self::Remove(_) => None,
+            Self::Remove(_) | Self::Require(_) | Self::Unknown(_) => None,
         }
     }
 
@@ -196,7 +236,10 @@ impl KeyChange {
                 let takes_back = old.revoked_at.is_some() && new.revoked_at != old.revoked_at;
                 old.revision.checked_add(1) == Some(new.revision) && !takes_back
             }),
-            Self::Remove(record) => same.is_some_and(|old| old.revision == record.revision),
+            Self::Remove(record) | Self::Require(record) => {
+                same.is_some_and(|old| old.revision == record.revision)
+            }
+            Self::Unknown(_) => return Err(CommitError::Unsupported),
         };
         may_be_made.then_some(()).ok_or(CommitError::Conflict)
     }
@@ -248,6 +291,9 @@ pub enum CommitError {
     /// There is a record with this id or this digest.
     #[error("there is a key with this id or digest already")]
     Exists,
+    /// The repository does not know a kind of change. It has made none of them.
+    #[error("the repository does not know this kind of change: update it")]
+    Unsupported,
     /// The store failed. Whether the changes were made is not known.
     #[error(transparent)]
     Store(#[from] StoreError),

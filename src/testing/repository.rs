@@ -1,5 +1,7 @@
 //! [`check_key_repository`]: the contract of [`KeyRepository`] as a test.
 
+mod required;
+
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -54,6 +56,11 @@ where
     suite.no_revocation_is_lost().await;
     suite.a_removed_key_is_gone().await;
     suite.what_is_removed_can_be_inserted_in_one_commit().await;
+    suite.what_is_required_is_compared_and_not_changed().await;
+    suite.without_what_is_required_nothing_is_changed().await;
+    suite.a_requirement_finds_what_the_changes_before_it_left().await;
+    suite.nothing_is_made_for_what_was_revoked().await;
+    suite.a_kind_of_change_that_is_not_known_is_refused().await;
     suite.uses_only_go_forward().await;
     suite.a_use_changes_no_record().await;
     suite.pages_follow_one_another().await;
@@ -71,6 +78,10 @@ fn insert(record: &KeyRecord) -> KeyChange {
 
 fn replace(record: &KeyRecord) -> KeyChange {
     KeyChange::Replace(Arc::new(record.clone()))
+}
+
+fn remove(record: &KeyRecord) -> KeyChange {
+    KeyChange::Remove(Arc::new(record.clone()))
 }
 
 /// Makes the record of the next revision.
@@ -199,7 +210,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         assert_conflict(self.commit(&[replace(&digest)]).await, "the digest is another");
         let id = changed(&renamed, |record| record.id = full_record().id);
         assert_conflict(self.commit(&[replace(&id)]).await, "the id is another");
-        let id = KeyChange::Remove(Arc::new(KeyRecord { revision: renamed.revision, ..id }));
+        let id = remove(&KeyRecord { revision: renamed.revision, ..id });
         assert_conflict(self.commit(&[id]).await, "the id is another");
         self.assert_is(&renamed, "a conflict changed a record").await;
     }
@@ -288,10 +299,12 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let record = self.inserted().await;
         let renamed = changed(&record, |record| record.name = "renamed".to_owned());
         self.committed(&[replace(&renamed)]).await;
-        let stale = KeyChange::Remove(Arc::new(record.clone()));
-        assert_conflict(self.commit(&[stale]).await, "the record was changed before the removal");
+        assert_conflict(
+            self.commit(&[remove(&record)]).await,
+            "the record was changed before the removal",
+        );
         self.record_uses(&[KeyUse::new(record.id.clone(), moment(1_600_000_000))]).await;
-        let removal = KeyChange::Remove(Arc::new(renamed.clone()));
+        let removal = remove(&renamed);
         self.committed(std::slice::from_ref(&removal)).await;
         self.assert_is_gone(&record, "a removed key is still there").await;
         let tenant = record.tenant.clone().into();
@@ -303,7 +316,6 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     }
 
     async fn what_is_removed_can_be_inserted_in_one_commit(&self) {
-        let remove = |record: &KeyRecord| KeyChange::Remove(Arc::new(record.clone()));
         let old = self.inserted().await;
         let same_id = KeyRecord { id: old.id.clone(), ..full_record() };
         self.committed(&[remove(&old), insert(&same_id)]).await;
@@ -408,7 +420,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let page = self.repository.list(&query.clone().limit(3)).await;
         let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
         // What comes or goes before the cursor, and the key of the cursor itself, matter not.
-        self.committed(&[KeyChange::Remove(Arc::new(records[2].clone()))]).await;
+        self.committed(&[remove(&records[2])]).await;
         let newer = KeyRecord {
             tenant: Some(tenant.clone()),
             created_at: moment(1_500_000_100),

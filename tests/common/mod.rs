@@ -13,6 +13,7 @@ pub mod example;
 pub mod faults;
 pub mod grpc;
 pub mod manage;
+pub mod meanwhile;
 pub mod policy;
 pub mod proxy;
 pub mod python;
@@ -20,6 +21,7 @@ pub mod python;
 pub mod server;
 #[cfg(unix)]
 pub mod servers;
+pub mod stores;
 pub mod writers;
 
 use std::net::{IpAddr, SocketAddr};

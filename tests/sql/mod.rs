@@ -91,9 +91,14 @@ pub async fn check_all_or_nothing(keys: &impl KeyRepository, tables: &impl Count
     let (old, new) = (inserted(keys).await, record());
     let rotated = replace(&old, |record| record.successor = Some(new.id.clone()));
     let stale = replace(&old, |record| record.revision += 5);
+    let mut later = old.clone();
+    later.revision = 5;
+    let another = KeyChange::Require(Arc::new(later));
     let events = [event(Some(&old), Some(&new)), event(None, Some(&new))];
     for (changes, conflict) in [
         (vec![rotated.clone(), insert(&new), stale], true),
+        (vec![rotated.clone(), insert(&new), another.clone()], true),
+        (vec![another, rotated.clone(), insert(&new)], true),
         (vec![insert(&new), rotated.clone(), insert(&old)], false),
     ] {
         let error = keys.commit(&changes, &events).await.unwrap_err();

@@ -133,7 +133,12 @@ const fn field_of(excess: Excess) -> Option<&'static str> {
         Excess::Expiry => Some("expires_at"),
         Excess::Limits => Some("limits"),
         Excess::Restrictions => Some("restrictions"),
-        // No field says whose key it is or who calls.
-        Excess::Tenant | Excess::PublicKey | Excess::Inactive => None,
+        // No field says whose key it is, who calls, or what its metadata are.
+        Excess::Tenant
+        | Excess::PublicKey
+        | Excess::Inactive
+        | Excess::Management
+        | Excess::Tenantless
+        | Excess::Metadata => None,
     }
 }

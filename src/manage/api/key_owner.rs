@@ -7,9 +7,9 @@ use axum::body::Body;
 use http::request::Parts;
 
 use super::{Access, IdentifyOwner, Refused};
-use crate::guard::{Guard, RequireAbility, admit};
+use crate::guard::{Guard, RequireAbility, admit, needed};
 use crate::head::RequestHead;
-use crate::key::{Ability, KeyKind};
+use crate::key::{Ability, AbilitySet, KeyKind};
 use crate::manage::Owner;
 use crate::reject::Rejection;
 use crate::verify::VerifiedKey;
@@ -19,6 +19,12 @@ use crate::verify::VerifiedKey;
 /// The routes have to be within an [`ApiKeyLayer`](crate::ApiKeyLayer) over the repository of the
 /// manager. Refused, in the words of the layer, is a request without a key, a public key, and one
 /// that lacks the ability: `api-keys:read` to list and show keys, and `api-keys:write` for all else.
+///
+/// The layer has judged the key when the request came, and its body can come later. So the key is
+/// judged again, by its record in the moment in which something is done: one that was revoked
+/// meanwhile, or has lost the ability, does nothing more.
+///
+/// A key without a tenant is refused, unless that is [allowed](Self::allow_tenantless).
 ///
 /// # Examples
 ///
@@ -35,8 +41,23 @@ use crate::verify::VerifiedKey;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct KeyOwner {
-    read: RequireAbility,
-    write: RequireAbility,
+    read: Needed,
+    write: Needed,
+    may_be_tenantless: bool,
+}
+
+/// An ability that is needed, as a guard and for the owner.
+#[derive(Clone, Debug)]
+struct Needed(RequireAbility, AbilitySet);
+
+impl Needed {
+    fn new<A>(ability: A) -> Self
+    where
+        A: TryInto<Ability, Error: fmt::Display>,
+    {
+        let ability = needed(ability);
+        Self(RequireAbility::new(ability.clone()), AbilitySet::from_iter([ability]))
+    }
 }
 
 impl KeyOwner {
@@ -49,7 +70,15 @@ impl KeyOwner {
     where
         A: TryInto<Ability, Error: fmt::Display>,
     {
-        Self { read: RequireAbility::new(read), write: RequireAbility::new(write) }
+        Self { read: Needed::new(read), write: Needed::new(write), may_be_tenantless: false }
+    }
+
+    /// Lets keys without a tenant manage the keys without a tenant, all of them.
+    ///
+    /// See [`Owner::allow_tenantless`] for where not to.
+    pub fn allow_tenantless(mut self) -> Self {
+        self.may_be_tenantless = true;
+        self
     }
 }
 
@@ -62,7 +91,7 @@ impl Default for KeyOwner {
 #[async_trait]
 impl IdentifyOwner for KeyOwner {
     async fn identify(&self, parts: &mut Parts, access: Access) -> Result<Owner, Refused> {
-        let needed = match access {
+        let Needed(needed, abilities) = match access {
             Access::Read => &self.read,
             Access::Write => &self.write,
         };
@@ -71,7 +100,10 @@ impl IdentifyOwner for KeyOwner {
             KeyKind::Secret => needed.check(key, head),
         };
         match admit(&guard, &RequestHead::from_parts(parts)) {
-            Ok(key) => Ok(Owner::of_key(key)),
+            Ok(key) => {
+                let owner = Owner::of_key(key).requiring(abilities.clone());
+                Ok(if self.may_be_tenantless { owner.allow_tenantless() } else { owner })
+            }
             Err(response) => Err(response.map(Body::from).into()),
         }
     }

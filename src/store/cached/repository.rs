@@ -36,7 +36,8 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         changes: &[KeyChange],
         events: &[AuditEvent],
     ) -> Result<(), CommitError> {
-        let digests = changes.iter().map(|change| change.record().digest).collect();
+        let changed = changes.iter().filter(|change| !change.is_requirement());
+        let digests = changed.map(|change| change.record().digest).collect();
         let forget = Forget { memory: Arc::clone(&self.0.memory), digests };
         let store = Arc::clone(&self.0.store);
         let (changes, events) = (changes.to_vec(), events.to_vec());

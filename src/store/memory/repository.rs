@@ -93,6 +93,9 @@ impl Draft<'_> {
         let is_taken = of_id.is_some() || self.has_digest(&record.digest);
         let same = of_id.filter(|of_id| of_id.digest == record.digest);
         change.check(same.as_deref(), is_taken)?;
+        if change.is_requirement() {
+            return Ok(());
+        }
         self.changed.insert(record.id.clone(), (record.digest, change.after().cloned()));
         Ok(())
     }

@@ -11,6 +11,7 @@ use sqlx::{PgConnection, PgPool, query_scalar};
 
 use super::channel::channel;
 use super::connections::Connections;
+use super::repository::FOR_NO_KEY_UPDATE;
 use super::{PostgresStore, migrations};
 use crate::store::StoreError;
 use crate::store::sql::{Statements, Tables, failed};
@@ -94,7 +95,8 @@ impl PostgresStoreBuilder {
         drop(connection);
         let channel = channel(&schema, &tables.bare("api_keys")).into();
         let connections = Connections::of(pool);
-        Ok(PostgresStore { connections, statements: Arc::new(Statements::new(tables)), channel })
+        let statements = Arc::new(Statements::new(tables, FOR_NO_KEY_UPDATE));
+        Ok(PostgresStore { connections, statements, channel })
     }
 }
 

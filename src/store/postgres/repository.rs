@@ -1,5 +1,6 @@
 //! What [`PostgresStore`] does as a store.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,6 +20,10 @@ use crate::store::{
 
 /// How often is tried what the server gave up for the sake of another transaction.
 const ATTEMPTS: usize = 5;
+
+/// What a `SELECT` ends with whose rows are not changed by others until the transaction ends. Keys
+/// that are so locked can be noted as used.
+pub(super) const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
 
 #[async_trait]
 impl KeyStore for PostgresStore {
@@ -90,17 +95,26 @@ impl PostgresStore {
 
     /// Locks several keys in the order of their ids, as all do who lock several, so that nobody
     /// waits for somebody who waits for them.
+    ///
+    /// Those that are only required, too, and none for sharing: those who share a row let each other
+    /// pass for as long as they come, and whoever revokes that key waits for all of them.
     fn lock(&self, changes: &[KeyChange]) -> Option<Statement> {
         let id = |change: &KeyChange| match change {
-            KeyChange::Insert(_) => None,
-            KeyChange::Replace(record) | KeyChange::Remove(record) => Some(record.id.to_string()),
+            KeyChange::Insert(_) | KeyChange::Unknown(_) => None,
+            KeyChange::Replace(record) | KeyChange::Remove(record) | KeyChange::Require(record) => {
+                Some(record.id.to_string())
+            }
         };
-        let ids: Vec<_> = changes.iter().filter_map(id).collect();
+        let ids: BTreeSet<_> = changes.iter().filter_map(id).collect();
         if ids.len() < 2 {
             return None;
         }
+        let ids = ids.into_iter().collect();
+        // As much as the changes need: to get more later would be to wait while others are locked.
+        let removes = changes.iter().any(|change| matches!(change, KeyChange::Remove(_)));
+        let mode = if removes { " FOR UPDATE" } else { FOR_NO_KEY_UPDATE };
         let keys = self.statements.tables.keys();
-        let sql = format!("SELECT id FROM {keys} WHERE id = ANY($1) ORDER BY id FOR UPDATE");
+        let sql = format!("SELECT id FROM {keys} WHERE id = ANY($1) ORDER BY id{mode}");
         Some(Statement { sql: constant(sql), values: vec![Value::Texts(ids)] })
     }
 

@@ -1,11 +1,13 @@
 #!lua
 -- Makes changes, unless something is not as it was when they were decided on. Says whether it did.
 --
--- KEYS: ids, uses, a name for each record, an index for each place
--- ARGV: the channel, how many records, ids and places there are, then
---   for each record  its digest, and its JSON before and after
---   for each id      the id, and its digest before and after
---   for each place   the place, and whether it is taken ('1') or left ('0')
+-- KEYS: ids, uses, a name for each record that changes, and one for each that is only compared, an
+--   index for each place
+-- ARGV: the channel, how many records that change and that are compared, ids and places there are, then
+--   for each record that changes   its digest, and its JSON before and after
+--   for each that is compared      its JSON
+--   for each id                    the id, and its digest before and after
+--   for each place                 the place, and whether it is taken ('1') or left ('0')
 -- What is not there is an empty text.
 
 local next_key, next_arg = 0, 0
@@ -13,10 +15,14 @@ local function key() next_key = next_key + 1 return KEYS[next_key] end
 local function arg() next_arg = next_arg + 1 return ARGV[next_arg] end
 
 local ids, uses, channel = key(), key(), arg()
-local number_of_records, number_of_ids, number_of_places = arg(), arg(), arg()
-local records, names, places = {}, {}, {}
+local number_of_records, number_of_compared = arg(), arg()
+local number_of_ids, number_of_places = arg(), arg()
+local records, compared, names, places = {}, {}, {}, {}
 for i = 1, tonumber(number_of_records) do
   records[i] = { key = key(), digest = arg(), before = arg(), after = arg() }
+end
+for i = 1, tonumber(number_of_compared) do
+  compared[i] = { key = key(), json = arg() }
 end
 for i = 1, tonumber(number_of_ids) do
   names[i] = { id = arg(), before = arg(), after = arg() }
@@ -31,6 +37,9 @@ end
 -- The records, which count, come last.
 for _, record in ipairs(records) do
   if (redis.call('GET', record.key) or '') ~= record.before then return 0 end
+end
+for _, record in ipairs(compared) do
+  if (redis.call('GET', record.key) or '') ~= record.json then return 0 end
 end
 for _, name in ipairs(names) do
   if (redis.call('HGET', ids, name.id) or '') ~= name.before then return 0 end

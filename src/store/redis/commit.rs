@@ -36,7 +36,9 @@ impl RedisStore {
     async fn draft(&self, changes: &[KeyChange]) -> Result<Draft, StoreError> {
         let digests: HashSet<KeyDigest> =
             changes.iter().map(|change| change.record().digest).collect();
-        let ids: HashSet<KeyId> = changes.iter().map(|change| change.record().id.clone()).collect();
+        // What is only compared stays where it is in the indices.
+        let named = changes.iter().filter(|change| !change.is_requirement());
+        let ids: HashSet<KeyId> = named.map(|change| change.record().id.clone()).collect();
         let (digests, ids) = (Vec::from_iter(digests), Vec::from_iter(ids));
         let (kept, named) = try_join(self.kept(&digests), self.digests(&ids)).await?;
         let named = named.into_iter().map(|digest| Named { before: digest, after: digest });
@@ -58,17 +60,21 @@ impl RedisStore {
 
     /// Makes what the draft comes to. Returns whether everything was as it was for the draft.
     async fn write(&self, draft: &Draft) -> Result<bool, StoreError> {
-        let mut places: Vec<_> =
-            draft.records.values().flat_map(|kept| self.places(kept)).collect();
+        let (changed, compared): (Vec<_>, Vec<_>) =
+            draft.records.iter().partition(|(_, kept)| kept.is_changed);
+        let mut places: Vec<_> = changed.iter().flat_map(|(_, kept)| self.places(kept)).collect();
         // One record may leave the place that another takes.
         places.sort_by_key(|(_, _, taken)| *taken);
         let mut script = COMMIT.call();
         script.key(self.ids()).key(self.uses()).arg(self.channel());
-        script.arg(draft.records.len()).arg(draft.ids.len()).arg(places.len());
-        for (digest, kept) in &draft.records {
+        script.arg(changed.len()).arg(compared.len()).arg(draft.ids.len()).arg(places.len());
+        for (digest, kept) in changed {
             let after = kept.after.as_deref().map(serde_json::to_vec).transpose();
             let after = after.map_err(StoreError::new)?.unwrap_or_default();
             script.key(self.record(digest)).arg(digest.to_string()).arg(&kept.json).arg(after);
+        }
+        for (digest, kept) in compared {
+            script.key(self.record(digest)).arg(&kept.json);
         }
         for (id, Named { before, after }) in &draft.ids {
             let text = |digest: &Option<KeyDigest>| {

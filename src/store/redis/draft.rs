@@ -21,6 +21,8 @@ pub(super) struct Kept {
     pub(super) json: Vec<u8>,
     pub(super) before: Option<Arc<KeyRecord>>,
     pub(super) after: Option<Arc<KeyRecord>>,
+    /// Whether it is written, or only compared.
+    pub(super) is_changed: bool,
 }
 
 /// Which digest an id has.
@@ -34,7 +36,7 @@ impl Kept {
     pub(super) fn read(json: Option<Vec<u8>>, digest: &KeyDigest) -> Result<Self, StoreError> {
         let Some(json) = json else { return Ok(Self::default()) };
         let record = decode(&json, digest)?;
-        Ok(Self { json, before: Some(Arc::clone(&record)), after: Some(record) })
+        Ok(Self { json, before: Some(Arc::clone(&record)), after: Some(record), is_changed: false })
     }
 }
 
@@ -47,12 +49,15 @@ impl Draft {
         // The index of ids is not asked for it: that may be lost.
         let same = of_digest.filter(|of_digest| of_digest.id == record.id);
         change.check(same, has_id || of_digest.is_some())?;
-        self.set(record, change.after());
+        if !change.is_requirement() {
+            self.set(record, change.after());
+        }
         Ok(())
     }
 
     fn set(&mut self, of: &KeyRecord, record: Option<&Arc<KeyRecord>>) {
-        self.records.entry(of.digest).or_default().after = record.cloned();
+        let kept = self.records.entry(of.digest).or_default();
+        (kept.after, kept.is_changed) = (record.cloned(), true);
         self.ids.entry(of.id.clone()).or_default().after = record.map(|record| record.digest);
     }
 }

@@ -66,6 +66,9 @@ impl RedisStore {
         &self,
         ids: &[KeyId],
     ) -> Result<Vec<Option<KeyDigest>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let texts: Vec<Option<String>> =
             self.read(redis::cmd("HMGET").arg(self.ids()).arg(texts(ids))).await?;
         let parse = |text: String| text.parse().map_err(StoreError::new);

@@ -7,14 +7,16 @@ use super::statements::{Statement, Statements, Value};
 use super::time::to_microseconds;
 use crate::store::{AuditEvent, CommitError, KeyChange, KeyRecord, StoreError};
 
-/// A statement that changes one row, or else the transaction is over.
+/// A statement that changes or finds one row, or else the transaction is over.
 pub(in crate::store) struct Step {
     pub(in crate::store) statement: Statement,
+    /// Whether it finds a row.
+    pub(in crate::store) finds: bool,
     refusal: fn() -> CommitError,
 }
 
 impl Step {
-    /// Judges by how many rows were changed.
+    /// Judges by how many rows were changed or found.
     pub(in crate::store) fn check(&self, rows: u64) -> Result<(), CommitError> {
         if rows == 1 { Ok(()) } else { Err((self.refusal)()) }
     }
@@ -25,30 +27,32 @@ impl Statements {
     ///
     /// # Errors
     ///
-    /// Returns an error, before anything is done, if a record cannot be kept.
+    /// Returns an error, before anything is done, if a record cannot be kept or a change is of a kind
+    /// that is not known.
     pub(in crate::store) fn steps(
         &self,
         changes: &[KeyChange],
         events: &[AuditEvent],
-    ) -> Result<Vec<Step>, StoreError> {
+    ) -> Result<Vec<Step>, CommitError> {
         let changes = changes.iter().map(|change| self.change(change));
-        let events = events.iter().map(|event| self.event(event));
+        let events = events.iter().map(|event| Ok(self.event(event)?));
         changes.chain(events).collect()
     }
 
-    fn change(&self, change: &KeyChange) -> Result<Step, StoreError> {
+    fn change(&self, change: &KeyChange) -> Result<Step, CommitError> {
         let (sql, record, refusal): (_, _, fn() -> _) = match change {
             KeyChange::Insert(record) => (&self.insert, record, || CommitError::Exists),
             KeyChange::Replace(record) => (&self.replace, record, || CommitError::Conflict),
             KeyChange::Remove(record) => (&self.remove, record, || CommitError::Conflict),
+            KeyChange::Require(record) => (&self.require, record, || CommitError::Conflict),
+            KeyChange::Unknown(_) => return Err(CommitError::Unsupported),
         };
-        let row = KeyRow::of(record)?;
-        let values = if let KeyChange::Remove(_) = change {
-            vec![Value::Text(Some(row.id)), Value::Bytes(row.digest), Value::Number(row.revision)]
-        } else {
-            row.into_values()
+        let values = match change {
+            KeyChange::Remove(_) | KeyChange::Require(_) => identity(record),
+            _ => KeyRow::of(record)?.into_values(),
         };
-        Ok(Step { statement: Statement { sql: sql.clone(), values }, refusal })
+        let statement = Statement { sql: sql.clone(), values };
+        Ok(Step { statement, finds: change.is_requirement(), refusal })
     }
 
     fn event(&self, event: &AuditEvent) -> Result<Step, StoreError> {
@@ -64,8 +68,19 @@ impl Statements {
             Value::Json(event.after.as_deref().map(without_digest).transpose()?),
         ];
         let statement = Statement { sql: self.audit.clone(), values };
-        Ok(Step { statement, refusal: || StoreError::new("an event was not kept").into() })
+        let refusal = || StoreError::new("an event was not kept").into();
+        Ok(Step { statement, finds: false, refusal })
     }
+}
+
+/// Returns by which values a record is found that is at its revision.
+fn identity(record: &KeyRecord) -> Vec<Value> {
+    vec![
+        Value::Text(Some(record.id.to_string())),
+        Value::Bytes(record.digest.as_bytes().to_vec()),
+        // No row is at a revision that is too large for one, and none at this.
+        Value::Number(i64::try_from(record.revision).unwrap_or(-1)),
+    ]
 }
 
 /// Returns a record as JSON for people: who reads the events need not know how keys are found.

@@ -37,11 +37,14 @@ pub(in crate::store) struct Statements {
     pub(super) insert: SqlStr,
     pub(super) replace: SqlStr,
     pub(super) remove: SqlStr,
+    pub(super) require: SqlStr,
     pub(super) audit: SqlStr,
 }
 
 impl Statements {
-    pub(in crate::store) fn new(tables: Tables) -> Self {
+    /// Makes the statements. `locking` is what a `SELECT` ends with that holds its row until the
+    /// transaction ends, in a database where others write meanwhile.
+    pub(in crate::store) fn new(tables: Tables, locking: &str) -> Self {
         let (keys, audit) = (tables.keys(), tables.audit());
         let columns = COLUMNS.join(", ");
         let values: Vec<_> = (1..=COLUMNS.len()).map(|number| format!("${number}")).collect();
@@ -65,6 +68,9 @@ impl Statements {
             )),
             remove: constant(format!(
                 "DELETE FROM {keys} WHERE id = $1 AND digest = $2 AND revision = $3"
+            )),
+            require: constant(format!(
+                "SELECT id FROM {keys} WHERE id = $1 AND digest = $2 AND revision = $3{locking}"
             )),
             audit: constant(format!(
                 "INSERT INTO {audit} (at, actor, action, key_id, tenant, before, after) \

@@ -82,7 +82,8 @@ impl SqliteStoreBuilder {
             Database::Pool(pool) => pool,
         };
         migrations::migrate(&pool, &tables, self.may_migrate).await?;
-        let statements = Arc::new(Statements::new(tables));
+        // A transaction that writes is alone.
+        let statements = Arc::new(Statements::new(tables, ""));
         Ok(SqliteStore { pool, statements, writer: Arc::new(Mutex::new(())) })
     }
 }

@@ -63,8 +63,15 @@ impl KeyRepository for SqliteStore {
 
 async fn take(steps: &[Step], connection: &mut SqliteConnection) -> Result<(), CommitError> {
     for step in steps {
-        let done = bound(&step.statement).execute(&mut *connection).await.map_err(failed)?;
-        step.check(done.rows_affected())?;
+        let statement = bound(&step.statement);
+        // Of a statement that finds, the driver counts the rows that the one before has changed.
+        let rows = if step.finds {
+            let found = statement.fetch_optional(&mut *connection).await;
+            u64::from(found.map_err(failed)?.is_some())
+        } else {
+            statement.execute(&mut *connection).await.map_err(failed)?.rows_affected()
+        };
+        step.check(rows)?;
     }
     Ok(())
 }

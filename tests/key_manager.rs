@@ -317,7 +317,8 @@ async fn while_the_grace_lasts_the_old_and_the_new_key_work() {
     let mut expected = KeyRecord::clone(&new.record);
     (expected.id, expected.digest) = (old.record.id.clone(), old.record.digest);
     expected.hint.clone_from(&old.record.hint);
-    assert_eq!(expected, *old.record, "the successor is the same but for its secret");
+    assert_eq!(expected.counted_as.take().as_ref(), Some(&old.record.id));
+    assert_eq!(expected, *old.record, "the successor is otherwise the same but for its secret");
     for _ in 0..2 {
         assert!(world.is_accepted(&old).await);
         assert!(world.verified(new.secret.reveal()).await.is_some());

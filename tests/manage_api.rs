@@ -168,6 +168,7 @@ async fn rotating_gives_a_successor_once(world: &World) {
     assert_eq!(rotated.header("location"), Some(&*format!("/dashboard/api-keys/{successor}")));
     assert_eq!(rotated.header("cache-control"), Some("no-store"));
     assert!(successor != id && new.unwrap().starts_with("sk_live_"));
+    assert_eq!(json["data"]["counted_as"], id);
     for (secret, status) in [(&*secret, 401), (new.unwrap(), 403)] {
         let line = format!("x-api-key: {secret}");
         assert_eq!(world.call(&line, "GET", "/v1/api-keys", "").await.status, status);

@@ -7,16 +7,17 @@ mod common;
 mod sql;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
-use tower_api_key::store::{CommitError, KeyChange, KeyQuery, KeyRepository, KeyUse};
-use tower_api_key::{KeyStore, PostgresStore};
+use tower_api_key::store::{CommitError, KeyChange, KeyQuery, KeyRepository, KeyUse, TablesError};
+use tower_api_key::{KeyDigest, KeyStore, PostgresStore};
 
 use self::common::in_time;
+use self::sql::version_1::{self, Old};
 use self::sql::{
     Count, Server, at, check, check_all_or_nothing, check_cancelled, check_refusals,
     check_round_trip, check_server, event, got, insert, inserted, record, remove, replace,
@@ -241,15 +242,178 @@ async fn a_database_that_cannot_keep_every_text_is_refused() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run tests/all"]
-async fn a_database_of_a_newer_version_is_refused() {
+async fn a_database_that_a_newer_version_left_nothing_in_is_refused() {
     with_schema(async |schema| {
         schema.connect().await;
         schema.run("INSERT INTO api_key_migrations (version) VALUES (7)").await;
         let builder = || PostgresStore::connect(&database_url()).schema(&schema.name);
         for builder in [builder(), builder().without_migration()] {
             let error = builder.await.unwrap_err().to_string();
-            assert!(error.contains("are of version 7") && error.contains("up to 1"), "{error}");
+            assert!(error.contains("are of version 7") && error.contains("up to 2"), "{error}");
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn a_database_that_a_newer_version_expanded_is_used() {
+    with_schema(async |schema| {
+        schema.connect().await;
+        schema
+            .run(
+                "ALTER TABLE api_keys ADD COLUMN later text NOT NULL DEFAULT 'later'; \
+                 CREATE TABLE api_key_later (id text); \
+                 UPDATE api_key_migrations SET level = 9 WHERE version = 1",
+            )
+            .await;
+        let builder = || PostgresStore::connect(&database_url()).schema(&schema.name);
+        for builder in [builder(), builder().without_migration()] {
+            check(&builder.await.unwrap()).await;
+        }
+        let levels = "SELECT version, level FROM api_key_migrations";
+        let levels: (i64, i64) = sqlx::query_as(levels).fetch_one(&schema.pool).await.unwrap();
+        assert_eq!(levels, (1, 9), "nothing was migrated");
+        // Until one needs more than this version knows.
+        schema.run("INSERT INTO api_key_migrations VALUES (3, now(), 10)").await;
+        let error = builder().await.unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().downcast_ref();
+        assert_eq!(source, Some(&TablesError::Newer(10, 2)));
+    })
+    .await;
+}
+
+impl Schema {
+    /// Makes the tables of version 1.
+    async fn make_version_1(&self) {
+        let quoted = format!("\"{}\"", self.name.replace('"', "\"\""));
+        let tables = include_str!("sql/version_1.postgres.sql");
+        let in_text = format!("'{}.", quoted.replace('\'', "''"));
+        let tables = tables.replace("'public.", &in_text);
+        let tables = tables.replace("public.", &format!("{quoted}."));
+        self.run(format!("CREATE SCHEMA {quoted}; {tables}")).await;
+    }
+}
+
+impl Old for Schema {
+    async fn change(&self, sql: String) -> u64 {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.pool).await.unwrap().rows_affected()
+    }
+
+    async fn text(&self, sql: String) -> Option<String> {
+        // Prepared once, as a node does.
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(&self.pool).await.unwrap()
+    }
+
+    fn digest(&self, digest: &KeyDigest) -> String {
+        format!("'\\x{digest}'::bytea")
+    }
+
+    fn time(&self, microseconds: i64) -> String {
+        format!("'epoch'::timestamptz + {microseconds} * interval '1 microsecond'")
+    }
+
+    fn texts(&self, texts: &[&str]) -> String {
+        format!("'{{{}}}'", texts.join(","))
+    }
+
+    fn flag(&self, flag: bool) -> String {
+        flag.to_string()
+    }
+
+    fn note(&self, id: &str, microseconds: i64) -> String {
+        let time = self.time(microseconds);
+        format!(
+            "WITH used AS (SELECT * FROM unnest(ARRAY['{id}'], ARRAY[{time}]) \
+             AS used (key_id, at)), \
+             known AS (SELECT id FROM api_keys WHERE id IN (SELECT key_id FROM used) \
+             ORDER BY id FOR KEY SHARE) \
+             INSERT INTO api_key_uses AS noted (key_id, last_used_at) \
+             SELECT id, max(at) FROM known JOIN used ON key_id = id GROUP BY id ORDER BY id \
+             ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at \
+             WHERE excluded.last_used_at > noted.last_used_at"
+        )
+    }
+}
+
+/// The digest of a key in the tables of version 1.
+const NIGHTLY_IMPORT: &str = "7944b405cf882b585259a40303d110d9e73df8197dec7e8fd3ae33aef2ccde49";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn tables_of_version_1_are_migrated_and_nodes_of_both_versions_use_them_at_once() {
+    with_schema(async |schema| {
+        schema.make_version_1().await;
+        let builder = PostgresStore::connect(&database_url()).schema(&schema.name);
+        let error = builder.without_migration().await.unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().downcast_ref();
+        assert_eq!(source, Some(&TablesError::Older(1, 2)));
+        // A node that runs has read, and goes on to read, while another migrates.
+        let digest = NIGHTLY_IMPORT.parse().unwrap();
+        assert_eq!(schema.find(&digest).await.as_deref(), Some("nightly import"));
+        let keys = schema.connect().await;
+        assert_eq!(schema.find(&digest).await.as_deref(), Some("nightly import"));
+        version_1::check_keys(&keys).await;
+        version_1::check_both(&keys, schema).await;
+        check(&keys).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn migrated_tables_are_like_new_ones() {
+    let mut columns = Vec::new();
+    for version_1 in [true, false] {
+        with_schema(async |schema| {
+            if version_1 {
+                schema.make_version_1().await;
+            }
+            schema.connect().await;
+            let all = "SELECT concat_ws(' ', table_name, column_name, data_type, collation_name, \
+                       is_nullable, column_default, is_identity) \
+                       FROM information_schema.columns WHERE table_schema = $1 \
+                       UNION SELECT concat_ws(' ', event_object_table, trigger_name, \
+                       event_manipulation, action_timing) \
+                       FROM information_schema.triggers WHERE trigger_schema = $1 \
+                       UNION SELECT replace(indexdef, quote_ident($1), '') \
+                       FROM pg_indexes WHERE schemaname = $1 ORDER BY 1";
+            let all = sqlx::query_scalar(all).bind(&schema.name).fetch_all(&schema.pool);
+            let all: Vec<String> = all.await.unwrap();
+            columns.push(all);
+        })
+        .await;
+    }
+    assert!(columns[0].len() > 40, "{columns:?}");
+    assert_eq!(columns[0], columns[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn a_migration_that_has_to_wait_lets_requests_go_first() {
+    with_schema(async |schema| {
+        schema.make_version_1().await;
+        // As a backup does.
+        let mut backup = schema.pool.begin().await.unwrap();
+        let read = "SELECT count(*) FROM api_keys";
+        let _: i64 = sqlx::query_scalar(read).fetch_one(&mut *backup).await.unwrap();
+        let migrated = AtomicBool::new(false);
+        let migrate = async {
+            schema.connect().await;
+            migrated.store(true, Ordering::SeqCst);
+        };
+        let requests = async {
+            let digest = NIGHTLY_IMPORT.parse().unwrap();
+            for _ in 0..30 {
+                // As long as a layer waits.
+                let find = tokio::time::timeout(Duration::from_secs(5), schema.find(&digest));
+                assert_eq!(find.await.unwrap().as_deref(), Some("nightly import"));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            assert!(!migrated.load(Ordering::SeqCst));
+            backup.rollback().await.unwrap();
+        };
+        in_time(async { tokio::join!(migrate, requests) }).await;
     })
     .await;
 }
@@ -260,7 +424,7 @@ async fn a_migrated_database_needs_no_right_to_change_its_tables() {
     with_schema(async |schema| {
         let builder = || PostgresStore::connect(&database_url()).schema(&schema.name);
         let error = builder().without_migration().await.unwrap_err().to_string();
-        assert!(error.contains("version 0") && error.contains("version 1 is needed"), "{error}");
+        assert!(error.contains("version 0") && error.contains("version 2 is needed"), "{error}");
         schema.connect().await;
         let (role, quoted) =
             (format!("app_{}", std::process::id()), schema.name.replace('"', "\"\""));

@@ -17,7 +17,7 @@ use tower_api_key::store::{
     CommitError, KeyChange, KeyQuery, KeyRepository, KeyState, KeyUse, RedisStore, TenantFilter,
 };
 use tower_api_key::testing::check_key_repository;
-use tower_api_key::{KeyHasher, KeyId, KeyRecord, KeyStore, NewKey};
+use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyRecord, KeyStore, NewKey};
 
 use self::common::in_time;
 use self::common::servers::{Redis, redis_url};
@@ -289,6 +289,50 @@ async fn a_record_that_cannot_be_read_is_an_error_and_no_unknown_key() {
     let () = shared.run(cmd("HSET").arg(shared.name("ids")).arg(good.id.as_str()).arg("?")).await;
     shared.store.get(&good.id).await.unwrap_err();
     assert_eq!(*shared.store.find(&good.digest).await.unwrap().unwrap(), good);
+}
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
+async fn fields_of_a_newer_version_stay_when_a_record_is_changed() {
+    let shared = Shared::start().await;
+    let record = record();
+    commit(&shared.store, &[insert(&record)]).await.unwrap();
+    let name = shared.record(&record);
+    let json = async || {
+        let text: String = shared.run(cmd("GET").arg(&name)).await;
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let mut newer = json().await;
+    newer["later"] = serde_json::json!({ "number": 1.5, "list": [null, "x"] });
+    let () = shared.run(cmd("SET").arg(&name).arg(newer.to_string())).await;
+    assert_eq!(*shared.store.find(&record.digest).await.unwrap().unwrap(), record);
+    let rename = replace(&record, |record| record.name.push('!'));
+    commit(&shared.store, &[rename]).await.unwrap();
+    newer["name"] = "test!".into();
+    newer["revision"] = 1.into();
+    assert_eq!(json().await, newer);
+    let same_digest = record_with(|other| other.digest = record.digest);
+    let renamed = shared.store.get(&record.id).await.unwrap().unwrap().record;
+    commit(&shared.store, &[remove(&renamed), insert(&same_digest)]).await.unwrap();
+    assert_eq!(json().await.get("later"), None, "another record has none of it");
+}
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
+async fn a_record_of_the_first_version_is_read_and_its_successor_counts_as_it() {
+    let shared = Shared::start().await;
+    let record = record();
+    commit(&shared.store, &[insert(&record)]).await.unwrap();
+    let name = shared.record(&record);
+    let text: String = shared.run(cmd("GET").arg(&name)).await;
+    let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
+    old.as_object_mut().unwrap().remove("counted_as").expect("a record has it");
+    let () = shared.run(cmd("SET").arg(&name).arg(old.to_string())).await;
+    assert_eq!(*shared.store.find(&record.digest).await.unwrap().unwrap(), record);
+    let keys = KeyManager::new(shared.other().await);
+    let rotated = keys.rotate(&record.id, Duration::from_secs(60)).await.unwrap();
+    let found = shared.store.find(&rotated.record.digest).await.unwrap().unwrap();
+    assert_eq!(found.counted_as, Some(record.id));
 }
 
 #[tokio::test]

@@ -14,9 +14,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, SqlitePool};
 use tempfile::TempDir;
 use tower_api_key::store::{CommitError, KeyQuery, KeyRepository, KeyUse, TablesError};
-use tower_api_key::{KeyStore, SqliteStore};
+use tower_api_key::{KeyDigest, KeyStore, SqliteStore};
 
 use self::common::in_time;
+use self::sql::version_1::{self, Old};
 use self::sql::{
     Count, Server, at, check, check_all_or_nothing, check_cancelled, check_refusals,
     check_round_trip, check_server, event, got, insert, inserted, record, replace,
@@ -207,7 +208,7 @@ async fn nobody_else_can_read_a_new_file() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_newer_version_is_refused() {
+async fn a_database_that_a_newer_version_left_nothing_in_is_refused() {
     let file = File::new();
     file.open().await;
     run(&file.plain().await, "INSERT INTO api_key_migrations (version) VALUES (7)").await;
@@ -215,8 +216,116 @@ async fn a_database_of_a_newer_version_is_refused() {
         [SqliteStore::open(&file.path), SqliteStore::open(&file.path).without_migration()]
     {
         let error = builder.await.unwrap_err().to_string();
-        assert!(error.contains("are of version 7") && error.contains("up to 1"), "{error}");
+        assert!(error.contains("are of version 7") && error.contains("up to 2"), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_a_newer_version_expanded_is_used() {
+    let file = File::new();
+    file.open().await;
+    let plain = file.plain().await;
+    let expand = "ALTER TABLE api_keys ADD COLUMN later TEXT NOT NULL DEFAULT 'later'; \
+                  CREATE TABLE api_key_later (id TEXT); \
+                  UPDATE api_key_migrations SET level = 9 WHERE version = 1";
+    run(&plain, expand).await;
+    for builder in
+        [SqliteStore::open(&file.path), SqliteStore::open(&file.path).without_migration()]
+    {
+        check(&builder.await.unwrap()).await;
+    }
+    let levels: (i64, i64) = sqlx::query_as("SELECT version, level FROM api_key_migrations")
+        .fetch_one(&plain)
+        .await
+        .unwrap();
+    assert_eq!(levels, (1, 9), "nothing was migrated");
+    // Until one needs more than this version knows.
+    run(&plain, "INSERT INTO api_key_migrations VALUES (3, '', 10)").await;
+    let error = SqliteStore::open(&file.path).await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().downcast_ref();
+    assert_eq!(source, Some(&TablesError::Newer(10, 2)));
+}
+
+const VERSION_1: &str = include_str!("sql/version_1.sqlite.sql");
+
+impl Old for SqlitePool {
+    async fn change(&self, sql: String) -> u64 {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self).await.unwrap().rows_affected()
+    }
+
+    async fn text(&self, sql: String) -> Option<String> {
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(self).await.unwrap()
+    }
+
+    fn digest(&self, digest: &KeyDigest) -> String {
+        format!("X'{digest}'")
+    }
+
+    fn time(&self, microseconds: i64) -> String {
+        microseconds.to_string()
+    }
+
+    fn texts(&self, texts: &[&str]) -> String {
+        format!("'{}'", serde_json::Value::from(texts))
+    }
+
+    fn flag(&self, flag: bool) -> String {
+        i32::from(flag).to_string()
+    }
+
+    fn note(&self, id: &str, microseconds: i64) -> String {
+        format!(
+            "INSERT INTO api_key_uses (key_id, last_used_at) SELECT known.id, max(times.value) \
+             FROM api_keys AS known JOIN json_each('[\"{id}\"]') AS ids ON ids.value = known.id \
+             JOIN json_each('[{microseconds}]') AS times ON times.key = ids.key \
+             WHERE true GROUP BY known.id \
+             ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at \
+             WHERE excluded.last_used_at > last_used_at"
+        )
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_version_1_are_migrated_and_nodes_of_both_versions_use_them_at_once() {
+    let file = File::new();
+    let options = SqliteConnectOptions::new().filename(&file.path).create_if_missing(true);
+    let old = SqlitePool::connect_with(options).await.unwrap();
+    run(&old, VERSION_1).await;
+    let error = SqliteStore::open(&file.path).without_migration().await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().downcast_ref();
+    assert_eq!(source, Some(&TablesError::Older(1, 2)));
+    // A node that runs has read, and goes on to read, while another migrates.
+    let digest: KeyDigest = NIGHTLY_IMPORT.parse().unwrap();
+    assert_eq!(old.find(&digest).await.as_deref(), Some("nightly import"));
+    let keys = file.open().await;
+    assert_eq!(old.find(&digest).await.as_deref(), Some("nightly import"));
+    version_1::check_keys(&keys).await;
+    version_1::check_both(&keys, &old).await;
+    check(&keys).await;
+}
+
+/// The digest of a key in the tables of version 1.
+const NIGHTLY_IMPORT: &str = "7d47443b4a85ea5bf64c52f15c705cba23945c33c305d5912f78c78056a395c9";
+
+#[tokio::test]
+async fn migrated_tables_are_like_new_ones() {
+    let (old, new) = (File::new(), File::new());
+    let options = SqliteConnectOptions::new().filename(&old.path).create_if_missing(true);
+    run(&SqlitePool::connect_with(options).await.unwrap(), VERSION_1).await;
+    let mut columns = Vec::new();
+    for file in [old, new] {
+        file.open().await;
+        let all = "SELECT concat_ws(' ', tables.type, tables.name, columns.name, columns.type, \
+                   columns.\"notnull\", columns.dflt_value, columns.pk) \
+                   FROM sqlite_schema AS tables \
+                   LEFT JOIN pragma_table_info(tables.name) AS columns \
+                   ORDER BY tables.name, columns.cid";
+        let all: Vec<String> =
+            sqlx::query_scalar(all).fetch_all(&file.plain().await).await.unwrap();
+        columns.push(all);
+    }
+    assert!(columns[0].len() > 30);
+    assert_eq!(columns[0], columns[1]);
 }
 
 #[tokio::test]
@@ -227,10 +336,10 @@ async fn a_migrated_database_needs_no_right_to_change_its_tables() {
     std::fs::write(&file.path, "").unwrap();
     let error = SqliteStore::open(&file.path).without_migration().await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().downcast_ref();
-    assert!(matches!(source, Some(TablesError::Older(0, 1))), "{error:?}");
+    assert!(matches!(source, Some(TablesError::Older(0, 2))), "{error:?}");
     assert_eq!(std::fs::metadata(&file.path).unwrap().len(), 0);
     let error = error.to_string();
-    assert!(error.contains("version 0") && error.contains("version 1 is needed"), "{error}");
+    assert!(error.contains("version 0") && error.contains("version 2 is needed"), "{error}");
     let record = inserted(&file.open().await).await;
     let options = SqliteConnectOptions::new().filename(&file.path).read_only(true);
     let pool = SqlitePool::connect_with(options).await.unwrap();

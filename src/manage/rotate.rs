@@ -88,6 +88,7 @@ impl KeyManager {
         let mut new = KeyRecord::clone(old);
         new.created_at = now;
         new.revision = 0;
+        new.counted_as = Some(old.counted_id().clone());
         // After the period of this manager, or else after as long a time as that of the old key.
         let of_old = old.rotation_due_at.and_then(|at| at.duration_since(old.created_at).ok());
         let period = self.settings.rotation_period.or(of_old);

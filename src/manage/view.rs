@@ -82,6 +82,9 @@ pub struct KeyView {
     /// The id of the key that replaces it.
     #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>))]
     pub successor: Option<KeyId>,
+    /// The id of the key with which its limits count together: the first of those that it replaced.
+    #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>))]
+    pub counted_as: Option<KeyId>,
     /// How often it may be used.
     #[cfg_attr(feature = "manage", schema(value_type = Vec<String>))]
     pub limits: RateLimits,
@@ -109,6 +112,7 @@ impl KeyView {
             revoked_at: record.revoked_at,
             rotation_due_at: record.rotation_due_at,
             successor: record.successor.clone(),
+            counted_as: record.counted_as.clone(),
             limits: record.limits.clone(),
             restrictions: record.restrictions.clone(),
         }

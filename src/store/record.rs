@@ -67,6 +67,10 @@ pub struct KeyRecord {
     /// The key that replaces it.
     #[cfg_attr(feature = "serde", serde(default))]
     pub successor: Option<KeyId>,
+    /// The key by which its limits count, if that is another: the first of a chain of rotations, so
+    /// that a successor takes over what was used. While several of them work, they count together.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub counted_as: Option<KeyId>,
     /// How often it may be used.
     #[cfg_attr(feature = "serde", serde(default))]
     pub limits: RateLimits,
@@ -101,11 +105,17 @@ impl KeyRecord {
             disabled: false,
             rotation_due_at: None,
             successor: None,
+            counted_as: None,
             limits: RateLimits::default(),
             restrictions: Restrictions::default(),
             metadata: Map::new(),
             revision: 0,
         }
+    }
+
+    /// Returns the id of the key by which the limits count.
+    pub(crate) fn counted_id(&self) -> &KeyId {
+        self.counted_as.as_ref().unwrap_or(&self.id)
     }
 }
 
@@ -183,6 +193,7 @@ mod tests {
         record.tenant = Some("acme".parse().unwrap());
         record.stage = Some("prod".parse().unwrap());
         record.kind = KeyKind::Public;
+        record.counted_as = Some("key_0".parse().unwrap());
         let limits = ["7 per second", "bulk: 900 per 2 hours, burst 3, shared by tenant"];
         record.limits = RateLimits::new(limits.map(|text| text.parse().unwrap())).unwrap();
         record.created_at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);

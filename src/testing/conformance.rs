@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use crate::key::{KeyDigest, KeyHasher};
+use crate::key::{KeyDigest, KeyHasher, KeyId};
 use crate::store::{KeyRecord, KeyStore, NewKey};
 
 /// Checks a store against the contract of [`KeyStore`].
@@ -111,9 +111,10 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
         mut record: KeyRecord,
         insert: &impl AsyncFn(KeyRecord),
     ) {
-        let changes: [fn(&mut KeyRecord); 6] = [
+        let changes: [fn(&mut KeyRecord); 7] = [
             |record| record.disabled = true,
             |record| record.limits = crate::key::RateLimits::default(),
+            |record| record.counted_as = None,
             |record| record.restrictions.addresses = Some([].into()),
             |record| record.abilities = crate::AbilitySet::default(),
             |record| record.expires_at = Some(moment(1_000_000_000)),
@@ -168,5 +169,6 @@ pub(super) fn full_record() -> KeyRecord {
     record.created_at = moment(1_500_000_000);
     record.rotation_due_at = Some(moment(1_900_000_000));
     record.successor = Some(record.id.clone());
+    record.counted_as = Some(KeyId::generate().unwrap_or_else(|error| panic!("{error}")));
     record
 }

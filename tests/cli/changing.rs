@@ -106,6 +106,7 @@ fn a_rotated_key_works_for_the_grace_and_names_its_successor() {
     assert!(ran.err.contains(&format!("{new} is revoked")), "{ran:?}");
     assert_eq!(rotated["predecessor"]["state"], "revoked");
     assert_eq!(rotated["predecessor"]["successor"], rotated["id"]);
+    assert_eq!(rotated["counted_as"], *old, "the first of the chain");
     operator.pipe(secret, &["verify"]).exits(5);
     operator.pipe(rotated["secret"].as_str().unwrap(), &["verify"]).succeeds();
 }

@@ -53,6 +53,7 @@ fn what_was_asked_for_is_in_the_record() {
         ("revoked_at", json!(null)),
         ("last_used", json!(null)),
         ("successor", json!(null)),
+        ("counted_as", json!(null)),
         ("limits", json!(["1000 per hour, burst 50", "9 per day, shared by tenant"])),
         (
             "restrictions",

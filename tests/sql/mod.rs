@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "tests")]
 
+pub mod version_1;
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -322,6 +324,7 @@ fn any_record(name: &'static str) -> impl Strategy<Value = KeyRecord> {
             record.tenant = text.as_ref().map(|text| text.parse().unwrap());
             record.stage = text.as_ref().map(|text| text.parse().unwrap());
             record.successor = text.as_ref().map(|text| text.parse().unwrap());
+            record.counted_as = text.as_ref().map(|text| text.parse().unwrap());
             record.created_at = created_at;
             [record.expires_at, record.revoked_at, record.rotation_due_at] = optional;
             record.disabled = disabled;

@@ -50,7 +50,7 @@ pub(crate) fn details(key: &StoredKey, now: SystemTime) -> String {
     let or = |lines: Option<Vec<String>>, otherwise: &str| {
         lines.or_else(|| Some(vec![otherwise.to_owned()]))
     };
-    let lines: [(&str, Option<Vec<String>>); 20] = [
+    let lines: [(&str, Option<Vec<String>>); 21] = [
         ("id", one(&record.id)),
         ("name", one(&record.name)),
         ("state", one(&record.state(now))),
@@ -70,6 +70,7 @@ pub(crate) fn details(key: &StoredKey, now: SystemTime) -> String {
         ("revoked", time(record.revoked_at)),
         ("to rotate", time(record.rotation_due_at)),
         ("successor", record.successor.as_ref().and_then(one)),
+        ("counts as", record.counted_as.as_ref().and_then(one)),
         ("metadata", some(record.metadata.iter().map(|(name, value)| format!("{name}={value}")))),
     ];
     let mut text = String::new();

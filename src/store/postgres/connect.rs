@@ -25,8 +25,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// # Errors
 ///
 /// Awaiting it returns an error if the database cannot be connected to, if its tables cannot be
-/// migrated or were migrated by a newer version of this crate, or if the schema or the table
-/// prefix is no name.
+/// migrated, if a newer version of this crate migrated them in a way that this one cannot go on with,
+/// or if the schema or the table prefix is no name.
 #[must_use = "nothing is connected unless it is awaited"]
 pub struct PostgresStoreBuilder {
     database: Database,
@@ -68,8 +68,8 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// Leaves the tables as they are, and fails if they are not of the version that this crate
-    /// needs. By default they are migrated.
+    /// Leaves the tables as they are, and fails if they are older than this crate needs. By default
+    /// they are migrated.
     ///
     /// The rights to `SELECT`, `INSERT`, `UPDATE` and `DELETE` are enough then.
     pub fn without_migration(mut self) -> Self {

@@ -1,13 +1,26 @@
 //! The tables in PostgreSQL.
 
-use sqlx::{Connection as _, PgConnection, query, query_scalar, raw_sql};
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgConnection, query, query_as, query_scalar, raw_sql};
 
 use super::channel::NOTIFY;
 use crate::key::KeyHasher;
 use crate::store::StoreError;
-use crate::store::sql::{Migration, Tables, constant, failed, pending, quoted};
+use crate::store::sql::{Found, Migration, Tables, TablesError, constant, failed, pending, quoted};
 
-static MIGRATIONS: [Migration; 1] = [create_tables];
+static MIGRATIONS: [Migration; 2] = [
+    Migration { script: create_tables, oldest: 1 },
+    Migration { script: count_successors, oldest: 1 },
+];
+
+/// For how long a migration waits for those who use the tables, such as a backup. Whoever asks for a
+/// key meanwhile waits behind it, which has to be less than the five seconds that a layer does.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
+
+/// How often it waits, and how long it lets others go first.
+const ATTEMPTS: usize = 10;
+const PAUSE: Duration = Duration::from_secs(1);
 
 fn create_tables(tables: &Tables) -> String {
     let [keys, uses] = [tables.keys(), tables.uses()];
@@ -96,6 +109,17 @@ fn create_tables(tables: &Tables) -> String {
     )
 }
 
+/// Adds by which key a successor's limits count, and how far tables were migrated.
+fn count_successors(tables: &Tables) -> String {
+    let [keys, migrations] = [tables.keys(), tables.migrations()];
+    format!(
+        "
+        ALTER TABLE {keys} ADD COLUMN counted_as text;
+        ALTER TABLE {migrations} ADD COLUMN level bigint;
+        "
+    )
+}
+
 /// Brings the tables to the version that this crate knows.
 pub(super) async fn migrate(
     connection: &mut PgConnection,
@@ -103,31 +127,61 @@ pub(super) async fn migrate(
     schema: &str,
     may_migrate: bool,
 ) -> Result<(), StoreError> {
-    let found = version(connection, tables).await.map_err(failed)?;
+    let found = find(connection, tables).await.map_err(failed)?;
     if pending(&MIGRATIONS, found, may_migrate).map_err(StoreError::new)?.is_empty() {
         return Ok(());
     }
-    // A stricter one would go on seeing what there was before it waited for the lock.
-    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
-    let mut transaction = connection.begin_with(begin).await.map_err(failed)?;
-    lock(&mut transaction, tables).await.map_err(failed)?;
-    create_schema(&mut transaction, schema).await.map_err(failed)?;
-    // Asks again now that nobody else migrates.
-    let found = version(&mut transaction, tables).await.map_err(failed)?;
-    for (version, script) in pending(&MIGRATIONS, found, true).map_err(StoreError::new)? {
-        apply(&mut transaction, tables, version, script).await.map_err(failed)?;
+    for _ in 1..ATTEMPTS {
+        match try_migrate(connection, tables, schema).await {
+            Err(error) if waited_too_long(&error) => tokio::time::sleep(PAUSE).await,
+            outcome => return outcome.map_err(failed)?.map_err(StoreError::new),
+        }
     }
-    transaction.commit().await.map_err(failed)
+    let outcome = try_migrate(connection, tables, schema).await;
+    outcome.map_err(failed)?.map_err(StoreError::new)
 }
 
-/// Returns the version of the tables, 0 if there are none.
-async fn version(connection: &mut PgConnection, tables: &Tables) -> sqlx::Result<i64> {
-    let exists = query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(tables.migrations());
-    if !exists.persistent(false).fetch_one(&mut *connection).await? {
-        return Ok(0);
+async fn try_migrate(
+    connection: &mut PgConnection,
+    tables: &Tables,
+    schema: &str,
+) -> sqlx::Result<Result<(), TablesError>> {
+    // A stricter one would go on seeing what there was before it waited for the lock.
+    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    let mut transaction = connection.begin_with(begin).await?;
+    lock(&mut transaction, tables).await?;
+    create_schema(&mut transaction, schema).await?;
+    // Asks again now that nobody else migrates.
+    let found = find(&mut transaction, tables).await?;
+    let pending = match pending(&MIGRATIONS, found, true) {
+        Ok(pending) => pending,
+        Err(error) => return Ok(Err(error)),
+    };
+    raw_sql(LOCK_TIMEOUT).execute(&mut *transaction).await?;
+    for migration in pending {
+        raw_sql(constant(migration.script(tables))).execute(&mut *transaction).await?;
     }
-    let newest = constant(format!("SELECT coalesce(max(version), 0) FROM {}", tables.migrations()));
-    query_scalar(newest).persistent(false).fetch_one(connection).await
+    transaction.commit().await.map(Ok)
+}
+
+/// Tells whether others used the tables for too long: `lock_not_available`.
+fn waited_too_long(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some("55P03")
+}
+
+/// Returns how far the tables were migrated.
+async fn find(connection: &mut PgConnection, tables: &Tables) -> sqlx::Result<Found> {
+    let columns = "SELECT attname::text FROM pg_catalog.pg_attribute \
+                   WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
+    let columns = query_scalar(columns).bind(tables.migrations()).persistent(false);
+    let columns: Vec<String> = columns.fetch_all(&mut *connection).await?;
+    if columns.is_empty() {
+        return Ok(Found::NOTHING);
+    }
+    let found = constant(Found::statement(&columns, tables));
+    let found: (i64, i64) = query_as(found).persistent(false).fetch_one(connection).await?;
+    Ok(found.into())
 }
 
 /// Waits until nobody else migrates these tables, until the end of the transaction.
@@ -148,15 +202,4 @@ async fn create_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Res
         raw_sql(create).execute(connection).await?;
     }
     Ok(())
-}
-
-async fn apply(
-    connection: &mut PgConnection,
-    tables: &Tables,
-    version: i64,
-    script: Migration,
-) -> sqlx::Result<()> {
-    raw_sql(constant(script(tables))).execute(&mut *connection).await?;
-    let made = constant(format!("INSERT INTO {} (version) VALUES ($1)", tables.migrations()));
-    query(made).bind(version).persistent(false).execute(connection).await.map(drop)
 }

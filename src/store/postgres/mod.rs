@@ -36,7 +36,11 @@ use super::sql::Statements;
 /// | `api_keys` | one row a key |
 /// | `api_key_uses` | when a key was last used |
 /// | `api_key_audit` | the events of changes, with the records before and after, without digests |
-/// | `api_key_migrations` | the versions of these tables |
+/// | `api_key_migrations` | the oldest `version` whose code may use these tables, and their own, `level` |
+///
+/// A new version of this crate that needs more of the tables adds it, and leaves what the version
+/// before reads and writes: nodes of both work at the same time, and those of the version before
+/// start again after a rollback.
 ///
 /// Times are kept to the microsecond, of the years 1970 to 9999. A record that cannot be kept, such
 /// as one with a zero byte in its name or with metadata that are nested too deep, is an error, and

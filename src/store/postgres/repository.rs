@@ -210,6 +210,7 @@ fn read(row: &PgRow) -> sqlx::Result<KeyRow> {
         restrictions: row.try_get::<Json, _>("restrictions")?.0,
         metadata: row.try_get::<Json, _>("metadata")?.0,
         revision: row.try_get("revision")?,
+        counted_as: row.try_get("counted_as")?,
     })
 }
 

@@ -69,9 +69,8 @@ impl RedisStore {
         script.key(self.ids()).key(self.uses()).arg(self.channel());
         script.arg(changed.len()).arg(compared.len()).arg(draft.ids.len()).arg(places.len());
         for (digest, kept) in changed {
-            let after = kept.after.as_deref().map(serde_json::to_vec).transpose();
-            let after = after.map_err(StoreError::new)?.unwrap_or_default();
-            script.key(self.record(digest)).arg(digest.to_string()).arg(&kept.json).arg(after);
+            script.key(self.record(digest)).arg(digest.to_string());
+            script.arg(&kept.json).arg(kept.write()?);
         }
         for (digest, kept) in compared {
             script.key(self.record(digest)).arg(&kept.json);

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::decode;
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{CommitError, KeyChange, KeyRecord, StoreError};
@@ -37,6 +39,23 @@ impl Kept {
         let Some(json) = json else { return Ok(Self::default()) };
         let record = decode(&json, digest)?;
         Ok(Self { json, before: Some(Arc::clone(&record)), after: Some(record), is_changed: false })
+    }
+
+    /// Writes the record afterwards, or nothing if there is none. Fields of that before that this
+    /// version does not know stay: a newer one, whose nodes work at the same time, needs them.
+    pub(super) fn write(&self) -> Result<Vec<u8>, StoreError> {
+        let Some(after) = &self.after else { return Ok(Vec::new()) };
+        let fields: Map<String, Value> = match &self.before {
+            Some(before) if before.id == after.id => serde_json::from_slice(&self.json),
+            _ => Ok(Map::new()),
+        }
+        .map_err(StoreError::new)?;
+        let known = serde_json::to_value(after).map_err(StoreError::new)?;
+        let Value::Object(known) = known else {
+            return Err(StoreError::new("a record is no object"));
+        };
+        serde_json::to_vec(&fields.into_iter().chain(known).collect::<Map<_, _>>())
+            .map_err(StoreError::new)
     }
 }
 

@@ -32,7 +32,8 @@ pub(crate) use self::script::{Call, Script};
 /// answered fails within three seconds, or within six right after a restart.
 ///
 /// A record is JSON under `{api-keys}:key:` and its digest; indices by id, tenant and time are
-/// beside it. What it says counts, whatever an index says.
+/// beside it. What it says counts, whatever an index says. Fields that this version does not know are
+/// ignored, and kept when the record is changed.
 ///
 /// Audit events are not kept: give the [`KeyManager`](crate::KeyManager) a
 /// [sink](super::AuditSink).

@@ -1,29 +1,98 @@
-//! Which migrations a database needs.
+//! Which migrations a database needs, and which nodes may go on without them.
 //!
 //! `sqlx` has a migrator, which does not fit here: over SQLite it takes no lock, so that two
 //! processes that start at once both create the tables; over PostgreSQL its lock belongs to the
 //! session, which a pooler such as PgBouncer takes apart; and it asks for the right to create
 //! tables even where there is nothing to do.
+//!
+//! A migration adds (*expand*), and leaves what the versions before read and write, so that nodes
+//! of both work at the same time. What no version needs any more is removed by a later one
+//! (*contract*). Two numbers are kept in the table of migrations for that: `version`, the oldest
+//! version whose code may use the tables, of which the largest counts; and `level`, the version
+//! that they were brought to since. The first version of this crate knows of `version` only, so
+//! it too starts over tables that were expanded.
 
 use thiserror::Error;
 
 use super::Tables;
 
-/// Returns the script of a migration. The first makes version 1 of version 0, which has no
-/// tables. Scripts that were released are never changed.
-pub(in crate::store) type Migration = fn(&Tables) -> String;
+/// A step from one version of the tables to the next. The first makes version 1 of version 0, which
+/// has no tables.
+pub(in crate::store) struct Migration {
+    /// Returns the script. Scripts that were released are never changed.
+    pub(in crate::store) script: fn(&Tables) -> String,
+    /// The oldest version whose code may use the tables afterwards.
+    pub(in crate::store) oldest: i64,
+}
 
-/// The error of a database that is not of the version that this crate knows.
+/// A migration, and the version that it makes.
+pub(in crate::store) struct PendingMigration {
+    version: i64,
+    migration: &'static Migration,
+}
+
+impl PendingMigration {
+    /// Returns what is to be run, in one transaction.
+    pub(in crate::store) fn script(&self, tables: &Tables) -> String {
+        let Self { version, migration: Migration { script, oldest } } = self;
+        let (script, migrations) = (script(tables), tables.migrations());
+        let note =
+            format!("INSERT INTO {migrations} (version) VALUES ({oldest}) ON CONFLICT DO NOTHING;");
+        if oldest == version {
+            return format!("{script}\n{note}");
+        }
+        format!(
+            "{script}\n{note}\nUPDATE {migrations} SET level = {version} WHERE version = {oldest};"
+        )
+    }
+}
+
+/// How far tables were migrated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Found {
+    /// The version of the tables.
+    pub(in crate::store) version: i64,
+    /// The oldest version whose code may use them.
+    pub(in crate::store) oldest: i64,
+}
+
+impl Found {
+    /// There are no tables.
+    pub(in crate::store) const NOTHING: Self = Self { version: 0, oldest: 0 };
+
+    /// Returns the statement that asks for the oldest version and for the version of tables, of
+    /// whose table of migrations these are the columns.
+    pub(in crate::store) fn statement(columns: &[String], tables: &Tables) -> String {
+        let level = if columns.iter().any(|column| column == "level") {
+            "coalesce(level, version)"
+        } else {
+            "version"
+        };
+        format!(
+            "SELECT coalesce(max(version), 0), coalesce(max({level}), 0) FROM {}",
+            tables.migrations()
+        )
+    }
+}
+
+impl From<(i64, i64)> for Found {
+    /// Takes what the [statement](Self::statement) says.
+    fn from((oldest, level): (i64, i64)) -> Self {
+        Self { version: level.max(oldest), oldest }
+    }
+}
+
+/// The error of a database that is not of a version that this crate can use.
 ///
 /// It is the source of the [`StoreError`](crate::StoreError) of who opened the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TablesError {
-    /// A newer version of this crate migrated the tables. The version that was found, and the
-    /// newest that is known.
+    /// A newer version of this crate migrated the tables, and left nothing for this one to go on
+    /// with. The version that was found, and the newest that is known.
     #[error(
         "the tables for API keys are of version {0}, and this version of tower-api-key knows \
-         those up to {1}: a newer one migrated them"
+         those up to {1}: a newer one migrated them in a way that this one cannot go on with"
     )]
     Newer(i64, i64),
     /// The tables need to be made or migrated, which is not allowed here. The version that was
@@ -35,25 +104,28 @@ pub enum TablesError {
     Older(i64, i64),
 }
 
-/// Returns the migrations that a database of version `found` needs, each with the version that it
-/// makes.
+/// Returns the migrations that a database needs. It needs none if a newer crate migrated it in a
+/// way that this one can go on with.
 ///
 /// # Errors
 ///
-/// Returns an error if a newer crate migrated the database, or if it needs migrations and may not
-/// be migrated.
+/// Returns an error if a newer crate migrated the database in another way, or if it needs
+/// migrations and may not be migrated.
 pub(in crate::store) fn pending(
     migrations: &'static [Migration],
-    found: i64,
+    found: Found,
     may_migrate: bool,
-) -> Result<Vec<(i64, Migration)>, TablesError> {
-    let versions = (1..).zip(migrations.iter().copied());
-    let pending: Vec<_> = versions.filter(|(version, _)| *version > found).collect();
+) -> Result<Vec<PendingMigration>, TablesError> {
+    let all = (1..).zip(migrations);
+    let pending: Vec<_> = all
+        .filter(|(version, _)| *version > found.version)
+        .map(|(version, migration)| PendingMigration { version, migration })
+        .collect();
     let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
-    if found > known {
-        Err(TablesError::Newer(found, known))
+    if found.oldest > known {
+        Err(TablesError::Newer(found.version, known))
     } else if !may_migrate && !pending.is_empty() {
-        Err(TablesError::Older(found, known))
+        Err(TablesError::Older(found.version, known))
     } else {
         Ok(pending)
     }
@@ -63,17 +135,55 @@ pub(in crate::store) fn pending(
 mod tests {
     use super::*;
 
+    static FOUR: [Migration; 4] = [
+        Migration { script: |_| "create".to_owned(), oldest: 1 },
+        Migration { script: |_| "expand".to_owned(), oldest: 1 },
+        Migration { script: |_| "contract".to_owned(), oldest: 2 },
+        Migration { script: |_| "break".to_owned(), oldest: 4 },
+    ];
+
+    fn versions(known: usize, found: (i64, i64), may: bool) -> Result<Vec<i64>, TablesError> {
+        let pending = pending(&FOUR[..known], found.into(), may)?;
+        Ok(pending.into_iter().map(|pending| pending.version).collect())
+    }
+
     #[test]
     fn what_is_missing_is_pending() {
-        static TWO: [Migration; 2] = [|_| "one".to_owned(), |_| "two".to_owned()];
-        let versions = |found, may_migrate| {
-            let pending = pending(&TWO, found, may_migrate)?;
-            Ok(pending.into_iter().map(|(version, _)| version).collect::<Vec<_>>())
+        assert_eq!(versions(2, (0, 0), true), Ok(vec![1, 2]));
+        assert_eq!(versions(2, (1, 1), true), Ok(vec![2]));
+        assert_eq!(versions(2, (1, 2), false), Ok(vec![]));
+        assert_eq!(versions(2, (1, 1), false), Err(TablesError::Older(1, 2)));
+    }
+
+    #[test]
+    fn code_goes_on_over_newer_tables_unless_they_are_too_new_for_it() {
+        for may_migrate in [true, false] {
+            assert_eq!(versions(1, (1, 2), may_migrate), Ok(vec![]));
+            assert_eq!(versions(2, (2, 3), may_migrate), Ok(vec![]));
+            assert_eq!(versions(1, (2, 3), may_migrate), Err(TablesError::Newer(3, 1)));
+            assert_eq!(versions(3, (4, 4), may_migrate), Err(TablesError::Newer(4, 3)));
+            // Of a version that knew no levels.
+            assert_eq!(versions(2, (7, 7), may_migrate), Err(TablesError::Newer(7, 2)));
+        }
+    }
+
+    #[test]
+    fn a_migration_notes_who_may_go_on() {
+        let tables = Tables::new(None, "").unwrap();
+        let notes: Vec<_> = pending(&FOUR, Found::NOTHING, true)
+            .unwrap()
+            .iter()
+            .map(|pending| pending.script(&tables).replace("\"api_key_migrations\"", "m"))
+            .collect();
+        let insert = |version: i64| {
+            format!("INSERT INTO m (version) VALUES ({version}) ON CONFLICT DO NOTHING;")
         };
-        assert_eq!(versions(0, true), Ok(vec![1, 2]));
-        assert_eq!(versions(1, true), Ok(vec![2]));
-        assert_eq!(versions(2, false), Ok(vec![]));
-        assert_eq!(versions(1, false), Err(TablesError::Older(1, 2)));
-        assert_eq!(versions(3, true), Err(TablesError::Newer(3, 2)));
+        let update = |level: i64, version: i64| {
+            format!("UPDATE m SET level = {level} WHERE version = {version};")
+        };
+        assert_eq!(notes[0], format!("create\n{}", insert(1)));
+        assert_eq!(notes[1], format!("expand\n{}\n{}", insert(1), update(2, 1)));
+        assert_eq!(notes[2], format!("contract\n{}\n{}", insert(2), update(3, 2)));
+        assert_eq!(notes[3], format!("break\n{}", insert(4)));
     }
 }

@@ -12,7 +12,7 @@ mod time;
 pub(super) use self::changes::Step;
 pub(super) use self::error::failed;
 pub use self::migration::TablesError;
-pub(super) use self::migration::{Migration, pending};
+pub(super) use self::migration::{Found, Migration, pending};
 pub(super) use self::row::KeyRow;
 pub(super) use self::statements::{Statement, Statements, Value, constant};
 pub(super) use self::tables::Tables;

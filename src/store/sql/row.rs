@@ -14,7 +14,7 @@ use crate::key::{Ability, KeyDigest};
 use crate::store::{KeyRecord, StoreError, StoredKey};
 
 /// The columns of a key, in the order of [`KeyRow::into_values`].
-pub(super) const COLUMNS: [&str; 18] = [
+pub(super) const COLUMNS: [&str; 19] = [
     "id",
     "digest",
     "hint",
@@ -33,6 +33,7 @@ pub(super) const COLUMNS: [&str; 18] = [
     "restrictions",
     "metadata",
     "revision",
+    "counted_as",
 ];
 
 /// A record as every database keeps it: times in microseconds since 1970, and as JSON what has
@@ -56,6 +57,7 @@ pub(in crate::store) struct KeyRow {
     pub(in crate::store) restrictions: String,
     pub(in crate::store) metadata: String,
     pub(in crate::store) revision: i64,
+    pub(in crate::store) counted_as: Option<String>,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -100,6 +102,7 @@ impl KeyRow {
             json(self.restrictions),
             json(self.metadata),
             Value::Number(self.revision),
+            Value::Text(self.counted_as),
         ]
     }
 
@@ -145,6 +148,7 @@ impl KeyRow {
             disabled: self.disabled,
             rotation_due_at: self.optional_time("rotation_due_at", self.rotation_due_at)?,
             successor: self.optional("successor", self.successor.as_deref())?,
+            counted_as: self.optional("counted_as", self.counted_as.as_deref())?,
             limits: self.checked("limits", serde_json::from_str(&self.limits))?,
             restrictions: self.checked("restrictions", serde_json::from_str(&self.restrictions))?,
             metadata: self.checked("metadata", serde_json::from_str(&self.metadata))?,
@@ -221,6 +225,7 @@ impl TryFrom<&KeyRecord> for KeyRow {
             restrictions: serde_json::to_string(&record.restrictions)?,
             metadata: serde_json::to_string(&record.metadata)?,
             revision: i64::try_from(record.revision)?,
+            counted_as: record.counted_as.as_ref().map(|id| text(id.as_str())),
         })
     }
 }
@@ -285,7 +290,7 @@ mod tests {
     #[test]
     fn a_row_of_another_form_is_an_error_that_names_the_column() {
         type Change = fn(&mut KeyRow);
-        let changes: [(&str, Change); 16] = [
+        let changes: [(&str, Change); 17] = [
             ("id", |row| row.id = "a b".to_owned()),
             ("digest", |row| row.digest.truncate(31)),
             ("digest", |row| row.digest.push(0)),
@@ -297,6 +302,7 @@ mod tests {
             ("expires_at", |row| row.expires_at = Some(i64::MAX)),
             ("revoked_at", |row| row.revoked_at = Some(i64::MIN)),
             ("successor", |row| row.successor = Some("\u{e4}".to_owned())),
+            ("counted_as", |row| row.counted_as = Some("a b".to_owned())),
             ("limits", |row| row.limits = r#"["1 per month"]"#.to_owned()),
             ("restrictions", |row| row.restrictions = r#"{"adresses":[]}"#.to_owned()),
             ("restrictions", |row| row.restrictions = "null".to_owned()),

@@ -1,11 +1,14 @@
 //! The tables in SQLite.
 
-use sqlx::{SqliteConnection, SqlitePool, query_scalar};
+use sqlx::{SqliteConnection, SqlitePool, query_as, query_scalar, raw_sql};
 
 use crate::store::StoreError;
-use crate::store::sql::{Migration, Tables, constant, failed, pending};
+use crate::store::sql::{Found, Migration, Tables, constant, failed, pending};
 
-static MIGRATIONS: [Migration; 1] = [create_tables];
+static MIGRATIONS: [Migration; 2] = [
+    Migration { script: create_tables, oldest: 1 },
+    Migration { script: count_successors, oldest: 1 },
+];
 
 fn create_tables(tables: &Tables) -> String {
     let [keys, uses] = [tables.keys(), tables.uses()];
@@ -72,6 +75,17 @@ fn create_tables(tables: &Tables) -> String {
     )
 }
 
+/// Adds by which key a successor's limits count, and how far tables were migrated.
+fn count_successors(tables: &Tables) -> String {
+    let [keys, migrations] = [tables.keys(), tables.migrations()];
+    format!(
+        "
+        ALTER TABLE {keys} ADD COLUMN counted_as TEXT;
+        ALTER TABLE {migrations} ADD COLUMN level INTEGER;
+        "
+    )
+}
+
 /// Brings the tables to the version that this crate knows.
 pub(super) async fn migrate(
     pool: &SqlitePool,
@@ -79,41 +93,30 @@ pub(super) async fn migrate(
     may_migrate: bool,
 ) -> Result<(), StoreError> {
     let mut connection = pool.acquire().await.map_err(failed)?;
-    let found = version(&mut connection, tables).await.map_err(failed)?;
+    let found = find(&mut connection, tables).await.map_err(failed)?;
     if pending(&MIGRATIONS, found, may_migrate).map_err(StoreError::new)?.is_empty() {
         return Ok(());
     }
     drop(connection);
     // Asks again now that nobody else can write.
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-    let found = version(&mut transaction, tables).await.map_err(failed)?;
-    for (version, script) in pending(&MIGRATIONS, found, true).map_err(StoreError::new)? {
-        apply(&mut transaction, tables, version, script).await.map_err(failed)?;
+    let found = find(&mut transaction, tables).await.map_err(failed)?;
+    for migration in pending(&MIGRATIONS, found, true).map_err(StoreError::new)? {
+        let script = constant(migration.script(tables));
+        raw_sql(script).execute(&mut *transaction).await.map_err(failed)?;
     }
     transaction.commit().await.map_err(failed)
 }
 
-/// Returns the version of the tables, 0 if there are none.
-async fn version(connection: &mut SqliteConnection, tables: &Tables) -> sqlx::Result<i64> {
-    // As SQLite compares the names of tables.
-    let exists = "SELECT count(*) > 0 FROM sqlite_schema \
-                  WHERE type = 'table' AND name = $1 COLLATE NOCASE";
-    let exists = query_scalar(exists).bind(tables.bare("api_key_migrations"));
-    if !exists.fetch_one(&mut *connection).await? {
-        return Ok(0);
+/// Returns how far the tables were migrated.
+async fn find(connection: &mut SqliteConnection, tables: &Tables) -> sqlx::Result<Found> {
+    let columns = "SELECT name FROM pragma_table_info($1)";
+    let columns = query_scalar(columns).bind(tables.bare("api_key_migrations"));
+    let columns: Vec<String> = columns.persistent(false).fetch_all(&mut *connection).await?;
+    if columns.is_empty() {
+        return Ok(Found::NOTHING);
     }
-    let newest = constant(format!("SELECT coalesce(max(version), 0) FROM {}", tables.migrations()));
-    query_scalar(newest).persistent(false).fetch_one(connection).await
-}
-
-async fn apply(
-    connection: &mut SqliteConnection,
-    tables: &Tables,
-    version: i64,
-    script: Migration,
-) -> sqlx::Result<()> {
-    sqlx::raw_sql(constant(script(tables))).execute(&mut *connection).await?;
-    let made = constant(format!("INSERT INTO {} (version) VALUES ($1)", tables.migrations()));
-    sqlx::query(made).bind(version).persistent(false).execute(connection).await?;
-    Ok(())
+    let found = constant(Found::statement(&columns, tables));
+    let found: (i64, i64) = query_as(found).persistent(false).fetch_one(connection).await?;
+    Ok(found.into())
 }

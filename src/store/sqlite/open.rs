@@ -26,8 +26,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 ///
-/// Awaiting it returns an error if the database cannot be opened, if its tables were migrated by
-/// a newer version of this crate, or if the table prefix is no plain name.
+/// Awaiting it returns an error if the database cannot be opened, if a newer version of this crate
+/// migrated its tables in a way that this one cannot go on with, or if the table prefix is no plain
+/// name.
 #[must_use = "nothing is opened unless it is awaited"]
 pub struct SqliteStoreBuilder {
     database: Database,
@@ -68,7 +69,7 @@ impl SqliteStoreBuilder {
     }
 
     /// Leaves the file and its tables as they are, and fails if there is no file, or if the tables
-    /// are not of the version that this crate needs. By default they are created and migrated.
+    /// are older than this crate needs. By default they are created and migrated.
     pub fn without_migration(mut self) -> Self {
         self.may_migrate = false;
         self

@@ -132,5 +132,6 @@ fn read(row: &SqliteRow) -> sqlx::Result<KeyRow> {
         restrictions: row.try_get("restrictions")?,
         metadata: row.try_get("metadata")?,
         revision: row.try_get("revision")?,
+        counted_as: row.try_get("counted_as")?,
     })
 }

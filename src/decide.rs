@@ -1,5 +1,6 @@
 //! The steps from a request to the decision.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -14,8 +15,8 @@ use crate::guard::Guard as _;
 use crate::guard::check_restrictions;
 use crate::head::RequestHead;
 use crate::key::{KeyDigest, KeyKind};
-use crate::limit::{LimitDecision, LimiterError, Usage};
-use crate::lookup::{Charge, Found, look_up, look_up_now, reserve, reserve_now};
+use crate::limit::{FailureThrottle, LimitDecision, LimiterError, Place, Usage};
+use crate::lookup::{Charge, Found, look_up, look_up_in_place, look_up_now, reserve, reserve_now};
 use crate::pass::Pass;
 use crate::reject::{Rejection, RejectionKind};
 use crate::settings::Settings;
@@ -30,8 +31,16 @@ pub(crate) enum Decision {
 
 /// What has to be waited for. Each future hands on what has to be known then.
 pub(crate) enum Wait {
-    Lookup(BoxFuture<'static, Result<(Found, Claims, Carrier), Rejection>>),
+    Lookup(BoxFuture<'static, LookedUp>),
     Limits(BoxFuture<'static, (Result<LimitDecision, LimiterError>, Judged)>),
+}
+
+/// What the store said, in the place that was needed to ask.
+pub(crate) struct LookedUp {
+    found: Result<Found, Rejection>,
+    place: Option<Place>,
+    claims: Claims,
+    carrier: Carrier,
 }
 
 /// A verified key and what the guards said.
@@ -45,6 +54,14 @@ pub(crate) struct Judged {
 impl Settings {
     /// Takes the steps up to the store, and the others as far as nothing has to be waited for.
     pub(crate) fn decide(&self, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
+        let decided = self.begin(head);
+        if let Err(rejection) = &decided {
+            self.count_failure(rejection, head);
+        }
+        decided
+    }
+
+    fn begin(&self, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
         if !self.rejector.protocol().allows(head) {
             return Err(Rejection::not_post());
         }
@@ -54,13 +71,10 @@ impl Settings {
                 false => Err(RejectionKind::Missing.into()),
             };
         };
-        if let Some(throttle) = &self.throttle
-            && let Some(address) = self.throttled_address(head)
+        if let Some((throttle, address)) = self.counts_failures(head)
             && let Some(wait) = throttle.refused_for(address)
         {
-            return Err(Rejection::new(RejectionKind::RateLimited)
-                .with_message("Too many requests with keys that are not valid")
-                .with_retry_after(wait));
+            return Err(Rejection::throttled(wait));
         }
         let key = self.formats.parse_bytes(&credential.bytes).map_err(Rejection::malformed)?;
         let claims = Claims { stage: key.stage().cloned(), kind: key.kind() };
@@ -76,7 +90,7 @@ impl Settings {
                 Poll::Pending => {
                     let rest = ways.map(|way| way.digest(key.reveal()));
                     let digests = std::iter::once(digest).chain(rest).collect();
-                    return Ok(self.wait_for_store(digests, claims, carrier));
+                    return Ok(self.wait_for_store(digests, claims, carrier, head));
                 }
             }
         }
@@ -88,11 +102,36 @@ impl Settings {
         digests: Vec<KeyDigest>,
         claims: Claims,
         carrier: Carrier,
+        head: &RequestHead<'_>,
     ) -> Decision {
         let (store, timeout) = (Arc::clone(&self.store), self.lookup_timeout);
+        let Some((throttle, address)) = self.counts_failures(head) else {
+            return Decision::Wait(Wait::Lookup(Box::pin(async move {
+                let found = look_up(&*store, &digests, timeout).await;
+                LookedUp { found, place: None, claims, carrier }
+            })));
+        };
+        let throttle = throttle.clone();
         Decision::Wait(Wait::Lookup(Box::pin(async move {
-            Ok((look_up(&*store, &digests, timeout).await?, claims, carrier))
+            let looked_up = look_up_in_place(&throttle, address, &*store, &digests, timeout);
+            let (found, place) = looked_up.await;
+            LookedUp { found, place, claims, carrier }
         })))
+    }
+
+    /// Returns what counts failures, and for which address.
+    fn counts_failures(&self, head: &RequestHead<'_>) -> Option<(&FailureThrottle, IpAddr)> {
+        let throttle = self.throttle.as_ref()?;
+        Some((throttle, self.throttled_address(head)?))
+    }
+
+    /// Counts what may be an attempt to guess a key.
+    fn count_failure(&self, rejection: &Rejection, head: &RequestHead<'_>) {
+        if RejectionKind::INVALID.contains(&rejection.kind())
+            && let Some((throttle, address)) = self.counts_failures(head)
+        {
+            throttle.failed(address);
+        }
     }
 
     fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
@@ -119,7 +158,13 @@ impl Settings {
             guarded?;
             return Ok(Decision::Admit(Pass::Verified { key, carrier, charge: None }));
         }
-        let refused = guarded.err();
+        let refused = match guarded {
+            // Of a key that is not valid nothing is told.
+            Err(refused) if RejectionKind::INVALID.contains(&refused.kind()) => {
+                return Err(refused);
+            }
+            guarded => guarded.err(),
+        };
         let cost = match (&refused, &self.cost) {
             // Nothing is spent, but the client is told how its limits stand.
             (Some(_), _) => 0,
@@ -180,10 +225,6 @@ impl Settings {
         let answer = answer.and_then(complete);
         let charge = match (answer, refused) {
             (Err(_), Some(refused)) => return Err(refused),
-            // Of a key that is not valid nothing is told.
-            (Ok(_), Some(refused)) if RejectionKind::INVALID.contains(&refused.kind()) => {
-                return Err(refused);
-            }
             (Ok(decision), Some(refused)) => {
                 return Err(refused.with_usage(self.usage(key.record(), decision)));
             }
@@ -210,14 +251,8 @@ impl Settings {
         Usage { limits: key.limits.clone(), decision, older: self.older_limit_fields }
     }
 
-    /// Answers for the inner service, and counts what may be an attempt to guess a key.
+    /// Answers for the inner service.
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
-        if let Some(throttle) = &self.throttle
-            && RejectionKind::INVALID.contains(&rejection.kind())
-            && let Some(address) = self.throttled_address(head)
-        {
-            throttle.failed(address);
-        }
         self.rejector.reject(rejection, head)
     }
 }
@@ -232,8 +267,15 @@ impl Wait {
     ) -> Poll<Result<Decision, Rejection>> {
         Poll::Ready(match self {
             Self::Lookup(lookup) => {
-                let (Found { record, digest }, claims, carrier) = ready!(lookup.poll_unpin(cx))?;
-                settings.judge(record, &digest, &claims, carrier, head)
+                let LookedUp { found, place, claims, carrier } = ready!(lookup.poll_unpin(cx));
+                let decided = found.and_then(|Found { record, digest }| {
+                    settings.judge(record, &digest, &claims, carrier, head)
+                });
+                let decided =
+                    decided.inspect_err(|rejection| settings.count_failure(rejection, head));
+                // What waits for the place has to see the failure.
+                drop(place);
+                decided
             }
             Self::Limits(deciding) => {
                 let (answer, judged) = ready!(deciding.poll_unpin(cx));

@@ -113,7 +113,8 @@ impl ApiKeyLayer {
 
     /// Sets how long the store may take, and then the limiter; else the client is told 503.
     ///
-    /// The time is taken by tokio's timer. Whoever answers at once does not need it.
+    /// The time is taken by tokio's timer. Whoever answers at once does not need it. What a request
+    /// waits for other look-ups of its address, by a [`FailureThrottle`], is part of the store's time.
     pub fn lookup_timeout(self, timeout: Duration) -> Self {
         self.with(|settings| settings.lookup_timeout = timeout)
     }

@@ -1,15 +1,16 @@
 //! Asking the store and the limiter, so that whatever they do the server lives on.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 
 use crate::key::KeyDigest;
-use crate::limit::{LimitDecision, LimiterError, RateLimiter};
+use crate::limit::{FailureThrottle, LimitDecision, LimiterError, Place, RateLimiter};
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::{KeyRecord, KeyStore, StoreError};
 
@@ -47,6 +48,29 @@ pub(crate) async fn look_up(
         Ok(Err(error)) => Err(unavailable(error)),
         Err(failure) => Err(unavailable(StoreError::new(failure))),
     }
+}
+
+/// Waits until a look-up for `address` may fail, and then asks as [`look_up`] does.
+///
+/// A failure has to be counted while the place is held.
+pub(crate) async fn look_up_in_place(
+    throttle: &FailureThrottle,
+    address: IpAddr,
+    store: &dyn KeyStore,
+    digests: &[KeyDigest],
+    timeout: Duration,
+) -> (Result<Found, Rejection>, Option<Place>) {
+    let started = Instant::now();
+    let place = match survive(throttle.place(address), timeout).await {
+        Ok(Ok(place)) => place,
+        Ok(Err(wait)) => return (Err(Rejection::throttled(wait)), None),
+        Err(failure) => {
+            let failure = format!("waiting for other look-ups of the address: {failure}");
+            return (Err(unavailable(StoreError::new(failure))), None);
+        }
+    };
+    let left = timeout.saturating_sub(started.elapsed());
+    (look_up(store, digests, left).await, Some(place))
 }
 
 async fn find_first(

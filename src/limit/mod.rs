@@ -19,8 +19,10 @@
 mod decision;
 mod fields;
 mod gcra;
+mod in_flight;
 mod levels;
 mod memory;
+mod neighbours;
 mod rate_limiter;
 #[cfg(feature = "redis")]
 mod redis;
@@ -34,3 +36,4 @@ pub use self::redis::RedisRateLimiter;
 pub use self::throttle::FailureThrottle;
 
 pub(crate) use self::fields::{Usage, seconds, write_usage};
+pub(crate) use self::in_flight::Place;

@@ -6,8 +6,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::LimitStatus;
 use super::gcra::Gcra;
+use super::in_flight::{InFlight, Place};
 use super::levels::Levels;
+use super::neighbours::Neighbours;
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::RateLimit;
 
@@ -17,14 +20,26 @@ const MAX_ADDRESSES: usize = 100_000;
 /// Refuses an address that presented too many keys that are not valid.
 ///
 /// Its requests with a key are answered with 429 before the key is parsed, hashed or looked up,
-/// even if it is valid. Only time makes the failures of an address go, and not the success of a key; a store
+/// even if it is valid. Failures expire with time; a successful request does not reset them. A store
 /// that fails is nobody's failure, and neither is a request without a key. An IPv6 address
 /// counts with its whole /64, which is what one customer has. Where the client's address cannot be
 /// read, that of the nearest proxy counts; where no address is known at all, nothing is counted,
 /// and one warning is logged.
 ///
-/// An address is refused after as many failures as the limit's burst. Failures that are looked up at
-/// the same moment may exceed it by a few. A clone counts together with the original.
+/// An address is refused after as many failures as the limit's burst. A clone counts together with
+/// the original.
+///
+/// # Requests at the same time
+///
+/// Of one address, as many keys are looked up at the same time as it may still fail. Further
+/// requests wait for those look-ups, and are refused only if the address has too many failures by
+/// then. So 2000 guesses sent at once are 20 look-ups where 20 failures are allowed, and valid keys
+/// sent at once are all accepted, if with a burst of 1 one after the other. A request waits no longer
+/// than the layer's [lookup timeout](crate::ApiKeyLayer::lookup_timeout), which it shares with the
+/// look-up; then the answer is 503. A request that the client gives up makes room at once.
+///
+/// A look-up that the store answers from memory does not wait, and its failure counts at once.
+/// Threads that do this for one address in the same instant may exceed the limit by one each.
 ///
 /// Of more than 100 000 addresses, those with the fewest failures are forgotten.
 ///
@@ -46,26 +61,7 @@ struct Shared {
     limit: RateLimit,
     addresses: Levels<Neighbours, RandomState>,
     clock: Box<dyn Clock>,
-}
-
-/// The addresses that count as one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Neighbours {
-    V4([u8; 4]),
-    /// The first 64 bits.
-    V6([u8; 8]),
-}
-
-impl Neighbours {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.octets()),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
-            }
-        }
-    }
+    in_flight: Arc<InFlight>,
 }
 
 impl FailureThrottle {
@@ -94,28 +90,63 @@ impl FailureThrottle {
             limit: limit.try_into().unwrap_or_else(|error| panic!("{error}")).not_shared(),
             addresses: Levels::at_most(MAX_ADDRESSES),
             clock: Box::new(clock),
+            in_flight: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
     }
 
     /// Tells for how long an address is refused, if it is.
     pub(crate) fn refused_for(&self, address: IpAddr) -> Option<Duration> {
-        let Shared { limit, addresses, clock } = &*self.shared;
-        let now = nanoseconds(clock.now());
-        let level =
-            addresses.with_known(&Neighbours::of(address), |own| own.level(limit.shared_name()))?;
-        let status = Gcra::new(limit).status(level, now);
-        (status.remaining() == 0).then(|| status.reset())
+        self.shared.refused_for(Neighbours::of(address))
+    }
+
+    /// Waits until a look-up may fail, whatever becomes of those that are under way.
+    ///
+    /// # Errors
+    ///
+    /// Returns for how long the address is refused, as soon as it is.
+    pub(crate) async fn place(&self, address: IpAddr) -> Result<Place, Duration> {
+        let (shared, address) = (&self.shared, Neighbours::of(address));
+        loop {
+            let in_flight = Arc::clone(&shared.in_flight);
+            if let Some(place) = in_flight.place(address, || shared.remaining(address)).await {
+                return Ok(place);
+            }
+            if let Some(wait) = shared.refused_for(address) {
+                return Err(wait);
+            }
+            // In between, one failure has expired.
+        }
     }
 
     /// Counts a failure.
     pub(crate) fn failed(&self, address: IpAddr) {
-        let Shared { limit, addresses, clock } = &*self.shared;
+        let Shared { limit, addresses, clock, .. } = &*self.shared;
         let now = nanoseconds(clock.now());
         addresses.with(&Neighbours::of(address), now, |own| {
             let level = Gcra::new(limit).add(own.level(limit.shared_name()), now);
             own.set(limit.shared_name(), level);
         });
+    }
+}
+
+impl Shared {
+    fn refused_for(&self, address: Neighbours) -> Option<Duration> {
+        let status = self.status(address)?;
+        (status.remaining() == 0).then(|| status.reset())
+    }
+
+    /// Returns how often an address may fail now.
+    fn remaining(&self, address: Neighbours) -> u32 {
+        self.status(address).map_or(self.limit.burst(), |status| status.remaining())
+    }
+
+    /// Tells how an address stands that has failed.
+    fn status(&self, address: Neighbours) -> Option<LimitStatus> {
+        let now = nanoseconds(self.clock.now());
+        let name = self.limit.shared_name();
+        let level = self.addresses.with_known(&address, |own| own.level(name))?;
+        Some(Gcra::new(&self.limit).status(level, now))
     }
 }
 

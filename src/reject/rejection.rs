@@ -81,6 +81,13 @@ impl Rejection {
         Self { kind: RejectionKind::Malformed, format: Some(error), key: None, details: None }
     }
 
+    /// Makes a rejection of an address that presented too many wrong keys.
+    pub(crate) fn throttled(wait: Duration) -> Self {
+        Self::new(RejectionKind::RateLimited)
+            .with_message("Too many requests with keys that are not valid")
+            .with_retry_after(wait)
+    }
+
     /// Says it to the client in other words.
     ///
     /// A responder that has a message of its own for the kind keeps to its own.

@@ -14,6 +14,8 @@ pub mod faults;
 pub mod grpc;
 pub mod manage;
 pub mod meanwhile;
+#[cfg(unix)]
+pub mod nginx;
 pub mod policy;
 pub mod proxy;
 pub mod python;

@@ -7,8 +7,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::Response;
+use http::{Request, Response};
+use http_body::Body;
 
+use crate::drain::Refusal;
 use crate::extract::Carrier;
 #[cfg(feature = "policy")]
 use crate::guard::Guard as _;
@@ -62,7 +64,7 @@ impl Settings {
     }
 
     fn begin(&self, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
-        if !self.rejector.protocol().allows(head) {
+        if !self.rejector.protocol.allows(head) {
             return Err(Rejection::not_post());
         }
         let Some(credential) = self.extractor.extract(head)? else {
@@ -254,6 +256,17 @@ impl Settings {
     /// Answers for the inner service.
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
         self.rejector.reject(rejection, head)
+    }
+
+    /// Does as [`reject`](Self::reject), and keeps what is left of the request.
+    pub(crate) fn refuse<B>(&self, rejection: Rejection, request: Request<B>) -> Refusal
+    where
+        B: Body + Send + 'static,
+    {
+        let head = RequestHead::new(&request);
+        let draining = self.rejector.drain.of(&head);
+        let response = self.reject(rejection, &head);
+        draining.refuse(request.into_body(), response)
     }
 }
 

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -15,6 +14,7 @@ use tower::Service;
 
 use crate::body::ResponseBody;
 use crate::decide::{Decision, Wait};
+use crate::drain::Refusal;
 use crate::head::RequestHead;
 use crate::limit::Usage;
 use crate::pass::{Charged, Finish};
@@ -38,7 +38,7 @@ pin_project! {
         Wait { waiting: Option<Box<Waiting<S, B>>> },
         Forward { #[pin] future: F, finish: Finish },
         Refund { refunding: BoxFuture<'static, Usage>, response: Option<R> },
-        Rejected { response: Option<Response<Bytes>> },
+        Rejected { refusal: Option<Refusal> },
     }
 }
 
@@ -64,15 +64,15 @@ where
         Self { state: State::Forward { future, finish } }
     }
 
-    pub(crate) fn rejected(response: Response<Bytes>) -> Self {
-        Self { state: State::Rejected { response: Some(response) } }
+    pub(crate) fn rejected(refusal: Refusal) -> Self {
+        Self { state: State::Rejected { refusal: Some(refusal) } }
     }
 }
 
 impl<S, B, ResBody> Future for ResponseFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
-    B: Body,
+    B: Body + Send + 'static,
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
 
@@ -95,13 +95,13 @@ where
                                 Ok(finish) => {
                                     State::Forward { future: ready.call(request), finish }
                                 }
-                                Err(rejection) => rejected(rejection, &settings, &request),
+                                Err(rejection) => rejected(rejection, &settings, request),
                             };
                             state.set(next);
                         }
                         Err(rejection) => {
-                            let next = rejected(rejection, &resumed.settings, &resumed.request);
-                            state.set(next);
+                            let Waiting { settings, request, .. } = *resumed;
+                            state.set(rejected(rejection, &settings, request));
                         }
                     }
                 }
@@ -127,8 +127,8 @@ where
                     }
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
-                StateProj::Rejected { response } => {
-                    let response = response.take().expect(DONE);
+                StateProj::Rejected { refusal } => {
+                    let response = refusal.take().expect(DONE).answer();
                     return Poll::Ready(Ok(response.map(ResponseBody::rejected)));
                 }
             }
@@ -145,10 +145,12 @@ impl<S, B: Body> Waiting<S, B> {
 fn rejected<S, B, F, R>(
     rejection: Rejection,
     settings: &Settings,
-    request: &Request<B>,
-) -> State<S, B, F, R> {
-    let response = settings.reject(rejection, &RequestHead::new(request));
-    State::Rejected { response: Some(response) }
+    request: Request<B>,
+) -> State<S, B, F, R>
+where
+    B: Body + Send + 'static,
+{
+    State::Rejected { refusal: Some(settings.refuse(rejection, request)) }
 }
 
 impl<S, B> fmt::Debug for ResponseFuture<S, B>

@@ -8,6 +8,7 @@ use tower_layer::Layer;
 
 use crate::address::TrustedProxies;
 use crate::clock::Clock;
+use crate::drain::Drain;
 use crate::extract::Extract;
 use crate::guard::Guard;
 use crate::head::RequestHead;
@@ -63,6 +64,7 @@ impl ApiKeyLayer {
     /// | [`forward_preflight`](Self::forward_preflight) | no |
     /// | [`protocol`](Self::protocol) | HTTP, gRPC or both |
     /// | [`responder`](Self::responder) | problem+json (RFC 9457) |
+    /// | [`drain_refused`](Self::drain_refused) | 64 MiB within 30 seconds |
     /// | [`realm`](Self::realm) | `api` |
     /// | [`generic_challenge`](Self::generic_challenge) | no |
     /// | [`clock`](Self::clock) | the operating system's; requests are counted by one that does not jump |
@@ -299,9 +301,7 @@ impl ApiKeyLayer {
     /// let layer = ApiKeyLayer::new(MemoryStore::new()).protocol(Protocol::Grpc);
     /// ```
     pub fn protocol(self, protocol: Protocol) -> Self {
-        self.with(|settings| {
-            settings.rejector = Arc::new(settings.rejector.with_protocol(protocol));
-        })
+        self.with(|settings| Arc::make_mut(&mut settings.rejector).protocol = protocol)
     }
 
     /// Sets how a refusal looks, here and on guarded routes within.
@@ -309,6 +309,53 @@ impl ApiKeyLayer {
         self.with(|settings| {
             settings.rejector = Arc::new(settings.rejector.with_respond(Arc::new(responder)));
         })
+    }
+
+    /// Sets how much of the body of a refused request is read and dropped behind the refusal. By
+    /// default, 64 MiB within 30 seconds.
+    ///
+    /// A server that speaks HTTP/1 closes the connection of a request whose body nobody reads. A
+    /// client that is still sending then sees a broken connection instead of the refusal. So does a
+    /// proxy, and some take the server for broken: nginx sends it nothing for ten seconds, from
+    /// anybody. Therefore the refusal is sent at once, and a task on tokio's runtime reads and drops
+    /// the body behind it. Guards on routes within do the same, and so does the management API.
+    ///
+    /// * Of a longer body, the rest is left unread for two seconds before the connection is closed.
+    ///   A proxy cannot write in that time, and nginx reads the refusal then. Clients that send all
+    ///   before they read see a broken connection; Apache answers 502 for them.
+    /// * The refusal has `Connection: close` unless the body is known to be within `max_bytes`, and
+    ///   also if the request has `Expect`.
+    /// * Over HTTP/2, whose streams share a connection, it takes at most two seconds.
+    /// * A connection has at most one such task, but over HTTP/2. They are not counted: with a bound
+    ///   for all, a few clients could have the refusals of others break. Servers and proxies
+    ///   limit connections. A graceful shutdown waits for those that are drained.
+    /// * Without a runtime, or without its timer, bodies are dropped.
+    ///
+    /// # Examples
+    ///
+    /// Uploads of up to a gigabyte, from clients that send all of it before they read:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    ///
+    /// let layer = ApiKeyLayer::new(MemoryStore::new())
+    ///     .drain_refused(1024 * 1024 * 1024, Duration::from_secs(120));
+    /// ```
+    pub fn drain_refused(self, max_bytes: u64, max_time: Duration) -> Self {
+        self.with_drain(Drain { max_bytes, max_time })
+    }
+
+    /// Drops the body of a refused request, as most middleware does.
+    ///
+    /// See [`drain_refused`](Self::drain_refused) for what can follow. It is for servers without
+    /// proxies that close connections rather than read on.
+    pub fn drop_refused(self) -> Self {
+        self.with_drain(Drain::OFF)
+    }
+
+    fn with_drain(self, drain: Drain) -> Self {
+        self.with(|settings| Arc::make_mut(&mut settings.rejector).drain = drain)
     }
 
     /// Sets the realm of `WWW-Authenticate`.

@@ -123,6 +123,7 @@ mod cache;
 pub mod client;
 mod clock;
 mod decide;
+mod drain;
 pub mod extract;
 mod future;
 mod grpc;

@@ -57,8 +57,7 @@ where
             Err(rejection) => {
                 // It is not called, so what it reserved has to be free for others.
                 drop(self.take_ready());
-                let head = RequestHead::new(&request);
-                ResponseFuture::rejected(self.settings.reject(rejection, &head))
+                ResponseFuture::rejected(self.settings.refuse(rejection, request))
             }
         }
     }

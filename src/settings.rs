@@ -150,7 +150,7 @@ impl fmt::Debug for Settings {
             .field("optional", &self.optional)
             .field("keep_credential", &self.keep_credential)
             .field("forward_preflight", &self.forward_preflight)
-            .field("protocol", &self.rejector.protocol())
+            .field("protocol", &self.rejector.protocol)
             .field("realm", &self.realm)
             .finish_non_exhaustive()
     }

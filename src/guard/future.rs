@@ -3,11 +3,11 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use http::Response;
 use pin_project_lite::pin_project;
 
 use crate::body::ResponseBody;
+use crate::drain::Refusal;
 
 pin_project! {
     /// Answers for the inner service, or with a rejection.
@@ -23,7 +23,7 @@ pin_project! {
     #[derive(Debug)]
     enum State<F> {
         Forward { #[pin] future: F },
-        Rejected { response: Option<Response<Bytes>> },
+        Rejected { refusal: Option<Refusal> },
     }
 }
 
@@ -32,8 +32,8 @@ impl<F> GuardFuture<F> {
         Self { state: State::Forward { future } }
     }
 
-    pub(super) fn rejected(response: Response<Bytes>) -> Self {
-        Self { state: State::Rejected { response: Some(response) } }
+    pub(super) fn rejected(refusal: Refusal) -> Self {
+        Self { state: State::Rejected { refusal: Some(refusal) } }
     }
 }
 
@@ -49,9 +49,9 @@ where
                 let response = ready!(future.poll(cx))?;
                 Poll::Ready(Ok(response.map(ResponseBody::inner)))
             }
-            StateProj::Rejected { response } => {
-                let response = response.take().expect("a future is not polled once it is done");
-                Poll::Ready(Ok(response.map(ResponseBody::rejected)))
+            StateProj::Rejected { refusal } => {
+                let refusal = refusal.take().expect("a future is not polled once it is done");
+                Poll::Ready(Ok(refusal.answer().map(ResponseBody::rejected)))
             }
         }
     }

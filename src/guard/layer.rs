@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower::Service;
 use tower_layer::Layer;
 
 use super::{Guard, GuardFuture};
 use crate::body::ResponseBody;
+use crate::drain::Draining;
 use crate::head::RequestHead;
 use crate::reject::{RejectionKind, Rejector};
 use crate::verify::{Anonymous, VerifiedKey};
@@ -85,7 +86,8 @@ where
                 // The service was made ready and is not called: a fresh clone takes its place,
                 // so that what it reserved is free for others.
                 self.inner = self.inner.clone();
-                GuardFuture::rejected(response)
+                let draining = draining(&RequestHead::new(&request));
+                GuardFuture::rejected(draining.refuse(request.into_body(), response))
             }
         }
     }
@@ -99,17 +101,33 @@ pub(crate) fn admit<'a>(
     head: &RequestHead<'a>,
 ) -> Result<&'a VerifiedKey, Response<Bytes>> {
     let extensions = head.extensions();
-    let (rejector, rejection) = if let Some(key) = extensions.get::<VerifiedKey>() {
+    let rejection = if let Some(key) = extensions.get::<VerifiedKey>() {
         match guard.check(key, head) {
             Ok(()) => return Ok(key),
-            Err(rejection) => (key.rejector(), rejection.of_key(key.id())),
+            Err(rejection) => rejection.of_key(key.id()),
         }
-    } else if let Some(Anonymous(rejector)) = extensions.get() {
-        (&**rejector, RejectionKind::Missing.into())
+    } else if extensions.get::<Anonymous>().is_some() {
+        RejectionKind::Missing.into()
     } else {
-        (Rejector::without_layer(), RejectionKind::MissingLayer.into())
+        RejectionKind::MissingLayer.into()
     };
-    Err(rejector.reject(rejection, head))
+    Err(rejector(extensions).reject(rejection, head))
+}
+
+/// Returns what becomes of the body of a refused request, by the settings of the layer that is
+/// around.
+pub(crate) fn draining(head: &RequestHead<'_>) -> Draining {
+    rejector(head.extensions()).drain.of(head)
+}
+
+fn rejector(extensions: &Extensions) -> &Rejector {
+    if let Some(key) = extensions.get::<VerifiedKey>() {
+        key.rejector()
+    } else if let Some(Anonymous(rejector)) = extensions.get() {
+        rejector
+    } else {
+        Rejector::without_layer()
+    }
 }
 
 impl<S: fmt::Debug> fmt::Debug for GuardService<S> {

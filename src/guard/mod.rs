@@ -44,7 +44,7 @@ pub(crate) use self::ability::has_one_of;
 #[cfg(feature = "openapi")]
 pub(crate) use self::ability::needed;
 #[cfg(feature = "manage")]
-pub(crate) use self::layer::admit;
+pub(crate) use self::layer::{admit, draining};
 #[cfg(feature = "policy")]
 pub(crate) use self::report_only::OnReport;
 pub(crate) use self::restrictions::check_restrictions;

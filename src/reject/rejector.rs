@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 
 use super::{Challenge, Rejection, RejectionKind, Respond, Responder, grpc};
+use crate::drain::Drain;
 use crate::head::RequestHead;
 use crate::limit::seconds;
 use crate::protocol::Protocol;
@@ -18,18 +19,23 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Turns rejections into complete responses. One value serves a layer and the guards on the
 /// routes within it.
+#[derive(Clone)]
 pub(crate) struct Rejector {
     respond: Arc<dyn Respond>,
     challenge: Challenge,
-    protocol: Protocol,
+    /// What the services within speak.
+    pub(crate) protocol: Protocol,
+    /// What becomes of the bodies of requests that are refused.
+    pub(crate) drain: Drain,
     /// By kind, the responses to rejections that say nothing but their kind, if the responder
     /// always gives the same ones.
     prepared: Option<[Response<Bytes>; RejectionKind::ALL.len()]>,
 }
 
 impl Rejector {
-    pub(crate) fn new(respond: Arc<dyn Respond>, challenge: Challenge, protocol: Protocol) -> Self {
-        let mut rejector = Self { respond, challenge, protocol, prepared: None };
+    pub(crate) fn new(respond: Arc<dyn Respond>, challenge: Challenge) -> Self {
+        let (protocol, drain) = Default::default();
+        let mut rejector = Self { respond, challenge, protocol, drain, prepared: None };
         if rejector.respond.depends_on_rejection_only() {
             let request = Request::new(());
             let head = RequestHead::new(&request);
@@ -47,21 +53,17 @@ impl Rejector {
 
     /// Answers with `challenge` from now on.
     pub(crate) fn with_challenge(&self, challenge: Challenge) -> Self {
-        Self::new(Arc::clone(&self.respond), challenge, self.protocol)
+        self.with(Arc::clone(&self.respond), challenge)
     }
 
     /// Answers by `respond` from now on.
     pub(crate) fn with_respond(&self, respond: Arc<dyn Respond>) -> Self {
-        Self::new(respond, self.challenge.clone(), self.protocol)
+        self.with(respond, self.challenge.clone())
     }
 
-    /// Answers those who speak `protocol` from now on.
-    pub(crate) fn with_protocol(&self, protocol: Protocol) -> Self {
-        Self::new(Arc::clone(&self.respond), self.challenge.clone(), protocol)
-    }
-
-    pub(crate) fn protocol(&self) -> Protocol {
-        self.protocol
+    fn with(&self, respond: Arc<dyn Respond>, challenge: Challenge) -> Self {
+        let Self { protocol, drain, .. } = *self;
+        Self { protocol, drain, ..Self::new(respond, challenge) }
     }
 
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
@@ -132,7 +134,7 @@ fn retry_after(rejection: &Rejection) -> Option<HeaderValue> {
 
 impl Default for Rejector {
     fn default() -> Self {
-        Self::new(Arc::new(Responder::default()), Challenge::new(None, "api", false), Protocol::Any)
+        Self::new(Arc::new(Responder::default()), Challenge::new(None, "api", false))
     }
 }
 
@@ -187,13 +189,12 @@ mod tests {
     fn a_prepared_response_is_the_one_that_would_have_been_made() {
         let challenge = Challenge::new(Some("Bearer"), "api", false);
         for responder in [Responder::problem_json(), Responder::json(), Responder::text()] {
-            let prepared =
-                Rejector::new(Arc::new(responder.clone()), challenge.clone(), Protocol::Any);
+            let prepared = Rejector::new(Arc::new(responder.clone()), challenge.clone());
             assert!(prepared.prepared.is_some());
             let made = move |rejection: &Rejection, head: &RequestHead<'_>| {
                 responder.respond(rejection, head)
             };
-            let made = Rejector::new(Arc::new(made), challenge.clone(), Protocol::Any);
+            let made = Rejector::new(Arc::new(made), challenge.clone());
             assert!(made.prepared.is_none());
             for kind in RejectionKind::ALL {
                 let request = Request::new(());

@@ -17,6 +17,8 @@ pub mod meanwhile;
 #[cfg(unix)]
 pub mod nginx;
 pub mod policy;
+#[cfg(unix)]
+pub mod proxies;
 pub mod proxy;
 pub mod python;
 #[cfg(unix)]
@@ -24,6 +26,7 @@ pub mod server;
 #[cfg(unix)]
 pub mod servers;
 pub mod stores;
+pub mod upload;
 pub mod writers;
 
 use std::net::{IpAddr, SocketAddr};

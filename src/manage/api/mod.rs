@@ -79,6 +79,7 @@ mod rotate;
 mod routes;
 mod schemas;
 mod time;
+mod unread;
 mod update;
 
 pub use self::error::ApiError;

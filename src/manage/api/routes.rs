@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, StatusCode, header};
 use utoipa::openapi::OpenApi;
 
+use super::unread::drain_unread;
 use super::{Access, ApiError, IdentifyOwner, handlers, openapi};
 use crate::manage::KeyManager;
 
@@ -159,7 +160,8 @@ impl KeyRoutes {
             };
             router = router.route(route.path(), methods);
         }
-        router.layer(axum::middleware::map_response(no_store))
+        let drain_unread = axum::middleware::from_fn(drain_unread);
+        router.layer(drain_unread).layer(axum::middleware::map_response(no_store))
     }
 
     /// Takes the way of every request: who calls comes first.

@@ -1,0 +1,108 @@
+//! Proxies and other programs of the system, each on a free port and in a directory of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses some of it"
+)]
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A running proxy. It is stopped when it is dropped, and also when the test's process ends in
+/// another way.
+pub struct ProxyProgram {
+    pub address: SocketAddr,
+    program: Child,
+    reaper: Child,
+    directory: TempDir,
+}
+
+impl ProxyProgram {
+    /// Starts a proxy in front of two nodes.
+    ///
+    /// `configuration` is a file of `tests/proxies`, in which `{address}`, `{directory}`, `{node1}`
+    /// and `{node2}` are replaced. `command` is the program and its arguments; its last one is the
+    /// file.
+    pub fn start(configuration: &str, command: &[&str], nodes: [SocketAddr; 2]) -> Self {
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proxies");
+        let template = fs::read_to_string(template.join(configuration)).unwrap();
+        for _ in 0..5 {
+            let directory = tempfile::tempdir().unwrap();
+            let address = free_address();
+            let file = directory.path().join(configuration);
+            let text = template
+                .replace("{address}", &address.to_string())
+                .replace("{directory}", directory.path().to_str().unwrap())
+                .replace("{node1}", &nodes[0].to_string())
+                .replace("{node2}", &nodes[1].to_string());
+            fs::write(&file, text).unwrap();
+            let program = spawn(command, &file, directory.path());
+            let reaper = reaper(program.id(), directory.path());
+            let mut proxy = Self { address, program, reaper, directory };
+            // Another may take the port first.
+            if proxy.comes_up() {
+                return proxy;
+            }
+            eprintln!("{command:?} does not start: {}", proxy.log());
+        }
+        panic!("{command:?} does not start");
+    }
+
+    /// Returns what it wrote to its log and its outputs.
+    pub fn log(&self) -> String {
+        let read = |name| fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
+        read("output") + &read("error.log")
+    }
+
+    /// Returns false if it ends instead.
+    fn comes_up(&mut self) -> bool {
+        let start = Instant::now();
+        while self.program.try_wait().unwrap().is_none() {
+            if TcpStream::connect(self.address).is_ok() {
+                return true;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "it does not start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+}
+
+impl Drop for ProxyProgram {
+    fn drop(&mut self) {
+        drop(self.reaper.stdin.take());
+        let _ = self.program.wait();
+        let _ = self.reaper.wait();
+    }
+}
+
+fn spawn(command: &[&str], file: &Path, directory: &Path) -> Child {
+    let output = File::create(directory.join("output")).unwrap();
+    let mut program = Command::new(command[0]);
+    program.args(&command[1..]).arg(file).current_dir(directory);
+    program.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+    // Ctrl-C is for the test.
+    program.process_group(0).spawn().unwrap()
+}
+
+/// Starts what stops the program once the test's process closes the pipe, as it does however it
+/// ends.
+fn reaper(program: u32, directory: &Path) -> Child {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "read -r _; kill $1; sleep 5; rm -rf $2", "sh"]);
+    shell.arg(program.to_string()).arg(directory);
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.process_group(0).spawn().unwrap()
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}

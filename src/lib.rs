@@ -79,7 +79,7 @@
 //!   `into_make_service_with_connect_info`, tonic tells them by itself, and other servers put a
 //!   [`PeerAddress`] into the extensions of requests. Proxies have to be
 //!   [named](ApiKeyLayer::trusted_proxies). Where no address is known, a key that is restricted
-//!   to some works from nowhere.
+//!   to some works from nowhere; so it is where a trusted proxy does not say for whom it asks.
 //! * Rate limits are counted by each process for itself, and by each
 //!   [`MemoryRateLimiter`]: layers that are to count together share one. Processes share a
 //!   `RedisRateLimiter`.

@@ -193,7 +193,9 @@ async fn where_the_client_is_not_known_a_restricted_key_is_refused() {
     for proxies in [
         TrustedProxies::none(),
         TrustedProxies::networks(["0.0.0.0/0", "::/0"]),
+        TrustedProxies::networks(["0.0.0.0/0", "::/0"]).may_be_clients(),
         TrustedProxies::hops(1),
+        TrustedProxies::hops(1).may_be_clients(),
         TrustedProxies::hops(1).forwarded_header(),
     ] {
         let layer = keys.layer.clone().trusted_proxies(proxies);
@@ -210,7 +212,6 @@ async fn where_the_client_is_not_known_a_restricted_key_is_refused() {
 async fn trusted_networks_are_believed_as_far_as_they_reach() {
     let proxies = TrustedProxies::networks(["127.0.0.1", "192.0.2.0/24", "2001:db8:ffff::/48"]);
     let all = [
-        ("accept: */*", "loopback mapped"),
         ("x-forwarded-for: 10.1.2.3", "ten"),
         ("x-forwarded-for: 198.51.100.7, 10.1.2.3", "ten"),
         ("x-forwarded-for: 198.51.100.7, 10.1.2.3, 192.0.2.9, 2001:db8:ffff::1", "ten"),
@@ -227,11 +228,43 @@ async fn trusted_networks_are_believed_as_far_as_they_reach() {
         ("x-forwarded-for: 10.1.2.3, garbage", ""),
         ("x-forwarded-for: 10.1.2.3, 010.0.0.1, 192.0.2.9", ""),
         ("x-forwarded-for: 10.1.2.3,", ""),
-        // All proxies are ours: the one furthest away is the client.
-        ("x-forwarded-for: 192.0.2.9", ""),
-        ("x-real-ip: 10.1.2.3 | forwarded: for=10.1.2.3", "loopback mapped"),
     ];
     Keys::new().expect(proxies, &all).await;
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_that_does_not_say_for_whom_it_asks_is_not_the_client() {
+    let keys = Keys::new();
+    let proxies = || TrustedProxies::networks(["127.0.0.1", "10.0.0.0/8", "192.0.2.0/24"]);
+    for (lines, as_client) in [
+        ("accept: */*", "loopback mapped"),
+        ("x-forwarded-for: 10.1.2.3", "ten"),
+        ("x-forwarded-for: 10.1.2.3, 127.0.0.1, 192.0.2.9", "ten"),
+        ("x-forwarded-for: 10.1.2.3 | x-forwarded-for: 192.0.2.9", "ten"),
+        ("x-real-ip: 10.1.2.3 | forwarded: for=10.1.2.3", "loopback mapped"),
+        // It says something, and it cannot be read.
+        ("x-forwarded-for:", ""),
+        ("x-forwarded-for: unknown", ""),
+        ("x-forwarded-for: , 10.1.2.3", ""),
+    ] {
+        keys.expect(proxies(), &[(lines, "")]).await;
+        keys.expect(proxies().may_be_clients(), &[(lines, as_client)]).await;
+    }
+    for (lines, as_client) in [
+        ("accept: */*", "loopback mapped"),
+        ("forwarded: for=10.1.2.3, for=192.0.2.9", "ten"),
+        ("x-forwarded-for: 10.1.2.3", "loopback mapped"),
+        ("forwarded:", ""),
+        ("forwarded: proto=https", ""),
+    ] {
+        let proxies = || proxies().forwarded_header();
+        keys.expect(proxies(), &[(lines, "")]).await;
+        keys.expect(proxies().may_be_clients(), &[(lines, as_client)]).await;
+    }
+    let hops = |count| TrustedProxies::hops(count).may_be_clients();
+    keys.expect(hops(1), &[("accept: */*", "loopback mapped"), ("x-forwarded-for:", "")]).await;
+    keys.expect(hops(2), &[("accept: */*", "loopback mapped")]).await;
+    keys.expect(hops(2), &[("x-forwarded-for: 10.1.2.3", "")]).await;
 }
 
 #[tokio::test]
@@ -277,7 +310,7 @@ async fn as_many_hops_are_believed_as_there_are_proxies() {
 async fn forwarded_is_read_instead_where_it_is_asked_for() {
     let proxies = TrustedProxies::networks(["127.0.0.1", "192.0.2.0/24"]).forwarded_header();
     let all = [
-        ("accept: */*", "loopback mapped"),
+        ("accept: */*", ""),
         ("forwarded: for=10.1.2.3", "ten"),
         ("forwarded: proto=https;For=\"10.1.2.3:4711\";by=192.0.2.1", "ten"),
         ("forwarded: for=\"[2001:db8::7]:443\"", "office"),

@@ -552,6 +552,27 @@ async fn where_a_proxy_writes_what_cannot_be_read_the_proxy_counts() {
 }
 
 #[tokio::test]
+async fn where_a_proxy_does_not_say_for_whom_it_asks_the_proxy_counts() {
+    for (proxies, line) in [
+        (TrustedProxies::networks(["127.0.0.0/8"]), "accept: */*"),
+        (TrustedProxies::networks(["127.0.0.0/8", "192.0.2.0/24"]), "x-forwarded-for: 192.0.2.9"),
+        (TrustedProxies::networks(["127.0.0.0/8"]).forwarded_header(), "accept: */*"),
+        (TrustedProxies::hops(1), "accept: */*"),
+        // Who comes past a proxy writes what they like.
+        (TrustedProxies::hops(2), "x-forwarded-for: 192.0.2.9"),
+    ] {
+        for proxies in [proxies.clone(), proxies.may_be_clients()] {
+            let server = Throttled::new(false, |layer| layer.trusted_proxies(proxies)).await;
+            for _ in 0..3 {
+                let wrong = format!("{WRONG} | {line}");
+                assert_eq!(server.ask(HERE, "/", &wrong).await.status, 401);
+            }
+            assert_eq!(server.right_from(HERE, line).await, 429, "{line}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn layers_count_together_if_they_share_a_throttle() {
     let throttle = FailureThrottle::new("1 per hour");
     let layer = || ApiKeyLayer::new(MemoryStore::new()).failure_throttle(throttle.clone());

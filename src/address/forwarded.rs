@@ -226,8 +226,6 @@ mod tests {
             (&["1.2.3.4, garbage"], None),
             (&["1.2.3.4, , 10.0.0.2"], None),
             (&["1.2.3.4", ""], None),
-            (&["10.0.0.3, fd00::2"], address("10.0.0.3")),
-            (&[], address("10.0.0.1")),
         ] {
             let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
             assert_eq!(client(&ours(), "x-forwarded-for", &lines), read, "{lines:?}");
@@ -252,6 +250,51 @@ mod tests {
     }
 
     #[test]
+    fn a_trusted_proxy_that_names_nobody_is_the_client_only_where_it_may_be() {
+        let x_forwarded_for: [(&[&str], _); 9] = [
+            (&[], address("10.0.0.1")),
+            (&["10.0.0.3"], address("10.0.0.3")),
+            (&["10.0.0.3, fd00::2"], address("10.0.0.3")),
+            (&["10.0.0.3", "10.0.0.2"], address("10.0.0.3")),
+            // What is there and cannot be read is not nothing.
+            (&[""], None),
+            (&[","], None),
+            (&[", 10.0.0.3"], None),
+            (&["", "10.0.0.3"], None),
+            (&["unknown, 10.0.0.3"], None),
+        ];
+        let forwarded: [(&[&str], _); 8] = [
+            (&[], address("10.0.0.1")),
+            (&["for=10.0.0.3"], address("10.0.0.3")),
+            (&["for=10.0.0.3, for=\"[fd00::2]\""], address("10.0.0.3")),
+            (&[""], None),
+            (&[","], None),
+            (&["proto=https"], None),
+            (&["for=unknown, for=10.0.0.3"], None),
+            (&["for=\"10.0.0.3"], None),
+        ];
+        let x_forwarded_for = x_forwarded_for.map(|case| (ours(), "x-forwarded-for", case));
+        let forwarded = forwarded.map(|case| (ours().forwarded_header(), "forwarded", case));
+        for (proxies, name, (lines, read)) in x_forwarded_for.into_iter().chain(forwarded) {
+            let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
+            assert_eq!(client(&proxies, name, &lines), None, "{name}: {lines:?}");
+            let found = client(&proxies.may_be_clients(), name, &lines);
+            assert_eq!(found, read, "{name}: {lines:?}");
+        }
+        // A request that did not come through all hops came from anywhere.
+        for (hops, line, read) in [
+            (1, None, address("10.0.0.1")),
+            (2, None, address("10.0.0.1")),
+            (2, Some("1.2.3.4"), None),
+        ] {
+            let lines: Vec<_> = line.iter().map(|line: &&str| line.as_bytes()).collect();
+            let proxies = TrustedProxies::hops(hops);
+            assert_eq!(client(&proxies, "x-forwarded-for", &lines), None);
+            assert_eq!(client(&proxies.may_be_clients(), "x-forwarded-for", &lines), read);
+        }
+    }
+
+    #[test]
     fn a_header_is_nothing_without_trust_in_the_peer_and_only_one_is_read() {
         let line = &[&b"1.2.3.4"[..]];
         for name in ["x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip"] {
@@ -265,6 +308,7 @@ mod tests {
                 }
             }
         }
+        let ours = || ours().may_be_clients();
         let forwarded = ours().forwarded_header();
         assert_eq!(client(&forwarded, "x-forwarded-for", line), address("10.0.0.1"));
         assert_eq!(client(&ours(), "forwarded", &[b"for=1.2.3.4"]), address("10.0.0.1"));
@@ -299,7 +343,6 @@ mod tests {
             (&["for="], None),
             (&["1.2.3.4"], None),
             (&["for=1.2.3.4,"], None),
-            (&[], address("10.0.0.1")),
         ] {
             let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
             let read_as = client(&ours().forwarded_header(), "forwarded", &lines);

@@ -15,8 +15,9 @@ use crate::head::RequestHead;
 ///
 /// A header is read only if it was written by such a proxy, and only as far to the left as
 /// such proxies wrote it: everything further left is what the client claims. If an entry up to
-/// there cannot be read, the client's address is not known. At most 100 entries, and 8192 bytes of
-/// `Forwarded`, are read.
+/// there cannot be read, the client's address is not known, and neither is it if the list ends with
+/// such a proxy: it asks for somebody, and does not say for whom. At most 100 entries, and 8192
+/// bytes of `Forwarded`, are read.
 ///
 /// # Examples
 ///
@@ -42,6 +43,7 @@ use crate::head::RequestHead;
 pub struct TrustedProxies {
     trust: Trust,
     forwarded: bool,
+    may_be_clients: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -52,14 +54,29 @@ enum Trust {
     Hops(usize),
 }
 
+/// Where the way from the socket's peer to the client ends.
+enum End {
+    Client(IpAddr),
+    /// A trusted proxy says nothing about for whom it asks.
+    Silent(IpAddr),
+    /// Something wrote what cannot be read, or there are fewer entries than hops.
+    Unreadable,
+}
+
 impl TrustedProxies {
     /// Believes nobody: the client is the socket's peer. The default.
     pub const fn none() -> Self {
-        Self { trust: Trust::Nobody, forwarded: false }
+        Self::new(Trust::Nobody)
     }
 
-    /// Believes proxies in these networks, and through them each other. If all entries are of
-    /// such proxies, the leftmost is the client.
+    const fn new(trust: Trust) -> Self {
+        Self { trust, forwarded: false, may_be_clients: false }
+    }
+
+    /// Believes proxies in these networks, and through them each other.
+    ///
+    /// None of them is a client, unless they [may be](Self::may_be_clients): name the proxies'
+    /// addresses, and not the network in which clients are as well.
     ///
     /// # Panics
     ///
@@ -80,7 +97,7 @@ impl TrustedProxies {
     ) -> Result<Self, NetworkError> {
         let networks: Result<Arc<[_]>, _> =
             networks.into_iter().map(|network| parse_network(network.as_ref())).collect();
-        Ok(Self { trust: Trust::Networks(networks?), forwarded: false })
+        Ok(Self::new(Trust::Networks(networks?)))
     }
 
     /// Believes the `count` nearest proxies, wherever they are; the first of them is the
@@ -90,8 +107,33 @@ impl TrustedProxies {
     /// address. With fewer entries than that, the client's address is not known. Prefer networks
     /// where they are known.
     pub const fn hops(count: usize) -> Self {
-        let trust = if count == 0 { Trust::Nobody } else { Trust::Hops(count) };
-        Self { trust, forwarded: false }
+        Self::new(if count == 0 { Trust::Nobody } else { Trust::Hops(count) })
+    }
+
+    /// Takes a trusted proxy for the client where it names nobody: for health checks of the
+    /// proxies themselves, and for clients in the networks of the proxies.
+    ///
+    /// A key that is restricted to the proxies' addresses then works for everybody for whom
+    /// a proxy asks without saying so, such as one that hands connections on and writes no field. With
+    /// [`hops`](Self::hops), it is the peer of a request without a field.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{PeerAddress, RequestHead, TrustedProxies};
+    ///
+    /// let mut request = Request::get("/healthz").body(()).unwrap();
+    /// request.extensions_mut().insert(PeerAddress("10.0.0.1:50000".parse()?));
+    /// let head = RequestHead::new(&request);
+    ///
+    /// let proxies = TrustedProxies::networks(["10.0.0.0/8"]);
+    /// assert_eq!(proxies.client_address(&head), None);
+    /// assert_eq!(proxies.may_be_clients().client_address(&head), Some("10.0.0.1".parse()?));
+    /// # Ok::<_, std::net::AddrParseError>(())
+    /// ```
+    pub fn may_be_clients(self) -> Self {
+        Self { may_be_clients: true, ..self }
     }
 
     /// Reads `Forwarded` (RFC 7239) instead of `X-Forwarded-For`.
@@ -108,48 +150,73 @@ impl TrustedProxies {
     /// An IPv4 address is one, however it is written.
     #[must_use]
     pub fn client_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
+        match self.end(peer_address(head.extensions())?, head.headers()) {
+            End::Client(address) => Some(address),
+            End::Silent(address) => self.may_be_clients.then_some(address),
+            End::Unreadable => None,
+        }
+    }
+
+    /// Returns the address of the client or, if it is not known, of a proxy: of the one that says
+    /// nothing, and of the nearest one if something cannot be read.
+    pub(crate) fn nearest_known(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
         let peer = peer_address(head.extensions())?;
+        Some(match self.end(peer, head.headers()) {
+            End::Client(address) | End::Silent(address) => address,
+            End::Unreadable => peer,
+        })
+    }
+
+    /// Follows what proxies wrote, as far as they are believed.
+    fn end(&self, peer: IpAddr, headers: &HeaderMap) -> End {
         match &self.trust {
-            Trust::Nobody => Some(peer),
+            Trust::Nobody => End::Client(peer),
             Trust::Networks(networks) => {
                 let trusted = |address: &IpAddr| networks.iter().any(|net| net.contains(address));
                 // What it wrote in the header is not read at all.
                 if !trusted(&peer) {
-                    return Some(peer);
+                    return End::Client(peer);
                 }
-                self.walk(head.headers(), |entries| {
+                self.walk(headers, |entries| {
                     let mut nearest = peer;
                     while trusted(&nearest) {
                         match entries.next() {
-                            Some(entry) => nearest = entry?,
-                            None => break,
+                            Some(Some(entry)) => nearest = entry,
+                            Some(None) => return End::Unreadable,
+                            None => return End::Silent(nearest),
                         }
                     }
-                    Some(nearest)
+                    End::Client(nearest)
                 })
             }
-            Trust::Hops(count) => self.walk(head.headers(), |entries| {
-                // The nearer ones have to be readable too: something else wrote what is not.
-                (0..*count).try_fold(peer, |_, _| entries.next().flatten())
+            Trust::Hops(count) => self.walk(headers, |entries| {
+                let mut nearest = peer;
+                for hop in 0..*count {
+                    match entries.next() {
+                        // The nearer ones have to be readable too: something else wrote what is not.
+                        Some(Some(entry)) => nearest = entry,
+                        None if hop == 0 => return End::Silent(peer),
+                        // Who comes past a proxy may have written the rest.
+                        Some(None) | None => return End::Unreadable,
+                    }
+                }
+                End::Client(nearest)
             }),
         }
-    }
-
-    /// Returns the address of the client or, if a proxy wrote what cannot be read, of the proxy.
-    pub(crate) fn nearest_known(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
-        self.client_address(head).or_else(|| peer_address(head.extensions()))
     }
 
     /// Walks over what proxies wrote, the nearest first; `None` stands for what cannot be read.
     fn walk(
         &self,
         headers: &HeaderMap,
-        walk: impl FnOnce(&mut dyn Iterator<Item = Option<IpAddr>>) -> Option<IpAddr>,
-    ) -> Option<IpAddr> {
-        if self.forwarded {
-            walk(&mut forwarded::forwarded(headers)?.into_iter().rev())
-        } else {
-            walk(&mut forwarded::x_forwarded_for(headers))
+        walk: impl FnOnce(&mut dyn Iterator<Item = Option<IpAddr>>) -> End,
+    ) -> End {
+        if !self.forwarded {
+            return walk(&mut forwarded::x_forwarded_for(headers));
+        }
+        match forwarded::forwarded(headers) {
+            Some(entries) => walk(&mut entries.into_iter().rev()),
+            None => End::Unreadable,
         }
     }
 }

@@ -80,6 +80,9 @@
 //!   [`PeerAddress`] into the extensions of requests. Proxies have to be
 //!   [named](ApiKeyLayer::trusted_proxies). Where no address is known, a key that is restricted
 //!   to some works from nowhere; so it is where a trusted proxy does not say for whom it asks.
+//! * A handler of axum that calls a router does so with a request of its own, and not with the
+//!   extensions of the one that it serves: the path that a client sent is
+//!   [not known](RequestHead::original_uri) otherwise, and what is decided by it is refused.
 //! * Rate limits are counted by each process for itself, and by each
 //!   [`MemoryRateLimiter`]: layers that are to count together share one. Processes share a
 //!   `RedisRateLimiter`.
@@ -136,10 +139,13 @@ mod layer;
 pub mod limit;
 mod lookup;
 pub mod manage;
+#[cfg(feature = "axum")]
+mod nested;
 mod on_use;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 mod pass;
+mod path;
 #[cfg(feature = "policy")]
 pub mod policy;
 mod protocol;

@@ -22,7 +22,7 @@ mod events {
                     key = rejection.key_id().map(KeyId::as_str),
                     error = rejection.source(),
                     method = head.method().as_str(),
-                    path = head.uri().path(),
+                    path = head.original_uri().path(),
                     $message
                 )
             };
@@ -57,6 +57,15 @@ mod events {
         tracing::warn!(
             "the client's address is not known: serve with connect info or put a PeerAddress into \
              the extensions of requests; behind proxies, see TrustedProxies"
+        );
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn no_original_uri() {
+        tracing::warn!(
+            "the original URI of a request is not known, so what is decided by the path is refused: \
+             call routers with the extensions of no other request, and change paths around the \
+             outermost router only"
         );
     }
 
@@ -117,6 +126,8 @@ mod events {
     pub(crate) fn verified(_: &KeyId) {}
     pub(crate) fn would_reject(_: &Rejection, _: &RequestHead<'_>, _: Option<&str>) {}
     pub(crate) fn no_client_address() {}
+    #[cfg(feature = "axum")]
+    pub(crate) fn no_original_uri() {}
     pub(crate) fn panicked(_: &'static str) {}
     pub(crate) fn unlimited(_: &KeyId, _: &(dyn Error + 'static)) {}
     pub(crate) fn not_refunded(_: &KeyId, _: &(dyn Error + 'static)) {}
@@ -133,6 +144,8 @@ mod events {
     pub(crate) fn unsubscribed(_: &(dyn Error + 'static)) {}
 }
 
+#[cfg(feature = "axum")]
+pub(crate) use events::no_original_uri;
 #[cfg(feature = "manage")]
 pub(crate) use events::not_managed;
 pub(crate) use events::{

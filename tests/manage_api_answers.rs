@@ -11,10 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use axum::Router;
+use axum::extract::Request;
 use axum::http::request::Parts;
+use axum::routing::any;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{
     Access, ApiError, IdentifyOwner, KeyOwner, KeyRoute, KeyRoutes, Refused,
@@ -271,6 +274,34 @@ async fn a_location_names_no_host() {
         let location = rotated.header("location").unwrap();
         assert!(location.starts_with(&format!("{expected}/api-keys/key_")), "{location}");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_a_handler_hands_on_is_about_its_own_path() {
+    let keys = KeyManager::new(MemoryStore::new());
+    let routes = KeyRoutes::new(keys.clone(), session).into_router();
+    let inner = Router::new().nest("/v1", routes);
+    let hand_on = async move |mut request: Request| {
+        *request.uri_mut() = request.headers()["to"].to_str().unwrap().parse().unwrap();
+        inner.oneshot(request).await
+    };
+    let routes = Router::new().route("/on", any(hand_on.clone()));
+    let address = serve(routes.route("/on/{key_id}", any(hand_on))).await;
+    let world = World { store: Arc::new(MemoryStore::new()), keys, address };
+    let to = |path: &str| format!("{ALICE}\r\nto: {path}");
+    let body = r#"{"name":"one"}"#;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let created = world.call(&to("/v1/api-keys"), "POST", "/on", body).await;
+        assert_eq!((created.status, created.header("location")), (201, None));
+        ids.push(created.json()["data"]["id"].as_str().unwrap().to_owned());
+    }
+    // The outer path may name another key.
+    let path = format!("/v1/api-keys/{}", ids[0]);
+    let shown = world.call(&to(&path), "GET", &format!("/on/{}", ids[1]), "").await;
+    assert_eq!((shown.status, &shown.json()["data"]["id"]), (200, &json!(ids[0])));
+    let rotated = world.call(&to(&format!("{path}/rotate")), "POST", "/on", "").await;
+    assert_eq!((rotated.status, rotated.header("location")), (201, None));
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ const NEAR: &str = "/ /admin/ /admin/x /x/admin /adminx /healthz-admin /health/d
     /HEALTHZ //healthz /%68ealthz /healthz%2f /healthz%3f /healthz;x /healthz/..;/admin \
     /x/../healthz /healthz/../admin /healthz.json /x?y=/healthz /?/healthz /healthz%00 /users \
     /users/ /users/7/ /users//7 /users/7/keys /Users/7 /users/.. /users/%2e%2e /users/a%2Fb \
-    /users/a%5cb /users/7;x /users/%252e /users/../admin /users/x/../7 //users/7 /users?/7";
+    /users/a%5cb /users/7;x /users/%252e /users/%ff /users/%c0%ae%c0%af /users/../admin /users/x/../7 //users/7 /users?/7";
 
 #[tokio::test]
 async fn what_is_not_exactly_on_the_list_is_refused_wherever_the_policy_is_mounted() {

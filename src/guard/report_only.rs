@@ -121,7 +121,8 @@ impl<'a> Report<'a> {
         self.head.method()
     }
 
-    /// Returns the request's path as the client sent it.
+    /// Returns the request's path as the client sent it, or `*` if that is
+    /// [not known](RequestHead::original_uri).
     #[must_use]
     pub fn path(&self) -> &'a str {
         self.head.original_uri().path()

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use http::Method;
 use http::header::{HeaderName, ORIGIN, REFERER};
+use http::{HeaderValue, Method};
 
 use crate::head::RequestHead;
-use crate::key::{KeyKind, OriginPattern, Restrictions, origin_syntax};
+use crate::key::{EndpointPattern, KeyKind, OriginPattern, Page, Restrictions, Site};
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
 
@@ -32,8 +32,11 @@ pub(crate) fn check_restrictions(
         }
     }
     if let Some(endpoints) = &restrictions.endpoints {
-        let path = head.original_uri().path();
-        let on_list = |method: &Method| endpoints.iter().any(|one| one.matches(method, path));
+        let path = head.normal_path();
+        let on_list = |method: &Method| {
+            let path = path.as_ref();
+            path.is_some_and(|path| EndpointPattern::any_matches(endpoints, method, path))
+        };
         if !on_list(head.method()) || (head.may_act_as_post() && !on_list(&Method::POST)) {
             return refuse("The API key does not work on this endpoint");
         }
@@ -52,28 +55,28 @@ fn comes_from_site(restrictions: &Restrictions, head: &RequestHead<'_>) -> bool 
     if origins.is_none() && referrers.is_none() {
         return true;
     }
-    let Ok(origin) = only(head, &ORIGIN) else { return false };
-    if let (Some(origins), Some(origin)) = (origins, origin)
-        && !OriginPattern::any_matches(origins, origin)
+    let Ok(site) = site(head) else { return false };
+    let is_on = |list: &[OriginPattern], site| list.iter().any(|own| own.matches_site(site));
+    if let (Some(origins), Some(site)) = (origins, &site)
+        && !is_on(origins, site)
     {
         return false;
     }
-    if origin.is_some() && referrers.is_none() {
+    if site.is_some() && referrers.is_none() {
         return true;
     }
-    let Ok(referrer) = only(head, &REFERER) else { return false };
-    if let (Some(origins), None) = (origins, origin) {
-        let of_page = referrer.and_then(|referrer| origin_syntax::split(referrer).ok());
-        if !of_page.is_some_and(|page| OriginPattern::any_matches(origins, page.origin)) {
-            return false;
-        }
+    let Ok(page) = page(head) else { return false };
+    if let (Some(origins), None) = (origins, &site)
+        && !page.as_ref().is_some_and(|page| is_on(origins, page.site()))
+    {
+        return false;
     }
     referrers.as_ref().is_none_or(|referrers| {
         referrers.iter().any(|pattern| {
-            let of_page = referrer.is_some_and(|referrer| pattern.matches(referrer));
-            match origin {
-                Some(origin) => {
-                    pattern.origin().matches(origin) && (of_page || !pattern.has_path())
+            let of_page = page.as_ref().is_some_and(|page| pattern.matches_page(page));
+            match &site {
+                Some(site) => {
+                    pattern.origin().matches_site(site) && (of_page || !pattern.has_path())
                 }
                 None => of_page,
             }
@@ -81,13 +84,34 @@ fn comes_from_site(restrictions: &Restrictions, head: &RequestHead<'_>) -> bool 
     })
 }
 
+/// A header that comes more than once, or that is not what it should be.
+struct Unreadable;
+
+/// Returns what `Origin` names.
+fn site<'a>(head: &RequestHead<'a>) -> Result<Option<Site<'a>>, Unreadable> {
+    let Some(origin) = only(head, &ORIGIN)? else { return Ok(None) };
+    let short = Some(origin).filter(|origin| origin.len() <= Site::MAX_LENGTH);
+    let site = short.and_then(|origin| origin.to_str().ok()).and_then(Site::parse);
+    site.map(Some).ok_or(Unreadable)
+}
+
+/// Returns the page that `Referer` names. One that is too long to be read is none.
+fn page<'a>(head: &RequestHead<'a>) -> Result<Option<Page<'a>>, Unreadable> {
+    match only(head, &REFERER)?.filter(|referrer| referrer.len() <= Page::MAX_LENGTH) {
+        Some(referrer) => Ok(Page::parse(referrer.to_str().map_err(|_| Unreadable)?)),
+        None => Ok(None),
+    }
+}
+
 /// Returns the value of a header that comes once.
-fn only<'a>(head: &RequestHead<'a>, name: &HeaderName) -> Result<Option<&'a str>, ()> {
+fn only<'a>(
+    head: &RequestHead<'a>,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, Unreadable> {
     let mut values = head.headers().get_all(name).iter();
     match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(drop),
-        (Some(_), Some(_)) => Err(()),
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(Unreadable),
     }
 }
 
@@ -143,6 +167,24 @@ mod tests {
         ] {
             assert_eq!(allows(key(), lines), allowed, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn a_referrer_that_is_too_long_is_none() {
+        let key =
+            || NewKey::named("x").referrers(["https://a.example/shop/*", "https://b.example"]);
+        let page = |length: usize| format!("https://a.example/shop/{}", "x".repeat(length - 23));
+        let (longest, longer) = (page(4096), page(4097));
+        assert_eq!(longest.len(), 4096);
+        assert!(allows(key(), &[("referer", &longest)]));
+        assert!(!allows(key(), &[("referer", &longer)]));
+        // As without one, the origin decides where it is enough.
+        let b = ("origin", "https://b.example");
+        assert!(allows(key(), &[b, ("referer", &longer)]));
+        assert!(!allows(key(), &[("origin", "https://a.example"), ("referer", &longer)]));
+        let site = || NewKey::named("x").origins(["https://a.example"]);
+        assert!(allows(site(), &[("referer", &longest)]));
+        assert!(!allows(site(), &[("referer", &longer)]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use http::Method;
 use thiserror::Error;
 
 use super::text::is_text;
-use crate::head::is_normal;
+use crate::path::NormalPath;
 
 /// Methods and a path, such as `GET /v1/users/{id}` or `/v1/reports/*`.
 ///
@@ -21,8 +21,8 @@ use crate::head::is_normal;
 /// | `/v1/reports/*` | `/v1/reports/daily`, `/v1/reports/2026/11` | `/v1/reports`, `/v1/reports/` |
 ///
 /// A path that others may read in another way (`//`, `..`, `;`, a percent-encoded separator
-/// or control; see [`RequestHead::path_segment`](crate::RequestHead::path_segment)) is matched by
-/// nothing. A `*` may be written as axum
+/// or control, what is not UTF-8; see [`RequestHead::path_segment`](crate::RequestHead::path_segment))
+/// is matched by nothing. A `*` may be written as axum
 /// writes it, `{*path}`. In nested axum routers, the whole path is known with the feature `axum`
 /// only. `GET` covers `HEAD`; without a method, all methods that HTTP defines for
 /// resources are meant, and never `TRACE`, `CONNECT` or an invented one.
@@ -100,8 +100,19 @@ impl EndpointPattern {
     /// Tells whether a request with this method and original path is meant.
     #[must_use]
     pub fn matches(&self, method: &Method, path: &str) -> bool {
+        NormalPath::parse(path)
+            .is_some_and(|path| Self::any_matches(std::slice::from_ref(self), method, &path))
+    }
+
+    /// Tells whether one of `patterns` means a request with this method and path, which is split
+    /// once.
+    pub(crate) fn any_matches(patterns: &[Self], method: &Method, path: &NormalPath<'_>) -> bool {
         let Some(judged) = judged_method(method) else { return false };
-        self.method.as_ref().is_none_or(|own| own == judged) && self.path.matches(path)
+        let segments: Vec<_> = path.segments().collect();
+        patterns.iter().any(|pattern| {
+            pattern.method.as_ref().is_none_or(|own| own == judged)
+                && pattern.path.matches_segments(segments.iter().copied())
+        })
     }
 
     /// Returns the method, if one is given.
@@ -121,14 +132,18 @@ impl PathPattern {
     /// Tells whether an original path is meant.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
-        let Some(path) = path.strip_prefix('/').filter(|path| is_normal(path)) else {
-            return false;
-        };
-        let mut rest = path.split('/');
-        for segment in &*self.0 {
-            let matched = match (segment, rest.next()) {
+        NormalPath::parse(path).is_some_and(|path| self.matches_segments(path.segments()))
+    }
+
+    /// Does as [`matches`](Self::matches) with the segments of a path in normal form.
+    pub(crate) fn matches_segments<'a>(
+        &self,
+        mut segments: impl DoubleEndedIterator<Item = &'a str>,
+    ) -> bool {
+        for own in &*self.0 {
+            let matched = match (own, segments.next()) {
                 (Segment::Rest, Some(first)) => {
-                    return !first.is_empty() && !path.ends_with('/');
+                    return !first.is_empty() && segments.next_back() != Some("");
                 }
                 (Segment::Literal(own), Some(other)) => **own == *other,
                 (Segment::Parameter(_), Some(other)) => !other.is_empty(),
@@ -138,7 +153,7 @@ impl PathPattern {
                 return false;
             }
         }
-        rest.next().is_none()
+        segments.next().is_none()
     }
 
     #[cfg(feature = "policy")]
@@ -172,15 +187,12 @@ impl FromStr for PathPattern {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let path = text.strip_prefix('/').ok_or(EndpointError::Form)?;
         let visible = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
-        if !path.bytes().all(visible) {
+        if !text.starts_with('/') || !text.bytes().all(visible) {
             return Err(EndpointError::Form);
         }
-        if !is_normal(path) {
-            return Err(EndpointError::Unreachable);
-        }
-        let segments: Vec<_> = path.split('/').map(segment).collect::<Result<_, _>>()?;
+        let path = NormalPath::parse(text).ok_or(EndpointError::Unreachable)?;
+        let segments: Vec<_> = path.segments().map(segment).collect::<Result<_, _>>()?;
         let before = &segments[..segments.len() - 1];
         if before.contains(&Segment::Rest) {
             return Err(EndpointError::Wildcard);
@@ -283,6 +295,10 @@ mod tests {
             ("/v1/users/{id}", "/v1/users/.."),
             ("/v1/users/{id}", "/v1/users/%2e%2e"),
             ("/v1/users/{id}", "/v1/users/7%2fkeys"),
+            ("/v1/users/{id}", "/v1/users/%ff"),
+            ("/v1/users/{id}", "/v1/users/%c0%ae%c0%ae%c0%afadmin"),
+            ("/v1/reports/*", "/v1/reports/%c0%af/daily"),
+            ("/*", "/caf%e9"),
             ("/v1/users/{id}", "/v1/users/7;x=1"),
             ("/v1/users/{id}", "//v1/users/7"),
             ("/v1/users/{id}", "/v1//users/7"),
@@ -328,6 +344,7 @@ mod tests {
             ("/v1/../x", EndpointError::Unreachable),
             ("/v1;x", EndpointError::Unreachable),
             ("/v1%2fx", EndpointError::Unreachable),
+            ("/caf%e9", EndpointError::Unreachable),
             ("/{}", EndpointError::Parameter),
             ("/{id", EndpointError::Parameter),
             ("/{id}.json", EndpointError::Parameter),

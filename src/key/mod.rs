@@ -53,4 +53,5 @@ pub use self::secret::Secret;
 pub(crate) use self::alphabet::random_text;
 #[cfg(feature = "policy")]
 pub(crate) use self::endpoint::{METHODS, Segment, judged_method};
-pub(crate) use self::origin::syntax as origin_syntax;
+pub(crate) use self::origin::{Site, syntax as origin_syntax};
+pub(crate) use self::referrer::Page;

@@ -54,7 +54,7 @@ pub struct OriginPattern {
 impl OriginPattern {
     /// Tells whether `origin`, the value of an `Origin` header, is one of these sites.
     ///
-    /// What browsers send is compared without parsing or allocating. With the feature `url`,
+    /// What browsers send is compared without allocating. With the feature `url`,
     /// other forms are understood as the URL standard has it: `HTTPS://Shop.Example:443` is
     /// `https://shop.example`. Nothing but an origin matches: `null` does not, nor does a text
     /// with a path, a user name or white space.
@@ -63,26 +63,33 @@ impl OriginPattern {
     /// looked at.
     #[must_use]
     pub fn matches(&self, origin: &str) -> bool {
-        Self::any_matches(std::slice::from_ref(self), origin)
+        Site::parse(origin).is_some_and(|site| self.matches_site(&site))
     }
 
-    /// Tells whether one of `patterns` matches `origin`, which is rewritten once at most.
-    pub(crate) fn any_matches(patterns: &[Self], origin: &str) -> bool {
-        let any = |origin: &str| patterns.iter().any(|pattern| pattern.matches_canonical(origin));
-        any(origin) || syntax::rewrite(origin).is_some_and(|origin| any(&origin))
-    }
-
-    /// Matches only what is an origin as browsers send it: the pattern's own text is one, and
-    /// stays one with more labels in front of its host name.
-    fn matches_canonical(&self, origin: &str) -> bool {
+    /// Does as [`matches`](Self::matches) with an origin that is parsed already.
+    pub(crate) fn matches_site(&self, Site(site): &Site<'_>) -> bool {
         if !self.has_wildcard {
-            return *origin == *self.text;
+            return **site == *self.text;
         }
         let Some((scheme, rest)) = self.text.split_once('*') else {
             return false;
         };
-        let labels = origin.strip_prefix(scheme).and_then(|origin| origin.strip_suffix(rest));
-        labels.is_some_and(syntax::are_labels)
+        // What is between is whole labels: the site is an origin.
+        site.len() > scheme.len() + rest.len() && site.starts_with(scheme) && site.ends_with(rest)
+    }
+}
+
+/// An origin that a request names, as browsers write it: parsed once, and compared as text with
+/// however many patterns.
+#[derive(Debug)]
+pub(crate) struct Site<'a>(Cow<'a, str>);
+
+impl<'a> Site<'a> {
+    /// The longest origin that is read, in bytes.
+    pub(crate) const MAX_LENGTH: usize = syntax::MAX_LENGTH;
+
+    pub(crate) fn parse(origin: &'a str) -> Option<Self> {
+        syntax::canonical(origin).map(Self)
     }
 }
 
@@ -110,13 +117,8 @@ impl FromStr for OriginPattern {
 }
 
 fn canonical(origin: &str) -> Result<Cow<'_, str>, OriginError> {
-    if syntax::is_canonical(origin) {
-        Ok(Cow::Borrowed(origin))
-    } else if origin.contains('*') {
-        Err(OriginError::Wildcard)
-    } else {
-        syntax::rewrite(origin).map(Cow::Owned).ok_or(OriginError::Host)
-    }
+    let otherwise = if origin.contains('*') { OriginError::Wildcard } else { OriginError::Host };
+    syntax::canonical(origin).ok_or(otherwise)
 }
 
 /// What is wrong with the pattern of an origin or a referrer.

@@ -5,10 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::origin::syntax;
+use super::origin::{Site, syntax};
 use super::text::is_text;
 use super::{OriginError, OriginPattern};
-use crate::head::is_normal;
+use crate::path::NormalPath;
 
 /// Which pages may use a key: `https://app.example/*`, `https://app.example/checkout/*` or
 /// `https://app.example/checkout`.
@@ -60,17 +60,15 @@ impl ReferrerPattern {
     /// (RFC 9110, section 10.1.3).
     ///
     /// Its query and fragment are ignored; so is its path, if the pattern has none. A referrer
-    /// with a user name or white space is none of them.
+    /// with a user name or white space is none of them, and neither is one of more than 4096 bytes.
     #[must_use]
     pub fn matches(&self, referrer: &str) -> bool {
-        let Ok(url) = syntax::split(referrer) else {
-            return false;
-        };
-        let end = url.rest.find(['?', '#']).unwrap_or(url.rest.len());
-        let (path, _) = url.rest.split_at(end);
-        !path.contains('\\')
-            && self.origin.matches(url.origin)
-            && self.path.matches(if path.is_empty() { "/" } else { path })
+        Page::parse(referrer).is_some_and(|page| self.matches_page(&page))
+    }
+
+    /// Does as [`matches`](Self::matches) with a referrer that is parsed already.
+    pub(crate) fn matches_page(&self, page: &Page<'_>) -> bool {
+        self.origin.matches_site(&page.site) && self.path.matches(page.path.as_deref())
     }
 
     /// Returns the pattern of the origin.
@@ -100,20 +98,53 @@ impl PagePath {
         Ok(if below.is_some() { Self::Below(path.into()) } else { Self::Exact(path.into()) })
     }
 
-    fn matches(&self, path: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Exact(exact) => canonical_path(path).is_some_and(|path| *path == **exact),
-            Self::Below(start) => {
-                canonical_path(path).is_some_and(|path| path.starts_with(&**start))
-            }
+    /// Tells whether a path is meant; one that is not in normal form is none.
+    fn matches(&self, path: Option<&str>) -> bool {
+        match (self, path) {
+            (Self::Any, _) => true,
+            (_, None) => false,
+            (Self::Exact(exact), Some(path)) => *path == **exact,
+            (Self::Below(start), Some(path)) => path.starts_with(&**start),
         }
+    }
+}
+
+/// The page that a `Referer` names: parsed once, and compared as text with however many patterns.
+#[derive(Debug)]
+pub(crate) struct Page<'a> {
+    site: Site<'a>,
+    /// As browsers send it, if it is in normal form.
+    path: Option<Cow<'a, str>>,
+}
+
+impl<'a> Page<'a> {
+    /// The longest `Referer` that is read, in bytes: browsers cut longer ones to the origin
+    /// (Referrer Policy, section 8.3).
+    pub(crate) const MAX_LENGTH: usize = 4096;
+
+    pub(crate) fn parse(referrer: &'a str) -> Option<Self> {
+        if referrer.len() > Self::MAX_LENGTH {
+            return None;
+        }
+        let url = syntax::split(referrer).ok()?;
+        let end = url.rest.find(['?', '#']).unwrap_or(url.rest.len());
+        let (path, _) = url.rest.split_at(end);
+        if path.contains('\\') {
+            return None;
+        }
+        let path = canonical_path(if path.is_empty() { "/" } else { path });
+        Some(Self { site: Site::parse(url.origin)?, path })
+    }
+
+    /// Returns the origin of the page.
+    pub(crate) fn site(&self) -> &Site<'a> {
+        &self.site
     }
 }
 
 /// Returns a path as browsers send it, if it is in normal form.
 fn canonical_path(path: &str) -> Option<Cow<'_, str>> {
-    path.strip_prefix('/').filter(|path| is_normal(path))?;
+    NormalPath::parse(path)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@%/[]|".contains(&byte);
     if path.bytes().all(plain) { Some(Cow::Borrowed(path)) } else { encode(path).map(Cow::Owned) }
 }

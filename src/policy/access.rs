@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
-use percent_encoding::percent_decode_str;
 
 use super::{AccessPolicyBuilder, Explanation, PolicyDecision, Requirement};
 use crate::guard::{Guard, OnReport, Report};
@@ -12,6 +11,7 @@ use crate::head::RequestHead;
 #[cfg(any(feature = "testing", feature = "openapi"))]
 use crate::key::PathPattern;
 use crate::key::{EndpointPattern, judged_method};
+use crate::path::NormalPath;
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
 use crate::verify::VerifiedKey;
@@ -21,7 +21,7 @@ use crate::verify::VerifiedKey;
 /// An endpoint is looked up by its original path first, where a literal segment comes before
 /// `{id}` and `*` (which do not stand beside each other), and then by its method, where a rule for the method comes before
 /// one without. What is not listed is refused, and so is a path that others may read in another
-/// way (`//`, `..`, `;`, a percent-encoded separator or control). An endpoint that is written with
+/// way (`//`, `..`, `;`, a percent-encoded separator or control, what is not UTF-8). An endpoint that is written with
 /// other percent-encodings than its rule, as `/%61dmin` for `/admin`, is refused too, and not left
 /// to a rule for `{id}` or `*`.
 ///
@@ -171,12 +171,13 @@ impl AccessPolicy {
     fn find(&self, method: &Method, path: &str) -> Option<usize> {
         let method = judged_method(method)?;
         // Decoded, as a handler may see it, so that `/%61dmin` is not taken for any `/{id}` …
-        let decoded = percent_decode_str(path).decode_utf8().ok()?;
-        let methods = self.table.paths.at(&decoded).ok()?.value;
+        let path = NormalPath::parse(path)?;
+        let methods = self.table.paths.at(path.decoded()).ok()?.value;
         let own = methods.each.iter().find(|(known, _)| known == method);
         let number = own.map(|(_, number)| *number).or(methods.any)?;
         // … and as it was sent, so that it is not taken for `/admin` either.
-        self.table.rules[number].endpoint.path().matches(path).then_some(number)
+        let pattern = self.table.rules[number].endpoint.path();
+        pattern.matches_segments(path.segments()).then_some(number)
     }
 
     /// Tells what the policy says of a request, which may be more than its method says.
@@ -551,6 +552,32 @@ POST    /acme.Bots/*    any key
                             found, find_slowly(&policy, &method, &path), "{} {} {}", method, path, policy
                         );
                     }
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_policy_and_a_key_mean_the_same_paths(
+            endpoint in "(GET |)(/([ab]{1,2}|\\{x\\}|b%20|%C3%A9|\\.a)){1,3}(/\\*|/)?",
+            path in prop_oneof![
+                "(/([ab]{0,2}|b%20|%C3%A9|%c0%af|%ff|%2[ef]|%61|\\.{1,2}|;|%|\u{e9}|\\{x\\})?){1,4}",
+                any::<String>(),
+            ],
+        ) {
+            if let Ok(own) = endpoint.parse::<EndpointPattern>() {
+                let policy = builder_of(&[endpoint]).build().unwrap();
+                for method in [Method::GET, Method::HEAD, Method::POST, Method::TRACE] {
+                    let listed = policy.find(&method, &path).is_some();
+                    prop_assert_eq!(listed, own.matches(&method, &path), "{} {}", method, path);
+                    prop_assert_eq!(
+                        own.path().matches(&path) && judged_method(&method).is_some()
+                            && own.method().is_none_or(|own| judged_method(&method) == Some(own)),
+                        listed
+                    );
                 }
             }
         }

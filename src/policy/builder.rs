@@ -165,13 +165,7 @@ impl AccessPolicyBuilder {
                 }
             };
             problems.extend(mistakes);
-            // Paths are looked up decoded, which is text or nothing.
-            let is_text = percent_decode_str(&entry).decode_utf8().is_ok();
             match entry.parse::<EndpointPattern>() {
-                Ok(_) if !is_text => {
-                    problems
-                        .push(PolicyProblem::Endpoint { entry, error: EndpointError::Unreachable });
-                }
                 Ok(endpoint) => {
                     if is_grpc {
                         grpc.push(rules.len());

@@ -4,6 +4,7 @@
 //! browsers send it (HTML standard, section 7.1.1): then, and only then, can it be compared
 //! as text.
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::OriginError;
@@ -111,7 +112,7 @@ fn is_canonical_ipv6(text: &str) -> bool {
 }
 
 /// Tells whether `text` is one or more labels of a host name in lower case, with dots between.
-pub(super) fn are_labels(text: &str) -> bool {
+fn are_labels(text: &str) -> bool {
     let allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
     text.split('.').all(|label| !label.is_empty() && label.bytes().all(allowed))
 }
@@ -126,16 +127,24 @@ pub(super) fn is_address(host: &str) -> bool {
     host.starts_with('[') || is_number || is_hex
 }
 
+/// The longest origin that is read, in bytes: four for each of the characters that a host name may
+/// have, and the rest. It bounds the work that a text can make.
+pub(super) const MAX_LENGTH: usize = 1100;
+
+/// Returns an origin as browsers write it, if it is one.
+pub(super) fn canonical(origin: &str) -> Option<Cow<'_, str>> {
+    if origin.len() > MAX_LENGTH {
+        None
+    } else if is_canonical(origin) {
+        Some(Cow::Borrowed(origin))
+    } else {
+        rewrite(origin).map(Cow::Owned)
+    }
+}
+
 /// Writes an origin as browsers do, if it is one and is written otherwise.
 #[cfg(feature = "url")]
-pub(super) fn rewrite(origin: &str) -> Option<String> {
-    /// Four bytes for each of the characters that a host name may have, and the rest. It bounds
-    /// the work that a text can make.
-    const MAX_LENGTH: usize = 1100;
-
-    if origin.len() > MAX_LENGTH || is_canonical(origin) {
-        return None;
-    }
+fn rewrite(origin: &str) -> Option<String> {
     if !split(origin).ok()?.rest.is_empty() {
         return None;
     }
@@ -145,6 +154,6 @@ pub(super) fn rewrite(origin: &str) -> Option<String> {
 
 /// Without the feature `url`, there is no other form.
 #[cfg(not(feature = "url"))]
-pub(super) const fn rewrite(_: &str) -> Option<String> {
+const fn rewrite(_: &str) -> Option<String> {
     None
 }

@@ -69,17 +69,17 @@ pub(super) fn one(key: &StoredKey, now: SystemTime) -> Response {
     Json(One { success: true, data: KeyView::new(key, now) }).into_response()
 }
 
-/// Answers with a new key, which is to be found at `location`.
+/// Answers with a new key, which is to be found at `location`, if that is known.
 pub(super) fn created(
     key: &StoredKey,
     secret: &Secret,
-    location: &str,
+    location: Option<&str>,
     now: SystemTime,
 ) -> Response {
     let data = WithSecret { key: KeyView::new(key, now), secret: secret.reveal() };
     let mut response = (StatusCode::CREATED, Json(New { success: true, data })).into_response();
     // The path of a request and a public id are values of headers.
-    if let Ok(location) = HeaderValue::from_str(location) {
+    if let Some(Ok(location)) = location.map(HeaderValue::from_str) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response

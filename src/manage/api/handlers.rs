@@ -27,9 +27,9 @@ pub(super) async fn create(keys: KeyManager, request: Request) -> Result {
     let path = original_path(&request);
     let read = CreateKey::read(read_json(request).await?)?;
     let issued = keys.issue(read.into_new_key(&keys.settings.formats)?).await?;
-    let location = format!("{path}/{}", issued.record.id);
+    let location = path.map(|path| format!("{path}/{}", issued.record.id));
     let key = StoredKey::new(issued.record, None);
-    Ok(answer::created(&key, &issued.secret, &location, keys.now()))
+    Ok(answer::created(&key, &issued.secret, location.as_deref(), keys.now()))
 }
 
 pub(super) async fn show(keys: KeyManager, mut request: Request) -> Result {
@@ -57,24 +57,24 @@ pub(super) async fn rotate(keys: KeyManager, mut request: Request) -> Result {
     let path = original_path(&request);
     let read = RotateKey::read(read_optional_json(request).await?)?;
     let rotated = keys.rotate(&id, read.grace()).await?;
-    let location = path.strip_suffix("/rotate").and_then(|path| path.rsplit_once('/'));
-    let (keys_path, _) = location.unwrap_or_default();
-    let location = format!("{keys_path}/{}", rotated.record.id);
+    let keys_path = path.as_deref().and_then(|path| path.strip_suffix("/rotate")?.rsplit_once('/'));
+    let location = keys_path.map(|(path, _)| format!("{path}/{}", rotated.record.id));
     let key = StoredKey::new(rotated.record, None);
-    Ok(answer::created(&key, &rotated.secret, &location, keys.now()))
+    Ok(answer::created(&key, &rotated.secret, location.as_deref(), keys.now()))
 }
 
 /// Returns the id in the path. One that is none is an unknown one.
 async fn key_id(request: &mut Request) -> Result<KeyId> {
     let parameters = request.extract_parts::<RawPathParams>().await;
     let parameters = parameters.map_err(|_| ApiError::not_found())?;
-    let id = parameters.iter().find(|(name, _)| *name == routes::KEY_ID);
+    // A router within another one, or called by its handler, captures after it.
+    let id = parameters.iter().filter(|(name, _)| *name == routes::KEY_ID).last();
     id.and_then(|(_, id)| id.parse().ok()).ok_or_else(ApiError::not_found)
 }
 
-/// Returns the path that the client sent, for `Location`.
-fn original_path(request: &Request) -> String {
-    let path = RequestHead::new(request).original_uri().path();
+/// Returns the path that the client sent, for `Location`, if it is known.
+fn original_path(request: &Request) -> Option<String> {
+    let path = RequestHead::new(request).original_uri().path().strip_prefix('/')?;
     // With two slashes, to browsers also with a backslash, the name of a host would begin.
-    format!("/{}", path.trim_start_matches(['/', '\\']))
+    Some(format!("/{}", path.trim_start_matches(['/', '\\'])))
 }

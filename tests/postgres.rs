@@ -7,6 +7,7 @@ mod common;
 mod sql;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -717,6 +718,61 @@ async fn two_commits_that_lock_each_other_out_are_settled() {
             in_time(commit).await.unwrap().unwrap();
             assert_eq!(got(&keys, &other).await.name, "a key!");
         }
+    })
+    .await;
+}
+
+/// Those who lock a row for sharing let each other pass, and whoever changes it waits for all of
+/// them for as long as they come.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn a_key_that_is_required_is_locked_by_one_at_a_time_and_can_be_noted_as_used() {
+    with_schema(async |schema| {
+        let keys = schema.connect().await;
+        let other = inserted(&keys).await;
+        let rename = |record: &_| replace(record, |record| record.name.push('!'));
+        for with_another in [false, true] {
+            let owner = inserted(&keys).await;
+            let mut changes = vec![KeyChange::Require(Arc::new(owner.clone()))];
+            if with_another {
+                changes.push(rename(&other));
+            }
+            let id = owner.id.clone();
+            let shared = async |mode: &str| {
+                let mut plain = schema.pool.begin().await.unwrap();
+                let lock = AssertSqlSafe(format!("SELECT 1 FROM api_keys WHERE id = $1 {mode}"));
+                sqlx::query(lock).bind(id.as_str()).execute(&mut *plain).await.unwrap();
+                plain
+            };
+            let sharer = shared("FOR SHARE").await;
+            let commit = tokio::spawn({
+                let keys = keys.clone();
+                async move { keys.commit(&changes, &[]).await }
+            });
+            let own = schema.name.replace('"', "\"\"");
+            in_time(async {
+                let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                             AND query LIKE '%' || $1 || '%' AND query LIKE '% FOR NO KEY UPDATE'";
+                while sqlx::query_scalar::<_, i64>(waits)
+                    .bind(&own)
+                    .fetch_one(&schema.pool)
+                    .await
+                    .unwrap()
+                    == 0
+                {
+                    assert!(!commit.is_finished(), "the row was shared");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            })
+            .await;
+            // Nobody waits for the commit who only notes a use, nor the commit for them.
+            in_time(keys.record_uses(&[KeyUse::new(id.clone(), at(7))])).await.unwrap();
+            let noting = shared("FOR KEY SHARE").await;
+            sharer.rollback().await.unwrap();
+            in_time(commit).await.unwrap().unwrap();
+            noting.rollback().await.unwrap();
+        }
+        assert_eq!(got(&keys, &other).await.name, "a key!");
     })
     .await;
 }

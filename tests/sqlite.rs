@@ -8,6 +8,8 @@ mod sql;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
@@ -110,6 +112,35 @@ async fn a_key_works_until_it_is_revoked_and_an_outage_is_no_wrong_key() {
     let (keys, pool) = (file.open().await, file.plain().await);
     check_server(&keys, async || run(&pool, "DROP TABLE api_key_uses; DROP TABLE api_keys").await)
         .await;
+}
+
+#[tokio::test]
+async fn a_writer_waits_only_for_those_before_it() {
+    let file = File::new();
+    let keys = file.open().await;
+    let made = Arc::new(AtomicUsize::new(0));
+    let busy: Vec<_> = (0..4)
+        .map(|_| {
+            let (keys, made) = (keys.clone(), Arc::clone(&made));
+            tokio::spawn(async move {
+                // Bounded, should nobody else have a turn.
+                for _ in 0..100 {
+                    keys.commit(&[insert(&record())], &[]).await.unwrap();
+                    made.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    while made.load(Ordering::SeqCst) < 8 {
+        tokio::task::yield_now().await;
+    }
+    let before = made.load(Ordering::SeqCst);
+    in_time(keys.commit(&[insert(&record())], &[])).await.unwrap();
+    let meanwhile = made.load(Ordering::SeqCst) - before;
+    assert!(meanwhile <= 2 * busy.len(), "{meanwhile} others had their turn");
+    for writer in busy {
+        in_time(writer).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,8 +8,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::lock::Mutex;
 use sqlx::SqlitePool;
+use tokio::sync::Mutex;
 
 pub use self::open::SqliteStoreBuilder;
 use super::sql::Statements;

@@ -221,7 +221,7 @@ async fn without_a_layer_nobody_gets_in() {
 #[tokio::test]
 async fn keys_are_refused_in_the_words_of_the_layer() {
     let store = MemoryStore::new();
-    let key = issue(&store, NewKey::named("other").abilities(["keys:list"]));
+    let key = issue(&store, NewKey::named("other").tenant("acme").abilities(["keys:list"]));
     let answers = Responder::json().answer(
         RejectionKind::MissingAbility,
         http::StatusCode::IM_A_TEAPOT,

@@ -1,48 +1,33 @@
-//! [`read_json`]: the body of a request.
+//! [`RequestBody`]: the JSON in the body of a request.
 
-use std::error::Error;
-
-use axum::body::Body;
-use axum::extract::Request;
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::Value;
 
 use super::ApiError;
 use super::json::Json;
 
-/// The longest body that is read, in bytes.
-pub(super) const MAX_BODY: usize = 64 * 1024;
-
-/// Reads a body of JSON.
-pub(super) async fn read_json(request: Request) -> Result<Value, ApiError> {
-    let (parts, body) = request.into_parts();
-    parse(&parts.headers, &read(body).await?)
-}
-
-/// Does as [`read_json`], where the body may be left out, but not by a browser.
+/// The body of a request, as it was read.
 ///
-/// Other sites can have it send a request without JSON, and with the cookies of its user, before it
-/// asks whether they may. It sends their `Origin` then.
-pub(super) async fn read_optional_json(request: Request) -> Result<Option<Value>, ApiError> {
-    let (parts, body) = request.into_parts();
-    let body = read(body).await?;
-    let is_needed = !body.is_empty() || parts.headers.contains_key(header::ORIGIN);
-    is_needed.then(|| parse(&parts.headers, &body)).transpose()
-}
+/// Whether it could be read is told only to those who may know more: who calls, and whether there is
+/// such a key, comes first.
+pub(super) struct RequestBody(pub(super) Result<Bytes, ApiError>);
 
-async fn read(body: Body) -> Result<bytes::Bytes, ApiError> {
-    let body = Limited::new(body, MAX_BODY).collect().await;
-    Ok(body.map_err(|error| unread(&*error))?.to_bytes())
-}
-
-fn unread(error: &(dyn Error + 'static)) -> ApiError {
-    // The limit of another layer is an error within another.
-    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
-    if causes.any(|error| error.is::<LengthLimitError>()) {
-        return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too long");
+impl RequestBody {
+    /// Parses the body, which is JSON.
+    pub(super) fn json(self, headers: &HeaderMap) -> Result<Value, ApiError> {
+        parse(headers, &self.0?)
     }
-    ApiError::new(StatusCode::BAD_REQUEST, "The body cannot be read")
+
+    /// Like [`json`](Self::json), but the body may be left out, though not by a browser.
+    ///
+    /// Other sites can have it send a request without JSON, and with the cookies of its user, before it
+    /// asks whether they may. It sends their `Origin` then.
+    pub(super) fn optional_json(self, headers: &HeaderMap) -> Result<Option<Value>, ApiError> {
+        let body = self.0?;
+        let is_needed = !body.is_empty() || headers.contains_key(header::ORIGIN);
+        is_needed.then(|| parse(headers, &body)).transpose()
+    }
 }
 
 fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {

@@ -1,11 +1,12 @@
 //! What the routes do, with a manager that is bounded by who calls.
 
-use axum::RequestExt as _;
-use axum::extract::{RawPathParams, Request};
+use axum::RequestPartsExt as _;
+use axum::extract::RawPathParams;
 use axum::response::Response;
+use http::request::Parts;
 
 use super::ApiError;
-use super::body::{read_json, read_optional_json};
+use super::body::RequestBody;
 use super::create::CreateKey;
 use super::list::parse_query;
 use super::rotate::RotateKey;
@@ -18,45 +19,45 @@ use crate::store::StoredKey;
 
 pub(super) type Result<T = Response> = std::result::Result<T, ApiError>;
 
-pub(super) async fn list(keys: KeyManager, request: Request) -> Result {
-    let query = parse_query(request.uri().query().unwrap_or_default())?;
+pub(super) async fn list(keys: KeyManager, parts: Parts, _: RequestBody) -> Result {
+    let query = parse_query(parts.uri.query().unwrap_or_default())?;
     Ok(answer::page(&keys.list(&query).await?, keys.now()))
 }
 
-pub(super) async fn create(keys: KeyManager, request: Request) -> Result {
-    let path = original_path(&request);
-    let read = CreateKey::read(read_json(request).await?)?;
+pub(super) async fn create(keys: KeyManager, parts: Parts, body: RequestBody) -> Result {
+    let read = CreateKey::read(body.json(&parts.headers)?)?;
     let issued = keys.issue(read.into_new_key(&keys.settings.formats)?).await?;
+    let path = original_path(&parts);
     let location = path.map(|path| format!("{path}/{}", issued.record.id));
     let key = StoredKey::new(issued.record, None);
     Ok(answer::created(&key, &issued.secret, location.as_deref(), keys.now()))
 }
 
-pub(super) async fn show(keys: KeyManager, mut request: Request) -> Result {
-    let id = key_id(&mut request).await?;
+pub(super) async fn show(keys: KeyManager, mut parts: Parts, _: RequestBody) -> Result {
+    let id = key_id(&mut parts).await?;
     Ok(answer::one(&keys.get(&id).await?, keys.now()))
 }
 
-pub(super) async fn update(keys: KeyManager, mut request: Request) -> Result {
-    let id = key_id(&mut request).await?;
+pub(super) async fn update(keys: KeyManager, mut parts: Parts, body: RequestBody) -> Result {
+    let id = key_id(&mut parts).await?;
     // First, so that who may not see a key is told nothing else.
     let last_used_at = keys.get(&id).await?.last_used_at;
-    let read = UpdateKey::read(read_json(request).await?)?;
+    let read = UpdateKey::read(body.json(&parts.headers)?)?;
     let changed = keys.update(&id, &read.into()).await?;
     Ok(answer::one(&StoredKey::new(changed.record, last_used_at), keys.now()))
 }
 
-pub(super) async fn revoke(keys: KeyManager, mut request: Request) -> Result {
-    keys.revoke(&key_id(&mut request).await?).await?;
+pub(super) async fn revoke(keys: KeyManager, mut parts: Parts, _: RequestBody) -> Result {
+    keys.revoke(&key_id(&mut parts).await?).await?;
     Ok(answer::revoked())
 }
 
-pub(super) async fn rotate(keys: KeyManager, mut request: Request) -> Result {
-    let id = key_id(&mut request).await?;
+pub(super) async fn rotate(keys: KeyManager, mut parts: Parts, body: RequestBody) -> Result {
+    let id = key_id(&mut parts).await?;
     keys.get(&id).await?;
-    let path = original_path(&request);
-    let read = RotateKey::read(read_optional_json(request).await?)?;
+    let read = RotateKey::read(body.optional_json(&parts.headers)?)?;
     let rotated = keys.rotate(&id, read.grace()).await?;
+    let path = original_path(&parts);
     let keys_path = path.as_deref().and_then(|path| path.strip_suffix("/rotate")?.rsplit_once('/'));
     let location = keys_path.map(|(path, _)| format!("{path}/{}", rotated.record.id));
     let key = StoredKey::new(rotated.record, None);
@@ -64,8 +65,8 @@ pub(super) async fn rotate(keys: KeyManager, mut request: Request) -> Result {
 }
 
 /// Returns the id in the path. One that is none is an unknown one.
-async fn key_id(request: &mut Request) -> Result<KeyId> {
-    let parameters = request.extract_parts::<RawPathParams>().await;
+async fn key_id(parts: &mut Parts) -> Result<KeyId> {
+    let parameters = parts.extract::<RawPathParams>().await;
     let parameters = parameters.map_err(|_| ApiError::not_found())?;
     // A router within another one, or called by its handler, captures after it.
     let id = parameters.iter().filter(|(name, _)| *name == routes::KEY_ID).last();
@@ -73,8 +74,8 @@ async fn key_id(request: &mut Request) -> Result<KeyId> {
 }
 
 /// Returns the path that the client sent, for `Location`, if it is known.
-fn original_path(request: &Request) -> Option<String> {
-    let path = RequestHead::new(request).original_uri().path().strip_prefix('/')?;
+fn original_path(parts: &Parts) -> Option<String> {
+    let path = RequestHead::from_parts(parts).original_uri().path().strip_prefix('/')?;
     // With two slashes, to browsers also with a backslash, the name of a host would begin.
     Some(format!("/{}", path.trim_start_matches(['/', '\\'])))
 }

@@ -11,9 +11,15 @@ use crate::manage::Owner;
 
 /// Turns a request into the owner on whose behalf it manages keys, or refuses it.
 ///
-/// The tenant and the ceiling of abilities come from here, never from the body of a request. It is
-/// asked before anything else of the request is looked at. [`KeyOwner`](super::KeyOwner) takes the
-/// verified key of the request; functions and closures that need not wait implement it too.
+/// The tenant and the ceiling of abilities come from here, never from the body of a request.
+/// [`KeyOwner`](super::KeyOwner) takes the verified key of the request; functions and closures that
+/// need not wait implement it too.
+///
+/// It is asked once the body of the request has come, and before anything of it is looked at. What it
+/// returns is used at once, and nobody asks again: an owner that is a session is as fresh as what
+/// this looks it up in. A session that a layer outside has put into the extensions, as in the example
+/// below, is as old as the request, whose body can take [as long as it may](super::KeyRoutes::body_timeout);
+/// where a session has to end at once, look it up here.
 ///
 /// Where sessions are cookies, other sites can have browsers send them. What changes keys cannot be
 /// sent by such a site unless CORS allows it: it is `PATCH`, `DELETE` or JSON, for which browsers ask

@@ -57,13 +57,26 @@
 //! | 403 | the key would be allowed more than the caller is |
 //! | 404 | there is no such key, or it is another tenant's: nobody can tell which |
 //! | 409 | the key is revoked or was rotated already |
-//! | 413, 415 | the body has more than 64 KiB, or is not `application/json` |
+//! | 408 | the body did not come within [10 seconds](KeyRoutes::body_timeout) |
+//! | 413, 415 | the body has more than [64 KiB](KeyRoutes::body_limit), or is not `application/json` |
 //! | 422 | a field is unknown, missing or wrong |
-//! | 503 | the store failed, of which only the log tells more |
+//! | 503 | the store failed, of which only the log tells more, or there are [too many](KeyRoutes::bodies_in_flight) slow bodies |
 //!
 //! No error repeats a value of the body, which might be a secret in the wrong place.
+//!
+//! # When who calls is judged
+//!
+//! A request is read to its end before is asked [who calls](IdentifyOwner), so that nobody can begin
+//! one, be deprived of the right to it, and finish it then. A caller that is a [key](KeyOwner) is
+//! judged by its record in the moment of the change, as [`KeyManager::on_behalf_of`] says in full: after
+//! a revocation was acknowledged, no request with that key changes anything. A session is judged by
+//! the application, once the body is there: it can only be as fresh as where the application looks it
+//! up.
+//!
+//! [`KeyManager::on_behalf_of`]: crate::KeyManager::on_behalf_of
 
 mod answer;
+mod bodies;
 mod body;
 mod create;
 mod error;

@@ -59,7 +59,7 @@ fn operation(
             let draft = draft("createApiKey", "Create an API key")
                 .body(body, Required::True)
                 .answer("201", "The key, and its secret for the only time", answer)
-                .refuses(&["413", "415", "422"]);
+                .refuses(&["408", "413", "415", "422"]);
             (HttpMethod::Post, draft.parameters([]))
         }
         KeyRoute::Show => {
@@ -74,7 +74,7 @@ fn operation(
             let draft = draft("updateApiKey", "Change an API key")
                 .body(body, Required::True)
                 .answer("200", "The key as it is now", answer)
-                .refuses(&["404", "409", "413", "415", "422"]);
+                .refuses(&["404", "408", "409", "413", "415", "422"]);
             (HttpMethod::Patch, draft.parameters([key_id()]))
         }
         KeyRoute::Revoke => {
@@ -89,7 +89,7 @@ fn operation(
             let draft = draft("rotateApiKey", "Replace an API key by a successor")
                 .body(body, Required::False)
                 .answer("201", "The successor, and its secret for the only time", answer)
-                .refuses(&["404", "409", "413", "415", "422"]);
+                .refuses(&["404", "408", "409", "413", "415", "422"]);
             (HttpMethod::Post, draft.parameters([key_id()]))
         }
     }
@@ -129,6 +129,7 @@ impl Draft {
                 "401" => "It is not known who calls",
                 "403" => "The caller may not do this, or would grant more than it has",
                 "404" => "There is no such key",
+                "408" => "The body did not come in time",
                 "409" => "The key is revoked or was rotated already",
                 "413" => "The body is too long",
                 "415" => "The body is not JSON",

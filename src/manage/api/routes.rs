@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,9 +11,12 @@ use axum::response::Response;
 use axum::routing::{delete, get, patch, post};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use utoipa::openapi::OpenApi;
 
+use super::bodies::Bodies;
+use super::body::RequestBody;
 use super::unread::drain_unread;
 use super::{Access, ApiError, IdentifyOwner, handlers, openapi};
 use crate::manage::KeyManager;
@@ -45,6 +49,7 @@ pub struct KeyRoutes {
     keys: KeyManager,
     owner: Arc<dyn IdentifyOwner>,
     errors: Option<Arc<Errors>>,
+    bodies: Bodies,
 }
 
 /// Answers errors in the shape of an application.
@@ -82,6 +87,11 @@ impl KeyRoute {
             Self::Rotate => "/api-keys/{key_id}/rotate",
         }
     }
+
+    /// Tells whether requests have a body that says something.
+    const fn has_body(self) -> bool {
+        matches!(self, Self::Create | Self::Update | Self::Rotate)
+    }
 }
 
 impl KeyRoutes {
@@ -90,7 +100,13 @@ impl KeyRoutes {
     /// Every request is done [on behalf](KeyManager::on_behalf_of) of its owner, whatever `keys`
     /// may do.
     pub fn new(keys: KeyManager, owner: impl IdentifyOwner + 'static) -> Self {
-        Self { routes: KeyRoute::ALL.into(), keys, owner: Arc::new(owner), errors: None }
+        Self {
+            routes: KeyRoute::ALL.into(),
+            keys,
+            owner: Arc::new(owner),
+            errors: None,
+            bodies: Bodies::default(),
+        }
     }
 
     /// Leaves routes out.
@@ -136,6 +152,29 @@ impl KeyRoutes {
         self
     }
 
+    /// Sets how many bytes a body has at most. A longer one is answered with 413. By default, 64 KiB.
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.bodies.max_length = bytes;
+        self
+    }
+
+    /// Sets how long a body may take to come. One that takes longer is answered with 408. By default,
+    /// 10 seconds.
+    pub fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.bodies.timeout = timeout;
+        self
+    }
+
+    /// Sets how many bodies are read at once, by the router and its clones. By default, 256.
+    ///
+    /// A body is read before it is known who calls. When there is one more, the oldest of them is
+    /// answered with 503, so that clients who never end their bodies are in the way of slow ones at
+    /// worst. Requests without a body, such as a `DELETE`, are not counted.
+    pub fn bodies_in_flight(mut self, at_most: usize) -> Self {
+        self.bodies.max_in_flight = at_most;
+        self
+    }
+
     /// Describes the routes that there are by OpenAPI 3.1.
     ///
     /// The paths are those of the router: [`OpenApi::nest`] puts the document where the router is.
@@ -149,14 +188,14 @@ impl KeyRoutes {
     pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let api = Arc::new(self);
         let mut router = Router::new();
-        for route in &api.routes {
+        for &route in &api.routes {
             let methods = match route {
-                KeyRoute::List => get(handler(&api, handlers::list)),
-                KeyRoute::Create => post(handler(&api, handlers::create)),
-                KeyRoute::Show => get(handler(&api, handlers::show)),
-                KeyRoute::Update => patch(handler(&api, handlers::update)),
-                KeyRoute::Revoke => delete(handler(&api, handlers::revoke)),
-                KeyRoute::Rotate => post(handler(&api, handlers::rotate)),
+                KeyRoute::List => get(handler(&api, route, handlers::list)),
+                KeyRoute::Create => post(handler(&api, route, handlers::create)),
+                KeyRoute::Show => get(handler(&api, route, handlers::show)),
+                KeyRoute::Update => patch(handler(&api, route, handlers::update)),
+                KeyRoute::Revoke => delete(handler(&api, route, handlers::revoke)),
+                KeyRoute::Rotate => post(handler(&api, route, handlers::rotate)),
             };
             router = router.route(route.path(), methods);
         }
@@ -164,23 +203,28 @@ impl KeyRoutes {
         router.layer(drain_unread).layer(axum::middleware::map_response(no_store))
     }
 
-    /// Takes the way of every request: who calls comes first.
+    /// Takes the way of every request.
+    ///
+    /// All of it is there before is asked who calls: whoever might be deprived of it meanwhile
+    /// would finish the body afterwards. But nothing of the body is told before.
     async fn answer<Handled>(
         &self,
+        route: KeyRoute,
         request: Request,
-        handle: impl FnOnce(KeyManager, Request) -> Handled,
+        handle: impl FnOnce(KeyManager, Parts, RequestBody) -> Handled,
     ) -> Response
     where
         Handled: Future<Output = handlers::Result>,
     {
         let (mut parts, body) = request.into_parts();
+        let body = if route.has_body() { self.bodies.read(body).await } else { Ok(Bytes::new()) };
         let access = Access::of(&parts.method);
         let owner = match self.owner.identify(&mut parts, access).await {
             Ok(owner) => owner,
             Err(refused) => return refused.into_inner(),
         };
         let keys = self.keys.on_behalf_of(owner);
-        match handle(keys, Request::from_parts(parts, body)).await {
+        match handle(keys, parts, RequestBody(body)).await {
             Ok(response) => response,
             Err(error) => self.refuse(&error),
         }
@@ -204,6 +248,7 @@ impl fmt::Debug for KeyRoutes {
         f.debug_struct("KeyRoutes")
             .field("routes", &self.routes)
             .field("keys", &self.keys)
+            .field("bodies", &self.bodies)
             .finish_non_exhaustive()
     }
 }
@@ -211,16 +256,17 @@ impl fmt::Debug for KeyRoutes {
 /// Makes a handler of what a route does.
 fn handler<F, Handled>(
     api: &Arc<KeyRoutes>,
+    route: KeyRoute,
     handle: F,
 ) -> impl Fn(Request) -> BoxFuture<'static, Response> + Clone + Send + Sync + 'static
 where
-    F: Fn(KeyManager, Request) -> Handled + Copy + Send + Sync + 'static,
+    F: Fn(KeyManager, Parts, RequestBody) -> Handled + Copy + Send + Sync + 'static,
     Handled: Future<Output = handlers::Result> + Send + 'static,
 {
     let api = Arc::clone(api);
     move |request| {
         let api = Arc::clone(&api);
-        Box::pin(async move { api.answer(request, handle).await })
+        Box::pin(async move { api.answer(route, request, handle).await })
     }
 }
 

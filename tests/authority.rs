@@ -12,9 +12,10 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
 use tower_api_key::key::RateLimits;
 use tower_api_key::manage::{Excess, Owner};
-use tower_api_key::store::{Actor, AuditAction, AuditEvent, KeyChange, KeyQuery};
+use tower_api_key::store::{Actor, AuditEvent, KeyChange, KeyQuery};
 use tower_api_key::{
     IssuedKey, KeyId, KeyKind, KeyManager, KeyRecord, KeyUpdate, ManageError, NewKey, TenantId,
 };
@@ -32,7 +33,7 @@ over_each_store! {
     keys_are_removed_only_on_behalf_of_one_that_may_still
     a_key_whose_use_is_noted_meanwhile_is_the_same
     keys_that_manage_each_other_do_not_lock_each_other_out
-    many_who_issue_with_a_leaked_key_do_not_hold_up_its_revocation
+    many_who_use_a_leaked_key_do_not_hold_up_its_end_and_do_nothing_after
 }
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -374,58 +375,123 @@ async fn keys_that_manage_each_other_do_not_lock_each_other_out(store: Store) {
     }
 }
 
-/// Whoever has the key issues others with it from 16 tasks, and it is revoked meanwhile.
-async fn many_who_issue_with_a_leaked_key_do_not_hold_up_its_revocation(store: Store) {
-    for _ in 0..5 {
+/// Whoever has the key manages keys with it from 16 tasks, and it is revoked or reduced meanwhile.
+async fn many_who_use_a_leaked_key_do_not_hold_up_its_end_and_do_nothing_after(store: Store) {
+    for end in [End::Revoke, End::Revoke, End::Disable, End::Reduce] {
         let world = World::new(&store).await;
-        let is_revoked = Arc::new(AtomicBool::new(false));
-        let made = Arc::new(AtomicUsize::new(0));
-        let mut thieves = Vec::new();
-        for _ in 0..16 {
-            let keys = world.app.on_behalf_of(world.on_behalf.clone());
-            let (is_revoked, made) = (Arc::clone(&is_revoked), Arc::clone(&made));
-            thieves.push(tokio::spawn(async move {
+        let thieves = Thieves::start(&world);
+        while thieves.done.load(Ordering::SeqCst) < 32 {
+            tokio::task::yield_now().await;
+        }
+        // Another node.
+        let operator = Meanwhile::new(Arc::clone(&world.store), |_| async {}.boxed());
+        let id = &world.owner.record.id;
+        let ended = in_time(end.of(&KeyManager::new(operator.clone()), id)).await.unwrap();
+        // What is there now is all that there will ever be.
+        let there = world.others().await;
+        thieves.is_over.store(true, Ordering::SeqCst);
+        assert_eq!(operator.commits(), 1, "nobody has changed the key itself");
+        for id in thieves.end().await {
+            assert!(there.contains_key(&id), "{end:?}: {id} came later");
+        }
+        assert_eq!(world.others().await, there, "{end:?}: something was changed later");
+        assert_eq!(world.app.get(id).await.unwrap().record, ended);
+    }
+}
+
+/// How it comes that a key manages keys no more.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Revoke,
+    Disable,
+    Reduce,
+}
+
+impl End {
+    async fn of(self, keys: &KeyManager, id: &KeyId) -> Result<Arc<KeyRecord>, ManageError> {
+        let changed = match self {
+            Self::Revoke => keys.revoke(id).await,
+            Self::Disable => keys.disable(id).await,
+            Self::Reduce => {
+                let abilities = ["bots:*"].try_into().unwrap();
+                keys.update(id, &KeyUpdate::new().abilities(abilities)).await
+            }
+        };
+        Ok(changed?.record)
+    }
+}
+
+struct Thieves {
+    tasks: Vec<JoinHandle<Vec<KeyId>>>,
+    done: Arc<AtomicUsize>,
+    /// Whether the key manages keys no more, as was acknowledged.
+    is_over: Arc<AtomicBool>,
+}
+
+impl Thieves {
+    fn start(world: &World) -> Self {
+        let (done, is_over) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+        let tasks = (0..16).map(|number| {
+            // Half of them on each of two nodes.
+            let node = KeyManager::new(Arc::clone(&world.store));
+            let keys = if number % 2 == 0 { &world.app } else { &node };
+            let keys = keys.on_behalf_of(world.on_behalf.clone());
+            let (done, is_over) = (Arc::clone(&done), Arc::clone(&is_over));
+            let peer = [&world.peer, &world.disabled][number % 2].clone();
+            tokio::spawn(async move {
                 let mut ids = Vec::new();
                 loop {
-                    let was_revoked = is_revoked.load(Ordering::SeqCst);
-                    match keys.issue(NewKey::named("loot")).await {
-                        Ok(issued) => {
-                            assert!(!was_revoked, "issued after the revocation");
-                            ids.push(issued.record.id.clone());
-                            made.fetch_add(1, Ordering::SeqCst);
+                    let was_over = is_over.load(Ordering::SeqCst);
+                    match steal(&keys, number, &peer, &mut ids).await {
+                        Ok(()) => {
+                            assert!(!was_over, "something was done after the end");
+                            done.fetch_add(1, Ordering::SeqCst);
                         }
-                        Err(ManageError::Exceeds(Excess::Inactive)) => return ids,
+                        Err(ManageError::Exceeds(Excess::Inactive | Excess::Management)) => {
+                            return ids;
+                        }
+                        // They change the same keys.
+                        Err(ManageError::Conflict) => {}
                         Err(error) => panic!("{error}"),
                     }
                     tokio::task::yield_now().await;
                 }
-            }));
+            })
+        });
+        Self { tasks: tasks.collect(), done, is_over }
+    }
+
+    /// Waits for all of them, and returns the keys that they have issued.
+    async fn end(self) -> Vec<KeyId> {
+        let mut ids = Vec::new();
+        for task in self.tasks {
+            ids.extend(in_time(task).await.unwrap());
         }
-        while made.load(Ordering::SeqCst) < 32 {
-            tokio::task::yield_now().await;
+        ids
+    }
+}
+
+/// Does something with keys, most of all issues some.
+async fn steal(
+    keys: &KeyManager,
+    number: usize,
+    peer: &KeyId,
+    ids: &mut Vec<KeyId>,
+) -> Result<(), ManageError> {
+    match (number % 8, ids.last()) {
+        (0, _) => {
+            let update = KeyUpdate::new().name(format!("name {number}"));
+            keys.update(peer, &update).await.map(drop)
         }
-        let operator = Meanwhile::new(Arc::clone(&world.store), |_| async {}.boxed());
-        let id = &world.owner.record.id;
-        let events = Arc::<Mutex<Vec<AuditEvent>>>::default();
-        let sink = Arc::clone(&events);
-        let manager = KeyManager::new(operator.clone())
-            .audit(move |event: &AuditEvent| sink.lock().unwrap().push(event.clone()));
-        let revoked = in_time(manager.revoke(id)).await.unwrap().record;
-        // What is there now is all that there will ever be.
-        let there = world.others().await;
-        is_revoked.store(true, Ordering::SeqCst);
-        assert_eq!(operator.commits(), 1, "attempts: nobody has changed the key");
-        assert_eq!(events.lock().unwrap().len(), 1);
-        assert_eq!(events.lock().unwrap()[0].action, AuditAction::Revoked);
-        let mut loot = 0;
-        for thief in thieves {
-            for id in in_time(thief).await.unwrap() {
-                assert!(there.contains_key(&id), "{id} came after the revocation");
-                loot += 1;
-            }
+        (1, _) => keys.disable(peer).await.map(drop),
+        (2, _) => keys.enable(peer).await.map(drop),
+        (3, Some(id)) => {
+            ids.push(keys.rotate(id, HOUR).await?.record.id.clone());
+            Ok(())
         }
-        assert_eq!(world.others().await, there, "a key came after the revocation");
-        assert_eq!(there.len(), loot + [&world.peer, &world.disabled].len());
-        assert_eq!(world.app.get(id).await.unwrap().record, revoked);
+        _ => {
+            ids.push(keys.issue(NewKey::named("loot")).await?.record.id.clone());
+            Ok(())
+        }
     }
 }

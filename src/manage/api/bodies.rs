@@ -134,8 +134,8 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::task::Poll;
 
+    use futures_util::FutureExt as _;
     use futures_util::stream::{self, StreamExt as _};
 
     use super::*;
@@ -161,22 +161,22 @@ mod tests {
         let bodies = Bodies { max_in_flight: 2, ..Bodies::default() };
         let mut reading: Vec<_> = (0..3).map(|_| Box::pin(bodies.read(slow()))).collect();
         for reading in &mut reading[..2] {
-            assert!(futures_util::poll!(reading.as_mut()).is_pending());
+            assert!(reading.as_mut().now_or_never().is_none());
         }
         // What has come already pushes out nobody.
         assert_eq!(bodies.read(Body::from("{}")).await.unwrap(), "{}");
-        assert!(futures_util::poll!(reading[0].as_mut()).is_pending());
-        assert!(futures_util::poll!(reading[2].as_mut()).is_pending());
-        let Poll::Ready(Err(error)) = futures_util::poll!(reading[0].as_mut()) else {
+        assert!(reading[0].as_mut().now_or_never().is_none());
+        assert!(reading[2].as_mut().now_or_never().is_none());
+        let Some(Err(error)) = reading[0].as_mut().now_or_never() else {
             panic!("the oldest is still being read")
         };
         assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert!(futures_util::poll!(reading[1].as_mut()).is_pending());
+        assert!(reading[1].as_mut().now_or_never().is_none());
         // Whoever goes away makes room.
         drop(reading.remove(1));
         let mut next = Box::pin(bodies.read(slow()));
-        assert!(futures_util::poll!(next.as_mut()).is_pending());
-        assert!(futures_util::poll!(reading[1].as_mut()).is_pending());
+        assert!(next.as_mut().now_or_never().is_none());
+        assert!(reading[1].as_mut().now_or_never().is_none());
         drop((reading, next));
         assert!(bodies.in_flight.line().ends.is_empty());
     }
@@ -185,7 +185,7 @@ mod tests {
     async fn none_at_once_is_one_at_once() {
         let bodies = Bodies { max_in_flight: 0, ..Bodies::default() };
         let mut reading = Box::pin(bodies.read(slow()));
-        assert!(futures_util::poll!(reading.as_mut()).is_pending());
-        assert!(futures_util::poll!(reading.as_mut()).is_pending());
+        assert!(reading.as_mut().now_or_never().is_none());
+        assert!(reading.as_mut().now_or_never().is_none());
     }
 }

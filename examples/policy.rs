@@ -34,8 +34,8 @@ fn policy() -> Result<AccessPolicy, PolicyError> {
         .allow("GET /v1/reports/*", Requirement::ability("reports:read").report_only())
         .on_report(|report| {
             let key = report.key_id().map_or("no key", |id| id.as_str());
-            let (method, path, why) =
-                (report.method(), report.path(), report.rejection().message());
+            let (method, why) = (report.method(), report.rejection().message());
+            let path = report.path().unwrap_or_default();
             eprintln!("would be refused: {method} {path} with {key}: {why}");
         })
         .build()

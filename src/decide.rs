@@ -4,10 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::Request;
 use http_body::Body;
 
 use crate::drain::Refusal;
@@ -56,14 +55,6 @@ pub(crate) struct Judged {
 impl Settings {
     /// Takes the steps up to the store, and the others as far as nothing has to be waited for.
     pub(crate) fn decide(&self, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
-        let decided = self.begin(head);
-        if let Err(rejection) = &decided {
-            self.count_failure(rejection, head);
-        }
-        decided
-    }
-
-    fn begin(&self, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
         if !self.rejector.protocol.allows(head) {
             return Err(Rejection::not_post());
         }
@@ -128,7 +119,7 @@ impl Settings {
     }
 
     /// Counts what may be an attempt to guess a key.
-    fn count_failure(&self, rejection: &Rejection, head: &RequestHead<'_>) {
+    pub(crate) fn count_failure(&self, rejection: &Rejection, head: &RequestHead<'_>) {
         if RejectionKind::INVALID.contains(&rejection.kind())
             && let Some((throttle, address)) = self.counts_failures(head)
         {
@@ -140,7 +131,8 @@ impl Settings {
         let asked = if self.forward_preflight { head.preflight() } else { None };
         #[cfg(feature = "policy")]
         if let Some(policy) = &self.policy {
-            return policy.lets_pass_without_key(head, asked.as_ref(), self.optional);
+            let asked = asked.as_ref();
+            return policy.lets_pass_without_key(head, asked, self.optional, &self.rejector);
         }
         asked.is_some() || self.optional
     }
@@ -253,19 +245,14 @@ impl Settings {
         Usage { limits: key.limits.clone(), decision, older: self.older_limit_fields }
     }
 
-    /// Answers for the inner service.
-    pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
-        self.rejector.reject(rejection, head)
-    }
-
-    /// Does as [`reject`](Self::reject), and keeps what is left of the request.
+    /// Answers for the inner service, and keeps what is left of the request.
     pub(crate) fn refuse<B>(&self, rejection: Rejection, request: Request<B>) -> Refusal
     where
         B: Body + Send + 'static,
     {
         let head = RequestHead::new(&request);
         let draining = self.rejector.drain.of(&head);
-        let response = self.reject(rejection, &head);
+        let response = self.rejector.reject(rejection, &head);
         draining.refuse(request.into_body(), response)
     }
 }

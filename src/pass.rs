@@ -11,7 +11,7 @@ use crate::extract::Carrier;
 use crate::head::RequestHead;
 use crate::limit::{Usage, write_usage};
 use crate::lookup::{Charge, refund, refund_now};
-use crate::reject::{Rejection, RejectionKind};
+use crate::reject::{PathIsSecret, Rejection, RejectionKind};
 use crate::settings::Settings;
 use crate::store::KeyRecord;
 use crate::verify::{Anonymous, VerifiedKey};
@@ -41,6 +41,9 @@ impl Pass {
         request: &mut Request<B>,
         settings: &Arc<Settings>,
     ) -> Result<Finish, Rejection> {
+        if settings.rejector.hides_paths {
+            keep_path_secret(request);
+        }
         match self {
             Self::Verified { key, carrier, charge } => {
                 if settings.keep_credential {
@@ -71,6 +74,11 @@ impl Pass {
             }
         }
     }
+}
+
+#[cold]
+fn keep_path_secret<B>(request: &mut Request<B>) {
+    request.extensions_mut().insert(PathIsSecret);
 }
 
 impl Charged {

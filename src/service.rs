@@ -57,6 +57,7 @@ where
             Err(rejection) => {
                 // It is not called, so what it reserved has to be free for others.
                 drop(self.take_ready());
+                self.settings.count_failure(&rejection, &RequestHead::new(&request));
                 ResponseFuture::rejected(self.settings.refuse(rejection, request))
             }
         }

@@ -99,7 +99,9 @@ impl Settings {
         let places = self.extractor.places();
         let scheme = places.iter().find_map(CredentialPlace::scheme);
         let challenge = Challenge::new(scheme, &self.realm, self.generic_challenge);
-        self.rejector = Arc::new(self.rejector.with_challenge(challenge));
+        let mut rejector = self.rejector.with_challenge(challenge);
+        rejector.hides_paths = self.extractor.reads_path();
+        self.rejector = Arc::new(rejector);
     }
 
     /// Tells whether requests without a key pass wherever they go.

@@ -3,17 +3,23 @@
 //! One event for each rejection, with its kind and, when known, the key's public id; the
 //! server's own faults at `ERROR`, those of clients at `INFO`; successes at `TRACE`. One when a
 //! cache hears of changes no more, at `WARN`, and one when it does again, at `INFO`. No event
-//! holds a key, a header's value or a query.
+//! holds a key, a header's value or a query, or a path where a key may be in it.
 
 #[cfg(feature = "tracing")]
 mod events {
     use std::error::Error;
 
+    use http::Method;
+
     use crate::head::RequestHead;
     use crate::key::KeyId;
     use crate::reject::{Rejection, RejectionKind};
 
-    pub(crate) fn rejected(rejection: &Rejection, head: &RequestHead<'_>) {
+    pub(crate) fn rejected<'a>(
+        rejection: &Rejection,
+        head: &RequestHead<'_>,
+        path: impl Fn() -> Option<&'a str>,
+    ) {
         // The macro evaluates its fields only if somebody listens.
         macro_rules! event {
             ($level:ident, $message:literal) => {
@@ -22,7 +28,7 @@ mod events {
                     key = rejection.key_id().map(KeyId::as_str),
                     error = rejection.source(),
                     method = head.method().as_str(),
-                    path = head.original_uri().path(),
+                    path = path(),
                     $message
                 )
             };
@@ -42,12 +48,17 @@ mod events {
         tracing::trace!(key = id.as_str(), "API key verified");
     }
 
-    pub(crate) fn would_reject(rejection: &Rejection, head: &RequestHead<'_>, rule: Option<&str>) {
+    pub(crate) fn would_reject(
+        rejection: &Rejection,
+        method: &Method,
+        path: Option<&str>,
+        rule: Option<&str>,
+    ) {
         tracing::warn!(
             kind = rejection.kind().as_str(),
             key = rejection.key_id().map(KeyId::as_str),
-            method = head.method().as_str(),
-            path = head.original_uri().path(),
+            method = method.as_str(),
+            path,
             rule,
             "request would be refused: report only"
         );
@@ -118,13 +129,20 @@ mod events {
 mod events {
     use std::error::Error;
 
+    use http::Method;
+
     use crate::head::RequestHead;
     use crate::key::KeyId;
     use crate::reject::Rejection;
 
-    pub(crate) fn rejected(_: &Rejection, _: &RequestHead<'_>) {}
+    pub(crate) fn rejected<'a>(
+        _: &Rejection,
+        _: &RequestHead<'_>,
+        _: impl Fn() -> Option<&'a str>,
+    ) {
+    }
     pub(crate) fn verified(_: &KeyId) {}
-    pub(crate) fn would_reject(_: &Rejection, _: &RequestHead<'_>, _: Option<&str>) {}
+    pub(crate) fn would_reject(_: &Rejection, _: &Method, _: Option<&str>, _: Option<&str>) {}
     pub(crate) fn no_client_address() {}
     #[cfg(feature = "axum")]
     pub(crate) fn no_original_uri() {}

@@ -36,7 +36,7 @@ const QUERY: &str = "a-query-that-nobody-may-see-4711";
 fn show(report: &Report<'_>) -> String {
     let (method, path, rule) = (report.method(), report.path(), report.rule());
     let key = report.key_id();
-    format!("{report:?} {report:#?} {method} {path} {rule:?} {key:?} {}", report.rejection())
+    format!("{report:?} {report:#?} {method} {path:?} {rule:?} {key:?} {}", report.rejection())
 }
 
 /// A policy that lets everything pass, and keeps what it reports.

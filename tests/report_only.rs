@@ -25,7 +25,8 @@ fn tell(sender: &Sender<String>) -> impl Fn(&Report<'_>) + Send + Sync + 'static
     move |report| {
         let (kind, rule) = (report.rejection().kind(), report.rule().unwrap_or("no rule"));
         let key = report.key_id().map_or("no key", |id| id.as_str());
-        let text = format!("{kind} {} {} by {rule} for {key}", report.method(), report.path());
+        let (method, path) = (report.method(), report.path().unwrap());
+        let text = format!("{kind} {method} {path} by {rule} for {key}");
         sender.send(text).unwrap();
     }
 }

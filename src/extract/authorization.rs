@@ -53,6 +53,10 @@ impl Extract for AuthorizationScheme {
     fn places(&self) -> Vec<CredentialPlace> {
         vec![CredentialPlace::Authorization(self.0.clone())]
     }
+
+    fn reads_path(&self) -> bool {
+        false
+    }
 }
 
 /// Finds the key as `Authorization: Bearer <key>` (RFC 6750, section 2.1).
@@ -68,6 +72,10 @@ impl Extract for Bearer {
 
     fn places(&self) -> Vec<CredentialPlace> {
         vec![CredentialPlace::Authorization("Bearer".into())]
+    }
+
+    fn reads_path(&self) -> bool {
+        false
     }
 }
 

@@ -30,6 +30,10 @@ impl Extract for Basic {
     fn places(&self) -> Vec<CredentialPlace> {
         vec![CredentialPlace::Authorization("Basic".into())]
     }
+
+    fn reads_path(&self) -> bool {
+        false
+    }
 }
 
 fn decode(rest: &[u8]) -> Option<Vec<u8>> {

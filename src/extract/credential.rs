@@ -40,6 +40,9 @@ impl<'a> Credential<'a> {
     ///
     /// Caches are told that responses are private, unless the handler has a `Cache-Control` of its
     /// own, and no `Vary`: the layer does not know by what.
+    ///
+    /// A key in the path goes on with the request. The events of this crate do not show such a path
+    /// (see [`Extract::reads_path`](super::Extract::reads_path)); other layers that log it do.
     pub fn elsewhere(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), carrier: Carrier::Elsewhere }
     }

@@ -56,6 +56,10 @@ impl<A: Extract, B: Extract> Extract for FirstOf<A, B> {
     fn places(&self) -> Vec<CredentialPlace> {
         [self.first.places(), self.second.places()].concat()
     }
+
+    fn reads_path(&self) -> bool {
+        self.first.reads_path() || self.second.reads_path()
+    }
 }
 
 #[cfg(test)]

@@ -68,6 +68,10 @@ impl Extract for Header {
     fn places(&self) -> Vec<CredentialPlace> {
         vec![CredentialPlace::Header(self.name.clone())]
     }
+
+    fn reads_path(&self) -> bool {
+        false
+    }
 }
 
 fn only_value<'a>(

@@ -71,6 +71,16 @@ pub trait Extract: Send + Sync {
     fn places(&self) -> Vec<CredentialPlace> {
         Vec::new()
     }
+
+    /// Tells whether the key may be in the path of a request.
+    ///
+    /// If so, no event and no report of the layer, or of the guards within it, shows a path.
+    ///
+    /// By default, and for functions, it may. A type of your own that reads headers only returns
+    /// `false`, and its events have the path.
+    fn reads_path(&self) -> bool {
+        true
+    }
 }
 
 impl<F> Extract for F

@@ -61,6 +61,10 @@ impl Extract for Query {
     fn places(&self) -> Vec<CredentialPlace> {
         vec![CredentialPlace::Query(self.name.clone())]
     }
+
+    fn reads_path(&self) -> bool {
+        false
+    }
 }
 
 fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {

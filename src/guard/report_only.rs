@@ -9,7 +9,7 @@ use http::Method;
 use super::Guard;
 use crate::head::RequestHead;
 use crate::key::KeyId;
-use crate::reject::Rejection;
+use crate::reject::{Rejection, Rejector};
 use crate::trace;
 use crate::verify::VerifiedKey;
 
@@ -29,7 +29,7 @@ pub(crate) type OnReport = dyn Fn(&Report<'_>) + Send + Sync;
 /// use tower_api_key::{ApiKeyLayer, MemoryStore};
 ///
 /// let soon = RequireAbility::new("bots:read").report_only().on_report(|report| {
-///     eprintln!("{:?} will be refused on {}", report.key_id(), report.path());
+///     eprintln!("{:?} will be refused on {:?}", report.key_id(), report.path());
 /// });
 /// let layer = ApiKeyLayer::new(MemoryStore::new()).guard(soon);
 /// ```
@@ -62,7 +62,8 @@ impl<G: Guard> Guard for ReportOnly<G> {
             Ok(Ok(())) => {}
             Ok(Err(rejection)) => {
                 let rejection = rejection.of_key(key.id());
-                Report::new(&rejection, head, None).send(self.on_report.as_deref());
+                let report = Report::new(&rejection, key.rejector(), head, None);
+                report.send(self.on_report.as_deref());
             }
             Err(_) => trace::panicked("a guard that is only tried"),
         }
@@ -80,21 +81,24 @@ impl<G: fmt::Debug> fmt::Debug for ReportOnly<G> {
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
     rejection: &'a Rejection,
-    head: RequestHead<'a>,
+    method: &'a Method,
+    path: Option<&'a str>,
     rule: Option<&'a str>,
 }
 
 impl<'a> Report<'a> {
     pub(crate) fn new(
         rejection: &'a Rejection,
+        rejector: &Rejector,
         head: &RequestHead<'a>,
         rule: Option<&'a str>,
     ) -> Self {
-        Self { rejection, head: *head, rule }
+        let path = rejector.shown_path(head.original_uri(), head);
+        Self { rejection, method: head.method(), path, rule }
     }
 
     pub(crate) fn send(&self, on_report: Option<&OnReport>) {
-        trace::would_reject(self.rejection, &self.head, self.rule);
+        trace::would_reject(self.rejection, self.method, self.path, self.rule);
         // A report is no reason to fail a request.
         if let Some(on_report) = on_report
             && catch_unwind(AssertUnwindSafe(|| on_report(self))).is_err()
@@ -118,14 +122,15 @@ impl<'a> Report<'a> {
     /// Returns the request's method.
     #[must_use]
     pub fn method(&self) -> &'a Method {
-        self.head.method()
+        self.method
     }
 
     /// Returns the request's path as the client sent it, or `*` if that is
-    /// [not known](RequestHead::original_uri).
+    /// [not known](RequestHead::original_uri); none if the layer
+    /// [may read a key](crate::Extract::reads_path) from the path.
     #[must_use]
-    pub fn path(&self) -> &'a str {
-        self.head.original_uri().path()
+    pub fn path(&self) -> Option<&'a str> {
+        self.path
     }
 
     /// Returns the endpoint of the policy's rule, such as `GET /v1/users/{id}`, if a policy

@@ -12,7 +12,7 @@ use crate::head::RequestHead;
 use crate::key::PathPattern;
 use crate::key::{EndpointPattern, judged_method};
 use crate::path::NormalPath;
-use crate::reject::{Rejection, RejectionKind};
+use crate::reject::{Rejection, RejectionKind, Rejector};
 use crate::store::KeyRecord;
 use crate::verify::VerifiedKey;
 
@@ -199,6 +199,7 @@ impl AccessPolicy {
         head: &RequestHead<'_>,
         asked: Option<&Method>,
         optional: bool,
+        rejector: &Rejector,
     ) -> bool {
         if let Some(asked) = asked
             && (self.report_only || self.find(asked, head.original_uri().path()).is_some())
@@ -208,7 +209,7 @@ impl AccessPolicy {
         let explained = self.judge(None, head);
         if self.report_only {
             if optional && let PolicyDecision::Reported(rejection) = &explained.decision {
-                self.report(rejection, head, explained.rule());
+                self.report(rejection, rejector, head, explained.rule());
             }
             return optional;
         }
@@ -250,8 +251,14 @@ impl AccessPolicy {
         is_covered.then_some(rule)
     }
 
-    fn report(&self, rejection: &Rejection, head: &RequestHead<'_>, rule: Option<&Rule>) {
-        let report = Report::new(rejection, head, rule.map(|rule| &*rule.text));
+    fn report(
+        &self,
+        rejection: &Rejection,
+        rejector: &Rejector,
+        head: &RequestHead<'_>,
+        rule: Option<&Rule>,
+    ) {
+        let report = Report::new(rejection, rejector, head, rule.map(|rule| &*rule.text));
         report.send(self.table.on_report.as_deref());
     }
 }
@@ -262,7 +269,8 @@ impl Guard for AccessPolicy {
         match decision {
             PolicyDecision::Allowed => Ok(()),
             PolicyDecision::Reported(rejection) => {
-                self.report(&rejection.of_key(key.id()), head, rule.map(|(_, rule)| rule));
+                let (rejection, rule) = (rejection.of_key(key.id()), rule.map(|(_, rule)| rule));
+                self.report(&rejection, key.rejector(), head, rule);
                 Ok(())
             }
             PolicyDecision::Refused(rejection) => Err(rejection),

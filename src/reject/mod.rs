@@ -32,4 +32,4 @@ pub use self::respond::Respond;
 pub use self::responder::Responder;
 
 pub(crate) use self::challenge::Challenge;
-pub(crate) use self::rejector::Rejector;
+pub(crate) use self::rejector::{PathIsSecret, Rejector};

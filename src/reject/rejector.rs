@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, Uri, header};
 
 use super::{Challenge, Rejection, RejectionKind, Respond, Responder, grpc};
 use crate::drain::Drain;
@@ -17,6 +17,11 @@ use crate::trace;
 /// How long a client waits when nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// What a layer leaves in the extensions of a request whose path may hold a key, for the layers and
+/// guards within.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PathIsSecret;
+
 /// Turns rejections into complete responses. One value serves a layer and the guards on the
 /// routes within it.
 #[derive(Clone)]
@@ -27,6 +32,8 @@ pub(crate) struct Rejector {
     pub(crate) protocol: Protocol,
     /// What becomes of the bodies of requests that are refused.
     pub(crate) drain: Drain,
+    /// Whether a path may hold a key, so that nobody may read it.
+    pub(crate) hides_paths: bool,
     /// By kind, the responses to rejections that say nothing but their kind, if the responder
     /// always gives the same ones.
     prepared: Option<[Response<Bytes>; RejectionKind::ALL.len()]>,
@@ -34,8 +41,14 @@ pub(crate) struct Rejector {
 
 impl Rejector {
     pub(crate) fn new(respond: Arc<dyn Respond>, challenge: Challenge) -> Self {
-        let (protocol, drain) = Default::default();
-        let mut rejector = Self { respond, challenge, protocol, drain, prepared: None };
+        let mut rejector = Self {
+            respond,
+            challenge,
+            protocol: Protocol::default(),
+            drain: Drain::default(),
+            hides_paths: false,
+            prepared: None,
+        };
         if rejector.respond.depends_on_rejection_only() {
             let request = Request::new(());
             let head = RequestHead::new(&request);
@@ -47,7 +60,9 @@ impl Rejector {
 
     /// Returns what stands in for the layer's own where no layer is.
     pub(crate) fn without_layer() -> &'static Self {
-        static DEFAULT: LazyLock<Rejector> = LazyLock::new(Rejector::default);
+        // Nobody knows here where a key is.
+        static DEFAULT: LazyLock<Rejector> =
+            LazyLock::new(|| Rejector { hides_paths: true, ..Rejector::default() });
         &DEFAULT
     }
 
@@ -62,12 +77,18 @@ impl Rejector {
     }
 
     fn with(&self, respond: Arc<dyn Respond>, challenge: Challenge) -> Self {
-        let Self { protocol, drain, .. } = *self;
-        Self { protocol, drain, ..Self::new(respond, challenge) }
+        let Self { protocol, drain, hides_paths, .. } = *self;
+        Self { protocol, drain, hides_paths, ..Self::new(respond, challenge) }
+    }
+
+    /// Returns the path of `uri`, which is a URI of the request, if it holds no key.
+    pub(crate) fn shown_path<'a>(&self, uri: &'a Uri, head: &RequestHead<'_>) -> Option<&'a str> {
+        let hidden = self.hides_paths || head.extensions().get::<PathIsSecret>().is_some();
+        (!hidden).then(|| uri.path())
     }
 
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
-        trace::rejected(&rejection, head);
+        trace::rejected(&rejection, head, || self.shown_path(head.original_uri(), head));
         let mut response = match grpc::Form::of(head, self.protocol, rejection.kind()) {
             None => self.answer(&rejection, head),
             Some(grpc::Form::TrailersOnly) => {

@@ -14,7 +14,18 @@ pub fn forms(secret: &str) -> Vec<String> {
     let bytes = format!("{:?}", body.as_bytes()).replace(['[', ']', ' '], "");
     let hex = body.bytes().map(|byte| format!("{byte:02x}")).collect();
     let base64 = BASE64_STANDARD.encode(&body[..39.min(body.len() / 3 * 3)]);
-    vec![secret.to_owned(), body.to_owned(), body.to_lowercase(), bytes, hex, base64]
+    let percent: String = body.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let lower = percent.to_lowercase();
+    vec![
+        secret.to_owned(),
+        body.to_owned(),
+        body.to_lowercase(),
+        bytes,
+        hex,
+        base64,
+        percent,
+        lower,
+    ]
 }
 
 /// Tells whether a secret can be read in what is shown.

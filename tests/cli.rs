@@ -11,6 +11,8 @@ mod changing;
 mod databases;
 #[path = "cli/documents.rs"]
 mod documents;
+#[path = "cli/environment.rs"]
+mod environment;
 #[path = "cli/input.rs"]
 mod input;
 #[path = "cli/issuing.rs"]

@@ -119,7 +119,7 @@ fn the_database_is_named_by_an_option_or_the_environment() {
     for (url, said) in [
         ("keys.db", "begins with `sqlite:`, `postgres://` or `redis://`"),
         ("mysql://localhost/keys", "begins with `sqlite:`, `postgres://` or `redis://`"),
-        ("", "begins with"),
+        ("", "--database is empty"),
         ("sqlite:", "the path of a file"),
         ("sqlite::memory:", "in memory"),
     ] {

@@ -23,6 +23,8 @@ fn what_is_not_one_line_of_text_is_refused() {
         (format!("{secret}\nsecond").into_bytes(), "more than one line"),
         (format!("first\r{secret}").into_bytes(), "more than one line"),
         ([secret.as_bytes(), b"\xff\n"].concat(), "it is not text"),
+        (format!("\"{secret}\"").into_bytes(), "it is in quotes"),
+        (format!("'{secret}'\n").into_bytes(), "it is in quotes"),
         (secret.repeat(100).into_bytes(), "too long to be a key"),
         (vec![b'x'; 10 << 20], "too long to be a key"),
         (vec![b'\n'; 10 << 20], "too long to be a key"),

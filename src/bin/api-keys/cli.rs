@@ -50,7 +50,7 @@ const ENVIRONMENT: &str = "\
 Environment:
   DATABASE_URL              the database, unless --database names it
   API_KEYS_PEPPER           the pepper of the servers' `KeyHasher`, if they have one; its bytes as
-                            they are, at least 16
+                            they are, at least 16, without a line end, spaces or quotes around them
   API_KEYS_PREVIOUS_PEPPER  the one before, while keys that were hashed with it still work
   API_KEYS_CHECKSUM_SECRET  the secret of `--checksum keyed`
   SUDO_USER, USER           who asks, for the audit events, unless --actor says so";

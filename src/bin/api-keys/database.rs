@@ -8,6 +8,7 @@ use tower_api_key::store::Propagation;
 use tower_api_key::{KeyRepository, PostgresStore, RedisStore, SqliteStore};
 
 use crate::exit::Failure;
+use crate::surplus::Surplus;
 use crate::url::{DatabaseUrl, UrlError, has_password};
 
 /// Where the keys are kept.
@@ -40,6 +41,7 @@ pub(crate) enum Missing {
 
 impl DatabaseArgs {
     pub(crate) async fn open(self, missing: Missing) -> Result<Database, Failure> {
+        self.check_names()?;
         match self.url()? {
             DatabaseUrl::Sqlite(path) => self.open_sqlite(&path, missing).await,
             DatabaseUrl::Postgres(url) => self.connect_postgres(&url, missing).await,
@@ -50,12 +52,29 @@ impl DatabaseArgs {
     fn url(&self) -> Result<DatabaseUrl, UrlError> {
         match &self.database {
             Some(url) if has_password(url) => Err(UrlError::Password),
-            Some(url) => url.parse(),
+            Some(url) => parse("--database", url),
             None => {
                 let url = std::env::var_os("DATABASE_URL").ok_or(UrlError::None)?;
-                url.to_str().ok_or(UrlError::NotText)?.parse()
+                parse("DATABASE_URL", url.to_str().ok_or(UrlError::NotText)?)
             }
         }
+    }
+
+    fn check_names(&self) -> Result<(), Failure> {
+        for (option, name) in [
+            ("--schema", &self.schema),
+            ("--table-prefix", &self.table_prefix),
+            ("--key-prefix", &self.key_prefix),
+        ] {
+            let Some(name) = name else { continue };
+            match Surplus::check(name) {
+                // As good as no prefix.
+                Err(Surplus::Nothing) if option != "--schema" => {}
+                Err(surplus) => return Err(Failure::usage(format!("{option} {surplus}"))),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
     }
 
     async fn open_sqlite(self, path: &Path, missing: Missing) -> Result<Database, Failure> {
@@ -102,6 +121,12 @@ impl DatabaseArgs {
             None => Ok(()),
         }
     }
+}
+
+/// Parses the URL that is in this variable or option.
+fn parse(place: &'static str, url: &str) -> Result<DatabaseUrl, UrlError> {
+    Surplus::check(url).map_err(|surplus| UrlError::Surplus(place, surplus))?;
+    url.parse()
 }
 
 /// A database that is open.

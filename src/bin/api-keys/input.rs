@@ -43,7 +43,15 @@ fn one_line(input: impl Read) -> Result<Zeroizing<String>, InputError> {
     if text.contains(['\n', '\r']) {
         return Err(InputError::Wrong("it has more than one line, where one key is read from it"));
     }
+    if is_quoted(text) {
+        return Err(InputError::Wrong("it is in quotes: give the key without them"));
+    }
     Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Tells whether a text is in quotes, as files of settings have it.
+fn is_quoted(text: &str) -> bool {
+    ['"', '\''].iter().any(|quote| text.starts_with(*quote) && text.ends_with(*quote))
 }
 
 #[cfg(test)]
@@ -61,8 +69,16 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_without_being_repeated() {
-        for input in [&b""[..], b" \r\n", b"hush\nhush", b"hush\rhush", b"hush\xff", &[b'x'; 4097]]
-        {
+        for input in [
+            &b""[..],
+            b" \r\n",
+            b"hush\nhush",
+            b"hush\rhush",
+            b"hush\xff",
+            b"\"hush\"\n",
+            b"'hush'",
+            &[b'x'; 4097],
+        ] {
             let error = one_line(input).unwrap_err();
             assert!(matches!(error, InputError::Wrong(_)) && !error.to_string().contains("hush"));
         }

@@ -22,6 +22,7 @@ mod revoke;
 mod rotate;
 mod session;
 mod show;
+mod surplus;
 mod table;
 mod text;
 mod time;

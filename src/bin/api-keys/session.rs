@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::database::Database;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, say};
+use crate::surplus::Surplus;
 use crate::text::printable;
 use crate::view::Key;
 
@@ -69,10 +70,18 @@ pub(crate) fn pepper_advice() -> &'static str {
 }
 
 /// Reads a secret of at least 16 bytes, for which shorter ones would be a typing error.
+///
+/// A line end, spaces or quotes around it are refused: the keys of another secret are keys that no
+/// server accepts.
 pub(crate) fn secret_variable(name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     match env::var(name).map(Zeroizing::new) {
-        Ok(secret) if secret.len() >= 16 => Ok(Some(secret)),
-        Ok(_) => Err(Failure::usage(format!("{name} has fewer than 16 bytes"))),
+        Ok(secret) if secret.len() < 16 => {
+            Err(Failure::usage(format!("{name} has fewer than 16 bytes")))
+        }
+        Ok(secret) => match Surplus::check(&secret) {
+            Ok(()) => Ok(Some(secret)),
+            Err(surplus) => Err(Failure::usage(format!("{name} {surplus}"))),
+        },
         Err(env::VarError::NotPresent) => Ok(None),
         // Not with the error, which has the value.
         Err(env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{name} is not text"))),

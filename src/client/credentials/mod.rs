@@ -171,8 +171,12 @@ impl Credentials {
         if value.is_empty() {
             return Err(CredentialsError::EmptyVariable(name.to_owned()));
         }
-        let key = match value.into_string() {
-            Ok(text) => ApiKey::parse(&Zeroizing::new(text), &self.formats),
+        let key = match value.into_string().map(Zeroizing::new) {
+            // Quotes are of the file that set it: a shell takes them off, and others do not.
+            Ok(text) if text.len() > 1 && text.starts_with('\'') && text.ends_with('\'') => {
+                Err(FormatError::Character)
+            }
+            Ok(text) => ApiKey::parse(&text, &self.formats),
             Err(_) => Err(FormatError::Character),
         };
         self.loaded(key, KeySource::EnvironmentVariable(name.to_owned()))
@@ -263,6 +267,7 @@ mod tests {
             format!("{key}\n"),
             format!(" {key}"),
             format!("\"{key}\""),
+            format!("'{key}'"),
             format!("{key}x"),
             key.replace("live", "test"),
             " ".to_owned(),
@@ -271,6 +276,10 @@ mod tests {
             assert!(error.to_string().contains("HAPND_API_KEY"), "{error}");
             assert!(!format!("{error} {error:?}").contains(&key[8..]), "{error}");
         }
+        // Without a format, a quote could be a character of a key.
+        let any = Credentials::at("/nowhere");
+        assert!(any.key_of_variable("HAPND_API_KEY", format!("'{key}'").into()).is_err());
+        assert!(any.key_of_variable("HAPND_API_KEY", key.into()).is_ok());
         let empty = key_of_variable("").unwrap_err();
         assert!(matches!(empty, CredentialsError::EmptyVariable(name) if name == "HAPND_API_KEY"));
     }

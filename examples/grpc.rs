@@ -23,8 +23,8 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tower_api_key::guard::Guard;
 use tower_api_key::{
-    ApiKeyLayer, MemoryStore, NewKey, Rejection, RejectionKind, RequestHead, RequireAbility,
-    VerifiedKey,
+    ApiKeyLayer, MemoryStore, NewKey, Protocol, Rejection, RejectionKind, RequestHead,
+    RequireAbility, VerifiedKey,
 };
 
 /// Requires an ability for each method of the service, and refuses methods it does not know.
@@ -53,7 +53,7 @@ async fn main() -> support::Result<()> {
     let stopped = support::stopped()?;
     support::print_listening(&listener)?;
     Server::builder()
-        .layer(ApiKeyLayer::new(keys).guard(methods()))
+        .layer(ApiKeyLayer::new(keys).protocol(Protocol::Grpc).guard(methods()))
         .add_service(health)
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped)
         .await?;

@@ -145,7 +145,7 @@ impl ApiKeyLayer {
     ///
     /// Where the policy says that a route is public, requests without a key pass, and nowhere
     /// else, even if keys are [`optional`](Self::optional); but for
-    /// [preflights](Self::forward_preflight), and for a policy that is
+    /// [preflights](Self::forward_preflight) to paths that it knows, and for a policy that is
     /// [only tried](AccessPolicy::report_only). It also says where public keys are accepted. It is
     /// asked before the guards.
     #[cfg(feature = "policy")]

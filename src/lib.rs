@@ -64,7 +64,8 @@
 //! ```
 //!
 //! An unknown, a malformed, a revoked, a disabled and an expired key are answered alike, byte for
-//! byte. See [`reject`] for the other kinds and for gRPC.
+//! byte. See [`reject`] for the other kinds, for gRPC, and for endpoints that a proxy asks whether a
+//! request may pass.
 //!
 //! # Deployment caveats
 //!
@@ -86,6 +87,8 @@
 //! * Rate limits are counted by each process for itself, and by each
 //!   [`MemoryRateLimiter`]: layers that are to count together share one. Processes share a
 //!   `RedisRateLimiter`.
+//! * gRPC servers such as tonic do not look at the HTTP method. One that speaks nothing else sets
+//!   [`Protocol::Grpc`]; beside other routes, [`RequirePost`](guard::RequirePost) guards it.
 //! * Browsers send preflights without a key: mount the CORS layer outside of this one, so that it
 //!   answers them and pages can read refusals.
 //! * axum runs layers of [`Router::layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.layer)

@@ -6,6 +6,7 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::routing::get;
@@ -14,7 +15,9 @@ use tonic_health::server::health_reporter;
 use tower::Layer as _;
 use tower_api_key::guard::{Guard, RequirePost};
 use tower_api_key::policy::{AccessPolicy, Requirement};
-use tower_api_key::{ApiKeyLayer, GuardLayer, MemoryStore, NewKey, Protocol, RequireAbility};
+use tower_api_key::{
+    ApiKeyLayer, GuardLayer, MemoryStore, NewKey, Protocol, RejectionKind, RequireAbility,
+};
 
 use self::common::grpc::{Answer, CHECK, EMPTY_MESSAGE, NATIVE, send};
 use self::common::{issue, serve};
@@ -217,6 +220,24 @@ async fn a_rule_for_every_method_judges_a_get_with_a_body_as_the_post_that_it_ma
     }
     let lines = [("x-api-key", &*reader)];
     assert_eq!(send(address, "GET", CHECK, &lines, b"").await.status, 200, "it has no message");
+}
+
+#[tokio::test]
+async fn a_policy_on_trial_reports_a_get_that_may_be_a_post() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("x").abilities(["a:read"]));
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let reports = Arc::clone(&reported);
+    let policy = AccessPolicy::builder()
+        .allow(&format!("GET {CHECK}"), Requirement::ability("a:read"))
+        .on_report(move |report| reports.lock().unwrap().push(report.rejection().kind()));
+    let layer = ApiKeyLayer::new(keys).policy(policy.build().unwrap().report_only());
+    let address = serve(health().layer(layer)).await;
+    assert!(call(address, "GET", &key, &NATIVE).await.was_served());
+    assert_eq!(*reported.lock().unwrap(), [RejectionKind::NotAllowed]);
+    let lines = [("x-api-key", &*key)];
+    assert_eq!(send(address, "GET", CHECK, &lines, b"").await.status, 200);
+    assert_eq!(reported.lock().unwrap().len(), 1, "it is what it says");
 }
 
 #[tokio::test]

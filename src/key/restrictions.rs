@@ -39,6 +39,9 @@ pub struct Restrictions {
     /// The pages that may use the key, by `Referer`.
     pub referrers: Option<Arc<[ReferrerPattern]>>,
     /// The methods and paths.
+    ///
+    /// A `GET` with a body, or with a content type of gRPC, has to be on the list as a `POST`, too:
+    /// there are servers that look at the body and not at the method.
     pub endpoints: Option<Arc<[EndpointPattern]>>,
 }
 

@@ -25,6 +25,10 @@ use crate::verify::VerifiedKey;
 /// other percent-encodings than its rule, as `/%61dmin` for `/admin`, is refused too, and not left
 /// to a rule for `{id}` or `*`.
 ///
+/// A `GET`, `HEAD` or `OPTIONS` with a body, and a request by any method but `POST` with a content
+/// type of gRPC, has to be allowed as the `POST` that it may be to a server that does not look at the
+/// method, too.
+///
 /// Mounted by [`ApiKeyLayer::policy`](crate::ApiKeyLayer::policy), it also lets requests without
 /// a key pass where it says `public`. As a guard it judges requests with a key only. Clones
 /// share the table.
@@ -183,13 +187,16 @@ impl AccessPolicy {
     /// Tells what the policy says of a request, which may be more than its method says.
     fn judge(&self, key: Option<&KeyRecord>, head: &RequestHead<'_>) -> Explanation<'_> {
         let path = head.original_uri().path();
-        let explained = self.explain(key, head.method(), path);
-        if !explained.is_allowed() || !head.may_act_as_post() {
-            return explained;
+        if !head.may_act_as_post() {
+            return self.explain(key, head.method(), path);
         }
-        let as_post = self.explain(key, &Method::POST, path);
-        let reported = matches!(explained.decision, PolicyDecision::Reported(_));
-        if reported && as_post.is_allowed() { explained } else { as_post }
+        let [explained, as_post] =
+            [head.method(), &Method::POST].map(|method| self.explain(key, method, path));
+        match (&explained.decision, &as_post.decision) {
+            (PolicyDecision::Allowed, _) => as_post,
+            (PolicyDecision::Reported(_), PolicyDecision::Refused(_)) => as_post,
+            (PolicyDecision::Reported(_) | PolicyDecision::Refused(_), _) => explained,
+        }
     }
 
     /// Tells whether a request without a key may pass, which may be a preflight that asks for a

@@ -13,7 +13,8 @@ use crate::head::RequestHead;
 ///
 /// The layer adds what the protocol asks for: `WWW-Authenticate` (if the response has none),
 /// `Cache-Control: no-store`, `Retry-After`, and how the limits of the key stand; it leaves out the
-/// body for `HEAD`, and answers gRPC requests itself. Closures and functions implement it.
+/// body for `HEAD`, and answers [gRPC requests](crate::reject#grpc) itself. Closures and functions
+/// implement it.
 ///
 /// A client must not learn from the answer whether a wrong key was ever valid: give the kinds
 /// `Malformed`, `Unknown`, `Disabled`, `Revoked` and `Expired` the same answer.

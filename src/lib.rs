@@ -89,6 +89,10 @@
 //!   `RedisRateLimiter`.
 //! * gRPC servers such as tonic do not look at the HTTP method. One that speaks nothing else sets
 //!   [`Protocol::Grpc`]; beside other routes, [`RequirePost`](guard::RequirePost) guards it.
+//! * Layers *outside* of this one that replace the body of requests may hide that there is none, as
+//!   tower-http's `RequestBodyTimeoutLayer` and `RequestDecompressionLayer` do (0.7.1). Every `GET`
+//!   then counts as one with a body, which needs what a `POST` needs, and no preflight is forwarded:
+//!   mount them inside of this layer and of guards on routes.
 //! * Browsers send preflights without a key: mount the CORS layer outside of this one, so that it
 //!   answers them and pages can read refusals.
 //! * axum runs layers of [`Router::layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.layer)

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
 use axum::routing::get;
 use tonic::service::Routes;
 use tonic_health::server::health_reporter;
@@ -143,6 +145,26 @@ async fn a_guard_by_method_lets_a_reader_get_over_both_versions_of_http() {
         let request = format!("GET / HTTP/1.1\r\nx-api-key: {key}\r\n{line}");
         assert_eq!(self::common::send_raw(address, request).await.status, 200, "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_say_that_it_is_empty_counts_as_one() {
+    async fn hide(request: Request) -> Request {
+        request.map(|body| Body::from_stream(body.into_data_stream()))
+    }
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("x").abilities(["a:read"]));
+    let app = Router::new().route("/", get(async || "page"));
+    let layer = ApiKeyLayer::new(keys).forward_preflight().guard(RequireAbility::by_method("a"));
+    let hiding = || axum::middleware::map_request(hide);
+    let outside = serve(app.clone().layer(layer.clone()).layer(hiding())).await;
+    let inside = serve(app.layer(hiding()).layer(layer)).await;
+    let lines = [("x-api-key", &*key)];
+    assert_eq!(send(outside, "GET", "/", &lines, b"").await.status, 403);
+    assert_eq!(send(inside, "GET", "/", &lines, b"").await.status, 200);
+    let preflight = [("origin", "https://a.example"), ("access-control-request-method", "GET")];
+    assert_eq!(send(outside, "OPTIONS", "/", &preflight, b"").await.status, 401);
+    assert_eq!(send(inside, "OPTIONS", "/", &preflight, b"").await.status, 405);
 }
 
 #[tokio::test]

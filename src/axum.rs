@@ -15,6 +15,9 @@ use crate::verify::{Anonymous, VerifiedKey};
 ///
 /// A handler that takes `VerifiedKey` refuses a request without one: with 401, in the words of
 /// the layer, if the layer let it pass without a key; with 500 if there is no layer.
+///
+/// An extractor does not see the body, which is left unread then. For uploads, mount a
+/// [guard](crate::guard) on the route, which [reads it](crate::ApiKeyLayer::drain_refused).
 impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {
     type Rejection = VerifiedKeyRejection;
 

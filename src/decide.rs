@@ -250,10 +250,8 @@ impl Settings {
     where
         B: Body + Send + 'static,
     {
-        let head = RequestHead::new(&request);
-        let draining = self.rejector.drain.of(&head);
-        let response = self.rejector.reject(rejection, &head);
-        draining.refuse(request.into_body(), response)
+        let response = self.rejector.reject(rejection, &RequestHead::new(&request));
+        self.rejector.drain.refuse(request, response)
     }
 }
 

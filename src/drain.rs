@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::future::{BoxFuture, poll_fn};
-use http::{HeaderValue, Response, Version, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body::{Body, Frame};
 use tokio::runtime::Handle;
 
@@ -38,6 +38,17 @@ impl Default for Drain {
 
 impl Drain {
     pub(crate) const OFF: Self = Self { max_bytes: 0, max_time: Duration::ZERO };
+
+    /// Joins the answer to a request, and what is left of the request.
+    pub(crate) fn refuse<B>(self, request: Request<B>, response: Response<Bytes>) -> Refusal
+    where
+        B: Body + Send + 'static,
+    {
+        if request.body().is_end_stream() {
+            return Refusal::Whole(response);
+        }
+        self.of(&RequestHead::new(&request)).refuse(request.into_body(), response)
+    }
 
     /// Reads of a head what matters here.
     pub(crate) fn of(self, head: &RequestHead<'_>) -> Draining {
@@ -65,13 +76,13 @@ impl Draining {
         B: Body + Send + 'static,
     {
         if body.is_end_stream() || self.limits.max_time.is_zero() {
-            return Refusal { response, rest: None };
+            return Refusal::Whole(response);
         }
         if self.is_http_1 && !self.can_go_on_after(&body) {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        Refusal { response, rest: Some(Box::pin(self.drain(body))) }
+        Refusal::Unread(Box::new((response, Box::pin(self.drain(body)))))
     }
 
     /// Tells whether a next request may come on the same connection. A proxy that sent one would
@@ -114,22 +125,27 @@ fn length<D: Buf, E>(frame: Option<Result<Frame<D>, E>>) -> Option<u64> {
     Some(frame.data_ref().map_or(0, Buf::remaining) as u64)
 }
 
-/// An answer that leaves a body unread. Unless it is given, the body is dropped with it.
-pub(crate) struct Refusal<R = Bytes> {
-    response: Response<R>,
-    rest: Option<BoxFuture<'static, ()>>,
+/// The answer to a request that is refused. Unless it is given, the body is dropped with it.
+pub(crate) enum Refusal<R = Bytes> {
+    Whole(Response<R>),
+    /// Boxed, since this makes every answer larger otherwise.
+    Unread(Box<(Response<R>, BoxFuture<'static, ()>)>),
 }
 
 impl<R> Refusal<R> {
     /// Gives the answer, which has to go out next, and drains the body behind it.
     pub(crate) fn answer(self) -> Response<R> {
-        // Without a runtime, the body is dropped.
-        if let Some(rest) = self.rest
-            && let Ok(runtime) = Handle::try_current()
-        {
-            runtime.spawn(rest);
+        match self {
+            Self::Whole(response) => response,
+            Self::Unread(unread) => {
+                let (response, rest) = *unread;
+                // Without a runtime, the body is dropped.
+                if let Ok(runtime) = Handle::try_current() {
+                    runtime.spawn(rest);
+                }
+                response
+            }
         }
-        self.response
     }
 }
 

@@ -315,41 +315,45 @@ impl ApiKeyLayer {
     /// default, 64 MiB within 30 seconds.
     ///
     /// A server that speaks HTTP/1 closes the connection of a request whose body nobody reads. A
-    /// client that is still sending then sees a broken connection instead of the refusal. So does a
-    /// proxy, and some take the server for broken: nginx sends it nothing for ten seconds, from
-    /// anybody. Therefore the refusal is sent at once, and a task on tokio's runtime reads and drops
-    /// the body behind it. Guards on routes within do the same, and so does the management API.
+    /// client that still sends then sees a broken connection instead of the refusal. So does a proxy,
+    /// and nginx takes the server for broken: it sends nothing there for ten seconds, for anybody.
+    /// Therefore a refusal is sent at once, and a task of tokio's runtime reads the body behind it.
+    /// [Guards](crate::guard) on routes within and the management API do so, too, by the settings of
+    /// the layer around them.
     ///
-    /// * Of a longer body, the rest is left unread for two seconds before the connection is closed.
-    ///   A proxy cannot write in that time, and nginx reads the refusal then. Clients that send all
-    ///   before they read see a broken connection; Apache answers 502 for them.
-    /// * The refusal has `Connection: close` unless the body is known to be within `max_bytes`, and
-    ///   also if the request has `Expect`.
-    /// * Over HTTP/2, whose streams share a connection, it takes at most two seconds.
-    /// * A connection has at most one such task, but over HTTP/2. They are not counted: with a bound
-    ///   for all, a few clients could have the refusals of others break. Servers and proxies
-    ///   limit connections. A graceful shutdown waits for those that are drained.
-    /// * Without a runtime, or without its timer, bodies are dropped.
+    /// * A body that has more than `max_bytes` is held for two seconds before the connection is
+    ///   closed. Whoever sends it has to stop and comes to read the refusal, as nginx does. Clients
+    ///   that read nothing before they have sent all see a broken connection, and Apache answers 502.
+    /// * The refusal says `Connection: close` unless the length of the body is known and within
+    ///   `max_bytes`, and to clients that `Expect` an answer before they send the body.
+    /// * Over HTTP/2, where a connection has several streams, a body is read for two seconds at most.
+    /// * Each connection has one such task at most, each stream of HTTP/2 likewise. All together they
+    ///   have no bound: once it was reached, every refusal would break connections again. What bounds
+    ///   connections bounds them. A graceful shutdown waits for them.
+    /// * It is the body that the layers outside of this one hand on: mount those that decompress
+    ///   within it.
+    /// * Without a runtime of tokio, or without its timer, bodies are dropped.
     ///
     /// # Examples
     ///
-    /// Uploads of up to a gigabyte, from clients that send all of it before they read:
+    /// For uploads of a gigabyte by clients that read nothing before they have sent all:
     ///
     /// ```
     /// use std::time::Duration;
     /// use tower_api_key::{ApiKeyLayer, MemoryStore};
     ///
     /// let layer = ApiKeyLayer::new(MemoryStore::new())
-    ///     .drain_refused(1024 * 1024 * 1024, Duration::from_secs(120));
+    ///     .drain_refused(1 << 30, Duration::from_secs(120));
     /// ```
     pub fn drain_refused(self, max_bytes: u64, max_time: Duration) -> Self {
         self.with_drain(Drain { max_bytes, max_time })
     }
 
-    /// Drops the body of a refused request, as most middleware does.
+    /// Drops the body of a refused request, which may break the connection before the client has
+    /// read the refusal.
     ///
-    /// See [`drain_refused`](Self::drain_refused) for what can follow. It is for servers without
-    /// proxies that close connections rather than read on.
+    /// It is for servers that read on by themselves, or that rather break connections than read for
+    /// clients without a key. See [`drain_refused`](Self::drain_refused).
     pub fn drop_refused(self) -> Self {
         self.with_drain(Drain::OFF)
     }

@@ -98,6 +98,8 @@
 //! * axum runs layers of [`Router::layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.layer)
 //!   for the routes that were added before; add this one after the routes, and layers for CORS and
 //!   traces after it.
+//! * Bodies of refused requests are read and dropped [behind the answer](ApiKeyLayer::drain_refused),
+//!   so that clients and proxies see it. Bodies that a handler leaves unread are not.
 //! * A [`MemoryStore`] forgets its keys with the process. SQLite, PostgreSQL and Redis keep them.
 //!
 //! # Features

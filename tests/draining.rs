@@ -4,16 +4,23 @@
 
 mod common;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
+use http::Request;
+use http_body::{Body, Frame};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
 use tower_api_key::manage::api::{KeyOwner, KeyRoutes};
 use tower_api_key::{
     ApiKeyLayer, FailureThrottle, KeyDigest, KeyManager, KeyRecord, KeyStore, MemoryStore, NewKey,
@@ -245,4 +252,49 @@ async fn a_body_that_is_too_long_is_given_up_once_the_refusal_could_be_read() {
     assert_eq!((answer.status, answer.closes()), (401, true), "{answer:?}");
     let sent: io::Result<()> = connection.send_body(998_000_000, Framing::Length).await;
     assert!(sent.is_err());
+}
+
+/// Sends something, and then nothing more without an end.
+struct NeverEnds(Option<Bytes>);
+
+impl Body for NeverEnds {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.take().map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
+    }
+}
+
+#[tokio::test]
+async fn refused_uploads_over_http2_leave_the_connection_to_others() {
+    let keys = MemoryStore::new();
+    let address = serve(app(ApiKeyLayer::new(keys.clone()), &keys)).await;
+    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (client, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let uploads = |key: &'static str, size, times: usize| {
+        let mut client = client.clone();
+        async move {
+            let body = Bytes::from(vec![0; size]);
+            let sent = (0..times).map(|_| {
+                let url = format!("http://{address}/upload");
+                let request = Request::post(url).header("x-api-key", key);
+                client.send_request(request.body(NeverEnds(Some(body.clone()))).unwrap())
+            });
+            in_time(futures_util::future::join_all(sent)).await
+        }
+    };
+    // More than a connection may have at once, and than its window is large.
+    for answer in
+        uploads("wrong", 20_000, 500).await.into_iter().chain(uploads("wrong", SIZE, 20).await)
+    {
+        assert_eq!(answer.unwrap().status(), 401);
+    }
+    let get = Request::get(format!("http://{address}/small")).body(NeverEnds(None)).unwrap();
+    let small = in_time(client.clone().send_request(get)).await.unwrap();
+    assert_eq!(small.status(), 200);
 }

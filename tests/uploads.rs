@@ -1,168 +1,258 @@
-//! An upload that is refused is answered, and harms nobody else.
+//! Refused uploads behind real proxies and by real clients: nobody sees anything but the refusal,
+//! and no node is marked as failed.
+//!
+//! `tests/all` installs the programs.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RequireAbility};
 
 use self::common::proxies::ProxyProgram;
+use self::common::python::python;
+use self::common::upload::{Connection, Framing};
 use self::common::{in_time, issue, serve};
 
-async fn upload(
-    address: SocketAddr,
-    path: &str,
-    key: &str,
-    size: usize,
-    chunked: bool,
-) -> Result<u16, String> {
-    let work = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let length = if chunked {
-            "transfer-encoding: chunked".to_owned()
-        } else {
-            format!("content-length: {size}")
-        };
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n{length}\r\nconnection: close\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).await?;
-        let block = vec![b'x'; 64 * 1024];
-        let mut left = size;
-        while left > 0 {
-            let part = &block[..left.min(block.len())];
-            if chunked {
-                stream.write_all(format!("{:x}\r\n", part.len()).as_bytes()).await?;
-            }
-            stream.write_all(part).await?;
-            if chunked {
-                stream.write_all(b"\r\n").await?;
-            }
-            left -= part.len();
-        }
-        if chunked {
-            stream.write_all(b"0\r\n\r\n").await?;
-        }
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
-    };
-    let answer = in_time(work).await.map_err(|e| e.to_string())?;
-    let text = String::from_utf8_lossy(&answer);
-    text.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or(format!("no answer: {text}"))
+const KILO: usize = 1000;
+const MEGA: usize = 1000 * KILO;
+
+struct World {
+    nodes: [SocketAddr; 2],
+    plain: String,
+    limited: String,
 }
 
-fn app(keys: &MemoryStore) -> Router {
-    Router::new()
-        .route("/upload", post(|body: Bytes| async move { body.len().to_string() }))
-        .route(
-            "/guarded",
-            post(|body: Bytes| async move { body.len().to_string() })
-                .layer(RequireAbility::new("up:load")),
-        )
-        .route("/small", get(|| async { "here" }))
-        .layer(ApiKeyLayer::new(keys.clone()).drain_refused(
-            std::env::var("BYTES").map_or(64 << 20, |n| n.parse().unwrap()),
-            std::time::Duration::from_secs(if std::env::var("OFF").is_ok() { 0 } else { 30 }),
-        ))
+/// Serves two nodes, each of which says which it is.
+async fn serve_nodes(layer: impl Fn(MemoryStore) -> ApiKeyLayer) -> World {
+    let keys = MemoryStore::new();
+    let plain = issue(&keys, NewKey::named("plain"));
+    let limited = issue(&keys, NewKey::named("limited").limit("1 per day"));
+    let layer = layer(keys);
+    let node = |name: &'static str| {
+        let read = |body: Bytes| async move { body.len().to_string() };
+        Router::new()
+            .route("/upload", post(read))
+            .route("/guarded", post(read).layer(RequireAbility::new("uploads:write")))
+            .route("/small", get(move || async move { name }))
+            .layer(layer.clone())
+    };
+    let nodes = [serve(node("node 1")).await, serve(node("node 2")).await];
+    let world = World { nodes, plain, limited };
+    // From here on, this key is over its limit.
+    let mut connection = Connection::open(nodes[0]).await;
+    let first = connection.upload("/upload", &world.limited, 1, Framing::Length).await;
+    assert_eq!(first.unwrap().status, 200);
+    world
+}
+
+impl World {
+    /// Sends one upload that is refused, and returns what is answered in its place, if it is.
+    async fn upload(
+        &self,
+        proxy: &ProxyProgram,
+        prefix: &str,
+        number: usize,
+        size: usize,
+        framing: Framing,
+    ) -> Option<String> {
+        let (path, key, status) = [
+            ("/upload", "wrong", 401),
+            ("/guarded", &self.plain, 403),
+            ("/upload", &self.limited, 429),
+        ][number % 3];
+        let mut connection = Connection::open(proxy.address).await;
+        match connection.upload(&format!("{prefix}{path}"), key, size, framing).await {
+            Ok(answer) if answer.status == status => None,
+            other => Some(format!("{prefix}{path} {size} {framing:?}: {other:?}")),
+        }
+    }
+
+    /// Returns who answers to small requests with a valid key.
+    async fn answering(&self, proxy: &ProxyProgram, prefix: &str) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for _ in 0..2 {
+            let mut connection = Connection::open(proxy.address).await;
+            let answer = connection.get(&format!("{prefix}/small"), &self.plain).await.unwrap();
+            names.insert(answer.body);
+        }
+        names
+    }
+
+    /// Asserts that uploads are refused with the right status, and that both nodes serve all the
+    /// while.
+    async fn assert_unharmed(
+        &self,
+        proxy: &ProxyProgram,
+        prefix: &str,
+        times: usize,
+        size: usize,
+        framings: &[Framing],
+    ) {
+        for number in 0..times {
+            let framing = framings[number % framings.len()];
+            let odd = self.upload(proxy, prefix, number, size, framing).await;
+            assert_eq!(odd, None, "upload {number}\n{}", proxy.log());
+            let answering = self.answering(proxy, prefix).await;
+            let both = ["node 1".to_owned(), "node 2".to_owned()].into();
+            assert_eq!(answering, both, "after upload {number}\n{}", proxy.log());
+        }
+    }
+}
+
+const BOTH: [Framing; 2] = [Framing::Length, Framing::Chunked];
+
+fn nginx(world: &World) -> ProxyProgram {
+    ProxyProgram::start("uploads-nginx.conf", &["nginx", "-c"], world.nodes)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn experiment() {
-    let keys = MemoryStore::new();
-    let key = issue(&keys, NewKey::named("small"));
-    let nodes = [serve(app(&keys)).await, serve(app(&keys)).await];
-    let nginx = match std::env::var("P").as_deref() {
-        Ok("haproxy") => {
-            ProxyProgram::start("uploads-haproxy.cfg", &["haproxy", "-db", "-f"], nodes)
-        }
-        Ok("apache") => {
-            ProxyProgram::start("uploads-apache.conf", &["apache2", "-DFOREGROUND", "-f"], nodes)
-        }
-        Ok("haproxy2") => {
-            ProxyProgram::start("uploads-haproxy2.cfg", &["haproxy", "-db", "-f"], nodes)
-        }
-        Ok("apache2") => {
-            ProxyProgram::start("uploads-apache2.conf", &["apache2", "-DFOREGROUND", "-f"], nodes)
-        }
-        Ok("curl") => {
-            for (size, http2, te) in [
-                (900_000, true, ""),
-                (3_000_000, true, ""),
-                (64_000_000, true, ""),
-                (64_000_000, true, "-Htransfer-encoding: chunked"),
-            ] {
-                let f = tempfile::NamedTempFile::new().unwrap();
-                f.as_file().set_len(size).unwrap();
-                for _ in 0..3 {
-                    let out = tokio::process::Command::new("curl")
-                        .args([
-                            "-sv",
-                            "-o",
-                            "/dev/null",
-                            "--http2-prior-knowledge",
-                            "-Hx-api-key: wrong",
-                            "-w",
-                            "%{http_code} %{size_upload}",
-                            "--data-binary",
-                        ])
-                        .arg(format!("@{}", f.path().display()))
-                        .arg(format!("http://{}/upload", nodes[0]))
-                        .output()
-                        .await
-                        .unwrap();
-                    eprintln!(
-                        "{size} {http2} {te} {:?} {}",
-                        out.status.code(),
-                        String::from_utf8_lossy(&out.stdout)
-                    );
-                    eprintln!(
-                        "{}",
-                        String::from_utf8_lossy(&out.stderr)
-                            .lines()
-                            .skip(0)
-                            .take(60)
-                            .collect::<Vec<_>>()
-                            .join("\n")
-                    );
-                }
-            }
-            return;
-        }
-        _ => ProxyProgram::start("uploads-nginx.conf", &["nginx", "-c"], nodes),
-    };
-    let n: usize = std::env::var("N").map_or(10, |n| n.parse().unwrap());
-    for prefix in if std::env::var("P").is_ok() { vec![""] } else { vec!["", "/streamed"] } {
-        for size in [900_000, 3_000_000, 64_000_000] {
-            for chunked in [false, true] {
-                let start = Instant::now();
-                let mut seen = std::collections::BTreeMap::<String, usize>::new();
-                for _ in 0..n {
-                    let up =
-                        upload(nginx.address, &format!("{prefix}/upload"), "wrong", size, chunked)
-                            .await;
-                    *seen.entry(format!("up {up:?}")).or_default() += 1;
-                    let small =
-                        common::get_raw(nginx.address, "/small", &[&format!("x-api-key: {key}")])
-                            .await
-                            .status;
-                    *seen.entry(format!("small {small:?}")).or_default() += 1;
-                }
-                eprintln!("{prefix} {size} {chunked} {seen:?} {:?}", start.elapsed());
-            }
+#[ignore = "needs nginx: `tests/all` installs it and runs this too"]
+async fn nginx_marks_no_node_as_failed() {
+    let world = serve_nodes(ApiKeyLayer::new).await;
+    let nginx = nginx(&world);
+    for prefix in ["", "/streamed"] {
+        for framing in BOTH {
+            world.assert_unharmed(&nginx, prefix, 60, 900 * KILO, &[framing]).await;
+            world.assert_unharmed(&nginx, prefix, 60, 3 * MEGA, &[framing]).await;
         }
     }
-    eprintln!("{}", nginx.log().lines().count());
-    for l in nginx.log().lines().filter(|l| !l.contains("buffered")).take(12) {
-        eprintln!("{l}");
+    world.assert_unharmed(&nginx, "", 60, 64 * MEGA, &BOTH).await;
+    world.assert_unharmed(&nginx, "/streamed", 20, 64 * MEGA, &BOTH).await;
+    assert!(!nginx.log().contains("[error]"), "{}", nginx.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nginx: `tests/all` installs it and runs this too"]
+async fn nginx_marks_no_node_as_failed_when_uploads_are_longer_than_what_is_read() {
+    let world =
+        serve_nodes(|keys| ApiKeyLayer::new(keys).drain_refused(100_000, Duration::from_secs(30)))
+            .await;
+    let nginx = nginx(&world);
+    for prefix in ["", "/streamed"] {
+        for size in [900 * KILO, 3 * MEGA, 20 * MEGA] {
+            world.assert_unharmed(&nginx, prefix, 20, size, &BOTH).await;
+        }
+    }
+    assert!(!nginx.log().contains("[error]"), "{}", nginx.log());
+}
+
+/// Shows that the tests above would see the fault.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nginx: `tests/all` installs it and runs this too"]
+async fn nginx_marks_both_nodes_as_failed_when_bodies_are_dropped() {
+    let world = serve_nodes(|keys| ApiKeyLayer::new(keys).drop_refused()).await;
+    let nginx = nginx(&world);
+    let mut odd = Vec::new();
+    for number in 0..60 {
+        odd.extend(world.upload(&nginx, "", number, 3 * MEGA, Framing::Length).await);
+    }
+    assert!(!odd.is_empty());
+    let answering = world.answering(&nginx, "").await;
+    assert!(answering.iter().all(|answer| answer.contains("502 Bad Gateway")), "{answering:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Apache: `tests/all` installs it and runs this too"]
+async fn apache_hands_on_every_refusal() {
+    let world = serve_nodes(ApiKeyLayer::new).await;
+    let command = ["apache2", "-DFOREGROUND", "-f"];
+    let apache = ProxyProgram::start("uploads-apache.conf", &command, world.nodes);
+    world.assert_unharmed(&apache, "", 60, 900 * KILO, &BOTH).await;
+    world.assert_unharmed(&apache, "", 60, 3 * MEGA, &BOTH).await;
+    world.assert_unharmed(&apache, "", 6, 64 * MEGA, &BOTH).await;
+    assert!(!apache.log().contains(":error]"), "{}", apache.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs HAProxy: `tests/all` installs it and runs this too"]
+async fn haproxy_hands_on_every_refusal() {
+    let world = serve_nodes(ApiKeyLayer::new).await;
+    let haproxy =
+        ProxyProgram::start("uploads-haproxy.cfg", &["haproxy", "-db", "-f"], world.nodes);
+    world.assert_unharmed(&haproxy, "", 60, 900 * KILO, &BOTH).await;
+    world.assert_unharmed(&haproxy, "", 60, 3 * MEGA, &BOTH).await;
+    world.assert_unharmed(&haproxy, "", 6, 64 * MEGA, &BOTH).await;
+}
+
+const SIZES: [usize; 2] = [3 * MEGA, 64 * MEGA];
+
+/// Runs a client, and returns what it prints.
+async fn run(client: Command) -> String {
+    let output = tokio::process::Command::from(client).kill_on_drop(true).output();
+    let output = in_time(output).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Asserts that a client of `tests/uploads` prints a refusal for each size and framing.
+async fn assert_sees_refusals(mut program: Command, script: &str) {
+    let world = serve_nodes(ApiKeyLayer::new).await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/uploads").join(script);
+    program.arg(script).arg(format!("http://{}/upload", world.nodes[0]));
+    program.args(SIZES.map(|size| size.to_string()));
+    let expected = SIZES.map(|size| {
+        let lines = ["length", "chunked"]
+            .map(|framing| format!("{size} {framing} 401 The API key is not valid\n"));
+        lines.concat()
+    });
+    assert_eq!(run(program).await, expected.concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Python with requests: `tests/all` installs it and runs this too"]
+async fn python_sees_the_refusal() {
+    assert_sees_refusals(python(), "client.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Node: `tests/all` installs it and runs this too"]
+async fn fetch_of_node_sees_the_refusal() {
+    assert_sees_refusals(Command::new("node"), "client.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a JDK: `tests/all` installs it and runs this too"]
+async fn the_http_client_of_java_sees_the_refusal() {
+    assert_sees_refusals(Command::new("java"), "Client.java").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs curl: `tests/all` installs it and runs this too"]
+async fn curl_sees_the_refusal() {
+    let world = serve_nodes(ApiKeyLayer::new).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for size in SIZES {
+        file.as_file().set_len(size as u64).unwrap();
+        for options in [
+            // It waits a second for leave to send a body of this size.
+            &[][..],
+            &["--header", "expect:"],
+            &["--header", "transfer-encoding: chunked"],
+            &["--header", "expect:", "--header", "transfer-encoding: chunked"],
+            &["--http2-prior-knowledge"],
+            &["--http1.0"],
+        ] {
+            let mut curl = Command::new("curl");
+            curl.args(["--no-progress-meter", "--write-out", " %{http_code}", "--upload-file"]);
+            curl.arg(file.path()).args(["--request", "POST", "--header", "x-api-key: wrong"]);
+            curl.args(options).arg(format!("http://{}/upload", world.nodes[0]));
+            let printed = run(curl).await;
+            assert!(
+                printed.contains("not valid") && printed.ends_with(" 401"),
+                "{options:?} {printed}"
+            );
+        }
     }
 }

@@ -12,7 +12,6 @@ use tower_layer::Layer;
 
 use super::{Guard, GuardFuture};
 use crate::body::ResponseBody;
-use crate::drain::Draining;
 use crate::head::RequestHead;
 use crate::reject::{RejectionKind, Rejector};
 use crate::verify::{Anonymous, VerifiedKey};
@@ -86,8 +85,8 @@ where
                 // The service was made ready and is not called: a fresh clone takes its place,
                 // so that what it reserved is free for others.
                 self.inner = self.inner.clone();
-                let draining = draining(&RequestHead::new(&request));
-                GuardFuture::rejected(draining.refuse(request.into_body(), response))
+                let drain = rejector(request.extensions()).drain;
+                GuardFuture::rejected(drain.refuse(request, response))
             }
         }
     }
@@ -114,13 +113,8 @@ pub(crate) fn admit<'a>(
     Err(rejector(extensions).reject(rejection, head))
 }
 
-/// Returns what becomes of the body of a refused request, by the settings of the layer that is
-/// around.
-pub(crate) fn draining(head: &RequestHead<'_>) -> Draining {
-    rejector(head.extensions()).drain.of(head)
-}
-
-fn rejector(extensions: &Extensions) -> &Rejector {
+/// Returns how the layer that is around refuses requests.
+pub(crate) fn rejector(extensions: &Extensions) -> &Rejector {
     if let Some(key) = extensions.get::<VerifiedKey>() {
         key.rejector()
     } else if let Some(Anonymous(rejector)) = extensions.get() {

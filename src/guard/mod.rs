@@ -9,7 +9,8 @@
 //! sees to it, after the guards.
 //!
 //! A guard on a route refuses a request without a verified key: with 401, in the words of the
-//! layer, if the layer let it pass without a key; with 500 if no layer is around it.
+//! layer, if the layer let it pass without a key; with 500 if no layer is around it. What is left of a
+//! refused request is read [behind the refusal](crate::ApiKeyLayer::drain_refused).
 //!
 //! [`ApiKeyLayer::guard`]: crate::ApiKeyLayer::guard
 
@@ -44,7 +45,7 @@ pub(crate) use self::ability::has_one_of;
 #[cfg(feature = "openapi")]
 pub(crate) use self::ability::needed;
 #[cfg(feature = "manage")]
-pub(crate) use self::layer::{admit, draining};
+pub(crate) use self::layer::{admit, rejector};
 #[cfg(feature = "policy")]
 pub(crate) use self::report_only::OnReport;
 pub(crate) use self::restrictions::check_restrictions;

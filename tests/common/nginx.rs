@@ -53,7 +53,7 @@ impl Kind for NginxKind {
         const CONFIGURATION: &str = include_str!("../proxies/auth_request.conf");
         let file = directory.join("nginx.conf");
         std::fs::write(&file, CONFIGURATION.replace("PORT", &port.to_string())).unwrap();
-        let mut nginx = command(std::env::var("NGINX").expect("run tests/all"), directory);
+        let mut nginx = command("nginx", directory);
         nginx.arg("-p").arg(directory).arg("-c").arg(file).args(["-e", "error.log"]);
         nginx
     }

@@ -96,9 +96,17 @@ fn spawn(command: &[&str], file: &Path, directory: &Path) -> Child {
 /// Starts what stops the program once the test's process closes the pipe, as it does however it
 /// ends.
 fn reaper(program: u32, directory: &Path) -> Child {
+    const SCRIPT: &str = r#"
+        read -r _
+        kill "$1"
+        for _ in $(seq 100); do
+            kill -0 "$1" || break
+            sleep 0.1
+        done
+        rm -rf "$2"
+    "#;
     let mut shell = Command::new("sh");
-    shell.args(["-c", "read -r _; kill $1; sleep 5; rm -rf $2", "sh"]);
-    shell.arg(program.to_string()).arg(directory);
+    shell.args(["-c", SCRIPT, "sh"]).arg(program.to_string()).arg(directory);
     shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     shell.process_group(0).spawn().unwrap()
 }

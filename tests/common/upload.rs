@@ -84,7 +84,7 @@ impl Connection {
     }
 
     pub async fn send_body(&mut self, size: usize, framing: Framing) -> io::Result<()> {
-        const BLOCK: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+        static BLOCK: [u8; 64 * 1024] = [b'x'; 64 * 1024];
         let mut left = size;
         while left > 0 {
             let part = &BLOCK[..left.min(BLOCK.len())];

@@ -62,6 +62,8 @@
 //! | 422 | a field is unknown, missing or wrong |
 //! | 503 | the store failed, of which only the log tells more, or there are [too many](KeyRoutes::bodies_in_flight) slow bodies |
 //!
+//! What an answer leaves unread of a body is [drained](crate::ApiKeyLayer::drain_refused) behind it.
+//!
 //! No error repeats a value of the body, which might be a secret in the wrong place.
 //!
 //! # When who calls is judged

@@ -11,12 +11,12 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use crate::guard::draining;
+use crate::guard::rejector;
 use crate::head::RequestHead;
 
 /// Drains what is left of a body behind the answer, whichever it is.
 pub(super) async fn drain_unread(request: Request, next: Next) -> Response {
-    let draining = draining(&RequestHead::new(&request));
+    let draining = rejector(request.extensions()).drain.of(&RequestHead::new(&request));
     let mut unread = None;
     let request = request.map(|body| {
         if body.is_end_stream() {

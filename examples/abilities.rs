@@ -53,8 +53,8 @@ use tokio::sync::Mutex;
 use tower_api_key::extract::Bearer;
 use tower_api_key::key::OriginPattern;
 use tower_api_key::{
-    Alphabet, ApiKeyLayer, KeyFormat, KeyKind, KeyManager, MemoryStore, NewKey, RefuseCrossOrigin,
-    RejectionKind, RequireAbility, RequireKind, Responder,
+    Alphabet, ApiKeyLayer, JoinVary, KeyFormat, KeyKind, KeyManager, MemoryStore, NewKey,
+    RefuseCrossOrigin, RejectionKind, RequireAbility, RequireKind, Responder,
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -121,8 +121,9 @@ fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
         .generic_challenge();
     Router::new()
         .nest("/api/v1", api.layer(layer.clone().guard(RefuseCrossOrigin::new())))
-        // CORS outermost: it answers preflights, and a page can read a refusal too.
-        .nest("/widget/v1", widget.layer(layer.accept_public_keys()).layer(cors()))
+        // CORS outside: it answers preflights, and a page can read a refusal too. It adds a line of
+        // `Vary`, of which some caches read one only.
+        .nest("/widget/v1", widget.layer(layer.accept_public_keys()).layer(cors()).layer(JoinVary))
         .nest("/admin", support::admin(administrators, KeyManager::new(keys)))
 }
 

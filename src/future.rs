@@ -107,7 +107,9 @@ where
                 }
                 StateProj::Forward { future, finish } => {
                     let mut response = ready!(future.poll(cx))?;
-                    finish.cache.write(response.headers_mut());
+                    if let Some(fields) = &finish.cache_fields {
+                        fields.write(response.headers_mut());
+                    }
                     let Some(charged) = finish.charged.take() else {
                         return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                     };

@@ -235,12 +235,11 @@ impl ApiKeyLayer {
 
     /// Leaves `Cache-Control` and `Vary` to the application.
     ///
-    /// By default, a response to a key that was not in `Authorization` gets `Cache-Control:
-    /// private` if it has none, and a `Vary` with the header in which the key was. Where keys are
-    /// [`optional`](Self::optional), a response without one gets a `Vary` with all headers in which
-    /// it might have been.
+    /// By default, a response to a key gets `Cache-Control: private` if it has no `Cache-Control`,
+    /// and every response a `Vary` with all headers in which a key may be. See
+    /// [`http_cache`](crate::http_cache).
     pub fn without_cache_fields(self) -> Self {
-        self.with(|settings| settings.cache_fields = false)
+        self.with(|settings| settings.write_cache_fields(None))
     }
 
     /// Adds a guard for every request with a key, after those added before.

@@ -59,6 +59,7 @@
 //! content-type: application/problem+json
 //! www-authenticate: Bearer realm="api", error="invalid_token"
 //! cache-control: no-store
+//! vary: x-api-key, authorization
 //!
 //! {"detail":"The API key is not valid","status":401,"title":"Unauthorized","type":"about:blank"}
 //! ```
@@ -73,9 +74,9 @@
 //! * Layers *outside* of this one see the credential. Mount
 //!   `tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer` outside of a trace layer
 //!   that logs headers.
-//! * A shared HTTP cache knows that `Authorization` makes a response private; it does not know
-//!   it of `x-api-key` (RFC 9111, section 3.5). Such responses get `Cache-Control: private`,
-//!   unless the handler says otherwise.
+//! * Shared HTTP caches are told for whom a response is: by `Cache-Control: private`, unless the
+//!   handler says otherwise, and by `Vary`. Layers outside that add `Vary` lines need a [`JoinVary`]
+//!   outside of them. See [`http_cache`].
 //! * Addresses are those of the sockets: axum has to serve with
 //!   `into_make_service_with_connect_info`, tonic tells them by itself, and other servers put a
 //!   [`PeerAddress`] into the extensions of requests. Proxies have to be
@@ -96,8 +97,8 @@
 //! * Browsers send preflights without a key: mount the CORS layer outside of this one, so that it
 //!   answers them and pages can read refusals.
 //! * axum runs layers of [`Router::layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.layer)
-//!   for the routes that were added before; add this one after the routes, and layers for CORS and
-//!   traces after it.
+//!   for the routes that were added before; add this one after the routes, layers for CORS,
+//!   compression and traces after it, and [`JoinVary`] last.
 //! * Bodies of refused requests are read and dropped [behind the answer](ApiKeyLayer::drain_refused),
 //!   so that clients and proxies see it. Bodies that a handler leaves unread are not.
 //! * A [`MemoryStore`] forgets its keys with the process. SQLite, PostgreSQL and Redis keep them.
@@ -130,7 +131,6 @@ pub mod address;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
-mod cache;
 #[cfg(feature = "client")]
 pub mod client;
 mod clock;
@@ -141,6 +141,7 @@ mod future;
 mod grpc;
 pub mod guard;
 mod head;
+pub mod http_cache;
 pub mod key;
 #[cfg(feature = "last-used")]
 mod last_used;
@@ -181,6 +182,8 @@ pub use self::guard::{
     Guard, GuardLayer, RefuseCrossOrigin, RequireAbility, RequireKind, RequireStage, RequireTenant,
 };
 pub use self::head::RequestHead;
+#[doc(inline)]
+pub use self::http_cache::JoinVary;
 #[doc(inline)]
 pub use self::key::{
     Ability, AbilitySet, Alphabet, Checksum, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,

@@ -6,9 +6,9 @@ use std::task::Poll;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 
-use crate::cache::Cache;
 use crate::extract::Carrier;
 use crate::head::RequestHead;
+use crate::http_cache::{CacheFields, ResponseFields};
 use crate::limit::{Usage, write_usage};
 use crate::lookup::{Charge, refund, refund_now};
 use crate::reject::{PathIsSecret, Rejection, RejectionKind};
@@ -24,7 +24,7 @@ pub(crate) enum Pass {
 
 /// What is to be done with the response.
 pub(crate) struct Finish {
-    pub(crate) cache: Cache,
+    pub(crate) cache_fields: Option<ResponseFields>,
     pub(crate) charged: Option<Charged>,
 }
 
@@ -58,19 +58,16 @@ impl Pass {
                     Charged { settings, key, charge }
                 });
                 request.extensions_mut().insert(key);
-                let cache =
-                    if settings.cache_fields { Cache::of(carrier) } else { Cache::Untouched };
-                Ok(Finish { cache, charged })
+                let cache_fields =
+                    settings.cache_fields.as_ref().map(|fields| fields.with_key(&carrier));
+                Ok(Finish { cache_fields, charged })
             }
             Self::Anonymous => {
                 // What an outer layer verified was verified by other keys.
                 request.extensions_mut().remove::<VerifiedKey>();
                 request.extensions_mut().insert(Anonymous(Arc::clone(&settings.rejector)));
-                let cache = match settings.cache_fields {
-                    true => Cache::Anonymous(Arc::clone(&settings.key_headers)),
-                    false => Cache::Untouched,
-                };
-                Ok(Finish { cache, charged: None })
+                let cache_fields = settings.cache_fields.as_ref().map(CacheFields::without_key);
+                Ok(Finish { cache_fields, charged: None })
             }
         }
     }

@@ -5,13 +5,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use http::HeaderName;
-
 use crate::address::TrustedProxies;
 use crate::clock::{Clock, SystemClock};
 use crate::extract::{CredentialPlace, Extract, FirstOf};
 use crate::guard::Guard;
 use crate::head::RequestHead;
+use crate::http_cache::CacheFields;
 use crate::key::{KeyFormats, KeyHasher};
 use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 use crate::on_use::Observers;
@@ -28,8 +27,6 @@ pub(crate) type Cost = dyn Fn(&VerifiedKey, &RequestHead<'_>) -> u32 + Send + Sy
 pub(crate) struct Settings {
     pub(crate) store: Arc<dyn KeyStore>,
     pub(crate) extractor: Arc<dyn Extract>,
-    /// The headers in which the extractor looks.
-    pub(crate) key_headers: Arc<[HeaderName]>,
     pub(crate) formats: KeyFormats,
     pub(crate) hasher: KeyHasher,
     pub(crate) clock: Arc<dyn Clock>,
@@ -49,7 +46,8 @@ pub(crate) struct Settings {
     pub(crate) optional: bool,
     pub(crate) keep_credential: bool,
     pub(crate) forward_preflight: bool,
-    pub(crate) cache_fields: bool,
+    /// None if the application tells caches itself.
+    pub(crate) cache_fields: Option<CacheFields>,
     pub(crate) rejector: Arc<Rejector>,
     pub(crate) realm: String,
     pub(crate) generic_challenge: bool,
@@ -60,7 +58,6 @@ impl Settings {
         let mut settings = Self {
             store,
             extractor: Arc::new(FirstOf::default()),
-            key_headers: Arc::default(),
             formats: KeyFormats::default(),
             hasher: KeyHasher::default(),
             clock: Arc::new(SystemClock),
@@ -80,7 +77,7 @@ impl Settings {
             optional: false,
             keep_credential: false,
             forward_preflight: false,
-            cache_fields: true,
+            cache_fields: Some(CacheFields::new(&[])),
             rejector: Arc::new(Rejector::default()),
             realm: "api".to_owned(),
             generic_challenge: false,
@@ -90,9 +87,16 @@ impl Settings {
     }
 
     pub(crate) fn describe_extractor(&mut self) {
-        let places = self.extractor.places();
-        self.key_headers = places.iter().filter_map(CredentialPlace::header).cloned().collect();
+        if self.cache_fields.is_some() {
+            self.write_cache_fields(Some(CacheFields::new(&self.extractor.places())));
+        }
         self.write_challenge();
+    }
+
+    pub(crate) fn write_cache_fields(&mut self, fields: Option<CacheFields>) {
+        let vary = fields.as_ref().and_then(CacheFields::vary).cloned();
+        self.rejector = Arc::new(self.rejector.with_vary(vary));
+        self.cache_fields = fields;
     }
 
     pub(crate) fn write_challenge(&mut self) {

@@ -39,7 +39,7 @@ impl<'a> Credential<'a> {
     /// Found in a place from which the layer removes nothing.
     ///
     /// Caches are told that responses are private, unless the handler has a `Cache-Control` of its
-    /// own, and no `Vary`: the layer does not know by what.
+    /// own. The `Vary` does not name the place, which the layer does not know.
     ///
     /// A key in the path goes on with the request. The events of this crate do not show such a path
     /// (see [`Extract::reads_path`](super::Extract::reads_path)); other layers that log it do.

@@ -63,7 +63,7 @@ pub trait Extract: Send + Sync {
     /// Returns the places in which it looks.
     ///
     /// The layer's `WWW-Authenticate` asks for the first scheme among them, and for `ApiKey` if
-    /// there is none; the `Vary` of a response without a key has all the headers among them.
+    /// there is none; the `Vary` of every response has all the headers among them.
     ///
     /// By default, and for functions, none is known: where keys are optional and a cache is in the
     /// way, the application has to say what its responses vary by, and an OpenAPI document says

@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Request, Response, Uri, header};
 use super::{Challenge, Rejection, RejectionKind, Respond, Responder, grpc};
 use crate::drain::Drain;
 use crate::head::RequestHead;
+use crate::http_cache::add_vary;
 use crate::limit::seconds;
 use crate::protocol::Protocol;
 use crate::trace;
@@ -34,6 +35,8 @@ pub(crate) struct Rejector {
     pub(crate) drain: Drain,
     /// Whether a path may hold a key, so that nobody may read it.
     pub(crate) hides_paths: bool,
+    /// The headers in which a key may be, for caches.
+    vary: Option<HeaderValue>,
     /// By kind, the responses to rejections that say nothing but their kind, if the responder
     /// always gives the same ones.
     prepared: Option<[Response<Bytes>; RejectionKind::ALL.len()]>,
@@ -41,21 +44,27 @@ pub(crate) struct Rejector {
 
 impl Rejector {
     pub(crate) fn new(respond: Arc<dyn Respond>, challenge: Challenge) -> Self {
-        let mut rejector = Self {
+        let rejector = Self {
             respond,
             challenge,
             protocol: Protocol::default(),
             drain: Drain::default(),
             hides_paths: false,
+            vary: None,
             prepared: None,
         };
-        if rejector.respond.depends_on_rejection_only() {
+        rejector.prepare()
+    }
+
+    fn prepare(mut self) -> Self {
+        self.prepared = None;
+        if self.respond.depends_on_rejection_only() {
             let request = Request::new(());
             let head = RequestHead::new(&request);
-            rejector.prepared =
-                Some(RejectionKind::ALL.map(|kind| rejector.respond_to_http(&kind.into(), &head)));
+            self.prepared =
+                Some(RejectionKind::ALL.map(|kind| self.respond_to_http(&kind.into(), &head)));
         }
-        rejector
+        self
     }
 
     /// Returns what stands in for the layer's own where no layer is.
@@ -68,17 +77,17 @@ impl Rejector {
 
     /// Answers with `challenge` from now on.
     pub(crate) fn with_challenge(&self, challenge: Challenge) -> Self {
-        self.with(Arc::clone(&self.respond), challenge)
+        Self { challenge, ..self.clone() }.prepare()
+    }
+
+    /// Answers with `vary` from now on.
+    pub(crate) fn with_vary(&self, vary: Option<HeaderValue>) -> Self {
+        Self { vary, ..self.clone() }.prepare()
     }
 
     /// Answers by `respond` from now on.
     pub(crate) fn with_respond(&self, respond: Arc<dyn Respond>) -> Self {
-        self.with(respond, self.challenge.clone())
-    }
-
-    fn with(&self, respond: Arc<dyn Respond>, challenge: Challenge) -> Self {
-        let Self { protocol, drain, hides_paths, .. } = *self;
-        Self { protocol, drain, hides_paths, ..Self::new(respond, challenge) }
+        Self { respond, ..self.clone() }.prepare()
     }
 
     /// Returns the path of `uri`, which is a URI of the request, if it holds no key.
@@ -93,7 +102,7 @@ impl Rejector {
             None => self.answer(&rejection, head),
             Some(grpc::Form::TrailersOnly) => {
                 let message = self.respond.message(&rejection);
-                complete(grpc::trailers_only(rejection.kind(), &message), &rejection)
+                self.complete(grpc::trailers_only(rejection.kind(), &message), &rejection)
             }
             Some(grpc::Form::WithHttpStatus(of)) => {
                 let mut response = self.answer(&rejection, head);
@@ -126,21 +135,24 @@ impl Rejector {
             let length = std::mem::take(response.body_mut()).len();
             response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         }
-        complete(response, rejection)
+        self.complete(response, rejection)
     }
-}
 
-/// Adds what every response to a rejection has.
-fn complete(mut response: Response<Bytes>, rejection: &Rejection) -> Response<Bytes> {
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(usage) = rejection.usage() {
-        usage.write(headers);
+    /// Adds what every response to a rejection has.
+    fn complete(&self, mut response: Response<Bytes>, rejection: &Rejection) -> Response<Bytes> {
+        let headers = response.headers_mut();
+        if let Some(vary) = &self.vary {
+            add_vary(headers, vary);
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(usage) = rejection.usage() {
+            usage.write(headers);
+        }
+        if let Some(wait) = retry_after(rejection) {
+            headers.entry(header::RETRY_AFTER).or_insert(wait);
+        }
+        response
     }
-    if let Some(wait) = retry_after(rejection) {
-        headers.entry(header::RETRY_AFTER).or_insert(wait);
-    }
-    response
 }
 
 fn retry_after(rejection: &Rejection) -> Option<HeaderValue> {

@@ -7,6 +7,8 @@
     reason = "each test file uses some of them"
 )]
 
+#[cfg(unix)]
+pub mod caches;
 pub mod caching;
 pub mod canary;
 pub mod example;

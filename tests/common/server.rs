@@ -206,7 +206,7 @@ pub fn log(directory: &Path) -> String {
 
 /// Returns a port below those that systems choose from, so that nobody takes it while its server
 /// is killed.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let next = std::process::id().wrapping_mul(50) + NEXT.fetch_add(1, Ordering::Relaxed);

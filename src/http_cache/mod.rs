@@ -22,6 +22,8 @@
 //!   writes them lets these caches keep the response, for each key apart.
 //! * Layers outside of the [`ApiKeyLayer`](crate::ApiKeyLayer) that add lines of `Vary`, such as
 //!   tower-http's for CORS and compression, need a [`JoinVary`] outside of them.
+//! * An extractor that names no [places](crate::extract::Extract::places), such as a function, leaves
+//!   refusals and, where keys are optional, responses without a key without `Vary`.
 //! * nginx keeps no response whose `Vary` is longer than 128 bytes.
 //! * A key in the URI makes a URI of its own, for which caches keep responses apart. But some are set
 //!   up to leave out parameters, and the key is in their logs.

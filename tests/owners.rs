@@ -55,6 +55,7 @@ fn metadata<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
 
 #[track_caller]
 fn assert_exceeds<T: std::fmt::Debug>(result: Result<T, ManageError>, excess: Excess) {
+    let result = result.map(drop);
     assert!(matches!(&result, Err(ManageError::Exceeds(is)) if *is == excess), "{result:?}");
 }
 

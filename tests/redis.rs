@@ -261,6 +261,46 @@ async fn what_is_only_required_is_neither_written_nor_published() {
     assert_eq!(list(&shared.store, &KeyQuery::new()).await.len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Redis: run tests/all"]
+async fn what_is_required_is_compared_by_the_server_when_it_makes_the_changes() {
+    let redis = Redis::start().await;
+    let store = || async { RedisStore::connect(&redis.url()).await.unwrap() };
+    let (issuer, operator) = (store().await, store().await);
+    let client = Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let (owner, new) = (record(), record());
+    commit(&issuer, &[insert(&owner)]).await.unwrap();
+    // Who reads is answered, and who writes waits.
+    let () =
+        cmd("CLIENT").arg(&["PAUSE", "60000", "WRITE"]).exec_async(&mut connection).await.unwrap();
+    let revoked = replace(&owner, |record| record.revoked_at = Some(SystemTime::now()));
+    let issue = [KeyChange::Require(Arc::new(owner)), insert(&new)];
+    let mut commits = Vec::new();
+    for (store, changes) in [(operator, vec![revoked]), (issuer.clone(), issue.to_vec())] {
+        commits.push(tokio::spawn(async move { commit(&store, &changes).await }));
+        in_time(async {
+            loop {
+                let mut list = cmd("CLIENT");
+                let list: String = list.arg("LIST").query_async(&mut connection).await.unwrap();
+                let waits =
+                    |line: &&str| line.contains(" flags=b ") && line.contains(" cmd=evalsha");
+                if list.lines().filter(waits).count() == commits.len() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+    let () = cmd("CLIENT").arg("UNPAUSE").exec_async(&mut connection).await.unwrap();
+    let results = join_all(commits).await;
+    let [Ok(Ok(())), Ok(Err(CommitError::Conflict))] = results.as_slice() else {
+        panic!("{results:?}")
+    };
+    assert_eq!(issuer.get(&new.id).await.unwrap(), None);
+}
+
 #[tokio::test]
 #[ignore = "needs Redis: run tests/all"]
 async fn a_record_that_cannot_be_read_is_an_error_and_no_unknown_key() {

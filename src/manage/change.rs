@@ -56,7 +56,10 @@ impl KeyManager {
     /// Revokes a key for good: it is refused from now on, wherever
     /// [the result](ChangedKey::propagation) says. Revoking it again changes nothing.
     ///
-    /// The successor of a rotated key is a key of its own, and stays.
+    /// The successor of a rotated key is a key of its own, and stays. So do the keys that were issued
+    /// [on behalf](Self::on_behalf_of) of this one before; from now on none is, and nothing else is
+    /// done on its behalf, on any node of the same repository: what is under way is refused, or was
+    /// made before the revocation.
     ///
     /// It comes first: other changes of the key through this manager, and through its clones, are
     /// [`ManageError::Conflict`] meanwhile.

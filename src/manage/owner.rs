@@ -97,11 +97,13 @@ impl Owner {
     /// # Examples
     ///
     /// ```
+    /// use tower_api_key::key::AbilityError;
     /// use tower_api_key::manage::Owner;
     /// use tower_api_key::{KeyManager, VerifiedKey};
     ///
-    /// fn managed_by(keys: &KeyManager, key: &VerifiedKey) -> Result<KeyManager, tower_api_key::key::AbilityError> {
-    ///     Ok(keys.on_behalf_of(Owner::of_key(key).requiring(["api-keys:write"].try_into()?)))
+    /// fn managed_by(keys: &KeyManager, key: &VerifiedKey) -> Result<KeyManager, AbilityError> {
+    ///     let owner = Owner::of_key(key).requiring(["api-keys:write"].try_into()?);
+    ///     Ok(keys.on_behalf_of(owner))
     /// }
     /// ```
     pub fn requiring(mut self, abilities: AbilitySet) -> Self {

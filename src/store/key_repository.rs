@@ -58,8 +58,8 @@ pub trait KeyRepository: KeyStore {
     /// # Errors
     ///
     /// Returns an error, and has changed nothing, if a record is not at the revision that its
-    /// change was made for, if an id or a digest is taken, or if a kind of change is not known. After [`CommitError::Store`] it is
-    /// not known whether the changes were made.
+    /// change was made for, if an id or a digest is taken, or if a kind of change is not known. After
+    /// [`CommitError::Store`] it is not known whether the changes were made.
     async fn commit(&self, changes: &[KeyChange], events: &[AuditEvent])
     -> Result<(), CommitError>;
 

@@ -135,7 +135,6 @@ impl Drop for Place<'_> {
 mod tests {
     use std::convert::Infallible;
 
-    use futures_util::FutureExt as _;
     use futures_util::stream::{self, StreamExt as _};
 
     use super::*;
@@ -167,9 +166,8 @@ mod tests {
         assert_eq!(bodies.read(Body::from("{}")).await.unwrap(), "{}");
         assert!(reading[0].as_mut().now_or_never().is_none());
         assert!(reading[2].as_mut().now_or_never().is_none());
-        let Some(Err(error)) = reading[0].as_mut().now_or_never() else {
-            panic!("the oldest is still being read")
-        };
+        let given_up = reading[0].as_mut().now_or_never();
+        let error = given_up.expect("the oldest is given up").unwrap_err();
         assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(reading[1].as_mut().now_or_never().is_none());
         // Whoever goes away makes room.

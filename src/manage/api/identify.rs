@@ -18,8 +18,8 @@ use crate::manage::Owner;
 /// It is asked once the body of the request has come, and before anything of it is looked at. What it
 /// returns is used at once, and nobody asks again: an owner that is a session is as fresh as what
 /// this looks it up in. A session that a layer outside has put into the extensions, as in the example
-/// below, is as old as the request, whose body can take [as long as it may](super::KeyRoutes::body_timeout);
-/// where a session has to end at once, look it up here.
+/// below, is as old as the request, whose body can take as long as the
+/// [routes allow](super::KeyRoutes::body_timeout); where a session has to end at once, look it up here.
 ///
 /// Where sessions are cookies, other sites can have browsers send them. What changes keys cannot be
 /// sent by such a site unless CORS allows it: it is `PATCH`, `DELETE` or JSON, for which browsers ask

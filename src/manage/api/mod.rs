@@ -60,7 +60,7 @@
 //! | 408 | the body did not come within [10 seconds](KeyRoutes::body_timeout) |
 //! | 413, 415 | the body has more than [64 KiB](KeyRoutes::body_limit), or is not `application/json` |
 //! | 422 | a field is unknown, missing or wrong |
-//! | 503 | the store failed, of which only the log tells more, or there are [too many](KeyRoutes::bodies_in_flight) slow bodies |
+//! | 503 | the store failed, of which only the log tells more, or [too many](KeyRoutes::bodies_in_flight) bodies are slow |
 //!
 //! What an answer leaves unread of a body is [drained](crate::ApiKeyLayer::drain_refused) behind it.
 //!

@@ -141,8 +141,13 @@ async fn transact(
         bound(lock).execute(&mut *transaction).await?;
     }
     for step in steps {
-        let done = bound(&step.statement).execute(&mut *transaction).await?;
-        if let Err(refusal) = step.check(done.rows_affected()) {
+        let statement = bound(&step.statement);
+        let rows = if step.finds {
+            u64::from(statement.fetch_optional(&mut *transaction).await?.is_some())
+        } else {
+            statement.execute(&mut *transaction).await?.rows_affected()
+        };
+        if let Err(refusal) = step.check(rows) {
             transaction.rollback().await?;
             return Ok(Err(refusal));
         }

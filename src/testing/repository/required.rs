@@ -2,15 +2,14 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use futures_util::future::{join, join_all};
 
 use super::super::conformance::{full_record, moment};
-use super::{Suite, WRITERS, assert_conflict, changed, insert, remove, replace};
-use crate::key::KeyId;
-use crate::store::{CommitError, KeyChange, KeyRecord, KeyRepository};
+use super::{Suite, WRITERS, assert_conflict, changed, insert, remove, replace, tenant_of_its_own};
+use crate::store::{CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository};
 
 fn require(record: &KeyRecord) -> KeyChange {
     KeyChange::Require(Arc::new(record.clone()))
@@ -109,22 +108,18 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     /// Those who require a key come and go until it is revoked, and hold up nobody.
     pub(super) async fn nothing_is_made_for_what_was_revoked(&self) {
-        for _ in 0..3 {
-            let owner = self.inserted().await;
-            let (is_revoked, made) = (AtomicBool::new(false), AtomicUsize::new(0));
+        for _ in 0..5 {
+            let tenant = tenant_of_its_own();
+            let record = || KeyRecord { tenant: Some(tenant.clone()), ..full_record() };
+            let owner = record();
+            self.committed(&[insert(&owner)]).await;
+            let made = AtomicUsize::new(0);
             let issuers = (0..WRITERS).map(|_| async {
-                let mut ids: Vec<KeyId> = Vec::new();
                 // Bounded, should the requirement never fail.
-                while ids.len() < 10_000 {
-                    let was_revoked = is_revoked.load(Ordering::SeqCst);
-                    let new = full_record();
-                    match self.commit(&[require(&owner), insert(&new)]).await {
-                        Ok(()) => {
-                            assert!(!was_revoked, "a key was made for a revoked one");
-                            ids.push(new.id);
-                            made.fetch_add(1, Ordering::SeqCst);
-                        }
-                        Err(CommitError::Conflict) => return ids,
+                for _ in 0..10_000 {
+                    match self.commit(&[require(&owner), insert(&record())]).await {
+                        Ok(()) => drop(made.fetch_add(1, Ordering::SeqCst)),
+                        Err(CommitError::Conflict) => return,
                         Err(error) => panic!("`commit` failed: {error}"),
                     }
                     // Where all answers are at hand, nobody else would have a turn.
@@ -132,6 +127,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
                 }
                 panic!("a requirement never failed");
             });
+            let query = KeyQuery::new().tenant(tenant.clone()).limit(1000);
             let revocation = async {
                 while made.load(Ordering::SeqCst) < WRITERS {
                     let_others_go_on().await;
@@ -139,12 +135,12 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
                 let revoked = |record: &mut KeyRecord| record.revoked_at = Some(moment(1));
                 // To the revision that was there before them: a requirement changes none.
                 self.committed(&[replace(&changed(&owner, revoked))]).await;
-                is_revoked.store(true, Ordering::SeqCst);
+                self.listed(&query).await
             };
-            let (ids, ()) = join(join_all(issuers), revocation).await;
-            for id in ids.into_iter().flatten() {
-                assert!(self.get(&id).await.is_some(), "a key that was made is lost");
-            }
+            let (_, there) = join(join_all(issuers), revocation).await;
+            let later = self.listed(&query).await;
+            assert_eq!(later, there, "a key was made for one that was revoked before");
+            assert_eq!(later.len(), 1 + made.into_inner(), "a key that was made is lost");
         }
     }
 

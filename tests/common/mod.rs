@@ -85,7 +85,7 @@ impl RawResponse {
 }
 
 /// Sends a request as it is written, with bytes that a client library would refuse, and reads
-/// until the server closes the connection. `request` ends before the empty line.
+/// the answer. `request` ends before the empty line.
 pub async fn send_raw(address: SocketAddr, request: impl AsRef<[u8]>) -> RawResponse {
     send_raw_with_body(address, request, "").await
 }
@@ -104,8 +104,9 @@ async fn exchange(mut stream: TcpStream, request: &[u8], body: &str) -> RawRespo
     stream.write_all(b"\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
     stream.write_all(body.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    // The server may keep the connection for what is left of the request.
+    while !is_whole(&answer) && stream.read_buf(&mut answer).await.unwrap() > 0 {}
+    let end = end_of_head(&answer).unwrap();
     let (head, body) = (str::from_utf8(&answer[..end]).unwrap(), answer[end + 4..].to_vec());
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -115,6 +116,18 @@ async fn exchange(mut stream: TcpStream, request: &[u8], body: &str) -> RawRespo
         .filter(|(name, _)| name != "date")
         .collect();
     RawResponse { status, headers, body }
+}
+
+fn end_of_head(answer: &[u8]) -> Option<usize> {
+    answer.windows(4).position(|window| window == b"\r\n\r\n")
+}
+
+/// Tells whether there is all of an answer that says how long it is.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = end_of_head(answer) else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    length.is_some_and(|length: usize| answer.len() >= end + 4 + length)
 }
 
 /// Does as [`send_raw`] from another address of this machine, such as `127.0.0.2` on Linux.

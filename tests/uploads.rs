@@ -22,7 +22,7 @@ use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RequireAbility};
 use self::common::proxies::ProxyProgram;
 use self::common::python::python;
 use self::common::upload::{Connection, Framing};
-use self::common::{in_time, issue, serve};
+use self::common::{issue, serve};
 
 const KILO: usize = 1000;
 const MEGA: usize = 1000 * KILO;
@@ -190,7 +190,7 @@ const SIZES: [usize; 2] = [3 * MEGA, 64 * MEGA];
 /// Runs a client, and returns what it prints.
 async fn run(client: Command) -> String {
     let output = tokio::process::Command::from(client).kill_on_drop(true).output();
-    let output = in_time(output).await.unwrap();
+    let output = tokio::time::timeout(Duration::from_secs(120), output).await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {said}", output.status);
     String::from_utf8(output.stdout).unwrap()

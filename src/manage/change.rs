@@ -1,17 +1,15 @@
-//! Changing and revoking keys.
+//! Changing keys.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
+use super::attempts::Plan;
 use super::authority::Authority;
 use super::issue::check_expiry;
-use super::manager::{ATTEMPTS, ATTEMPTS_TO_REVOKE};
 use super::name::check_name;
+use super::turns::Errand;
 use super::{KeyManager, KeyUpdate, ManageError};
 use crate::key::KeyId;
-use crate::store::{
-    AuditAction, CommitError, KeyChange, KeyRecord, KeyState, Propagation, StoredKey,
-};
+use crate::store::{AuditAction, KeyChange, KeyRecord, KeyState, Propagation};
 
 /// A key's record as it is now, and who heeds the change when.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +35,8 @@ impl KeyManager {
             check_name(name)?;
         }
         check_expiry(update.expires_at.flatten(), self.now())?;
-        self.change(id, |record, authority, _| {
+        let errand = if update.only_disables() { Errand::Disable } else { Errand::Change };
+        self.change(id, errand, |record, authority| {
             refuse_revoked(record)?;
             let was_disabled = record.disabled;
             update.apply(record);
@@ -53,51 +52,13 @@ impl KeyManager {
         .await
     }
 
-    /// Revokes a key for good: it is refused from now on, wherever
-    /// [the result](ChangedKey::propagation) says. Revoking it again changes nothing.
-    ///
-    /// The successor of a rotated key is a key of its own, and stays. So do the keys that were issued
-    /// [on behalf](Self::on_behalf_of) of this one before; from now on none is, and nothing else is
-    /// done on its behalf, on any node of the same repository: what is under way is refused, or was
-    /// made before the revocation.
-    ///
-    /// It comes first: other changes of the key through this manager, and through its clones, are
-    /// [`ManageError::Conflict`] meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there is no such key, if the store fails, or if other nodes change the
-    /// key without pause. Try again then: it is not known whether the key was revoked.
-    pub async fn revoke(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
-        let _revocation = self.settings.revocations.begin(id);
-        self.change_within(ATTEMPTS_TO_REVOKE, id, |record, _, now| {
-            record.revoked_at.get_or_insert(now);
-            Ok(AuditAction::Revoked)
-        })
-        .await
-    }
-
-    /// Revokes the key with this secret, such as one that was found where it should not be.
-    ///
-    /// # Errors
-    ///
-    /// As [`revoke`](Self::revoke).
-    pub async fn revoke_presented(&self, secret: &str) -> Result<ChangedKey, ManageError> {
-        for digest in self.settings.hasher.digests(secret) {
-            if let Some(record) = self.settings.repository.find_stored(&digest).await? {
-                return self.revoke(&record.id).await;
-            }
-        }
-        Err(ManageError::NotFound)
-    }
-
     /// Takes a key out of use until it is [enabled](Self::enable) again.
     ///
     /// # Errors
     ///
     /// Returns an error if there is no such key, if it was revoked, or if the store fails.
     pub async fn disable(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
-        self.change(id, |record, _, _| {
+        self.change(id, Errand::Disable, |record, _| {
             refuse_revoked(record)?;
             record.disabled = true;
             Ok(AuditAction::Disabled)
@@ -112,7 +73,7 @@ impl KeyManager {
     /// As [`disable`](Self::disable), or if the key is allowed more than the owner on whose
     /// behalf it is enabled.
     pub async fn enable(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
-        self.change(id, |record, authority, _| {
+        self.change(id, Errand::Change, |record, authority| {
             refuse_revoked(record)?;
             record.disabled = false;
             authority.check(record)?;
@@ -124,48 +85,25 @@ impl KeyManager {
     async fn change(
         &self,
         id: &KeyId,
-        change: impl Fn(&mut KeyRecord, &Authority, SystemTime) -> Result<AuditAction, ManageError>,
+        errand: Errand,
+        change: impl Fn(&mut KeyRecord, &Authority) -> Result<AuditAction, ManageError>,
     ) -> Result<ChangedKey, ManageError> {
-        self.change_within(ATTEMPTS, id, |record, authority, now| {
-            self.give_way_to_revocation(id)?;
-            change(record, authority, now)
-        })
-        .await
-    }
-
-    pub(super) fn give_way_to_revocation(&self, id: &KeyId) -> Result<(), ManageError> {
-        match self.settings.revocations.is_under_way(id) {
-            true => Err(ManageError::Conflict),
-            false => Ok(()),
-        }
-    }
-
-    /// Changes a record, again and again until nobody else did in the meantime.
-    async fn change_within(
-        &self,
-        attempts: usize,
-        id: &KeyId,
-        change: impl Fn(&mut KeyRecord, &Authority, SystemTime) -> Result<AuditAction, ManageError>,
-    ) -> Result<ChangedKey, ManageError> {
-        for _ in 0..attempts {
-            let (StoredKey { record: old, .. }, authority) = self.get_with_authority(id).await?;
-            let mut new = KeyRecord::clone(&old);
-            let now = self.now();
-            let action = change(&mut new, &authority, now)?;
-            let propagation = self.settings.repository.propagation();
-            if new == *old {
-                return Ok(ChangedKey { record: old, propagation });
+        let changed = self.change_in_turn(id, errand, |key, authority| {
+            let old = &key.record;
+            let mut new = KeyRecord::clone(old);
+            let action = change(&mut new, authority)?;
+            if new == **old {
+                let (changes, events) = Default::default();
+                return Ok(Plan { changes, events, outcome: Arc::clone(old) });
             }
             new.revision = new.revision.saturating_add(1);
-            let record = Arc::new(new);
-            let event = self.event(now, action, Some(&old), Some(&record));
-            let changes = [KeyChange::Replace(Arc::clone(&record))];
-            match self.commit(&authority, &changes, &[event]).await {
-                Err(CommitError::Conflict) => {}
-                result => return Ok(result.map(|()| ChangedKey { record, propagation })?),
-            }
-        }
-        Err(ManageError::Conflict)
+            let new = Arc::new(new);
+            let event = self.event(self.now(), action, Some(old), Some(&new));
+            let changes = vec![KeyChange::Replace(Arc::clone(&new))];
+            Ok(Plan { changes, events: vec![event], outcome: new })
+        });
+        let record = self.in_time(changed).await?;
+        Ok(ChangedKey { record, propagation: self.settings.repository.propagation() })
     }
 }
 

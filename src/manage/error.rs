@@ -1,5 +1,7 @@
 //! [`ManageError`]: why a key was not issued or changed.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use super::Excess;
@@ -8,7 +10,7 @@ use crate::store::{CommitError, KeyState, StoreError};
 
 /// The error of a key that was not issued or changed.
 ///
-/// Unless it is [`Store`](Self::Store), nothing was changed.
+/// Unless it is [`Store`](Self::Store) or [`Deadline`](Self::Deadline), nothing was changed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ManageError {
@@ -37,9 +39,16 @@ pub enum ManageError {
     /// No secret could be made.
     #[error(transparent)]
     Generate(#[from] GenerateError),
-    /// Others changed the key again and again, or that of the [owner](super::Owner).
-    #[error("the key, or that of who calls, was changed by others again and again")]
+    /// Other nodes changed the key again and again, or others that of the [owner](super::Owner).
+    #[error("the key, or that of who calls, was changed by others again and again: try again")]
     Conflict,
+    /// It was not done within the [deadline](crate::KeyManager::deadline). If a change was about to
+    /// be made, it is not known whether it was. Nothing is half done.
+    #[error(
+        "it was not done within {0:?}, and it is not known whether a change was made: look at the \
+         key, or try again"
+    )]
+    Deadline(Duration),
     /// The store failed. If it was about to make a change, it is not known whether it did.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::authority::Authority;
-use super::manager::ATTEMPTS;
 use super::name::check_name;
+use super::turns::Errand;
 use super::{KeyManager, ManageError};
 use crate::clock::{later, to_microsecond};
 use crate::key::KeyId;
@@ -23,8 +23,12 @@ impl KeyManager {
     /// already, if it would be allowed more than the owner on whose behalf it is issued, or if
     /// no secret can be made or kept.
     pub async fn issue(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
+        self.in_time(self.issue_new(key)).await
+    }
+
+    async fn issue_new(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
         let IssuedKey { record: wanted, secret } = key.generate(&self.settings.hasher)?;
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..Errand::Change.attempts() {
             let authority = self.authority().await?;
             let now = self.now();
             let record = Arc::new(self.granted(&wanted, &authority, now)?);
@@ -32,7 +36,7 @@ impl KeyManager {
             let changes = [KeyChange::Insert(Arc::clone(&record))];
             match self.commit(&authority, &changes, &[event]).await {
                 // The owner was changed, since a new record is in nobody's way.
-                Err(CommitError::Conflict) => {}
+                Err(CommitError::Conflict) => Errand::Change.pause(attempt).await,
                 result => return Ok(result.map(|()| IssuedKey { record, secret })?),
             }
         }
@@ -66,7 +70,7 @@ impl KeyManager {
     ///
     /// Returns [`ManageError::NotFound`] if there is no such key, or if it is another tenant's.
     pub async fn get(&self, id: &KeyId) -> Result<StoredKey, ManageError> {
-        Ok(self.get_with_authority(id).await?.0)
+        Ok(self.in_time(self.get_with_authority(id)).await?.0)
     }
 
     /// Returns a key, and what the owner may do with it.
@@ -94,6 +98,10 @@ impl KeyManager {
     ///
     /// Returns an error if the store fails.
     pub async fn list(&self, query: &KeyQuery) -> Result<KeyPage, ManageError> {
+        self.in_time(self.list_visible(query)).await
+    }
+
+    async fn list_visible(&self, query: &KeyQuery) -> Result<KeyPage, ManageError> {
         let mut query = KeyQuery { at: self.settings.clock.now(), ..query.clone() };
         query.tenant = self.authority().await?.visible(query.tenant);
         Ok(self.settings.repository.list(&query).await?)

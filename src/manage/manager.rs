@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::authority::Authority;
+use super::deadline::DEADLINE;
 use super::owner::Bound;
-use super::revocations::Revocations;
+use super::turns::Turns;
 use super::{Excess, ManageError, Owner};
 use crate::clock::{Clock, SystemClock, to_microsecond};
 use crate::key::{KeyFormat, KeyFormats, KeyHasher};
@@ -17,16 +18,13 @@ use crate::store::{
 };
 use crate::trace;
 
-/// How often a change is tried that others get in the way of.
-pub(super) const ATTEMPTS: usize = 100;
-
-/// How often a revocation is tried. Within a process it is in nobody's way for long, but other nodes
-/// do not know of it.
-pub(super) const ATTEMPTS_TO_REVOKE: usize = 10_000;
-
 /// Issues, lists, changes, rotates and revokes the keys of a repository.
 ///
-/// A clone manages the same keys. By default it may do everything;
+/// A clone manages the same keys. Changes of one key through a manager and its clones are made one
+/// after the other. Every call ends within a [deadline](Self::deadline), by the timer of a Tokio
+/// runtime.
+///
+/// By default it may do everything;
 /// [`on_behalf_of`](Self::on_behalf_of) bounds it by what an owner may grant.
 ///
 /// # Examples
@@ -59,8 +57,9 @@ pub(super) struct Settings {
     pub(super) formats: KeyFormats,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rotation_period: Option<Duration>,
-    pub(super) revocations: Arc<Revocations>,
     inherited_metadata: Arc<[String]>,
+    pub(super) deadline: Duration,
+    pub(super) turns: Arc<Turns>,
     sinks: Vec<Arc<dyn AuditSink>>,
 }
 
@@ -73,8 +72,9 @@ impl KeyManager {
             formats: KeyFormat::default().into(),
             clock: Arc::new(SystemClock),
             rotation_period: None,
-            revocations: Arc::default(),
             inherited_metadata: Arc::default(),
+            deadline: DEADLINE,
+            turns: Arc::default(),
             sinks: Vec::new(),
         };
         Self { settings: Arc::new(settings), owner: Owner::application() }
@@ -127,7 +127,7 @@ impl KeyManager {
         self.with(|settings| settings.sinks.push(Arc::new(sink)))
     }
 
-    fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+    pub(super) fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
         set(Arc::make_mut(&mut self.settings));
         self
     }
@@ -241,6 +241,7 @@ impl fmt::Debug for KeyManager {
             .field("formats", &self.settings.formats)
             .field("rotation_period", &self.settings.rotation_period)
             .field("inherited_metadata", &self.settings.inherited_metadata)
+            .field("deadline", &self.settings.deadline)
             .field("owner", &self.owner)
             .finish_non_exhaustive()
     }

@@ -3,8 +3,10 @@
 
 #[cfg(feature = "manage")]
 pub mod api;
+mod attempts;
 mod authority;
 mod change;
+mod deadline;
 mod error;
 mod excess;
 mod issue;
@@ -12,8 +14,9 @@ mod manager;
 mod name;
 mod owner;
 mod prune;
-mod revocations;
+mod revoke;
 mod rotate;
+mod turns;
 mod update;
 
 #[cfg(feature = "tracing")]
@@ -26,6 +29,7 @@ pub use self::error::ManageError;
 pub use self::excess::Excess;
 pub use self::manager::KeyManager;
 pub use self::owner::Owner;
+pub use self::revoke::RevokedKey;
 pub use self::rotate::RotatedKey;
 #[cfg(feature = "tracing")]
 pub use self::trace_events::TraceEvents;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::manager::ATTEMPTS;
+use super::turns::Errand;
 use super::{KeyManager, ManageError};
 use crate::store::{
     AuditAction, CommitError, KeyChange, KeyQuery, KeyRecord, KeyState, TenantFilter,
@@ -14,7 +14,7 @@ impl KeyManager {
     /// many there were.
     ///
     /// Their secrets are refused as unknown from then on. What was removed before an error stays
-    /// removed.
+    /// removed. The [deadline](Self::deadline) is that of each page and of each key.
     ///
     /// # Errors
     ///
@@ -28,7 +28,8 @@ impl KeyManager {
                 for key in page.keys {
                     let ended_at = key.record.revoked_at.or(key.record.expires_at);
                     if ended_at.is_some_and(|ended_at| ended_at < time.min(self.now())) {
-                        removed += usize::from(self.remove(&key.record).await?);
+                        let removal = self.remove(&key.record);
+                        removed += usize::from(self.in_time(removal).await?);
                     }
                 }
                 let Some(next) = page.next else { break };
@@ -40,7 +41,9 @@ impl KeyManager {
 
     /// Removes a record, unless somebody changed it in the meantime.
     async fn remove(&self, record: &Arc<KeyRecord>) -> Result<bool, ManageError> {
-        for _ in 0..ATTEMPTS {
+        let errand = Errand::Change;
+        let _turn = self.settings.turns.take(&record.id, errand).await;
+        for attempt in 0..errand.attempts() {
             let authority = self.authority().await?;
             if !authority.visible(TenantFilter::Any).matches(record.tenant.as_ref()) {
                 return Ok(false);
@@ -57,6 +60,7 @@ impl KeyManager {
             if key.is_none_or(|key| key.record.revision != record.revision) {
                 return Ok(false);
             }
+            errand.pause(attempt).await;
         }
         Err(ManageError::Conflict)
     }

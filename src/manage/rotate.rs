@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::manager::ATTEMPTS;
+use super::attempts::Plan;
+use super::turns::Errand;
 use super::{KeyManager, ManageError};
 use crate::clock::{later, to_microsecond};
 use crate::key::{KeyId, Secret};
-use crate::store::{
-    AuditAction, CommitError, IssuedKey, KeyChange, KeyRecord, KeyState, Propagation, StoredKey,
-};
+use crate::store::{AuditAction, IssuedKey, KeyChange, KeyRecord, KeyState, Propagation};
 
 /// A key's successor, and its secret for the only time.
 #[derive(Debug)]
@@ -44,31 +43,23 @@ impl KeyManager {
     /// expired or disabled, if no [format](Self::formats) has its prefix, if it is allowed more
     /// than the owner on whose behalf it is rotated, or if no secret can be made or kept.
     pub async fn rotate(&self, id: &KeyId, grace: Duration) -> Result<RotatedKey, ManageError> {
-        for _ in 0..ATTEMPTS {
-            let (StoredKey { record: old, .. }, authority) = self.get_with_authority(id).await?;
-            let now = self.now();
-            self.give_way_to_revocation(id)?;
-            authority.check(&old)?;
-            let (predecessor, new) = self.rotation_of(&old, now, grace)?;
-            let changes = [
+        let rotated = self.change_in_turn(id, Errand::Change, |key, authority| {
+            let (old, now) = (&key.record, self.now());
+            authority.check(old)?;
+            let (predecessor, new) = self.rotation_of(old, now, grace)?;
+            let changes = vec![
                 KeyChange::Replace(Arc::clone(&predecessor)),
                 KeyChange::Insert(Arc::clone(&new.record)),
             ];
-            let events = [
-                self.event(now, AuditAction::Rotated, Some(&old), Some(&predecessor)),
+            let events = vec![
+                self.event(now, AuditAction::Rotated, Some(old), Some(&predecessor)),
                 self.event(now, AuditAction::Issued, None, Some(&new.record)),
             ];
-            match self.commit(&authority, &changes, &events).await {
-                Err(CommitError::Conflict) => {}
-                result => {
-                    result?;
-                    let IssuedKey { record, secret } = new;
-                    let propagation = self.settings.repository.propagation();
-                    return Ok(RotatedKey { record, secret, predecessor, propagation });
-                }
-            }
-        }
-        Err(ManageError::Conflict)
+            Ok(Plan { changes, events, outcome: (predecessor, new) })
+        });
+        let (predecessor, IssuedKey { record, secret }) = self.in_time(rotated).await?;
+        let propagation = self.settings.repository.propagation();
+        Ok(RotatedKey { record, secret, predecessor, propagation })
     }
 
     fn rotation_of(

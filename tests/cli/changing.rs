@@ -159,6 +159,31 @@ fn a_key_is_revoked_by_its_id_and_again() {
 }
 
 #[test]
+fn revoking_a_rotated_key_says_that_its_successor_still_works_or_revokes_it_too() {
+    let operator = Operator::new();
+    let (old, old_secret) = operator.issue("a key", &[]);
+    let rotated = operator.run(&["rotate", &old, "--grace=24h", "--json"]).succeeds().json();
+    let (new, new_secret) = (rotated["id"].as_str().unwrap(), rotated["secret"].as_str().unwrap());
+    let ran = operator.run(&["revoke", &old]).succeeds();
+    assert!(ran.err.contains(&format!("Its successor {new} still works.")), "{ran:?}");
+    assert!(ran.err.contains(&format!("`api-keys revoke {old} --with-successors`")), "{ran:?}");
+    let json = operator.run(&["revoke", &old, "--json"]).succeeds().json();
+    assert_eq!(json["working_successors"], json!([new]));
+    operator.pipe(new_secret, &["verify"]).succeeds();
+
+    let arguments = ["revoke", "--secret-stdin", "--with-successors", "--json"];
+    let ran = operator.pipe(&*old_secret, &arguments).succeeds();
+    assert_eq!(
+        (&ran.json()["id"], &ran.json()["revoked_successors"]),
+        (&json!(old), &json!([new]))
+    );
+    assert!(ran.err.contains(&format!("Revoked its successor {new}.")), "{ran:?}");
+    operator.pipe(new_secret, &["verify"]).exits(5);
+    let ran = operator.run(&["revoke", &old, "--with-successors"]).succeeds();
+    assert!(!ran.err.contains("successor"), "{ran:?}");
+}
+
+#[test]
 fn a_leaked_key_is_revoked_by_its_secret() {
     let operator = Operator::new();
     let (id, secret) = operator.issue("a key", &[]);

@@ -1,22 +1,29 @@
 //! `api-keys revoke`.
 
 use clap::Args;
-use tower_api_key::ManageError;
-use tower_api_key::manage::ChangedKey;
+use serde::Serialize;
+use tower_api_key::manage::RevokedKey;
+use tower_api_key::store::StoredKey;
+use tower_api_key::{KeyId, ManageError};
 
 use crate::exit::{Exit, Failure};
 use crate::output::say;
 use crate::session::{Session, pepper_advice};
+use crate::text::printable;
+use crate::view::Key;
 use crate::{id, input};
 
 /// Revoke a key for good, by its id or by its secret
 ///
-/// Revoking a key that is revoked changes nothing, and is a success.
+/// Revoking a key that is revoked changes nothing, and is a success. The successor of a rotated key
+/// still works, unless `--with-successors` revokes it too.
 #[derive(Args)]
-#[command(override_usage = "api-keys revoke <ID>\n       api-keys revoke --secret-stdin")]
+#[command(override_usage = "api-keys revoke [OPTIONS] <ID>\n       \
+                            api-keys revoke [OPTIONS] --secret-stdin")]
 #[command(after_help = "\
 Examples:
   api-keys revoke key_4SnPgVzDkgSrTyBgzJxQ
+  api-keys revoke key_4SnPgVzDkgSrTyBgzJxQ --with-successors
   api-keys revoke --secret-stdin < leaked.txt
   api-keys revoke --secret-stdin    # asks for it, and does not show what is typed")]
 pub(crate) struct Revoke {
@@ -28,25 +35,72 @@ pub(crate) struct Revoke {
     /// Read the secret of the key from standard input, one line; white space around it is ignored
     #[arg(long)]
     secret_stdin: bool,
+    /// Revoke the key that replaced it too, the one that replaced that, and so on: all or none
+    #[arg(long)]
+    with_successors: bool,
+}
+
+/// A key that was revoked, as programs see it.
+#[derive(Serialize)]
+struct Revoked<'a> {
+    #[serde(flatten)]
+    key: Key,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    revoked_successors: &'a [KeyId],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    working_successors: &'a [KeyId],
 }
 
 impl Revoke {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let keys = &session.keys;
         let revoked = match &self.id {
-            Some(id) => session.keys.revoke(&id::parse(id)?).await?,
-            None => revoke_leaked(session).await?,
+            Some(id) if self.with_successors => {
+                keys.revoke_with_successors(&id::parse(id)?).await?
+            }
+            Some(id) => keys.revoke(&id::parse(id)?).await?,
+            None => self.revoke_leaked(session).await?,
         };
-        session.changed("Revoked", revoked).await
+        say_what_was_done(session, &revoked);
+        if session.output.json {
+            let RevokedKey { record, revoked_successors, working_successors, .. } = &revoked;
+            let last_used_at = keys.get(&record.id).await?.last_used_at;
+            let key = StoredKey::new(record.clone(), last_used_at);
+            let key = Key::new(&key, session.now);
+            session.output.json(&Revoked { key, revoked_successors, working_successors })?;
+        }
+        Ok(Exit::Done)
+    }
+
+    async fn revoke_leaked(&self, session: &Session) -> Result<RevokedKey, Failure> {
+        let secret = input::secret()?;
+        // Also if it was issued before there was a pepper.
+        let keys = session.keys.clone().hasher(session.hasher.clone().or_sha256());
+        let revoked = match self.with_successors {
+            true => keys.revoke_presented_with_successors(&secret).await,
+            false => keys.revoke_presented(&secret).await,
+        };
+        if let Err(ManageError::NotFound) = revoked {
+            say(format_args!("api-keys: {}", pepper_advice()));
+        }
+        Ok(revoked?)
     }
 }
 
-async fn revoke_leaked(session: &Session) -> Result<ChangedKey, Failure> {
-    let secret = input::secret()?;
-    // Also if it was issued before there was a pepper.
-    let keys = session.keys.clone().hasher(session.hasher.clone().or_sha256());
-    let revoked = keys.revoke_presented(&secret).await;
-    if let Err(ManageError::NotFound) = revoked {
-        say(format_args!("api-keys: {}", pepper_advice()));
+fn say_what_was_done(session: &Session, revoked: &RevokedKey) {
+    let record = &revoked.record;
+    say(format_args!("Revoked {} ({}).", record.id, printable(&record.name)));
+    for id in &revoked.revoked_successors {
+        say(format_args!("Revoked its successor {id}."));
     }
-    Ok(revoked?)
+    for id in &revoked.working_successors {
+        say(format_args!("Its successor {id} still works."));
+    }
+    if !revoked.working_successors.is_empty() {
+        say(format_args!(
+            "`api-keys revoke {} --with-successors` revokes what replaced it, too.",
+            record.id
+        ));
+    }
+    say(format_args!("{}", session.database.heeded(revoked.propagation)));
 }

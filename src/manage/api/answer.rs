@@ -8,8 +8,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::key::Secret;
-use crate::manage::KeyView;
+use crate::key::{KeyId, Secret};
+use crate::manage::{KeyView, RevokedKey};
 use crate::store::{KeyPage, StoredKey};
 
 /// A page of keys.
@@ -50,13 +50,21 @@ pub(super) struct WithSecret<'a> {
     secret: &'a str,
 }
 
-/// A message.
+/// A message, and which successors of the key there are, if it was rotated.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ApiKeyRevoked)]
-pub(super) struct Done {
+pub(super) struct Revoked {
     success: bool,
     #[schema(example = "API key revoked successfully")]
     message: &'static str,
+    /// The ids of the successors that were revoked with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, value_type = Vec<String>)]
+    revoked_successors: Vec<KeyId>,
+    /// The ids of the successors that still work.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, value_type = Vec<String>)]
+    working_successors: Vec<KeyId>,
 }
 
 pub(super) fn page(page: &KeyPage, now: SystemTime) -> Response {
@@ -85,6 +93,9 @@ pub(super) fn created(
     response
 }
 
-pub(super) fn revoked() -> Response {
-    Json(Done { success: true, message: "API key revoked successfully" }).into_response()
+pub(super) fn revoked(key: RevokedKey) -> Response {
+    let RevokedKey { revoked_successors, working_successors, .. } = key;
+    let message = "API key revoked successfully";
+    let revoked = Revoked { success: true, message, revoked_successors, working_successors };
+    Json(revoked).into_response()
 }

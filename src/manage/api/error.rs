@@ -102,7 +102,10 @@ impl From<ManageError> for ApiError {
                 let message = "Keys with this prefix are not issued any more";
                 return Self::new(StatusCode::CONFLICT, message);
             }
-            ManageError::Generate(_) | ManageError::Conflict | ManageError::Store(_) => {
+            ManageError::Generate(_)
+            | ManageError::Conflict
+            | ManageError::Deadline(_)
+            | ManageError::Store(_) => {
                 trace::not_managed(&error);
                 return Self::unavailable();
             }

@@ -11,7 +11,7 @@ use super::create::CreateKey;
 use super::list::parse_query;
 use super::rotate::RotateKey;
 use super::update::UpdateKey;
-use super::{answer, routes};
+use super::{answer, revoke, routes};
 use crate::head::RequestHead;
 use crate::key::KeyId;
 use crate::manage::KeyManager;
@@ -48,8 +48,12 @@ pub(super) async fn update(keys: KeyManager, mut parts: Parts, body: RequestBody
 }
 
 pub(super) async fn revoke(keys: KeyManager, mut parts: Parts, _: RequestBody) -> Result {
-    keys.revoke(&key_id(&mut parts).await?).await?;
-    Ok(answer::revoked())
+    let id = key_id(&mut parts).await?;
+    let revoked = match revoke::parse_query(parts.uri.query().unwrap_or_default())? {
+        true => keys.revoke_with_successors(&id).await?,
+        false => keys.revoke(&id).await?,
+    };
+    Ok(answer::revoked(revoked))
 }
 
 pub(super) async fn rotate(keys: KeyManager, mut parts: Parts, body: RequestBody) -> Result {

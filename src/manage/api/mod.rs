@@ -6,7 +6,7 @@
 //! | `POST /api-keys` | issues a key | 201, the key and its secret |
 //! | `GET /api-keys/{id}` | shows a key | 200, the key |
 //! | `PATCH /api-keys/{id}` | changes a key | 200, the key |
-//! | `DELETE /api-keys/{id}` | revokes a key, also one that was revoked before | 200, a message |
+//! | `DELETE /api-keys/{id}` | revokes a key, also one that was revoked before; by `?with_successors=true` all that replaced it too | 200, a message |
 //! | `POST /api-keys/{id}/rotate` | gives a key a successor | 201, the successor and its secret |
 //!
 //! [`KeyRoutes`] makes the router, and the application says [who calls](IdentifyOwner).
@@ -16,6 +16,14 @@
 //! ```json
 //! {"success":true,"data":[{"id":"key_…","name":"Production Key","prefix":"sk_live_",…}],"next_cursor":null}
 //! {"success":true,"message":"API key revoked successfully"}
+//! ```
+//!
+//! If the key that is revoked was rotated, the answer names its successors: under
+//! `working_successors` those that still work, and under `revoked_successors` those that were revoked
+//! with it.
+//!
+//! ```json
+//! {"success":true,"message":"API key revoked successfully","working_successors":["key_…"]}
 //! ```
 //!
 //! A key is a [`KeyView`](super::KeyView). The answers to creating and rotating have its `secret`
@@ -60,9 +68,11 @@
 //! | 408 | the body did not come within [10 seconds](KeyRoutes::body_timeout) |
 //! | 413, 415 | the body has more than [64 KiB](KeyRoutes::body_limit), or is not `application/json` |
 //! | 422 | a field is unknown, missing or wrong |
-//! | 503 | the store failed, of which only the log tells more, or [too many](KeyRoutes::bodies_in_flight) bodies are slow |
+//! | 503 | the store failed or took too long, of which only the log tells more, or [too many](KeyRoutes::bodies_in_flight) bodies are slow |
 //!
-//! What an answer leaves unread of a body is [drained](crate::ApiKeyLayer::drain_refused) behind it.
+//! Each call of the manager ends within its [deadline](crate::KeyManager::deadline); to change a key
+//! takes two. What an answer leaves unread of a body is [drained](crate::ApiKeyLayer::drain_refused)
+//! behind it.
 //!
 //! No error repeats a value of the body, which might be a secret in the wrong place.
 //!
@@ -90,6 +100,7 @@ mod key_owner;
 mod list;
 mod openapi;
 mod restrictions;
+mod revoke;
 mod rotate;
 mod routes;
 mod schemas;

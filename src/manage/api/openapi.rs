@@ -12,9 +12,10 @@ use utoipa::openapi::{
 };
 
 use super::KeyRoute;
-use super::answer::{Done, New, One, Page};
+use super::answer::{New, One, Page, Revoked};
 use super::create::CreateKey;
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
+use super::revoke::WITH_SUCCESSORS;
 use super::rotate::RotateKey;
 use super::routes::KEY_ID;
 use super::update::UpdateKey;
@@ -78,11 +79,11 @@ fn operation(
             (HttpMethod::Patch, draft.parameters([key_id()]))
         }
         KeyRoute::Revoke => {
-            let answer = schemas.add::<Done>();
+            let answer = schemas.add::<Revoked>();
             let draft = draft("revokeApiKey", "Revoke an API key")
                 .answer("200", "The key is revoked, perhaps since long", answer)
                 .refuses(&["404"]);
-            (HttpMethod::Delete, draft.parameters([key_id()]))
+            (HttpMethod::Delete, draft.parameters([key_id(), with_successors()]))
         }
         KeyRoute::Rotate => {
             let (body, answer) = (schemas.add::<RotateKey>(), schemas.add::<New<'_>>());
@@ -176,16 +177,22 @@ fn key_id() -> Parameter {
         .build()
 }
 
+fn parameter(name: &str, description: &str, schema: ObjectBuilder) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}
+
+fn with_successors() -> Parameter {
+    let flag = ObjectBuilder::new().schema_type(Type::Boolean).default(Some(false.into()));
+    parameter(WITH_SUCCESSORS, "Revoke the keys that replaced it, too", flag)
+}
+
 fn list_parameters() -> [Parameter; 3] {
-    let parameter = |name: &str, description: &str, schema: ObjectBuilder| {
-        ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Query)
-            .required(Required::False)
-            .description(Some(description))
-            .schema(Some(schema))
-            .build()
-    };
     let limit = ObjectBuilder::new()
         .schema_type(Type::Integer)
         .minimum(Some(1))

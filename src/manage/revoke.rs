@@ -1,0 +1,252 @@
+//! Revoking keys, and what becomes of their successors.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::attempts::Plan;
+use super::authority::Authority;
+use super::deadline::Deadline;
+use super::turns::Errand;
+use super::{KeyManager, ManageError};
+use crate::key::KeyId;
+use crate::store::{
+    AuditAction, CommitError, KeyChange, KeyRecord, KeyState, Propagation, StoreError, StoredKey,
+    TenantFilter,
+};
+
+/// A key that is revoked, and what its successors do.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RevokedKey {
+    /// The record.
+    pub record: Arc<KeyRecord>,
+    /// The successors that were revoked with it.
+    pub revoked_successors: Vec<KeyId>,
+    /// The successors that still work, the nearest first. One is listed too, as the last, if the
+    /// store could not say whether it works.
+    ///
+    /// Each can be revoked as any other key, and all of them by
+    /// [`revoke_with_successors`](KeyManager::revoke_with_successors).
+    pub working_successors: Vec<KeyId>,
+    /// When other nodes heed the change. This one does now.
+    pub propagation: Propagation,
+}
+
+impl KeyManager {
+    /// Revokes a key for good: it is refused from now on, wherever
+    /// [the result](RevokedKey::propagation) says. Revoking it again changes nothing.
+    ///
+    /// If the key was rotated, its successor is a key of its own, and still works: the result
+    /// [says so](RevokedKey::working_successors). The keys that were issued
+    /// [on behalf](Self::on_behalf_of) of this one before stay, too; from now on none is, and nothing
+    /// else is done on its behalf, on any node of the same repository: what is under way is refused, or
+    /// was made before the revocation.
+    ///
+    /// It goes before the other changes of the key that wait in this manager and its clones.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no such key, if the store fails or needs too long, or if other
+    /// nodes change the key without pause. Try again then: it is not known whether the key was
+    /// revoked.
+    pub async fn revoke(&self, id: &KeyId) -> Result<RevokedKey, ManageError> {
+        self.revoke_until(self.begin(), id).await
+    }
+
+    /// Revokes a key and all its successors: the key that replaced it, the one that replaced that,
+    /// and so on. All of them are revoked or none.
+    ///
+    /// Keys that it replaced itself are not revoked. On behalf of an owner, a successor that the
+    /// owner does not see is not, either.
+    ///
+    /// # Errors
+    ///
+    /// As [`revoke`](Self::revoke).
+    pub async fn revoke_with_successors(&self, id: &KeyId) -> Result<RevokedKey, ManageError> {
+        self.in_time(self.revoke_chain(id)).await
+    }
+
+    /// Revokes the key with this secret, such as one that was found where it should not be.
+    ///
+    /// # Errors
+    ///
+    /// As [`revoke`](Self::revoke).
+    pub async fn revoke_presented(&self, secret: &str) -> Result<RevokedKey, ManageError> {
+        let deadline = self.begin();
+        let id = deadline.bound(self.presented(secret)).await?;
+        self.revoke_until(deadline, &id).await
+    }
+
+    /// Revokes the key with this secret and all its successors.
+    ///
+    /// # Errors
+    ///
+    /// As [`revoke_with_successors`](Self::revoke_with_successors).
+    pub async fn revoke_presented_with_successors(
+        &self,
+        secret: &str,
+    ) -> Result<RevokedKey, ManageError> {
+        let revoked = async { self.revoke_chain(&self.presented(secret).await?).await };
+        self.in_time(revoked).await
+    }
+
+    async fn presented(&self, secret: &str) -> Result<KeyId, ManageError> {
+        for digest in self.settings.hasher.digests(secret) {
+            if let Some(record) = self.settings.repository.find_stored(&digest).await? {
+                return Ok(record.id.clone());
+            }
+        }
+        Err(ManageError::NotFound)
+    }
+
+    async fn revoke_until(
+        &self,
+        deadline: Deadline,
+        id: &KeyId,
+    ) -> Result<RevokedKey, ManageError> {
+        let revoked = self.change_in_turn(id, Errand::Revoke, |key, authority| {
+            let visible = authority.visible(TenantFilter::Any);
+            let Plan { changes, events, outcome } = self.revocation_of([&key.record]);
+            let record = outcome.into_iter().next().unwrap_or_else(|| Arc::clone(&key.record));
+            Ok(Plan { changes, events, outcome: (record, visible) })
+        });
+        let (record, visible) = deadline.bound(revoked).await?;
+        Ok(RevokedKey {
+            working_successors: self.working_successors(deadline, &record, &visible).await,
+            revoked_successors: Vec::new(),
+            record,
+            propagation: self.settings.repository.propagation(),
+        })
+    }
+
+    /// Returns which successors work. The revocation was made, whatever the store says now.
+    async fn working_successors(
+        &self,
+        deadline: Deadline,
+        record: &Arc<KeyRecord>,
+        visible: &TenantFilter,
+    ) -> Vec<KeyId> {
+        let mut working = Vec::new();
+        let mut chain = Chain::of(record);
+        while let Some(id) = chain.next() {
+            match deadline.bound(self.successor(&id, visible)).await {
+                Ok(Some(successor)) => {
+                    if successor.state(self.now()) == KeyState::Active {
+                        working.push(id);
+                    }
+                    chain.add(successor);
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    working.push(id);
+                    break;
+                }
+            }
+        }
+        working
+    }
+
+    async fn revoke_chain(&self, id: &KeyId) -> Result<RevokedKey, ManageError> {
+        for attempt in 0..Errand::Revoke.attempts() {
+            let ids = |chain: &[Arc<KeyRecord>]| -> Vec<_> {
+                chain.iter().map(|record| record.id.clone()).collect()
+            };
+            let seen = ids(&self.chain(id).await?.0);
+            let turns = self.settings.turns.take_all(seen.clone(), Errand::Revoke).await;
+            let (chain, authority) = self.chain(id).await?;
+            if ids(&chain) != seen {
+                // The last one was rotated while this waited for its turn.
+                continue;
+            }
+            let Plan { changes, events, outcome: revoked } = self.revocation_of(&chain);
+            let committed = match changes.is_empty() {
+                true => Ok(()),
+                false => self.commit(&authority, &changes, &events).await,
+            };
+            match committed {
+                Err(CommitError::Conflict) => {}
+                result => {
+                    result?;
+                    let first = revoked.iter().chain(&chain).find(|record| record.id == *id);
+                    let record = Arc::clone(first.ok_or(ManageError::NotFound)?);
+                    let successors = revoked.into_iter().filter(|revoked| revoked.id != *id);
+                    return Ok(RevokedKey {
+                        record,
+                        revoked_successors: successors.map(|record| record.id.clone()).collect(),
+                        working_successors: Vec::new(),
+                        propagation: self.settings.repository.propagation(),
+                    });
+                }
+            }
+            drop(turns);
+            Errand::Revoke.pause(attempt).await;
+        }
+        Err(ManageError::Conflict)
+    }
+
+    /// Returns a key and the successors that are seen, and what the owner may do with them.
+    async fn chain(&self, id: &KeyId) -> Result<(Vec<Arc<KeyRecord>>, Authority), ManageError> {
+        let (StoredKey { record, .. }, authority) = self.get_with_authority(id).await?;
+        let visible = authority.visible(TenantFilter::Any);
+        let mut chain = Chain::of(&record);
+        while let Some(id) = chain.next() {
+            let Some(successor) = self.successor(&id, &visible).await? else { break };
+            chain.add(successor);
+        }
+        Ok((chain.records, authority))
+    }
+
+    async fn successor(
+        &self,
+        id: &KeyId,
+        visible: &TenantFilter,
+    ) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        let key = self.settings.repository.get(id).await?;
+        let key = key.filter(|key| visible.matches(key.record.tenant.as_ref()));
+        Ok(key.map(|key| key.record))
+    }
+
+    /// Revokes those of the records that are not yet.
+    fn revocation_of<'a>(
+        &self,
+        records: impl IntoIterator<Item = &'a Arc<KeyRecord>>,
+    ) -> Plan<Vec<Arc<KeyRecord>>> {
+        let now = self.now();
+        let mut plan = Plan { changes: Vec::new(), events: Vec::new(), outcome: Vec::new() };
+        for old in records.into_iter().filter(|record| record.revoked_at.is_none()) {
+            let mut new = KeyRecord::clone(old);
+            new.revoked_at = Some(now);
+            new.revision = new.revision.saturating_add(1);
+            let new = Arc::new(new);
+            plan.events.push(self.event(now, AuditAction::Revoked, Some(old), Some(&new)));
+            plan.changes.push(KeyChange::Replace(Arc::clone(&new)));
+            plan.outcome.push(new);
+        }
+        plan
+    }
+}
+
+/// A key, and the successors that are known.
+struct Chain {
+    records: Vec<Arc<KeyRecord>>,
+    ids: HashSet<KeyId>,
+}
+
+impl Chain {
+    fn of(record: &Arc<KeyRecord>) -> Self {
+        let mut chain = Self { records: Vec::new(), ids: HashSet::new() };
+        chain.add(Arc::clone(record));
+        chain
+    }
+
+    fn add(&mut self, record: Arc<KeyRecord>) {
+        self.ids.insert(record.id.clone());
+        self.records.push(record);
+    }
+
+    /// Returns the next successor, unless the chain bites its tail, as only one can that was written
+    /// by hand.
+    fn next(&self) -> Option<KeyId> {
+        self.records.last()?.successor.clone().filter(|id| !self.ids.contains(id))
+    }
+}

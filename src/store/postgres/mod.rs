@@ -57,8 +57,10 @@ use super::sql::Statements;
 ///   it to somebody else after each transaction, as PgBouncer does with `pool_mode =
 ///   transaction`, mixes up prepared statements: lookups fail, or worse.
 /// * The database has the encoding UTF8; any other is refused.
-/// * Nothing but the server, `statement_timeout` say, bounds how long a list or a change takes. Whoever
-///   cannot wait drops the future: a change is then made as a whole or not at all.
+/// * A change waits for a row that another transaction has locked for three seconds, and for any
+///   statement for five, and is not made then; a shorter `lock_timeout` or `statement_timeout` of yours
+///   stays. Nothing but the latter bounds how long a list takes. Whoever cannot wait drops the future: a
+///   change is then made as a whole or not at all.
 ///
 /// # Notifications
 ///

@@ -25,6 +25,19 @@ const ATTEMPTS: usize = 5;
 /// that are so locked can be noted as used.
 pub(super) const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
 
+/// Begins a transaction that waits for a lock for three seconds at most, such as for a row that
+/// another transaction has locked, and for no statement longer than five. Where the server, the role
+/// or the connection has a shorter limit, that stays.
+///
+/// Whoever waits for the transaction may go sooner. The server does not see that, and would make the
+/// change when it gets the lock, however late.
+const BEGIN: &str = "
+    BEGIN;
+    SELECT set_config(name, longest, true)
+        FROM (VALUES ('lock_timeout', '3s'), ('statement_timeout', '5s')) AS limits (name, longest)
+        WHERE current_setting(name)::interval NOT BETWEEN '1 ms' AND longest::interval;
+";
+
 #[async_trait]
 impl KeyStore for PostgresStore {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
@@ -136,7 +149,7 @@ async fn transact(
     steps: &[Step],
     connection: &mut PgConnection,
 ) -> sqlx::Result<Result<(), CommitError>> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = connection.begin_with(BEGIN).await?;
     if let Some(lock) = lock {
         bound(lock).execute(&mut *transaction).await?;
     }

@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 use tower_api_key::store::{CachedStore, CommitError, KeyChange, KeyRepository};
-use tower_api_key::{KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError};
+use tower_api_key::{KeyDigest, KeyManager, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError};
 
 use self::common::caching::{Answered, GatedStore, advance, cache, next, settle};
 
@@ -134,6 +134,37 @@ async fn threads_that_ask_at_once_ask_once() {
         });
         assert_eq!(store.asked(), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_was_under_way_when_a_revocation_was_found_to_be_made_is_not_kept() {
+    let test = held();
+    let before = test.find().await;
+    test.store.act(0);
+    settle().await;
+    // Another node was faster, and this one says so.
+    test.revoke_elsewhere();
+    let keys = KeyManager::new(test.cached.clone());
+    assert!(keys.revoke(&test.record.id).await.unwrap().record.revoked_at.is_some());
+    test.store.answer(0, Answered::Honestly);
+    assert!(!is_revoked(before).await, "it was asked for before");
+    assert_eq!(test.known(), None);
+
+    // Also if what is known is right already, and an older load comes late.
+    let test = held();
+    let early = test.find().await;
+    test.store.act(0);
+    settle().await;
+    test.revoke_elsewhere();
+    advance(2 * SECOND).await;
+    let late = test.find().await;
+    test.store.answer(1, Answered::Honestly);
+    assert!(is_revoked(late).await);
+    let keys = KeyManager::new(test.cached.clone());
+    keys.revoke(&test.record.id).await.unwrap();
+    test.store.answer(0, Answered::Honestly);
+    assert!(!is_revoked(early).await);
+    assert_ne!(test.known(), Some(false));
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,6 +46,10 @@ enum Step {
     ChangeHere,
     /// Another node changes the record.
     ChangeElsewhere,
+    /// Somebody who may see the key reads its record.
+    Read,
+    /// Somebody is told what was read.
+    Tell,
     /// The subscriber hears what was sent first.
     Deliver,
     /// It hears all that was sent.
@@ -75,6 +79,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (any, answered).prop_map(|(call, answered)| Step::Answer(call, answered)),
         3 => Just(Step::ChangeHere),
         3 => Just(Step::ChangeElsewhere),
+        2 => Just(Step::Read),
+        2 => Just(Step::Tell),
         3 => Just(Step::Deliver),
         4 => Just(Step::DeliverAll),
         1 => Just(Step::Lose),
@@ -95,6 +101,8 @@ struct Model {
     requests: Vec<Request>,
     /// What was changed elsewhere, and when.
     elsewhere: Vec<(u64, Instant)>,
+    /// What was read of the record by who was not told of it yet.
+    read: Option<Arc<KeyRecord>>,
     /// Revisions in the notifications under way.
     sent: VecDeque<u64>,
     /// What every request that begins now has to see.
@@ -134,6 +142,7 @@ impl Model {
             source,
             requests: Vec::new(),
             elsewhere: Vec::new(),
+            read: None,
             sent: VecDeque::new(),
             acknowledged: Arc::default(),
             listened: 0,
@@ -261,6 +270,16 @@ impl Model {
             }
             Step::ChangeHere => self.change_here(),
             Step::ChangeElsewhere => self.change_elsewhere().await,
+            Step::Read => {
+                let found = self.cached.get(&"key_1".parse().unwrap()).await.unwrap();
+                self.read = found.map(|key| key.record);
+            }
+            Step::Tell => {
+                if let Some(record) = self.read.take() {
+                    self.cached.heed(&record);
+                    self.acknowledge(record.revision + 1);
+                }
+            }
             Step::Deliver => drop(self.deliver().await),
             Step::DeliverAll => while self.deliver().await {},
             Step::Lose => {

@@ -14,11 +14,12 @@ use allocation_counter::measure;
 use axum::Router;
 use axum::routing::get;
 use futures_util::FutureExt as _;
-use tower_api_key::store::{CachedStore, KeyChange, KeyRepository, Propagation};
+use tower_api_key::manage::Owner;
+use tower_api_key::store::{CachedStore, KeyChange, KeyQuery, KeyRepository, Propagation};
 use tower_api_key::testing::{FakeClock, check_key_repository};
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyHasher, KeyManager, KeyRecord, KeyStore, MemoryStore, NewKey,
-    SqliteStore,
+    ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyManager, KeyRecord, KeyStore, KeyUpdate,
+    MemoryStore, NewKey, SqliteStore,
 };
 
 use self::common::caching::{Answered, GatedStore, advance, cache, next, settle};
@@ -75,6 +76,64 @@ async fn a_key_that_another_node_has_revoked_is_refused_once_it_is_revoked_here_
     // Nothing is left to be changed.
     KeyManager::new(cached.clone()).revoke(&record.id).await.unwrap();
     let found = cached.find(&record.digest).await.unwrap().unwrap();
+    assert!(found.revoked_at.is_some());
+}
+
+/// A manager on behalf of somebody of a tenant.
+fn of_tenant(keys: &KeyManager, tenant: &str) -> KeyManager {
+    let everything = ["*"].try_into().unwrap();
+    keys.on_behalf_of(Owner::of_tenant(tenant.parse().unwrap(), everything, "somebody"))
+}
+
+#[tokio::test]
+async fn only_who_may_see_a_key_has_a_cache_forget_it_and_only_if_it_was_changed() {
+    let database = MemoryStore::new();
+    let record = database.issue(NewKey::named("robot").tenant("acme")).unwrap().record;
+    let unknown = NewKey::named("of another node").tenant("acme");
+    let unknown = unknown.generate(&KeyHasher::sha256()).unwrap().record;
+    let cached = CachedStore::new(database.clone());
+    let keys = KeyManager::new(cached.clone());
+    let (stranger, owner) = (of_tenant(&keys, "globex"), of_tenant(&keys, "acme"));
+    let ask_for_all = async |keys: &KeyManager| {
+        for id in [&record.id, &unknown.id] {
+            let _ = keys.get(id).await;
+            let _ = keys.update(id, &KeyUpdate::new()).await;
+            let _ = keys.rotate(&KeyId::generate().unwrap(), SECOND).await;
+        }
+        let _ = keys.list(&KeyQuery::new()).await;
+    };
+    let what_is_known = || (known(&cached, &record.digest), known(&cached, &unknown.digest));
+
+    cached.find(&record.digest).await.unwrap();
+    cached.find(&unknown.digest).await.unwrap();
+    for keys in [&stranger, &owner, &keys] {
+        ask_for_all(keys).await;
+        assert_eq!(what_is_known(), (Some(true), Some(false)), "nothing was changed");
+    }
+
+    // Another node, of which this one does not hear.
+    database.update(&record.id, |record| record.name.push('!')).unwrap();
+    database.insert(Arc::clone(&unknown));
+    ask_for_all(&stranger).await;
+    assert!(stranger.revoke(&record.id).await.is_err());
+    assert!(stranger.revoke_with_successors(&record.id).await.is_err());
+    assert_eq!(what_is_known(), (Some(true), Some(false)), "a stranger changes nothing");
+    ask_for_all(&owner).await;
+    assert_eq!(what_is_known(), (None, None));
+    assert_eq!(cached.find(&record.digest).await.unwrap().unwrap().name, "robot!");
+}
+
+#[tokio::test]
+async fn a_successor_that_another_node_has_revoked_is_refused_once_it_is_revoked_here_too() {
+    let database = MemoryStore::new();
+    let record = database.issue(NewKey::named("robot")).unwrap().record;
+    let cached = CachedStore::new(database.clone());
+    let keys = KeyManager::new(cached.clone());
+    let successor = keys.rotate(&record.id, SECOND).await.unwrap().record;
+    cached.find(&successor.digest).await.unwrap();
+    KeyManager::new(database).revoke(&successor.id).await.unwrap();
+    keys.revoke_with_successors(&record.id).await.unwrap();
+    let found = cached.find(&successor.digest).await.unwrap().unwrap();
     assert!(found.revoked_at.is_some());
 }
 

@@ -86,7 +86,9 @@ impl KeyManager {
         let authority = self.authority().await?;
         let tenant = authority.visible(TenantFilter::Any);
         let key = key.filter(|key| tenant.matches(key.record.tenant.as_ref()));
-        Ok((key.ok_or(ManageError::NotFound)?, authority))
+        let key = key.ok_or(ManageError::NotFound)?;
+        self.settings.repository.heed(&key.record);
+        Ok((key, authority))
     }
 
     /// Returns a page of keys, the newest first.

@@ -203,7 +203,10 @@ impl KeyManager {
     ) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         let key = self.settings.repository.get(id).await?;
         let key = key.filter(|key| visible.matches(key.record.tenant.as_ref()));
-        Ok(key.map(|key| key.record))
+        Ok(key.map(|StoredKey { record, .. }| {
+            self.settings.repository.heed(&record);
+            record
+        }))
     }
 
     /// Revokes those of the records that are not yet.

@@ -81,6 +81,15 @@ pub trait KeyRepository: KeyStore {
         self.find(digest).await
     }
 
+    /// Takes note of a record that [`get`](Self::get) has returned, before its caller is told of it. A
+    /// cache forgets what it knew otherwise; by default there is nothing to do.
+    ///
+    /// A [`KeyManager`](crate::KeyManager) calls it for who may see the key, and not for others: what
+    /// they ask for changes nothing.
+    fn heed(&self, record: &KeyRecord) {
+        let _ = record;
+    }
+
     /// Returns when others that find keys through this repository heed a change.
     fn propagation(&self) -> Propagation {
         Propagation::Immediate
@@ -144,6 +153,10 @@ macro_rules! forward_to_the_inner_repository {
                 Self: 'c,
             {
                 (**self).find_stored(digest)
+            }
+
+            fn heed(&self, record: &KeyRecord) {
+                (**self).heed(record);
             }
 
             fn propagation(&self) -> Propagation {

@@ -103,6 +103,13 @@ impl Entries {
         }
     }
 
+    /// Tells whether nothing else is known of a key than `record`, however old that is.
+    pub(super) fn has_only(&self, record: &KeyRecord) -> bool {
+        let is_same = |entry: &Entry| entry.found.as_deref() == Some(record);
+        self.found.read(&record.digest, is_same) != Some(false)
+            && self.unknown.read(&record.digest, |_| ()).is_none()
+    }
+
     /// Forgets what was loaded of a key until now, also what is being loaded and was not kept yet.
     pub(super) fn forget(&self, digest: &KeyDigest) {
         self.generations.advance(digest);

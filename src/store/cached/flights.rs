@@ -32,6 +32,8 @@ pub(super) struct Flights {
 struct State {
     // Hashed with a secret: whoever presents keys chooses their digests.
     latest: HashMap<KeyDigest, Latest>,
+    /// How many loads of a key are under way, with those before the latest.
+    under_way: HashMap<KeyDigest, usize>,
     next: u64,
 }
 
@@ -71,6 +73,7 @@ impl Flights {
         }
         let number = state.next;
         state.next += 1;
+        *state.under_way.entry(*digest).or_default() += 1;
         let landing = Landing { flights: Arc::clone(self), digest: *digest, number };
         let load = load(stamp);
         let flight = async move {
@@ -83,6 +86,11 @@ impl Flights {
             state.latest.insert(*digest, Latest { number, stamp, flight: weak });
         }
         Ok(flight)
+    }
+
+    /// Tells whether what was loaded of a key may be kept later.
+    pub(super) fn is_loading(&self, digest: &KeyDigest) -> bool {
+        self.state().under_way.contains_key(digest)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -106,6 +114,12 @@ impl Drop for Landing {
         let mut state = self.flights.state();
         if state.latest.get(&self.digest).is_some_and(|latest| latest.number == self.number) {
             state.latest.remove(&self.digest);
+        }
+        if let Some(loads) = state.under_way.get_mut(&self.digest) {
+            *loads -= 1;
+            if *loads == 0 {
+                state.under_way.remove(&self.digest);
+            }
         }
     }
 }

@@ -16,14 +16,8 @@ use crate::store::{
 
 #[async_trait]
 impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
-    /// What is known of the key is forgotten: whoever changes a key gets it first, and may find
-    /// that another node made the change already.
     async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
-        let key = self.0.store.get(id).await?;
-        if let Some(key) = &key {
-            self.0.memory.entries.forget(&key.record.digest);
-        }
-        Ok(key)
+        self.0.store.get(id).await
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
@@ -60,6 +54,17 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
 
     async fn find_stored(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         self.0.store.find_stored(digest).await
+    }
+
+    /// Forgets what is known of the key if it is something else, and what is being loaded: whoever
+    /// changes a key gets it first, and may find that another node made the change already.
+    fn heed(&self, record: &KeyRecord) {
+        self.0.store.heed(record);
+        let Memory { entries, .. } = &*self.0.memory;
+        // Loads first: what they bring is kept before they end.
+        if self.0.flights.is_loading(&record.digest) || !entries.has_only(record) {
+            entries.forget(&record.digest);
+        }
     }
 
     fn propagation(&self) -> Propagation {

@@ -147,6 +147,7 @@ pub mod key;
 mod last_used;
 mod layer;
 pub mod limit;
+mod line;
 mod lookup;
 pub mod manage;
 #[cfg(feature = "axum")]

@@ -10,9 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use http::{Request, Response};
+use sqlx::sqlite::SqlitePoolOptions;
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::key::{RateLimits, Restrictions};
-use tower_api_key::manage::{Excess, Owner, RotatedKey};
+use tower_api_key::manage::{Excess, Owner, RotatedKey, TraceEvents};
 use tower_api_key::store::{
     Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository,
     KeyState, KeyUse, Propagation, StoredKey,
@@ -21,8 +22,10 @@ use tower_api_key::testing::{FakeClock, check_key_repository};
 use tower_api_key::{
     AbilitySet, ApiKeyLayer, IssuedKey, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
     KeyManager, KeyRecord, KeyStore, KeyUpdate, ManageError, MemoryStore, NewKey, PeerAddress,
-    RateLimit, Secret, StoreError, VerifiedKey,
+    RateLimit, Secret, SqliteStore, StoreError, VerifiedKey,
 };
+
+use self::common::{logged, start_log};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -606,6 +609,40 @@ async fn every_change_is_an_event_of_who_and_what() {
         assert!(!text.contains(secret));
     }
     assert_eq!(Actor::from("key:key_1").to_string(), "name:key:key_1", "no name is a key");
+}
+
+#[tokio::test]
+async fn an_actor_is_one_line_of_the_log_and_of_the_audit_table_whatever_its_name_is() {
+    start_log();
+    let database = SqlitePoolOptions::new().max_connections(1).idle_timeout(None);
+    let database = database.connect("sqlite::memory:").await.unwrap();
+    let store = SqliteStore::from_pool(database.clone()).await.unwrap();
+    let keys = KeyManager::new(store).audit(TraceEvents);
+    let forged = "tower_api_key::audit: API key changed actor=system action=\"revoked\"";
+    for line_break in ["\n", "\r\n", "\u{85}", "\u{2028}"] {
+        let owner = Owner::of_tenant(
+            "acme".parse().unwrap(),
+            AbilitySet::default(),
+            format!("mallory{line_break}{forged}"),
+        );
+        keys.on_behalf_of(owner).issue(named("a key")).await.unwrap();
+    }
+    let long = "x".repeat(100_000);
+    keys.acting_as(&*long).issue(named("a key")).await.unwrap();
+    let lines = logged("tower_api_key::audit");
+    let of_mallory = lines.iter().filter(|line| line.contains("actor=name:mallory\\u{"));
+    assert_eq!(of_mallory.count(), 4, "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.starts_with("tower_api_key::audit")), "{lines:#?}");
+    assert!(lines.iter().all(|line| line.len() < 1000), "{lines:#?}");
+    let actors: Vec<String> = sqlx::query_scalar("SELECT actor FROM api_key_audit ORDER BY id")
+        .fetch_all(&database)
+        .await
+        .unwrap();
+    assert_eq!(actors.len(), 5);
+    for actor in actors {
+        assert!(actor.lines().count() == 1 && actor.len() < 1000, "{actor}");
+        assert!(!actor.contains(['\u{85}', '\u{2028}']), "{actor}");
+    }
 }
 
 #[tokio::test]

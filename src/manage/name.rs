@@ -1,34 +1,17 @@
 //! What the name of a key has to be.
 
 use super::ManageError;
+use crate::line::is_shown;
 
 /// Tells whether a name can say what a key is for.
 ///
 /// Names are shown in lists and logs, so they are one line.
 pub(super) fn check_name(name: &str) -> Result<(), ManageError> {
-    let is_line = !name.chars().any(|character| character.is_control() || is_hidden(character));
+    let is_line = name.chars().all(is_shown);
     match is_line && name.trim().chars().count() >= 3 && name.chars().count() <= 100 {
         true => Ok(()),
         false => Err(ManageError::Name),
     }
-}
-
-/// Tells whether a character cannot be seen, or turns around the text beside it.
-fn is_hidden(character: char) -> bool {
-    matches!(
-        character,
-        '\u{ad}'
-            | '\u{61c}'
-            | '\u{115f}'..='\u{1160}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{3164}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
 }
 
 #[cfg(test)]

@@ -4,51 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::KeyRecord;
+use super::{Actor, KeyRecord};
 use crate::key::{KeyId, TenantId};
-
-/// Who changes keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Actor {
-    /// The application, on its own account. The default.
-    #[default]
-    System,
-    /// A key, by its public id.
-    Key(KeyId),
-    /// Somebody whom the application knows by this name.
-    Named(Arc<str>),
-}
-
-impl fmt::Display for Actor {
-    /// Writes `system`, `key:` and the id, or `name:` and the name, so that no name can pass
-    /// for a key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::System => f.write_str("system"),
-            Self::Key(id) => write!(f, "key:{id}"),
-            Self::Named(name) => write!(f, "name:{name}"),
-        }
-    }
-}
-
-impl From<&str> for Actor {
-    fn from(name: &str) -> Self {
-        Self::Named(name.into())
-    }
-}
-
-impl From<String> for Actor {
-    fn from(name: String) -> Self {
-        Self::Named(name.into())
-    }
-}
-
-impl From<KeyId> for Actor {
-    fn from(id: KeyId) -> Self {
-        Self::Key(id)
-    }
-}
 
 /// What was done to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,6 @@
 //! Where records are kept.
 
+mod actor;
 mod audit;
 #[cfg(feature = "cache")]
 mod cached;
@@ -22,7 +23,8 @@ mod sql;
 mod sqlite;
 mod state;
 
-pub use self::audit::{Actor, AuditAction, AuditEvent, AuditSink};
+pub use self::actor::{Actor, ActorName, ActorNameError};
+pub use self::audit::{AuditAction, AuditEvent, AuditSink};
 #[cfg(feature = "cache")]
 pub use self::cached::{CachedStore, CachedStoreBuilder};
 #[cfg(feature = "cache")]

@@ -159,7 +159,8 @@ fn arguments_that_do_not_parse_are_refused() {
         ("--rotate-in=9000y", "after the year 9999"),
         ("--expires-at=tomorrow", "a time is written like"),
         ("--kind=both", "possible values"),
-        ("--actor=\u{7}", "no control characters"),
+        ("--actor=\u{7}", "all of which can be seen"),
+        ("--actor=a\u{202e}b", "all of which can be seen"),
     ] {
         operator.run(&["issue", "a key", option]).refuses(2, said);
     }

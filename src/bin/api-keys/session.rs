@@ -4,7 +4,7 @@ use std::env;
 use std::time::SystemTime;
 
 use tower_api_key::manage::ChangedKey;
-use tower_api_key::store::StoredKey;
+use tower_api_key::store::{ActorName, StoredKey};
 use tower_api_key::{KeyHasher, KeyManager};
 use zeroize::Zeroizing;
 
@@ -97,9 +97,8 @@ pub(crate) fn actor() -> String {
 
 /// Reads the name of who asks.
 pub(crate) fn actor_name(name: &str) -> Result<String, String> {
-    let fits = (1..=100).contains(&name.chars().count()) && !name.contains(char::is_control);
-    match fits {
+    match name.chars().count() <= 100 && name.parse::<ActorName>().is_ok() {
         true => Ok(name.to_owned()),
-        false => Err("a name has 1 to 100 characters, and no control characters".to_owned()),
+        false => Err("a name has 1 to 100 characters, all of which can be seen".to_owned()),
     }
 }

@@ -141,9 +141,12 @@ fn a_table_prefix_has_tables_of_its_own_and_options_of_others_are_refused() {
     operator.run(&["list", "--table-prefix=a-b"]).refuses(1, "a table prefix has");
     operator.run(&["list", "--schema=auth"]).refuses(2, "--schema says nothing for SQLite");
     operator.run(&["list", "--key-prefix=x"]).refuses(2, "--key-prefix says nothing for SQLite");
+    let owner = ["list", "--table-owner=app"];
+    operator.run(&owner).refuses(2, "--table-owner says nothing for SQLite");
     let redis = operator.with("DATABASE_URL", "redis://127.0.0.1:9");
     redis.run(&["list", "--schema=auth"]).refuses(2, "says nothing for Redis");
     redis.run(&["list", prefix]).refuses(2, "says nothing for Redis");
+    redis.run(&owner).refuses(2, "--table-owner says nothing for Redis");
     let postgres = redis.with("DATABASE_URL", "postgres://127.0.0.1:9/app");
     postgres.run(&["list", "--key-prefix=x"]).refuses(2, "says nothing for PostgreSQL");
     postgres.run(&["list"]).refuses(1, "the key store failed");

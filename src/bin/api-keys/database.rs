@@ -27,6 +27,10 @@ pub(crate) struct DatabaseArgs {
     /// What the names of the tables begin with, in SQLite and PostgreSQL
     #[arg(long, global = true, value_name = "PREFIX")]
     table_prefix: Option<String>,
+    /// The role that made the tables, in PostgreSQL, if it is neither yours nor the owner of the
+    /// database or the schema
+    #[arg(long, global = true, value_name = "ROLE")]
+    table_owner: Option<String>,
     /// What everything that is kept begins with, in Redis; by default `{api-keys}:`
     #[arg(long, global = true, value_name = "PREFIX")]
     key_prefix: Option<String>,
@@ -79,6 +83,7 @@ impl DatabaseArgs {
 
     async fn open_sqlite(self, path: &Path, missing: Missing) -> Result<Database, Failure> {
         self.refuse("--schema", self.schema.as_ref(), "SQLite")?;
+        self.refuse("--table-owner", self.table_owner.as_ref(), "SQLite")?;
         self.refuse("--key-prefix", self.key_prefix.as_ref(), "SQLite")?;
         let builder = SqliteStore::open(path).table_prefix(self.table_prefix.unwrap_or_default());
         let store = match missing {
@@ -98,6 +103,9 @@ impl DatabaseArgs {
         if let Some(schema) = self.schema {
             builder = builder.schema(schema);
         }
+        if let Some(owner) = self.table_owner {
+            builder = builder.table_owner(owner);
+        }
         if missing == Missing::Refuse {
             builder = builder.without_migration();
         }
@@ -107,6 +115,7 @@ impl DatabaseArgs {
     async fn connect_redis(self, url: &str) -> Result<Database, Failure> {
         self.refuse("--schema", self.schema.as_ref(), "Redis")?;
         self.refuse("--table-prefix", self.table_prefix.as_ref(), "Redis")?;
+        self.refuse("--table-owner", self.table_owner.as_ref(), "Redis")?;
         let store = RedisStore::connect(url).await?;
         Ok(Database::Redis(match self.key_prefix {
             Some(prefix) => store.key_prefix(&prefix),

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool, query_scalar};
 use super::channel::channel;
 use super::connections::Connections;
 use super::repository::FOR_NO_KEY_UPDATE;
-use super::{PostgresStore, migrations};
+use super::{PostgresStore, migrations, owners};
 use crate::store::StoreError;
 use crate::store::sql::{Statements, Tables, failed};
 
@@ -24,14 +24,16 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 ///
-/// Awaiting it returns an error if the database cannot be connected to, if its tables cannot be
-/// migrated, if a newer version of this crate migrated them in a way that this one cannot go on with,
-/// or if the schema or the table prefix is no name.
+/// Awaiting it returns an error if the database cannot be connected to, if its tables belong to
+/// somebody who cannot be trusted, if they cannot be migrated, if a newer version of this crate
+/// migrated them in a way that this one cannot go on with, or if the schema or the table prefix is no
+/// name.
 #[must_use = "nothing is connected unless it is awaited"]
 pub struct PostgresStoreBuilder {
     database: Database,
     schema: Option<String>,
     prefix: String,
+    table_owner: Option<String>,
     may_migrate: bool,
 }
 
@@ -51,7 +53,8 @@ impl PostgresStoreBuilder {
     }
 
     fn new(database: Database) -> Self {
-        Self { database, schema: None, prefix: String::new(), may_migrate: true }
+        let (schema, table_owner) = (None, None);
+        Self { database, schema, prefix: String::new(), table_owner, may_migrate: true }
     }
 
     /// Keeps the tables in a schema, which is created if there is none. By default, it is the
@@ -65,6 +68,29 @@ impl PostgresStoreBuilder {
     /// `a-z`, `0-9` and `_`, the first of which is no digit.
     pub fn table_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
+        self
+    }
+
+    /// Accepts tables that belong to this role, or to one of its members.
+    ///
+    /// It is needed where one role makes the tables and another uses them, and the first owns neither
+    /// the schema nor the database. Who owns the tables can read and change every key.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_api_key::PostgresStore;
+    ///
+    /// let keys = PostgresStore::connect("postgres://app@localhost/app")
+    ///     .table_owner("app_migrations")
+    ///     .without_migration()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn table_owner(mut self, role: impl Into<String>) -> Self {
+        self.table_owner = Some(role.into());
         self
     }
 
@@ -91,7 +117,11 @@ impl PostgresStoreBuilder {
             None => current_schema(&mut connection).await?,
         };
         let tables = Tables::new(Some(&schema), &self.prefix).map_err(StoreError::new)?;
-        migrations::migrate(&mut connection, &tables, &schema, self.may_migrate).await?;
+        let (owner, may_migrate) = (self.table_owner.as_deref(), self.may_migrate);
+        owners::check(&mut connection, &tables, &schema, owner, may_migrate).await?;
+        migrations::migrate(&mut connection, &tables, &schema, may_migrate).await?;
+        // Somebody else may have made them in between.
+        owners::check(&mut connection, &tables, &schema, owner, may_migrate).await?;
         drop(connection);
         let channel = channel(&schema, &tables.bare("api_keys")).into();
         let connections = Connections::of(pool);
@@ -114,6 +144,7 @@ impl fmt::Debug for PostgresStoreBuilder {
         f.debug_struct("PostgresStoreBuilder")
             .field("schema", &self.schema)
             .field("prefix", &self.prefix)
+            .field("table_owner", &self.table_owner)
             .field("may_migrate", &self.may_migrate)
             .finish_non_exhaustive()
     }

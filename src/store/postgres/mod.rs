@@ -7,6 +7,7 @@ mod connections;
 mod invalidations;
 mod lease;
 mod migrations;
+mod owners;
 mod repository;
 mod types;
 
@@ -57,6 +58,10 @@ use super::sql::Statements;
 ///   it to somebody else after each transaction, as PgBouncer does with `pool_mode =
 ///   transaction`, mixes up prepared statements: lookups fail, or worse.
 /// * The database has the encoding UTF8; any other is refused.
+/// * Tables that somebody else made are refused: before PostgreSQL 15, every role may create some in
+///   the schema `public`. They have to belong to the role that connects, to the owner of the database
+///   or of the schema, to a superuser, or to the
+///   [table owner](PostgresStoreBuilder::table_owner) that is named.
 /// * A change waits for a row that another transaction has locked for three seconds, and for any
 ///   statement for five, and is not made then; a shorter `lock_timeout` or `statement_timeout` of yours
 ///   stays. Nothing but the latter bounds how long a list takes. Whoever cannot wait drops the future: a

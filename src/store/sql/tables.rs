@@ -57,6 +57,13 @@ impl Tables {
         self.name("api_key_migrations")
     }
 
+    /// Returns the names of all tables, as the database keeps them.
+    #[cfg(feature = "postgres")]
+    pub(in crate::store) fn all_bare(&self) -> [String; 4] {
+        ["api_keys", "api_key_uses", "api_key_audit", "api_key_migrations"]
+            .map(|name| self.bare(name))
+    }
+
     /// Returns the name of something in the schema, quoted.
     pub(in crate::store) fn name(&self, name: &str) -> String {
         format!("{}{}", self.schema, self.part(name))

@@ -42,7 +42,8 @@ fn hit(criterion: &mut Criterion) {
     let year = Duration::from_secs(366 * 24 * 3600);
     let cached = CachedStore::builder(store.clone());
     // Room enough that none has to go, and time enough that none is loaded again.
-    let cached = cached.capacity(2 * digests.len()).ttl(year).max_staleness(year).build();
+    let cached = cached.capacity(2 * digests.len()).max_bytes(usize::MAX);
+    let cached = cached.ttl(year).max_staleness(year).build();
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async {
         for digest in &digests {

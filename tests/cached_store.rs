@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use allocation_counter::measure;
+use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
 use futures_util::FutureExt as _;
@@ -19,7 +20,7 @@ use tower_api_key::store::{CachedStore, KeyChange, KeyQuery, KeyRepository, Prop
 use tower_api_key::testing::{FakeClock, check_key_repository};
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyManager, KeyRecord, KeyStore, KeyUpdate,
-    MemoryStore, NewKey, SqliteStore,
+    MemoryStore, NewKey, SqliteStore, StoreError,
 };
 
 use self::common::caching::{Answered, GatedStore, advance, cache, next, settle};
@@ -199,6 +200,114 @@ async fn junk_keys_push_out_no_record_and_do_not_fill_the_memory() {
     let unknown = format!("{cached:?}");
     let unknown = unknown.split("unknown: ").nth(1).unwrap().split(',').next().unwrap();
     assert!(unknown.parse::<usize>().unwrap() <= 1100, "{unknown}");
+}
+
+/// A record with about so many bytes of restrictions, which it shares with no other.
+fn restricted(database: &MemoryStore, bytes: usize) -> Arc<KeyRecord> {
+    let endpoints = (0..bytes / 100).map(|number| format!("GET /v1/{}/{number}", "x".repeat(80)));
+    let key = NewKey::named("robot").tenant("acme").endpoints(endpoints);
+    database.issue(key).unwrap().record
+}
+
+/// What a cache says of itself.
+fn said<S>(cached: &CachedStore<S>, field: &str) -> usize {
+    let debug = format!("{cached:?}");
+    let value = debug.split(&format!("{field}: ")).nth(1).unwrap();
+    value.split([',', ' ']).next().unwrap().parse().unwrap()
+}
+
+/// Has a large record of every key, each in memory of its own.
+struct Large;
+
+#[async_trait]
+impl KeyStore for Large {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        let mut record = KeyRecord::clone(&restricted(&MemoryStore::new(), 20_000));
+        record.digest = *digest;
+        Ok(Some(Arc::new(record)))
+    }
+}
+
+#[tokio::test]
+async fn large_records_do_not_fill_the_memory() {
+    const BOUND: usize = 4 << 20;
+
+    let cached = CachedStore::builder(Large).max_bytes(BOUND).build();
+    let digests: Vec<_> =
+        (0..600).map(|number| KeyHasher::sha256().digest(&format!("{number}"))).collect();
+    let grown = measure(|| {
+        for digest in &digests {
+            assert!(cached.find(digest).now_or_never().unwrap().unwrap().is_some());
+            assert_eq!(known(&cached, digest), Some(true), "what is new is kept");
+            assert!(said(&cached, "bytes") <= BOUND);
+        }
+    });
+    let kept = digests.iter().filter(|digest| known(&cached, digest) == Some(true)).count();
+    assert!((20..200).contains(&kept) && kept == said(&cached, "records"), "{kept}");
+    assert!(said(&cached, "bytes") > BOUND / 2);
+    let grown = usize::try_from(grown.bytes_current).unwrap();
+    assert!(grown < BOUND + BOUND / 2, "{grown} bytes are in use");
+    digests.iter().for_each(|digest| cached.invalidate(digest));
+    assert_eq!((said(&cached, "records"), said(&cached, "bytes")), (0, 0));
+}
+
+#[tokio::test]
+async fn a_record_that_is_larger_than_the_cache_is_served_and_not_kept() {
+    let database = MemoryStore::new();
+    let [small, large] = [100, 100_000].map(|bytes| restricted(&database, bytes));
+    let cached = CachedStore::builder(database.clone()).max_bytes(100_000).build();
+    for _ in 0..3 {
+        for record in [&small, &large] {
+            assert!(cached.find(&record.digest).await.unwrap().as_ref() == Some(record));
+        }
+        let is_known = [&small, &large].map(|record| known(&cached, &record.digest));
+        assert_eq!(is_known, [Some(true), None]);
+    }
+    // Also if it was small before.
+    let endpoints = large.restrictions.endpoints.clone();
+    let keys = KeyManager::new(cached.clone());
+    keys.update(&small.id, &KeyUpdate::new().endpoints(endpoints)).await.unwrap();
+    assert!(cached.find(&small.digest).await.unwrap().is_some());
+    assert_eq!((known(&cached, &small.digest), said(&cached, "bytes")), (None, 0));
+}
+
+#[tokio::test]
+async fn the_size_of_a_record_is_estimated_well() {
+    let metadata: serde_json::Value = (0..500).map(|number| format!("item {number}")).collect();
+    let names = (0..300).map(|number| (format!("name {number}"), serde_json::Value::from(number)));
+    let names = serde_json::Value::Object(names.collect());
+    let many = 0..100;
+    for key in [
+        NewKey::named("robot"),
+        NewKey::named("robot").tenant("acme").stage("live").abilities(["a:b", "c:d"]),
+        NewKey::named("robot").metadata("one", "text"),
+        NewKey::named("robot").metadata("list", metadata),
+        NewKey::named("robot").metadata("names", names),
+        NewKey::named("robot")
+            .abilities(many.clone().map(|number| format!("a:b{number}")).collect::<Vec<_>>()),
+        NewKey::named("robot").addresses(many.clone().map(|number| format!("10.0.{number}.0/24"))),
+        NewKey::named("robot")
+            .origins(many.clone().map(|number| format!("https://{number}.example"))),
+        NewKey::named("robot")
+            .referrers(many.clone().map(|number| format!("https://a.example/{number}/*"))),
+        NewKey::named("robot")
+            .endpoints(many.clone().map(|number| format!("GET /v1/{{id}}/{number}/*"))),
+        NewKey::named("robot").limit("5 per minute").limit("export: 7 per 2 hours"),
+    ] {
+        let database = MemoryStore::new();
+        let record = database.issue(key).unwrap().record;
+        let json = serde_json::to_string(&*record).unwrap();
+        let mut read = None;
+        let taken = measure(|| {
+            read = Some(Arc::new(serde_json::from_str::<KeyRecord>(&json).unwrap()));
+        });
+        let taken = usize::try_from(taken.bytes_current).unwrap();
+        let cached = CachedStore::new(database);
+        cached.find(&record.digest).await.unwrap();
+        let estimated = said(&cached, "bytes");
+        // The estimate has what the allocator and the cache add.
+        assert!((taken..2 * taken).contains(&estimated), "{estimated} of {taken}: {json}");
+    }
 }
 
 #[tokio::test]

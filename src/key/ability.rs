@@ -179,6 +179,20 @@ impl AbilitySet {
     }
 }
 
+#[cfg(feature = "cache")]
+impl super::HeapSize for AbilitySet {
+    fn heap_size(&self) -> usize {
+        self.0.heap_size()
+    }
+}
+
+#[cfg(feature = "cache")]
+impl super::HeapSize for Ability {
+    fn heap_size(&self) -> usize {
+        self.0.heap_size()
+    }
+}
+
 impl<'a> IntoIterator for &'a AbilitySet {
     type Item = &'a Ability;
     type IntoIter = std::slice::Iter<'a, Ability>;

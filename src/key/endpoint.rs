@@ -128,6 +128,23 @@ impl EndpointPattern {
     }
 }
 
+#[cfg(feature = "cache")]
+impl super::HeapSize for EndpointPattern {
+    fn heap_size(&self) -> usize {
+        self.path.0.heap_size()
+    }
+}
+
+#[cfg(feature = "cache")]
+impl super::HeapSize for Segment {
+    fn heap_size(&self) -> usize {
+        match self {
+            Self::Literal(text) | Self::Parameter(text) => text.heap_size(),
+            Self::Rest => 0,
+        }
+    }
+}
+
 impl PathPattern {
     /// Tells whether an original path is meant.
     #[must_use]

@@ -60,6 +60,13 @@ macro_rules! id {
 
         is_text!($name);
 
+        #[cfg(feature = "cache")]
+        impl super::HeapSize for $name {
+            fn heap_size(&self) -> usize {
+                self.0.heap_size()
+            }
+        }
+
         impl PartialEq<str> for $name {
             fn eq(&self, other: &str) -> bool {
                 &*self.0 == other

@@ -31,6 +31,8 @@ mod rate_limits;
 mod referrer;
 mod restrictions;
 mod secret;
+#[cfg(feature = "cache")]
+mod size;
 mod text;
 
 pub use self::ability::{Ability, AbilityError, AbilitySet};
@@ -55,3 +57,5 @@ pub(crate) use self::alphabet::random_text;
 pub(crate) use self::endpoint::{METHODS, Segment, judged_method};
 pub(crate) use self::origin::{Site, syntax as origin_syntax};
 pub(crate) use self::referrer::Page;
+#[cfg(feature = "cache")]
+pub(crate) use self::size::HeapSize;

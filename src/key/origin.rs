@@ -93,6 +93,13 @@ impl<'a> Site<'a> {
     }
 }
 
+#[cfg(feature = "cache")]
+impl super::HeapSize for OriginPattern {
+    fn heap_size(&self) -> usize {
+        self.text.heap_size()
+    }
+}
+
 impl FromStr for OriginPattern {
     type Err = OriginError;
 

@@ -86,6 +86,13 @@ pub enum RateLimitError {
     TooMany,
 }
 
+#[cfg(feature = "cache")]
+impl super::HeapSize for RateLimit {
+    fn heap_size(&self) -> usize {
+        self.name.heap_size()
+    }
+}
+
 impl RateLimit {
     /// Limits to `quota` requests in `window`, with a burst of the whole quota.
     ///

@@ -67,6 +67,15 @@ impl RateLimits {
     }
 }
 
+#[cfg(feature = "cache")]
+impl super::HeapSize for RateLimits {
+    fn heap_size(&self) -> usize {
+        self.0.as_ref().map_or(0, |inner| {
+            size_of_val(&**inner) + inner.limits.heap_size() + inner.policy.len()
+        })
+    }
+}
+
 impl Deref for RateLimits {
     type Target = [RateLimit];
 

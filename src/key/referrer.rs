@@ -86,6 +86,17 @@ impl ReferrerPattern {
     }
 }
 
+#[cfg(feature = "cache")]
+impl super::HeapSize for ReferrerPattern {
+    fn heap_size(&self) -> usize {
+        let path = match &self.path {
+            PagePath::Any => 0,
+            PagePath::Exact(path) | PagePath::Below(path) => path.heap_size(),
+        };
+        self.origin.heap_size() + path
+    }
+}
+
 impl PagePath {
     fn parse(text: &str) -> Result<Self, OriginError> {
         if matches!(text, "" | "/" | "/*") {

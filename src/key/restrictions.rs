@@ -52,6 +52,14 @@ impl Restrictions {
     }
 }
 
+#[cfg(feature = "cache")]
+impl super::HeapSize for Restrictions {
+    fn heap_size(&self) -> usize {
+        let Self { addresses, origins, referrers, endpoints } = self;
+        addresses.heap_size() + origins.heap_size() + referrers.heap_size() + endpoints.heap_size()
+    }
+}
+
 /// Reads networks as people write them, so that each is one that an address can be in.
 #[cfg(feature = "serde")]
 fn networks<'de, D>(deserializer: D) -> Result<Option<Arc<[IpNet]>>, D::Error>

@@ -1,9 +1,11 @@
-//! [`Bounded`]: a map that does not grow beyond a number of entries.
+//! [`Bounded`]: a map that grows neither beyond a number of entries nor beyond a size.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::entries::Stamp;
+use super::size::size_of_record;
 use crate::key::KeyDigest;
 use crate::store::KeyRecord;
 
@@ -18,23 +20,42 @@ const SMALLEST: usize = 1024;
 pub(super) struct Entry {
     pub(super) found: Option<Arc<KeyRecord>>,
     pub(super) stamp: Stamp,
+    /// How many bytes it takes, about.
+    size: usize,
 }
 
-/// Entries by digest. Readers take no lock.
+impl Entry {
+    pub(super) fn new(found: Option<Arc<KeyRecord>>, stamp: Stamp) -> Self {
+        let record = found.as_ref().map_or(0, |record| size_of_record(record));
+        let size = size_of::<(KeyDigest, Self)>() + record;
+        Self { found, stamp, size }
+    }
+}
+
+/// Entries by digest. Readers take no lock, and one thread writes at a time; any may remove.
 ///
 /// When a part is full, the quarter of its entries that was loaded longest ago has to go. What is
-/// used is loaded again every now and then, so that is what is used least.
+/// used is loaded again every now and then, so that is what is used least. When all of them are too
+/// large, the parts make room in turn.
 pub(super) struct Bounded<H> {
-    parts: Box<[papaya::HashMap<KeyDigest, Entry, H>]>,
+    parts: Box<[Part<H>]>,
     /// How many entries a part has room for.
     room: usize,
+    /// The size of all entries, and what it may be.
+    bytes: AtomicUsize,
+    max_bytes: usize,
+    /// Which part makes room next.
+    next: AtomicUsize,
 }
 
+type Part<H> = papaya::HashMap<KeyDigest, Entry, H>;
+
 impl<H: BuildHasher + Default> Bounded<H> {
-    pub(super) fn at_most(capacity: usize) -> Self {
+    pub(super) fn at_most(capacity: usize, max_bytes: usize) -> Self {
         let parts = (capacity / SMALLEST).clamp(1, PARTS);
         let room = capacity.div_ceil(parts);
-        Self { parts: (0..parts).map(|_| papaya::HashMap::default()).collect(), room }
+        let parts = (0..parts).map(|_| papaya::HashMap::default()).collect();
+        Self { parts, room, bytes: AtomicUsize::new(0), max_bytes, next: AtomicUsize::new(0) }
     }
 
     /// Reads the entry of a key, if there is one.
@@ -42,42 +63,82 @@ impl<H: BuildHasher + Default> Bounded<H> {
         self.part(digest).pin().get(digest).map(read)
     }
 
+    /// Keeps an entry, unless it is larger than all may be together.
     pub(super) fn insert(&self, digest: KeyDigest, entry: Entry) {
+        if entry.size > self.max_bytes {
+            return self.remove(&digest);
+        }
         let part = self.part(&digest);
         let pinned = part.pin();
-        pinned.insert(digest, entry);
+        // Before it can be removed, so that there is never less than nothing.
+        self.bytes.fetch_add(entry.size, Ordering::Relaxed);
+        if let Some(old) = pinned.insert(digest, entry) {
+            self.bytes.fetch_sub(old.size, Ordering::Relaxed);
+            free(part);
+        }
         if pinned.len() > self.room {
-            make_room(part);
+            self.make_room(part, &digest);
+        }
+        let mut parts_without = 0;
+        while self.bytes() > self.max_bytes && parts_without < self.parts.len() {
+            let next = self.next.fetch_add(1, Ordering::Relaxed) % self.parts.len();
+            let has_made_room = self.make_room(&self.parts[next], &digest);
+            parts_without = if has_made_room { 0 } else { parts_without + 1 };
         }
     }
 
     pub(super) fn remove(&self, digest: &KeyDigest) {
-        self.part(digest).pin().remove(digest);
+        let part = self.part(digest);
+        if self.remove_of(part, digest) {
+            free(part);
+        }
+    }
+
+    fn remove_of(&self, part: &Part<H>, digest: &KeyDigest) -> bool {
+        let pinned = part.pin();
+        let removed = pinned.remove(digest).map(|removed| removed.size);
+        self.bytes.fetch_sub(removed.unwrap_or_default(), Ordering::Relaxed);
+        removed.is_some()
+    }
+
+    /// Returns the size of all entries.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn len(&self) -> usize {
         self.parts.iter().map(papaya::HashMap::len).sum()
     }
 
-    fn part(&self, digest: &KeyDigest) -> &papaya::HashMap<KeyDigest, Entry, H> {
+    fn part(&self, digest: &KeyDigest) -> &Part<H> {
         // Another byte than those by which a part places its entries.
         &self.parts[usize::from(digest.as_bytes()[16]) % self.parts.len()]
     }
+
+    /// Removes the oldest entries of a part, but not `new`. Returns whether there were any.
+    fn make_room(&self, part: &Part<H>, new: &KeyDigest) -> bool {
+        let pinned = part.pin();
+        let entries = || pinned.iter().filter(|(digest, _)| *digest != new);
+        let mut times: Vec<_> = entries().map(|(_, entry)| entry.stamp.at()).collect();
+        let quarter = times.len().div_ceil(4);
+        // Others may have removed all of them.
+        let Some(index) = quarter.checked_sub(1) else { return false };
+        let (_, &mut last, _) = times.select_nth_unstable(index);
+        let oldest = entries().filter(|(_, entry)| entry.stamp.at() <= last);
+        // Many may have been loaded at the same moment.
+        let oldest: Vec<_> = oldest.map(|(digest, _)| *digest).take(quarter).collect();
+        for digest in &oldest {
+            self.remove_of(part, digest);
+        }
+        free(part);
+        true
+    }
 }
 
-fn make_room<H: BuildHasher>(part: &papaya::HashMap<KeyDigest, Entry, H>) {
-    let pinned = part.pin();
-    let mut times: Vec<_> = pinned.values().map(|entry| entry.stamp.at()).collect();
-    let quarter = times.len().div_ceil(4);
-    // Others may have removed all of them.
-    let Some(index) = quarter.checked_sub(1) else { return };
-    let (_, &mut last, _) = times.select_nth_unstable(index);
-    let oldest = pinned.iter().filter(|(_, entry)| entry.stamp.at() <= last);
-    // Many may have been loaded at the same moment.
-    let oldest: Vec<_> = oldest.map(|(digest, _)| *digest).take(quarter).collect();
-    for digest in &oldest {
-        pinned.remove(digest);
-    }
+/// Has the map free what was removed as soon as nobody reads it. It would keep 32 entries for each
+/// thread until more are removed, which may be much memory.
+fn free<H>(part: &Part<H>) {
+    papaya::Guard::flush(&part.guard());
 }
 
 #[cfg(test)]
@@ -92,31 +153,59 @@ mod tests {
     }
 
     fn entry(at: u64) -> Entry {
-        Entry { found: None, stamp: Stamp::new(0, at) }
+        Entry::new(None, Stamp::new(0, at))
+    }
+
+    fn entry_of(at: u64, size: usize) -> Entry {
+        Entry { size, ..entry(at) }
     }
 
     #[test]
     fn the_oldest_go_when_there_is_no_room() {
-        let bounded = Bounded::<RandomState>::at_most(100);
+        let bounded = Bounded::<RandomState>::at_most(100, usize::MAX);
         for number in 0..100 {
             bounded.insert(digest(number), entry(number as u64));
         }
         assert_eq!(bounded.len(), 100, "there is room for all");
         bounded.insert(digest(100), entry(100));
-        assert_eq!(bounded.len(), 75);
+        assert_eq!(bounded.len(), 76);
         let is_there = |number| bounded.read(&digest(number), |_| ()).is_some();
-        assert!((0..26).all(|number| !is_there(number)) && (26..=100).all(is_there));
+        assert!((0..25).all(|number| !is_there(number)) && (25..=100).all(is_there));
     }
 
     #[test]
     fn it_never_has_more_than_it_may_also_if_time_stands_still() {
         for capacity in [1, 2, 3, 5, 1000, 5000] {
-            let bounded = Bounded::<RandomState>::at_most(capacity);
+            let bounded = Bounded::<RandomState>::at_most(capacity, usize::MAX);
             for number in 0..3 * capacity + 10 {
                 bounded.insert(digest(number), entry(7));
                 assert!(bounded.len() <= capacity + PARTS, "{capacity}: {}", bounded.len());
             }
             assert!(bounded.len() >= capacity / 2);
+        }
+    }
+
+    #[test]
+    fn it_is_never_larger_than_it_may_be() {
+        for capacity in [100, 5000, 100_000] {
+            let bounded = Bounded::<RandomState>::at_most(capacity, 10_000);
+            for number in 0..3000 {
+                bounded.insert(digest(number), entry_of(number as u64, 1 + number % 1000));
+                assert!(bounded.bytes() <= 10_000, "{capacity}: {}", bounded.bytes());
+                assert!(bounded.read(&digest(number), |_| ()).is_some(), "what is new stays");
+            }
+            assert!(bounded.len() >= 5, "{}", bounded.len());
+            // As much as may be is kept, and more is not.
+            bounded.insert(digest(0), entry_of(3000, 10_000));
+            assert_eq!((bounded.len(), bounded.bytes()), (1, 10_000));
+            bounded.insert(digest(1), entry_of(3001, 10_001));
+            assert_eq!((bounded.len(), bounded.bytes()), (1, 10_000));
+            // In place of what was there.
+            bounded.insert(digest(0), entry_of(3002, 7));
+            assert_eq!((bounded.len(), bounded.bytes()), (1, 7));
+            bounded.insert(digest(0), entry_of(3003, 10_001));
+            bounded.remove(&digest(0));
+            assert_eq!((bounded.len(), bounded.bytes()), (0, 0));
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::store::InvalidationSource;
 pub struct CachedStoreBuilder<S> {
     store: S,
     capacity: usize,
+    max_bytes: usize,
     negative_capacity: usize,
     ttl: Duration,
     negative_ttl: Duration,
@@ -32,6 +33,7 @@ impl<S> CachedStoreBuilder<S> {
         Self {
             store,
             capacity: 100_000,
+            max_bytes: 256 * 1024 * 1024,
             negative_capacity: 10_000,
             ttl: Duration::from_secs(30),
             negative_ttl: Duration::from_secs(5),
@@ -43,7 +45,8 @@ impl<S> CachedStoreBuilder<S> {
         }
     }
 
-    /// Keeps about this many records. The default is 100 000.
+    /// Keeps about this many records, if they fit into [`max_bytes`](Self::max_bytes). The default is
+    /// 100 000.
     ///
     /// When there is no room, those that were loaded longest ago have to go: what is in use is
     /// loaded again after each [`ttl`](Self::ttl).
@@ -54,6 +57,22 @@ impl<S> CachedStoreBuilder<S> {
     pub fn capacity(mut self, records: usize) -> Self {
         assert!(records > 0, "a cache needs room for a record");
         self.capacity = records;
+        self
+    }
+
+    /// Keeps records of so many bytes at most. The default is 256 MiB.
+    ///
+    /// How much a record takes is estimated: some 600 bytes, its texts, abilities, limits, patterns of
+    /// restrictions and metadata, and what the allocator adds. 64 kB of restrictions take several
+    /// times as much. A record that is larger than all that is allowed is served, and loaded
+    /// each time.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is 0.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        assert!(bytes > 0, "a cache needs room for a record");
+        self.max_bytes = bytes;
         self
     }
 
@@ -160,6 +179,7 @@ impl<S> CachedStoreBuilder<S> {
         );
         let entries = Entries::new(Limits {
             capacity: self.capacity,
+            max_bytes: self.max_bytes,
             negative_capacity: self.negative_capacity,
             ttl: nanoseconds(self.ttl.min(self.max_staleness)),
             negative_ttl: nanoseconds(self.negative_ttl.min(self.max_staleness)),
@@ -193,6 +213,7 @@ impl<S> fmt::Debug for CachedStoreBuilder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CachedStoreBuilder")
             .field("capacity", &self.capacity)
+            .field("max_bytes", &self.max_bytes)
             .field("negative_capacity", &self.negative_capacity)
             .field("ttl", &self.ttl)
             .field("negative_ttl", &self.negative_ttl)
@@ -218,6 +239,12 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "room for a record")]
+    fn a_cache_without_bytes_is_refused() {
+        let _ = builder().max_bytes(0);
+    }
+
+    #[test]
     #[should_panic(expected = "must not be 0")]
     fn a_cache_without_time_is_refused() {
         let _ = builder().max_staleness(Duration::ZERO);
@@ -234,7 +261,7 @@ mod tests {
         let cached = builder().capacity(7).build();
         assert_eq!(
             format!("{cached:?}"),
-            "CachedStore { records: 0, unknown: 0, loads: 0, is_live: true, .. }"
+            "CachedStore { records: 0, bytes: 0, unknown: 0, loads: 0, is_live: true, .. }"
         );
         assert!(format!("{:?}", builder()).contains("capacity: 100000"));
     }

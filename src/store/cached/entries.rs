@@ -20,10 +20,11 @@ pub(super) struct Entries {
     keeping: Mutex<()>,
 }
 
-/// How many entries there are, and how old they may be, in nanoseconds.
+/// How many entries there may be, how large, and how old, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) capacity: usize,
+    pub(super) max_bytes: usize,
     pub(super) negative_capacity: usize,
     pub(super) ttl: u64,
     pub(super) negative_ttl: u64,
@@ -52,8 +53,9 @@ impl Entries {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             generations: Generations::new(),
-            found: Bounded::at_most(limits.capacity),
-            unknown: Bounded::at_most(limits.negative_capacity),
+            found: Bounded::at_most(limits.capacity, limits.max_bytes),
+            // Each is of the same size.
+            unknown: Bounded::at_most(limits.negative_capacity, usize::MAX),
             limits,
             keeping: Mutex::new(()),
         }
@@ -93,7 +95,7 @@ impl Entries {
         {
             return;
         }
-        let entry = Entry { found: found.clone(), stamp };
+        let entry = Entry::new(found.clone(), stamp);
         if found.is_some() {
             self.unknown.remove(digest);
             self.found.insert(*digest, entry);
@@ -127,6 +129,11 @@ impl Entries {
     /// Returns how many records and how many unknown digests are in memory.
     pub(super) fn len(&self) -> (usize, usize) {
         (self.found.len(), self.unknown.len())
+    }
+
+    /// Returns how many bytes the records are estimated to have.
+    pub(super) fn bytes(&self) -> usize {
+        self.found.bytes()
     }
 
     pub(super) fn max_staleness(&self) -> Duration {

@@ -19,6 +19,7 @@ mod generations;
 mod liveness;
 mod memory;
 mod repository;
+mod size;
 mod subscriber;
 
 use std::fmt;
@@ -236,6 +237,7 @@ impl<S> fmt::Debug for CachedStore<S> {
         let (records, unknown) = self.0.memory.entries.len();
         f.debug_struct("CachedStore")
             .field("records", &records)
+            .field("bytes", &self.0.memory.entries.bytes())
             .field("unknown", &unknown)
             .field("loads", &self.0.flights.len())
             .field("is_live", &self.is_live())

@@ -1,0 +1,66 @@
+//! How much memory a record takes.
+
+use serde_json::{Map, Value};
+
+use crate::key::HeapSize;
+use crate::store::KeyRecord;
+
+/// How many entries a node of a B-tree has room for, and of which it is half full on average.
+const NODE: usize = 11;
+
+/// Estimates the bytes that a record takes.
+pub(super) fn size_of_record(record: &KeyRecord) -> usize {
+    // Each of them by name, so that none that is added later is forgotten.
+    let KeyRecord {
+        id,
+        digest: _,
+        hint,
+        name,
+        tenant,
+        stage,
+        kind: _,
+        abilities,
+        created_at: _,
+        expires_at: _,
+        revoked_at: _,
+        disabled: _,
+        rotation_due_at: _,
+        successor,
+        counted_as,
+        limits,
+        restrictions,
+        metadata,
+        revision: _,
+    } = record;
+    size_of::<KeyRecord>()
+        + id.heap_size()
+        + hint.heap_size()
+        + name.heap_size()
+        + tenant.heap_size()
+        + stage.heap_size()
+        + abilities.heap_size()
+        + successor.heap_size()
+        + counted_as.heap_size()
+        + limits.heap_size()
+        + restrictions.heap_size()
+        + metadata.heap_size()
+}
+
+impl HeapSize for Value {
+    fn heap_size(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Number(_) => 0,
+            Self::String(text) => text.heap_size(),
+            Self::Array(values) => values.heap_size(),
+            Self::Object(map) => map.heap_size(),
+        }
+    }
+}
+
+impl HeapSize for Map<String, Value> {
+    fn heap_size(&self) -> usize {
+        let nodes = if self.is_empty() { 0 } else { (2 * self.len()).div_ceil(NODE) };
+        let values = self.iter().map(|(name, value)| name.heap_size() + value.heap_size());
+        nodes * NODE * (size_of::<String>() + size_of::<Value>()) + values.sum::<usize>()
+    }
+}

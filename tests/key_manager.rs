@@ -1007,10 +1007,10 @@ async fn a_change_is_made_upon_what_others_changed_in_the_meantime() {
     assert!(revoked.revoked_at.is_some());
     assert_eq!(revoked.name, format!("contended{}", "!".repeat(90)), "their changes are kept");
 
-    let (store, keys) = contended(9, false);
+    let (store, keys) = contended(20, false);
     let record = store.issue(named("contended")).unwrap().record;
     let rotated = keys.rotate(&record.id, MINUTE).await.unwrap();
-    assert_eq!(rotated.record.name, format!("contended{}", "!".repeat(9)));
+    assert_eq!(rotated.record.name, format!("contended{}", "!".repeat(20)));
     assert_eq!(store.list().len(), 2, "one successor");
 }
 

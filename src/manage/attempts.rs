@@ -10,14 +10,14 @@ use crate::store::{AuditEvent, CommitError, KeyChange, StoredKey};
 
 /// How often a change is tried. Within a process changes wait for their turn, so each attempt but
 /// the last failed because another node was faster.
-const ATTEMPTS: usize = 10;
+const ATTEMPTS: usize = 30;
 
 /// The same of a change that takes a key out of use: the holder of the key may have other nodes
 /// change it without pause.
 const URGENT_ATTEMPTS: usize = 1000;
 
 /// The longest pauses between two attempts.
-const PAUSE: Duration = Duration::from_millis(64);
+const PAUSE: Duration = Duration::from_millis(32);
 const URGENT_PAUSE: Duration = Duration::from_millis(2);
 
 /// What a change comes to.

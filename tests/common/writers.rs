@@ -111,7 +111,8 @@ async fn change(keys: &KeyManager, id: KeyId, failures: &mut usize) -> Written {
 }
 
 async fn failed(error: &ManageError, failures: &mut usize) {
-    assert!(matches!(error, ManageError::Store(_)), "{error}");
+    let is_of_store = matches!(error, ManageError::Store(_) | ManageError::Deadline(_));
+    assert!(is_of_store, "{error}");
     *failures += 1;
     tokio::time::sleep(Duration::from_millis(5)).await;
 }

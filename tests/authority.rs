@@ -409,15 +409,14 @@ enum End {
 
 impl End {
     async fn of(self, keys: &KeyManager, id: &KeyId) -> Result<Arc<KeyRecord>, ManageError> {
-        let changed = match self {
-            Self::Revoke => keys.revoke(id).await,
-            Self::Disable => keys.disable(id).await,
+        Ok(match self {
+            Self::Revoke => keys.revoke(id).await?.record,
+            Self::Disable => keys.disable(id).await?.record,
             Self::Reduce => {
                 let abilities = ["bots:*"].try_into().unwrap();
-                keys.update(id, &KeyUpdate::new().abilities(abilities)).await
+                keys.update(id, &KeyUpdate::new().abilities(abilities)).await?.record
             }
-        };
-        Ok(changed?.record)
+        })
     }
 }
 

@@ -18,9 +18,9 @@ use http::{Extensions, HeaderValue, Request, Response};
 use http_body_util::Empty;
 use tower::{Layer, Service, service_fn};
 use tower_api_key::{
-    Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyStore,
-    LastUsed, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter, Rejection, RequestHead,
-    RequireAbility, RequireStage, RequireTenant, VerifiedKey,
+    Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyRecord,
+    KeyStore, LastUsed, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter, Rejection,
+    RequestHead, RequireAbility, RequireStage, RequireTenant, VerifiedKey,
 };
 
 use self::common::{CountingStore, OddStore};
@@ -232,5 +232,25 @@ fn no_wrapper_of_a_limiter_boxes_again() {
     for wrapped in [&shared as &dyn RateLimiter, &Box::new(Arc::clone(&shared))] {
         assert_eq!(futures(wrapped), bare);
         assert!(wrapped.reserve_now(&key, 1).is_ready());
+    }
+}
+
+#[test]
+fn counting_a_request_allocates_no_more_than_the_answer_of_several_limits() {
+    let limiter = MemoryRateLimiter::new();
+    let (own, shared) = ("1000 per hour", "pool: 9000 per hour, shared by tenant");
+    let record = |limits: &[&str]| {
+        let key = limits.iter().fold(new_key(), |key, limit| key.limit(*limit));
+        key.generate(&KeyHasher::sha256()).unwrap().record
+    };
+    for limits in [&[own][..], &[shared], &[own, "5000 per day"], &[own, "5000 per day", shared]] {
+        let key = record(limits);
+        // A successor counts as the first key does.
+        let mut successor = KeyRecord::clone(&record(limits));
+        successor.counted_as = Some(key.id.clone());
+        for key in [&*key, &successor] {
+            let count = count(|| assert!(limiter.reserve_now(key, 1).is_ready()));
+            assert_eq!(count, if limits.len() == 1 { 0 } else { 2 }, "{limits:?}");
+        }
     }
 }

@@ -787,6 +787,21 @@ async fn a_key_hands_on_what_it_is_bound_by() {
             "shared under another name",
             named("xyz").limit("100 per hour").limit("own: 9 per second, shared by tenant"),
         ),
+        (
+            "another name",
+            named("xyz").limit("own: 100 per hour").limit("all: 9 per second, shared by tenant"),
+        ),
+        (
+            "a lower one that is shared",
+            named("xyz").limit("100 per hour").limit("all: 8 per second, shared by tenant"),
+        ),
+        (
+            "a lower burst of one that is shared",
+            named("xyz")
+                .limit("100 per hour")
+                .limit("all: 9 per second, burst 1, shared by tenant"),
+        ),
+        ("one more that is shared", bound("xyz").limit("more: 1 per day, shared by tenant")),
     ] {
         let result = keys.issue(key).await;
         assert!(matches!(result, Err(ManageError::Exceeds(_))), "{name}: {result:?}");
@@ -795,6 +810,66 @@ async fn a_key_hands_on_what_it_is_bound_by() {
     assert!(matches!(endless, Err(ManageError::Exceeds(_))));
     let unlimited = keys.update(&plain.id, &KeyUpdate::new().limits(RateLimits::default())).await;
     assert!(matches!(unlimited, Err(ManageError::Exceeds(_))));
+}
+
+#[tokio::test]
+async fn a_limited_key_does_not_begin_anew_by_changing_its_limits() {
+    let world = world();
+    let key = named("limited").tenant("acme").abilities(["*"]).limit("100 per hour");
+    let key = world.issue(key.limit("all: 9 per day, shared by tenant")).await;
+    let verified = world.verified(key.secret.reveal()).await.unwrap();
+    let keys = world.keys.on_behalf_of(&verified);
+    let update = async |limits: &[&str]| {
+        let limits = RateLimits::new(limits.iter().map(|limit| limit.parse().unwrap())).unwrap();
+        keys.update(&key.record.id, &KeyUpdate::new().limits(limits)).await
+    };
+    let shared = "all: 9 per day, shared by tenant";
+    for limits in [
+        &["x: 100 per hour", shared][..],
+        &["x: 99 per hour", shared],
+        &["hourly: 100 per hour, shared by tenant", shared],
+        &["100 per hour", "x: 9 per day, shared by tenant"],
+        &["100 per hour", "all: 8 per day, shared by tenant"],
+        &["100 per hour", "all: 9 per day, burst 8, shared by tenant"],
+        &["100 per hour", shared, "x: 9 per day, shared by tenant"],
+        &["100 per hour", "all: 9 per day"],
+        &["100 per hour"],
+    ] {
+        let result = update(limits).await;
+        assert!(
+            matches!(result, Err(ManageError::Exceeds(Excess::Limits))),
+            "{limits:?}: {result:?}"
+        );
+    }
+    // What is lower, under the same name, and more limits are allowed.
+    update(&["50 per hour, burst 1", "more: 1 per second", shared]).await.unwrap();
+    update(&["50 per hour, burst 1", shared]).await.unwrap_err();
+    let rotated = keys.rotate(&key.record.id, MINUTE).await.unwrap();
+    assert_eq!(rotated.record.counted_as, Some(key.record.id.clone()));
+}
+
+#[tokio::test]
+async fn a_key_whose_limits_the_application_set_is_changed_otherwise_on_behalf_of_another() {
+    let world = world();
+    let keys = world.on_behalf_of(named("owner").tenant("acme").limit("100 per hour")).await;
+    let other = named("other").tenant("acme").limit("import: 50 per hour");
+    let other = world.issue(other.limit("all: 9 per day, shared by tenant")).await.record;
+    let renamed = keys.update(&other.id, &KeyUpdate::new().name("renamed")).await.unwrap();
+    assert_eq!(renamed.record.limits, other.limits);
+    keys.disable(&other.id).await.unwrap();
+    keys.enable(&other.id).await.unwrap();
+    let set = async |limits: &[&str]| {
+        let limits = RateLimits::new(limits.iter().map(|limit| limit.parse().unwrap())).unwrap();
+        keys.update(&other.id, &KeyUpdate::new().limits(limits)).await
+    };
+    set(&["import: 40 per hour", "all: 9 per day, shared by tenant"]).await.unwrap_err();
+    set(&["40 per hour", "all: 8 per day, shared by tenant"]).await.unwrap_err();
+    set(&["40 per hour", "all: 9 per day, shared by tenant"]).await.unwrap();
+    // A session at a dashboard is bound by no limits.
+    let alice = Owner::of_tenant("acme".parse().unwrap(), Default::default(), "alice");
+    let limits = RateLimits::new(["all: 1 per day, shared by tenant".parse().unwrap()]).unwrap();
+    let keys = world.keys.on_behalf_of(alice);
+    keys.update(&other.id, &KeyUpdate::new().limits(limits)).await.unwrap();
 }
 
 #[tokio::test]

@@ -17,11 +17,13 @@ use serde_json::json;
 use tonic::Code;
 use tonic::transport::Server;
 use tower::Layer as _;
+use tower_api_key::key::RateLimits;
 use tower_api_key::limit::{LimitDecision, LimiterError};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, GuardLayer, KeyRecord, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter,
-    Rejection, RejectionKind, RequestHead, RequireAbility, Responder, VerifiedKey,
+    ApiKeyLayer, Clock as _, GuardLayer, KeyManager, KeyRecord, KeyUpdate, MemoryRateLimiter,
+    MemoryStore, NewKey, RateLimiter, Rejection, RejectionKind, RequestHead, RequireAbility,
+    Responder, VerifiedKey,
 };
 
 use self::common::{
@@ -330,4 +332,103 @@ async fn an_application_can_tell_how_the_limits_of_a_key_stand() {
     }
     ask(address, "/", &key).await;
     assert_eq!(ask(address, "/usage", &key).await.text(), "2");
+}
+
+#[tokio::test]
+async fn a_low_shared_limit_of_one_key_does_not_lock_out_the_tenant() {
+    let keys = MemoryStore::new();
+    let clock = FakeClock::new();
+    let address = start(ApiKeyLayer::new(keys.clone()).clock(clock.clone())).await;
+    let of_acme = |limit: &str| issue(&keys, limited(&[limit]).tenant("acme"));
+    let production = of_acme("daily: 10000 per day, shared by tenant");
+    for low in ["2 per 366 days", "2 per day", "10000 per 366 days", "10000 per day, burst 2"] {
+        let low = of_acme(&format!("daily: {low}, shared by tenant"));
+        for _ in 0..3 {
+            told(address, "/", &low).await;
+        }
+    }
+    let (status, state, _) = told(address, "/", &production).await;
+    assert_eq!((status, &*state), (200, r#""daily";r=9999;t=9"#));
+    // The same limit is one, for all of the tenant's keys that have it.
+    let same = of_acme("daily: 10000 per day, shared by tenant");
+    assert_eq!(told(address, "/", &same).await.1, r#""daily";r=9998;t=9"#);
+}
+
+#[tokio::test]
+async fn no_wait_is_longer_than_a_limit_takes_to_be_whole_again_whatever_the_clock_does() {
+    let keys = MemoryStore::new();
+    let clock = FakeClock::new();
+    let address = start(ApiKeyLayer::new(keys.clone()).clock(clock.clone())).await;
+    for limit in ["60 per minute", "60 per minute, shared by tenant"] {
+        let key = issue(&keys, limited(&[limit]).tenant("acme"));
+        assert_eq!(told(address, "/", &key).await.0, 200);
+        clock.set(clock.now() - Duration::from_secs(3600));
+        let (status, _, wait) = told(address, "/", &key).await;
+        if status == 429 {
+            let wait = Duration::from_secs(wait.unwrap());
+            assert!(wait <= Duration::from_secs(60), "{limit}: {wait:?}");
+            clock.advance(wait);
+        }
+        assert_eq!(told(address, "/", &key).await.0, 200, "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn a_successor_takes_over_what_was_used_and_both_count_together() {
+    let store = MemoryStore::new();
+    let manager = KeyManager::new(store.clone());
+    let limits = ["3 per hour", "pool: 5 per day, shared by tenant"];
+    let first = manager.issue(limited(&limits).tenant("acme")).await.unwrap();
+    let address = start(ApiKeyLayer::new(store)).await;
+    assert_eq!(told(address, "/", first.secret.reveal()).await.0, 200);
+    let grace = Duration::from_secs(3600);
+    let second = manager.rotate(&first.record.id, grace).await.unwrap();
+    assert_eq!(told(address, "/", second.secret.reveal()).await.0, 200);
+    let third = manager.rotate(&second.record.id, grace).await.unwrap();
+    let (status, state, _) = told(address, "/", third.secret.reveal()).await;
+    assert_eq!(status, 200);
+    assert!(state.starts_with(r#""hourly";r=0;"#) && state.contains(r#""pool";r=2;"#), "{state}");
+    for key in [&first.secret, &second.secret, &third.secret] {
+        assert_eq!(told(address, "/", key.reveal()).await.0, 429);
+    }
+}
+
+#[tokio::test]
+async fn keys_that_count_together_with_other_numbers_do_not_make_each_other_whole() {
+    let store = MemoryStore::new();
+    let manager = KeyManager::new(store.clone());
+    let clock = FakeClock::new();
+    let address = start(ApiKeyLayer::new(store.clone()).clock(clock.clone())).await;
+    let old = manager.issue(limited(&["100 per hour"])).await.unwrap();
+    let new = manager.rotate(&old.record.id, Duration::from_secs(86_400)).await.unwrap();
+    let even = RateLimits::new(["100 per hour, burst 1".parse().unwrap()]).unwrap();
+    manager.update(&new.record.id, &KeyUpdate::new().limits(even)).await.unwrap();
+    for _ in 0..100 {
+        assert_eq!(told(address, "/", old.secret.reveal()).await.0, 200);
+    }
+    // The new key waits no longer than it has to by its own limit…
+    let (status, _, wait) = told(address, "/", new.secret.reveal()).await;
+    assert_eq!((status, wait), (429, Some(36)));
+    // … which gives nothing back to the old one.
+    let (status, _, wait) = told(address, "/", old.secret.reveal()).await;
+    assert_eq!((status, wait), (429, Some(36)));
+    clock.advance(Duration::from_secs(36));
+    assert_eq!(told(address, "/", new.secret.reveal()).await.0, 200);
+    assert_eq!(told(address, "/", old.secret.reveal()).await.0, 429, "that one was for both");
+}
+
+#[tokio::test]
+async fn a_limit_that_is_lowered_and_raised_again_does_not_start_anew() {
+    let store = MemoryStore::new();
+    let manager = KeyManager::new(store.clone());
+    let address = start(ApiKeyLayer::new(store.clone()).clock(FakeClock::new())).await;
+    let key = manager.issue(limited(&["5 per hour"])).await.unwrap();
+    for _ in 0..5 {
+        assert_eq!(told(address, "/", key.secret.reveal()).await.0, 200);
+    }
+    for limit in ["5 per hour, burst 1", "1 per hour", "5 per hour, burst 2", "5 per hour"] {
+        let limits = RateLimits::new([limit.parse().unwrap()]).unwrap();
+        manager.update(&key.record.id, &KeyUpdate::new().limits(limits)).await.unwrap();
+        assert_eq!(told(address, "/", key.secret.reveal()).await.0, 429, "{limit}");
+    }
 }

@@ -14,11 +14,12 @@ use axum::Router;
 use axum::routing::get;
 use futures_util::future::join_all;
 use redis::{Client, Cmd, FromRedisValue, cmd};
+use tower_api_key::key::RateLimits;
 use tower_api_key::limit::{LimitDecision, LimitStatus};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, KeyHasher, KeyId, KeyRecord, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter,
-    RedisRateLimiter, RequireAbility,
+    ApiKeyLayer, KeyHasher, KeyId, KeyManager, KeyRecord, MemoryRateLimiter, MemoryStore, NewKey,
+    RateLimiter, RedisRateLimiter, RequireAbility,
 };
 
 use self::common::servers::{Redis, redis_url};
@@ -67,9 +68,9 @@ async fn remaining(limiter: &RedisRateLimiter, key: &KeyRecord) -> Vec<u32> {
 /// The limits of the key that several processes use, of which the second is not spent.
 const LIMITS: [&str; 2] = ["100 per day", "1000 per hour, shared by tenant"];
 
-fn key_of_all(digest: &str) -> KeyRecord {
+fn key_of_all(id: &str) -> KeyRecord {
     let mut record = KeyRecord::clone(&key(&LIMITS));
-    record.digest = digest.parse().unwrap();
+    record.id = id.parse().unwrap();
     record
 }
 
@@ -77,8 +78,8 @@ fn key_of_all(digest: &str) -> KeyRecord {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Redis: run tests/all"]
 async fn a_process_of_several() {
-    let Ok(digest) = std::env::var("SHARED_KEY") else { return };
-    let key = key_of_all(&digest);
+    let Ok(id) = std::env::var("SHARED_KEY") else { return };
+    let key = key_of_all(&id);
     let limiter = limiter(&std::env::var("SHARED_PREFIX").unwrap()).await;
     println!("\nready");
     std::io::stdin().read_line(&mut String::new()).unwrap();
@@ -93,11 +94,11 @@ async fn a_process_of_several() {
 #[tokio::test]
 #[ignore = "needs Redis: run tests/all"]
 async fn two_processes_admit_together_what_one_would() {
-    let (prefix, digest) = (prefix(), key(&[]).digest.to_string());
+    let (prefix, id) = (prefix(), key(&[]).id.to_string());
     let start = || {
         Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "a_process_of_several", "--include-ignored", "--nocapture"])
-            .envs([("SHARED_KEY", &digest), ("SHARED_PREFIX", &prefix)])
+            .envs([("SHARED_KEY", &id), ("SHARED_PREFIX", &prefix)])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -123,7 +124,7 @@ async fn two_processes_admit_together_what_one_would() {
     });
     let granted: [usize; 2] = in_time(processes).await.unwrap();
     assert_eq!(granted.iter().sum::<usize>(), 100, "{granted:?}");
-    let key = key_of_all(&digest);
+    let key = key_of_all(&id);
     assert_eq!(remaining(&limiter(&prefix).await, &key).await, [0, 900]);
 }
 
@@ -204,7 +205,7 @@ async fn a_level_is_kept_until_it_is_over_and_no_longer() {
     let prefix = prefix();
     let limiter = limiter(&prefix).await;
     let key = key(&["60 per hour", "10 per second"]);
-    let name = |limit| format!("{prefix}key:{}:{limit}", key.digest);
+    let name = |limit| format!("{prefix}key:{}:{limit}", key.id);
     let granted = take(&limiter, &key, 2).await;
     // Two are back after two minutes.
     let left: i64 = run(cmd("PTTL").arg(name("hourly"))).await;
@@ -229,10 +230,15 @@ async fn a_level_that_cannot_be_read_is_an_error_and_nothing_is_spent() {
     let prefix = prefix();
     let limiter = limiter(&prefix).await;
     let key = key(&["60 per hour", "10 per day"]);
-    let name = |limit| format!("{prefix}key:{}:{limit}", key.digest);
-    for value in
-        ["soon", "1e18", "-5", "17000000001234567890", "0x12345678901", " 1700000000000000000"]
-    {
+    let name = |limit| format!("{prefix}key:{}:{limit}", key.id);
+    for value in [
+        "soon",
+        "1:2:1e18",
+        "1:2:-5",
+        "1:2:17000000001234567890",
+        "1:2:0x12345678901",
+        "1700000000000000000",
+    ] {
         let () = run(cmd("SET").arg(name("daily")).arg(value)).await;
         in_time(limiter.reserve(&key, 1)).await.expect_err(value);
         in_time(limiter.peek(&key)).await.expect_err(value);
@@ -242,6 +248,75 @@ async fn a_level_that_cannot_be_read_is_an_error_and_nothing_is_spent() {
     let () = run(cmd("RPUSH").arg(name("daily")).arg("a list")).await;
     in_time(limiter.reserve(&key, 1)).await.unwrap_err();
     assert!(!run::<bool>(cmd("EXISTS").arg(name("hourly"))).await);
+}
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
+async fn a_low_shared_limit_of_one_key_does_not_lock_out_the_tenant() {
+    let limiter = limiter(&prefix()).await;
+    let production = key(&["daily: 10000 per day, shared by tenant"]);
+    for low in ["2 per 366 days", "2 per day", "10000 per 366 days", "10000 per day, burst 2"] {
+        let low = key(&[&format!("daily: {low}, shared by tenant")]);
+        assert!(granted(&limiter, &low, 3).await > 0);
+    }
+    assert!(take(&limiter, &production, 1).await.is_granted());
+    // The same limit is one, for all of the tenant's keys that have it.
+    let same = key(&["daily: 10000 per day, shared by tenant"]);
+    take(&limiter, &same, 1).await;
+    assert_eq!(remaining(&limiter, &production).await, [9998]);
+}
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
+async fn no_wait_is_longer_than_a_limit_takes_to_be_whole_again_whatever_the_clock_did() {
+    let prefix = prefix();
+    let limiter = limiter(&prefix).await;
+    for (limit, tenant) in [("60 per minute", false), ("60 per minute, shared by tenant", true)] {
+        let key = key(&[limit]);
+        let name = match tenant {
+            true => format!("{prefix}tenant:acme:per-minute:60:60:60"),
+            false => format!("{prefix}key:{}:per-minute", key.id),
+        };
+        assert!(take(&limiter, &key, 1).await.is_granted());
+        let kept: String = run(cmd("GET").arg(&name)).await;
+        let level: u64 = kept.strip_prefix("1000000000:60:").unwrap().parse().unwrap();
+        // As if the clock had been an hour ahead when it was kept.
+        let ahead = format!("1000000000:60:{}", level + 3600 * 1_000_000_000);
+        let () = run(cmd("SET").arg(&name).arg(ahead)).await;
+        let refused = take(&limiter, &key, 1).await;
+        let wait = refused.retry_after().unwrap();
+        assert!(wait <= Duration::from_secs(1), "{limit}: {wait:?}");
+        tokio::time::sleep(wait).await;
+        assert!(take(&limiter, &key, 1).await.is_granted(), "{limit}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
+async fn a_successor_takes_over_what_was_used_and_both_count_together() {
+    let limiter = limiter(&prefix()).await;
+    let manager = KeyManager::new(MemoryStore::new());
+    let limits = ["3 per hour", "pool: 5 per day, shared by tenant"];
+    let first = manager.issue(limited(&limits)).await.unwrap().record;
+    take(&limiter, &first, 1).await;
+    let grace = Duration::from_secs(3600);
+    let second = manager.rotate(&first.id, grace).await.unwrap().record;
+    take(&limiter, &second, 1).await;
+    let third = manager.rotate(&second.id, grace).await.unwrap().record;
+    take(&limiter, &third, 1).await;
+    for key in [&first, &second, &third] {
+        assert_eq!(remaining(&limiter, key).await, [0, 2]);
+        assert!(!take(&limiter, key, 1).await.is_granted());
+    }
+    // Other numbers make nothing whole again, neither for the key nor for those that it counts with.
+    let mut lower = KeyRecord::clone(&third);
+    for limit in ["3 per hour, burst 1", "1 per hour", "3 per hour, burst 2"] {
+        lower.limits = RateLimits::new([limit.parse().unwrap()]).unwrap();
+        let refused = take(&limiter, &lower, 1).await;
+        let wait = refused.retry_after().unwrap();
+        assert!(wait <= Duration::from_secs(3600), "{limit}: {wait:?}");
+        assert!(!take(&limiter, &first, 1).await.is_granted());
+    }
 }
 
 async fn ask(address: std::net::SocketAddr, path: &str, key: &str) -> RawResponse {

@@ -52,6 +52,8 @@ pub struct RateLimit {
     shared: bool,
     /// After how many nanoseconds one request comes back; follows from the others.
     interval: u64,
+    /// Tells it apart from other limits of its tenant, if it is shared; follows from the others.
+    level: Arc<str>,
 }
 
 /// The error of a rate limit that cannot be.
@@ -117,8 +119,9 @@ impl RateLimit {
         }
         // Rounded up: never more requests than the quota, and never a wait that is too short.
         let interval = (u64::from(seconds) * SECOND).div_ceil(quota.into());
-        let name = name.into();
-        let limit = Self { name, quota, window: seconds, burst: 1, shared: false, interval };
+        let name: Arc<str> = name.into();
+        let level = Arc::clone(&name);
+        let limit = Self { name, quota, window: seconds, burst: 1, shared: false, interval, level };
         limit.try_burst(quota)
     }
 
@@ -178,6 +181,8 @@ impl RateLimit {
 
     /// Sets the name, which tells the limits of a key apart. Clients see it.
     ///
+    /// What was used is kept by the name: a limit with another name starts anew.
+    ///
     /// # Panics
     ///
     /// Panics if it has not 1 to 32 characters of `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`.
@@ -186,17 +191,29 @@ impl RateLimit {
         self.try_name(name).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Counts together with all keys of the tenant that have a shared limit of this name.
+    /// Counts together with all keys of the tenant that have the same limit: shared, and with this
+    /// name, quota, window and burst. One that differs in any of these counts apart.
     ///
     /// For a key without a tenant it is a limit of its own.
     #[must_use]
     pub fn shared_by_tenant(mut self) -> Self {
         self.shared = true;
-        self
+        self.with_level()
     }
 
     pub(crate) fn not_shared(mut self) -> Self {
         self.shared = false;
+        self.with_level()
+    }
+
+    fn with_level(mut self) -> Self {
+        self.level = if self.shared {
+            // No name has a colon.
+            let Self { name, quota, window, burst, .. } = &self;
+            format!("{name}:{quota}:{window}:{burst}").into()
+        } else {
+            Arc::clone(&self.name)
+        };
         self
     }
 
@@ -208,7 +225,7 @@ impl RateLimit {
             return Err(RateLimitError::Burst);
         }
         self.burst = burst;
-        Ok(self)
+        Ok(self.with_level())
     }
 
     fn try_name(mut self, name: &str) -> Result<Self, RateLimitError> {
@@ -217,7 +234,7 @@ impl RateLimit {
             return Err(RateLimitError::Name);
         }
         self.name = name.into();
-        Ok(self)
+        Ok(self.with_level())
     }
 
     /// Returns the name.
@@ -226,8 +243,10 @@ impl RateLimit {
         &self.name
     }
 
-    pub(crate) fn shared_name(&self) -> &Arc<str> {
-        &self.name
+    /// Returns what tells its level apart from others: of its key, by which it counts whatever its
+    /// numbers are, or of a tenant, where each limit counts for itself.
+    pub(crate) fn level(&self, of_tenant: bool) -> &Arc<str> {
+        if of_tenant { &self.level } else { &self.name }
     }
 
     /// Returns how many requests pass in a window.

@@ -9,33 +9,28 @@ use crate::key::RateLimit;
 ///
 /// All that has to be kept of the past is one time, the *level* (the theoretical arrival time of the
 /// algorithm): when everything that was spent will have come back. A level that is over is like none.
-#[derive(Clone, Copy, Debug)]
+/// None counts as later than a whole burst needs, so that nobody waits longer than for that: the
+/// limit may have been another when the level was kept, and the clock may have been set back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Gcra {
     /// After which time one request comes back.
     interval: u64,
     burst: u32,
-    /// Whether other keys, with other ideas of the limit, count on the same level.
-    shared: bool,
 }
 
 impl Gcra {
     pub(super) fn new(limit: &RateLimit) -> Self {
-        let shared = limit.is_shared_by_tenant();
-        Self { interval: limit.interval(), burst: limit.burst(), shared }
+        Self { interval: limit.interval(), burst: limit.burst() }
     }
 
     /// Returns the time in which a burst comes back. `RateLimit` keeps it within ten years.
-    fn refill(self) -> u64 {
+    pub(super) fn refill(self) -> u64 {
         self.interval * u64::from(self.burst)
     }
 
     /// Returns the level as it counts now.
-    ///
-    /// A key's own is bounded by a burst: the limit may have been another when it was kept, and
-    /// the clock may have been set back. What others count on is not this key's to bound.
     pub(super) fn current(self, level: u64, now: u64) -> u64 {
-        let latest = if self.shared { u64::MAX } else { now.saturating_add(self.refill()) };
-        level.clamp(now, latest)
+        level.clamp(now, now.saturating_add(self.refill()))
     }
 
     /// Returns the level after a request that costs `cost`, or why it is refused.
@@ -60,13 +55,18 @@ impl Gcra {
     ///
     /// What has come back by itself in the meantime is not given twice.
     pub(super) fn give_back(self, level: u64, now: u64, cost: u32, since: u64) -> u64 {
+        if cost == 0 {
+            return level;
+        }
         let spent = self.interval.saturating_mul(cost.into());
-        level.saturating_sub(spent.saturating_sub(since)).max(now)
+        self.current(level, now).saturating_sub(spent.saturating_sub(since)).max(now)
     }
 
-    /// Returns the level after a failure, which nothing prevents.
-    pub(super) fn add(self, level: u64, now: u64) -> u64 {
-        self.current(self.current(level, now).saturating_add(self.interval), now)
+    /// Returns the level after what nothing prevents: a failure, or a request that another limit
+    /// judges.
+    pub(super) fn add(self, level: u64, now: u64, cost: u32) -> u64 {
+        let spent = self.interval.saturating_mul(cost.into());
+        self.current(self.current(level, now).saturating_add(spent), now)
     }
 
     pub(super) fn status(self, level: u64, now: u64) -> LimitStatus {
@@ -75,13 +75,10 @@ impl Gcra {
         let remaining = u64::from(self.burst).saturating_sub(spent.div_ceil(self.interval));
         let remaining = u32::try_from(remaining).unwrap_or(self.burst);
         // The time by which one request more will have come back.
-        let reset = match spent.checked_sub(self.refill()) {
-            Some(beyond) => beyond + self.interval,
-            None => match spent % self.interval {
-                0 if spent == 0 => 0,
-                0 => self.interval,
-                rest => rest,
-            },
+        let reset = match spent % self.interval {
+            0 if spent == 0 => 0,
+            0 => self.interval,
+            rest => rest,
         };
         LimitStatus::within(remaining, Duration::from_nanos(reset))
     }
@@ -104,6 +101,11 @@ impl Change {
                 Ok(gcra.give_back(level, now, cost, since))
             }
         }
+    }
+
+    /// Tells whether it changes no level.
+    pub(super) const fn is_nothing(self) -> bool {
+        matches!(self, Self::Take(0) | Self::GiveBack { cost: 0, .. })
     }
 }
 
@@ -217,24 +219,47 @@ mod tests {
             let (gcra, now) = (Gcra::new(&limit), 1_700_000_000 * SECOND);
             let level = gcra.take(0, now, before).unwrap_or(now);
             if let Ok(after) = gcra.take(level, now, cost) {
-                prop_assert_eq!(gcra.give_back(after, now, cost, 0), level.max(now));
+                prop_assert_eq!(gcra.give_back(after, now, cost, 0).max(now), level.max(now));
                 let later = now + limit.interval() * u64::from(cost);
-                let late = gcra.give_back(after, later, cost, later - now);
+                let late = gcra.give_back(after, later, cost, later - now).max(later);
                 prop_assert_eq!(late, after.max(later), "it has come back by itself");
+            }
+        }
+
+        #[test]
+        fn no_wait_is_longer_than_the_refill_whatever_was_kept(
+            limit in limits(),
+            level in prop_oneof![any::<u64>(), Just(0), Just(u64::MAX), 0..4_000_000_000 * SECOND],
+            now in 0..4_000_000_000 * SECOND,
+            cost in 1u32..60,
+        ) {
+            let gcra = Gcra::new(&limit);
+            let status = gcra.status(level, now);
+            prop_assert!(u64::try_from(status.reset().as_nanos()).unwrap() <= limit.interval());
+            prop_assert!(status.remaining() <= limit.burst());
+            if let Err(refused) = gcra.take(level, now, cost)
+                && let Some(wait) = super::super::LimitDecision::new([refused]).retry_after()
+            {
+                let wait = u64::try_from(wait.as_nanos()).unwrap();
+                prop_assert!(wait <= gcra.refill() && wait <= limit.interval() * u64::from(cost));
+                let kept = gcra.current(level, now);
+                prop_assert!(gcra.take(kept, now + wait, cost).is_ok());
+                prop_assert!(gcra.take(kept, now + wait - 1, cost).is_err());
             }
         }
     }
 
     #[test]
     fn a_clock_that_is_set_back_costs_one_burst_at_most() {
-        let limit = RateLimit::per_minute(60);
-        let gcra = Gcra::new(&limit);
-        let later = 1_700_000_000 * SECOND;
-        let level = gcra.take(0, later, 1).unwrap();
-        let earlier = later - 3600 * SECOND;
-        let refused = gcra.take(level, earlier, 1).unwrap_err();
-        let wait = super::super::LimitDecision::new([refused]).retry_after();
-        assert_eq!(wait, Some(Duration::from_secs(1)));
+        for limit in [RateLimit::per_minute(60), RateLimit::per_minute(60).shared_by_tenant()] {
+            let gcra = Gcra::new(&limit);
+            let later = 1_700_000_000 * SECOND;
+            let level = gcra.take(0, later, 1).unwrap();
+            let earlier = later - 3600 * SECOND;
+            let refused = gcra.take(level, earlier, 1).unwrap_err();
+            let wait = super::super::LimitDecision::new([refused]).retry_after();
+            assert_eq!(wait, Some(Duration::from_secs(1)));
+        }
     }
 
     #[test]

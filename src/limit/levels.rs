@@ -2,7 +2,9 @@
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::subject::Subject;
 
 /// How many subjects are kept before the idle ones are looked for.
 const FIRST_SWEEP: usize = 1024;
@@ -17,56 +19,6 @@ pub(super) struct Levels<K, H> {
     sweeping: Mutex<()>,
     /// How many subjects there are at most, if there is a bound.
     most: usize,
-}
-
-/// The levels of one subject, by the names of its limits.
-#[derive(Default)]
-pub(super) struct Subject {
-    // Most subjects have one limit, which needs no second allocation.
-    first: Option<Level>,
-    others: Vec<Level>,
-    /// Whoever got hold of it before it was taken out of the map has to look again.
-    forgotten: bool,
-}
-
-struct Level {
-    name: Arc<str>,
-    time: u64,
-}
-
-impl Level {
-    fn has(&self, name: &Arc<str>) -> bool {
-        // Mostly it is the very same, which is seen without reading it.
-        Arc::ptr_eq(&self.name, name) || self.name == *name
-    }
-}
-
-impl Subject {
-    pub(super) fn level(&self, name: &Arc<str>) -> u64 {
-        self.levels().find(|level| level.has(name)).map_or(0, |level| level.time)
-    }
-
-    pub(super) fn set(&mut self, name: &Arc<str>, time: u64) {
-        match self.first.iter_mut().chain(&mut self.others).find(|level| level.has(name)) {
-            Some(level) => level.time = time,
-            None => {
-                let level = Level { name: Arc::clone(name), time };
-                match &mut self.first {
-                    Some(_) => self.others.push(level),
-                    first => *first = Some(level),
-                }
-            }
-        }
-    }
-
-    /// Returns when everything is back.
-    fn last(&self) -> u64 {
-        self.levels().map(|level| level.time).max().unwrap_or(0)
-    }
-
-    fn levels(&self) -> impl Iterator<Item = &Level> {
-        self.first.iter().chain(&self.others)
-    }
 }
 
 impl<K, H> Levels<K, H>
@@ -98,7 +50,7 @@ where
             let subject =
                 found.unwrap_or_else(|| pinned.get_or_insert_with(key.clone(), Mutex::default));
             let mut locked = lock(subject);
-            if locked.forgotten {
+            if locked.is_forgotten() {
                 continue;
             }
             let result = act(&mut locked);
@@ -111,10 +63,10 @@ where
     }
 
     /// Runs `act` with the subject locked, if it is known.
-    pub(super) fn with_known<T>(&self, key: &K, act: impl FnOnce(&Subject) -> T) -> Option<T> {
+    pub(super) fn with_known<T>(&self, key: &K, act: impl FnOnce(&mut Subject) -> T) -> Option<T> {
         let pinned = self.subjects.pin();
         // One that was just forgotten has nothing to tell.
-        pinned.get(key).map(|subject| act(&lock(subject)))
+        pinned.get(key).map(|subject| act(&mut lock(subject)))
     }
 
     #[cfg(test)]
@@ -150,7 +102,7 @@ where
         for (key, subject) in &pinned {
             let mut locked = lock(subject);
             if locked.last() <= time {
-                locked.forgotten = true;
+                locked.forget();
                 // While it is locked, so that a new one is not taken out in its place.
                 pinned.remove(key);
             }
@@ -166,16 +118,18 @@ fn lock(subject: &Mutex<Subject>) -> MutexGuard<'_, Subject> {
 #[cfg(test)]
 mod tests {
     use std::hash::RandomState;
-    use std::sync::mpsc;
+    use std::sync::{Arc, mpsc};
     use std::thread;
     use std::time::Duration;
 
     use super::*;
+    use crate::key::RateLimit;
+    use crate::limit::gcra::Gcra;
 
     #[test]
     fn who_waits_for_a_subject_that_is_forgotten_looks_again() {
         let levels = Levels::<u32, RandomState>::new();
-        let name: Arc<str> = "x".into();
+        let (name, gcra): (Arc<str>, _) = ("x".into(), Gcra::new(&RateLimit::per_hour(1)));
         for _ in 0..20 {
             thread::scope(|scope| {
                 let (held, is_held) = mpsc::channel();
@@ -190,10 +144,10 @@ mod tests {
                 // Both wait for the lock: one to forget the subject, one to use it.
                 scope.spawn(|| levels.forget_until(10));
                 thread::sleep(Duration::from_millis(1));
-                scope.spawn(|| levels.with(&0, 10, |own| own.set(&name, 20)));
+                scope.spawn(|| levels.with(&0, 10, |own| own.set(&name, gcra, 20, |_| true)));
             });
-            assert_eq!(levels.with_known(&0, |own| own.level(&name)), Some(20));
-            levels.with(&0, 10, |own| own.set(&name, 10));
+            assert_eq!(levels.with_known(&0, |own| own.level(&name, gcra)), Some(20));
+            levels.with(&0, 10, |own| own.set(&name, gcra, 10, |_| true));
         }
     }
 }

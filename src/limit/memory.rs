@@ -1,18 +1,19 @@
 //! [`MemoryRateLimiter`]: counting in this process.
 
 use std::fmt;
-use std::hash::{BuildHasherDefault, RandomState};
+use std::hash::{BuildHasherDefault, Hasher, RandomState};
 use std::sync::Arc;
 use std::task::Poll;
 
 use async_trait::async_trait;
 
 use super::gcra::{Change, Gcra};
-use super::levels::{Levels, Subject};
+use super::levels::Levels;
+use super::subject::{Level, Subject};
 use super::{LimitDecision, LimitStatus, LimiterError, RateLimiter};
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
-use crate::key::{KeyDigest, RateLimit, TenantId};
-use crate::store::{FirstBytes, KeyRecord};
+use crate::key::{KeyId, RateLimit, TenantId};
+use crate::store::KeyRecord;
 
 /// How many parts the keys are kept in, so that looking for idle ones is short work.
 const PARTS: usize = 64;
@@ -42,8 +43,8 @@ pub struct MemoryRateLimiter {
 }
 
 struct Shared {
-    // A digest is as random as a hash.
-    keys: Box<[Levels<KeyDigest, BuildHasherDefault<FirstBytes>>]>,
+    /// By the first keys of chains of rotations.
+    keys: Box<[Levels<KeyId, BuildHasherDefault<IdHasher>>]>,
     tenants: Levels<TenantId, RandomState>,
     clock: Box<dyn Clock>,
 }
@@ -70,24 +71,25 @@ impl MemoryRateLimiter {
         let shared = &*self.shared;
         let time = shared.clock.now();
         let now = nanoseconds(time);
+        let asked = Asked { change, limits: &key.limits, now };
         let is_shared = |limit: &RateLimit| limit.is_shared_by_tenant() && key.tenant.is_some();
-        let own = &shared.keys[usize::from(key.digest.as_bytes()[31]) % PARTS];
+        let id = key.counted_id();
+        let own = &shared.keys[part(id)];
         // A request takes the lock of its key first and then that of its tenant, never two of
         // either, so that nobody waits in a circle.
         let decision = match &key.tenant {
             Some(tenant) if key.limits.iter().all(is_shared) => {
-                shared
-                    .tenants
-                    .with(tenant, now, |tenant| change.of(&key.limits, now, &mut [tenant], |_| 0))
+                shared.tenants.with(tenant, now, |tenant| asked.of(&mut [tenant], |_| (0, true)))
             }
-            Some(tenant) if key.limits.iter().any(is_shared) => own.with(&key.digest, now, |own| {
+            Some(tenant) if key.limits.iter().any(is_shared) => own.with(id, now, |own| {
                 shared.tenants.with(tenant, now, |tenant| {
-                    change.of(&key.limits, now, &mut [own, tenant], |limit| {
-                        usize::from(is_shared(limit))
+                    asked.of(&mut [own, tenant], |limit| match is_shared(limit) {
+                        true => (1, true),
+                        false => (0, false),
                     })
                 })
             }),
-            _ => own.with(&key.digest, now, |own| change.of(&key.limits, now, &mut [own], |_| 0)),
+            _ => own.with(id, now, |own| asked.of(&mut [own], |_| (0, false))),
         };
         decision.at(time)
     }
@@ -98,52 +100,102 @@ impl MemoryRateLimiter {
     }
 }
 
-impl Change {
-    /// Changes the levels of all limits, or of none. `whose` tells which subject has a limit's.
+/// Returns in which part a key is. The ends of ids are what differs most.
+fn part(id: &KeyId) -> usize {
+    let [.., last, end] = id.as_str().as_bytes() else { return 0 };
+    (usize::from(*last) * 8 + usize::from(*end)) % PARTS
+}
+
+/// What is asked of the limits of a key, and when.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    change: Change,
+    limits: &'a [RateLimit],
+    now: u64,
+}
+
+impl Asked<'_> {
+    /// Changes the levels of all limits, or of none. `whose` tells which subject has a limit's, and
+    /// whether that is the tenant.
     fn of(
         self,
-        limits: &[RateLimit],
-        now: u64,
         subjects: &mut [&mut Subject],
-        whose: impl Fn(&RateLimit) -> usize,
+        whose: impl Fn(&RateLimit) -> (usize, bool),
     ) -> LimitDecision {
-        if let [limit] = limits {
-            return LimitDecision::new([self.of_one(limit, now, subjects[0])]);
+        if let [limit] = self.limits {
+            let (index, of_tenant) = whose(limit);
+            let (level, after) = self.judge(limit, subjects[index], of_tenant);
+            let subject = &mut *subjects[index];
+            return LimitDecision::new([self.keep(limit, subject, of_tenant, level, after)]);
         }
-        let after: Vec<_> = limits
+        let judged: Vec<_> = self
+            .limits
             .iter()
             .map(|limit| {
-                let level = subjects[whose(limit)].level(limit.shared_name());
-                self.level(Gcra::new(limit), level, now)
+                let (index, of_tenant) = whose(limit);
+                self.judge(limit, subjects[index], of_tenant)
             })
             .collect();
-        if after.iter().all(Result::is_ok) {
-            let own = limits.iter().map(|limit| self.of_one(limit, now, subjects[whose(limit)]));
-            return LimitDecision::new(own);
-        }
-        LimitDecision::new(limits.iter().zip(after).map(|(limit, after)| match after {
-            Ok(_) => {
-                let level = subjects[whose(limit)].level(limit.shared_name());
-                Gcra::new(limit).status(level, now)
+        let is_granted = judged.iter().all(|(_, after)| after.is_ok());
+        LimitDecision::new(self.limits.iter().zip(judged).map(|(limit, (level, after))| {
+            if after.is_ok() && !is_granted {
+                return Gcra::new(limit).status(level, self.now);
             }
-            // It refuses again, and keeps the level by which it told how long to wait.
-            Err(_) => self.of_one(limit, now, subjects[whose(limit)]),
+            let (index, of_tenant) = whose(limit);
+            self.keep(limit, subjects[index], of_tenant, level, after)
         }))
     }
 
-    fn of_one(self, limit: &RateLimit, now: u64, subject: &mut Subject) -> LimitStatus {
-        let (gcra, name) = (Gcra::new(limit), limit.shared_name());
-        let level = subject.level(name);
-        match self.level(gcra, level, now) {
-            Ok(after) => {
-                subject.set(name, after);
-                gcra.status(after, now)
-            }
+    /// Returns the level of a limit, and that afterwards, or why it refuses.
+    #[inline]
+    fn judge(
+        self,
+        limit: &RateLimit,
+        subject: &Subject,
+        of_tenant: bool,
+    ) -> (u64, Result<u64, LimitStatus>) {
+        let gcra = Gcra::new(limit);
+        let level = subject.level(limit.level(of_tenant), gcra);
+        (level, self.change.level(gcra, level, self.now))
+    }
+
+    /// Keeps the level afterwards, or, of a limit that refuses, that by which it told how long to wait.
+    #[inline]
+    fn keep(
+        self,
+        limit: &RateLimit,
+        subject: &mut Subject,
+        of_tenant: bool,
+        level: u64,
+        after: Result<u64, LimitStatus>,
+    ) -> LimitStatus {
+        let Self { change, limits, now } = self;
+        let (gcra, name) = (Gcra::new(limit), limit.level(of_tenant));
+        let is_needed = |level: &Level| {
+            let is_named = || limits.iter().any(|limit| limit.level(of_tenant) == &level.name);
+            // What other keys of the tenant have is not known.
+            level.time > now && (of_tenant || is_named())
+        };
+        let after = match after {
+            Ok(after) => after,
             Err(refused) => {
-                subject.set(name, gcra.current(level, now));
-                refused
+                subject.set(name, gcra, gcra.current(level, now), is_needed);
+                return refused;
             }
+        };
+        if !change.is_nothing() {
+            // Not given back to others: it may have been more than they counted. A tenant's have
+            // other names.
+            if let Change::Take(cost) = change
+                && !of_tenant
+                && subject.has_others(name, gcra)
+            {
+                subject.forget_if_over(name, now);
+                subject.add_to_others(name, gcra, now, cost);
+            }
+            subject.set(name, gcra, after, is_needed);
         }
+        gcra.status(after, now)
     }
 }
 
@@ -188,8 +240,39 @@ impl fmt::Debug for MemoryRateLimiter {
     }
 }
 
+/// Hashes ids quickly. They are random, or chosen by the application and not by who uses a key, so
+/// nobody can make many of them have one hash.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl IdHasher {
+    fn add(&mut self, word: u64) {
+        // An odd number with ones and zeros all over: 2^64 divided by the golden ratio.
+        let mixed = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks();
+        words.iter().for_each(|word| self.add(u64::from_le_bytes(*word)));
+        let rest = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        self.add(rest);
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.0 ^= u64::from(byte);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
     use std::thread;
     use std::time::{Duration, SystemTime};
@@ -220,6 +303,10 @@ mod tests {
 
     fn record(key: NewKey) -> Arc<KeyRecord> {
         key.generate(&KeyHasher::sha256()).unwrap().record
+    }
+
+    fn limits<const N: usize>(limits: [&str; N]) -> crate::key::RateLimits {
+        crate::key::RateLimits::new(limits.map(|limit| limit.parse().unwrap())).unwrap()
     }
 
     fn take(limiter: &MemoryRateLimiter, key: &KeyRecord, cost: u32) -> bool {
@@ -294,17 +381,36 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_costs_nothing_changes_nothing_for_the_tenant() {
+    fn a_request_that_costs_nothing_changes_nothing() {
         let (limiter, _) = limiter();
-        let pool = |text| record(key(&[text]).tenant("acme"));
-        let by_day = pool("pool: 1000 per day, shared by tenant");
-        let by_hour = pool("pool: 1000 per hour, shared by tenant");
-        assert!(take(&limiter, &by_day, 1000) && !take(&limiter, &by_day, 1));
-        assert!(take(&limiter, &by_hour, 0) && !take(&limiter, &by_hour, 1));
-        let granted = limiter.change(&by_hour, Change::Take(0));
-        limiter.give_back(&by_hour, 0, &granted);
-        assert_eq!(remaining(&limiter, &by_day), [0]);
-        assert!(!take(&limiter, &by_day, 1));
+        for limit in ["10 per day", "10 per day, shared by tenant"] {
+            let key = record(key(&[limit]).tenant("acme"));
+            let mut fewer = KeyRecord::clone(&key);
+            fewer.limits = limits(["10 per day, burst 1"]);
+            assert!(take(&limiter, &key, 10) && !take(&limiter, &key, 1));
+            for _ in 0..3 {
+                assert!(take(&limiter, &fewer, 0) && take(&limiter, &key, 0));
+                let granted = limiter.change(&fewer, Change::Take(0));
+                limiter.give_back(&fewer, 0, &granted);
+            }
+            assert_eq!(remaining(&limiter, &key), [0]);
+            assert!(!take(&limiter, &key, 1));
+        }
+    }
+
+    #[test]
+    fn a_shared_limit_with_other_numbers_counts_apart() {
+        let (limiter, _) = limiter();
+        let pool =
+            |numbers| record(key(&[&format!("pool: {numbers}, shared by tenant")]).tenant("acme"));
+        let all = ["9 per day", "8 per day", "9 per hour", "9 per day, burst 8", "2 per 366 days"];
+        for numbers in all {
+            let most = limiter.change(&pool(numbers), Change::Take(0)).statuses()[0].remaining();
+            assert!(take(&limiter, &pool(numbers), most), "{numbers}");
+        }
+        for numbers in all {
+            assert!(!take(&limiter, &pool(numbers), 1), "another key with {numbers}");
+        }
     }
 
     #[test]
@@ -313,8 +419,7 @@ mod tests {
         let (limiter, time) = limiter();
         let mut key = KeyRecord::clone(&record(key(&["100 per hour"])));
         assert!(take(&limiter, &key, 100));
-        let fewer = "100 per hour, burst 10".parse().unwrap();
-        key.limits = crate::key::RateLimits::new([fewer]).unwrap();
+        key.limits = limits(["100 per hour, burst 10"]);
         let refused = limiter.change(&key, Change::Take(1));
         time.fetch_add(wait(&refused), Ordering::SeqCst);
         assert!(take(&limiter, &key, 1));
@@ -329,10 +434,119 @@ mod tests {
         let (limiter, _) = limiter();
         let mut key = KeyRecord::clone(&record(key(&["10 per day"])));
         assert!(take(&limiter, &key, 10));
-        key.limits = crate::key::RateLimits::new(["2 per minute".parse().unwrap()]).unwrap();
+        key.limits = limits(["2 per minute"]);
         assert_eq!(remaining(&limiter, &key), [2], "another name is another limit");
-        key.limits = crate::key::RateLimits::new(["100 per day".parse().unwrap()]).unwrap();
+        key.limits = limits(["100 per day"]);
         assert_eq!(remaining(&limiter, &key), [0], "a day's worth of time was spent");
+    }
+
+    #[test]
+    fn levels_of_names_that_are_gone_do_not_pile_up() {
+        let (limiter, _) = limiter();
+        let mut key = KeyRecord::clone(&record(key(&["10 per day"])));
+        assert!(take(&limiter, &key, 10));
+        for number in 0..20_000 {
+            // The longest waits there are.
+            let other = format!("n{number}: 1 per 366 days, burst {}", 1 + number % 10);
+            key.limits = limits(["10 per day", &other]);
+            assert!(!take(&limiter, &key, 1), "{number}");
+            key.limits = limits([&*other]);
+            assert!(take(&limiter, &key, 1), "{number}");
+        }
+        let own = |own: &mut Subject| own.len();
+        let levels = limiter.shared.keys[part(&key.id)].with_known(&key.id, own);
+        assert!(levels.unwrap() < 20, "{levels:?}");
+    }
+
+    #[test]
+    fn numbers_that_are_gone_do_not_pile_up_and_nothing_starts_anew() {
+        let (limiter, _) = limiter();
+        let mut key = KeyRecord::clone(&record(key(&["100 per day"])));
+        assert!(take(&limiter, &key, 100));
+        for burst in (1..100).chain(1..=100) {
+            key.limits = limits([&*format!("100 per day, burst {burst}")]);
+            assert!(!take(&limiter, &key, 1), "{burst}");
+        }
+        let own = |own: &mut Subject| own.len();
+        let levels = limiter.shared.keys[part(&key.id)].with_known(&key.id, own);
+        assert!(levels.unwrap() < 20, "{levels:?}");
+    }
+
+    #[test]
+    fn shared_limits_that_are_over_do_not_pile_up() {
+        let (limiter, time) = limiter();
+        let key = |limit: &str| record(key(&[limit]).tenant("acme"));
+        let kept = key("10 per day, shared by tenant");
+        assert!(take(&limiter, &kept, 10));
+        for number in 0..20_000 {
+            time.fetch_add(1, Ordering::SeqCst);
+            assert!(take(&limiter, &key(&format!("n{number}: 1 per second, shared by tenant")), 1));
+        }
+        assert!(!take(&limiter, &kept, 4));
+        let tenant = kept.tenant.as_ref().unwrap();
+        let levels = limiter.shared.tenants.with_known(tenant, |tenant| tenant.len());
+        assert!(levels.unwrap() < 20, "{levels:?}");
+    }
+
+    proptest! {
+        /// Keys of one chain of rotations, whose limits of one name have other numbers.
+        #[test]
+        fn keys_that_count_together_are_granted_no_more_than_each_alone(
+            numbers in prop::collection::vec((1u32..20, 1u64..20, 1u32..20), 1..4),
+            steps in prop::collection::vec((0usize..3, 0u64..4, 1u32..4, any::<bool>()), 1..150),
+        ) {
+            let (together, time) = limiter();
+            let first = record(key(&[]));
+            let chain: Vec<_> = numbers
+                .iter()
+                .map(|(quota, window, burst)| {
+                    let limit = crate::RateLimit::new(*quota, Duration::from_secs(*window)).unwrap();
+                    let limit = limit.with_burst(*burst).with_name("x");
+                    let mut key = KeyRecord::clone(&record(key(&[])));
+                    key.limits = crate::key::RateLimits::new([limit]).unwrap();
+                    key.counted_as = Some(first.id.clone());
+                    key
+                })
+                .collect();
+            // The level of each that was used, if it alone judged, and counted all since then.
+            let mut alone = BTreeMap::new();
+            let (start, mut passed) = (time.load(Ordering::SeqCst), 0);
+            for (number, wait, cost, refund) in steps {
+                time.fetch_add(wait, Ordering::SeqCst);
+                let now = nanoseconds(together.shared.clock.now());
+                let number = number % chain.len();
+                let gcra = Gcra::new(&chain[number].limits[0]);
+                let decision = together.change(&chain[number], Change::Take(cost));
+                let latest = || alone.values().copied().max().unwrap_or(0);
+                let level = alone.get(&gcra).copied().unwrap_or_else(latest);
+                let level = gcra.current(level, now);
+                alone.insert(gcra, level);
+                if !decision.is_granted() {
+                    let wait = decision.retry_after().map(|wait| wait.as_nanos());
+                    prop_assert!(wait.is_none_or(|wait| wait <= gcra.refill().into()));
+                    continue;
+                }
+                prop_assert!(gcra.take(level, now, cost).is_ok(), "alone it would be refused");
+                if alone.values().all(|level| *level <= now) {
+                    alone.retain(|other, _| *other == gcra);
+                }
+                for (gcra, level) in &mut alone {
+                    *level = gcra.add(*level, now, cost);
+                }
+                if refund {
+                    together.give_back(&chain[number], cost, &decision);
+                    alone.insert(gcra, level);
+                    continue;
+                }
+                passed += u64::from(cost);
+                let limits = || chain.iter().map(|key| &key.limits[0]);
+                let burst = u64::from(limits().map(crate::RateLimit::burst).max().unwrap());
+                let interval = limits().map(crate::RateLimit::interval).min().unwrap();
+                let seconds = time.load(Ordering::SeqCst) - start;
+                let back = (seconds * 1_000_000_000).div_ceil(interval);
+                prop_assert!(passed <= burst + back, "more than the largest of them");
+            }
+        }
     }
 
     #[test]
@@ -357,12 +571,12 @@ mod tests {
         let (limiter, time) = limiter();
         let busy = record(key(&["1 per day"]));
         assert!(take(&limiter, &busy, 1));
-        let limits = record(key(&["1 per second"])).limits.clone();
+        let limits = limits(["1 per second"]);
         for _ in 0..20 {
             time.fetch_add(2, Ordering::SeqCst);
             for _ in 0..10_000 {
-                let digest = KeyDigest::from_bytes(random());
-                let mut key = KeyRecord::new("key_1".parse().unwrap(), digest, "test");
+                let digest = KeyHasher::sha256().digest("test");
+                let mut key = KeyRecord::new(KeyId::generate().unwrap(), digest, "test");
                 key.limits = limits.clone();
                 assert!(take(&limiter, &key, 1));
             }
@@ -384,9 +598,15 @@ mod tests {
             steps in prop::collection::vec((0usize..6, 0u64..40, 0u32..4, any::<bool>()), 1..120),
         ) {
             let limits = ["3 per 20 seconds", "pool: 7 per minute, shared by tenant"];
-            let keys: Vec<_> = (0..6)
+            let mut keys: Vec<_> = (0..6)
                 .map(|number| record(key(&limits[..=number % 2]).tenant(["a", "b", "c"][number / 2])))
+                .map(Arc::unwrap_or_clone)
                 .collect();
+            // Of one chain of rotations, with other numbers.
+            keys[1].counted_as = Some(keys[0].id.clone());
+            keys[1].limits = self::limits(["2 per 20 seconds", "pool: 7 per minute, shared by tenant"]);
+            keys[2].counted_as = Some(keys[0].id.clone());
+            keys[2].limits = self::limits(["3 per 20 seconds, burst 1"]);
             let ((keeping, time), (forgetting, same_time)) = (limiter(), limiter());
             for (number, wait, cost, forget) in steps {
                 for clock in [&time, &same_time] {
@@ -401,16 +621,10 @@ mod tests {
         }
     }
 
-    fn random() -> [u8; 32] {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).unwrap();
-        bytes
-    }
-
     #[test]
     fn nothing_is_lost_while_idle_keys_are_looked_for() {
         let levels = Levels::<u32, RandomState>::new();
-        let name: Arc<str> = "x".into();
+        let (name, gcra): (Arc<str>, _) = ("x".into(), Gcra::new(&RateLimit::per_hour(1)));
         thread::scope(|scope| {
             scope.spawn(|| {
                 for other in 1..200_000 {
@@ -419,9 +633,9 @@ mod tests {
             });
             for _ in 0..2_000 {
                 // Idle until it is set: whoever forgets it in between must not lose it.
-                levels.with(&0, 10, |own| own.set(&name, 20));
-                assert_eq!(levels.with_known(&0, |own| own.level(&name)), Some(20));
-                levels.with(&0, 10, |own| own.set(&name, 10));
+                levels.with(&0, 10, |own| own.set(&name, gcra, 20, |_| true));
+                assert_eq!(levels.with_known(&0, |own| own.level(&name, gcra)), Some(20));
+                levels.with(&0, 10, |own| own.set(&name, gcra, 10, |_| true));
             }
         });
     }

@@ -17,10 +17,14 @@ use crate::store::KeyRecord;
 ///
 /// * **All or nothing.** A request that one limit refuses spends nothing of the others.
 /// * **Atomic.** Of requests that come at once, no more are granted than if they came in turn.
-/// * **Apart.** What one key spends is spent of no other's, but for limits that are
-///   [shared by the tenant](crate::RateLimit::shared_by_tenant), which are told apart by tenant
-///   and name.
-/// * **By the record.** A limit that was changed holds from the next request on.
+/// * **Apart.** What one key spends is spent of no other's, but for keys that
+///   [count as one](KeyRecord::counted_id), and for limits that are
+///   [shared by the tenant](crate::RateLimit::shared_by_tenant), which are told apart by tenant,
+///   name, quota, window and burst.
+/// * **By the record.** A limit that was changed holds from the next request on. What was used of a
+///   key's own is not forgotten, unless the limit has another name.
+/// * **Bounded.** No wait is longer than the limit takes to be whole again, whatever the clock did
+///   and whatever the limit was before.
 /// * **Complete.** A decision has one status for each limit, in the order of the record; any other
 ///   is taken for a failure.
 /// * **Honest.** A limiter that cannot tell returns an error; the layer then answers 503, or

@@ -27,16 +27,15 @@ static SCRIPT: LazyLock<RedisScript> =
 /// connection, which comes back by itself; a request that is not answered fails within three
 /// seconds.
 ///
-/// A level is a text under `{api-keys}:limit:` and the digest of the key or the name of the tenant;
-/// it expires when the limit is whole again.
+/// A level is a text under `{api-keys}:limit:` and the id of the first key of a chain of rotations, or
+/// the tenant and the limit; it expires when the limit is whole again.
 ///
 /// # Deployment caveats
 ///
 /// * A server that evicts or forgets levels lets the keys begin anew. Set
 ///   `maxmemory-policy noeviction`; there is no need to write levels to a disk.
-/// * The server's clock must not jump, also not from one server to the next at a failover: a jump
-///   forward gives everybody a whole burst, and one back has tenants wait for as long at limits that
-///   they share.
+/// * The server's clock should not jump, also not from one server to the next at a failover: a jump
+///   forward gives everybody a whole burst, and one back takes what is left of it.
 /// * A request counts twice if the connection is lost just after the server counted it.
 /// * Redis Cluster is not spoken. All names have the hash tag `{api-keys}`, so that a proxy in
 ///   front of one finds them on one node.
@@ -110,12 +109,13 @@ impl RedisRateLimiter {
         let mut script = script.call();
         script
             .arg(change.name())
+            .arg(change.cost())
             .arg(change.granted_at().map(|at| at.to_string()).unwrap_or_default());
         for limit in key.limits.iter() {
             let spent = limit.interval().saturating_mul(change.cost().into()).min(LONGEST);
-            let refill = limit.interval() * u64::from(limit.burst());
+            let numbers = format!("{}:{}", limit.interval(), limit.burst());
             script.key(self.level(key, limit));
-            script.arg(spent).arg(refill).arg(u8::from(limit.is_shared_by_tenant()));
+            script.arg(spent).arg(numbers).arg(Gcra::new(limit).refill());
         }
         script
     }
@@ -132,12 +132,12 @@ impl RedisRateLimiter {
 
     /// Returns the name under which a level is kept.
     fn level(&self, key: &KeyRecord, limit: &RateLimit) -> String {
-        let (prefix, name) = (&self.prefix, limit.name());
+        let prefix = &self.prefix;
         match &key.tenant {
             Some(tenant) if limit.is_shared_by_tenant() => {
-                format!("{prefix}tenant:{tenant}:{name}")
+                format!("{prefix}tenant:{tenant}:{}", limit.level(true))
             }
-            _ => format!("{prefix}key:{}:{name}", key.digest),
+            _ => format!("{prefix}key:{}:{}", key.counted_id(), limit.level(false)),
         }
     }
 }
@@ -145,7 +145,7 @@ impl RedisRateLimiter {
 impl Change {
     fn name(self) -> &'static str {
         match self {
-            Self::Take(0) => "peek",
+            _ if self.is_nothing() => "peek",
             Self::Take(_) => "take",
             Self::GiveBack { .. } => "give back",
         }

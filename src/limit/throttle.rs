@@ -11,6 +11,7 @@ use super::gcra::Gcra;
 use super::in_flight::{InFlight, Place};
 use super::levels::Levels;
 use super::neighbours::Neighbours;
+use super::subject::Subject;
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::RateLimit;
 
@@ -122,10 +123,9 @@ impl FailureThrottle {
     /// Counts a failure.
     pub(crate) fn failed(&self, address: IpAddr) {
         let Shared { limit, addresses, clock, .. } = &*self.shared;
-        let now = nanoseconds(clock.now());
-        addresses.with(&Neighbours::of(address), now, |own| {
-            let level = Gcra::new(limit).add(own.level(limit.shared_name()), now);
-            own.set(limit.shared_name(), level);
+        let (gcra, now) = (Gcra::new(limit), nanoseconds(clock.now()));
+        addresses.with(&Neighbours::of(address), now, |failures| {
+            change(failures, limit, |level| gcra.add(level, now, 1));
         });
     }
 }
@@ -143,11 +143,22 @@ impl Shared {
 
     /// Tells how an address stands that has failed.
     fn status(&self, address: Neighbours) -> Option<LimitStatus> {
-        let now = nanoseconds(self.clock.now());
-        let name = self.limit.shared_name();
-        let level = self.addresses.with_known(&address, |own| own.level(name))?;
-        Some(Gcra::new(&self.limit).status(level, now))
+        let Self { limit, addresses, clock, .. } = self;
+        let (gcra, now) = (Gcra::new(limit), nanoseconds(clock.now()));
+        // Kept, so that the wait that is told gets shorter even if the clock was set back.
+        let level = addresses.with_known(&address, |failures| {
+            change(failures, limit, |level| gcra.current(level, now))
+        })?;
+        Some(gcra.status(level, now))
     }
+}
+
+/// Changes the only level of an address, and returns it.
+fn change(failures: &mut Subject, limit: &RateLimit, change: impl FnOnce(u64) -> u64) -> u64 {
+    let (name, gcra) = (limit.level(false), Gcra::new(limit));
+    let level = change(failures.level(name, gcra));
+    failures.set(name, gcra, level, |_| true);
+    level
 }
 
 impl fmt::Debug for FailureThrottle {
@@ -204,6 +215,19 @@ mod tests {
         let guesser = address("192.0.2.1");
         (0..9).for_each(|_| throttle.failed(guesser));
         let wait = throttle.refused_for(guesser).unwrap();
+        *clock.lock().unwrap() += wait;
+        assert_eq!(throttle.refused_for(guesser), None);
+    }
+
+    #[test]
+    fn an_address_that_waits_as_told_is_let_through_after_the_clock_was_set_back() {
+        let clock = Arc::new(Mutex::new(SystemTime::now()));
+        let throttle = FailureThrottle::with_clock("2 per hour", At(Arc::clone(&clock)));
+        let guesser = address("192.0.2.1");
+        (0..2).for_each(|_| throttle.failed(guesser));
+        *clock.lock().unwrap() -= Duration::from_secs(24 * 3600);
+        let wait = throttle.refused_for(guesser).unwrap();
+        assert!(wait <= Duration::from_secs(3600), "{wait:?}");
         *clock.lock().unwrap() += wait;
         assert_eq!(throttle.refused_for(guesser), None);
     }

@@ -21,7 +21,8 @@ struct Bounds {
     abilities: AbilitySet,
     stage: Option<Stage>,
     expires_at: Option<SystemTime>,
-    limits: RateLimits,
+    /// Of a key; those that it grants are bound by them.
+    limits: Option<RateLimits>,
     restrictions: Restrictions,
     of_key: Option<OfKey>,
 }
@@ -63,7 +64,7 @@ impl Authority {
             abilities: key.abilities.clone(),
             stage: key.stage.clone(),
             expires_at: key.expires_at,
-            limits: key.limits.clone(),
+            limits: Some(key.limits.clone()),
             restrictions: key.restrictions.clone(),
             of_key: Some(OfKey { record: Arc::clone(key), inherited: Arc::clone(inherited) }),
         })))
@@ -83,7 +84,7 @@ impl Authority {
             abilities: abilities.clone(),
             stage: None,
             expires_at: None,
-            limits: RateLimits::default(),
+            limits: None,
             restrictions: Restrictions::default(),
             of_key: None,
         })))
@@ -107,7 +108,7 @@ impl Authority {
         record.stage = record.stage.take().or_else(|| bounds.stage.clone());
         record.expires_at = record.expires_at.or(bounds.expires_at);
         if record.limits.is_empty() {
-            record.limits = bounds.limits.clone();
+            record.limits = bounds.limits.clone().unwrap_or_default();
         }
         let (own, bound) = (&mut record.restrictions, &bounds.restrictions);
         own.addresses = own.addresses.take().or_else(|| bound.addresses.clone());
@@ -132,7 +133,7 @@ impl Authority {
             (bounds.abilities.covers(&record.abilities), Excess::Abilities),
             (bounds.stage.is_none() || record.stage == bounds.stage, Excess::Stage),
             (expires_in_time, Excess::Expiry),
-            (limits_are_within(&bounds.limits, &record.limits), Excess::Limits),
+            (limits_are_within(bounds.limits.as_ref(), &record.limits), Excess::Limits),
             (
                 restrictions_are_within(&bounds.restrictions, &record.restrictions),
                 Excess::Restrictions,
@@ -144,6 +145,33 @@ impl Authority {
             }
         }
         Ok(())
+    }
+
+    /// Refuses limits that take the place of others, or of none, and let a key begin anew.
+    ///
+    /// What was used is kept by the names of a key's limits, so one that bounds keeps its name. It is
+    /// kept by name and numbers for those that a tenant shares, so they are exactly those of the
+    /// owner, but for those that the key has already: the levels of others would be whole.
+    pub(super) fn check_limits(
+        &self,
+        before: &RateLimits,
+        after: &RateLimits,
+    ) -> Result<(), ManageError> {
+        let bounds = self.0.as_ref().and_then(|bounds| bounds.limits.as_ref());
+        let Some(bounds) = bounds.filter(|_| before != after) else { return Ok(()) };
+        let is_kept = |bound: &RateLimit| {
+            let mut after = after.iter();
+            after.any(|limit| match bound.is_shared_by_tenant() {
+                true => limit == bound,
+                false => limit.name() == bound.name() && is_lower(limit, bound),
+            })
+        };
+        let is_known = |limit: &RateLimit| bounds.contains(limit) || before.contains(limit);
+        let mut shared = after.iter().filter(|limit| limit.is_shared_by_tenant());
+        match bounds.iter().all(is_kept) && shared.all(is_known) {
+            true => Ok(()),
+            false => Err(Excess::Limits.into()),
+        }
     }
 }
 
@@ -164,16 +192,21 @@ impl OfKey {
 }
 
 /// Tells whether each of the limits that bound is there, or a lower one.
-fn limits_are_within(bounds: &RateLimits, limits: &RateLimits) -> bool {
-    let is_lower = |limit: &RateLimit, bound: &RateLimit| {
-        limit.window() == bound.window()
-            && limit.quota() <= bound.quota()
-            && limit.burst() <= bound.burst()
-            && limit.is_shared_by_tenant() == bound.is_shared_by_tenant()
-            // What is shared is counted by name.
+fn limits_are_within(bounds: Option<&RateLimits>, limits: &RateLimits) -> bool {
+    let is_shared_alike = |limit: &RateLimit, bound: &RateLimit| {
+        limit.is_shared_by_tenant() == bound.is_shared_by_tenant()
             && (!bound.is_shared_by_tenant() || limit.name() == bound.name())
     };
-    bounds.iter().all(|bound| limits.iter().any(|limit| is_lower(limit, bound)))
+    let mut bounds = bounds.into_iter().flat_map(|bounds| bounds.iter());
+    bounds.all(|bound| {
+        limits.iter().any(|limit| is_lower(limit, bound) && is_shared_alike(limit, bound))
+    })
+}
+
+fn is_lower(limit: &RateLimit, bound: &RateLimit) -> bool {
+    limit.window() == bound.window()
+        && limit.quota() <= bound.quota()
+        && limit.burst() <= bound.burst()
 }
 
 fn restrictions_are_within(bounds: &Restrictions, restrictions: &Restrictions) -> bool {

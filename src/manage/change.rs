@@ -38,10 +38,11 @@ impl KeyManager {
         let errand = if update.only_disables() { Errand::Disable } else { Errand::Change };
         self.change(id, errand, |record, authority| {
             refuse_revoked(record)?;
-            let was_disabled = record.disabled;
+            let (was_disabled, limits) = (record.disabled, record.limits.clone());
             update.apply(record);
             if !update.only_disables() {
                 authority.check(record)?;
+                authority.check_limits(&limits, &record.limits)?;
             }
             Ok(match (was_disabled, record.disabled) {
                 (false, true) => AuditAction::Disabled,

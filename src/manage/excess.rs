@@ -22,7 +22,7 @@ pub enum Excess {
     Stage,
     /// It expires earlier.
     Expiry,
-    /// Its rate limits are lower.
+    /// Its rate limits are lower, or have other names, or are not what would be shared by the tenant.
     Limits,
     /// Its restrictions are narrower.
     Restrictions,
@@ -41,7 +41,7 @@ impl fmt::Display for Excess {
             Self::Abilities => "an ability is missing",
             Self::Stage => "its stage is another",
             Self::Expiry => "it expires earlier",
-            Self::Limits => "its limits are lower",
+            Self::Limits => "its limits are lower or others",
             Self::Restrictions => "its restrictions are narrower",
             Self::Metadata => "its metadata are other",
         })

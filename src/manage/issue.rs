@@ -8,7 +8,7 @@ use super::name::check_name;
 use super::turns::Errand;
 use super::{KeyManager, ManageError};
 use crate::clock::{later, to_microsecond};
-use crate::key::KeyId;
+use crate::key::{KeyId, RateLimits};
 use crate::store::{
     AuditAction, CommitError, IssuedKey, KeyChange, KeyPage, KeyQuery, KeyRecord, NewKey,
     StoredKey, TenantFilter,
@@ -59,6 +59,7 @@ impl KeyManager {
             .map(to_microsecond);
         authority.hand_on(&mut record);
         authority.check(&record)?;
+        authority.check_limits(&RateLimits::default(), &record.limits)?;
         check_name(&record.name)?;
         check_expiry(record.expires_at, now)?;
         Ok(record)

@@ -148,10 +148,15 @@ impl KeyManager {
     /// owner. Taking away is allowed of any. A public key may do nothing, and neither may a key
     /// without a tenant unless the owner [says so](Owner::allow_tenantless).
     ///
+    /// Limits that a key is granted have the names of the owner's, so that a new name does not let it
+    /// begin anew, and may be lower; those that are
+    /// [shared by the tenant](crate::RateLimit::shared_by_tenant) are exactly those of the owner. More
+    /// limits of its own may be added.
+    ///
     /// Not bounded are metadata, but for those that keys [hand on](Self::inherit_metadata), dates of
-    /// rotation, and how many keys there are. Each key has limits of its own to use up; only those
-    /// that are [shared by the tenant](crate::RateLimit::shared_by_tenant) bound them together. Which
-    /// keys may manage keys at all is for the owner [to say](Owner::requiring).
+    /// rotation, and how many keys there are. Each key has limits of its own to use up, together with
+    /// those that it replaced; only those that are shared by the tenant bound them all. Which keys may
+    /// manage keys at all is for the owner [to say](Owner::requiring).
     ///
     /// # When the owner is judged
     ///

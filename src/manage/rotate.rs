@@ -27,6 +27,9 @@ pub struct RotatedKey {
 impl KeyManager {
     /// Gives a key a successor with a new secret, and otherwise the same.
     ///
+    /// The successor takes over what was used of the key's limits, and counts together with it while
+    /// both work: the record says [as which key](KeyRecord::counted_as).
+    ///
     /// The old key works for `grace` longer, but never longer than it would have anyway, and names
     /// its [successor](KeyRecord::successor). Without grace it is revoked at once. The
     /// successor expires when the old key would have; [update](Self::update) it if it is to live

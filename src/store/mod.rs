@@ -49,6 +49,7 @@ pub use self::sql::TablesError;
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
 
+#[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;
 #[cfg(feature = "redis")]
 pub(crate) use self::redis::{

@@ -67,8 +67,8 @@ pub struct KeyRecord {
     /// The key that replaces it.
     #[cfg_attr(feature = "serde", serde(default))]
     pub successor: Option<KeyId>,
-    /// The key by which its limits count, if that is another: the first of a chain of rotations, so
-    /// that a successor takes over what was used. While several of them work, they count together.
+    /// The key by which its limits count, if that is another: the first of a chain of rotations. So a
+    /// successor takes over what was used, and while several of them work, they count together.
     #[cfg_attr(feature = "serde", serde(default))]
     pub counted_as: Option<KeyId>,
     /// How often it may be used.
@@ -113,8 +113,10 @@ impl KeyRecord {
         }
     }
 
-    /// Returns the id of the key by which the limits count.
-    pub(crate) fn counted_id(&self) -> &KeyId {
+    /// Returns the id of the key by which the limits count: that of the record, unless it says
+    /// [another](Self::counted_as).
+    #[must_use]
+    pub fn counted_id(&self) -> &KeyId {
         self.counted_as.as_ref().unwrap_or(&self.id)
     }
 }

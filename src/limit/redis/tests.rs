@@ -72,13 +72,14 @@ fn key(tenant: &str, limits: &RateLimits) -> KeyRecord {
 fn limit() -> impl Strategy<Value = RateLimit> {
     let quota = prop_oneof![1u32..50, 2_000_000_000..=u32::MAX];
     let window = prop_oneof![Just(1u64), 1u64..100, Just(31_622_400)];
-    (quota, window, 1u32..60, any::<bool>()).prop_filter_map(
+    let burst = prop_oneof![4 => 1u32..60, 1 => any::<u32>(), 1 => 60_000u32..3_000_000];
+    (quota, window, burst, any::<bool>()).prop_filter_map(
         "ten years",
         |(quota, window, burst, shared)| {
             let limit = RateLimit::new(quota, Duration::from_secs(window)).ok()?;
             let ten_years = 3660 * 24 * 60 * 60 * 1_000_000_000;
-            let limit = (limit.interval() * u64::from(burst) <= ten_years)
-                .then(|| limit.with_burst(burst))?;
+            let refill = limit.interval().checked_mul(burst.into())?;
+            let limit = (burst > 0 && refill <= ten_years).then(|| limit.with_burst(burst))?;
             Some(if shared { limit.shared_by_tenant() } else { limit })
         },
     )
@@ -106,7 +107,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let key = 0usize..3;
     let wait = prop_oneof![0u64..1000, 0u64..20_000_000, 0u64..40_000_000_000];
-    let cost = prop_oneof![0u32..5, 0u32..80, Just(u32::MAX)];
+    let cost = prop_oneof![0u32..5, 0u32..80, Just(u32::MAX), any::<u32>(), 0u32..3_000_000];
     prop_oneof![
         2 => wait.prop_map(Step::Wait),
         4 => (key.clone(), cost).prop_map(|(key, cost)| Step::Take(key, cost)),
@@ -125,6 +126,8 @@ proptest! {
         run(async {
             let mut both = Both::start();
             let mut keys = ["acme", "acme", "globex"].map(|tenant| key(tenant, &limits));
+            // Its successor, for the first two have one tenant.
+            keys[1].counted_as = Some(keys[0].id.clone());
             let mut granted = Vec::new();
             for step in steps {
                 match step {
@@ -151,14 +154,45 @@ proptest! {
 #[ignore = "needs Redis: run tests/all"]
 fn who_waits_is_let_through_after_the_clock_was_set_back() {
     run(async {
-        let mut both = Both::start();
-        let limits = ["3 per minute".parse().unwrap(), "9 per day".parse().unwrap()];
-        let key = key("acme", &RateLimits::new(limits).unwrap());
-        assert!(both.take(&key, 3).await.is_granted());
-        both.now -= 24 * 3_600_000_000;
-        let wait = both.take(&key, 1).await.retry_after().unwrap();
-        assert!(wait <= Duration::from_secs(24 * 3600));
-        both.now += u64::try_from(wait.as_micros()).unwrap() + 1;
-        assert!(both.take(&key, 1).await.is_granted());
+        for limits in [
+            ["3 per minute", "9 per day"],
+            ["3 per minute, shared by tenant", "9 per day, shared by tenant"],
+        ] {
+            let mut both = Both::start();
+            let limits = limits.map(|limit| limit.parse().unwrap());
+            let key = key("acme", &RateLimits::new(limits).unwrap());
+            assert!(both.take(&key, 3).await.is_granted());
+            both.now -= 24 * 3_600_000_000;
+            let refused = both.take(&key, 1).await;
+            for status in refused.statuses() {
+                let wait = LimitDecision::new([*status]).retry_after().unwrap();
+                assert!(wait <= Duration::from_secs(24 * 3600 / 9), "{wait:?}");
+            }
+            both.now += u64::try_from(refused.retry_after().unwrap().as_micros()).unwrap() + 1;
+            assert!(both.take(&key, 1).await.is_granted());
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs Redis: run tests/all"]
+fn no_more_than_sixteen_levels_of_a_name_are_kept_and_none_starts_anew() {
+    run(async {
+        let both = Both::start();
+        let limits = |burst| {
+            let limit = format!("100 per day, burst {burst}");
+            RateLimits::new([limit.parse().unwrap()]).unwrap()
+        };
+        let mut key = key("acme", &limits(100));
+        assert!(both.decide(&key, Change::Take(100)).await.is_granted());
+        for burst in (1..100).chain(1..=100) {
+            key.limits = limits(burst);
+            assert!(!both.decide(&key, Change::Take(1)).await.is_granted(), "{burst}");
+        }
+        let client = Client::open(std::env::var("REDIS_URL").unwrap()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let name = both.redis.level(&key, &key.limits[0]);
+        let kept: String = redis::cmd("GET").arg(name).query_async(&mut connection).await.unwrap();
+        assert_eq!(kept.split(' ').count(), 16, "{kept}");
     });
 }

@@ -230,7 +230,7 @@ async fn no_response_and_no_log_shows_a_secret() {
         (403, all, "GET /stage | x-api-key: $"),
         (403, all, "GET /tenant?token=$"),
         (403, all, "GET /ability | x-api-key: $"),
-        (200, all, "POST /ability | content-type: application/grpc | x-api-key: $"),
+        (403, all, "POST /ability | content-type: application/grpc | x-api-key: $"),
         (403, all, "GET /not-allowed | x-api-key: $"),
         (429, all, "GET /too-often | x-api-key: $"),
         (503, down, "GET /unavailable | x-api-key: $"),

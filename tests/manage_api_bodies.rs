@@ -24,7 +24,9 @@ use tower_api_key::{
 };
 
 use self::common::manage::{ALICE, World, assert_blamed, session};
-use self::common::{RawResponse, get_raw, in_time, send_raw, send_raw_with_body, serve};
+use self::common::{
+    RawResponse, get_raw, in_time, read_answer, send_raw, send_raw_with_body, serve,
+};
 
 over_each_database! {
     a_key_that_is_revoked_while_the_body_is_on_its_way_does_nothing
@@ -62,16 +64,8 @@ impl Begun {
     }
 
     /// Waits for an answer without sending the body.
-    async fn answer(mut self) -> RawResponse {
-        let mut answer = Vec::new();
-        in_time(self.stream.read_to_end(&mut answer)).await.unwrap();
-        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-        let (head, body) = (str::from_utf8(&answer[..end]).unwrap(), answer[end + 4..].to_vec());
-        let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines.map(|line| line.split_once(": ").unwrap());
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        RawResponse { status, headers, body }
+    async fn answer(self) -> RawResponse {
+        in_time(read_answer(self.stream)).await
     }
 }
 

@@ -241,7 +241,7 @@ async fn a_failing_store_answers_grpc_in_one_piece() {
     store.set(Fault::Error);
     let head = "POST /a.B/C HTTP/1.1\r\ncontent-type: application/grpc+proto";
     let response = in_time(send_raw(address, format!("{head}\r\nx-api-key: {key}"))).await;
-    assert_eq!(response.status, 200);
+    assert_eq!(response.status, 503);
     assert_eq!(response.header("content-type"), Some("application/grpc"));
     assert_eq!(response.header("grpc-status"), Some("14"));
     assert_eq!(response.text(), "");

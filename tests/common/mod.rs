@@ -103,6 +103,11 @@ async fn exchange(mut stream: TcpStream, request: &[u8], body: &str) -> RawRespo
     stream.write_all(request).await.unwrap();
     stream.write_all(b"\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
     stream.write_all(body.as_bytes()).await.unwrap();
+    read_answer(stream).await
+}
+
+/// Reads an answer as far as it goes.
+pub async fn read_answer(mut stream: TcpStream) -> RawResponse {
     let mut answer = Vec::new();
     // The server may keep the connection for what is left of the request.
     while !is_whole(&answer) && stream.read_buf(&mut answer).await.unwrap() > 0 {}

@@ -152,7 +152,7 @@ impl PathPattern {
         NormalPath::parse(path).is_some_and(|path| self.matches_segments(path.segments()))
     }
 
-    /// Does as [`matches`](Self::matches) with the segments of a path in normal form.
+    /// Like [`matches`](Self::matches), with the segments of a path in normal form.
     pub(crate) fn matches_segments<'a>(
         &self,
         mut segments: impl DoubleEndedIterator<Item = &'a str>,

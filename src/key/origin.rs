@@ -66,7 +66,7 @@ impl OriginPattern {
         Site::parse(origin).is_some_and(|site| self.matches_site(&site))
     }
 
-    /// Does as [`matches`](Self::matches) with an origin that is parsed already.
+    /// Like [`matches`](Self::matches), with an origin that is parsed already.
     pub(crate) fn matches_site(&self, Site(site): &Site<'_>) -> bool {
         if !self.has_wildcard {
             return **site == *self.text;

@@ -66,7 +66,7 @@ impl ReferrerPattern {
         Page::parse(referrer).is_some_and(|page| self.matches_page(&page))
     }
 
-    /// Does as [`matches`](Self::matches) with a referrer that is parsed already.
+    /// Like [`matches`](Self::matches), with a referrer that is parsed already.
     pub(crate) fn matches_page(&self, page: &Page<'_>) -> bool {
         self.origin.matches_site(&page.site) && self.path.matches(page.path.as_deref())
     }

@@ -50,7 +50,7 @@ fn hit(criterion: &mut Criterion) {
             cached.find(digest).await.unwrap();
         }
     });
-    assert!(digests.iter().all(|digest| cached.find_now(digest).is_ready()));
+    assert!(digests.iter().all(|digest| cached.find_now(digest).answer().is_some()));
 
     let stores: [(&str, &str, &dyn KeyStore); 2] =
         [("store", "memory_1m", &store), ("cache", "hit", &cached)];
@@ -76,7 +76,7 @@ fn two_threads(store: &dyn KeyStore, digests: &[KeyDigest], calls: u64) -> Durat
                 scope.spawn(move || {
                     start.wait();
                     for digest in own.iter().cycle().take(usize::try_from(calls).unwrap()) {
-                        assert!(black_box(store.find_now(digest)).is_ready());
+                        assert!(black_box(store.find_now(digest)).answer().is_some());
                     }
                 })
             })

@@ -161,7 +161,7 @@ fn limiter(criterion: &mut Criterion) {
         .map(|_| limited.clone().generate(&KeyHasher::sha256()).unwrap().record)
         .collect();
     for key in &keys {
-        assert!(limiter.reserve_now(key, 1).is_ready());
+        assert!(limiter.reserve_now(key, 1).answer().is_some());
     }
     let mut asked = keys.iter().cycle();
     criterion.benchmark_group("limiter").bench_function("1m_keys", |bencher| {

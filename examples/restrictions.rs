@@ -103,7 +103,7 @@ fn app(keys: MemoryStore, last_used: LastUsed, proxies: TrustedProxies) -> Route
                 .extractor(Bearer)
                 .formats(formats())
                 .trusted_proxies(proxies)
-                .on_use(last_used)
+                .observer(last_used)
                 .responder(rejected),
         )
 }

@@ -44,7 +44,7 @@ fn api(keys: MemoryStore, last_used: LastUsed) -> Router {
         ApiKeyLayer::new(keys)
             .extractor(Header::x_api_key())
             .guard(RequireTenant::in_path_segment(3))
-            .on_use(last_used)
+            .observer(last_used)
             .responder(Responder::json()),
     )
 }

@@ -9,18 +9,21 @@ use futures_util::future::BoxFuture;
 use http::Request;
 use http_body::Body;
 
+use crate::charge::{Answer, Chargeable};
 use crate::drain::Refusal;
 use crate::extract::Carrier;
+use crate::gate::Gate;
 #[cfg(feature = "policy")]
 use crate::guard::Guard as _;
 use crate::guard::check_restrictions;
 use crate::head::RequestHead;
+use crate::immediate::Immediate;
 use crate::key::{KeyDigest, KeyKind};
-use crate::limit::{FailureThrottle, LimitDecision, LimiterError, Place, Usage};
-use crate::lookup::{Charge, Found, look_up, look_up_in_place, look_up_now, reserve, reserve_now};
+use crate::limit::{FailureThrottle, Place};
+use crate::lookup::{Found, look_up, look_up_in_place, look_up_now};
+use crate::observe::{Observation, Outcome, Step};
 use crate::pass::Pass;
 use crate::reject::{Rejection, RejectionKind};
-use crate::settings::Settings;
 use crate::store::KeyRecord;
 use crate::verify::{Claims, VerifiedKey, verify};
 
@@ -33,7 +36,7 @@ pub(crate) enum Decision {
 /// What has to be waited for. Each future hands on what has to be known then.
 pub(crate) enum Wait {
     Lookup(BoxFuture<'static, LookedUp>),
-    Limits(BoxFuture<'static, (Result<LimitDecision, LimiterError>, Judged)>),
+    Limits(BoxFuture<'static, (Answer, Chargeable, Carrier)>),
 }
 
 /// What the store said, in the place that was needed to ask.
@@ -44,15 +47,7 @@ pub(crate) struct LookedUp {
     carrier: Carrier,
 }
 
-/// A verified key and what the guards said.
-pub(crate) struct Judged {
-    key: VerifiedKey,
-    carrier: Carrier,
-    cost: u32,
-    refused: Option<Rejection>,
-}
-
-impl Settings {
+impl Gate {
     /// Takes the steps up to the store, and the others as far as nothing has to be waited for.
     pub(crate) fn decide(&self, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
         if !self.rejector.protocol.allows(head) {
@@ -76,11 +71,11 @@ impl Settings {
         while let Some(way) = ways.next() {
             let digest = way.digest(key.reveal());
             match look_up_now(&*self.store, &digest)? {
-                Poll::Ready(Some(record)) => {
+                Immediate::Answer(Some(record)) => {
                     return self.judge(record, &digest, &claims, carrier, head);
                 }
-                Poll::Ready(None) => {}
-                Poll::Pending => {
+                Immediate::Answer(None) => {}
+                Immediate::Ask => {
                     let rest = ways.map(|way| way.digest(key.reveal()));
                     let digests = std::iter::once(digest).chain(rest).collect();
                     return Ok(self.wait_for_store(digests, claims, carrier, head));
@@ -159,24 +154,28 @@ impl Settings {
             }
             guarded => guarded.err(),
         };
-        let cost = match (&refused, &self.cost) {
-            // Nothing is spent, but the client is told how its limits stand.
-            (Some(_), _) => 0,
-            (None, Some(cost)) => cost(&key, head),
-            (None, None) => 1,
-        };
-        let judged = Judged { key, carrier, cost, refused };
-        match reserve_now(&*self.limiter, judged.key.record(), cost) {
-            Poll::Ready(decision) => self.limit(decision, judged),
-            Poll::Pending => Ok(self.wait_for_limiter(judged)),
+        let request = self.chargeable(key, refused, head);
+        match self.reserve_now(&request) {
+            Immediate::Answer(answer) => self.admit(answer, request, carrier),
+            Immediate::Ask => {
+                let reserving = self.reserve(request);
+                Ok(Decision::Wait(Wait::Limits(Box::pin(async move {
+                    let (answer, request) = reserving.await;
+                    (answer, request, carrier)
+                }))))
+            }
         }
     }
 
-    fn wait_for_limiter(&self, judged: Judged) -> Decision {
-        let (limiter, timeout) = (Arc::clone(&self.limiter), self.lookup_timeout);
-        Decision::Wait(Wait::Limits(Box::pin(async move {
-            (reserve(&*limiter, judged.key.record(), judged.cost, timeout).await, judged)
-        })))
+    /// Takes the last step: what the limiter says.
+    fn admit(
+        &self,
+        answer: Answer,
+        request: Chargeable,
+        carrier: Carrier,
+    ) -> Result<Decision, Rejection> {
+        let (key, charge) = self.charge(answer, request)?;
+        Ok(Decision::Admit(Pass::Verified { key, carrier, charge }))
     }
 
     /// Asks the guards of the layer, and what the key's own restrictions say.
@@ -204,80 +203,54 @@ impl Settings {
         Ok(())
     }
 
-    /// Takes the last step: what the limiter says.
-    fn limit(
-        &self,
-        answer: Result<LimitDecision, LimiterError>,
-        judged: Judged,
-    ) -> Result<Decision, Rejection> {
-        let Judged { key, carrier, cost, refused } = judged;
-        let complete = |decision: LimitDecision| {
-            let (told, of) = (decision.statuses().len(), key.record().limits.len());
-            let error = || LimiterError::new(format!("it told of {told} limits and not of {of}"));
-            (told == of).then_some(decision).ok_or_else(error)
-        };
-        let answer = answer.and_then(complete);
-        let charge = match (answer, refused) {
-            (Err(_), Some(refused)) => return Err(refused),
-            (Ok(decision), Some(refused)) => {
-                return Err(refused.with_usage(self.usage(key.record(), decision)));
-            }
-            (Ok(decision), None) if decision.is_granted() => Some(Charge { cost, decision }),
-            (Ok(decision), None) => {
-                let usage = self.usage(key.record(), decision);
-                return Err(Rejection::rate_limited(usage).of_key(key.id()));
-            }
-            (Err(error), None) if self.allow_unlimited => {
-                crate::trace::unlimited(key.id(), &error);
-                None
-            }
-            (Err(error), None) => {
-                return Err(Rejection::new(RejectionKind::Unavailable)
-                    .with_message("Rate limits cannot be checked at the moment")
-                    .with_source(error)
-                    .of_key(key.id()));
-            }
-        };
-        Ok(Decision::Admit(Pass::Verified { key, carrier, charge }))
-    }
-
-    pub(crate) fn usage(&self, key: &KeyRecord, decision: LimitDecision) -> Usage {
-        Usage { limits: key.limits.clone(), decision, older: self.older_limit_fields }
-    }
-
     /// Answers for the inner service, and keeps what is left of the request.
-    pub(crate) fn refuse<B>(&self, rejection: Rejection, request: Request<B>) -> Refusal
+    pub(crate) fn refuse<B>(
+        &self,
+        rejection: Rejection,
+        request: Request<B>,
+        observation: Option<Box<Observation>>,
+    ) -> Refusal
     where
         B: Body + Send + 'static,
     {
+        if let Some(observation) = observation {
+            observation.end(Outcome::Refused(&rejection));
+        }
         let response = self.rejector.reject(rejection, &RequestHead::new(&request));
         self.rejector.drain.refuse(request, response)
     }
 }
 
 impl Wait {
+    /// Returns what is waited for.
+    pub(crate) fn step(&self) -> Step {
+        match self {
+            Self::Lookup(_) => Step::Lookup,
+            Self::Limits(_) => Step::Limiter,
+        }
+    }
+
     /// Goes on as soon as there is an answer.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        settings: &Settings,
+        gate: &Gate,
         head: &RequestHead<'_>,
     ) -> Poll<Result<Decision, Rejection>> {
         Poll::Ready(match self {
             Self::Lookup(lookup) => {
                 let LookedUp { found, place, claims, carrier } = ready!(lookup.poll_unpin(cx));
                 let decided = found.and_then(|Found { record, digest }| {
-                    settings.judge(record, &digest, &claims, carrier, head)
+                    gate.judge(record, &digest, &claims, carrier, head)
                 });
-                let decided =
-                    decided.inspect_err(|rejection| settings.count_failure(rejection, head));
+                let decided = decided.inspect_err(|rejection| gate.count_failure(rejection, head));
                 // What waits for the place has to see the failure.
                 drop(place);
                 decided
             }
-            Self::Limits(deciding) => {
-                let (answer, judged) = ready!(deciding.poll_unpin(cx));
-                settings.limit(answer, judged)
+            Self::Limits(reserving) => {
+                let (answer, request, carrier) = ready!(reserving.poll_unpin(cx));
+                gate.admit(answer, request, carrier)
             }
         })
     }

@@ -13,13 +13,15 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use crate::body::ResponseBody;
+use crate::charge::Charged;
 use crate::decide::{Decision, Wait};
 use crate::drain::Refusal;
+use crate::gate::Gate;
 use crate::head::RequestHead;
 use crate::limit::Usage;
-use crate::pass::{Charged, Finish};
+use crate::observe::{Observation, Outcome};
+use crate::pass::Finish;
 use crate::reject::Rejection;
-use crate::settings::Settings;
 
 pin_project! {
     /// Answers for the inner service, or with a rejection.
@@ -36,8 +38,12 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B, F, R> {
         Wait { waiting: Option<Box<Waiting<S, B>>> },
-        Forward { #[pin] future: F, finish: Finish },
-        Refund { refunding: BoxFuture<'static, Usage>, response: Option<R> },
+        Forward { #[pin] future: F, finish: Finish, observation: Option<Box<Observation>> },
+        Refund {
+            refunding: BoxFuture<'static, Usage>,
+            response: Option<R>,
+            observation: Option<Box<Observation>>,
+        },
         Rejected { refusal: Option<Refusal> },
     }
 }
@@ -46,22 +52,36 @@ pin_project! {
 /// a small future.
 struct Waiting<S, B> {
     wait: Wait,
-    settings: Arc<Settings>,
+    gate: Arc<Gate>,
     ready: S,
     request: Request<B>,
+    observation: Option<Box<Observation>>,
 }
 
 impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn wait(wait: Wait, settings: Arc<Settings>, ready: S, request: Request<B>) -> Self {
-        let waiting = Some(Box::new(Waiting { wait, settings, ready, request }));
+    pub(crate) fn wait(
+        wait: Wait,
+        gate: Arc<Gate>,
+        ready: S,
+        request: Request<B>,
+        mut observation: Option<Box<Observation>>,
+    ) -> Self {
+        if let Some(observation) = &mut observation {
+            observation.waits();
+        }
+        let waiting = Some(Box::new(Waiting { wait, gate, ready, request, observation }));
         Self { state: State::Wait { waiting } }
     }
 
-    pub(crate) fn forward(future: S::Future, finish: Finish) -> Self {
-        Self { state: State::Forward { future, finish } }
+    pub(crate) fn forward(
+        future: S::Future,
+        finish: Finish,
+        observation: Option<Box<Observation>>,
+    ) -> Self {
+        Self { state: State::Forward { future, finish, observation } }
     }
 
     pub(crate) fn rejected(refusal: Refusal) -> Self {
@@ -77,7 +97,7 @@ where
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        const DONE: &str = "a future is not polled once it is done";
+        const DONE: &str = "`ResponseFuture` polled after completion";
         let mut state = self.project().state;
         loop {
             match state.as_mut().project() {
@@ -90,42 +110,60 @@ where
                             *waiting = Some(resumed);
                         }
                         Ok(Decision::Admit(pass)) => {
-                            let Waiting { settings, mut ready, mut request, .. } = *resumed;
-                            let next = match pass.stamp(&mut request, &settings) {
+                            let Waiting { gate, mut ready, mut request, mut observation, .. } =
+                                *resumed;
+                            let next = match pass.stamp(&mut request, &gate, &mut observation) {
                                 Ok(finish) => {
-                                    State::Forward { future: ready.call(request), finish }
+                                    let future = ready.call(request);
+                                    State::Forward { future, finish, observation }
                                 }
-                                Err(rejection) => rejected(rejection, &settings, request),
+                                Err(rejection) => rejected(rejection, &gate, request, observation),
                             };
                             state.set(next);
                         }
                         Err(rejection) => {
-                            let Waiting { settings, request, .. } = *resumed;
-                            state.set(rejected(rejection, &settings, request));
+                            let Waiting { gate, request, observation, .. } = *resumed;
+                            state.set(rejected(rejection, &gate, request, observation));
                         }
                     }
                 }
-                StateProj::Forward { future, finish } => {
-                    let mut response = ready!(future.poll(cx))?;
+                StateProj::Forward { future, finish, observation } => {
+                    let mut response = match ready!(future.poll(cx)) {
+                        Ok(response) => response,
+                        Err(error) => {
+                            if let Some(observation) = observation.take() {
+                                observation.end(Outcome::Failed);
+                            }
+                            return Poll::Ready(Err(error));
+                        }
+                    };
                     if let Some(fields) = &finish.cache_fields {
                         fields.write(response.headers_mut());
                     }
-                    let Some(charged) = finish.charged.take() else {
-                        return Poll::Ready(Ok(response.map(ResponseBody::inner)));
-                    };
-                    if charged.was_refused(&response) {
-                        let refunding = charged.refund();
-                        state.set(State::Refund { refunding, response: Some(response) });
-                    } else {
+                    let observation = observation.take();
+                    if let Some(charged) = finish.charged.take() {
+                        if charged.was_refused(&response) {
+                            let refunding = charged.refund();
+                            let response = Some(response);
+                            state.set(State::Refund { refunding, response, observation });
+                            continue;
+                        }
                         charged.write_usage(response.headers_mut());
-                        return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                     }
+                    if let Some(observation) = observation {
+                        observation.answered(&response);
+                    }
+                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
-                StateProj::Refund { refunding, response } => {
+                StateProj::Refund { refunding, response, observation } => {
                     let usage = ready!(refunding.poll_unpin(cx));
+                    let observation = observation.take();
                     let mut response = response.take().expect(DONE);
                     if Charged::may_tell(&response) {
                         usage.write(response.headers_mut());
+                    }
+                    if let Some(observation) = observation {
+                        observation.answered(&response);
                     }
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
@@ -140,19 +178,27 @@ where
 
 impl<S, B: Body> Waiting<S, B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Rejection>> {
-        self.wait.poll(cx, &self.settings, &RequestHead::with_known_body(&self.request))
+        let step = self.wait.step();
+        let head = RequestHead::with_known_body(&self.request);
+        let decision = ready!(self.wait.poll(cx, &self.gate, &head));
+        if let Some(observation) = &mut self.observation {
+            observation.waited(step);
+            observation.waits();
+        }
+        Poll::Ready(decision)
     }
 }
 
 fn rejected<S, B, F, R>(
     rejection: Rejection,
-    settings: &Settings,
+    gate: &Gate,
     request: Request<B>,
+    observation: Option<Box<Observation>>,
 ) -> State<S, B, F, R>
 where
     B: Body + Send + 'static,
 {
-    State::Rejected { refusal: Some(settings.refuse(rejection, request)) }
+    State::Rejected { refusal: Some(gate.refuse(rejection, request, observation)) }
 }
 
 impl<S, B> fmt::Debug for ResponseFuture<S, B>

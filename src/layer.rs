@@ -10,11 +10,12 @@ use crate::address::TrustedProxies;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::extract::Extract;
+use crate::gate::Gate;
 use crate::guard::Guard;
 use crate::head::RequestHead;
 use crate::key::{KeyFormats, KeyHasher};
 use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
-use crate::on_use::OnUse;
+use crate::observe::Observe;
 #[cfg(feature = "openapi")]
 use crate::openapi::SecuritySchemes;
 #[cfg(feature = "policy")]
@@ -22,7 +23,6 @@ use crate::policy::AccessPolicy;
 use crate::protocol::Protocol;
 use crate::reject::Respond;
 use crate::service::ApiKeyService;
-use crate::settings::Settings;
 use crate::store::KeyStore;
 use crate::verify::VerifiedKey;
 
@@ -46,7 +46,7 @@ use crate::verify::VerifiedKey;
 #[derive(Clone)]
 #[must_use]
 pub struct ApiKeyLayer {
-    settings: Arc<Settings>,
+    gate: Arc<Gate>,
 }
 
 impl ApiKeyLayer {
@@ -71,65 +71,66 @@ impl ApiKeyLayer {
     /// | [`trusted_proxies`](Self::trusted_proxies) | none |
     /// | [`accept_public_keys`](Self::accept_public_keys) | no |
     /// | [`rate_limiter`](Self::rate_limiter) | in memory |
+    /// | [`limiter_timeout`](Self::limiter_timeout) | 5 seconds |
     /// | [`request_cost`](Self::request_cost) | 1 |
     /// | [`allow_when_limiter_fails`](Self::allow_when_limiter_fails) | no |
     /// | [`x_rate_limit_fields`](Self::x_rate_limit_fields) | no |
     /// | [`failure_throttle`](Self::failure_throttle) | none |
-    /// | [`on_use`](Self::on_use) | nobody is told |
-    /// | [`on_rotation_due`](Self::on_rotation_due) | nobody is told |
+    /// | [`observer`](Self::observer) | none |
+    /// | [`on_rotation_due`](Self::on_rotation_due) | none |
     /// | [`without_cache_fields`](Self::without_cache_fields) | `Cache-Control: private` and `Vary` |
     /// | `policy` (feature `policy`) | none |
     pub fn new(store: impl KeyStore + 'static) -> Self {
-        Self { settings: Arc::new(Settings::new(Arc::new(store))) }
+        Self { gate: Arc::new(Gate::new(Arc::new(store))) }
     }
 
     /// Sets where a request carries its key.
     pub fn extractor(self, extractor: impl Extract + 'static) -> Self {
-        self.with(|settings| {
-            settings.extractor = Arc::new(extractor);
-            settings.describe_extractor();
+        self.with(|gate| {
+            gate.extractor = Arc::new(extractor);
+            gate.describe_extractor();
         })
     }
 
     /// Sets what keys look like; a text of no format is refused before it is hashed.
     pub fn formats(self, formats: impl Into<KeyFormats>) -> Self {
-        self.with(|settings| settings.formats = formats.into())
+        self.with(|gate| gate.formats = formats.into())
     }
 
     /// Sets how keys are hashed. The store has to be filled in the same way.
     pub fn hasher(self, hasher: KeyHasher) -> Self {
-        self.with(|settings| settings.hasher = hasher)
+        self.with(|gate| gate.hasher = hasher)
     }
 
     /// Sets the clock by which keys expire, and by which requests are counted unless a
     /// [limiter](Self::rate_limiter) is set. A [`FailureThrottle`] has a clock of its own.
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
-        self.with(|settings| {
-            settings.clock = Arc::new(clock);
-            if !settings.limiter_was_set {
-                let limiter = MemoryRateLimiter::with_clock(Arc::clone(&settings.clock));
-                settings.limiter = Arc::new(limiter);
+        self.with(|gate| {
+            gate.clock = Arc::new(clock);
+            if !gate.limiter_was_set {
+                let limiter = MemoryRateLimiter::with_clock(Arc::clone(&gate.clock));
+                gate.limiter = Arc::new(limiter);
             }
         })
     }
 
-    /// Sets how long the store may take, and then the limiter; else the client is told 503.
+    /// Sets how long the store may take; after that the client gets a 503.
     ///
-    /// The time is taken by tokio's timer. Whoever answers at once does not need it. What a request
-    /// waits for other look-ups of its address, by a [`FailureThrottle`], is part of the store's time.
+    /// Tokio's timer takes the time; a store that answers at once does not need it. The time includes
+    /// what a request waits for other look-ups of its address, because of a [`FailureThrottle`].
     pub fn lookup_timeout(self, timeout: Duration) -> Self {
-        self.with(|settings| settings.lookup_timeout = timeout)
+        self.with(|gate| gate.lookup_timeout = timeout)
     }
 
     /// Sets which proxies are believed when they say for whom they ask. By default none: the
     /// client is at the other end of the socket.
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
-        self.with(|settings| settings.proxies = proxies)
+        self.with(|gate| gate.proxies = proxies)
     }
 
     /// Refuses addresses that present too many wrong keys.
     pub fn failure_throttle(self, throttle: FailureThrottle) -> Self {
-        self.with(|settings| settings.throttle = Some(throttle))
+        self.with(|gate| gate.throttle = Some(throttle))
     }
 
     /// Accepts public keys as well as secret ones.
@@ -138,7 +139,7 @@ impl ApiKeyLayer {
     /// a public key works on the sites that its [record](crate::key::Restrictions) names, and on
     /// no other. On routes for one kind, add [`RequireKind`](crate::RequireKind).
     pub fn accept_public_keys(self) -> Self {
-        self.with(|settings| settings.public_keys = true)
+        self.with(|gate| gate.public_keys = true)
     }
 
     /// Sets what a request may do in one table; whatever the table does not list is refused.
@@ -150,21 +151,28 @@ impl ApiKeyLayer {
     /// asked before the guards.
     #[cfg(feature = "policy")]
     pub fn policy(self, policy: AccessPolicy) -> Self {
-        self.with(|settings| settings.policy = Some(policy))
+        self.with(|gate| gate.policy = Some(policy))
     }
 
     /// Sets who counts the requests of keys with limits. By default a
     /// [`MemoryRateLimiter`] of this layer and its clones.
     pub fn rate_limiter(self, limiter: impl RateLimiter + 'static) -> Self {
-        self.with(|settings| {
-            settings.limiter = Arc::new(limiter);
-            settings.limiter_was_set = true;
+        self.with(|gate| {
+            gate.limiter = Arc::new(limiter);
+            gate.limiter_was_set = true;
         })
+    }
+
+    /// Sets how long the [limiter](Self::rate_limiter) may take; after that it has failed.
+    ///
+    /// Tokio's timer takes the time; a limiter that answers at once does not need it.
+    pub fn limiter_timeout(self, timeout: Duration) -> Self {
+        self.with(|gate| gate.limiter_timeout = timeout)
     }
 
     /// Lets requests pass uncounted while the limiter fails, instead of answering 503.
     pub fn allow_when_limiter_fails(self) -> Self {
-        self.with(|settings| settings.allow_unlimited = true)
+        self.with(|gate| gate.allow_unlimited = true)
     }
 
     /// Sets what a request costs of the limits of its key. By default 1; 0 is free.
@@ -185,18 +193,19 @@ impl ApiKeyLayer {
     where
         F: Fn(&VerifiedKey, &RequestHead<'_>) -> u32 + Send + Sync + 'static,
     {
-        self.with(|settings| settings.cost = Some(Arc::new(cost)))
+        self.with(|gate| gate.cost = Some(Arc::new(cost)))
     }
 
     /// Adds the older `X-RateLimit-Limit`, `-Remaining` and `-Reset`, of the limit of which
     /// least is left; the last one in seconds from now.
     pub fn x_rate_limit_fields(self) -> Self {
-        self.with(|settings| settings.older_limit_fields = true)
+        self.with(|gate| gate.older_limit_fields = true)
     }
 
-    /// Adds an observer of requests that are let through with a key, after those added before.
+    /// Adds an observer of requests, after those added before.
     ///
-    /// With the feature `last-used`, a `LastUsed` is one that notes when each key was last used.
+    /// With the feature `last-used`, a `LastUsed` is one that notes when each key was last used. See
+    /// [`Observe`] for the two moments at which observers are called.
     ///
     /// # Examples
     ///
@@ -204,20 +213,20 @@ impl ApiKeyLayer {
     /// use tower_api_key::{ApiKeyLayer, MemoryStore, RequestHead, VerifiedKey};
     ///
     /// let layer = ApiKeyLayer::new(MemoryStore::new())
-    ///     .on_use(|key: &VerifiedKey, head: &RequestHead<'_>| {
+    ///     .observer(|key: &VerifiedKey, head: &RequestHead<'_>| {
     ///         println!("{} {} by {}", head.method(), head.uri().path(), key.id());
     ///     });
     /// ```
-    pub fn on_use(self, observer: impl OnUse + 'static) -> Self {
-        self.with(|settings| settings.observers.on_use.push(Arc::new(observer)))
+    pub fn observer(self, observer: impl Observe + 'static) -> Self {
+        self.with(|gate| gate.observers.add(Arc::new(observer)))
     }
 
     /// Adds what is called when a key is used that [should have been replaced] by now, after what
     /// was added before. The request passes all the same.
     ///
-    /// It is called as [observers of uses](OnUse) are, after them, and for every request: who
-    /// wants to hear of a key once a day has to remember it. The layer's [clock](Self::clock) is
-    /// read for keys that have a date.
+    /// It is called after the [observers](Self::observer) of requests that are let through, and for
+    /// every such request of the key. The layer's [clock](Self::clock) is read for keys that have a
+    /// date.
     ///
     /// [should have been replaced]: VerifiedKey::rotation_due_at
     ///
@@ -230,7 +239,7 @@ impl ApiKeyLayer {
     ///     .on_rotation_due(|key| eprintln!("{} ({}) is to be rotated", key.id(), key.name()));
     /// ```
     pub fn on_rotation_due(self, observer: impl Fn(&VerifiedKey) + Send + Sync + 'static) -> Self {
-        self.with(|settings| settings.observers.on_rotation_due.push(Arc::new(observer)))
+        self.with(|gate| gate.observers.add_on_rotation_due(Arc::new(observer)))
     }
 
     /// Leaves `Cache-Control` and `Vary` to the application.
@@ -239,7 +248,7 @@ impl ApiKeyLayer {
     /// and every response a `Vary` with all headers in which a key may be. See
     /// [`http_cache`](crate::http_cache).
     pub fn without_cache_fields(self) -> Self {
-        self.with(|settings| settings.write_cache_fields(None))
+        self.with(|gate| gate.write_cache_fields(None))
     }
 
     /// Adds a guard for every request with a key, after those added before.
@@ -247,7 +256,7 @@ impl ApiKeyLayer {
     /// Where keys are [`optional`](Self::optional), requests without one pass it: it says what
     /// a key must be, not that there must be one.
     pub fn guard(self, guard: impl Guard + 'static) -> Self {
-        self.with(|settings| settings.guards.push(Arc::new(guard)))
+        self.with(|gate| gate.guards.push(Arc::new(guard)))
     }
 
     /// Lets requests without a credential pass, without a [`VerifiedKey`](crate::VerifiedKey).
@@ -255,7 +264,7 @@ impl ApiKeyLayer {
     /// A credential that is wrong is refused all the same. Guards on routes refuse requests
     /// without a key.
     pub fn optional(self) -> Self {
-        self.with(|settings| settings.optional = true)
+        self.with(|gate| gate.optional = true)
     }
 
     /// Leaves the credential in the request that is forwarded, marked as sensitive.
@@ -263,7 +272,7 @@ impl ApiKeyLayer {
     /// By default it is removed, so that no handler, log or upstream server sees it. In a query
     /// parameter it cannot be marked.
     pub fn keep_credential(self) -> Self {
-        self.with(|settings| settings.keep_credential = true)
+        self.with(|gate| gate.keep_credential = true)
     }
 
     /// Forwards CORS preflights, which browsers send without credentials.
@@ -282,7 +291,7 @@ impl ApiKeyLayer {
     /// take an `OPTIONS` for another method, as gRPC servers do: mounting the CORS layer outside of
     /// this one answers them before they come here, and is better.
     pub fn forward_preflight(self) -> Self {
-        self.with(|settings| settings.forward_preflight = true)
+        self.with(|gate| gate.forward_preflight = true)
     }
 
     /// Sets what the services within speak. By default HTTP, gRPC or both.
@@ -300,13 +309,13 @@ impl ApiKeyLayer {
     /// let layer = ApiKeyLayer::new(MemoryStore::new()).protocol(Protocol::Grpc);
     /// ```
     pub fn protocol(self, protocol: Protocol) -> Self {
-        self.with(|settings| Arc::make_mut(&mut settings.rejector).protocol = protocol)
+        self.with(|gate| Arc::make_mut(&mut gate.rejector).protocol = protocol)
     }
 
     /// Sets how a refusal looks, here and on guarded routes within.
     pub fn responder(self, responder: impl Respond + 'static) -> Self {
-        self.with(|settings| {
-            settings.rejector = Arc::new(settings.rejector.with_respond(Arc::new(responder)));
+        self.with(|gate| {
+            gate.rejector = Arc::new(gate.rejector.with_respond(Arc::new(responder)));
         })
     }
 
@@ -358,7 +367,7 @@ impl ApiKeyLayer {
     }
 
     fn with_drain(self, drain: Drain) -> Self {
-        self.with(|settings| Arc::make_mut(&mut settings.rejector).drain = drain)
+        self.with(|gate| Arc::make_mut(&mut gate.rejector).drain = drain)
     }
 
     /// Sets the realm of `WWW-Authenticate`.
@@ -368,9 +377,9 @@ impl ApiKeyLayer {
     /// Panics if it has a quote, a backslash, or a character that is not visible ASCII or a
     /// space.
     pub fn realm(self, realm: impl Into<String>) -> Self {
-        self.with(|settings| {
-            settings.realm = realm.into();
-            settings.write_challenge();
+        self.with(|gate| {
+            gate.realm = realm.into();
+            gate.write_challenge();
         })
     }
 
@@ -379,9 +388,9 @@ impl ApiKeyLayer {
     ///
     /// RFC 6750, section 3.1, would have no `error` where the credential is missing.
     pub fn generic_challenge(self) -> Self {
-        self.with(|settings| {
-            settings.generic_challenge = true;
-            settings.write_challenge();
+        self.with(|gate| {
+            gate.generic_challenge = true;
+            gate.write_challenge();
         })
     }
 
@@ -389,11 +398,11 @@ impl ApiKeyLayer {
     #[cfg(feature = "openapi")]
     #[must_use]
     pub fn security_schemes(&self) -> SecuritySchemes {
-        SecuritySchemes::new(&self.settings)
+        SecuritySchemes::new(&self.gate)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(Arc::make_mut(&mut self.settings));
+    fn with(mut self, change: impl FnOnce(&mut Gate)) -> Self {
+        change(Arc::make_mut(&mut self.gate));
         self
     }
 }
@@ -402,13 +411,13 @@ impl<S> Layer<S> for ApiKeyLayer {
     type Service = ApiKeyService<S>;
 
     fn layer(&self, inner: S) -> ApiKeyService<S> {
-        ApiKeyService::new(inner, Arc::clone(&self.settings))
+        ApiKeyService::new(inner, Arc::clone(&self.gate))
     }
 }
 
 impl fmt::Debug for ApiKeyLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.settings.fmt(f)
+        self.gate.fmt(f)
     }
 }
 

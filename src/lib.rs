@@ -37,7 +37,7 @@
 //! 6. **Guard** ([`guard`], and the feature `policy`): stage, tenant, kind, abilities, and whatever
 //!    a closure wants to see; then what the record says of [origins, addresses and
 //!    endpoints](key::Restrictions), and last of all its [rate limits](limit).
-//! 7. **Forward**: the credential is removed, [observers](OnUse) are told that the key was used,
+//! 7. **Forward**: the credential is removed, [observers](Observe) are called,
 //!    the [`VerifiedKey`] is put into the extensions, and the inner service is called. It is never
 //!    called before.
 //!
@@ -131,17 +131,21 @@ pub mod address;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
+mod charge;
 #[cfg(feature = "client")]
 pub mod client;
 mod clock;
+mod contain;
 mod decide;
 mod drain;
 pub mod extract;
 mod future;
+mod gate;
 mod grpc;
 pub mod guard;
 mod head;
 pub mod http_cache;
+mod immediate;
 pub mod key;
 #[cfg(feature = "last-used")]
 mod last_used;
@@ -152,7 +156,7 @@ mod lookup;
 pub mod manage;
 #[cfg(feature = "axum")]
 mod nested;
-mod on_use;
+pub mod observe;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 mod pass;
@@ -162,7 +166,7 @@ pub mod policy;
 mod protocol;
 pub mod reject;
 mod service;
-mod settings;
+
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -185,6 +189,7 @@ pub use self::guard::{
 pub use self::head::RequestHead;
 #[doc(inline)]
 pub use self::http_cache::JoinVary;
+pub use self::immediate::Immediate;
 #[doc(inline)]
 pub use self::key::{
     Ability, AbilitySet, Alphabet, Checksum, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
@@ -200,7 +205,8 @@ pub use self::limit::RedisRateLimiter;
 pub use self::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 #[doc(inline)]
 pub use self::manage::{KeyManager, KeyUpdate, ManageError};
-pub use self::on_use::OnUse;
+#[doc(inline)]
+pub use self::observe::Observe;
 pub use self::protocol::Protocol;
 #[doc(inline)]
 pub use self::reject::{Rejection, RejectionKind, Respond, Responder};

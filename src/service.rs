@@ -11,20 +11,20 @@ use tower::Service;
 use crate::body::ResponseBody;
 use crate::decide::Decision;
 use crate::future::ResponseFuture;
+use crate::gate::Gate;
 use crate::head::RequestHead;
-use crate::settings::Settings;
 
 /// Verifies the key of a request before it calls the inner service. Made by
 /// [`ApiKeyLayer`](crate::ApiKeyLayer).
 #[derive(Clone)]
 pub struct ApiKeyService<S> {
     inner: S,
-    settings: Arc<Settings>,
+    gate: Arc<Gate>,
 }
 
 impl<S> ApiKeyService<S> {
-    pub(crate) fn new(inner: S, settings: Arc<Settings>) -> Self {
-        Self { inner, settings }
+    pub(crate) fn new(inner: S, gate: Arc<Gate>) -> Self {
+        Self { inner, gate }
     }
 }
 
@@ -42,23 +42,25 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let decision = self.settings.decide(&RequestHead::with_known_body(&request));
+        let head = RequestHead::with_known_body(&request);
+        let mut observation = self.gate.observe(&head);
+        let decision = self.gate.decide(&head);
         let admitted = match decision {
-            Ok(Decision::Admit(pass)) => pass.stamp(&mut request, &self.settings),
+            Ok(Decision::Admit(pass)) => pass.stamp(&mut request, &self.gate, &mut observation),
             Ok(Decision::Wait(wait)) => {
-                let settings = Arc::clone(&self.settings);
-                return ResponseFuture::wait(wait, settings, self.take_ready(), request);
+                let gate = Arc::clone(&self.gate);
+                return ResponseFuture::wait(wait, gate, self.take_ready(), request, observation);
             }
             Err(rejection) => Err(rejection),
         };
         match admitted {
             // `poll_ready` made this very service ready, so it is the one to call.
-            Ok(finish) => ResponseFuture::forward(self.inner.call(request), finish),
+            Ok(finish) => ResponseFuture::forward(self.inner.call(request), finish, observation),
             Err(rejection) => {
                 // It is not called, so what it reserved has to be free for others.
                 drop(self.take_ready());
-                self.settings.count_failure(&rejection, &RequestHead::new(&request));
-                ResponseFuture::rejected(self.settings.refuse(rejection, request))
+                self.gate.count_failure(&rejection, &RequestHead::new(&request));
+                ResponseFuture::rejected(self.gate.refuse(rejection, request, observation))
             }
         }
     }
@@ -76,7 +78,7 @@ impl<S: fmt::Debug> fmt::Debug for ApiKeyService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeyService")
             .field("inner", &self.inner)
-            .field("settings", &self.settings)
+            .field("gate", &self.gate)
             .finish()
     }
 }

@@ -1,8 +1,7 @@
 //! Events of the feature `tracing`; without it, nothing.
 //!
-//! One event for each rejection, with its kind and, when known, the key's public id; the
-//! server's own faults at `ERROR`, those of clients at `INFO`; successes at `TRACE`. One when a
-//! cache hears of changes no more, at `WARN`, and one when it does again, at `INFO`. No event
+//! The server's own faults are at `ERROR`, successes at `TRACE`. A cache that loses its notifications
+//! is at `WARN`, and one that has them again at `INFO`. Refusals have their events in `reject`. No event
 //! holds a key, a header's value or a query, or a path where a key may be in it.
 
 #[cfg(feature = "tracing")]
@@ -11,52 +10,26 @@ mod events {
 
     use http::Method;
 
-    use crate::head::RequestHead;
     use crate::key::KeyId;
-    use crate::reject::{Rejection, RejectionKind};
 
-    pub(crate) fn rejected<'a>(
-        rejection: &Rejection,
-        head: &RequestHead<'_>,
-        path: impl Fn() -> Option<&'a str>,
-    ) {
-        // The macro evaluates its fields only if somebody listens.
-        macro_rules! event {
-            ($level:ident, $message:literal) => {
-                tracing::$level!(
-                    kind = rejection.kind().as_str(),
-                    key = rejection.key_id().map(KeyId::as_str),
-                    error = rejection.source(),
-                    method = head.method().as_str(),
-                    path = path(),
-                    $message
-                )
-            };
-        }
-        match rejection.kind() {
-            RejectionKind::MissingLayer => event!(
-                error,
-                "a guard saw no verified key: mount ApiKeyLayer outside of the guard, so that \
-                 requests pass the layer first"
-            ),
-            RejectionKind::Unavailable => event!(error, "API keys cannot be verified"),
-            _ => event!(info, "request refused"),
-        }
-    }
+    /// The target of all events, which filters name.
+    const TARGET: &str = "tower_api_key";
 
     pub(crate) fn verified(id: &KeyId) {
-        tracing::trace!(key = id.as_str(), "API key verified");
+        tracing::trace!(target: TARGET, key = id.as_str(), "API key verified");
     }
 
     pub(crate) fn would_reject(
-        rejection: &Rejection,
+        kind: &'static str,
+        key: Option<&KeyId>,
         method: &Method,
         path: Option<&str>,
         rule: Option<&str>,
     ) {
         tracing::warn!(
-            kind = rejection.kind().as_str(),
-            key = rejection.key_id().map(KeyId::as_str),
+            target: TARGET,
+            kind,
+            key = key.map(KeyId::as_str),
             method = method.as_str(),
             path,
             rule,
@@ -66,6 +39,7 @@ mod events {
 
     pub(crate) fn no_client_address() {
         tracing::warn!(
+            target: TARGET,
             "the client's address is not known: serve with connect info or put a PeerAddress into \
              the extensions of requests; behind proxies, see TrustedProxies"
         );
@@ -74,41 +48,43 @@ mod events {
     #[cfg(feature = "axum")]
     pub(crate) fn no_original_uri() {
         tracing::warn!(
+            target: TARGET,
             "the original URI of a request is not known, so what is decided by the path is refused: \
              call routers with the extensions of no other request, and change paths around the \
              outermost router only"
         );
     }
 
-    pub(crate) fn panicked(what: &'static str) {
-        tracing::error!("{what} panicked");
+    pub(crate) fn panicked(who: &'static str, error: &(dyn Error + 'static)) {
+        tracing::error!(target: TARGET, error, "{who} panicked");
     }
 
     pub(crate) fn unlimited(id: &KeyId, error: &(dyn Error + 'static)) {
-        tracing::error!(key = id.as_str(), error, "request passes uncounted");
+        tracing::error!(target: TARGET, key = id.as_str(), error, "request passes uncounted");
     }
 
     pub(crate) fn not_refunded(id: &KeyId, error: &(dyn Error + 'static)) {
-        tracing::error!(key = id.as_str(), error, "a refused request is counted");
+        tracing::error!(target: TARGET, key = id.as_str(), error, "a refused request is counted");
     }
 
     #[cfg(feature = "manage")]
     pub(crate) fn not_managed(error: &(dyn Error + 'static)) {
-        tracing::error!(error, "API keys cannot be managed");
+        tracing::error!(target: TARGET, error, "API keys cannot be managed");
     }
 
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_written(error: &(dyn Error + 'static)) {
-        tracing::error!(error, "when keys were last used cannot be written: it is tried again");
+        tracing::error!(target: TARGET, error, "when keys were last used cannot be written: it is tried again");
     }
 
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_noted() {
-        tracing::error!("more keys are used than `LastUsed` keeps: some uses are not noted");
+        tracing::error!(target: TARGET, "more keys are used than `LastUsed` keeps: some uses are not noted");
     }
 
     pub(crate) fn foreign_record(id: &KeyId, what: &'static str) {
         tracing::error!(
+            target: TARGET,
             record = id.as_str(),
             "the key store answered with a record that is not the presented key's: {what}"
         );
@@ -116,12 +92,12 @@ mod events {
 
     #[cfg(feature = "cache")]
     pub(crate) fn subscribed() {
-        tracing::info!("changed keys are heard of: keys are served from memory");
+        tracing::info!(target: TARGET, "changed keys are heard of: keys are served from memory");
     }
 
     #[cfg(feature = "cache")]
     pub(crate) fn unsubscribed(error: &(dyn Error + 'static)) {
-        tracing::warn!(error, "changed keys are not heard of: every key is looked up in the store");
+        tracing::warn!(target: TARGET, error, "changed keys are not heard of: every key is looked up in the store");
     }
 }
 
@@ -131,22 +107,21 @@ mod events {
 
     use http::Method;
 
-    use crate::head::RequestHead;
     use crate::key::KeyId;
-    use crate::reject::Rejection;
 
-    pub(crate) fn rejected<'a>(
-        _: &Rejection,
-        _: &RequestHead<'_>,
-        _: impl Fn() -> Option<&'a str>,
+    pub(crate) fn verified(_: &KeyId) {}
+    pub(crate) fn would_reject(
+        _: &'static str,
+        _: Option<&KeyId>,
+        _: &Method,
+        _: Option<&str>,
+        _: Option<&str>,
     ) {
     }
-    pub(crate) fn verified(_: &KeyId) {}
-    pub(crate) fn would_reject(_: &Rejection, _: &Method, _: Option<&str>, _: Option<&str>) {}
     pub(crate) fn no_client_address() {}
     #[cfg(feature = "axum")]
     pub(crate) fn no_original_uri() {}
-    pub(crate) fn panicked(_: &'static str) {}
+    pub(crate) fn panicked(_: &'static str, _: &(dyn Error + 'static)) {}
     pub(crate) fn unlimited(_: &KeyId, _: &(dyn Error + 'static)) {}
     pub(crate) fn not_refunded(_: &KeyId, _: &(dyn Error + 'static)) {}
     #[cfg(feature = "manage")]
@@ -167,8 +142,7 @@ pub(crate) use events::no_original_uri;
 #[cfg(feature = "manage")]
 pub(crate) use events::not_managed;
 pub(crate) use events::{
-    foreign_record, no_client_address, not_refunded, panicked, rejected, unlimited, verified,
-    would_reject,
+    foreign_record, no_client_address, not_refunded, panicked, unlimited, verified, would_reject,
 };
 #[cfg(feature = "cache")]
 pub(crate) use events::{subscribed, unsubscribed};

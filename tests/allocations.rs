@@ -151,8 +151,8 @@ fn a_use_that_is_noted_again_allocates_nothing() {
     // It is never polled, and nothing is written.
     let _runtime = runtime.enter();
     let layer = ApiKeyLayer::new(keys.clone())
-        .on_use(LastUsed::new(keys))
-        .on_use(|key: &VerifiedKey, _: &RequestHead<'_>| {
+        .observer(LastUsed::new(keys))
+        .observer(|key: &VerifiedKey, _: &RequestHead<'_>| {
             black_box(key.id());
         })
         .on_rotation_due(|key| {
@@ -209,7 +209,7 @@ fn a_lookup_in_memory_allocates_nothing_and_no_wrapper_boxes_again() {
         ];
         for store in stores {
             assert_eq!((find_now(store), find(store)), (0, 1));
-            assert!(store.find_now(&digest).is_ready());
+            assert!(store.find_now(&digest).answer().is_some());
         }
     }
 }
@@ -231,7 +231,7 @@ fn no_wrapper_of_a_limiter_boxes_again() {
     let shared: Arc<dyn RateLimiter> = Arc::new(limiter.clone());
     for wrapped in [&shared as &dyn RateLimiter, &Box::new(Arc::clone(&shared))] {
         assert_eq!(futures(wrapped), bare);
-        assert!(wrapped.reserve_now(&key, 1).is_ready());
+        assert!(wrapped.reserve_now(&key, 1).answer().is_some());
     }
 }
 
@@ -249,7 +249,7 @@ fn counting_a_request_allocates_no_more_than_the_answer_of_several_limits() {
         let mut successor = KeyRecord::clone(&record(limits));
         successor.counted_as = Some(key.id.clone());
         for key in [&*key, &successor] {
-            let count = count(|| assert!(limiter.reserve_now(key, 1).is_ready()));
+            let count = count(|| assert!(limiter.reserve_now(key, 1).answer().is_some()));
             assert_eq!(count, if limits.len() == 1 { 0 } else { 2 }, "{limits:?}");
         }
     }

@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tower_api_key::key::RateLimits;
 use tower_api_key::manage::{Excess, Owner};
+use tower_api_key::store::RecordUses;
 use tower_api_key::store::{Actor, AuditEvent, KeyChange, KeyQuery};
 use tower_api_key::{
     IssuedKey, KeyId, KeyKind, KeyManager, KeyRecord, KeyUpdate, ManageError, NewKey, TenantId,
@@ -76,7 +77,7 @@ impl World {
         &self,
         happens: impl Fn(usize) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> (KeyManager, Meanwhile, Arc<Mutex<Vec<AuditEvent>>>) {
-        let store = Meanwhile::new(Arc::clone(&self.store), happens);
+        let store = Meanwhile::new(self.store.clone(), happens);
         let events = Arc::<Mutex<Vec<_>>>::default();
         let sink = Arc::clone(&events);
         let keys = KeyManager::new(store.clone())
@@ -384,7 +385,7 @@ async fn many_who_use_a_leaked_key_do_not_hold_up_its_end_and_do_nothing_after(s
             tokio::task::yield_now().await;
         }
         // Another node.
-        let operator = Meanwhile::new(Arc::clone(&world.store), |_| async {}.boxed());
+        let operator = Meanwhile::new(world.store.clone(), |_| async {}.boxed());
         let id = &world.owner.record.id;
         let ended = in_time(end.of(&KeyManager::new(operator.clone()), id)).await.unwrap();
         // What is there now is all that there will ever be.

@@ -7,12 +7,12 @@ mod common;
 
 use std::error::Error as _;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
+use tower_api_key::Immediate;
 use tower_api_key::store::{CachedStore, CommitError, KeyChange, KeyRepository};
 use tower_api_key::{KeyDigest, KeyManager, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError};
 
@@ -61,8 +61,8 @@ impl Test {
     /// Whether the key that is known is revoked.
     fn known(&self) -> Option<bool> {
         match self.cached.find_now(&self.digest()) {
-            Poll::Ready(found) => Some(found.unwrap().revoked_at.is_some()),
-            Poll::Pending => None,
+            Immediate::Answer(found) => Some(found.unwrap().revoked_at.is_some()),
+            Immediate::Ask => None,
         }
     }
 
@@ -290,7 +290,7 @@ async fn an_aging_record_that_is_gone_is_unknown() {
     settle().await;
     test.store.answer(0, Answered::Honestly);
     settle().await;
-    assert_eq!(test.cached.find_now(&test.digest()), Poll::Ready(None));
+    assert_eq!(test.cached.find_now(&test.digest()), Immediate::Answer(None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -323,10 +323,10 @@ fn without_a_runtime_an_aging_record_is_loaded_at_once() {
     let digest = database.issue(NewKey::named("robot")).unwrap().record.digest;
     let cached = CachedStore::builder(database).clock(clock.clone()).build();
     let find = || cached.find(&digest).now_or_never().unwrap().unwrap();
-    assert!(find().is_some() && cached.find_now(&digest).is_ready());
+    assert!(find().is_some() && cached.find_now(&digest).answer().is_some());
     clock.advance(31 * SECOND);
-    assert!(cached.find_now(&digest).is_pending());
-    assert!(find().is_some() && cached.find_now(&digest).is_ready());
+    assert!(cached.find_now(&digest).answer().is_none());
+    assert!(find().is_some() && cached.find_now(&digest).answer().is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use tokio::time::Instant;
+use tower_api_key::Immediate;
 use tower_api_key::store::{CachedStore, Invalidation, KeyChange, KeyRepository};
 use tower_api_key::{KeyDigest, KeyHasher, KeyRecord, KeyStore as _};
 
@@ -152,15 +153,15 @@ impl Model {
     /// Returns the number of changes of the record, the first of which adds it.
     fn version(&self) -> u64 {
         let record = match self.store.keys.find_now(&self.digest) {
-            Poll::Ready(record) => record,
-            Poll::Pending => unreachable!(),
+            Immediate::Answer(record) => record,
+            Immediate::Ask => unreachable!(),
         };
         record.map_or(0, |record| record.revision + 1)
     }
 
     fn change(&self) -> KeyChange {
         match self.store.keys.find_now(&self.digest) {
-            Poll::Ready(Some(record)) => KeyChange::Replace(next(&record, |_| ())),
+            Immediate::Answer(Some(record)) => KeyChange::Replace(next(&record, |_| ())),
             _ => {
                 let id = "key_1".parse().unwrap();
                 KeyChange::Insert(Arc::new(KeyRecord::new(id, self.digest, "the key")))
@@ -190,7 +191,7 @@ impl Model {
 
     fn begin(&mut self) {
         let acknowledged = self.acknowledged();
-        if let Poll::Ready(found) = self.cached.find_now(&self.digest) {
+        if let Immediate::Answer(found) = self.cached.find_now(&self.digest) {
             HITS.fetch_add(1, Ordering::Relaxed);
             return check(found.map_or(0, |record| record.revision + 1), acknowledged);
         }

@@ -56,7 +56,7 @@ fn builder<S>(store: S, source: impl InvalidationSource + 'static) -> CachedStor
 
 impl Test {
     fn is_known(&self) -> bool {
-        self.cached.find_now(&self.digest).is_ready()
+        self.cached.find_now(&self.digest).answer().is_some()
     }
 
     async fn find(&self) {
@@ -209,7 +209,7 @@ async fn a_runtime_that_stalls_serves_nothing_when_it_goes_on() {
     cached.find(&digest).await.unwrap();
     // No task runs meanwhile.
     std::thread::sleep(4 * heartbeat);
-    assert!(cached.find_now(&digest).is_pending() && !cached.is_live());
+    assert!(cached.find_now(&digest).answer().is_none() && !cached.is_live());
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,6 @@ mod common;
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use allocation_counter::measure;
@@ -15,8 +14,10 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
 use futures_util::FutureExt as _;
+use tower_api_key::Immediate;
 use tower_api_key::manage::Owner;
 use tower_api_key::store::{CachedStore, KeyChange, KeyQuery, KeyRepository, Propagation};
+use tower_api_key::testing::check_record_uses;
 use tower_api_key::testing::{FakeClock, check_key_repository};
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyManager, KeyRecord, KeyStore, KeyUpdate,
@@ -42,8 +43,8 @@ fn revoked(record: &KeyRecord) -> KeyChange {
 /// What is found without asking the store.
 fn known<S: KeyStore + 'static>(cached: &CachedStore<S>, digest: &KeyDigest) -> Option<bool> {
     match cached.find_now(digest) {
-        Poll::Ready(found) => Some(found.is_some()),
-        Poll::Pending => None,
+        Immediate::Answer(found) => Some(found.is_some()),
+        Immediate::Ask => None,
     }
 }
 
@@ -170,6 +171,7 @@ async fn a_key_that_was_probed_before_it_was_issued_is_known_at_once() {
 #[tokio::test]
 async fn a_cache_keeps_the_contract_of_its_store() {
     check_key_repository(&CachedStore::new(MemoryStore::new())).await;
+    check_record_uses(&CachedStore::new(MemoryStore::new())).await;
     let sqlite = SqliteStore::in_memory().await.unwrap();
     check_key_repository(&CachedStore::new(sqlite)).await;
 }
@@ -317,7 +319,7 @@ async fn a_hit_allocates_nothing() {
     let unknown = KeyDigest::from_bytes([7; 32]);
     for digest in [record.digest, unknown] {
         cached.find(&digest).await.unwrap();
-        let hit = measure(|| assert!(black_box(cached.find_now(&digest)).is_ready()));
+        let hit = measure(|| assert!(black_box(cached.find_now(&digest)).answer().is_some()));
         assert_eq!(hit.count_total, 0);
     }
 }

@@ -180,7 +180,7 @@ impl Seen {
                 guarded.show(head);
                 Ok(())
             })
-            .on_use(move |_: &VerifiedKey, head: &RequestHead<'_>| used.show(head))
+            .observer(move |_: &VerifiedKey, head: &RequestHead<'_>| used.show(head))
             .request_cost(move |_, head| {
                 costs.show(head);
                 1

@@ -59,7 +59,7 @@ async fn no_event_no_log_and_no_table_shows_a_secret() {
     let last_used = LastUsed::new(store.clone());
     let layer = ApiKeyLayer::new(store.clone())
         .hasher(KeyHasher::hmac_sha256(PEPPER.as_bytes()))
-        .on_use(last_used.clone())
+        .observer(last_used.clone())
         .on_rotation_due(|key| println!("{key:?}"));
     let handler = get(async |key: VerifiedKey| key.id().to_string());
     let address = serve(Router::new().route("/", handler).layer(layer.clone())).await;

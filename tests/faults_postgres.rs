@@ -277,7 +277,7 @@ async fn uses_that_could_not_be_written_fail_no_request_and_are_written_afterwar
         .build();
     let store = store(address).await;
     let (source, observer) = (store.invalidations(), last_used.clone());
-    let first = Node::start(store, source, HEARTBEAT, |layer| layer.on_use(observer)).await;
+    let first = Node::start(store, source, HEARTBEAT, |layer| layer.observer(observer)).await;
     let cluster = Cluster::start([first, node(address).await]).await;
     for fault in [Proxy::stall, Proxy::refuse] {
         fault(&proxy);

@@ -14,10 +14,12 @@ use sqlx::sqlite::SqlitePoolOptions;
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::key::{RateLimits, Restrictions};
 use tower_api_key::manage::{Excess, Owner, RotatedKey, TraceEvents};
+use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
     Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository,
     KeyState, KeyUse, Propagation, StoredKey,
 };
+use tower_api_key::testing::check_record_uses;
 use tower_api_key::testing::{FakeClock, check_key_repository};
 use tower_api_key::{
     AbilitySet, ApiKeyLayer, IssuedKey, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
@@ -1056,7 +1058,10 @@ impl KeyRepository for Contended {
         }
         self.store.commit(changes, events).await
     }
+}
 
+#[async_trait]
+impl RecordUses for Contended {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         self.store.record_uses(uses).await
     }
@@ -1145,6 +1150,8 @@ async fn a_memory_store_keeps_the_contract_of_repositories() {
     let store = MemoryStore::new();
     check_key_repository(&store).await;
     check_key_repository(&Arc::new(store.clone())).await;
+    check_record_uses(&Arc::new(store.clone())).await;
+    check_record_uses(&Box::new(store.clone())).await;
     check_key_repository(&(Box::new(store) as Box<dyn KeyRepository>)).await;
 }
 

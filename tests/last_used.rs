@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use axum::Router;
 use axum::routing::any;
+use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyState, KeyUse,
     StoredKey,
@@ -89,7 +90,10 @@ impl KeyRepository for Keys {
     async fn commit(&self, _: &[KeyChange], _: &[AuditEvent]) -> Result<(), CommitError> {
         panic!("a use changes no record")
     }
+}
 
+#[async_trait]
+impl RecordUses for Keys {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         let does = *self.does.lock().unwrap();
         match does {
@@ -121,7 +125,7 @@ async fn the_last_use_of_a_key_is_listed_beside_its_record() {
     let (keys, clock) = (Keys::new(Does::Record), fake_clock());
     let [used, unused] = ["used", "unused"].map(|name| keys.issue(NewKey::named(name)));
     let last_used = LastUsed::builder(keys.clone()).clock(clock.clone()).build();
-    let address = start(ApiKeyLayer::new(keys.clone()).on_use(last_used.clone())).await;
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(last_used.clone())).await;
     let first = clock.now();
     assert_eq!(ask(address, &used).await.status, 200);
     // Long before the interval is over.
@@ -151,7 +155,7 @@ async fn a_use_is_found_by_who_looks_for_unused_keys() {
         issued
     });
     let last_used = LastUsed::new(keys.clone());
-    let address = start(ApiKeyLayer::new(keys.clone()).on_use(last_used.clone())).await;
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(last_used.clone())).await;
     assert_eq!(ask(address, &used).await.status, 200);
     last_used.shutdown().await.unwrap();
     let month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
@@ -168,7 +172,7 @@ async fn a_repository_that_fails_fails_no_request_and_no_use_is_lost() {
         let key = keys.issue(NewKey::named("robot"));
         let recorder = LastUsed::builder(keys.clone()).clock(clock.clone());
         let recorder = recorder.write_timeout(Duration::from_millis(50)).build();
-        let address = start(ApiKeyLayer::new(keys.clone()).on_use(recorder)).await;
+        let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder)).await;
         for _ in 0..20 {
             clock.advance(Duration::from_secs(1));
             assert_eq!(ask(address, &key).await.text(), "in", "{does:?}");
@@ -189,7 +193,7 @@ async fn a_repository_that_fails_fails_no_request_and_no_use_is_lost() {
 async fn requests_do_not_wait_for_a_repository_that_never_answers() {
     let keys = Keys::new(Does::Hang);
     let recorder = LastUsed::builder(keys.clone()).write_timeout(Duration::from_secs(3600));
-    let address = start(ApiKeyLayer::new(keys.clone()).on_use(recorder.build())).await;
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.build())).await;
     for number in 0..20 {
         let key = keys.issue(NewKey::named(format!("robot {number}")));
         assert_eq!(ask(address, &key).await.text(), "in");
@@ -204,7 +208,7 @@ async fn a_shutdown_while_the_repository_fails_says_so_and_requests_go_on() {
         let key = keys.issue(NewKey::named("robot"));
         let recorder = LastUsed::builder(keys.clone());
         let recorder = recorder.write_timeout(Duration::from_millis(50)).build();
-        let address = start(ApiKeyLayer::new(keys.clone()).on_use(recorder.clone())).await;
+        let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.clone())).await;
         assert_eq!(ask(address, &key).await.status, 200);
         in_time(recorder.shutdown()).await.unwrap_err();
         assert_eq!(ask(address, &key).await.status, 200, "{does:?}");
@@ -227,7 +231,7 @@ async fn a_request_that_is_refused_is_no_use() {
     change(&expired, |record| record.expires_at = Some(record.created_at));
     let strong = keys.issue(NewKey::named("strong").abilities(["bots:read"]));
     let recorder = LastUsed::new(keys.clone());
-    let layer = ApiKeyLayer::new(keys.clone()).on_use(recorder.clone());
+    let layer = ApiKeyLayer::new(keys.clone()).observer(recorder.clone());
     let address = start(layer.guard(RequireAbility::new("bots:read"))).await;
     for key in [&revoked, &disabled, &expired] {
         assert_eq!(ask(address, key).await.status, 401);
@@ -246,7 +250,7 @@ async fn a_use_never_changes_a_record_nor_takes_back_what_was_done_to_it() {
     let key = keys.issue(NewKey::named("robot").abilities(["bots:read"]));
     let recorder = LastUsed::builder(keys.clone()).write_timeout(Duration::from_millis(50));
     let recorder = recorder.build();
-    let address = start(ApiKeyLayer::new(keys.clone()).on_use(recorder.clone())).await;
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.clone())).await;
     let id = &key.record.id;
     assert_eq!(ask(address, &key).await.status, 200);
     assert_eq!(keys.keys.get(id), Some(Arc::clone(&key.record)));
@@ -268,7 +272,7 @@ async fn of_many_requests_at_once_each_key_is_written_once() {
     let issued: Vec<_> =
         (0..20).map(|number| keys.issue(NewKey::named(format!("robot {number}")))).collect();
     let recorder = LastUsed::new(keys.clone());
-    let address = start(ApiKeyLayer::new(keys.clone()).on_use(recorder)).await;
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder)).await;
     let client = reqwest::Client::new();
     let requests = (0..400).map(|number| {
         let secret = issued[number % issued.len()].secret.reveal().to_owned();

@@ -12,6 +12,7 @@ use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use futures_util::future::BoxFuture;
+use tower_api_key::Immediate;
 use tower_api_key::limit::{LimitDecision, LimitStatus, LimiterError};
 use tower_api_key::{
     ApiKeyLayer, GuardLayer, KeyRecord, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter,
@@ -62,10 +63,10 @@ impl RateLimiter for Faulty {
         self.reserve(key, cost).await
     }
 
-    fn reserve_now(&self, _: &KeyRecord, _: u32) -> std::task::Poll<LimitDecision> {
+    fn reserve_now(&self, _: &KeyRecord, _: u32) -> Immediate<LimitDecision> {
         match self {
             Self::PanicsAtOnce => panic!("the limiter's own fault"),
-            _ => std::task::Poll::Pending,
+            _ => Immediate::Ask,
         }
     }
 }

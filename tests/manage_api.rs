@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tower_api_key::NewKey;
-use tower_api_key::store::{KeyQuery, KeyRepository as _, KeyUse};
+use tower_api_key::store::RecordUses;
+use tower_api_key::store::{KeyQuery, KeyUse};
 
 use self::common::manage::{ALICE, World, assert_blamed};
 

@@ -22,6 +22,7 @@ use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{
     Access, ApiError, IdentifyOwner, KeyOwner, KeyRoute, KeyRoutes, Refused,
 };
+use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyUse, StoredKey,
 };
@@ -79,7 +80,10 @@ impl KeyRepository for Failing {
         self.check()?;
         self.keys.commit(changes, events).await
     }
+}
 
+#[async_trait]
+impl RecordUses for Failing {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         self.keys.record_uses(uses).await
     }

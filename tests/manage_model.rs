@@ -21,6 +21,7 @@ use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tower_api_key::manage::Owner;
+use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
     Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyUse, StoredKey,
 };
@@ -235,7 +236,10 @@ impl KeyRepository for Stopping {
         stop().await;
         committed
     }
+}
 
+#[async_trait]
+impl RecordUses for Stopping {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         self.store.record_uses(uses).await
     }

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use tokio::sync::{Mutex, Semaphore};
 use tower_api_key::manage::Owner;
+use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyState, KeyUse,
     StoredKey,
@@ -76,7 +77,10 @@ impl KeyRepository for Counting {
         }
         committed
     }
+}
 
+#[async_trait]
+impl RecordUses for Counting {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         self.store.record_uses(uses).await
     }

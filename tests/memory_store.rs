@@ -8,7 +8,6 @@ use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::thread;
 use std::time::SystemTime;
 
@@ -16,6 +15,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
 use futures_util::FutureExt as _;
+use tower_api_key::Immediate;
 use tower_api_key::store::UpdateError;
 use tower_api_key::testing::check_key_store;
 use tower_api_key::{
@@ -42,7 +42,7 @@ impl<F: Fn(&MemoryStore, &KeyDigest) -> Found + Send + Sync> KeyStore for Waited
 }
 
 fn look(keys: &MemoryStore, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
-    let Poll::Ready(found) = keys.find_now(digest) else { panic!("the store is in memory") };
+    let Immediate::Answer(found) = keys.find_now(digest) else { panic!("the store is in memory") };
     found
 }
 
@@ -199,8 +199,8 @@ impl KeyStore for Contradicts {
         self.0.find(digest).await
     }
 
-    fn find_now(&self, _: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
-        Poll::Ready(None)
+    fn find_now(&self, _: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
+        Immediate::Answer(None)
     }
 }
 

@@ -148,7 +148,7 @@ impl Cached {
 
     async fn warm_up(&self) {
         let warm = async {
-            while self.cached.find_now(&self.digest).is_pending() {
+            while self.cached.find_now(&self.digest).answer().is_none() {
                 self.cached.find(&self.digest).await.unwrap();
             }
         };
@@ -157,7 +157,7 @@ impl Cached {
 
     async fn forgets(&self) {
         let forgets = async {
-            while self.cached.find_now(&self.digest).is_ready() {
+            while self.cached.find_now(&self.digest).answer().is_some() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };

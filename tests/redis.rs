@@ -13,10 +13,11 @@ use futures_util::future::join_all;
 use futures_util::{FutureExt as _, StreamExt as _};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, FromRedisValue, cmd};
+use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
     CommitError, KeyChange, KeyQuery, KeyRepository, KeyState, KeyUse, RedisStore, TenantFilter,
 };
-use tower_api_key::testing::check_key_repository;
+use tower_api_key::testing::{check_key_repository, check_record_uses};
 use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyRecord, KeyStore, NewKey};
 
 use self::common::in_time;
@@ -131,6 +132,7 @@ async fn until_made(store: &RedisStore, id: &KeyId, change: impl Fn(&mut KeyReco
 async fn it_keeps_the_contract() {
     let shared = Shared::start().await;
     check_key_repository(&shared.store).await;
+    check_record_uses(&shared.store).await;
     let url = format!("{}?protocol=resp3", redis_url());
     let store = RedisStore::connect(&url).await.unwrap().key_prefix(&shared.prefix);
     check_key_repository(&store).await;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, SqlitePool};
 use tempfile::TempDir;
+use tower_api_key::store::RecordUses;
 use tower_api_key::store::{CommitError, KeyQuery, KeyRepository, KeyUse, TablesError};
 use tower_api_key::{KeyDigest, KeyStore, SqliteStore};
 

@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::panic::panic_any;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +25,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_api_key::Immediate;
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyHasher, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError,
 };
@@ -111,9 +111,9 @@ impl KeyStore for MoodyStore {
         })
     }
 
-    fn find_now(&self, _: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+    fn find_now(&self, _: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         assert!(self.get() != Mood::PanicsAtOnce, "{REASON}");
-        Poll::Pending
+        Immediate::Ask
     }
 }
 

@@ -20,6 +20,7 @@ use tonic::Code;
 use tonic::transport::Server;
 use tonic_health::server::health_reporter;
 use tower::Layer as _;
+use tower_api_key::Immediate;
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyHasher, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError,
     VerifiedKey,
@@ -103,9 +104,9 @@ impl KeyStore for Faulty {
         })
     }
 
-    fn find_now(&self, _: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+    fn find_now(&self, _: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         assert!(!matches!(self.fault(), Fault::PanicAtOnce), "at once");
-        Poll::Pending
+        Immediate::Ask
     }
 }
 

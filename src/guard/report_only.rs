@@ -1,12 +1,12 @@
 //! [`ReportOnly`]: a guard that is only tried.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use http::Method;
 
 use super::Guard;
+use crate::contain;
 use crate::head::RequestHead;
 use crate::key::KeyId;
 use crate::reject::{Rejection, Rejector};
@@ -58,15 +58,13 @@ impl<G> ReportOnly<G> {
 impl<G: Guard> Guard for ReportOnly<G> {
     fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
         // A guard on trial is no reason to fail a request, whatever it does.
-        match catch_unwind(AssertUnwindSafe(|| self.guard.check(key, head))) {
-            Ok(Ok(())) => {}
-            Ok(Err(rejection)) => {
+        contain::notify("a guard that is only tried", || {
+            if let Err(rejection) = self.guard.check(key, head) {
                 let rejection = rejection.of_key(key.id());
                 let report = Report::new(&rejection, key.rejector(), head, None);
                 report.send(self.on_report.as_deref());
             }
-            Err(_) => trace::panicked("a guard that is only tried"),
-        }
+        });
         Ok(())
     }
 }
@@ -98,12 +96,11 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn send(&self, on_report: Option<&OnReport>) {
-        trace::would_reject(self.rejection, self.method, self.path, self.rule);
+        let (kind, key) = (self.rejection.kind().as_str(), self.rejection.key_id());
+        trace::would_reject(kind, key, self.method, self.path, self.rule);
         // A report is no reason to fail a request.
-        if let Some(on_report) = on_report
-            && catch_unwind(AssertUnwindSafe(|| on_report(self))).is_err()
-        {
-            trace::panicked("a callback for reports");
+        if let Some(on_report) = on_report {
+            contain::notify("a callback for reports", || on_report(self));
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::LastUsed;
 use super::recorder::Recorder;
 use crate::clock::{Clock, SystemClock};
-use crate::store::KeyRepository;
+use crate::store::RecordUses;
 
 /// Longer than any server runs, and short enough to be added to any time.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -26,7 +26,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// ```
 #[must_use]
 pub struct LastUsedBuilder {
-    pub(super) repository: Arc<dyn KeyRepository>,
+    pub(super) repository: Arc<dyn RecordUses>,
     pub(super) clock: Box<dyn Clock>,
     pub(super) interval: Duration,
     pub(super) write_timeout: Duration,
@@ -34,7 +34,7 @@ pub struct LastUsedBuilder {
 }
 
 impl LastUsedBuilder {
-    pub(super) fn new(repository: Arc<dyn KeyRepository>) -> Self {
+    pub(super) fn new(repository: Arc<dyn RecordUses>) -> Self {
         Self {
             repository,
             clock: Box::new(SystemClock),

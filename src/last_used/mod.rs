@@ -18,14 +18,14 @@ use self::recorder::Recorder;
 use self::used_keys::Noted;
 use crate::head::RequestHead;
 use crate::key::KeyId;
-use crate::on_use::OnUse;
-use crate::store::{KeyRepository, StoreError};
+use crate::observe::Observe;
+use crate::store::{RecordUses, StoreError};
 use crate::verify::VerifiedKey;
 
-/// Notes when each key was last used, and has a [`KeyRepository`] keep it.
+/// Notes when each key was last used, and has a [`RecordUses`] keep it.
 ///
-/// It is for an [`ApiKeyLayer`](crate::ApiKeyLayer), as an [observer of
-/// uses](crate::ApiKeyLayer::on_use):
+/// It is for an [`ApiKeyLayer`](crate::ApiKeyLayer), as an
+/// [observer](crate::ApiKeyLayer::observer):
 ///
 /// * The first use of a key is written at once, together with others that come meanwhile. Later
 ///   uses are written together, once an interval: by default, 1000 keys cause at most 1000 row
@@ -51,7 +51,7 @@ use crate::verify::VerifiedKey;
 /// # async fn main() -> Result<(), tower_api_key::StoreError> {
 /// let keys = MemoryStore::new();
 /// let last_used = LastUsed::new(keys.clone());
-/// let layer = ApiKeyLayer::new(keys).on_use(last_used.clone());
+/// let layer = ApiKeyLayer::new(keys).observer(last_used.clone());
 /// // … serve until the server is told to stop, and then:
 /// last_used.shutdown().await?;
 /// # Ok(())
@@ -72,7 +72,7 @@ struct Shared {
 impl LastUsed {
     /// Has `repository` keep when keys were used, with the settings that [`builder`](Self::builder)
     /// begins with.
-    pub fn new(repository: impl KeyRepository + 'static) -> Self {
+    pub fn new(repository: impl RecordUses + 'static) -> Self {
         Self::builder(repository).build()
     }
 
@@ -84,7 +84,7 @@ impl LastUsed {
     /// | [`write_timeout`](LastUsedBuilder::write_timeout) | 5 seconds |
     /// | [`max_keys`](LastUsedBuilder::max_keys) | 1 000 000 |
     /// | [`clock`](LastUsedBuilder::clock) | the operating system's |
-    pub fn builder(repository: impl KeyRepository + 'static) -> LastUsedBuilder {
+    pub fn builder(repository: impl RecordUses + 'static) -> LastUsedBuilder {
         LastUsedBuilder::new(Arc::new(repository))
     }
 
@@ -130,9 +130,13 @@ impl LastUsed {
     }
 }
 
-impl OnUse for LastUsed {
-    fn on_use(&self, key: &VerifiedKey, _: &RequestHead<'_>) {
+impl Observe for LastUsed {
+    fn admitted(&self, key: &VerifiedKey, _: &RequestHead<'_>) {
         self.note(key.id());
+    }
+
+    fn observes_finished(&self) -> bool {
+        false
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::used_keys::{UsedKey, UsedKeys};
-use crate::lookup::survive;
-use crate::store::{KeyRepository, KeyUse, StoreError};
+use crate::contain;
+use crate::store::{KeyUse, RecordUses, StoreError};
 
 /// How many uses are written at once.
 const BATCH: usize = 1000;
@@ -21,7 +21,7 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// Knows each key that was used, either as unwritten or as written.
 pub(super) struct Writer {
-    repository: Arc<dyn KeyRepository>,
+    repository: Arc<dyn RecordUses>,
     interval: Duration,
     timeout: Duration,
     /// Keys with a use that is to be written now.
@@ -45,7 +45,7 @@ struct Retry {
 
 impl Writer {
     pub(super) fn new(
-        repository: Arc<dyn KeyRepository>,
+        repository: Arc<dyn RecordUses>,
         interval: Duration,
         timeout: Duration,
     ) -> Self {
@@ -119,11 +119,12 @@ impl Writer {
 }
 
 async fn record(
-    repository: &dyn KeyRepository,
+    repository: &dyn RecordUses,
     uses: &[KeyUse],
     timeout: Duration,
 ) -> Result<(), StoreError> {
     // Also if it panics before there is a future.
-    let recorded = survive(async { repository.record_uses(uses).await }, timeout).await;
+    let recording = async { repository.record_uses(uses).await };
+    let recorded = contain::wait_within(timeout, recording).await;
     recorded.unwrap_or_else(|failure| Err(StoreError::new(failure)))
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher, RandomState};
 use std::sync::Arc;
-use std::task::Poll;
 
 use async_trait::async_trait;
 
@@ -12,6 +11,7 @@ use super::levels::Levels;
 use super::subject::{Level, Subject};
 use super::{LimitDecision, LimitStatus, LimiterError, RateLimiter};
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
+use crate::immediate::Immediate;
 use crate::key::{KeyId, RateLimit, TenantId};
 use crate::store::KeyRecord;
 
@@ -214,8 +214,8 @@ impl RateLimiter for MemoryRateLimiter {
         Ok(self.give_back(key, cost, granted))
     }
 
-    fn reserve_now(&self, key: &KeyRecord, cost: u32) -> Poll<LimitDecision> {
-        Poll::Ready(self.change(key, Change::Take(cost)))
+    fn reserve_now(&self, key: &KeyRecord, cost: u32) -> Immediate<LimitDecision> {
+        Immediate::Answer(self.change(key, Change::Take(cost)))
     }
 
     fn refund_now(
@@ -223,8 +223,8 @@ impl RateLimiter for MemoryRateLimiter {
         key: &KeyRecord,
         cost: u32,
         granted: &LimitDecision,
-    ) -> Poll<LimitDecision> {
-        Poll::Ready(self.give_back(key, cost, granted))
+    ) -> Immediate<LimitDecision> {
+        Immediate::Answer(self.give_back(key, cost, granted))
     }
 }
 

@@ -3,12 +3,12 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-use std::task::Poll;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use super::LimitDecision;
+use crate::immediate::Immediate;
 use crate::store::KeyRecord;
 
 /// Counts requests against the [limits](KeyRecord::limits) of their keys.
@@ -67,25 +67,25 @@ pub trait RateLimiter: Send + Sync {
         self.reserve(key, 0).await
     }
 
-    /// Does as [`reserve`](Self::reserve) if the answer is at hand.
+    /// Like [`reserve`](Self::reserve), if the answer is at hand.
     ///
     /// A limiter that counts in memory answers here, and saves the request a boxed future.
-    /// `Pending`, the default, has spent nothing; the layer then asks `reserve`.
-    fn reserve_now(&self, key: &KeyRecord, cost: u32) -> Poll<LimitDecision> {
+    /// [`Immediate::Ask`], the default, has spent nothing; the layer then calls `reserve`.
+    fn reserve_now(&self, key: &KeyRecord, cost: u32) -> Immediate<LimitDecision> {
         let _ = (key, cost);
-        Poll::Pending
+        Immediate::Ask
     }
 
-    /// Does as [`refund`](Self::refund) if the answer is at hand. After `Pending`, the layer asks
-    /// `refund`.
+    /// Like [`refund`](Self::refund), if the answer is at hand. After [`Immediate::Ask`], the layer
+    /// calls `refund`.
     fn refund_now(
         &self,
         key: &KeyRecord,
         cost: u32,
         granted: &LimitDecision,
-    ) -> Poll<LimitDecision> {
+    ) -> Immediate<LimitDecision> {
         let _ = (key, cost, granted);
-        Poll::Pending
+        Immediate::Ask
     }
 }
 
@@ -128,7 +128,7 @@ macro_rules! forward_to_the_inner_limiter {
                 (**self).peek(key)
             }
 
-            fn reserve_now(&self, key: &KeyRecord, cost: u32) -> Poll<LimitDecision> {
+            fn reserve_now(&self, key: &KeyRecord, cost: u32) -> Immediate<LimitDecision> {
                 (**self).reserve_now(key, cost)
             }
 
@@ -137,7 +137,7 @@ macro_rules! forward_to_the_inner_limiter {
                 key: &KeyRecord,
                 cost: u32,
                 granted: &LimitDecision,
-            ) -> Poll<LimitDecision> {
+            ) -> Immediate<LimitDecision> {
                 (**self).refund_now(key, cost, granted)
             }
         }

@@ -1,13 +1,11 @@
 //! Every call ends in time.
 
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::{KeyManager, ManageError};
-use crate::lookup::panicked;
+use crate::contain;
 use crate::store::StoreError;
 
 /// How long a call may take.
@@ -38,10 +36,10 @@ impl Deadline {
             }
         };
         // A panic of the store, or of a timer without a runtime, fails one call.
-        match AssertUnwindSafe(call).catch_unwind().await {
+        match contain::wait(call).await {
             Ok(Ok(outcome)) => outcome.map_err(Into::into),
             Ok(Err(_)) => Err(ManageError::Deadline(self.time)),
-            Err(panic) => Err(StoreError::new(panicked(&*panic)).into()),
+            Err(failure) => Err(StoreError::new(failure).into()),
         }
     }
 }

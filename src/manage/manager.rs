@@ -1,7 +1,6 @@
 //! [`KeyManager`]: what applications call to issue, change and revoke keys.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,11 +11,11 @@ use super::owner::Bound;
 use super::turns::Turns;
 use super::{Excess, ManageError, Owner};
 use crate::clock::{Clock, SystemClock, to_microsecond};
+use crate::contain;
 use crate::key::{KeyFormat, KeyFormats, KeyHasher};
 use crate::store::{
     Actor, AuditAction, AuditEvent, AuditSink, CommitError, KeyChange, KeyRecord, KeyRepository,
 };
-use crate::trace;
 
 /// Issues, lists, changes, rotates and revokes the keys of a repository.
 ///
@@ -202,9 +201,7 @@ impl KeyManager {
             .flat_map(|event| self.settings.sinks.iter().map(move |sink| (event, sink)))
         {
             // The change was made, whatever a sink does.
-            if catch_unwind(AssertUnwindSafe(|| sink.record(event))).is_err() {
-                trace::panicked("an audit sink");
-            }
+            contain::notify("an audit sink", || sink.record(event));
         }
         Ok(())
     }

@@ -8,11 +8,11 @@ use utoipa::openapi::security::{
 };
 
 use crate::extract::CredentialPlace;
+use crate::gate::Gate;
 use crate::guard::needed;
 use crate::key::Ability;
 #[cfg(feature = "policy")]
 use crate::policy::AccessPolicy;
-use crate::settings::Settings;
 
 /// How clients present keys to an [`ApiKeyLayer`](crate::ApiKeyLayer), in the words of OpenAPI.
 ///
@@ -40,12 +40,12 @@ pub struct SecuritySchemes {
 }
 
 impl SecuritySchemes {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(gate: &Gate) -> Self {
         Self {
-            places: settings.extractor.places(),
-            optional: settings.lets_strangers_pass(),
+            places: gate.extractor.places(),
+            optional: gate.lets_strangers_pass(),
             #[cfg(feature = "policy")]
-            policy: settings.enforced_policy().cloned(),
+            policy: gate.enforced_policy().cloned(),
         }
     }
 

@@ -75,6 +75,7 @@
 //! ```
 
 mod challenge;
+mod event;
 mod grpc;
 mod kind;
 mod rejection;

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Response;
+
 use super::RejectionKind;
 use crate::key::{Ability, FormatError, KeyId};
 use crate::limit::Usage;
@@ -127,6 +129,15 @@ impl Rejection {
     fn with(mut self, set: impl FnOnce(&mut Details)) -> Self {
         set(self.details.get_or_insert_default());
         self
+    }
+
+    /// Returns what a guard or a layer within says of the key with `id`, if it refused the request.
+    ///
+    /// Another rejection, such as that of a service that a handler asked, is the application's
+    /// answer like any.
+    pub(crate) fn of_response<'a, B>(response: &'a Response<B>, id: &KeyId) -> Option<&'a Self> {
+        let rejection: &Self = response.extensions().get()?;
+        (rejection.key_id() == Some(id)).then_some(rejection)
     }
 
     /// Adds the key that was refused.

@@ -7,13 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, Uri, header};
 
-use super::{Challenge, Rejection, RejectionKind, Respond, Responder, grpc};
+use super::{Challenge, Rejection, RejectionKind, Respond, Responder, event, grpc};
 use crate::drain::Drain;
 use crate::head::RequestHead;
 use crate::http_cache::add_vary;
 use crate::limit::seconds;
 use crate::protocol::Protocol;
-use crate::trace;
 
 /// How long a client waits when nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -97,7 +96,7 @@ impl Rejector {
     }
 
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
-        trace::rejected(&rejection, head, || self.shown_path(head.original_uri(), head));
+        event::rejected(&rejection, head, || self.shown_path(head.original_uri(), head));
         let mut response = match grpc::Form::of(head, self.protocol, rejection.kind()) {
             None => self.answer(&rejection, head),
             Some(grpc::Form::TrailersOnly) => {

@@ -1,13 +1,13 @@
 //! [`KeyRepository`]: the contract between the rules for keys and whatever keeps the records.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
-use super::{AuditEvent, KeyPage, KeyQuery, KeyRecord, KeyStore, StoreError, StoredKey};
+use super::{AuditEvent, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyStore, StoreError, StoredKey};
 use crate::key::{KeyDigest, KeyId};
 
 /// A store whose records can be listed and changed.
@@ -33,8 +33,6 @@ use crate::key::{KeyDigest, KeyId};
 /// * **Irrevocable.** No change takes back a revocation, whatever its revision.
 /// * **Unique.** No two records have the same id or the same digest.
 /// * **Acknowledged.** What was committed is found by whoever asks from then on.
-/// * **Apart.** When a key was used is kept beside its record: [`record_uses`](Self::record_uses)
-///   changes no record and no revision, and times only go forward.
 ///
 /// The feature `testing` has a suite that checks a repository against this contract.
 #[async_trait]
@@ -62,15 +60,6 @@ pub trait KeyRepository: KeyStore {
     /// [`CommitError::Store`] it is not known whether the changes were made.
     async fn commit(&self, changes: &[KeyChange], events: &[AuditEvent])
     -> Result<(), CommitError>;
-
-    /// Notes when keys were used, unless a later use of them is known. Unknown ids are ignored.
-    ///
-    /// The future may be dropped, and the same uses may come again.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if not all could be noted.
-    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError>;
 
     /// Finds the record with `digest` in the store itself, past any cache.
     ///
@@ -134,15 +123,6 @@ macro_rules! forward_to_the_inner_repository {
                 (**self).commit(changes, events)
             }
 
-            fn record_uses<'a, 'b, 'c>(&'a self, uses: &'b [KeyUse]) -> Pending<'c, ()>
-            where
-                'a: 'c,
-                'b: 'c,
-                Self: 'c,
-            {
-                (**self).record_uses(uses)
-            }
-
             fn find_stored<'a, 'b, 'c>(
                 &'a self,
                 digest: &'b KeyDigest,
@@ -168,113 +148,6 @@ macro_rules! forward_to_the_inner_repository {
 
 forward_to_the_inner_repository!(Arc);
 forward_to_the_inner_repository!(Box);
-
-/// One change of the records, or a condition of the others.
-///
-/// More kinds can come with a later version. A repository that does not know one refuses the whole
-/// commit:
-///
-/// ```
-/// use tower_api_key::store::{CommitError, KeyChange};
-///
-/// fn statement(change: &KeyChange) -> Result<&'static str, CommitError> {
-///     Ok(match change {
-///         KeyChange::Insert(_) => "INSERT …",
-///         KeyChange::Replace(_) => "UPDATE …",
-///         KeyChange::Remove(_) => "DELETE …",
-///         KeyChange::Require(_) => "SELECT … FOR NO KEY UPDATE",
-///         _ => return Err(CommitError::Unsupported),
-///     })
-/// }
-/// # assert!(statement(&KeyChange::Require(tower_api_key::MemoryStore::new()
-/// #     .issue(tower_api_key::NewKey::named("x")).unwrap().record)).is_ok());
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum KeyChange {
-    /// Adds a record.
-    Insert(Arc<KeyRecord>),
-    /// Keeps a record in place of the one with the same id and digest, whose revision is the one
-    /// before.
-    Replace(Arc<KeyRecord>),
-    /// Removes a record that is at this revision.
-    Remove(Arc<KeyRecord>),
-    /// Changes nothing. The record with the same id and digest has to be at this revision, or else
-    /// the commit is [`CommitError::Conflict`].
-    Require(Arc<KeyRecord>),
-    /// Stands for a kind of a later version, by which the suite sees that unknown kinds are refused.
-    #[doc(hidden)]
-    Unknown(Arc<KeyRecord>),
-}
-
-impl KeyChange {
-    /// Returns the record that is added, kept, removed or required.
-    #[must_use]
-    pub const fn record(&self) -> &Arc<KeyRecord> {
-        match self {
-            Self::Insert(record)
-            | Self::Replace(record)
-            | Self::Remove(record)
-            | Self::Require(record)
-            | Self::Unknown(record) => record,
-        }
-    }
-
-    /// Tells whether it only compares.
-    pub(crate) const fn is_requirement(&self) -> bool {
-        matches!(self, Self::Require(_))
-    }
-
-    /// Returns the record that there is after a change that is no [requirement](Self::Require).
-    pub(crate) const fn after(&self) -> Option<&Arc<KeyRecord>> {
-        match self {
-            Self::Insert(record) | Self::Replace(record) => Some(record),
-            Self::Remove(_) | Self::Require(_) | Self::Unknown(_) => None,
-        }
-    }
-
-    /// Tells whether the change may be made, for repositories that have no database to ask.
-    ///
-    /// `same` is the record with the same id and digest, if there is one; `is_taken` tells whether
-    /// there is one with either.
-    pub(crate) fn check(
-        &self,
-        same: Option<&KeyRecord>,
-        is_taken: bool,
-    ) -> Result<(), CommitError> {
-        let may_be_made = match self {
-            Self::Insert(_) if is_taken => return Err(CommitError::Exists),
-            Self::Insert(_) => true,
-            Self::Replace(new) => same.is_some_and(|old| {
-                let takes_back = old.revoked_at.is_some() && new.revoked_at != old.revoked_at;
-                old.revision.checked_add(1) == Some(new.revision) && !takes_back
-            }),
-            Self::Remove(record) | Self::Require(record) => {
-                same.is_some_and(|old| old.revision == record.revision)
-            }
-            Self::Unknown(_) => return Err(CommitError::Unsupported),
-        };
-        may_be_made.then_some(()).ok_or(CommitError::Conflict)
-    }
-}
-
-/// When a key was used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct KeyUse {
-    /// The key.
-    pub id: KeyId,
-    /// When.
-    pub at: SystemTime,
-}
-
-impl KeyUse {
-    /// Says that a key was used.
-    #[must_use]
-    pub const fn new(id: KeyId, at: SystemTime) -> Self {
-        Self { id, at }
-    }
-}
 
 /// When a change, such as a revocation, is heeded. This node heeds it from the moment it was
 /// acknowledged.

@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-use std::task::Poll;
 
 use async_trait::async_trait;
 
 use super::KeyRecord;
+use crate::immediate::Immediate;
 use crate::key::KeyDigest;
 
 /// Finds the record of a key by its digest.
@@ -61,10 +61,10 @@ pub trait KeyStore: Send + Sync {
     /// Finds the record with `digest` if the answer is at hand.
     ///
     /// A store that holds records in memory answers here, and saves the request a boxed future.
-    /// `Pending`, the default, has the layer ask [`find`](Self::find); nobody is woken.
-    fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+    /// [`Immediate::Ask`], the default, has the layer call [`find`](Self::find).
+    fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         let _ = digest;
-        Poll::Pending
+        Immediate::Ask
     }
 }
 
@@ -84,7 +84,7 @@ macro_rules! forward_to_the_inner_store {
                 (**self).find(digest)
             }
 
-            fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+            fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
                 (**self).find_now(digest)
             }
         }

@@ -7,6 +7,7 @@ mod cached;
 mod hint;
 #[cfg(feature = "cache")]
 mod invalidation;
+mod key_change;
 mod key_repository;
 mod key_store;
 mod memory;
@@ -15,6 +16,7 @@ mod new_key;
 mod postgres;
 mod query;
 mod record;
+mod record_uses;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -29,7 +31,8 @@ pub use self::audit::{AuditAction, AuditEvent, AuditSink};
 pub use self::cached::{CachedStore, CachedStoreBuilder};
 #[cfg(feature = "cache")]
 pub use self::invalidation::{Invalidation, InvalidationSource, Subscription};
-pub use self::key_repository::{CommitError, KeyChange, KeyRepository, KeyUse, Propagation};
+pub use self::key_change::KeyChange;
+pub use self::key_repository::{CommitError, KeyRepository, Propagation};
 pub use self::key_store::{KeyStore, StoreError};
 pub use self::memory::{MemoryStore, UpdateError};
 pub use self::new_key::{IssuedKey, NewKey};
@@ -39,6 +42,7 @@ pub use self::postgres::PostgresInvalidations;
 pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
 pub use self::query::{KeyCursor, KeyPage, KeyQuery, ParseCursorError, StoredKey, TenantFilter};
 pub use self::record::KeyRecord;
+pub use self::record_uses::{KeyUse, RecordUses};
 #[cfg(all(feature = "redis", feature = "cache"))]
 pub use self::redis::RedisInvalidations;
 #[cfg(feature = "redis")]

@@ -1,9 +1,9 @@
 //! [`check_key_store`]: the contract of [`KeyStore`] as a test.
 
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
+use crate::immediate::Immediate;
 use crate::key::{KeyDigest, KeyHasher, KeyId};
 use crate::store::{KeyRecord, KeyStore, NewKey};
 
@@ -54,7 +54,7 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
         let at_once = self.store.find_now(digest);
         let found = self.store.find(digest).await;
         let found = found.unwrap_or_else(|error| panic!("`find` failed: {error}"));
-        if let Poll::Ready(at_once) = at_once {
+        if let Immediate::Answer(at_once) = at_once {
             assert_eq!(at_once, found, "`find_now` and `find` answer differently");
         }
         found

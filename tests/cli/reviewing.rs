@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use tower_api_key::store::{KeyRepository as _, KeyUse};
+use tower_api_key::store::KeyUse;
+use tower_api_key::store::RecordUses;
 use tower_api_key::{KeyId, KeyManager, NewKey, SqliteStore};
 
 use crate::operator::{Operator, Ran};

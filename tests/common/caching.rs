@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
     AuditEvent, CachedStore, CachedStoreBuilder, CommitError, Invalidation, InvalidationSource,
     KeyChange, KeyPage, KeyQuery, KeyRepository, KeyUse, StoredKey, Subscription,
@@ -170,7 +171,10 @@ impl KeyRepository for GatedStore {
         let digests: Vec<_> = changes.iter().map(|change| change.record().digest).collect();
         self.gated(&digests, true, async || self.keys.commit(changes, events).await).await?
     }
+}
 
+#[async_trait]
+impl RecordUses for GatedStore {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         self.keys.record_uses(uses).await
     }

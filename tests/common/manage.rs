@@ -16,10 +16,9 @@ use http::request::Parts;
 use serde_json::Value;
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{Access, KeyOwner, KeyRoutes, Refused};
-use tower_api_key::{
-    ApiKeyLayer, IssuedKey, KeyFormat, KeyManager, KeyRepository, NewKey, SqliteStore,
-};
+use tower_api_key::{ApiKeyLayer, IssuedKey, KeyFormat, KeyManager, NewKey, SqliteStore};
 
+use super::stores::{AnyStore, Store};
 use super::{RawResponse, in_time, send_raw_with_body, serve};
 
 /// A session of the tenant `acme` that may grant everything.
@@ -44,20 +43,20 @@ pub fn session(parts: &mut Parts, access: Access) -> Result<Owner, Refused> {
 
 /// A server with the routes for keys under `/v1`, and for sessions under `/dashboard`.
 pub struct World {
-    pub store: Arc<dyn KeyRepository>,
+    pub store: Store,
     pub keys: KeyManager,
     pub address: SocketAddr,
 }
 
 impl World {
-    pub async fn new(store: impl KeyRepository + 'static) -> Self {
-        let store: Arc<dyn KeyRepository> = Arc::new(store);
-        let keys = KeyManager::new(Arc::clone(&store)).formats(formats());
+    pub async fn new(store: impl AnyStore + 'static) -> Self {
+        let store: Store = Arc::new(store);
+        let keys = KeyManager::new(store.clone()).formats(formats());
         let by_key = KeyRoutes::new(keys.clone(), KeyOwner::default());
         let by_session = KeyRoutes::new(keys.clone(), session);
         let app = Router::new()
             .nest("/v1", by_key.into_router())
-            .layer(ApiKeyLayer::new(Arc::clone(&store)).accept_public_keys().optional())
+            .layer(ApiKeyLayer::new(store.clone()).accept_public_keys().optional())
             .nest("/dashboard", by_session.into_router());
         Self { store, keys, address: serve(app).await }
     }

@@ -10,7 +10,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyUse, Propagation, StoredKey,
+    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, Propagation, StoredKey,
 };
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyId, KeyRecord, KeyRepository, KeyStore, PeerAddress, Secret,
@@ -68,22 +68,24 @@ impl KeyRepository for Meanwhile {
         self.store.commit(changes, events).await
     }
 
-    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
-        self.store.record_uses(uses).await
-    }
-
     fn propagation(&self) -> Propagation {
         self.store.propagation()
     }
 }
 
 /// Sends a request with a key through a layer, and returns what it says of the key.
-pub async fn verified(store: &Arc<dyn KeyRepository>, secret: &Secret) -> VerifiedKey {
+pub async fn verified(
+    store: &Arc<impl KeyStore + ?Sized + 'static>,
+    secret: &Secret,
+) -> VerifiedKey {
     try_verified(store, secret).await.expect("a key that works")
 }
 
 /// Like [`verified`], of a key that may not work.
-pub async fn try_verified(store: &Arc<dyn KeyRepository>, secret: &Secret) -> Option<VerifiedKey> {
+pub async fn try_verified(
+    store: &Arc<impl KeyStore + ?Sized + 'static>,
+    secret: &Secret,
+) -> Option<VerifiedKey> {
     let handler = tower::service_fn(async |request: Request<Full<Bytes>>| {
         let mut response = Response::new(Full::<Bytes>::default());
         let key = request.extensions().get::<VerifiedKey>().unwrap().clone();

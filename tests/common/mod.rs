@@ -41,6 +41,7 @@ use axum::Router;
 use http::HeaderValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tower_api_key::Immediate;
 use tower_api_key::{KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey, Rejection, StoreError};
 
 /// Serves an axum application on a free port, for HTTP/1.1 and HTTP/2, until the test ends.
@@ -227,7 +228,7 @@ impl KeyStore for CountingStore {
         self.keys.find(digest).await
     }
 
-    fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+    fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.keys.find_now(digest)
     }
@@ -302,10 +303,10 @@ impl<F: Fn() -> Answer + Send + Sync> KeyStore for OddStore<F> {
         std::future::poll_fn(|_| (self.answer)()).await
     }
 
-    fn find_now(&self, _: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+    fn find_now(&self, _: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         match self.at_once.then(&self.answer) {
-            Some(Poll::Ready(Ok(found))) => Poll::Ready(found),
-            _ => Poll::Pending,
+            Some(Poll::Ready(Ok(found))) => Immediate::Answer(found),
+            _ => Immediate::Ask,
         }
     }
 }

@@ -7,10 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt as _;
 use sqlx::{AssertSqlSafe, PgPool};
-use tower_api_key::store::{CachedStore, RedisStore};
+use tower_api_key::store::{CachedStore, RecordUses, RedisStore};
 use tower_api_key::{KeyId, KeyRepository, MemoryStore, PostgresStore, SqliteStore};
 
-pub type Store = Arc<dyn KeyRepository>;
+/// What every store of the crate can do.
+pub trait AnyStore: KeyRepository + RecordUses {}
+
+impl<T: KeyRepository + RecordUses> AnyStore for T {}
+
+pub type Store = Arc<dyn AnyStore>;
 
 pub async fn over_memory<F: Future<Output = ()>>(test: impl FnOnce(Store) -> F) {
     test(Arc::new(MemoryStore::new())).await;

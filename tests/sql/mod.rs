@@ -15,10 +15,11 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
+use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
     Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyQuery, KeyRepository, KeyUse,
 };
-use tower_api_key::testing::check_key_repository;
+use tower_api_key::testing::{check_key_repository, check_record_uses};
 use tower_api_key::{ApiKeyLayer, KeyHasher, KeyRecord, NewKey, Secret};
 
 use crate::common::{RawResponse, get_raw, in_time, serve, tell_kind};
@@ -78,8 +79,9 @@ pub async fn got(keys: &impl KeyRepository, record: &KeyRecord) -> KeyRecord {
 }
 
 /// Runs the suite over a repository that others write to at the same time.
-pub async fn check(keys: &impl KeyRepository) {
+pub async fn check(keys: &(impl KeyRepository + RecordUses)) {
     tokio::join!(check_key_repository(keys), check_key_repository(keys));
+    tokio::join!(check_record_uses(keys), check_record_uses(keys));
 }
 
 /// Says how many rows a table has.
@@ -89,7 +91,7 @@ pub trait Count {
 
 /// A commit whose last change is refused leaves nothing, and one that is made leaves its events,
 /// without digests.
-pub async fn check_all_or_nothing(keys: &impl KeyRepository, tables: &impl Count) {
+pub async fn check_all_or_nothing(keys: &(impl KeyRepository + RecordUses), tables: &impl Count) {
     let (old, new) = (inserted(keys).await, record());
     let rotated = replace(&old, |record| record.successor = Some(new.id.clone()));
     let stale = replace(&old, |record| record.revision += 5);
@@ -127,7 +129,7 @@ pub async fn check_all_or_nothing(keys: &impl KeyRepository, tables: &impl Count
 }
 
 /// What is in no form that a row can have is refused, and nothing is written.
-pub async fn check_refusals(keys: &impl KeyRepository, tables: &impl Count) {
+pub async fn check_refusals(keys: &(impl KeyRepository + RecordUses), tables: &impl Count) {
     let changes: [fn(&mut KeyRecord); 5] = [
         |record| record.revision = 1 << 63,
         |record| record.created_at = SystemTime::UNIX_EPOCH - Duration::from_nanos(1),

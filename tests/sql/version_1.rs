@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tower_api_key::key::RateLimits;
+use tower_api_key::store::RecordUses;
 use tower_api_key::store::{KeyChange, KeyQuery, KeyRepository, KeyState, KeyUse};
 use tower_api_key::{KeyDigest, KeyManager, KeyRecord, KeyUpdate, NewKey};
 
@@ -110,7 +111,10 @@ pub async fn check_keys(keys: &impl KeyRepository) {
 }
 
 /// A node of version 1 goes on over the tables of `keys`, which are of today.
-pub async fn check_both(keys: &(impl KeyRepository + Clone + 'static), old: &impl Old) {
+pub async fn check_both(
+    keys: &(impl KeyRepository + RecordUses + Clone + 'static),
+    old: &impl Old,
+) {
     // It starts: it asks for the largest version, and knows 1.
     let largest = "SELECT CAST(coalesce(max(version), 0) AS text) FROM api_key_migrations";
     assert_eq!(old.text(largest.to_owned()).await.as_deref(), Some("1"));

@@ -23,13 +23,10 @@ mod size;
 mod subscriber;
 
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
@@ -38,8 +35,9 @@ use self::claims::{Claim, Claims};
 use self::entries::{Known, Stamp};
 use self::flights::{Flights, Loaded};
 use self::memory::Memory;
+use crate::contain;
+use crate::immediate::Immediate;
 use crate::key::KeyDigest;
-use crate::lookup::panicked;
 use crate::store::{KeyRecord, KeyStore, StoreError};
 
 /// How long a load in the background may take, and how long it is waited after one that failed.
@@ -83,9 +81,9 @@ const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 /// let database = MemoryStore::new();
 /// let digest = database.issue(NewKey::named("reports"))?.record.digest;
 /// let keys = CachedStore::builder(database).capacity(10_000).build();
-/// assert!(keys.find_now(&digest).is_pending());
+/// assert!(keys.find_now(&digest).answer().is_none());
 /// keys.find(&digest).await?;
-/// assert!(keys.find_now(&digest).is_ready());
+/// assert!(keys.find_now(&digest).answer().is_some());
 /// let layer = ApiKeyLayer::new(keys);
 /// # Ok(())
 /// # }
@@ -140,16 +138,16 @@ impl<S> CachedStore<S> {
 impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         match self.find_now(digest) {
-            Poll::Ready(found) => Ok(found),
-            Poll::Pending => self.0.load(digest).await,
+            Immediate::Answer(found) => Ok(found),
+            Immediate::Ask => self.0.load(digest).await,
         }
     }
 
-    fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+    fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         match self.0.memory.look(digest) {
-            Known::Fresh(found) => Poll::Ready(found),
-            Known::Aging(found) if self.0.refresh(digest) => Poll::Ready(found),
-            Known::Aging(_) | Known::Nothing => Poll::Pending,
+            Known::Fresh(found) => Immediate::Answer(found),
+            Known::Aging(found) if self.0.refresh(digest) => Immediate::Answer(found),
+            Known::Aging(_) | Known::Nothing => Immediate::Ask,
         }
     }
 }
@@ -214,8 +212,9 @@ async fn load<S: KeyStore>(
 
 /// Asks the store. Many may wait for the answer, so a panic becomes an error to each of them.
 async fn ask<S: KeyStore>(store: &S, digest: &KeyDigest) -> Loaded {
-    let asked = AssertUnwindSafe(async { store.find(digest).await }).catch_unwind();
-    asked.await.unwrap_or_else(|panic| Err(StoreError::new(panicked(&*panic))))
+    // Within a future, because it may panic before there is one.
+    let asked = contain::wait(async { store.find(digest).await });
+    asked.await.unwrap_or_else(|failure| Err(StoreError::new(failure)))
 }
 
 impl<S> Drop for Inner<S> {

@@ -11,7 +11,7 @@ use super::memory::Memory;
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyUse,
-    Propagation, StoreError, StoredKey,
+    Propagation, RecordUses, StoreError, StoredKey,
 };
 
 #[async_trait]
@@ -48,10 +48,6 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         }
     }
 
-    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
-        self.0.store.record_uses(uses).await
-    }
-
     async fn find_stored(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         self.0.store.find_stored(digest).await
     }
@@ -78,6 +74,13 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
             Some(_) => Propagation::Notified { at_the_latest },
             None => Propagation::Within(at_the_latest),
         }
+    }
+}
+
+#[async_trait]
+impl<S: RecordUses + 'static> RecordUses for CachedStore<S> {
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        self.0.store.record_uses(uses).await
     }
 }
 

@@ -1,18 +1,16 @@
 //! [`Subscriber`]: the task that hears what others change.
 
 use std::convert::Infallible;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::beats::Beats;
 use super::memory::Memory;
-use crate::lookup::panicked;
+use crate::contain;
 use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
 
 /// How many heartbeats may be missed.
@@ -42,8 +40,7 @@ impl Subscriber {
         loop {
             let mut session = Session { subscriber: &self, told: &mut told, was_live: false };
             // A source that panics is one that failed: nobody else would subscribe again.
-            let listening = AssertUnwindSafe(session.listen()).catch_unwind();
-            let reason = listening.await.unwrap_or_else(|panic| StoreError::new(panicked(&*panic)));
+            let reason = contain::wait(session.listen()).await.unwrap_or_else(StoreError::new);
             session.lost(&reason);
             if session.was_live {
                 pause = PAUSES.0;
@@ -77,9 +74,7 @@ impl Subscriber {
 
     fn tell(&self, live: bool) {
         let Some(on_change) = &self.on_change else { return };
-        if catch_unwind(AssertUnwindSafe(|| on_change(live))).is_err() {
-            crate::trace::panicked("what is told of the subscription");
-        }
+        contain::notify("a callback for the subscription", || on_change(live));
     }
 }
 

@@ -9,7 +9,7 @@ use super::{MemoryStore, Uses};
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository,
-    KeyUse, StoreError, StoredKey,
+    KeyUse, RecordUses, StoreError, StoredKey,
 };
 
 #[async_trait]
@@ -56,7 +56,10 @@ impl KeyRepository for MemoryStore {
         }
         Ok(())
     }
+}
 
+#[async_trait]
+impl RecordUses for MemoryStore {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         let digests = self.lock();
         let mut last = self.uses();

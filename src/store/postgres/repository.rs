@@ -15,7 +15,7 @@ use crate::key::{KeyDigest, KeyId};
 use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, constant, failed};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, StoreError, StoredKey,
+    KeyUse, RecordUses, StoreError, StoredKey,
 };
 
 /// How often is tried what the server gave up for the sake of another transaction.
@@ -78,7 +78,10 @@ impl KeyRepository for PostgresStore {
         }
         self.try_commit(lock.as_ref(), &steps).await.map_err(failed)?
     }
+}
 
+#[async_trait]
+impl RecordUses for PostgresStore {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         let note = self.statements.note(uses, note_uses)?;
         for _ in 1..ATTEMPTS {

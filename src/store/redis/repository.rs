@@ -9,8 +9,8 @@ use super::RedisStore;
 use crate::clock::microseconds;
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyUse, StoreError,
-    StoredKey,
+    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyUse, RecordUses,
+    StoreError, StoredKey,
 };
 
 /// The latest time that a score holds to the microsecond, in the year 2255.
@@ -35,7 +35,10 @@ impl KeyRepository for RedisStore {
     async fn commit(&self, changes: &[KeyChange], _: &[AuditEvent]) -> Result<(), CommitError> {
         self.make(changes).await
     }
+}
 
+#[async_trait]
+impl RecordUses for RedisStore {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         if uses.is_empty() {
             return Ok(());

@@ -12,7 +12,7 @@ use crate::key::{KeyDigest, KeyId};
 use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, StoreError, StoredKey,
+    KeyUse, RecordUses, StoreError, StoredKey,
 };
 
 #[async_trait]
@@ -53,7 +53,10 @@ impl KeyRepository for SqliteStore {
         take(&steps, &mut transaction).await?;
         Ok(transaction.commit().await.map_err(failed)?)
     }
+}
 
+#[async_trait]
+impl RecordUses for SqliteStore {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         let note = self.statements.note(uses, note_uses)?;
         let _turn = self.writer.lock().await;

@@ -20,6 +20,7 @@ use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::Empty;
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_api_key::Immediate;
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyRecord, KeyStore, MemoryStore, Rejection, RejectionKind, StoreError,
     VerifiedKey,
@@ -115,7 +116,7 @@ impl KeyStore for Asked {
         Ok(None)
     }
 
-    fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+    fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         self.0.lock().unwrap().push(*digest);
         Poll::Ready(None)
     }

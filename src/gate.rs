@@ -1,4 +1,4 @@
-//! [`Settings`]: what an [`ApiKeyLayer`](crate::ApiKeyLayer) was told.
+//! [`Gate`]: what decides, as an [`ApiKeyLayer`](crate::ApiKeyLayer) was told.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::head::RequestHead;
 use crate::http_cache::CacheFields;
 use crate::key::{KeyFormats, KeyHasher};
 use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
-use crate::on_use::Observers;
+use crate::observe::{Observation, Observers};
 #[cfg(feature = "policy")]
 use crate::policy::AccessPolicy;
 use crate::reject::{Challenge, Rejector};
@@ -24,13 +24,14 @@ use crate::verify::VerifiedKey;
 pub(crate) type Cost = dyn Fn(&VerifiedKey, &RequestHead<'_>) -> u32 + Send + Sync;
 
 #[derive(Clone)]
-pub(crate) struct Settings {
+pub(crate) struct Gate {
     pub(crate) store: Arc<dyn KeyStore>,
     pub(crate) extractor: Arc<dyn Extract>,
     pub(crate) formats: KeyFormats,
     pub(crate) hasher: KeyHasher,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lookup_timeout: Duration,
+    pub(crate) limiter_timeout: Duration,
     pub(crate) proxies: TrustedProxies,
     pub(crate) throttle: Option<FailureThrottle>,
     pub(crate) public_keys: bool,
@@ -53,15 +54,16 @@ pub(crate) struct Settings {
     pub(crate) generic_challenge: bool,
 }
 
-impl Settings {
+impl Gate {
     pub(crate) fn new(store: Arc<dyn KeyStore>) -> Self {
-        let mut settings = Self {
+        let mut gate = Self {
             store,
             extractor: Arc::new(FirstOf::default()),
             formats: KeyFormats::default(),
             hasher: KeyHasher::default(),
             clock: Arc::new(SystemClock),
             lookup_timeout: Duration::from_secs(5),
+            limiter_timeout: Duration::from_secs(5),
             proxies: TrustedProxies::none(),
             throttle: None,
             public_keys: false,
@@ -82,8 +84,8 @@ impl Settings {
             realm: "api".to_owned(),
             generic_challenge: false,
         };
-        settings.describe_extractor();
-        settings
+        gate.describe_extractor();
+        gate
     }
 
     pub(crate) fn describe_extractor(&mut self) {
@@ -124,6 +126,13 @@ impl Settings {
         self.policy.as_ref().filter(|policy| !policy.is_report_only())
     }
 
+    /// Begins to observe a request, if an observer wants to see its end.
+    pub(crate) fn observe(&self, head: &RequestHead<'_>) -> Option<Box<Observation>> {
+        let observers = self.observers.of_end()?;
+        let path = self.rejector.shown_path(head.original_uri(), head);
+        Some(Observation::begin(observers, head, path, self.proxies.client_address(head)))
+    }
+
     pub(crate) fn client_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
         noted(self.proxies.client_address(head))
     }
@@ -143,12 +152,13 @@ fn noted(address: Option<IpAddr>) -> Option<IpAddr> {
     address
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeyLayer")
             .field("formats", &self.formats)
             .field("hasher", &self.hasher)
             .field("lookup_timeout", &self.lookup_timeout)
+            .field("limiter_timeout", &self.limiter_timeout)
             .field("proxies", &self.proxies)
             .field("throttle", &self.throttle)
             .field("public_keys", &self.public_keys)

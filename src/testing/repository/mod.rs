@@ -1,12 +1,13 @@
 //! [`check_key_repository`]: the contract of [`KeyRepository`] as a test.
 
 mod required;
+mod uses;
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
@@ -14,7 +15,7 @@ use futures_util::future::{join, join_all};
 use super::conformance::{check_key_store, full_record, moment};
 use crate::key::{KeyId, TenantId};
 use crate::store::{
-    CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository, KeyState, KeyUse, StoredKey,
+    CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository, KeyState, RecordUses, StoredKey,
     TenantFilter,
 };
 
@@ -61,11 +62,37 @@ where
     suite.a_requirement_finds_what_the_changes_before_it_left().await;
     suite.nothing_is_made_for_what_was_revoked().await;
     suite.a_kind_of_change_that_is_not_known_is_refused().await;
-    suite.uses_only_go_forward().await;
-    suite.a_use_changes_no_record().await;
     suite.pages_follow_one_another().await;
     suite.lists_are_filtered().await;
     suite.a_dropped_commit_is_whole().await;
+}
+
+/// Checks a repository against the contract of [`RecordUses`].
+///
+/// # Panics
+///
+/// Panics with what the repository did wrong.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::MemoryStore;
+/// use tower_api_key::testing::check_record_uses;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// check_record_uses(&MemoryStore::new()).await;
+/// # }
+/// ```
+pub async fn check_record_uses<R>(repository: &R)
+where
+    R: KeyRepository + RecordUses + ?Sized,
+{
+    let suite = Suite { repository };
+    suite.uses_only_go_forward().await;
+    suite.a_use_changes_no_record().await;
+    suite.a_removed_key_leaves_no_uses().await;
+    suite.lists_are_filtered_by_uses().await;
 }
 
 struct Suite<'a, R: ?Sized> {
@@ -303,7 +330,6 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             self.commit(&[remove(&record)]).await,
             "the record was changed before the removal",
         );
-        self.record_uses(&[KeyUse::new(record.id.clone(), moment(1_600_000_000))]).await;
         let removal = remove(&renamed);
         self.committed(std::slice::from_ref(&removal)).await;
         self.assert_is_gone(&record, "a removed key is still there").await;
@@ -329,45 +355,6 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.committed(&[remove(&same_digest), insert(&again), remove(&again)]).await;
         self.assert_is_gone(&same_digest, "a removed key is found by its digest").await;
         assert_eq!(self.get(&same_id.id).await, None, "the id of a removed record is found");
-    }
-
-    async fn record_uses(&self, uses: &[KeyUse]) {
-        let result = self.repository.record_uses(uses).await;
-        result.unwrap_or_else(|error| panic!("`record_uses` failed: {error}"));
-    }
-
-    async fn last_used_at(&self, id: &KeyId) -> Option<SystemTime> {
-        self.get(id).await.and_then(|key| key.last_used_at)
-    }
-
-    async fn uses_only_go_forward(&self) {
-        let (one, other) = (self.inserted().await, self.inserted().await);
-        let used = |record: &KeyRecord, second| KeyUse::new(record.id.clone(), moment(second));
-        let unknown = full_record();
-        self.record_uses(&[]).await;
-        self.record_uses(&[used(&one, 100), used(&unknown, 100), used(&other, 300)]).await;
-        assert_eq!(self.last_used_at(&one.id).await, Some(moment(100)));
-        self.record_uses(&[used(&one, 200), used(&other, 200)]).await;
-        assert_eq!(self.last_used_at(&one.id).await, Some(moment(200)), "a use was not noted");
-        assert_eq!(self.last_used_at(&other.id).await, Some(moment(300)), "a use went backward");
-        self.record_uses(&[used(&one, 500), used(&one, 400)]).await;
-        assert_eq!(self.last_used_at(&one.id).await, Some(moment(500)), "the later use counts");
-        self.assert_is_gone(&unknown, "a use made a key").await;
-        self.committed(&[insert(&unknown)]).await;
-        assert_eq!(self.last_used_at(&unknown.id).await, None, "a use was noted before the key");
-    }
-
-    async fn a_use_changes_no_record(&self) {
-        let record = self.inserted().await;
-        self.record_uses(&[KeyUse::new(record.id.clone(), moment(100))]).await;
-        self.assert_is(&record, "a use changed a record").await;
-        let revoked = changed(&record, |record| record.revoked_at = Some(moment(50)));
-        self.committed(&[replace(&revoked)]).await;
-        self.record_uses(&[KeyUse::new(record.id.clone(), moment(200))]).await;
-        self.assert_is(&revoked, "a use took back a revocation").await;
-        assert_eq!(self.last_used_at(&record.id).await, Some(moment(200)));
-        self.committed(&[replace(&changed(&revoked, |record| record.name.push('!')))]).await;
-        assert_eq!(self.last_used_at(&record.id).await, Some(moment(200)), "a use was forgotten");
     }
 
     /// Returns the ids of all pages.
@@ -458,7 +445,6 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         for record in [&active, &disabled, &expired, &revoked, &due, &nobodys] {
             self.committed(&[insert(record)]).await;
         }
-        self.record_uses(&[KeyUse::new(active.id.clone(), now)]).await;
 
         let query = KeyQuery { at: now, ..KeyQuery::new().tenant(tenant.clone()) };
         let all = [&active, &disabled, &expired, &revoked, &due];
@@ -473,8 +459,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             (of_state(KeyState::Revoked, now), &[&revoked]),
             (query.clone().rotation_due_by(now), &[&due]),
             (query.clone().rotation_due_by(earlier), &[]),
-            (query.clone().unused_since(now), &[&disabled, &expired, &revoked, &due]),
-            (query.clone().unused_since(moment(1_600_000_001)), &all),
+            (query.clone().unused_since(now), &all),
             (query.clone().unused_since(active.created_at), &[]),
             (query.clone().unused_since(now).state(KeyState::Active).rotation_due_by(now), &[&due]),
         ] {

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use thiserror::Error;
 
 use super::{IssuedKey, KeyRecord, KeyStore, NewKey, StoreError};
+use crate::immediate::Immediate;
 use crate::key::{GenerateError, KeyDigest, KeyHasher, KeyId};
 
 /// Keeps keys in memory, for tests, examples and programs with a handful of keys.
@@ -181,8 +181,8 @@ impl KeyStore for MemoryStore {
         Ok(self.shared.records.pin().get(digest).cloned())
     }
 
-    fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
-        Poll::Ready(self.shared.records.pin().get(digest).cloned())
+    fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
+        Immediate::Answer(self.shared.records.pin().get(digest).cloned())
     }
 }
 
@@ -235,8 +235,8 @@ mod tests {
 
     fn find(store: &MemoryStore, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
         match store.find_now(digest) {
-            Poll::Ready(found) => found,
-            Poll::Pending => panic!("a memory store answers at once"),
+            Immediate::Answer(found) => found,
+            Immediate::Ask => panic!("a memory store answers at once"),
         }
     }
 

@@ -1,0 +1,171 @@
+//! The limits of one request: what it costs is reserved, told and, if it is refused after all, given
+//! back.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Response};
+
+use crate::contain;
+use crate::gate::Gate;
+use crate::head::RequestHead;
+use crate::immediate::Immediate;
+use crate::limit::{LimitDecision, LimiterError, Usage, write_usage};
+use crate::reject::{Rejection, RejectionKind};
+use crate::store::KeyRecord;
+use crate::verify::VerifiedKey;
+
+/// A request whose key has limits, and what the guards said of it.
+pub(crate) struct Chargeable {
+    key: VerifiedKey,
+    cost: u32,
+    refused: Option<Rejection>,
+}
+
+/// What the limiter said.
+pub(crate) type Answer = Result<LimitDecision, LimiterError>;
+
+/// What a request was granted of the limits of its key.
+pub(crate) struct Charge {
+    cost: u32,
+    decision: LimitDecision,
+}
+
+impl Gate {
+    /// Returns what to ask the limiter.
+    pub(crate) fn chargeable(
+        &self,
+        key: VerifiedKey,
+        refused: Option<Rejection>,
+        head: &RequestHead<'_>,
+    ) -> Chargeable {
+        let cost = match (&refused, &self.cost) {
+            // Nothing is spent, but the client is told how its limits stand.
+            (Some(_), _) => 0,
+            (None, Some(cost)) => cost(&key, head),
+            (None, None) => 1,
+        };
+        Chargeable { key, cost, refused }
+    }
+
+    /// Asks the limiter, if the answer is at hand.
+    pub(crate) fn reserve_now(&self, request: &Chargeable) -> Immediate<Answer> {
+        contained(|| self.limiter.reserve_now(request.key.record(), request.cost))
+    }
+
+    /// Asks the limiter.
+    pub(crate) fn reserve(
+        &self,
+        request: Chargeable,
+    ) -> impl Future<Output = (Answer, Chargeable)> + Send + 'static {
+        let (limiter, timeout) = (Arc::clone(&self.limiter), self.limiter_timeout);
+        async move {
+            // Within a future, because it may panic before there is one.
+            let reserve = async { limiter.reserve(request.key.record(), request.cost).await };
+            (flatten(contain::wait_within(timeout, reserve).await), request)
+        }
+    }
+
+    /// Judges by what the limiter said.
+    pub(crate) fn charge(
+        &self,
+        answer: Answer,
+        request: Chargeable,
+    ) -> Result<(VerifiedKey, Option<Charge>), Rejection> {
+        let Chargeable { key, cost, refused } = request;
+        let complete = |decision: LimitDecision| {
+            let (told, of) = (decision.statuses().len(), key.record().limits.len());
+            let error = || LimiterError::new(format!("it told of {told} limits and not of {of}"));
+            (told == of).then_some(decision).ok_or_else(error)
+        };
+        let answer = answer.and_then(complete);
+        match (answer, refused) {
+            (Err(_), Some(refused)) => Err(refused),
+            (Ok(decision), Some(refused)) => {
+                Err(refused.with_usage(self.usage(key.record(), decision)))
+            }
+            (Ok(decision), None) if decision.is_granted() => {
+                Ok((key, Some(Charge { cost, decision })))
+            }
+            (Ok(decision), None) => {
+                let usage = self.usage(key.record(), decision);
+                Err(Rejection::rate_limited(usage).of_key(key.id()))
+            }
+            (Err(error), None) if self.allow_unlimited => {
+                crate::trace::unlimited(key.id(), &error);
+                Ok((key, None))
+            }
+            (Err(error), None) => Err(Rejection::new(RejectionKind::Unavailable)
+                .with_message("Rate limits cannot be checked at the moment")
+                .with_source(error)
+                .of_key(key.id())),
+        }
+    }
+
+    fn usage(&self, key: &KeyRecord, decision: LimitDecision) -> Usage {
+        Usage { limits: key.limits.clone(), decision, older: self.older_limit_fields }
+    }
+}
+
+/// What is told and, if a guard within refuses, given back with the response.
+pub(crate) struct Charged {
+    gate: Arc<Gate>,
+    key: Arc<KeyRecord>,
+    charge: Charge,
+}
+
+impl Charged {
+    pub(crate) fn new(gate: &Arc<Gate>, key: &VerifiedKey, charge: Charge) -> Self {
+        Self { gate: Arc::clone(gate), key: Arc::clone(key.record()), charge }
+    }
+
+    pub(crate) fn write_usage(&self, headers: &mut HeaderMap) {
+        let older = self.gate.older_limit_fields;
+        write_usage(&self.key.limits, &self.charge.decision, older, headers);
+    }
+
+    /// Tells whether a guard within refused what was granted here.
+    pub(crate) fn was_refused<B>(&self, response: &Response<B>) -> bool {
+        Rejection::of_response(response, &self.key.id).is_some()
+    }
+
+    /// Tells whether the response may say how the limits stand: of a key that is not valid,
+    /// nothing is told.
+    pub(crate) fn may_tell<B>(response: &Response<B>) -> bool {
+        let rejection = response.extensions().get::<Rejection>();
+        !rejection.is_some_and(|rejection| RejectionKind::INVALID.contains(&rejection.kind()))
+    }
+
+    /// Gives back what was granted, and tells how the limits stand then.
+    pub(crate) fn refund(self) -> BoxFuture<'static, Usage> {
+        Box::pin(async move {
+            let Self { gate, key, charge } = self;
+            let Charge { cost, decision } = charge;
+            let refunded = match contained(|| gate.limiter.refund_now(&key, cost, &decision)) {
+                Immediate::Answer(refunded) => refunded,
+                Immediate::Ask => {
+                    let refund = async { gate.limiter.refund(&key, cost, &decision).await };
+                    flatten(contain::wait_within(gate.limiter_timeout, refund).await)
+                }
+            };
+            match refunded {
+                Ok(decision) => gate.usage(&key, decision),
+                Err(error) => {
+                    crate::trace::not_refunded(&key.id, &error);
+                    gate.usage(&key, decision)
+                }
+            }
+        })
+    }
+}
+
+fn contained(ask: impl FnOnce() -> Immediate<LimitDecision>) -> Immediate<Answer> {
+    match contain::call(ask) {
+        Ok(asked) => asked.map(Ok),
+        Err(failure) => Immediate::Answer(Err(LimiterError::new(failure))),
+    }
+}
+
+fn flatten(answer: Result<Answer, contain::Failure>) -> Answer {
+    answer.unwrap_or_else(|failure| Err(LimiterError::new(failure)))
+}

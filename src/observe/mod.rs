@@ -1,0 +1,136 @@
+//! Observing requests: when they are let through, and when they have ended.
+
+mod finished;
+mod observation;
+
+use std::sync::Arc;
+
+pub use self::finished::{Finished, Outcome};
+pub(crate) use self::observation::{Observation, Step};
+use crate::clock::Clock;
+use crate::contain;
+use crate::head::RequestHead;
+use crate::verify::VerifiedKey;
+
+/// Observes the requests of a layer at two moments: when a request with a key is let through, and
+/// when a request has ended.
+///
+/// Both are called while the request waits, so they must be quick and must not block. A panic is
+/// logged and fails no request. Closures and functions implement `admitted`.
+///
+/// # Examples
+///
+/// Each use of a key:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use tower_api_key::{ApiKeyLayer, MemoryStore, RequestHead, VerifiedKey};
+///
+/// let served = Arc::new(AtomicU64::new(0));
+/// let counter = Arc::clone(&served);
+/// let layer = ApiKeyLayer::new(MemoryStore::new())
+///     .observer(move |_: &VerifiedKey, _: &RequestHead<'_>| {
+///         counter.fetch_add(1, Ordering::Relaxed);
+///     });
+/// ```
+///
+/// An access log:
+///
+/// ```
+/// use tower_api_key::observe::{Finished, Observe, Outcome};
+/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+///
+/// struct AccessLog;
+///
+/// impl Observe for AccessLog {
+///     fn finished(&self, request: &Finished<'_>) {
+///         let (method, path) = (request.method(), request.path().unwrap_or("-"));
+///         match request.outcome() {
+///             Outcome::Answered(status) => println!("{method} {path} {status}"),
+///             Outcome::Refused(rejection) => println!("{method} {path} {}", rejection.kind()),
+///             other => println!("{method} {path} {other:?}"),
+///         }
+///     }
+/// }
+/// let layer = ApiKeyLayer::new(MemoryStore::new()).observer(AccessLog);
+/// ```
+pub trait Observe: Send + Sync {
+    /// Observes a request that was let through with a key, just before the inner service is called.
+    ///
+    /// The key was verified, all [guards](crate::ApiKeyLayer::guard) of the layer let the request
+    /// pass, and so did the limits of the key. A guard on a route may still refuse it. The credential
+    /// is no longer in the head, unless the layer [keeps](crate::ApiKeyLayer::keep_credential) it.
+    fn admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>) {
+        let _ = (key, head);
+    }
+
+    /// Observes a request that has ended, exactly once for each that came to the layer: the head of
+    /// its response is there, it was refused, or its future was dropped.
+    fn finished(&self, request: &Finished<'_>) {
+        let _ = request;
+    }
+
+    /// Tells whether [`finished`](Self::finished) is to be called. If no observer of a layer wants it,
+    /// nothing is kept of a request.
+    fn observes_finished(&self) -> bool {
+        true
+    }
+}
+
+impl<F: Fn(&VerifiedKey, &RequestHead<'_>) + Send + Sync> Observe for F {
+    fn admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>) {
+        self(key, head);
+    }
+
+    fn observes_finished(&self) -> bool {
+        false
+    }
+}
+
+/// What is called for a key that should be replaced.
+pub(crate) type OnRotationDue = dyn Fn(&VerifiedKey) + Send + Sync;
+
+/// The observers of a layer.
+#[derive(Clone, Default)]
+pub(crate) struct Observers {
+    all: Vec<Arc<dyn Observe>>,
+    /// Those that observe the end.
+    of_end: Option<Arc<[Arc<dyn Observe>]>>,
+    on_rotation_due: Vec<Arc<OnRotationDue>>,
+}
+
+impl Observers {
+    pub(crate) fn add(&mut self, observer: Arc<dyn Observe>) {
+        self.all.push(observer);
+        let of_end: Arc<_> =
+            self.all.iter().filter(|observer| observer.observes_finished()).cloned().collect();
+        self.of_end = Some(of_end).filter(|observers| !observers.is_empty());
+    }
+
+    pub(crate) fn add_on_rotation_due(&mut self, observer: Arc<OnRotationDue>) {
+        self.on_rotation_due.push(observer);
+    }
+
+    /// Returns those that observe the end of requests, if there are any.
+    pub(crate) fn of_end(&self) -> Option<&Arc<[Arc<dyn Observe>]>> {
+        self.of_end.as_ref()
+    }
+
+    pub(crate) fn admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>, clock: &dyn Clock) {
+        for observer in &self.all {
+            contain::notify("an observer", || observer.admitted(key, head));
+        }
+        if !self.on_rotation_due.is_empty()
+            && key.rotation_due_at().is_some()
+            && key.is_rotation_due(clock.now())
+        {
+            for observer in &self.on_rotation_due {
+                contain::notify("an observer of rotations", || observer(key));
+            }
+        }
+    }
+}
+
+const _: Option<Arc<dyn Observe>> = None;

@@ -1,0 +1,266 @@
+//! A key's text appears nowhere but where it is revealed.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::catch_unwind;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::extract::{OriginalUri, Request};
+use axum::response::Response;
+use axum::routing::{MethodRouter, any};
+use bytes::Bytes;
+use http_body_util::Empty;
+use tower::util::MapResponseLayer;
+use tower::{Layer as _, Service as _, service_fn};
+use tower_api_key::extract::{Credential, FirstOf, Query};
+use tower_api_key::key::{GenerateError, KeyFormats};
+use tower_api_key::testing::ActAs;
+use tower_api_key::{
+    Ability, ApiKeyLayer, Checksum, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyId,
+    MemoryStore, NewKey, Rejection, RejectionKind, RequestHead, RequireAbility, RequireStage,
+    RequireTenant, StoreError, VerifiedKey,
+};
+use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, TraceLayer};
+use tracing::Level;
+
+use crate::common::canary::{assert_error_hidden, assert_hidden, forms, gives_away};
+use crate::common::{OddStore, issue, logged, send_raw, serve, start_log};
+
+const PEPPER: &str = "a-pepper-that-nobody-may-see-4711";
+const CHECKSUM: &str = "a-checksum-secret-nobody-may-see-0815";
+
+#[tokio::test]
+async fn the_canary_sings_where_a_secret_is_shown() {
+    start_log();
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("canary"));
+    assert!(gives_away(&key, &key) && gives_away(&key[3..], &key));
+    assert!(gives_away(&format!("{:?}", key.as_bytes()), &key));
+    assert!(gives_away(&format!("{:#?}", key.as_bytes()), &key));
+    assert!(gives_away(&key.to_lowercase(), &key) && !gives_away(&key[..30], &key));
+    let request =
+        http::Request::get("/").header("x-api-key", &key).body(Empty::<Bytes>::new()).unwrap();
+    assert!(gives_away(&format!("{request:?}"), &key));
+    assert!(gives_away(&format!("{:?}", Some(&*key)), &key));
+    // A trace outside of the layer sees what a trace within it must not see.
+    let app = Router::new().fallback(any(show)).layer(ApiKeyLayer::new(keys));
+    let request = format!("GET / HTTP/1.1\r\nx-api-key: {key}");
+    assert_eq!(send_raw(serve(traced(app)).await, request).await.status, 200);
+    assert!(!logged(&key).is_empty());
+}
+
+fn formats() -> [KeyFormat; 2] {
+    let keyed = KeyFormat::new("ck_").checksum(Checksum::keyed(CHECKSUM.as_bytes()));
+    [KeyFormat::default(), keyed.stage("live")]
+}
+
+#[tokio::test]
+async fn no_debug_shows_a_secret() {
+    for format in formats() {
+        let hasher = KeyHasher::hmac_sha256(PEPPER.as_bytes()).or_hmac_sha256(PEPPER.as_bytes());
+        let keys = MemoryStore::with_hasher(hasher.clone());
+        let new = NewKey::named("canary").format(&format).metadata("a", 1);
+        let issued = keys.issue(new.clone()).unwrap();
+        let key = issued.secret.reveal();
+        let secrets = [key, PEPPER, CHECKSUM];
+        assert_hidden(&issued, &secrets);
+        assert_hidden(&issued.secret, &secrets);
+        assert_hidden(&issued.record, &secrets);
+        assert_hidden(&issued.record.digest, &[&issued.record.digest.to_string(), key]);
+        assert_hidden(&(new, &keys, keys.list(), &hasher), &secrets);
+        assert_hidden(&(&format, KeyFormats::from(formats()), format.regex()), &secrets);
+        assert_hidden(&format.parse(key).unwrap(), &secrets);
+        assert_hidden(&KeyFormats::from(formats()).parse(key).unwrap(), &secrets);
+        for credential in [
+            Credential::in_header(http::header::AUTHORIZATION, key.as_bytes()),
+            Credential::in_query("key", key.as_bytes()),
+            Credential::elsewhere(key.as_bytes().to_vec()),
+        ] {
+            assert_hidden(&credential, &secrets);
+        }
+        let layer = ApiKeyLayer::new(keys.clone()).formats(formats()).hasher(hasher);
+        let layer = layer.extractor(FirstOf::default().or(Query::new("key")));
+        let act_as = ActAs::with_secret(&issued.secret);
+        assert_hidden(&(&layer, layer.layer(()), &act_as, act_as.clone().bearer()), &secrets);
+        let mut document = utoipa::openapi::OpenApi::default();
+        layer.security_schemes().add_to(&mut document);
+        assert_hidden(&(layer.security_schemes(), document.to_json().unwrap()), &secrets);
+        assert_hidden(&act_as.layer(layer.layer(&keys)), &secrets);
+        for request in [
+            http::Request::get("/").header("x-api-key", key).body(Empty::<Bytes>::new()).unwrap(),
+            http::Request::get(format!("/?key={key}")).body(Empty::new()).unwrap(),
+        ] {
+            assert_hidden(&RequestHead::new(&request), &secrets);
+            let inner = service_fn(async |request: http::Request<Empty<Bytes>>| {
+                assert_hidden(request.extensions().get::<VerifiedKey>().unwrap(), &secrets);
+                Ok::<_, Infallible>(http::Response::new(request))
+            });
+            let future = layer.layer(inner).call(request);
+            assert_hidden(&future, &secrets);
+            assert_hidden(&future.await.unwrap(), &secrets);
+        }
+    }
+}
+
+#[test]
+fn no_json_of_a_record_shows_a_secret() {
+    for format in formats() {
+        let issued =
+            NewKey::named("canary").format(&format).generate(&KeyHasher::sha256()).unwrap();
+        let json = serde_json::to_string_pretty(&*issued.record).unwrap();
+        assert!(json.contains(issued.record.id.as_str()));
+        assert!(!gives_away(&json, issued.secret.reveal()), "{json}");
+    }
+}
+
+#[test]
+fn no_error_and_no_panic_shows_a_secret() {
+    for format in formats() {
+        let secret = format.generate().unwrap();
+        let key = secret.reveal();
+        let typo = format!("{}!", &key[..key.len() - 1]);
+        let last = if key.ends_with('x') { 'y' } else { 'x' };
+        let other = format!("{}{last}", &key[..key.len() - 1]);
+        for wrong in [typo, other, format!("{key}x"), format!("x{key}"), format!("{key},{key}")] {
+            for error in [
+                format.parse(&wrong).unwrap_err(),
+                KeyFormats::from(formats()).parse(&wrong).unwrap_err(),
+            ] {
+                assert_error_hidden(&error, &[key]);
+            }
+            let wrong = format!("{wrong} ");
+            assert_error_hidden(&wrong.parse::<KeyDigest>().unwrap_err(), &[key]);
+            assert_error_hidden(&wrong.parse::<KeyId>().unwrap_err(), &[key]);
+            assert_error_hidden(&wrong.parse::<Ability>().unwrap_err(), &[key]);
+            let panic = catch_unwind(|| NewKey::named("x").tenant(&*wrong)).unwrap_err();
+            assert_hidden(panic.downcast_ref::<String>().unwrap(), &[key]);
+        }
+    }
+    let unchecked = KeyFormat::new("ck_").checksum(Checksum::keyed_unchecked());
+    let error: GenerateError = unchecked.generate().unwrap_err();
+    assert_error_hidden(&error, &[PEPPER, CHECKSUM]);
+    let short = [
+        catch_unwind(|| drop(KeyHasher::hmac_sha256(&PEPPER.as_bytes()[..15]))),
+        catch_unwind(|| drop(Checksum::keyed(&PEPPER.as_bytes()[..15]))),
+    ];
+    for panic in short {
+        let panic = panic.unwrap_err();
+        assert!(!panic.downcast_ref::<&str>().unwrap().contains(&PEPPER[3..15]));
+    }
+}
+
+/// Shows all that was forwarded.
+async fn show(OriginalUri(uri): OriginalUri, request: Request) -> String {
+    format!("{uri} {request:?}")
+}
+
+fn traced(app: Router) -> Router {
+    let span = DefaultMakeSpan::new().include_headers(true).level(Level::TRACE);
+    let response = DefaultOnResponse::new().include_headers(true).level(Level::TRACE);
+    let request = DefaultOnRequest::new().level(Level::TRACE);
+    let trace = TraceLayer::new_for_http().make_span_with(span).on_response(response);
+    app.layer(trace.on_request(request))
+}
+
+type Seen = Arc<Mutex<Vec<Rejection>>>;
+
+/// Serves all that can happen to a request, with a trace within the layer.
+async fn serve_all(layer: ApiKeyLayer, seen: &Seen) -> SocketAddr {
+    let refuse = |kind: RejectionKind| {
+        let guard = move |_: &VerifiedKey, _: &RequestHead<'_>| Err(Rejection::new(kind));
+        any(show).layer(GuardLayer::new(guard))
+    };
+    let seen = Arc::clone(seen);
+    let app = Router::new()
+        .route("/ability", any(show).layer(RequireAbility::new("bots:read")))
+        .route("/stage", any(show).layer(RequireStage::fixed("prod")))
+        .route("/tenant", any(show).layer(RequireTenant::fixed("acme")))
+        .route("/not-allowed", refuse(RejectionKind::NotAllowed))
+        .route("/too-often", refuse(RejectionKind::RateLimited))
+        .nest("/nested", Router::new().fallback(any(show)))
+        .fallback(any(show));
+    let unguarded: MethodRouter = any(show).layer(RequireAbility::new("bots:read"));
+    let app = traced(app).layer(layer).route("/unguarded", unguarded);
+    let keep = MapResponseLayer::new(move |response: Response| {
+        seen.lock().unwrap().extend(response.extensions().get::<Rejection>().cloned());
+        response
+    });
+    serve(app.layer(keep)).await
+}
+
+#[tokio::test]
+async fn no_response_and_no_log_shows_a_secret() {
+    start_log();
+    let keys = MemoryStore::new();
+    let (seen, now) = (Seen::default(), SystemTime::now());
+    let layer = ApiKeyLayer::new(keys.clone());
+    let layer = layer.extractor(FirstOf::default().or(Query::new("token")));
+    let broken = OddStore { answer: || Poll::Ready(Err(StoreError::new("down"))), at_once: false };
+    let all = serve_all(layer.clone(), &seen).await;
+    let keeps = serve_all(ApiKeyLayer::new(keys.clone()).keep_credential(), &seen).await;
+    let down = serve_all(ApiKeyLayer::new(broken), &seen).await;
+    let mut sent = Vec::new();
+    for (status, address, request) in [
+        (200, all, "GET /x | x-api-key: $"),
+        (200, all, "GET /x | authorization: Bearer $"),
+        (200, all, "GET /x?a=b&token=$&c"),
+        (200, all, "GET /nested/x?token=$"),
+        (200, keeps, "GET /x | x-api-key: $"),
+        (200, keeps, "GET /x | authorization: Bearer $"),
+        (401, all, "GET /missing | x_api_key: $"),
+        (400, all, "GET /ambiguous?token=$ | x-api-key: $"),
+        (400, all, "GET /ambiguous | authorization: Bearer $ | x-api-key: $"),
+        (401, all, "GET /malformed | x-api-key: $,$"),
+        (401, all, "GET /malformed?token=$%FF"),
+        (401, all, "GET /malformed | authorization: Bearer $ extra"),
+        (401, all, "GET /malformed | x-api-key: $$$$$$$$"),
+        (401, all, "GET /unknown | x-api-key: $x"),
+        (401, all, "GET /unknown?token=$x"),
+        (401, all, "GET /revoked | x-api-key: $"),
+        (401, all, "GET /disabled | x-api-key: $"),
+        (401, all, "GET /expired | authorization: Bearer $"),
+        (403, all, "GET /stage | x-api-key: $"),
+        (403, all, "GET /tenant?token=$"),
+        (403, all, "GET /ability | x-api-key: $"),
+        (403, all, "POST /ability | content-type: application/grpc | x-api-key: $"),
+        (403, all, "GET /not-allowed | x-api-key: $"),
+        (429, all, "GET /too-often | x-api-key: $"),
+        (503, down, "GET /unavailable | x-api-key: $"),
+        (500, all, "GET /unguarded | x-api-key: $"),
+        (500, all, "GET /unguarded?token=$"),
+    ] {
+        let new = NewKey::named("canary");
+        let new = if request.contains("/expired") { new.expires_at(now) } else { new };
+        let issued = keys.issue(new).unwrap();
+        let (id, key) = (&issued.record.id, issued.secret.reveal());
+        assert!(!request.contains("/revoked") || keys.revoke(id));
+        assert!(!request.contains("/disabled") || keys.set_disabled(id, true));
+        let (start, lines) = request.split_once(" | ").unwrap_or((request, "accept: */*"));
+        let text =
+            format!("{start} HTTP/1.1\r\n{}", lines.replace(" | ", "\r\n")).replace('$', key);
+        assert!(gives_away(&text, key));
+        let response = send_raw(address, text).await;
+        assert_eq!(response.status, status, "{request}");
+        let shown = format!("{:?} {}", response.headers, response.text());
+        assert!(!gives_away(&shown, key), "{request} is answered {shown}");
+        sent.push((request, issued.secret));
+    }
+    for (request, key) in &sent {
+        for form in forms(key.reveal()) {
+            assert_eq!(logged(&form), [""; 0], "{request}");
+        }
+        for rejection in &*seen.lock().unwrap() {
+            assert_error_hidden(rejection, &[key.reveal()]);
+        }
+    }
+    // All of it was logged, and every reason was seen.
+    let kinds: HashSet<_> = seen.lock().unwrap().iter().map(Rejection::kind).collect();
+    assert_eq!(kinds.len(), 14, "{kinds:?}");
+    assert!(logged("TRACE").iter().any(|line| line.contains("started processing request")));
+    assert!(logged("API key verified").len() > 5 && logged("request refused").len() > 5);
+    assert!(logged("Sensitive").len() > 1);
+}

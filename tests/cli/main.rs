@@ -1,0 +1,19 @@
+//! The program `api-keys`, as an operator uses it.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod changing;
+mod databases;
+mod documents;
+mod environment;
+mod input;
+mod issuing;
+mod operator;
+mod reviewing;
+mod secrecy;
+mod server;
+mod verifying;

@@ -1,0 +1,292 @@
+//! What the management API refuses, and what of a request it blames.
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use serde_json::{Map, Value, json};
+use tower_api_key::store::KeyQuery;
+
+use crate::common::manage::{ALICE, World, assert_blamed, over_sqlite};
+use crate::common::{in_time, send_raw_with_body};
+use crate::over_each_database;
+
+over_each_database! {
+    a_wrong_field_is_named
+    a_body_does_not_say_whose_the_key_is
+    a_wrong_field_changes_nothing
+    a_wrong_grace_is_refused
+    a_wrong_parameter_is_named
+    what_is_no_json_is_refused
+    other_sites_cannot_have_a_browser_rotate_a_key
+    a_long_body_is_refused
+}
+
+/// Fields of bodies to create or change a key, with what is wrong with them.
+fn wrong_fields() -> Vec<(&'static str, Value, &'static str)> {
+    let many = |count: usize, text: &str| Value::from(vec![text; count]);
+    let limits: Vec<_> = (0..9).map(|number| format!("l{number}: 1 per hour")).collect();
+    vec![
+        ("name", json!(7), "name"),
+        ("name", json!(null), "name"),
+        ("name", json!("x"), "name"),
+        ("name", json!("x".repeat(101)), "name"),
+        ("name", json!("two\nlines"), "name"),
+        ("abilities", json!("bots:read"), "abilities"),
+        ("abilities", json!(null), "abilities"),
+        ("abilities", json!(["bots:read", "bots"]), "abilities[1]"),
+        ("abilities", json!([["bots:read"]]), "abilities[0]"),
+        ("abilities", json!([format!("a:{}", "b".repeat(2000))]), "abilities[0]"),
+        ("abilities", many(101, "bots:read"), "abilities"),
+        ("expires_at", json!("2020-01-01T00:00:00Z"), "expires_at"),
+        ("expires_at", json!("tomorrow"), "expires_at"),
+        ("expires_at", json!("9999-12-31T23:59:59-23:00"), "expires_at"),
+        ("expires_at", json!(1_900_000_000), "expires_at"),
+        ("expires_at", json!(false), "expires_at"),
+        ("limits", json!(null), "limits"),
+        ("limits", json!(["often"]), "limits[0]"),
+        ("limits", json!(["1 per hour", "0 per minute"]), "limits[1]"),
+        ("limits", json!(["99999999999 per hour"]), "limits[0]"),
+        ("limits", json!(["1 per 1000 days"]), "limits[0]"),
+        ("limits", json!(["1 per hour", "2 per hour"]), "limits"),
+        ("limits", json!(limits), "limits"),
+        ("restrictions", json!(null), "restrictions"),
+        ("restrictions", json!([]), "restrictions"),
+        ("restrictions", json!({ "adresses": [] }), "restrictions.adresses"),
+        ("restrictions", json!({ "addresses": "::1" }), "restrictions.addresses"),
+        (
+            "restrictions",
+            json!({ "addresses": ["::1", "10.0.0.1/8"] }),
+            "restrictions.addresses[1]",
+        ),
+        ("restrictions", json!({ "addresses": many(101, "::1") }), "restrictions.addresses"),
+        ("restrictions", json!({ "origins": ["https://*"] }), "restrictions.origins[0]"),
+        ("restrictions", json!({ "origins": [null] }), "restrictions.origins[0]"),
+        ("restrictions", json!({ "referrers": ["app.example"] }), "restrictions.referrers[0]"),
+        ("restrictions", json!({ "endpoints": ["FETCH /"] }), "restrictions.endpoints[0]"),
+        (
+            "restrictions",
+            json!({ "endpoints": [format!("/{}", "x".repeat(1024))] }),
+            "restrictions.endpoints[0]",
+        ),
+        ("abilites", json!([]), "abilites"),
+        ("rotation_due_at", json!(null), "rotation_due_at"),
+    ]
+}
+
+async fn a_wrong_field_is_named(world: &World) {
+    let (id, _) = world.create("nightly import").await;
+    for (field, value, blamed) in wrong_fields() {
+        let mut body = json!({ "name": "nightly import", "prefix": "sk_live_" });
+        body[field] = value.clone();
+        assert_blamed(&world.alice("POST", "", &body.to_string()).await, 422, blamed);
+        let body = json!({ field: value }).to_string();
+        assert_blamed(&world.alice("PATCH", &format!("/{id}"), &body).await, 422, blamed);
+    }
+    for (body, blamed) in [
+        (json!({}), json!("name")),
+        (json!({ "name": "nightly import" }), json!("prefix")),
+        (json!({ "name": "nightly import", "prefix": "sk_" }), json!("prefix")),
+        (json!({ "name": "nightly import", "prefix": 7 }), json!("prefix")),
+        (
+            json!({ "name": "nightly import", "prefix": "sk_live_", "stage": "test" }),
+            json!("stage"),
+        ),
+        (json!({ "name": "nightly import", "prefix": "sk_live_", "stage": "a b" }), json!("stage")),
+        (
+            json!({ "name": "nightly import", "prefix": "sk_live_", "disabled": true }),
+            json!("disabled"),
+        ),
+        (json!([]), json!(null)),
+        (json!("sk_live_"), json!(null)),
+        (json!(null), json!(null)),
+    ] {
+        assert_blamed(&world.alice("POST", "", &body.to_string()).await, 422, blamed);
+    }
+    for (body, blamed) in [
+        (json!({ "disabled": "yes" }), json!("disabled")),
+        (json!({ "disabled": null }), json!("disabled")),
+        (json!({ "prefix": "sk_test_" }), json!("prefix")),
+        (json!({ "stage": "test" }), json!("stage")),
+        (json!([]), json!(null)),
+    ] {
+        let response = world.alice("PATCH", &format!("/{id}"), &body.to_string()).await;
+        assert_blamed(&response, 422, blamed);
+    }
+    assert_eq!(world.keys.list(&KeyQuery::new()).await.unwrap().keys.len(), 1);
+}
+
+async fn a_body_does_not_say_whose_the_key_is(world: &World) {
+    let (id, _) = world.create("nightly import").await;
+    for field in ["tenant", "tenant_id", "kind", "metadata", "id", "digest", "revoked_at", "secret"]
+    {
+        let body = json!({ "name": "mine", "prefix": "sk_live_", field: "globex" }).to_string();
+        assert_blamed(&world.alice("POST", "", &body).await, 422, field);
+        let body = json!({ field: "globex" }).to_string();
+        assert_blamed(&world.alice("PATCH", &format!("/{id}"), &body).await, 422, field);
+    }
+}
+
+async fn a_wrong_field_changes_nothing(world: &World) {
+    let (id, _) = world.create("nightly import").await;
+    let path = format!("/{id}");
+    let before = world.alice("GET", &path, "").await;
+    let body = r#"{"name":"weekly import","disabled":true,"limits":["often"]}"#;
+    assert_blamed(&world.alice("PATCH", &path, body).await, 422, "limits[0]");
+    assert_eq!(world.alice("GET", &path, "").await, before);
+}
+
+async fn a_wrong_grace_is_refused(world: &World) {
+    let (id, _) = world.create("rotated").await;
+    let path = format!("/{id}/rotate");
+    for grace in [json!(-1), json!(7_776_001), json!(1.5), json!("60"), json!(null), json!(1e30)] {
+        let body = json!({ "grace_seconds": grace }).to_string();
+        assert_blamed(&world.alice("POST", &path, &body).await, 422, "grace_seconds");
+    }
+    let other = r#"{"grace_seconds":60,"name":"other"}"#;
+    assert_blamed(&world.alice("POST", &path, other).await, 422, "name");
+    assert_blamed(&world.alice("POST", &path, "[]").await, 422, json!(null));
+    assert_blamed(&world.alice("POST", &path, "{").await, 400, json!(null));
+    let longest = r#"{"grace_seconds":7776000}"#;
+    assert_eq!(world.alice("POST", &path, longest).await.status, 201);
+}
+
+async fn a_wrong_parameter_is_named(world: &World) {
+    for (query, blamed) in [
+        ("limit=0", json!("limit")),
+        ("limit=101", json!("limit")),
+        ("limit=-1", json!("limit")),
+        ("limit=", json!("limit")),
+        ("limit=99999999999999999999", json!("limit")),
+        ("limit=1&limit=2", json!("limit")),
+        ("cursor=", json!("cursor")),
+        ("cursor=nonsense", json!("cursor")),
+        ("cursor=18446744073709551615.key_1", json!("cursor")),
+        ("state=lost", json!("state")),
+        ("state=Active", json!("state")),
+        ("sate=active", json!("sate")),
+        ("tenant=globex", json!("tenant")),
+        ("%FF%00=1", json!(null)),
+    ] {
+        assert_blamed(&world.alice("GET", &format!("?{query}"), "").await, 400, blamed);
+    }
+    assert_eq!(world.alice("GET", "?&limit=100&state=active", "").await.status, 200);
+}
+
+async fn what_is_no_json_is_refused(world: &World) {
+    for body in ["", "{", "name=x", "{\"name\":}", "\u{feff}{}", "{} {}", &"[".repeat(1000)] {
+        assert_blamed(&world.alice("POST", "", body).await, 400, json!(null));
+    }
+    let twice = r#"{"name":"one","prefix":"sk_live_","abilities":[],"abilities":["*"]}"#;
+    assert_blamed(&world.alice("POST", "", twice).await, 400, json!(null));
+    let body = r#"{"name":"nightly import","prefix":"sk_live_"}"#;
+    let send = async |content_type: &str, body: &str| {
+        let request = format!(
+            "POST /dashboard/api-keys HTTP/1.1\r\n{ALICE}\r\n{content_type}content-length: {}",
+            body.len()
+        );
+        in_time(send_raw_with_body(world.address, request, body)).await
+    };
+    for content_type in
+        ["", "content-type: text/plain\r\n", "content-type: application/x-www-form-urlencoded\r\n"]
+    {
+        assert_blamed(&send(content_type, body).await, 415, json!(null));
+    }
+    for content_type in [
+        "content-type: application/json; charset=utf-8\r\n",
+        "content-type: Application/JSON\r\n",
+        "content-type: application/merge-patch+json\r\n",
+    ] {
+        assert_eq!(send(content_type, body).await.status, 201);
+    }
+}
+
+async fn other_sites_cannot_have_a_browser_rotate_a_key(world: &World) {
+    let (id, _) = world.create("rotated").await;
+    let send = async |lines: &str, body: &str| {
+        let request = format!(
+            "POST /dashboard/api-keys/{id}/rotate HTTP/1.1\r\n{ALICE}\r\n{lines}content-length: {}",
+            body.len()
+        );
+        in_time(send_raw_with_body(world.address, request, body)).await
+    };
+    // As a form does, and as a script does that must not ask first.
+    let form = "content-type: application/x-www-form-urlencoded\r\n";
+    for (lines, body) in [
+        ("origin: https://evil.example\r\n".to_owned(), ""),
+        ("origin: null\r\n".to_owned(), ""),
+        (format!("origin: https://evil.example\r\n{form}"), ""),
+        (format!("origin: https://evil.example\r\n{form}"), "grace_seconds=0"),
+        ("origin: https://evil.example\r\ncontent-type: text/plain\r\n".to_owned(), "{}"),
+    ] {
+        assert_blamed(&send(&lines, body).await, 415, json!(null));
+    }
+    let of_a_page = "origin: https://app.example\r\ncontent-type: application/json\r\n";
+    assert_eq!(send(of_a_page, "{}").await.status, 201);
+}
+
+async fn a_long_body_is_refused(world: &World) {
+    let padded = |length: usize| {
+        let body = r#"{"name":"nightly import","prefix":"sk_live_"}"#;
+        format!("{body}{}", " ".repeat(length - body.len()))
+    };
+    assert_eq!(world.alice("POST", "", &padded(64 * 1024)).await.status, 201);
+    assert_blamed(&world.alice("POST", "", &padded(64 * 1024 + 1)).await, 413, json!(null));
+}
+
+/// Any JSON, with the names of the fields in it.
+fn any_json() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        ".{0,12}",
+        "[a-z]{1,4}:(\\*|[a-z]{1,4})",
+        "[0-9]{1,12} per (minute|hour|[0-9]{1,9} days)(, burst [0-9]{1,10})?",
+        "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:00:00(Z|[-+][0-9]{2}:[0-9]{2})",
+        "(https://)?[a-z*.]{0,9}(/[a-z{}*;%]{0,5}){0,3}",
+        "[0-9a-f:./]{0,20}",
+        Just("sk_live_".to_owned()),
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text.prop_map(Value::from),
+    ];
+    let name = prop_oneof![
+        4 => prop::sample::select(vec![
+            "name", "prefix", "stage", "abilities", "expires_at", "limits", "restrictions",
+            "disabled", "addresses", "origins", "referrers", "endpoints", "grace_seconds",
+        ]).prop_map(str::to_owned),
+        1 => ".{0,30}",
+    ];
+    leaf.prop_recursive(4, 60, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec((name.clone(), inner), 0..9)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect::<Map<_, _>>())),
+        ]
+    })
+}
+
+#[test]
+fn no_body_is_the_fault_of_the_server() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(over_sqlite(async |world| {
+        let (id, _) = world.create("nightly import").await;
+        let mut runner = proptest::test_runner::TestRunner::default();
+        for _ in 0..500 {
+            let mut body = any_json().new_tree(&mut runner).unwrap().current();
+            if let Value::Object(fields) = &mut body {
+                fields.entry("prefix").or_insert("sk_live_".into());
+                fields.entry("name").or_insert("any name".into());
+            }
+            for (method, path) in [
+                ("POST", String::new()),
+                ("PATCH", format!("/{id}")),
+                ("POST", format!("/{id}/rotate")),
+            ] {
+                let response = world.alice(method, &path, &body.to_string()).await;
+                assert!((200..500).contains(&response.status), "{body}: {}", response.text());
+                assert!(response.json().is_object());
+            }
+        }
+    }));
+}

@@ -1,0 +1,27 @@
+//! The life of keys: the manager, on whose behalf it acts, and its API.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod key_manager;
+
+// On whose behalf.
+mod authority;
+mod owners;
+
+// Changes at once, and databases that hang.
+#[cfg(unix)]
+mod deadlines;
+mod model;
+mod turns;
+
+// Over HTTP.
+mod api;
+mod api_answers;
+mod api_bodies;
+mod api_fields;
+mod api_owners;
+mod api_revoking;
+mod openapi;

@@ -1,0 +1,13 @@
+//! What a key may do: guards, the restrictions of its record, and the access of an application as
+//! one table.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod guards;
+mod report_only;
+mod restrictions;
+mod routes;
+mod tables;

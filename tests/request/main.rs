@@ -1,0 +1,49 @@
+//! The way of a request through the layer: over sockets, by real clients, behind real proxies.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+// What of a request is the key, and whose it is.
+mod finding_the_credential;
+mod matching_the_key;
+mod settings;
+mod settings_together;
+
+// Who asks whom: clients' addresses, what is layered, and the path by which it is judged.
+mod client_address;
+mod mount;
+mod readiness;
+mod redispatch;
+
+// Stores that fail, and what clients and operators see of it.
+mod store_connections;
+mod store_failures;
+
+// Browsers: preflights and other origins.
+mod browser;
+mod cors;
+mod cross_origin;
+mod preflight;
+
+// Caches and proxies on the way.
+mod caching;
+#[cfg(unix)]
+mod forward_auth;
+#[cfg(unix)]
+mod shared_caches;
+
+// Bodies of refused requests.
+mod draining;
+mod draining_bodies;
+#[cfg(unix)]
+mod uploads;
+
+// gRPC, beside what the other files ask of it.
+mod grpc_methods;
+mod grpc_refusals;
+
+// What else is told of requests and of the layer.
+mod observers;
+mod openapi;

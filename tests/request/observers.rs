@@ -1,0 +1,446 @@
+//! Observers: what they are called for, when, and with what.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::routing::{any, get};
+use futures_util::FutureExt as _;
+use tower::{Layer as _, ServiceExt as _};
+use tower_api_key::extract::{Credential, Query, extract_fn};
+use tower_api_key::limit::{LimitDecision, LimiterError};
+use tower_api_key::observe::{Finished, Observe, Outcome};
+use tower_api_key::testing::FakeClock;
+use tower_api_key::{
+    ApiKeyLayer, Clock, KeyDigest, KeyId, KeyRecord, KeyStore, MemoryRateLimiter, MemoryStore,
+    NewKey, RateLimiter, RequestHead, RequireAbility, StoreError, VerifiedKey,
+};
+
+use crate::common::{
+    OddStore, RawResponse, errors, get_raw, in_time, issue, serve, serve_known, start_log,
+};
+
+/// Answers only who waits.
+struct Slow<T>(T);
+
+#[async_trait]
+impl KeyStore for Slow<MemoryStore> {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        tokio::task::yield_now().await;
+        self.0.find(digest).await
+    }
+}
+
+#[async_trait]
+impl RateLimiter for Slow<MemoryRateLimiter> {
+    async fn reserve(&self, key: &KeyRecord, cost: u32) -> Result<LimitDecision, LimiterError> {
+        tokio::task::yield_now().await;
+        self.0.reserve(key, cost).await
+    }
+
+    async fn refund(
+        &self,
+        key: &KeyRecord,
+        cost: u32,
+        granted: &LimitDecision,
+    ) -> Result<LimitDecision, LimiterError> {
+        self.0.refund(key, cost, granted).await
+    }
+}
+
+/// What observers were told.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    /// Makes an observer that notes the key and the request.
+    fn observer(&self) -> impl Fn(&VerifiedKey, &RequestHead<'_>) + Send + Sync + 'static {
+        let told = self.clone();
+        move |key, head| told.note(format!("{} {} {}", key.name(), head.method(), head.uri()))
+    }
+
+    fn note(&self, text: impl Into<String>) {
+        self.0.lock().unwrap().push(text.into());
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+async fn start(layer: ApiKeyLayer) -> SocketAddr {
+    serve(Router::new().fallback(any(async || "in")).layer(layer)).await
+}
+
+async fn ask(address: SocketAddr, path: &str, key: &str) -> RawResponse {
+    in_time(get_raw(address, path, &[&format!("x-api-key: {key}")])).await
+}
+
+#[tokio::test]
+async fn each_request_is_told_of_once_before_the_service_is_called() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("robot").limit("9 per hour"));
+    let layers = [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys))];
+    let layers = layers.into_iter().flat_map(|layer| {
+        let slow = layer.clone().rate_limiter(Slow(MemoryRateLimiter::new()));
+        [layer.rate_limiter(MemoryRateLimiter::new()), slow]
+    });
+    for layer in layers {
+        let told = Told::default();
+        let seen = told.clone();
+        let handler = any(async move || seen.note("handler"));
+        let layer = layer.observer(told.observer());
+        let address = serve(Router::new().fallback(handler).layer(layer)).await;
+        for path in ["/a?b=c", "/d"] {
+            assert_eq!(ask(address, path, &key).await.status, 200);
+            assert_eq!(told.take(), [format!("robot GET {path}"), "handler".to_owned()]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_tells_nobody() {
+    let keys = MemoryStore::new();
+    let good = issue(&keys, NewKey::named("good"));
+    let past = SystemTime::now() - Duration::from_secs(1);
+    let expired = issue(&keys, NewKey::named("expired").expires_at(past));
+    let elsewhere = issue(&keys, NewKey::named("elsewhere").addresses(["192.0.2.1"]));
+    let limited = issue(&keys, NewKey::named("limited").limit("1 per hour"));
+    let revoked = keys.issue(NewKey::named("revoked")).unwrap();
+    assert!(keys.revoke(&revoked.record.id));
+    let disabled = keys.issue(NewKey::named("disabled")).unwrap();
+    keys.update(&disabled.record.id, |record| record.disabled = true).unwrap();
+    let told = Told::default();
+    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys.clone()))] {
+        let layer = layer.observer(told.observer());
+        let address = start(layer.clone()).await;
+        assert_eq!(ask(address, "/", &limited).await.status, 200);
+        assert_eq!(told.take().len(), 1);
+        assert_eq!(ask(address, "/", &limited).await.status, 429);
+        for key in ["", "a b", "unknown", revoked.secret.reveal(), disabled.secret.reveal()] {
+            assert_eq!(ask(address, "/", key).await.status, 401, "{key}");
+        }
+        assert_eq!(ask(address, "/", &expired).await.status, 401);
+        assert_eq!(ask(address, "/", &elsewhere).await.status, 403);
+        let guarded = start(layer.clone().guard(RequireAbility::new("bots:read"))).await;
+        assert_eq!(ask(guarded, "/", &good).await.status, 403);
+        assert_eq!(told.take(), [""; 0]);
+    }
+    let failing = OddStore { answer: || Poll::Ready(Err(StoreError::new("gone"))), at_once: false };
+    let address = start(ApiKeyLayer::new(failing).observer(told.observer())).await;
+    assert_eq!(ask(address, "/", &good).await.status, 503);
+    assert_eq!(told.take(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_request_without_a_key_tells_nobody() {
+    let told = Told::default();
+    let layer = ApiKeyLayer::new(MemoryStore::new()).observer(told.observer());
+    let optional = start(layer.clone().optional()).await;
+    assert_eq!(in_time(get_raw(optional, "/", &[])).await.status, 200);
+    let preflight = "OPTIONS / HTTP/1.1\r\norigin: https://a.example\r\n\
+                     access-control-request-method: GET";
+    let forwarding = start(layer.forward_preflight()).await;
+    assert_eq!(in_time(common::send_raw(forwarding, preflight)).await.status, 200);
+    assert_eq!(told.take(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_request_that_a_guard_on_a_route_refuses_is_a_use() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("weak"));
+    let told = Told::default();
+    let guarded = get(async || "in").layer(RequireAbility::new("bots:read"));
+    let layer = ApiKeyLayer::new(keys).observer(told.observer());
+    let address = serve(Router::new().route("/bots", guarded).layer(layer)).await;
+    assert_eq!(ask(address, "/bots", &key).await.status, 403);
+    assert_eq!(told.take(), ["weak GET /bots"]);
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_fails_no_request_and_keeps_nobody_from_being_told() {
+    start_log();
+    let keys = MemoryStore::new();
+    let due = NewKey::named("robot").rotation_due_at(SystemTime::now());
+    let key = issue(&keys, due);
+    for (number, layer) in
+        [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys))].into_iter().enumerate()
+    {
+        let told = Told::default();
+        let (one, two) = (told.clone(), told.clone());
+        let layer = layer
+            .on_rotation_due(|_| panic!("this observer's own fault"))
+            .on_rotation_due(move |key| one.note(format!("{} is due", key.name())))
+            .observer(|_: &VerifiedKey, _: &RequestHead<'_>| panic!("that observer's own fault"))
+            .observer(told.observer())
+            .observer(move |_: &VerifiedKey, _: &RequestHead<'_>| two.note("last"));
+        let address = start(layer).await;
+        assert_eq!(ask(address, "/", &key).await.text(), "in");
+        assert_eq!(told.take(), ["robot GET /", "last", "robot is due"]);
+        assert_eq!(errors("observer's own fault"), 2 * (number + 1));
+    }
+}
+
+#[tokio::test]
+async fn observers_do_not_see_the_credential() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("robot"));
+    let told = Told::default();
+    let seen = told.clone();
+    let layer = ApiKeyLayer::new(keys).observer(move |_: &VerifiedKey, head: &RequestHead<'_>| {
+        seen.note(format!("{} {:?}", head.uri(), head.headers()));
+    });
+    let in_header = start(layer.clone()).await;
+    assert_eq!(ask(in_header, "/", &key).await.status, 200);
+    let in_query = start(layer.clone().extractor(Query::new("key"))).await;
+    let path = format!("/?a=b&key={key}");
+    assert_eq!(in_time(get_raw(in_query, &path, &[])).await.status, 200);
+    let kept = start(layer.keep_credential()).await;
+    assert_eq!(ask(kept, "/", &key).await.status, 200);
+    let told = told.take();
+    assert_eq!(told.len(), 3);
+    assert!(told.iter().all(|seen| !seen.contains(&key)), "{told:?}");
+}
+
+/// Counts how often it is read.
+#[derive(Clone)]
+struct CountingClock {
+    clock: FakeClock,
+    reads: Arc<AtomicUsize>,
+}
+
+impl Clock for CountingClock {
+    fn now(&self) -> SystemTime {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.clock.now()
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_should_have_been_replaced_works_and_is_told_of() {
+    let clock = CountingClock { clock: FakeClock::new(), reads: Arc::default() };
+    let reads = || clock.reads.swap(0, Ordering::SeqCst);
+    let due_at = clock.clock.now() + Duration::from_secs(60);
+    let keys = MemoryStore::new();
+    let dated = issue(&keys, NewKey::named("dated").rotation_due_at(due_at));
+    let undated = issue(&keys, NewKey::named("undated"));
+    let told = Told::default();
+    let due = told.clone();
+    let plain = ApiKeyLayer::new(keys).clock(clock.clone());
+    let layer = plain.clone().on_rotation_due(move |key| {
+        assert!(key.is_rotation_due(due_at) && key.rotation_due_at() == Some(due_at));
+        assert!(!key.is_rotation_due(due_at - Duration::from_nanos(1)));
+        due.note(key.name());
+    });
+    let (plain, address) = (start(plain).await, start(layer).await);
+    clock.clock.set(due_at - Duration::from_nanos(1));
+    assert_eq!(ask(address, "/", &dated).await.status, 200);
+    assert_eq!((told.take(), reads()), (vec![], 1));
+    clock.clock.set(due_at);
+    for _ in 0..2 {
+        assert_eq!(ask(address, "/", &dated).await.status, 200);
+        assert_eq!((told.take(), reads()), (vec!["dated".to_owned()], 1));
+    }
+    // The time matters to nobody else.
+    assert_eq!(ask(address, "/", &undated).await.status, 200);
+    assert_eq!(ask(plain, "/", &dated).await.status, 200);
+    assert_eq!((told.take(), reads()), (vec![], 0));
+}
+
+/// Notes how requests ended.
+#[derive(Clone, Default)]
+struct Ends(Told);
+
+impl Observe for Ends {
+    fn finished(&self, request: &Finished<'_>) {
+        let outcome = match request.outcome() {
+            Outcome::Answered(status) => status.as_str().to_owned(),
+            Outcome::Refused(rejection) => rejection.kind().to_string(),
+            other => format!("{other:?}"),
+        };
+        let (key, path) = (request.key_id().map(KeyId::as_str), request.path());
+        let (key, path) = (key.unwrap_or("nobody"), path.unwrap_or("hidden"));
+        self.0.note(format!("{} {path}: {outcome} for {key}", request.method()));
+    }
+}
+
+#[tokio::test]
+async fn each_request_has_one_outcome() {
+    let keys = MemoryStore::new();
+    let good = keys.issue(NewKey::named("good").abilities(["bots:read"])).unwrap();
+    let limited = keys.issue(NewKey::named("limited").limit("1 per hour")).unwrap();
+    let past = SystemTime::now() - Duration::from_secs(1);
+    let expired = keys.issue(NewKey::named("expired").expires_at(past)).unwrap();
+    let [good_id, limited_id, expired_id] =
+        [&good, &limited, &expired].map(|issued| issued.record.id.as_str().to_owned());
+    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys.clone()))] {
+        let slow = layer.clone().rate_limiter(Slow(MemoryRateLimiter::new()));
+        for layer in [layer.rate_limiter(MemoryRateLimiter::new()), slow] {
+            let ends = Ends::default();
+            let app = Router::new()
+                .route("/bots", get(async || "bots"))
+                .route("/write", get(async || "").layer(RequireAbility::new("bots:write")))
+                .fallback(any(async || http::StatusCode::NOT_FOUND))
+                .layer(layer.observer(ends.clone()));
+            let address = serve(app).await;
+            let told = ends.0;
+            for (path, key, end) in [
+                ("/bots", good.secret.reveal(), format!("200 for {good_id}")),
+                ("/else?a=b", good.secret.reveal(), format!("404 for {good_id}")),
+                ("/write", good.secret.reveal(), format!("missing_ability for {good_id}")),
+                // A guard on a route refuses, and what the limits granted is given back.
+                ("/write", limited.secret.reveal(), format!("missing_ability for {limited_id}")),
+                ("/bots", limited.secret.reveal(), format!("200 for {limited_id}")),
+                ("/bots", limited.secret.reveal(), format!("rate_limited for {limited_id}")),
+                ("/bots", expired.secret.reveal(), format!("expired for {expired_id}")),
+                ("/bots", "unknown", "unknown for nobody".to_owned()),
+            ] {
+                ask(address, path, key).await;
+                let path = path.split('?').next().unwrap();
+                assert_eq!(told.take(), [format!("GET {path}: {end}")]);
+            }
+            in_time(get_raw(address, "/bots", &[])).await;
+            assert_eq!(told.take(), ["GET /bots: missing for nobody"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_key_has_an_outcome_where_keys_are_optional() {
+    let ends = Ends::default();
+    let layer = ApiKeyLayer::new(MemoryStore::new()).optional().observer(ends.clone());
+    let address = start(layer).await;
+    in_time(get_raw(address, "/", &[])).await;
+    assert_eq!(ends.0.take(), ["GET /: 200 for nobody"]);
+}
+
+fn request(key: &str) -> http::Request<axum::body::Body> {
+    http::Request::get("/").header("x-api-key", key).body(axum::body::Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn a_future_that_is_dropped_is_an_outcome_wherever_it_waits() {
+    let keys = MemoryStore::new();
+    let issued = keys.issue(NewKey::named("robot")).unwrap();
+    let key = issued.secret.reveal();
+    let waits = tower::service_fn(|_: http::Request<axum::body::Body>| {
+        std::future::pending::<Result<http::Response<axum::body::Body>, Infallible>>()
+    });
+    let ends = Ends::default();
+    let layer = ApiKeyLayer::new(keys.clone()).observer(ends.clone());
+    let mut future = layer.layer(waits).oneshot(request(key));
+    assert!((&mut future).now_or_never().is_none() && ends.0.take().is_empty());
+    drop(future);
+    assert_eq!(ends.0.take(), [format!("GET /: Dropped for {}", issued.record.id)]);
+
+    let hangs = OddStore { answer: || Poll::Pending, at_once: false };
+    let layer = ApiKeyLayer::new(hangs).observer(ends.clone());
+    let mut future = layer.layer(waits).oneshot(request(key));
+    assert!((&mut future).now_or_never().is_none() && ends.0.take().is_empty());
+    drop(future);
+    assert_eq!(ends.0.take(), ["GET /: Dropped for nobody"]);
+}
+
+#[tokio::test]
+async fn a_service_that_fails_is_an_outcome() {
+    let keys = MemoryStore::new();
+    let issued = keys.issue(NewKey::named("robot")).unwrap();
+    let fails = tower::service_fn(async |_: http::Request<axum::body::Body>| {
+        Err::<http::Response<axum::body::Body>, _>("it failed")
+    });
+    let ends = Ends::default();
+    let layer = ApiKeyLayer::new(keys).observer(ends.clone());
+    let failed = layer.layer(fails).oneshot(request(issued.secret.reveal())).await;
+    assert_eq!(failed.unwrap_err(), "it failed");
+    assert_eq!(ends.0.take(), [format!("GET /: Failed for {}", issued.record.id)]);
+}
+
+/// Notes what else is known of a request.
+struct Details(Arc<Mutex<Vec<Detail>>>);
+
+struct Detail {
+    key: Option<String>,
+    matched_path: Option<String>,
+    address: Option<std::net::IpAddr>,
+    waited: (bool, bool),
+    took: Duration,
+}
+
+impl Observe for Details {
+    fn finished(&self, request: &Finished<'_>) {
+        let waited = (request.lookup_time(), request.limiter_time());
+        assert!(waited.0.unwrap_or_default() + waited.1.unwrap_or_default() <= request.duration());
+        self.0.lock().unwrap().push(Detail {
+            key: request.key().map(|key| key.name().to_owned()),
+            matched_path: request.matched_path().map(str::to_owned),
+            address: request.address(),
+            waited: (waited.0.is_some(), waited.1.is_some()),
+            took: request.duration(),
+        });
+    }
+}
+
+#[tokio::test]
+async fn observers_see_the_route_the_client_and_what_a_request_waited_for() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("robot").limit("9 per hour"));
+    for slow in [false, true] {
+        let details = Arc::<Mutex<Vec<_>>>::default();
+        let layer = match slow {
+            false => ApiKeyLayer::new(keys.clone()),
+            true => {
+                ApiKeyLayer::new(Slow(keys.clone())).rate_limiter(Slow(MemoryRateLimiter::new()))
+            }
+        };
+        let inner = Router::new()
+            .route("/bots/{id}", get(async || tokio::time::sleep(Duration::from_millis(5)).await));
+        let app =
+            Router::new().nest("/v1", inner).layer(layer.observer(Details(Arc::clone(&details))));
+        let address = serve_known("127.0.0.1", app).await.unwrap();
+        assert_eq!(ask(address, "/v1/bots/7", &key).await.status, 200);
+        let details = std::mem::take(&mut *details.lock().unwrap());
+        assert_eq!(details.len(), 1);
+        assert_eq!(details[0].key.as_deref(), Some("robot"));
+        assert_eq!(details[0].matched_path.as_deref(), Some("/v1/bots/{id}"));
+        assert_eq!(details[0].address, Some([127, 0, 0, 1].into()));
+        assert_eq!(details[0].waited, (slow, slow));
+        assert!(details[0].took >= Duration::from_millis(5));
+    }
+}
+
+#[tokio::test]
+async fn observers_do_not_see_a_path_that_may_hold_a_key() {
+    let keys = MemoryStore::new();
+    let ends = Ends::default();
+    let in_path = extract_fn(|head| {
+        Ok(head.uri().path().strip_prefix("/by-key/").map(str::as_bytes).map(Credential::elsewhere))
+    });
+    let layer = ApiKeyLayer::new(keys).extractor(in_path).observer(ends.clone());
+    let address = start(layer).await;
+    in_time(get_raw(address, "/by-key/canary", &[])).await;
+    assert_eq!(ends.0.take(), ["GET hidden: unknown for nobody"]);
+}
+
+#[tokio::test]
+async fn an_observer_of_ends_that_panics_fails_no_request() {
+    struct Panics;
+
+    impl Observe for Panics {
+        fn finished(&self, _: &Finished<'_>) {
+            panic!("at the end");
+        }
+    }
+
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("robot"));
+    let ends = Ends::default();
+    let address = start(ApiKeyLayer::new(keys).observer(Panics).observer(ends.clone())).await;
+    assert_eq!(ask(address, "/", &key).await.status, 200);
+    assert_eq!(ask(address, "/", "wrong").await.status, 401);
+    assert_eq!(ends.0.take().len(), 2);
+}

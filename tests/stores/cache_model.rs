@@ -1,0 +1,342 @@
+//! Every interleaving of loads, revocations, notifications, losses and the passing of time that a
+//! generator finds: no request that begins after a change was acknowledged gets what was before.
+//!
+//! The code under test is the real one. Only who goes on next, and when, is the test's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use proptest::prelude::*;
+use tokio::time::Instant;
+use tower_api_key::Immediate;
+use tower_api_key::store::{CachedStore, Invalidation, KeyChange, KeyRepository};
+use tower_api_key::{KeyDigest, KeyHasher, KeyRecord, KeyStore as _};
+
+use crate::common::caching::{
+    Answered, GatedStore, RuntimeClock, ScriptedSource, advance, next, settle,
+};
+
+const TTL: Duration = Duration::from_secs(1);
+const NEGATIVE_TTL: Duration = Duration::from_secs(1);
+const MAX_STALENESS: Duration = Duration::from_secs(3);
+const HEARTBEAT: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// What happens next. Numbers choose among what is there.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A request asks for the key.
+    Begin,
+    /// The task of a request goes on.
+    Poll(usize),
+    /// A client goes away.
+    Abandon(usize),
+    /// A lookup reads the database, or a commit writes it.
+    Act(usize),
+    /// A lookup or a commit ends.
+    Answer(usize, Answered),
+    /// This node changes the record.
+    ChangeHere,
+    /// Another node changes the record.
+    ChangeElsewhere,
+    /// Somebody who may see the key reads its record.
+    Read,
+    /// Somebody is told what was read.
+    Tell,
+    /// The subscriber hears what was sent first.
+    Deliver,
+    /// It hears all that was sent.
+    DeliverAll,
+    /// The subscription fails.
+    Lose,
+    /// The subscription hears nothing any more.
+    Mute,
+    /// Time passes.
+    Pass(Duration),
+    /// Other keys push this one out of memory.
+    Evict,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let any = 0usize..4;
+    let answered = prop_oneof![
+        8 => Just(Answered::Honestly),
+        1 => Just(Answered::WithAnError),
+        1 => Just(Answered::WithAPanic),
+    ];
+    let step = prop_oneof![
+        8 => Just(Step::Begin),
+        4 => any.clone().prop_map(Step::Poll),
+        1 => any.clone().prop_map(Step::Abandon),
+        6 => any.clone().prop_map(Step::Act),
+        6 => (any, answered).prop_map(|(call, answered)| Step::Answer(call, answered)),
+        3 => Just(Step::ChangeHere),
+        3 => Just(Step::ChangeElsewhere),
+        2 => Just(Step::Read),
+        2 => Just(Step::Tell),
+        3 => Just(Step::Deliver),
+        4 => Just(Step::DeliverAll),
+        1 => Just(Step::Lose),
+        1 => Just(Step::Mute),
+        4 => prop_oneof![0u64..400, 0u64..1600, 0u64..2500]
+            .prop_map(|time| Step::Pass(Duration::from_millis(time))),
+        1 => Just(Step::Evict),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+struct Model {
+    store: GatedStore,
+    /// What the store holds is revision 0, or nothing.
+    digest: KeyDigest,
+    cached: CachedStore<GatedStore>,
+    source: Option<ScriptedSource>,
+    requests: Vec<Request>,
+    /// What was changed elsewhere, and when.
+    elsewhere: Vec<(u64, Instant)>,
+    /// What was read of the record by who was not told of it yet.
+    read: Option<Arc<KeyRecord>>,
+    /// Revisions in the notifications under way.
+    sent: VecDeque<u64>,
+    /// What every request that begins now has to see.
+    acknowledged: Arc<std::sync::Mutex<u64>>,
+    /// To which subscription the cache listened when it was last live.
+    listened: usize,
+}
+
+struct Request {
+    future: BoxFuture<'static, Option<u64>>,
+    acknowledged: u64,
+}
+
+static HITS: AtomicUsize = AtomicUsize::new(0);
+
+impl Model {
+    fn new(notified: bool) -> Self {
+        let store = GatedStore::default();
+        let digest = KeyHasher::sha256().digest("the key");
+        store.hold(&digest);
+        let source = notified.then(ScriptedSource::default);
+        let mut builder = CachedStore::builder(store.clone())
+            .clock(RuntimeClock::start())
+            .capacity(1)
+            .ttl(TTL)
+            .negative_ttl(NEGATIVE_TTL)
+            .max_staleness(MAX_STALENESS)
+            .heartbeat(HEARTBEAT);
+        if let Some(source) = &source {
+            source.set_slow(true);
+            builder = builder.invalidated_by(source.clone());
+        }
+        Self {
+            store,
+            digest,
+            cached: builder.build(),
+            source,
+            requests: Vec::new(),
+            elsewhere: Vec::new(),
+            read: None,
+            sent: VecDeque::new(),
+            acknowledged: Arc::default(),
+            listened: 0,
+        }
+    }
+
+    /// Returns the number of changes of the record, the first of which adds it.
+    fn version(&self) -> u64 {
+        let record = match self.store.keys.find_now(&self.digest) {
+            Immediate::Answer(record) => record,
+            Immediate::Ask => unreachable!(),
+        };
+        record.map_or(0, |record| record.revision + 1)
+    }
+
+    fn change(&self) -> KeyChange {
+        match self.store.keys.find_now(&self.digest) {
+            Immediate::Answer(Some(record)) => KeyChange::Replace(next(&record, |_| ())),
+            _ => {
+                let id = "key_1".parse().unwrap();
+                KeyChange::Insert(Arc::new(KeyRecord::new(id, self.digest, "the key")))
+            }
+        }
+    }
+
+    fn acknowledge(&self, version: u64) {
+        let mut acknowledged = self.acknowledged.lock().unwrap();
+        *acknowledged = version.max(*acknowledged);
+    }
+
+    /// Returns the version that a request has to see that begins now.
+    fn acknowledged(&self) -> u64 {
+        // Nothing that was missed is served: everybody asks the store.
+        if !self.cached.is_live() {
+            self.acknowledge(self.version());
+        }
+        let bound = if self.source.is_some() { PATIENCE } else { MAX_STALENESS };
+        for (version, at) in &self.elsewhere {
+            if at.elapsed() >= bound {
+                self.acknowledge(*version);
+            }
+        }
+        *self.acknowledged.lock().unwrap()
+    }
+
+    fn begin(&mut self) {
+        let acknowledged = self.acknowledged();
+        if let Immediate::Answer(found) = self.cached.find_now(&self.digest) {
+            HITS.fetch_add(1, Ordering::Relaxed);
+            return check(found.map_or(0, |record| record.revision + 1), acknowledged);
+        }
+        let (cached, digest) = (self.cached.clone(), self.digest);
+        let future = Box::pin(async move {
+            let found = cached.find(&digest).await.ok()?;
+            Some(found.map_or(0, |record| record.revision + 1))
+        });
+        self.requests.push(Request { future, acknowledged });
+        self.poll(self.requests.len() - 1);
+    }
+
+    fn poll(&mut self, request: usize) {
+        let Some(request) = request.checked_rem(self.requests.len()) else { return };
+        let Request { future, acknowledged } = &mut self.requests[request];
+        if let Poll::Ready(found) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            // An error says nothing of the key.
+            if let Some(version) = found {
+                check(version, *acknowledged);
+            }
+            drop(self.requests.swap_remove(request));
+        }
+    }
+
+    fn change_here(&mut self) {
+        let (cached, change) = (self.cached.clone(), self.change());
+        let version = self.version() + 1;
+        let acknowledged = Arc::clone(&self.acknowledged);
+        tokio::spawn(async move {
+            if cached.commit(&[change], &[]).await.is_ok() {
+                let mut acknowledged = acknowledged.lock().unwrap();
+                *acknowledged = version.max(*acknowledged);
+            }
+        });
+    }
+
+    async fn change_elsewhere(&mut self) {
+        self.store.keys.commit(&[self.change()], &[]).await.unwrap();
+        let version = self.version();
+        self.elsewhere.push((version, Instant::now()));
+        if let Some(source) = &self.source {
+            source.send(Invalidation::Key(self.digest));
+            self.sent.push_back(version);
+        }
+    }
+
+    async fn deliver(&mut self) -> bool {
+        let Some(invalidation) = self.source.as_ref().and_then(ScriptedSource::deliver) else {
+            return false;
+        };
+        settle().await;
+        if let Invalidation::Key(_) = invalidation {
+            let version = self.sent.pop_front().unwrap();
+            self.acknowledge(version);
+        }
+        true
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Begin => self.begin(),
+            Step::Poll(request) => self.poll(request),
+            Step::Abandon(request) => {
+                if let Some(request) = request.checked_rem(self.requests.len()) {
+                    drop(self.requests.swap_remove(request));
+                }
+            }
+            Step::Act(call) => {
+                if let Some(call) = call.checked_rem(self.store.waiting().len()) {
+                    self.store.act(call);
+                }
+            }
+            Step::Answer(call, answered) => {
+                if let Some(call) = call.checked_rem(self.store.waiting().len()) {
+                    self.store.answer(call, answered);
+                }
+            }
+            Step::ChangeHere => self.change_here(),
+            Step::ChangeElsewhere => self.change_elsewhere().await,
+            Step::Read => {
+                let found = self.cached.get(&"key_1".parse().unwrap()).await.unwrap();
+                self.read = found.map(|key| key.record);
+            }
+            Step::Tell => {
+                if let Some(record) = self.read.take() {
+                    self.cached.heed(&record);
+                    self.acknowledge(record.revision + 1);
+                }
+            }
+            Step::Deliver => drop(self.deliver().await),
+            Step::DeliverAll => while self.deliver().await {},
+            Step::Lose => {
+                self.source.iter().for_each(ScriptedSource::lose);
+                settle().await;
+                assert!(self.source.is_none() || !self.cached.is_live());
+            }
+            Step::Mute => self.source.iter().for_each(ScriptedSource::mute),
+            Step::Pass(time) => advance(time).await,
+            Step::Evict => {
+                for other in ["a", "b", "c", "d"] {
+                    let other = KeyHasher::sha256().digest(other);
+                    let _ = self.cached.find(&other).await;
+                }
+            }
+        }
+        settle().await;
+        self.observe();
+    }
+
+    /// Notes from when on the cache lives again.
+    fn observe(&mut self) {
+        let Some(source) = &self.source else { return };
+        let subscriptions = source.subscriptions();
+        if subscriptions != self.listened && self.cached.is_live() {
+            self.listened = subscriptions;
+            self.acknowledge(self.version());
+        }
+        if source.is_empty() {
+            self.sent.clear();
+        }
+    }
+}
+
+fn check(version: u64, acknowledged: u64) {
+    assert!(version >= acknowledged, "served version {version} after {acknowledged} was known");
+}
+
+fn run(notified: bool, steps: Vec<Step>) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut model = Model::new(notified);
+        settle().await;
+        for step in steps {
+            model.step(step).await;
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_outdated_is_served_to_who_is_notified(steps in steps()) {
+        run(true, steps);
+    }
+
+    #[test]
+    fn nothing_outdated_is_served_beyond_the_maximal_staleness(steps in steps()) {
+        run(false, steps);
+    }
+}

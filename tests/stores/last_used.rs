@@ -1,0 +1,292 @@
+//! When keys were last used: what servers keep of it, and what it never does.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::routing::any;
+use tower_api_key::store::RecordUses;
+use tower_api_key::store::{
+    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyState, KeyUse,
+    StoredKey,
+};
+use tower_api_key::testing::FakeClock;
+use tower_api_key::{
+    ApiKeyLayer, Clock as _, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyStore, LastUsed,
+    MemoryStore, NewKey, RequireAbility, StoreError,
+};
+
+use crate::common::{RawResponse, get_raw, in_time, logged, serve, start_log};
+
+/// What a repository does with uses.
+#[derive(Clone, Copy, Debug)]
+enum Does {
+    Record,
+    Fail,
+    Hang,
+    Panic,
+}
+
+/// A memory store that finds keys, and does what it is told with uses.
+#[derive(Clone)]
+struct Keys {
+    keys: MemoryStore,
+    does: Arc<Mutex<Does>>,
+    rows: Arc<Mutex<Vec<KeyUse>>>,
+}
+
+impl Keys {
+    fn new(does: Does) -> Self {
+        let does = Arc::new(Mutex::new(does));
+        Self { keys: MemoryStore::new(), does, rows: Arc::default() }
+    }
+
+    fn now_do(&self, does: Does) {
+        *self.does.lock().unwrap() = does;
+    }
+
+    fn issue(&self, key: NewKey) -> IssuedKey {
+        self.keys.issue(key).unwrap()
+    }
+
+    async fn last_used_at(&self, id: &KeyId) -> Option<SystemTime> {
+        self.get(id).await.unwrap().unwrap().last_used_at
+    }
+
+    /// Waits until the key was used at `time` as far as the repository knows.
+    async fn wait_for(&self, id: &KeyId, time: SystemTime) {
+        in_time(async {
+            while self.last_used_at(id).await != Some(time) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+}
+
+#[async_trait]
+impl KeyStore for Keys {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        self.keys.find(digest).await
+    }
+}
+
+#[async_trait]
+impl KeyRepository for Keys {
+    async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
+        KeyRepository::get(&self.keys, id).await
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        KeyRepository::list(&self.keys, query).await
+    }
+
+    async fn commit(&self, _: &[KeyChange], _: &[AuditEvent]) -> Result<(), CommitError> {
+        panic!("a use changes no record")
+    }
+}
+
+#[async_trait]
+impl RecordUses for Keys {
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        let does = *self.does.lock().unwrap();
+        match does {
+            Does::Record => {}
+            Does::Fail => return Err(StoreError::new("no uses today")),
+            Does::Hang => std::future::pending().await,
+            Does::Panic => panic!("the repository's own fault"),
+        }
+        self.rows.lock().unwrap().extend_from_slice(uses);
+        self.keys.record_uses(uses).await
+    }
+}
+
+async fn start(layer: ApiKeyLayer) -> SocketAddr {
+    serve(Router::new().fallback(any(async || "in")).layer(layer)).await
+}
+
+async fn ask(address: SocketAddr, key: &IssuedKey) -> RawResponse {
+    in_time(get_raw(address, "/", &[&format!("x-api-key: {}", key.secret.reveal())])).await
+}
+
+/// A time that every database keeps.
+fn fake_clock() -> FakeClock {
+    FakeClock::at(SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456))
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_key_is_listed_beside_its_record() {
+    let (keys, clock) = (Keys::new(Does::Record), fake_clock());
+    let [used, unused] = ["used", "unused"].map(|name| keys.issue(NewKey::named(name)));
+    let last_used = LastUsed::builder(keys.clone()).clock(clock.clone()).build();
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(last_used.clone())).await;
+    let first = clock.now();
+    assert_eq!(ask(address, &used).await.status, 200);
+    // Long before the interval is over.
+    keys.wait_for(&used.record.id, first).await;
+    clock.advance(Duration::from_secs(5));
+    for _ in 0..3 {
+        assert_eq!(ask(address, &used).await.status, 200);
+    }
+    last_used.flush().await.unwrap();
+    let last = first + Duration::from_secs(5);
+    let page = KeyRepository::list(&keys, &KeyQuery::new()).await.unwrap();
+    for key in page.keys {
+        let expected = (key.record.id == used.record.id).then_some(last);
+        assert_eq!(key.last_used_at, expected);
+    }
+    assert_eq!(keys.last_used_at(&unused.record.id).await, None);
+    assert_eq!(keys.rows.lock().unwrap().len(), 2, "the uses of the second batch are one row");
+}
+
+#[tokio::test]
+async fn a_use_is_found_by_who_looks_for_unused_keys() {
+    let keys = MemoryStore::new();
+    let [used, unused] = ["used", "unused"].map(|name| {
+        let issued = keys.issue(NewKey::named(name)).unwrap();
+        let long_ago = SystemTime::now() - Duration::from_secs(100 * 24 * 3600);
+        keys.update(&issued.record.id, |record| record.created_at = long_ago).unwrap();
+        issued
+    });
+    let last_used = LastUsed::new(keys.clone());
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(last_used.clone())).await;
+    assert_eq!(ask(address, &used).await.status, 200);
+    last_used.shutdown().await.unwrap();
+    let month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
+    let page = KeyRepository::list(&keys, &KeyQuery::new().unused_since(month_ago)).await.unwrap();
+    let ids: Vec<_> = page.keys.iter().map(|key| &key.record.id).collect();
+    assert_eq!(ids, [&unused.record.id]);
+}
+
+#[tokio::test]
+async fn a_repository_that_fails_fails_no_request_and_no_use_is_lost() {
+    start_log();
+    for does in [Does::Fail, Does::Hang, Does::Panic] {
+        let (keys, clock) = (Keys::new(does), fake_clock());
+        let key = keys.issue(NewKey::named("robot"));
+        let recorder = LastUsed::builder(keys.clone()).clock(clock.clone());
+        let recorder = recorder.write_timeout(Duration::from_millis(50)).build();
+        let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder)).await;
+        for _ in 0..20 {
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(ask(address, &key).await.text(), "in", "{does:?}");
+        }
+        assert_eq!(keys.last_used_at(&key.record.id).await, None, "{does:?}");
+        keys.now_do(Does::Record);
+        keys.wait_for(&key.record.id, clock.now()).await;
+        assert_eq!(keys.rows.lock().unwrap().len(), 1, "{does:?}");
+    }
+    let lines = logged("last used cannot be written");
+    for reason in ["no uses today", "no answer within 50ms", "the repository's own fault"] {
+        let told = lines.iter().any(|line| line.contains(" ERROR ") && line.contains(reason));
+        assert!(told, "{reason}: {lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_do_not_wait_for_a_repository_that_never_answers() {
+    let keys = Keys::new(Does::Hang);
+    let recorder = LastUsed::builder(keys.clone()).write_timeout(Duration::from_secs(3600));
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.build())).await;
+    for number in 0..20 {
+        let key = keys.issue(NewKey::named(format!("robot {number}")));
+        assert_eq!(ask(address, &key).await.text(), "in");
+        assert_eq!(ask(address, &key).await.text(), "in");
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_while_the_repository_fails_says_so_and_requests_go_on() {
+    for does in [Does::Fail, Does::Hang, Does::Panic] {
+        let keys = Keys::new(does);
+        let key = keys.issue(NewKey::named("robot"));
+        let recorder = LastUsed::builder(keys.clone());
+        let recorder = recorder.write_timeout(Duration::from_millis(50)).build();
+        let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.clone())).await;
+        assert_eq!(ask(address, &key).await.status, 200);
+        in_time(recorder.shutdown()).await.unwrap_err();
+        assert_eq!(ask(address, &key).await.status, 200, "{does:?}");
+        keys.now_do(Does::Record);
+        in_time(recorder.shutdown()).await.unwrap();
+        assert!(keys.last_used_at(&key.record.id).await.is_some(), "{does:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_is_no_use() {
+    let keys = Keys::new(Does::Record);
+    let refused = ["revoked", "disabled", "expired", "weak"];
+    let [revoked, disabled, expired, weak] = refused.map(|name| keys.issue(NewKey::named(name)));
+    assert!(keys.keys.revoke(&revoked.record.id));
+    let change = |key: &IssuedKey, change: fn(&mut KeyRecord)| {
+        keys.keys.update(&key.record.id, change).unwrap();
+    };
+    change(&disabled, |record| record.disabled = true);
+    change(&expired, |record| record.expires_at = Some(record.created_at));
+    let strong = keys.issue(NewKey::named("strong").abilities(["bots:read"]));
+    let recorder = LastUsed::new(keys.clone());
+    let layer = ApiKeyLayer::new(keys.clone()).observer(recorder.clone());
+    let address = start(layer.guard(RequireAbility::new("bots:read"))).await;
+    for key in [&revoked, &disabled, &expired] {
+        assert_eq!(ask(address, key).await.status, 401);
+    }
+    assert_eq!(ask(address, &weak).await.status, 403);
+    assert_eq!(in_time(get_raw(address, "/", &[])).await.status, 401);
+    assert_eq!(ask(address, &strong).await.status, 200);
+    recorder.shutdown().await.unwrap();
+    let rows = keys.rows.lock().unwrap();
+    assert_eq!(rows.iter().map(|row| &row.id).collect::<Vec<_>>(), [&strong.record.id]);
+}
+
+#[tokio::test]
+async fn a_use_never_changes_a_record_nor_takes_back_what_was_done_to_it() {
+    let keys = Keys::new(Does::Hang);
+    let key = keys.issue(NewKey::named("robot").abilities(["bots:read"]));
+    let recorder = LastUsed::builder(keys.clone()).write_timeout(Duration::from_millis(50));
+    let recorder = recorder.build();
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.clone())).await;
+    let id = &key.record.id;
+    assert_eq!(ask(address, &key).await.status, 200);
+    assert_eq!(keys.keys.get(id), Some(Arc::clone(&key.record)));
+    // The use of a key that was good is written when it is not any more.
+    assert!(keys.keys.revoke(id));
+    let revoked = keys.keys.get(id).unwrap();
+    keys.now_do(Does::Record);
+    in_time(recorder.shutdown()).await.unwrap();
+    let stored = KeyRepository::get(&keys, id).await.unwrap().unwrap();
+    assert!(stored.last_used_at.is_some());
+    assert_eq!(stored.record, revoked);
+    assert_eq!(stored.record.state(SystemTime::now()), KeyState::Revoked);
+    assert_eq!(ask(address, &key).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_requests_at_once_each_key_is_written_once() {
+    let keys = Keys::new(Does::Record);
+    let issued: Vec<_> =
+        (0..20).map(|number| keys.issue(NewKey::named(format!("robot {number}")))).collect();
+    let recorder = LastUsed::new(keys.clone());
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder)).await;
+    let client = reqwest::Client::new();
+    let requests = (0..400).map(|number| {
+        let secret = issued[number % issued.len()].secret.reveal().to_owned();
+        let request = client.get(format!("http://{address}/")).header("x-api-key", secret).send();
+        tokio::spawn(async move { assert_eq!(request.await.unwrap().status(), 200) })
+    });
+    for request in requests.collect::<Vec<_>>() {
+        in_time(request).await.unwrap();
+    }
+    let written = || keys.rows.lock().unwrap().len();
+    in_time(async {
+        while written() < issued.len() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let mut ids: Vec<_> = keys.rows.lock().unwrap().iter().map(|row| row.id.clone()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), written()), (20, 20));
+}

@@ -1,0 +1,45 @@
+//! Where keys are kept: each store, the cache in front of it, and what becomes of both when
+//! databases fail.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod memory_store;
+
+// SQL. The helper `sql` checks what both databases have to do.
+#[cfg(all(unix, feature = "postgres", feature = "cache", feature = "last-used"))]
+mod faults_postgres;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(all(feature = "postgres", feature = "cache"))]
+mod postgres_invalidations;
+#[cfg(unix)]
+mod postgres_owners;
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+// Redis.
+#[cfg(all(unix, feature = "redis", feature = "cache"))]
+mod faults_redis;
+#[cfg(unix)]
+mod redis;
+#[cfg(unix)]
+mod redis_invalidations;
+#[cfg(unix)]
+mod redis_outages;
+
+// The cache.
+mod cache_loads;
+mod cache_model;
+mod cache_subscription;
+mod cached_store;
+
+// When keys were last used.
+mod last_used;
+
+// The servers that the tests of all programs start.
+#[cfg(unix)]
+mod servers;

@@ -27,7 +27,8 @@ use tower_api_key::{
 };
 
 use crate::common::canary::{forms, gives_away};
-use crate::common::{OddStore, logged, send_raw, serve_known, start_log};
+use crate::common::{OddStore, send_raw, serve_known};
+use crate::log::{logged, start_log};
 
 type Found<'a> = Result<Option<Credential<'a>>, Rejection>;
 

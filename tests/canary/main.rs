@@ -7,6 +7,7 @@
 mod common;
 
 mod carriers;
+mod log;
 mod management;
 mod restrictions;
 mod revealing;

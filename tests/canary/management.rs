@@ -14,7 +14,8 @@ use tower_api_key::{
 };
 
 use crate::common::canary::{assert_error_hidden, assert_hidden, forms, gives_away};
-use crate::common::{get_raw, logged, serve, start_log};
+use crate::common::{get_raw, serve};
+use crate::log::{logged, start_log};
 
 const PASSWORD: &str = "a-password-that-nobody-may-see-4711";
 const PEPPER: &str = "a-pepper-that-nobody-may-see-4711";

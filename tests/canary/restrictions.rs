@@ -24,7 +24,8 @@ use tower_api_key::{
 };
 
 use crate::common::canary::{assert_error_hidden, assert_hidden, forms, gives_away};
-use crate::common::{issue, logged, send_raw, serve_known, start_log};
+use crate::common::{issue, send_raw, serve_known};
+use crate::log::{logged, start_log};
 
 const QUERY: &str = "a-query-that-nobody-may-see-4711";
 

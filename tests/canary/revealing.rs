@@ -28,7 +28,8 @@ use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, Tr
 use tracing::Level;
 
 use crate::common::canary::{assert_error_hidden, assert_hidden, forms, gives_away};
-use crate::common::{OddStore, issue, logged, send_raw, serve, start_log};
+use crate::common::{OddStore, issue, send_raw, serve};
+use crate::log::{logged, start_log};
 
 const PEPPER: &str = "a-pepper-that-nobody-may-see-4711";
 const CHECKSUM: &str = "a-checksum-secret-nobody-may-see-0815";

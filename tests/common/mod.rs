@@ -31,9 +31,10 @@ pub mod stores;
 pub mod upload;
 pub mod writers;
 
+use std::cell::{OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use async_trait::async_trait;
@@ -246,13 +247,19 @@ pub fn tell_kind(app: Router) -> Router {
     app.layer(axum::middleware::map_response(kind))
 }
 
-static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+thread_local! {
+    static LOG: OnceCell<RefCell<Vec<u8>>> = const { OnceCell::new() };
+}
+
+fn with_log<T>(run: impl FnOnce(&RefCell<Vec<u8>>) -> T) -> T {
+    LOG.with(|log| run(log.get().expect("start_log was called on this thread")))
+}
 
 struct ToLog;
 
 impl std::io::Write for ToLog {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        std::io::Write::write(&mut *LOG.lock().unwrap(), bytes)
+        with_log(|log| std::io::Write::write(&mut *log.borrow_mut(), bytes))
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -260,23 +267,28 @@ impl std::io::Write for ToLog {
     }
 }
 
-/// Logs everything, at every level, in this process from now on.
+/// Logs everything, at every level, on this thread from now on: a test has one of its own, and so
+/// have the tasks of a runtime that has no others.
 pub fn start_log() {
-    static START: std::sync::Once = std::sync::Once::new();
-    START.call_once(|| {
-        tracing_subscriber::fmt()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-            .with_ansi(false)
-            .with_writer(|| ToLog)
-            .init();
-    });
+    if LOG.with(|log| log.set(RefCell::default()).is_err()) {
+        return;
+    }
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(|| ToLog)
+        .finish();
+    // For as long as there is the thread.
+    std::mem::forget(tracing::subscriber::set_default(subscriber));
 }
 
 /// Returns the lines that were logged with `marker` in them.
 pub fn logged(marker: &str) -> Vec<String> {
-    let log = LOG.lock().unwrap();
-    let lines = str::from_utf8(&log).unwrap().lines();
-    lines.filter(|line| line.contains(marker)).map(str::to_owned).collect()
+    with_log(|log| {
+        let log = log.borrow();
+        let lines = str::from_utf8(&log).unwrap().lines();
+        lines.filter(|line| line.contains(marker)).map(str::to_owned).collect()
+    })
 }
 
 /// Returns how many of the lines with `marker` were logged as errors.

@@ -164,6 +164,8 @@ mod path;
 #[cfg(feature = "policy")]
 pub mod policy;
 mod protocol;
+#[cfg(feature = "redis")]
+mod redis;
 pub mod reject;
 mod service;
 

@@ -55,7 +55,3 @@ pub use self::state::KeyState;
 
 #[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;
-#[cfg(feature = "redis")]
-pub(crate) use self::redis::{
-    Call as RedisCall, Connection as RedisConnection, Script as RedisScript,
-};

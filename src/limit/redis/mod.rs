@@ -11,13 +11,13 @@ use super::gcra::{Change, Gcra};
 use super::{LimitDecision, LimiterError, RateLimiter};
 use crate::clock::nanoseconds;
 use crate::key::RateLimit;
-use crate::store::{KeyRecord, RedisCall, RedisConnection, RedisScript};
+use crate::redis::{Call, Connection, Script};
+use crate::store::KeyRecord;
 
 /// The longest time that the script reads: nineteen digits.
 const LONGEST: u64 = 9_999_999_999_999_999_999;
 
-static SCRIPT: LazyLock<RedisScript> =
-    LazyLock::new(|| RedisScript::new(include_str!("redis.lua")));
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis.lua")));
 
 /// Counts requests in Redis 7 or later, or in Valkey.
 ///
@@ -54,7 +54,7 @@ static SCRIPT: LazyLock<RedisScript> =
 /// ```
 #[derive(Clone)]
 pub struct RedisRateLimiter {
-    connection: RedisConnection,
+    connection: Connection,
     prefix: Arc<str>,
 }
 
@@ -66,7 +66,7 @@ impl RedisRateLimiter {
     /// Returns an error, which does not repeat the password, if the server cannot be reached or
     /// refuses it.
     pub async fn connect(url: &str) -> Result<Self, LimiterError> {
-        Ok(Self::of(RedisConnection::open(url).await.map_err(LimiterError::new)?))
+        Ok(Self::of(Connection::open(url).await.map_err(LimiterError::new)?))
     }
 
     /// Uses `client`, such as one with certificates, and connects when it is first asked.
@@ -74,10 +74,10 @@ impl RedisRateLimiter {
     /// Set `TCP_NODELAY` in its connection's settings, as [`connect`](Self::connect) does.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self::of(RedisConnection::new(client))
+        Self::of(Connection::new(client))
     }
 
-    fn of(connection: RedisConnection) -> Self {
+    fn of(connection: Connection) -> Self {
         Self { connection, prefix: "{api-keys}:limit:".into() }
     }
 
@@ -100,12 +100,7 @@ impl RedisRateLimiter {
         decision.ok_or_else(|| LimiterError::new("Redis decides otherwise than it should"))
     }
 
-    fn script<'a>(
-        &self,
-        script: &'a RedisScript,
-        key: &KeyRecord,
-        change: Change,
-    ) -> RedisCall<'a> {
+    fn script<'a>(&self, script: &'a Script, key: &KeyRecord, change: Change) -> Call<'a> {
         let mut script = script.call();
         script
             .arg(change.name())
@@ -120,7 +115,7 @@ impl RedisRateLimiter {
         script
     }
 
-    async fn run(&self, script: &RedisCall<'_>, change: Change) -> Result<Answer, LimiterError> {
+    async fn run(&self, script: &Call<'_>, change: Change) -> Result<Answer, LimiterError> {
         let mut connection = match change {
             Change::Take(_) => self.connection.repeating(),
             // Given back twice, it would be more than was taken.

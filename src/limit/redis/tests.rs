@@ -9,10 +9,10 @@ use crate::store::NewKey;
 use crate::testing::FakeClock;
 
 /// The script with another clock, which a test tells the time.
-static TOLD_THE_TIME: LazyLock<RedisScript> = LazyLock::new(|| {
+static TOLD_THE_TIME: LazyLock<Script> = LazyLock::new(|| {
     let (script, clock) = (include_str!("redis.lua"), "redis.call('TIME')");
     assert_eq!(script.matches(clock).count(), 1);
-    RedisScript::new(&script.replace(clock, "{ ARGV[#ARGV - 1], ARGV[#ARGV] }"))
+    Script::new(&script.replace(clock, "{ ARGV[#ARGV - 1], ARGV[#ARGV] }"))
 });
 
 /// A limiter in Redis and one in memory, which have to decide alike.

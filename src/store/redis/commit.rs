@@ -5,10 +5,11 @@ use std::sync::{Arc, LazyLock};
 
 use futures_util::future::try_join;
 
+use super::RedisStore;
 use super::draft::{Draft, Kept, Named};
 use super::list::place;
-use super::{RedisStore, Script};
 use crate::key::{KeyDigest, KeyId};
+use crate::redis::Script;
 use crate::store::{CommitError, KeyChange, KeyCursor, KeyRecord, StoreError, TenantFilter};
 
 /// How often changes are decided on anew because others were faster. They hardly are twice:

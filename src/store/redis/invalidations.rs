@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use redis::aio::PubSubStream;
 
-use super::{Connection, Script};
 use crate::key::KeyDigest;
+use crate::redis::{Connection, Script};
 use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
 
 /// Publishes only where changes can be made: a replica, such as a primary of yesterday, answers

@@ -1,13 +1,11 @@
 //! [`RedisStore`]: keys in Redis or Valkey.
 
 mod commit;
-mod connection;
 mod draft;
 #[cfg(feature = "cache")]
 mod invalidations;
 mod list;
 mod repository;
-mod script;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,12 +15,10 @@ use redis::{Client, FromRedisValue, RedisResult};
 
 use super::{KeyRecord, KeyStore, StoreError, TenantFilter};
 use crate::key::KeyDigest;
+use crate::redis::Connection;
 
 #[cfg(feature = "cache")]
 pub use self::invalidations::RedisInvalidations;
-
-pub(crate) use self::connection::Connection;
-pub(crate) use self::script::{Call, Script};
 
 /// Keeps keys in Redis 7 or later, or in Valkey.
 ///

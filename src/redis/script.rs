@@ -2,7 +2,7 @@
 
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, ToRedisArgs};
 
-use super::Connection;
+use super::connection::Connection;
 
 /// A script in Lua, which the server runs by its hash once it knows it.
 pub(crate) struct Script {

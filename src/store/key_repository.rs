@@ -79,6 +79,22 @@ pub trait KeyRepository: KeyStore {
         let _ = record;
     }
 
+    /// Has all nodes that cache keys forget all that they know.
+    ///
+    /// For after a backup was restored, or another server took over that has lost changes: what was
+    /// undone there is not notified by itself.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the nodes cannot be told, and by default: a repository that notifies
+    /// nobody of changes has no way to.
+    async fn invalidate_all(&self) -> Result<(), StoreError> {
+        Err(StoreError::new(
+            "it notifies no nodes: restart those that cache keys, or wait until what they know is \
+             too old for them",
+        ))
+    }
+
     /// Returns when others that find keys through this repository heed a change.
     fn propagation(&self) -> Propagation {
         Propagation::Immediate
@@ -133,6 +149,14 @@ macro_rules! forward_to_the_inner_repository {
                 Self: 'c,
             {
                 (**self).find_stored(digest)
+            }
+
+            fn invalidate_all<'a, 'b>(&'a self) -> Pending<'b, ()>
+            where
+                'a: 'b,
+                Self: 'b,
+            {
+                (**self).invalidate_all()
             }
 
             fn heed(&self, record: &KeyRecord) {

@@ -122,6 +122,9 @@ impl<S> CachedStore<S> {
     }
 
     /// Forgets everything. For changes that were made past the cache.
+    ///
+    /// Other nodes do not: that is
+    /// [`KeyRepository::invalidate_all`](crate::KeyRepository::invalidate_all).
     pub fn invalidate_all(&self) {
         self.0.memory.entries.forget_all();
     }

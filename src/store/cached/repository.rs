@@ -63,6 +63,13 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         }
     }
 
+    /// Has this node forget what it knew, also if others cannot be told.
+    async fn invalidate_all(&self) -> Result<(), StoreError> {
+        let told = self.0.store.invalidate_all().await;
+        self.0.memory.entries.forget_all();
+        told
+    }
+
     fn propagation(&self) -> Propagation {
         let before = match self.0.store.propagation() {
             Propagation::Immediate => Duration::ZERO,

@@ -1,20 +1,16 @@
 //! [`RedisInvalidations`]: changes, as Redis publishes them.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use redis::aio::PubSubStream;
 
+use super::publish::publish;
 use crate::key::KeyDigest;
-use crate::redis::{Connection, Script};
+use crate::redis::Connection;
 use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
-
-/// Publishes only where changes can be made: a replica, such as a primary of yesterday, answers
-/// that it is read-only to a script that does not say that it only reads.
-static BEAT: LazyLock<Script> =
-    LazyLock::new(|| Script::new("#!lua\nreturn redis.call('PUBLISH', ARGV[1], ARGV[2])"));
 
 /// Hears of changes of a [`RedisStore`](super::RedisStore) by a channel of the same server.
 ///
@@ -66,10 +62,7 @@ impl RedisInvalidations {
     }
 
     async fn send(&self, message: Invalidation) -> Result<(), StoreError> {
-        let mut connection = self.connection.repeating();
-        let mut command = redis::cmd("PUBLISH");
-        command.arg(&*self.channel).arg(message.to_string());
-        command.query_async(&mut connection).await.map_err(StoreError::new)
+        publish(&self.connection, &self.channel, &message.to_string()).await
     }
 }
 
@@ -81,9 +74,7 @@ impl InvalidationSource for RedisInvalidations {
     }
 
     async fn beat(&self, number: u64) -> Result<(), StoreError> {
-        let mut beat = BEAT.call();
-        beat.arg(&*self.channel).arg(Invalidation::Heartbeat(number).to_string());
-        beat.run(&mut self.connection.repeating()).await.map_err(StoreError::new)
+        self.send(Invalidation::Heartbeat(number)).await
     }
 }
 

@@ -5,6 +5,7 @@ mod draft;
 #[cfg(feature = "cache")]
 mod invalidations;
 mod list;
+mod publish;
 mod repository;
 
 use std::fmt;

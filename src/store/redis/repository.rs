@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::future::try_join;
 
 use super::RedisStore;
+use super::publish::{EVERYTHING, publish};
 use crate::clock::microseconds;
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
@@ -50,6 +51,10 @@ impl RecordUses for RedisStore {
             command.arg(microseconds(*at).min(LATEST)).arg(id.as_str());
         }
         self.read(&command).await
+    }
+
+    async fn invalidate_all(&self) -> Result<(), StoreError> {
+        publish(&self.connection, &self.channel(), EVERYTHING).await
     }
 }
 

@@ -1,0 +1,36 @@
+//! Messages to the nodes that cache.
+
+use std::sync::LazyLock;
+
+use crate::redis::{Connection, Script};
+use crate::store::StoreError;
+
+/// What tells them to forget everything, as [`Invalidation`](crate::store::Invalidation) writes it.
+pub(super) const EVERYTHING: &str = "*";
+
+/// Publishes only where changes can be made: a replica, such as a primary of yesterday, answers
+/// that it is read-only to a script that does not say that it only reads.
+static PUBLISH: LazyLock<Script> =
+    LazyLock::new(|| Script::new("#!lua\nreturn redis.call('PUBLISH', ARGV[1], ARGV[2])"));
+
+/// Publishes a message, perhaps twice: to forget something once more does no harm.
+pub(super) async fn publish(
+    connection: &Connection,
+    channel: &str,
+    message: &str,
+) -> Result<(), StoreError> {
+    let mut publish = PUBLISH.call();
+    publish.arg(channel).arg(message);
+    publish.run(&mut connection.repeating()).await.map_err(StoreError::new)
+}
+
+#[cfg(all(test, feature = "cache"))]
+mod tests {
+    use super::*;
+    use crate::store::Invalidation;
+
+    #[test]
+    fn everything_is_what_caches_take_for_it() {
+        assert_eq!(Invalidation::Everything.to_string(), EVERYTHING);
+    }
+}

@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use tower::{Layer as _, service_fn};
 use tower_api_key::store::{CachedStore, KeyChange, KeyRepository};
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyStore, MemoryStore, NewKey,
+    ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore, MemoryStore, NewKey,
     PostgresStore, SqliteStore,
 };
 
@@ -106,7 +106,7 @@ fn miss<S: KeyRepository + 'static>(
 
 /// Issues a key, and returns its text and its record.
 fn issue(runtime: &Runtime, keys: &impl KeyRepository) -> (String, Arc<KeyRecord>) {
-    let issued = NewKey::named("bench").abilities(["bots:read"]).generate(&KeyHasher::sha256());
+    let issued = NewKey::named("bench").abilities(["bots:read"]).generate(&KeyScheme::default());
     let issued = issued.unwrap();
     let insert = KeyChange::Insert(Arc::clone(&issued.record));
     runtime.block_on(keys.commit(&[insert], &[])).unwrap();

@@ -27,8 +27,8 @@ use sha2::{Digest as _, Sha256};
 use tower::{Layer, ServiceBuilder, service_fn};
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyStore, MemoryRateLimiter, MemoryStore,
-    NewKey, PeerAddress, RateLimiter, RequireAbility, StoreError,
+    ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore, MemoryRateLimiter,
+    MemoryStore, NewKey, PeerAddress, RateLimiter, RequireAbility, StoreError,
 };
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
@@ -158,7 +158,7 @@ fn limiter(criterion: &mut Criterion) {
     // A long time, so that no key is forgotten in between.
     let limited = NewKey::named("bench").limit("1000000 per 366 days");
     let keys: Vec<_> = (0..1_000_000)
-        .map(|_| limited.clone().generate(&KeyHasher::sha256()).unwrap().record)
+        .map(|_| limited.clone().generate(&KeyScheme::default()).unwrap().record)
         .collect();
     for key in &keys {
         assert!(limiter.reserve_now(key, 1).answer().is_some());

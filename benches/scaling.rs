@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use tower_api_key::{KeyHasher, KeyStore, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter};
+use tower_api_key::{KeyScheme, KeyStore, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter};
 
 const KEYS: usize = 1_000_000;
 const CALLS: usize = 4_000_000;
@@ -73,7 +73,7 @@ fn main() {
     });
     // A long time, so that no key is forgotten in between.
     let limited = NewKey::named("nightly import").limit("1000000 per 366 days");
-    let generate = |_| limited.clone().generate(&KeyHasher::sha256()).unwrap().record;
+    let generate = |_| limited.clone().generate(&KeyScheme::default()).unwrap().record;
     let records: Vec<_> = (0..KEYS).map(generate).collect();
     let limiter = MemoryRateLimiter::new();
     print_memory("limiter", || {

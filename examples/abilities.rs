@@ -53,7 +53,7 @@ use tokio::sync::Mutex;
 use tower_api_key::extract::Bearer;
 use tower_api_key::key::OriginPattern;
 use tower_api_key::{
-    Alphabet, ApiKeyLayer, JoinVary, KeyFormat, KeyKind, KeyManager, MemoryStore, NewKey,
+    Alphabet, JoinVary, KeyFormat, KeyKind, KeyManager, KeyScheme, MemoryStore, NewKey,
     RefuseCrossOrigin, RejectionKind, RequireAbility, RequireKind, Responder,
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -68,15 +68,14 @@ struct NewBot {
 /// The sites on which the widget runs.
 const SHOP: [&str; 2] = ["https://shop.example", "https://*.shop.example"];
 
-/// Account keys, for servers.
-fn account_keys() -> KeyFormat {
-    KeyFormat::new("hania_sk_").body(Alphabet::Hex, 40).kind(KeyKind::Secret)
-}
-
-/// Widget keys, which everybody can read in the source of a page. The prefix of account keys
-/// starts with theirs; the longer one rules.
-fn widget_keys() -> KeyFormat {
-    KeyFormat::new("hania_").body(Alphabet::Hex, 40).kind(KeyKind::Public)
+fn scheme() -> KeyScheme {
+    KeyScheme::new([
+        // Account keys, for servers.
+        KeyFormat::new("hania_sk_").body(Alphabet::Hex, 40).kind(KeyKind::Secret),
+        // Widget keys, which everybody can read in the source of a page. The prefix of account
+        // keys starts with theirs; the longer one rules.
+        KeyFormat::new("hania_").body(Alphabet::Hex, 40).kind(KeyKind::Public),
+    ])
 }
 
 /// Lets pages of the shop read the answers.
@@ -114,17 +113,14 @@ fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
     let widget = Router::new()
         .route("/chat", post(widget_chat).layer(RequireAbility::new("chat:send")))
         .layer(RequireKind::new(KeyKind::Public));
-    let layer = ApiKeyLayer::new(keys.clone())
-        .extractor(Bearer)
-        .formats([account_keys(), widget_keys()])
-        .responder(answers)
-        .generic_challenge();
+    let keys = KeyManager::new(keys).scheme(scheme());
+    let layer = keys.layer().extractor(Bearer).responder(answers).generic_challenge();
     Router::new()
         .nest("/api/v1", api.layer(layer.clone().guard(RefuseCrossOrigin::new())))
         // CORS outside: it answers preflights, and a page can read a refusal too. It adds a line of
         // `Vary`, of which some caches read one only.
         .nest("/widget/v1", widget.layer(layer.accept_public_keys()).layer(cors()).layer(JoinVary))
-        .nest("/admin", support::admin(administrators, KeyManager::new(keys)))
+        .nest("/admin", support::admin(administrators, keys))
 }
 
 fn bot(id: u64, name: &str) -> Value {
@@ -181,7 +177,8 @@ async fn widget_chat() -> Json<Value> {
 
 #[tokio::main]
 async fn main() -> support::Result<()> {
-    let keys = MemoryStore::new();
+    let keys = MemoryStore::with_scheme(scheme());
+    let account = |label| NewKey::named(label).kind(KeyKind::Secret);
     let long_ago = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
     for (label, abilities) in [
         ("reader", &["bots:read"][..]),
@@ -193,7 +190,7 @@ async fn main() -> support::Result<()> {
         ("expired", &["*"]),
         ("revoked", &["*"]),
     ] {
-        let mut key = NewKey::named(label).format(&account_keys()).abilities(abilities.to_vec());
+        let mut key = account(label).abilities(abilities.to_vec());
         if label == "expired" {
             key = key.expires_at(long_ago);
         }
@@ -203,12 +200,11 @@ async fn main() -> support::Result<()> {
         }
         support::print_key(label, &issued);
     }
-    let hourly = NewKey::named("hourly-3").format(&account_keys()).abilities(["bots:read"]);
+    let hourly = account("hourly-3").abilities(["bots:read"]);
     support::print_key("hourly-3", &keys.issue(hourly.limit("3 per hour"))?);
-    let widget = NewKey::named("widget").format(&widget_keys()).abilities(["chat:send"]);
+    let widget = NewKey::named("widget").kind(KeyKind::Public).abilities(["chat:send"]);
     support::print_key("widget", &keys.issue(widget.origins(SHOP))?);
-    let administrators = MemoryStore::new();
-    let operations = NewKey::named("operations").format(&account_keys());
-    support::print_key("admin", &administrators.issue(operations)?);
+    let administrators = MemoryStore::with_scheme(scheme());
+    support::print_key("admin", &administrators.issue(account("operations"))?);
     support::serve(app(keys, administrators)).await
 }

@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tower_api_key::extract::Bearer;
 use tower_api_key::{
-    ApiKeyLayer, KeyFormat, KeyManager, MemoryStore, NewKey, Stage, TenantId, VerifiedKey,
+    KeyFormat, KeyManager, KeyScheme, MemoryStore, NewKey, Stage, TenantId, VerifiedKey,
 };
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -45,16 +45,20 @@ struct Event {
 type Owner = (Option<TenantId>, Option<Stage>);
 type Events = Arc<Mutex<HashMap<Owner, Vec<Event>>>>;
 
-fn formats() -> [KeyFormat; 2] {
-    [KeyFormat::new("sk_live_").stage("live"), KeyFormat::new("sk_test_").stage("test")]
+/// What keys look like: said once, to the manager, whose layer has it too.
+fn scheme() -> KeyScheme {
+    KeyScheme::new([
+        KeyFormat::new("sk_live_").stage("live"),
+        KeyFormat::new("sk_test_").stage("test"),
+    ])
 }
 
-fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
+fn app(keys: KeyManager, administrators: MemoryStore) -> Router {
     Router::new()
         .route("/v1/events", get(list).post(create))
         .with_state(Events::default())
-        .layer(ApiKeyLayer::new(keys.clone()).extractor(Bearer).formats(formats()))
-        .nest("/admin", support::admin(administrators, KeyManager::new(keys)))
+        .layer(keys.layer().extractor(Bearer))
+        .nest("/admin", support::admin(administrators, keys))
 }
 
 fn owner(key: &VerifiedKey) -> Owner {
@@ -78,18 +82,18 @@ async fn create(
 
 #[tokio::main]
 async fn main() -> support::Result<()> {
-    let keys = MemoryStore::new();
-    let [live, test] = formats();
-    for (label, tenant, format) in [
-        ("acme-live", "acme", &live),
-        ("acme-test", "acme", &test),
-        ("globex-live", "globex", &live),
+    let keys = KeyManager::new(MemoryStore::new()).scheme(scheme());
+    for (label, tenant, stage) in [
+        ("acme-live", "acme", "live"),
+        ("acme-test", "acme", "test"),
+        ("globex-live", "globex", "live"),
     ] {
-        let issued = keys.issue(NewKey::named(label).tenant(tenant).format(format))?;
+        // Only one of the formats is for this stage.
+        let issued = keys.issue(NewKey::named(label).tenant(tenant).stage(stage)).await?;
         support::print_key(label, &issued);
     }
-    let administrators = MemoryStore::new();
-    let operations = NewKey::named("operations").format(&live);
+    let administrators = MemoryStore::with_scheme(scheme());
+    let operations = NewKey::named("operations").stage("live");
     support::print_key("admin", &administrators.issue(operations)?);
     support::serve(app(keys, administrators)).await
 }

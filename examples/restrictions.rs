@@ -53,7 +53,7 @@ use tokio::sync::Mutex;
 use tower_api_key::extract::Bearer;
 use tower_api_key::manage::api::{ApiError, KeyOwner, KeyRoute, KeyRoutes};
 use tower_api_key::{
-    ApiKeyLayer, KeyFormat, KeyManager, LastUsed, MemoryStore, NewKey, Rejection, RequestHead,
+    KeyFormat, KeyManager, KeyScheme, LastUsed, MemoryStore, NewKey, Rejection, RequestHead,
     TrustedProxies, VerifiedKey,
 };
 
@@ -64,8 +64,11 @@ struct Charge {
 
 type Charges = Arc<Mutex<Vec<Charge>>>;
 
-fn formats() -> [KeyFormat; 2] {
-    [KeyFormat::new("sk_live_").stage("live"), KeyFormat::new("sk_test_").stage("test")]
+fn scheme() -> KeyScheme {
+    KeyScheme::new([
+        KeyFormat::new("sk_live_").stage("live"),
+        KeyFormat::new("sk_test_").stage("test"),
+    ])
 }
 
 /// Answers a request that the layer refuses.
@@ -89,7 +92,8 @@ fn error(status: StatusCode, message: &str) -> Response<Bytes> {
 }
 
 fn app(keys: MemoryStore, last_used: LastUsed, proxies: TrustedProxies) -> Router {
-    let api_keys = KeyRoutes::new(KeyManager::new(keys.clone()), KeyOwner::default())
+    let keys = KeyManager::new(keys).scheme(scheme());
+    let api_keys = KeyRoutes::new(keys.clone(), KeyOwner::default())
         .only([KeyRoute::List, KeyRoute::Revoke])
         .errors(failed);
     Router::new()
@@ -99,9 +103,8 @@ fn app(keys: MemoryStore, last_used: LastUsed, proxies: TrustedProxies) -> Route
         .with_state(Charges::default())
         .nest("/v1", api_keys.into_router())
         .layer(
-            ApiKeyLayer::new(keys)
+            keys.layer()
                 .extractor(Bearer)
-                .formats(formats())
                 .trusted_proxies(proxies)
                 .observer(last_used)
                 .responder(rejected),
@@ -141,13 +144,12 @@ fn trusted_proxies() -> support::Result<TrustedProxies> {
 #[tokio::main]
 async fn main() -> support::Result<()> {
     let proxies = trusted_proxies()?;
-    let keys = MemoryStore::new();
-    let [live, test] = formats();
-    let key = |label: &str| NewKey::named(label).tenant("acme").format(&live);
+    let keys = MemoryStore::with_scheme(scheme());
+    let key = |label: &str| NewKey::named(label).tenant("acme").stage("live");
     let long_ago = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
     for (label, key) in [
         ("live", key("live").abilities(["api-keys:read", "api-keys:write"])),
-        ("test", key("test").format(&test)),
+        ("test", key("test").stage("test")),
         ("ip-10", key("ip-10").addresses(["10.0.0.0/8"])),
         ("ip-local", key("ip-local").addresses(["127.0.0.0/8", "::1"])),
         ("referrer", key("referrer").referrers(["https://app.example/*"])),

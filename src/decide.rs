@@ -64,10 +64,11 @@ impl Gate {
         {
             return Err(Rejection::throttled(wait));
         }
-        let key = self.formats.parse_bytes(&credential.bytes).map_err(Rejection::malformed)?;
+        let key =
+            self.scheme.formats().parse_bytes(&credential.bytes).map_err(Rejection::malformed)?;
         let claims = Claims { stage: key.stage().cloned(), kind: key.kind() };
         let carrier = credential.carrier;
-        let mut ways = self.hasher.ways();
+        let mut ways = self.scheme.ways();
         while let Some(way) = ways.next() {
             let digest = way.digest(key.reveal());
             match look_up_now(&*self.store, &digest)? {

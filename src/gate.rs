@@ -11,7 +11,7 @@ use crate::extract::{CredentialPlace, Extract, FirstOf};
 use crate::guard::Guard;
 use crate::head::RequestHead;
 use crate::http_cache::CacheFields;
-use crate::key::{KeyFormats, KeyHasher};
+use crate::key::KeyScheme;
 use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 use crate::observe::{Observation, Observers};
 #[cfg(feature = "policy")]
@@ -27,8 +27,7 @@ pub(crate) type Cost = dyn Fn(&VerifiedKey, &RequestHead<'_>) -> u32 + Send + Sy
 pub(crate) struct Gate {
     pub(crate) store: Arc<dyn KeyStore>,
     pub(crate) extractor: Arc<dyn Extract>,
-    pub(crate) formats: KeyFormats,
-    pub(crate) hasher: KeyHasher,
+    pub(crate) scheme: KeyScheme,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lookup_timeout: Duration,
     pub(crate) limiter_timeout: Duration,
@@ -59,8 +58,7 @@ impl Gate {
         let mut gate = Self {
             store,
             extractor: Arc::new(FirstOf::default()),
-            formats: KeyFormats::default(),
-            hasher: KeyHasher::default(),
+            scheme: KeyScheme::default(),
             clock: Arc::new(SystemClock),
             lookup_timeout: Duration::from_secs(5),
             limiter_timeout: Duration::from_secs(5),
@@ -155,8 +153,7 @@ fn noted(address: Option<IpAddr>) -> Option<IpAddr> {
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeyLayer")
-            .field("formats", &self.formats)
-            .field("hasher", &self.hasher)
+            .field("scheme", &self.scheme)
             .field("lookup_timeout", &self.lookup_timeout)
             .field("limiter_timeout", &self.limiter_timeout)
             .field("proxies", &self.proxies)

@@ -13,7 +13,7 @@ use crate::extract::Extract;
 use crate::gate::Gate;
 use crate::guard::Guard;
 use crate::head::RequestHead;
-use crate::key::{KeyFormats, KeyHasher};
+use crate::key::KeyScheme;
 use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 use crate::observe::Observe;
 #[cfg(feature = "openapi")]
@@ -55,8 +55,7 @@ impl ApiKeyLayer {
     /// | setting | default |
     /// |---|---|
     /// | [`extractor`](Self::extractor) | `x-api-key` or `Authorization: Bearer`; both is an error |
-    /// | [`formats`](Self::formats) | any text of up to 256 visible ASCII characters |
-    /// | [`hasher`](Self::hasher) | SHA-256 |
+    /// | [`scheme`](Self::scheme) | any text of up to 256 visible ASCII characters, and SHA-256 |
     /// | [`lookup_timeout`](Self::lookup_timeout) | 5 seconds |
     /// | [`guard`](Self::guard) | none |
     /// | [`optional`](Self::optional) | no |
@@ -81,7 +80,11 @@ impl ApiKeyLayer {
     /// | [`without_cache_fields`](Self::without_cache_fields) | `Cache-Control: private` and `Vary` |
     /// | `policy` (feature `policy`) | none |
     pub fn new(store: impl KeyStore + 'static) -> Self {
-        Self { gate: Arc::new(Gate::new(Arc::new(store))) }
+        Self::over(Arc::new(store))
+    }
+
+    pub(crate) fn over(store: Arc<dyn KeyStore>) -> Self {
+        Self { gate: Arc::new(Gate::new(store)) }
     }
 
     /// Sets where a request carries its key.
@@ -92,14 +95,12 @@ impl ApiKeyLayer {
         })
     }
 
-    /// Sets what keys look like; a text of no format is refused before it is hashed.
-    pub fn formats(self, formats: impl Into<KeyFormats>) -> Self {
-        self.with(|gate| gate.formats = formats.into())
-    }
-
-    /// Sets how keys are hashed. The store has to be filled in the same way.
-    pub fn hasher(self, hasher: KeyHasher) -> Self {
-        self.with(|gate| gate.hasher = hasher)
+    /// Sets what keys look like and how they are hashed. A text of no format is refused before it is
+    /// hashed. The store has to be filled by the same scheme.
+    ///
+    /// [`KeyManager::layer`](crate::KeyManager::layer) makes a layer with the scheme of the manager.
+    pub fn scheme(self, scheme: KeyScheme) -> Self {
+        self.with(|gate| gate.scheme = scheme)
     }
 
     /// Sets the clock by which keys expire, and by which requests are counted unless a

@@ -195,7 +195,7 @@ pub use self::immediate::Immediate;
 #[doc(inline)]
 pub use self::key::{
     Ability, AbilitySet, Alphabet, Checksum, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
-    RateLimit, Secret, Stage, TenantId,
+    KeyScheme, RateLimit, Secret, Stage, TenantId,
 };
 #[cfg(feature = "last-used")]
 pub use self::last_used::{LastUsed, LastUsedBuilder};

@@ -19,7 +19,7 @@ use http_body_util::Empty;
 use tower::{Layer, Service, service_fn};
 use tower_api_key::{
     Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyRecord,
-    KeyStore, LastUsed, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter, Rejection,
+    KeyScheme, KeyStore, LastUsed, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter, Rejection,
     RequestHead, RequireAbility, RequireStage, RequireTenant, VerifiedKey,
 };
 
@@ -123,9 +123,10 @@ fn accepting_a_key_allocates_no_more_with_formats_and_peppers() {
         for hasher in [KeyHasher::sha256(), KeyHasher::hmac_sha256(pepper)] {
             let format = KeyFormat::new("sk_").checksum(checksum.clone()).stage("prod");
             let other = KeyFormat::new("pk_").body(Alphabet::Hex, 40);
-            let keys = MemoryStore::with_hasher(hasher.clone());
+            let scheme = KeyScheme::new([other, format.clone()]).hasher(hasher);
+            let keys = MemoryStore::with_scheme(scheme.clone());
             let key = keys.issue(new_key().format(&format)).unwrap().secret;
-            let layer = ApiKeyLayer::new(keys).formats([other, format]).hasher(hasher);
+            let layer = ApiKeyLayer::new(keys).scheme(scheme);
             let layer = layer.without_cache_fields();
             let count = count_call(&layer, (HEADER, key.reveal()), 200);
             assert!(count <= one_insert(), "{count} by {layer:?}");
@@ -168,7 +169,9 @@ fn a_missing_or_malformed_key_allocates_no_future_and_never_touches_the_store() 
     let waiting = || OddStore { answer: || Poll::Pending, at_once: false };
     for format in [None, Some(KeyFormat::default())] {
         let [at_once, waiting] = [ApiKeyLayer::new(store.clone()), ApiKeyLayer::new(waiting())]
-            .map(|layer| format.iter().cloned().fold(layer, ApiKeyLayer::formats));
+            .map(|layer| {
+                format.iter().fold(layer, |layer, own| layer.scheme(KeyScheme::new(own.clone())))
+            });
         let long = "a".repeat(10_000);
         for (credential, status) in [
             (("accept", "*/*"), 401),
@@ -241,7 +244,7 @@ fn counting_a_request_allocates_no_more_than_the_answer_of_several_limits() {
     let (own, shared) = ("1000 per hour", "pool: 9000 per hour, shared by tenant");
     let record = |limits: &[&str]| {
         let key = limits.iter().fold(new_key(), |key, limit| key.limit(*limit));
-        key.generate(&KeyHasher::sha256()).unwrap().record
+        key.generate(&KeyScheme::default()).unwrap().record
     };
     for limits in [&[own][..], &[shared], &[own, "5000 per day"], &[own, "5000 per day", shared]] {
         let key = record(limits);

@@ -120,11 +120,11 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::key::KeyHasher;
+    use crate::key::KeyScheme;
     use crate::store::NewKey;
 
     fn allows(key: NewKey, lines: &[(&str, &str)]) -> bool {
-        let record = key.generate(&KeyHasher::sha256()).unwrap().record;
+        let record = key.generate(&KeyScheme::default()).unwrap().record;
         let request = lines
             .iter()
             .fold(Request::get("/"), |request, (name, value)| request.header(*name, *value));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -136,7 +137,7 @@ pub struct KeyHasher {
 #[derive(Clone)]
 pub(crate) enum Way {
     Sha256,
-    HmacSha256(Box<Hmac<Sha256>>),
+    HmacSha256(Arc<Hmac<Sha256>>),
 }
 
 impl KeyHasher {
@@ -193,7 +194,7 @@ impl KeyHasher {
 impl Way {
     fn hmac(pepper: &[u8]) -> Self {
         assert!(pepper.len() >= 16, "a pepper needs at least 16 bytes");
-        Self::HmacSha256(Box::new(new_hmac(pepper)))
+        Self::HmacSha256(Arc::new(new_hmac(pepper)))
     }
 
     pub(crate) fn digest(&self, key: &str) -> KeyDigest {

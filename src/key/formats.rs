@@ -1,12 +1,14 @@
 //! [`KeyFormats`]: several formats side by side.
 
+use std::sync::Arc;
+
 use super::{FormatError, KeyFormat, PresentedKey};
 
 /// A set of formats, of which the one with the longest matching prefix rules.
 ///
 /// `hania_sk_…` is judged by the format `hania_sk_` and never by `hania_`, also if it does
 /// not fit. Formats with the same prefix are alternatives. An empty set accepts any text
-/// that could be a key.
+/// that could be a key. A clone is cheap.
 ///
 /// # Examples
 ///
@@ -20,7 +22,7 @@ use super::{FormatError, KeyFormat, PresentedKey};
 /// assert_eq!(formats.parse("pk_live_1234").unwrap_err(), FormatError::Prefix);
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct KeyFormats(Vec<KeyFormat>);
+pub struct KeyFormats(Arc<[KeyFormat]>);
 
 impl KeyFormats {
     /// Parses a text that should be a key of one of the formats.
@@ -57,6 +59,17 @@ impl KeyFormats {
     pub fn iter(&self) -> impl Iterator<Item = &KeyFormat> {
         self.0.iter()
     }
+
+    /// Tells whether there are no formats, so that any text could be a key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the formats that fit.
+    pub(super) fn only(&self, fits: impl Fn(&KeyFormat) -> bool) -> Self {
+        Self(self.iter().filter(|format| fits(format)).cloned().collect())
+    }
 }
 
 impl FromIterator<KeyFormat> for KeyFormats {
@@ -67,13 +80,13 @@ impl FromIterator<KeyFormat> for KeyFormats {
             let order = |format: &KeyFormat| std::cmp::Reverse(format.prefix().len());
             order(a).cmp(&order(b)).then_with(|| a.prefix().cmp(b.prefix()))
         });
-        Self(formats)
+        Self(formats.into())
     }
 }
 
 impl From<KeyFormat> for KeyFormats {
     fn from(format: KeyFormat) -> Self {
-        Self(vec![format])
+        Self([format].into())
     }
 }
 

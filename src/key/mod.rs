@@ -2,6 +2,7 @@
 //!
 //! | type | is |
 //! |---|---|
+//! | [`KeyScheme`] | what keys look like and how they are hashed, for all that need to know |
 //! | [`KeyFormat`], [`KeyFormats`] | what the text looks like, and what its prefix means |
 //! | [`Checksum`], [`Alphabet`] | the parts of a format |
 //! | [`PresentedKey`] | a text that passed the formats, not yet verified |
@@ -30,6 +31,7 @@ mod rate_limit;
 mod rate_limits;
 mod referrer;
 mod restrictions;
+mod scheme;
 mod secret;
 #[cfg(feature = "cache")]
 mod size;
@@ -50,6 +52,7 @@ pub use self::rate_limit::{RateLimit, RateLimitError};
 pub use self::rate_limits::RateLimits;
 pub use self::referrer::ReferrerPattern;
 pub use self::restrictions::Restrictions;
+pub use self::scheme::{IssueError, KeyScheme};
 pub use self::secret::Secret;
 
 pub(crate) use self::alphabet::random_text;

@@ -280,7 +280,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::key::KeyHasher;
+    use crate::key::{KeyHasher, KeyScheme};
     use crate::store::NewKey;
 
     /// Seconds since 1970.
@@ -302,7 +302,7 @@ mod tests {
     }
 
     fn record(key: NewKey) -> Arc<KeyRecord> {
-        key.generate(&KeyHasher::sha256()).unwrap().record
+        key.generate(&KeyScheme::default()).unwrap().record
     }
 
     fn limits<const N: usize>(limits: [&str; N]) -> crate::key::RateLimits {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Excess;
-use crate::key::{GenerateError, KeyId};
+use crate::key::{IssueError, KeyId};
 use crate::store::{CommitError, KeyState, StoreError};
 
 /// The error of a key that was not issued or changed.
@@ -36,9 +36,10 @@ pub enum ManageError {
     /// No format has the prefix of the key that is to be rotated.
     #[error("no format has the prefix of the key: set the format of its successor's secret")]
     Format,
-    /// No secret could be made.
+    /// The [scheme](crate::KeyScheme) has no format for the key or several, or no secret could be
+    /// made.
     #[error(transparent)]
-    Generate(#[from] GenerateError),
+    Issue(#[from] IssueError),
     /// Other nodes changed the key again and again, or others that of the [owner](super::Owner).
     #[error("the key, or that of who calls, was changed by others again and again: try again")]
     Conflict,

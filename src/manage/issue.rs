@@ -20,14 +20,15 @@ impl KeyManager {
     /// # Errors
     ///
     /// Returns an error if the name does not say what the key is for, if the key would be expired
-    /// already, if it would be allowed more than the owner on whose behalf it is issued, or if
-    /// no secret can be made or kept.
+    /// already, if it would be allowed more than the owner on whose behalf it is issued, if the
+    /// [scheme](crate::KeyScheme#issuing) has no format for it or several, or if no secret can be
+    /// made or kept.
     pub async fn issue(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
         self.in_time(self.issue_new(key)).await
     }
 
     async fn issue_new(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
-        let IssuedKey { record: wanted, secret } = key.generate(&self.settings.hasher)?;
+        let IssuedKey { record: wanted, secret } = key.generate(&self.settings.scheme)?;
         for attempt in 0..Errand::Change.attempts() {
             let authority = self.authority().await?;
             let now = self.now();

@@ -12,7 +12,8 @@ use super::turns::Turns;
 use super::{Excess, ManageError, Owner};
 use crate::clock::{Clock, SystemClock, to_microsecond};
 use crate::contain;
-use crate::key::{KeyFormat, KeyFormats, KeyHasher};
+use crate::key::KeyScheme;
+use crate::layer::ApiKeyLayer;
 use crate::store::{
     Actor, AuditAction, AuditEvent, AuditSink, CommitError, KeyChange, KeyRecord, KeyRepository,
 };
@@ -52,9 +53,9 @@ pub struct KeyManager {
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) repository: Arc<dyn KeyRepository>,
-    pub(super) hasher: KeyHasher,
-    pub(super) formats: KeyFormats,
+    pub(super) scheme: KeyScheme,
     pub(super) clock: Arc<dyn Clock>,
+    clock_was_set: bool,
     pub(super) rotation_period: Option<Duration>,
     inherited_metadata: Arc<[String]>,
     pub(super) deadline: Duration,
@@ -67,9 +68,9 @@ impl KeyManager {
     pub fn new(repository: impl KeyRepository + 'static) -> Self {
         let settings = Settings {
             repository: Arc::new(repository),
-            hasher: KeyHasher::default(),
-            formats: KeyFormat::default().into(),
+            scheme: KeyScheme::default(),
             clock: Arc::new(SystemClock),
+            clock_was_set: false,
             rotation_period: None,
             inherited_metadata: Arc::default(),
             deadline: DEADLINE,
@@ -79,19 +80,40 @@ impl KeyManager {
         Self { settings: Arc::new(settings), owner: Owner::application() }
     }
 
-    /// Sets how keys are hashed; the layer needs the same.
-    pub fn hasher(self, hasher: KeyHasher) -> Self {
-        self.with(|settings| settings.hasher = hasher)
-    }
-
-    /// Sets the formats, from which that of a rotated key's successor is taken by the prefix.
-    pub fn formats(self, formats: impl Into<KeyFormats>) -> Self {
-        self.with(|settings| settings.formats = formats.into())
+    /// Sets what keys look like and how they are hashed. The layer needs the same scheme, as the one
+    /// from [`layer`](Self::layer) has.
+    ///
+    /// The successor of a rotated key has the format with the same prefix.
+    pub fn scheme(self, scheme: KeyScheme) -> Self {
+        self.with(|settings| settings.scheme = scheme)
     }
 
     /// Sets the clock.
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
-        self.with(|settings| settings.clock = Arc::new(clock))
+        self.with(|settings| {
+            settings.clock = Arc::new(clock);
+            settings.clock_was_set = true;
+        })
+    }
+
+    /// Makes a layer that verifies the keys that this manager manages: by the same repository, the
+    /// same scheme, and the same clock if one was set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use tower_api_key::{KeyFormat, KeyManager, KeyScheme, MemoryStore};
+    ///
+    /// let scheme = KeyScheme::new(KeyFormat::new("sk_live_"));
+    /// let keys = KeyManager::new(MemoryStore::new()).scheme(scheme);
+    /// let app: Router = Router::new().layer(keys.layer().realm("shop"));
+    /// ```
+    pub fn layer(&self) -> ApiKeyLayer {
+        let Settings { repository, scheme, clock, clock_was_set, .. } = &*self.settings;
+        let layer = ApiKeyLayer::over(Arc::clone(repository) as _).scheme(scheme.clone());
+        // Without one, a layer counts requests by a clock that does not jump.
+        if *clock_was_set { layer.clock(Arc::clone(clock)) } else { layer }
     }
 
     /// Sets after which time new keys should be replaced, unless they say otherwise. By default
@@ -239,8 +261,7 @@ impl KeyManager {
 impl fmt::Debug for KeyManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyManager")
-            .field("hasher", &self.settings.hasher)
-            .field("formats", &self.settings.formats)
+            .field("scheme", &self.settings.scheme)
             .field("rotation_period", &self.settings.rotation_period)
             .field("inherited_metadata", &self.settings.inherited_metadata)
             .field("deadline", &self.settings.deadline)

@@ -91,7 +91,7 @@ impl KeyManager {
     }
 
     async fn presented(&self, secret: &str) -> Result<KeyId, ManageError> {
-        for digest in self.settings.hasher.digests(secret) {
+        for digest in self.settings.scheme.digests(secret) {
             if let Some(record) = self.settings.repository.find_stored(&digest).await? {
                 return Ok(record.id.clone());
             }

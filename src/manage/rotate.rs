@@ -43,7 +43,7 @@ impl KeyManager {
     /// # Errors
     ///
     /// Returns an error if there is no such key, if it was rotated already, if it is revoked,
-    /// expired or disabled, if no [format](Self::formats) has its prefix, if it is allowed more
+    /// expired or disabled, if no format of the [scheme](Self::scheme) has its prefix, if it is allowed more
     /// than the owner on whose behalf it is rotated, or if no secret can be made or kept.
     pub async fn rotate(&self, id: &KeyId, grace: Duration) -> Result<RotatedKey, ManageError> {
         let rotated = self.change_in_turn(id, Errand::Change, |key, authority| {
@@ -78,7 +78,8 @@ impl KeyManager {
             KeyState::Active => {}
             state => return Err(ManageError::State(state)),
         }
-        let format = self.settings.formats.with_prefix_of(old).ok_or(ManageError::Format)?;
+        let formats = self.settings.scheme.issued_formats();
+        let format = formats.with_prefix_of(old).ok_or(ManageError::Format)?;
         let mut new = KeyRecord::clone(old);
         new.created_at = now;
         new.revision = 0;
@@ -87,7 +88,7 @@ impl KeyManager {
         let of_old = old.rotation_due_at.and_then(|at| at.duration_since(old.created_at).ok());
         let period = self.settings.rotation_period.or(of_old);
         new.rotation_due_at = period.and_then(|period| later(now, period));
-        let new = IssuedKey::with_new_secret(new, format, &self.settings.hasher)?;
+        let new = IssuedKey::with_new_secret(new, format, &self.settings.scheme)?;
 
         let mut predecessor = KeyRecord::clone(old);
         predecessor.revision = predecessor.revision.saturating_add(1);

@@ -299,12 +299,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::key::{KeyHasher, KeyKind};
+    use crate::key::{KeyKind, KeyScheme};
     use crate::policy::PolicyProblem;
     use crate::store::NewKey;
 
     fn record(key: NewKey) -> Arc<KeyRecord> {
-        key.generate(&KeyHasher::sha256()).unwrap().record
+        key.generate(&KeyScheme::default()).unwrap().record
     }
 
     fn policy() -> AccessPolicy {

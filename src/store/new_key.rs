@@ -10,7 +10,7 @@ use super::KeyRecord;
 use super::hint::hint;
 use crate::address::parse_network;
 use crate::key::{
-    Ability, EndpointPattern, GenerateError, KeyFormat, KeyHasher, KeyId, KeyKind, OriginPattern,
+    Ability, EndpointPattern, IssueError, KeyFormat, KeyId, KeyKind, KeyScheme, OriginPattern,
     RateLimit, RateLimits, ReferrerPattern, Restrictions, Secret, Stage, TenantId,
 };
 
@@ -32,7 +32,7 @@ use crate::key::{
 #[must_use]
 pub struct NewKey {
     name: String,
-    format: KeyFormat,
+    format: Choice,
     tenant: Option<TenantId>,
     stage: Option<Stage>,
     kind: Option<KeyKind>,
@@ -42,6 +42,14 @@ pub struct NewKey {
     limits: RateLimits,
     restrictions: Restrictions,
     metadata: serde_json::Map<String, Value>,
+}
+
+/// What was said of a key's format.
+#[derive(Clone, Debug)]
+enum Choice {
+    Any,
+    Prefix(String),
+    Format(KeyFormat),
 }
 
 /// A new key's record, and its secret for the only time.
@@ -68,13 +76,13 @@ fn extend<T: Clone>(list: &mut Option<Arc<[T]>>, more: impl Iterator<Item = T>) 
 }
 
 impl NewKey {
-    /// Describes a key of the default format, without abilities, that does not expire.
+    /// Describes a key without abilities that does not expire.
     ///
     /// The name says what the key is for; give each service a key of its own.
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            format: KeyFormat::default(),
+            format: Choice::Any,
             tenant: None,
             stage: None,
             kind: None,
@@ -87,9 +95,17 @@ impl NewKey {
         }
     }
 
-    /// Sets the format; its stage and its kind become the key's.
+    /// Sets the prefix, by which the [scheme](KeyScheme) knows the format. It is needed where
+    /// several formats fit the stage and the kind.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.format = Choice::Prefix(prefix.into());
+        self
+    }
+
+    /// Sets the format; its stage and its kind become the key's. It has to be one of the
+    /// [scheme](KeyScheme), if that has any.
     pub fn format(mut self, format: &KeyFormat) -> Self {
-        self.format = format.clone();
+        self.format = Choice::Format(format.clone());
         self
     }
 
@@ -249,19 +265,21 @@ impl NewKey {
     ///
     /// # Errors
     ///
-    /// Returns an error if no key can be [generated](KeyFormat::generate), or if the stage or
-    /// the kind is not that of the format's prefix.
-    pub fn generate(self, hasher: &KeyHasher) -> Result<IssuedKey, GenerateError> {
-        let of_prefix = (self.format.stage_of_prefix(), self.format.kind_of_prefix());
-        let stage = self.stage.or_else(|| of_prefix.0.cloned());
-        let kind = self.kind.or(of_prefix.1).unwrap_or_default();
-        if !self.format.allows(stage.as_ref(), kind) {
-            return Err(GenerateError::contradicts_prefix());
-        }
-        let secret = self.format.generate()?;
-        let mut record =
-            KeyRecord::new(KeyId::generate()?, hasher.digest(secret.reveal()), self.name);
-        record.hint = hint(&self.format, &secret);
+    /// Returns an error if the scheme has no format for the key or several, if it would refuse the
+    /// key, or if no key can be [generated](KeyFormat::generate).
+    pub fn generate(self, scheme: &KeyScheme) -> Result<IssuedKey, IssueError> {
+        let choose = |prefix| scheme.choose(prefix, self.stage.as_ref(), self.kind);
+        let format = match &self.format {
+            Choice::Any => choose(None)?,
+            Choice::Prefix(prefix) => choose(Some(prefix))?,
+            Choice::Format(format) => format.clone(),
+        };
+        let stage = self.stage.or_else(|| format.stage_of_prefix().cloned());
+        let kind = self.kind.or(format.kind_of_prefix()).unwrap_or_default();
+        let secret = scheme.generate(&format, stage.as_ref(), kind)?;
+        let digest = scheme.digest(secret.reveal());
+        let mut record = KeyRecord::new(KeyId::generate()?, digest, self.name);
+        record.hint = hint(&format, &secret);
         record.tenant = self.tenant;
         record.stage = stage;
         record.kind = kind;
@@ -280,11 +298,11 @@ impl IssuedKey {
     pub(crate) fn with_new_secret(
         mut record: KeyRecord,
         format: &KeyFormat,
-        hasher: &KeyHasher,
-    ) -> Result<Self, GenerateError> {
-        let secret = format.generate()?;
+        scheme: &KeyScheme,
+    ) -> Result<Self, IssueError> {
+        let secret = scheme.generate(format, record.stage.as_ref(), record.kind)?;
         record.id = KeyId::generate()?;
-        record.digest = hasher.digest(secret.reveal());
+        record.digest = scheme.digest(secret.reveal());
         record.hint = hint(format, &secret);
         Ok(Self { record: Arc::new(record), secret })
     }

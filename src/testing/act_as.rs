@@ -8,7 +8,7 @@ use http::{HeaderValue, Request};
 use tower::Service;
 use tower_layer::Layer;
 
-use crate::key::{GenerateError, Secret};
+use crate::key::{IssueError, Secret};
 use crate::store::{MemoryStore, NewKey};
 
 /// Adds a key to every request, so that a test acts as its holder.
@@ -51,7 +51,7 @@ impl ActAs {
     /// # Errors
     ///
     /// Returns an error if no key can be issued.
-    pub fn new(store: &MemoryStore, key: NewKey) -> Result<Self, GenerateError> {
+    pub fn new(store: &MemoryStore, key: NewKey) -> Result<Self, IssueError> {
         Ok(Self::with_secret(&store.issue(key)?.secret))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::immediate::Immediate;
-use crate::key::{KeyDigest, KeyHasher, KeyId};
+use crate::key::{KeyDigest, KeyId, KeyScheme};
 use crate::store::{KeyRecord, KeyStore, NewKey};
 
 /// Checks a store against the contract of [`KeyStore`].
@@ -163,7 +163,7 @@ pub(super) fn full_record() -> KeyRecord {
         .endpoints(["GET /v1/users/{id}", "/v1/reports/*"])
         .metadata("plan", "paid")
         .metadata("nested", serde_json::json!({ "list": [1, 2.5, null, true, "x"] }))
-        .generate(&KeyHasher::sha256())
+        .generate(&KeyScheme::default())
         .unwrap_or_else(|error| panic!("no record can be made: {error}"));
     let mut record = KeyRecord::clone(&issued.record);
     record.created_at = moment(1_500_000_000);

@@ -9,7 +9,7 @@ use sqlx::{Row as _, SqlitePool};
 use tower_api_key::manage::TraceEvents;
 use tower_api_key::store::{AuditEvent, KeyQuery, KeyRepository as _, RedisStore};
 use tower_api_key::{
-    ApiKeyLayer, CachedStore, KeyHasher, KeyId, KeyManager, KeyUpdate, LastUsed, NewKey,
+    ApiKeyLayer, CachedStore, KeyHasher, KeyId, KeyManager, KeyScheme, KeyUpdate, LastUsed, NewKey,
     PostgresStore, RedisRateLimiter, SqliteStore, VerifiedKey,
 };
 
@@ -45,7 +45,7 @@ async fn no_event_no_log_and_no_table_shows_a_secret() {
     let store = CachedStore::new(SqliteStore::open(&file).await.unwrap());
     let events = Arc::<Mutex<String>>::default();
     let manager = KeyManager::new(store.clone())
-        .hasher(KeyHasher::hmac_sha256(PEPPER.as_bytes()))
+        .scheme(KeyScheme::default().hasher(KeyHasher::hmac_sha256(PEPPER.as_bytes())))
         .audit(TraceEvents)
         .audit({
             let events = Arc::clone(&events);
@@ -55,7 +55,7 @@ async fn no_event_no_log_and_no_table_shows_a_secret() {
         });
     let last_used = LastUsed::new(store.clone());
     let layer = ApiKeyLayer::new(store.clone())
-        .hasher(KeyHasher::hmac_sha256(PEPPER.as_bytes()))
+        .scheme(KeyScheme::default().hasher(KeyHasher::hmac_sha256(PEPPER.as_bytes())))
         .observer(last_used.clone())
         .on_rotation_due(|key| println!("{key:?}"));
     let handler = get(async |key: VerifiedKey| key.id().to_string());

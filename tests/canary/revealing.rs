@@ -20,7 +20,7 @@ use tower_api_key::extract::{Credential, FirstOf, Query};
 use tower_api_key::key::{GenerateError, KeyFormats};
 use tower_api_key::testing::ActAs;
 use tower_api_key::{
-    Ability, ApiKeyLayer, Checksum, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyId,
+    Ability, ApiKeyLayer, Checksum, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyScheme,
     MemoryStore, NewKey, Rejection, RejectionKind, RequestHead, RequireAbility, RequireStage,
     RequireTenant, StoreError, VerifiedKey,
 };
@@ -63,7 +63,8 @@ fn formats() -> [KeyFormat; 2] {
 async fn no_debug_shows_a_secret() {
     for format in formats() {
         let hasher = KeyHasher::hmac_sha256(PEPPER.as_bytes()).or_hmac_sha256(PEPPER.as_bytes());
-        let keys = MemoryStore::with_hasher(hasher.clone());
+        let scheme = KeyScheme::new(formats()).hasher(hasher.clone());
+        let keys = MemoryStore::with_scheme(scheme.clone());
         let new = NewKey::named("canary").format(&format).metadata("a", 1);
         let issued = keys.issue(new.clone()).unwrap();
         let key = issued.secret.reveal();
@@ -72,7 +73,7 @@ async fn no_debug_shows_a_secret() {
         assert_hidden(&issued.secret, &secrets);
         assert_hidden(&issued.record, &secrets);
         assert_hidden(&issued.record.digest, &[&issued.record.digest.to_string(), key]);
-        assert_hidden(&(new, &keys, keys.list(), &hasher), &secrets);
+        assert_hidden(&(new, &keys, keys.list(), &hasher, &scheme), &secrets);
         assert_hidden(&(&format, KeyFormats::from(formats()), format.regex()), &secrets);
         assert_hidden(&format.parse(key).unwrap(), &secrets);
         assert_hidden(&KeyFormats::from(formats()).parse(key).unwrap(), &secrets);
@@ -83,7 +84,7 @@ async fn no_debug_shows_a_secret() {
         ] {
             assert_hidden(&credential, &secrets);
         }
-        let layer = ApiKeyLayer::new(keys.clone()).formats(formats()).hasher(hasher);
+        let layer = ApiKeyLayer::new(keys.clone()).scheme(scheme);
         let layer = layer.extractor(FirstOf::default().or(Query::new("key")));
         let act_as = ActAs::with_secret(&issued.secret);
         assert_hidden(&(&layer, layer.layer(()), &act_as, act_as.clone().bearer()), &secrets);
@@ -111,7 +112,7 @@ async fn no_debug_shows_a_secret() {
 fn no_json_of_a_record_shows_a_secret() {
     for format in formats() {
         let issued =
-            NewKey::named("canary").format(&format).generate(&KeyHasher::sha256()).unwrap();
+            NewKey::named("canary").format(&format).generate(&KeyScheme::default()).unwrap();
         let json = serde_json::to_string_pretty(&*issued.record).unwrap();
         assert!(json.contains(issued.record.id.as_str()));
         assert!(!gives_away(&json, issued.secret.reveal()), "{json}");

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::routing::get;
-use tower_api_key::{ApiKeyLayer, KeyHasher, RequireAbility, SqliteStore, VerifiedKey};
+use tower_api_key::{ApiKeyLayer, KeyHasher, KeyScheme, RequireAbility, SqliteStore, VerifiedKey};
 
 use crate::common::{get_raw, serve};
 use crate::operator::Operator;
@@ -14,7 +14,8 @@ async fn an_issued_key_opens_a_server_until_it_is_revoked() {
     let operator = Operator::new().with("API_KEYS_PEPPER", PEPPER);
     let store = SqliteStore::open(operator.file()).await.unwrap();
     let handler = get(async |key: VerifiedKey| key.name().to_owned());
-    let layer = ApiKeyLayer::new(store).hasher(KeyHasher::hmac_sha256(PEPPER.as_bytes()));
+    let layer = ApiKeyLayer::new(store)
+        .scheme(KeyScheme::default().hasher(KeyHasher::hmac_sha256(PEPPER.as_bytes())));
     let app = Router::new().route("/", handler.layer(RequireAbility::new("a:b"))).layer(layer);
     let address = serve(app).await;
     let status = async |secret: &str| {

@@ -19,7 +19,7 @@ use futures_util::future::try_join_all;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tower_api_key::store::{CachedStore, InvalidationSource, KeyRepository};
-use tower_api_key::{ApiKeyLayer, IssuedKey, KeyHasher, KeyId, KeyManager, ManageError, NewKey};
+use tower_api_key::{ApiKeyLayer, IssuedKey, KeyId, KeyManager, KeyScheme, ManageError, NewKey};
 
 use super::{get_raw, in_time, serve};
 
@@ -281,7 +281,7 @@ impl Load {
             Who::Valid(number) => &self.valid[number],
             Who::Doomed(number) => &self.doomed[number].key,
             Who::Unknown => {
-                unknown = NewKey::named("unknown").generate(&KeyHasher::sha256()).unwrap();
+                unknown = NewKey::named("unknown").generate(&KeyScheme::default()).unwrap();
                 &unknown
             }
         };

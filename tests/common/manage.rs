@@ -16,7 +16,9 @@ use http::request::Parts;
 use serde_json::Value;
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{Access, KeyOwner, KeyRoutes, Refused};
-use tower_api_key::{ApiKeyLayer, IssuedKey, KeyFormat, KeyManager, NewKey, SqliteStore};
+use tower_api_key::{
+    ApiKeyLayer, IssuedKey, KeyFormat, KeyManager, KeyScheme, NewKey, SqliteStore,
+};
 
 use super::stores::{AnyStore, Store};
 use super::{RawResponse, in_time, send_raw_with_body, serve};
@@ -51,7 +53,7 @@ pub struct World {
 impl World {
     pub async fn new(store: impl AnyStore + 'static) -> Self {
         let store: Store = Arc::new(store);
-        let keys = KeyManager::new(store.clone()).formats(formats());
+        let keys = KeyManager::new(store.clone()).scheme(KeyScheme::new(formats()));
         let by_key = KeyRoutes::new(keys.clone(), KeyOwner::default());
         let by_session = KeyRoutes::new(keys.clone(), session);
         let app = Router::new()

@@ -13,7 +13,7 @@ use tower_api_key::key::RateLimits;
 use tower_api_key::limit::{LimitDecision, LimitStatus};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, KeyHasher, KeyId, KeyManager, KeyRecord, MemoryRateLimiter, MemoryStore, NewKey,
+    ApiKeyLayer, KeyId, KeyManager, KeyRecord, KeyScheme, MemoryRateLimiter, MemoryStore, NewKey,
     RateLimiter, RedisRateLimiter, RequireAbility,
 };
 
@@ -39,7 +39,7 @@ fn limited(limits: &[&str]) -> NewKey {
 }
 
 fn key(limits: &[&str]) -> Arc<KeyRecord> {
-    limited(limits).generate(&KeyHasher::sha256()).unwrap().record
+    limited(limits).generate(&KeyScheme::default()).unwrap().record
 }
 
 async fn take(limiter: &RedisRateLimiter, key: &KeyRecord, cost: u32) -> LimitDecision {
@@ -149,7 +149,7 @@ async fn keys_of_a_tenant_share_what_is_to_be_shared_and_nothing_else() {
     let (prefix, limits) = (prefix(), ["3 per hour", "4 per day, shared by tenant"]);
     let limiter = limiter(&prefix).await;
     let of =
-        |tenant| limited(&limits).tenant(tenant).generate(&KeyHasher::sha256()).unwrap().record;
+        |tenant| limited(&limits).tenant(tenant).generate(&KeyScheme::default()).unwrap().record;
     let [one, two, other] = ["acme", "acme", "globex"].map(of);
     assert_eq!(granted(&limiter, &one, 9).await, 3);
     assert_eq!(granted(&limiter, &two, 9).await, 1);

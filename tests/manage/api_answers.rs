@@ -23,8 +23,8 @@ use tower_api_key::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyUse, StoredKey,
 };
 use tower_api_key::{
-    KeyDigest, KeyId, KeyManager, KeyRecord, KeyRepository, KeyStore, MemoryStore, NewKey,
-    StoreError,
+    KeyDigest, KeyId, KeyManager, KeyRecord, KeyRepository, KeyScheme, KeyStore, MemoryStore,
+    NewKey, StoreError,
 };
 
 use crate::common::canary::{assert_hidden, gives_away};
@@ -308,8 +308,11 @@ async fn a_request_that_a_handler_hands_on_is_about_its_own_path() {
 async fn a_manager_with_one_format_needs_no_prefix() {
     for (keys, prefix) in [
         (KeyManager::new(MemoryStore::new()), "ak_"),
-        (KeyManager::new(MemoryStore::new()).formats(formats()[1].clone()), "sk_test_"),
-        (KeyManager::new(MemoryStore::new()).formats([]), "ak_"),
+        (
+            KeyManager::new(MemoryStore::new()).scheme(KeyScheme::new(formats()[1].clone())),
+            "sk_test_",
+        ),
+        (KeyManager::new(MemoryStore::new()).scheme(KeyScheme::new([])), "ak_"),
     ] {
         let address = serve(KeyRoutes::new(keys.clone(), session).into_router()).await;
         let store = Arc::new(MemoryStore::new());

@@ -19,8 +19,8 @@ use tower_api_key::testing::check_record_uses;
 use tower_api_key::testing::{FakeClock, check_key_repository};
 use tower_api_key::{
     AbilitySet, ApiKeyLayer, IssuedKey, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
-    KeyManager, KeyRecord, KeyStore, KeyUpdate, ManageError, MemoryStore, NewKey, PeerAddress,
-    RateLimit, Secret, SqliteStore, StoreError, VerifiedKey,
+    KeyManager, KeyRecord, KeyScheme, KeyStore, KeyUpdate, ManageError, MemoryStore, NewKey,
+    PeerAddress, RateLimit, Secret, SqliteStore, StoreError, VerifiedKey,
 };
 
 use crate::common::{logged, start_log};
@@ -274,10 +274,12 @@ async fn a_revocation_that_was_made_is_a_success_whatever_its_successors_are() {
 #[tokio::test]
 async fn a_key_is_revoked_by_its_secret_under_any_pepper() {
     let store = MemoryStore::new();
-    let old = KeyManager::new(store.clone()).hasher(KeyHasher::hmac_sha256(&[1; 32]));
+    let old = KeyManager::new(store.clone())
+        .scheme(KeyScheme::default().hasher(KeyHasher::hmac_sha256(&[1; 32])));
     let issued = old.issue(named("nightly import")).await.unwrap();
-    let new =
-        KeyManager::new(store).hasher(KeyHasher::hmac_sha256(&[2; 32]).or_hmac_sha256(&[1; 32]));
+    let new = KeyManager::new(store).scheme(
+        KeyScheme::default().hasher(KeyHasher::hmac_sha256(&[2; 32]).or_hmac_sha256(&[1; 32])),
+    );
     let revoked = new.revoke_presented(issued.secret.reveal()).await.unwrap();
     assert_eq!(revoked.record.id, issued.record.id);
     for wrong in
@@ -506,7 +508,7 @@ async fn a_successor_has_the_format_of_the_prefix() {
     let live = KeyFormat::new("sk_live_").stage("live");
     let test = KeyFormat::new("sk_test_").stage("test");
     let store = MemoryStore::new();
-    let keys = KeyManager::new(store.clone()).formats([live.clone(), test.clone()]);
+    let keys = KeyManager::new(store.clone()).scheme(KeyScheme::new([live.clone(), test.clone()]));
     for format in [&live, &test] {
         let old = keys.issue(named("nightly import").format(format)).await.unwrap();
         let new = keys.rotate(&old.record.id, MINUTE).await.unwrap();

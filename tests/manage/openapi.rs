@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use tower_api_key::extract::{Bearer, Credential, extract_fn};
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{Access, IdentifyOwner, KeyOwner, KeyRoute, KeyRoutes, Refused};
-use tower_api_key::{ApiKeyLayer, KeyFormat, KeyManager, MemoryStore, NewKey, SqliteStore};
+use tower_api_key::{
+    ApiKeyLayer, KeyFormat, KeyManager, KeyScheme, MemoryStore, NewKey, SqliteStore,
+};
 use utoipa::openapi::OpenApi;
 
 use crate::common::python::{assert_valid, python};
@@ -33,7 +35,7 @@ impl IdentifyOwner for OfAcme {
 }
 
 fn routes(store: SqliteStore) -> KeyRoutes {
-    let keys = KeyManager::new(store).formats([KeyFormat::new("sk_live_")]);
+    let keys = KeyManager::new(store).scheme(KeyScheme::new([KeyFormat::new("sk_live_")]));
     KeyRoutes::new(keys, OfAcme(KeyOwner::default()))
 }
 

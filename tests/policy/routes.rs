@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, any, get, post};
 use serde_json::{Value, json};
 use tower::Layer as _;
 use tower_api_key::{
-    ApiKeyLayer, GuardLayer, KeyHasher, KeyKind, KeyRecord, MemoryStore, NewKey, Rejection,
+    ApiKeyLayer, GuardLayer, KeyKind, KeyRecord, KeyScheme, MemoryStore, NewKey, Rejection,
     RequestHead, RequireAbility, RequireKind, RequireStage, RequireTenant, VerifiedKey,
 };
 
@@ -201,7 +201,7 @@ async fn a_guard_without_the_layer_or_outside_it_is_an_error_that_names_the_laye
 
 /// A new key, and what a record is read as that has these abilities in JSON.
 fn with_abilities(granted: Value) -> (String, serde_json::Result<KeyRecord>) {
-    let issued = NewKey::named("x").generate(&KeyHasher::sha256()).unwrap();
+    let issued = NewKey::named("x").generate(&KeyScheme::default()).unwrap();
     let mut record = serde_json::to_value(&*issued.record).unwrap();
     record["abilities"] = granted;
     (issued.secret.reveal().to_owned(), serde_json::from_value(record))

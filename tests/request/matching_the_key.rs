@@ -11,8 +11,8 @@ use axum::routing::any;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tower_api_key::{
-    ApiKeyLayer, Checksum, KeyFormat, KeyHasher, KeyId, KeyRecord, MemoryStore, NewKey, Responder,
-    Secret, StoreError, VerifiedKey,
+    ApiKeyLayer, Checksum, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyScheme, MemoryStore, NewKey,
+    Responder, Secret, StoreError, VerifiedKey,
 };
 
 use crate::common::{
@@ -97,7 +97,7 @@ async fn the_ends_and_the_case_of_a_key_count() {
 async fn a_record_of_another_key_is_an_unknown_key_and_an_error_in_the_log() {
     start_log();
     for at_once in [true, false] {
-        let issued = NewKey::named("victim").generate(&KeyHasher::sha256()).unwrap();
+        let issued = NewKey::named("victim").generate(&KeyScheme::default()).unwrap();
         let (key, record) = (issued.secret.reveal(), issued.record);
         let id = record.id.to_string();
         let answer_always = move || Poll::Ready(Ok(Some(Arc::clone(&record))));
@@ -141,7 +141,7 @@ async fn a_swapped_prefix_is_another_key() {
         let formats = formats.map(|format| format.checksum(checksum.clone()));
         let keys = MemoryStore::new();
         let layer = ApiKeyLayer::new(keys.clone());
-        for layer in [layer.clone(), layer.formats(formats.clone())] {
+        for layer in [layer.clone(), layer.scheme(KeyScheme::new(formats.clone()))] {
             let address = serve_with(layer).await;
             for format in &formats {
                 let key = issue(&keys, NewKey::named("owner").format(format));
@@ -160,7 +160,7 @@ async fn a_record_that_contradicts_the_prefix_is_refused_and_an_error_in_the_log
     let live = KeyFormat::new("sk_live_").stage("live");
     let (keys, secret) = (MemoryStore::new(), live.generate().unwrap());
     let mut record = record_of(secret.reveal());
-    let address = serve_with(ApiKeyLayer::new(keys.clone()).formats(live)).await;
+    let address = serve_with(ApiKeyLayer::new(keys.clone()).scheme(KeyScheme::new(live))).await;
     for (stage, expected) in [(Some("test"), 1), (None, 2), (Some("live"), 2)] {
         record.stage = stage.map(|stage| stage.parse().unwrap());
         keys.insert(record.clone());
@@ -214,7 +214,8 @@ async fn a_plain_checksum_is_no_shield_and_a_keyed_one_is() {
     for (format, forger, shield) in [(plain.clone(), plain, false), (right, forger, true)] {
         let store = CountingStore::default();
         let key = issue(&store.keys, NewKey::named("owner").format(&format));
-        let address = serve_with(ApiKeyLayer::new(store.clone()).formats(format)).await;
+        let address =
+            serve_with(ApiKeyLayer::new(store.clone()).scheme(KeyScheme::new(format))).await;
         assert_eq!(answer(address, &key).await, "200 owner");
         assert_eq!(store.asked(), 1);
         // Both find a typing error.
@@ -238,9 +239,9 @@ async fn a_plain_checksum_is_no_shield_and_a_keyed_one_is() {
 fn generated_keys_are_distinct_also_from_clones_and_across_threads() {
     let (format, new) = (KeyFormat::default(), NewKey::named("x"));
     let generate = || {
-        let (format, new, hasher) = (format.clone(), new.clone(), KeyHasher::sha256());
+        let (format, new, scheme) = (format.clone(), new.clone(), KeyScheme::default());
         let texts = (0..500).flat_map(move |_| {
-            let issued = new.clone().generate(&hasher).unwrap();
+            let issued = new.clone().generate(&scheme).unwrap();
             let (one, other) = (issued.secret, format.generate().unwrap());
             [one.reveal(), other.reveal(), issued.record.id.as_str()].map(str::to_owned)
         });
@@ -268,7 +269,7 @@ async fn clients_cannot_tell_why_a_key_is_not_valid() {
     wrong.extend(["", "a b", &valid[..20], &valid[1..], "ä"]);
     for layer in [
         ApiKeyLayer::new(keys.clone()),
-        ApiKeyLayer::new(keys.clone()).formats(KeyFormat::default()),
+        ApiKeyLayer::new(keys.clone()).scheme(KeyScheme::new(KeyFormat::default())),
         ApiKeyLayer::new(keys.clone()).responder(Responder::json()).optional(),
         ApiKeyLayer::new(keys.clone()).responder(Responder::text()).generic_challenge(),
     ] {

@@ -146,7 +146,7 @@ async fn a_request_without_a_key_tells_nobody() {
     let preflight = "OPTIONS / HTTP/1.1\r\norigin: https://a.example\r\n\
                      access-control-request-method: GET";
     let forwarding = start(layer.forward_preflight()).await;
-    assert_eq!(in_time(common::send_raw(forwarding, preflight)).await.status, 200);
+    assert_eq!(in_time(crate::common::send_raw(forwarding, preflight)).await.status, 200);
     assert_eq!(told.take(), [""; 0]);
 }
 

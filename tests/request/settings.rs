@@ -12,8 +12,8 @@ use tower::Layer as _;
 use tower_api_key::extract::{AuthorizationScheme, Basic, Credential, FirstOf, Header, Query};
 use tower_api_key::testing::{ActAs, FakeClock};
 use tower_api_key::{
-    ApiKeyLayer, Clock as _, KeyFormat, KeyHasher, MemoryStore, NewKey, Rejection, RequestHead,
-    RequireAbility, RequireStage, RequireTenant, Responder, VerifiedKey,
+    ApiKeyLayer, Clock as _, KeyFormat, KeyHasher, KeyScheme, MemoryStore, NewKey, Rejection,
+    RequestHead, RequireAbility, RequireStage, RequireTenant, Responder, VerifiedKey,
 };
 
 use crate::common::{
@@ -119,7 +119,8 @@ async fn a_text_of_no_format_never_reaches_the_store() {
     let store = CountingStore::default();
     let live = KeyFormat::new("sk_live_").stage("live");
     let key = issue(&store.keys, NewKey::named("robot").format(&live));
-    let layer = ApiKeyLayer::new(store.clone()).formats([KeyFormat::default(), live]);
+    let layer =
+        ApiKeyLayer::new(store.clone()).scheme(KeyScheme::new([KeyFormat::default(), live]));
     let address = start(layer).await;
     let test = key.replace("live", "test");
     for wrong in ["nobody", "sk_live_", &test, &key[1..], &key[..key.len() - 1]] {
@@ -134,12 +135,13 @@ async fn a_text_of_no_format_never_reaches_the_store() {
 async fn a_pepper_can_be_replaced_while_its_keys_still_work() {
     let (old, new) = (KeyHasher::hmac_sha256(&[1; 32]), KeyHasher::hmac_sha256(&[2; 32]));
     let both = new.clone().or_hmac_sha256(&[1; 32]);
-    let keys = MemoryStore::with_hasher(old.clone());
+    let [old, both, new] = [old, both, new].map(|hasher| KeyScheme::default().hasher(hasher));
+    let keys = MemoryStore::with_scheme(old.clone());
     let old_key = issue(&keys, NewKey::named("old"));
     let issued = NewKey::named("new").generate(&both).unwrap();
     keys.insert(issued.record);
-    for (hasher, statuses) in [(old, [200, 401]), (both, [200, 200]), (new, [401, 200])] {
-        let address = start(ApiKeyLayer::new(keys.clone()).hasher(hasher)).await;
+    for (scheme, statuses) in [(old, [200, 401]), (both, [200, 200]), (new, [401, 200])] {
+        let address = start(ApiKeyLayer::new(keys.clone()).scheme(scheme)).await;
         for (key, status) in [&*old_key, issued.secret.reveal()].into_iter().zip(statuses) {
             assert_eq!(ask_with(address, key).await.status, status);
         }

@@ -23,7 +23,8 @@ use tokio::sync::Notify;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_api_key::Immediate;
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyHasher, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError,
+    ApiKeyLayer, KeyDigest, KeyHasher, KeyRecord, KeyScheme, KeyStore, MemoryStore, NewKey,
+    StoreError,
 };
 
 use crate::common::{errors, get_raw, in_time, issue, logged, send_raw, serve, start_log};
@@ -281,10 +282,10 @@ async fn a_store_has_five_seconds_unless_told_otherwise() {
 #[tokio::test(start_paused = true)]
 async fn the_time_is_for_all_peppers_together() {
     let each = Duration::from_secs(3);
-    let hasher = KeyHasher::hmac_sha256(&[7; 32]).or_sha256();
-    let (status, _) = ask(Slow(each), |layer| layer.hasher(hasher.clone())).await;
+    let scheme = KeyScheme::default().hasher(KeyHasher::hmac_sha256(&[7; 32]).or_sha256());
+    let (status, _) = ask(Slow(each), |layer| layer.scheme(scheme.clone())).await;
     assert_eq!(status, 503);
     let enough = each * 3;
-    let settings = |layer: ApiKeyLayer| layer.hasher(hasher.clone()).lookup_timeout(enough);
+    let settings = |layer: ApiKeyLayer| layer.scheme(scheme.clone()).lookup_timeout(enough);
     assert_eq!(ask(Slow(each), settings).await.0, 401);
 }

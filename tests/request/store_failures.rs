@@ -18,8 +18,8 @@ use tonic_health::server::health_reporter;
 use tower::Layer as _;
 use tower_api_key::Immediate;
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyHasher, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError,
-    VerifiedKey,
+    ApiKeyLayer, KeyDigest, KeyHasher, KeyRecord, KeyScheme, KeyStore, MemoryStore, NewKey,
+    StoreError, VerifiedKey,
 };
 
 use crate::common::{
@@ -208,7 +208,7 @@ async fn an_old_pepper_that_cannot_be_tried_is_no_wrong_key() {
             _ => Poll::Ready(Err(StoreError::new("the database is away"))),
         };
         let layer = ApiKeyLayer::new(OddStore { answer, at_once })
-            .hasher(KeyHasher::hmac_sha256(&[1; 32]).or_sha256());
+            .scheme(KeyScheme::default().hasher(KeyHasher::hmac_sha256(&[1; 32]).or_sha256()));
         let (address, calls) = start(layer).await;
         assert_unavailable(&ask(address, "/pepper", "any").await, "the second digest");
         assert_eq!(calls.load(Ordering::SeqCst), 0);

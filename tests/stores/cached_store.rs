@@ -16,8 +16,8 @@ use tower_api_key::store::{CachedStore, KeyChange, KeyQuery, KeyRepository, Prop
 use tower_api_key::testing::check_record_uses;
 use tower_api_key::testing::{FakeClock, check_key_repository};
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyManager, KeyRecord, KeyStore, KeyUpdate,
-    MemoryStore, NewKey, SqliteStore, StoreError,
+    ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyManager, KeyRecord, KeyScheme, KeyStore,
+    KeyUpdate, MemoryStore, NewKey, SqliteStore, StoreError,
 };
 
 use crate::common::caching::{Answered, GatedStore, advance, cache, next, settle};
@@ -88,7 +88,7 @@ async fn only_who_may_see_a_key_has_a_cache_forget_it_and_only_if_it_was_changed
     let database = MemoryStore::new();
     let record = database.issue(NewKey::named("robot").tenant("acme")).unwrap().record;
     let unknown = NewKey::named("of another node").tenant("acme");
-    let unknown = unknown.generate(&KeyHasher::sha256()).unwrap().record;
+    let unknown = unknown.generate(&KeyScheme::default()).unwrap().record;
     let cached = CachedStore::new(database.clone());
     let keys = KeyManager::new(cached.clone());
     let (stranger, owner) = (of_tenant(&keys, "globex"), of_tenant(&keys, "acme"));
@@ -155,7 +155,7 @@ async fn a_key_that_expires_while_it_is_in_memory_is_refused() {
 #[tokio::test]
 async fn a_key_that_was_probed_before_it_was_issued_is_known_at_once() {
     let cached = CachedStore::new(MemoryStore::new());
-    let issued = NewKey::named("robot").generate(&KeyHasher::sha256()).unwrap().record;
+    let issued = NewKey::named("robot").generate(&KeyScheme::default()).unwrap().record;
     assert_eq!(cached.find(&issued.digest).await.unwrap(), None);
     assert_eq!(known(&cached, &issued.digest), Some(false));
     cached.commit(&[KeyChange::Insert(Arc::clone(&issued))], &[]).await.unwrap();
@@ -398,7 +398,7 @@ async fn a_cache_says_what_it_promises() {
 async fn a_leaked_secret_is_looked_up_in_the_store_itself() {
     let database = MemoryStore::new();
     let cached = CachedStore::new(database.clone());
-    let issued = NewKey::named("leaked").generate(&KeyHasher::sha256()).unwrap();
+    let issued = NewKey::named("leaked").generate(&KeyScheme::default()).unwrap();
     assert_eq!(cached.find(&issued.record.digest).await.unwrap(), None);
     // By another node, of which this one does not hear.
     database.insert(Arc::clone(&issued.record));

@@ -15,8 +15,8 @@ use tower_api_key::Immediate;
 use tower_api_key::store::UpdateError;
 use tower_api_key::testing::check_key_store;
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyHasher, KeyRecord, KeyStore, MemoryStore, NewKey, RequireAbility,
-    StoreError,
+    ApiKeyLayer, KeyDigest, KeyHasher, KeyRecord, KeyScheme, KeyStore, MemoryStore, NewKey,
+    RequireAbility, StoreError,
 };
 
 use crate::common::{CountingStore, serve, tell_kind};
@@ -55,7 +55,8 @@ async fn the_suite_accepts_the_store_in_memory_however_it_is_wrapped() {
     let counting = CountingStore::default();
     check_key_store(&counting, async |record| counting.keys.insert(record)).await;
     assert!(counting.asked() > 500, "the suite asked {} times only", counting.asked());
-    let peppered = MemoryStore::with_hasher(KeyHasher::hmac_sha256(&[1; 32]));
+    let peppered =
+        MemoryStore::with_scheme(KeyScheme::default().hasher(KeyHasher::hmac_sha256(&[1; 32])));
     check_key_store(&peppered, async |record| peppered.insert(record)).await;
 }
 

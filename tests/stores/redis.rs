@@ -13,7 +13,7 @@ use tower_api_key::store::{
     CommitError, KeyChange, KeyQuery, KeyRepository, KeyState, KeyUse, RedisStore, TenantFilter,
 };
 use tower_api_key::testing::{check_key_repository, check_record_uses};
-use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyRecord, KeyStore, NewKey};
+use tower_api_key::{KeyId, KeyManager, KeyRecord, KeyScheme, KeyStore, NewKey};
 
 use crate::common::in_time;
 use crate::common::servers::{Redis, redis_url};
@@ -69,7 +69,7 @@ impl Shared {
 const NO_IDS: [KeyId; 0] = [];
 
 fn record() -> KeyRecord {
-    let key = NewKey::named("test").tenant("acme").generate(&KeyHasher::sha256()).unwrap();
+    let key = NewKey::named("test").tenant("acme").generate(&KeyScheme::default()).unwrap();
     KeyRecord::clone(&key.record)
 }
 

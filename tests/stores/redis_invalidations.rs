@@ -8,7 +8,7 @@ use redis::{Client, cmd};
 use tower_api_key::store::{
     Invalidation, InvalidationSource as _, KeyChange, KeyRepository as _, RedisStore, Subscription,
 };
-use tower_api_key::{KeyDigest, KeyHasher, KeyId, KeyRecord, NewKey};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyScheme, NewKey};
 
 use crate::common::in_time;
 use crate::common::servers::{Proxy, Redis, redis_url};
@@ -19,7 +19,7 @@ async fn store() -> RedisStore {
 }
 
 fn record() -> Arc<KeyRecord> {
-    NewKey::named("test").generate(&KeyHasher::sha256()).unwrap().record
+    NewKey::named("test").generate(&KeyScheme::default()).unwrap().record
 }
 
 fn changed(record: &KeyRecord) -> KeyChange {

@@ -12,14 +12,14 @@ use redis::{Client, cmd};
 use tokio::net::{TcpListener, TcpStream};
 use tower_api_key::store::{CommitError, KeyChange, KeyRepository as _, RedisStore};
 use tower_api_key::{
-    ApiKeyLayer, IssuedKey, KeyHasher, KeyRecord, KeyStore as _, NewKey, RedisRateLimiter,
+    ApiKeyLayer, IssuedKey, KeyRecord, KeyScheme, KeyStore as _, NewKey, RedisRateLimiter,
 };
 
 use crate::common::servers::{Proxy, Redis};
 use crate::common::{RawResponse, get_raw, in_time, serve};
 
 fn key() -> IssuedKey {
-    NewKey::named("test").generate(&KeyHasher::sha256()).unwrap()
+    NewKey::named("test").generate(&KeyScheme::default()).unwrap()
 }
 
 async fn insert(store: &RedisStore, key: &IssuedKey) -> Result<(), CommitError> {
@@ -134,7 +134,7 @@ async fn a_connection_that_was_closed_while_nobody_asked_costs_no_request() {
     let store = RedisStore::connect(&redis.url()).await.unwrap();
     let limiter = RedisRateLimiter::connect(&redis.url()).await.unwrap();
     let limited = NewKey::named("test").limit("1000 per hour");
-    let limited = limited.generate(&KeyHasher::sha256()).unwrap();
+    let limited = limited.generate(&KeyScheme::default()).unwrap();
     insert(&store, &limited).await.unwrap();
     let address = start_with(ApiKeyLayer::new(store.clone()).rate_limiter(limiter)).await;
     for _ in 0..5 {

@@ -27,8 +27,9 @@ use http_body_util::Empty;
 use tower::{Layer, Service, service_fn};
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{
-    ApiKeyLayer, FailureThrottle, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyStore, MemoryStore,
-    NewKey, PeerAddress, RequireAbility, RequireStage, RequireTenant, ResponseBody, StoreError,
+    ApiKeyLayer, FailureThrottle, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore,
+    MemoryStore, NewKey, PeerAddress, RequireAbility, RequireStage, RequireTenant, ResponseBody,
+    StoreError,
 };
 
 /// As many as the key of `benches/request.rs` has.
@@ -251,7 +252,7 @@ fn id() -> KeyId {
 /// A store with such a key alone, whose text is [`KEY`].
 fn store(key: NewKey) -> MemoryStore {
     let hasher = KeyHasher::sha256();
-    let mut record = KeyRecord::clone(&key.generate(&hasher).unwrap().record);
+    let mut record = KeyRecord::clone(&key.generate(&KeyScheme::default()).unwrap().record);
     (record.id, record.digest) = (id(), hasher.digest(KEY));
     let store = MemoryStore::new();
     store.insert(record);

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use tower_api_key::manage::RevokedKey;
 use tower_api_key::store::StoredKey;
-use tower_api_key::{KeyId, ManageError};
+use tower_api_key::{KeyId, KeyScheme, ManageError};
 
 use crate::exit::{Exit, Failure};
 use crate::output::say;
@@ -75,7 +75,8 @@ impl Revoke {
     async fn revoke_leaked(&self, session: &Session) -> Result<RevokedKey, Failure> {
         let secret = input::secret()?;
         // Also if it was issued before there was a pepper.
-        let keys = session.keys.clone().hasher(session.hasher.clone().or_sha256());
+        let scheme = KeyScheme::default().hasher(session.hasher.clone().or_sha256());
+        let keys = session.keys.clone().scheme(scheme);
         let revoked = match self.with_successors {
             true => keys.revoke_presented_with_successors(&secret).await,
             false => keys.revoke_presented(&secret).await,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use tower_api_key::KeyScheme;
 use tower_api_key::store::StoredKey;
 
 use crate::exit::{Exit, Failure};
@@ -39,7 +40,9 @@ impl Rotate {
         // The old key would never expire.
         later(session.now, self.grace)?;
         let old = session.keys.get(&id).await?;
-        let keys = session.keys.clone().formats(self.body.format_of_old(old.record.prefix())?);
+        let format = self.body.format_of_old(old.record.prefix())?;
+        let scheme = KeyScheme::new(format).hasher(session.hasher.clone());
+        let keys = session.keys.clone().scheme(scheme);
         let rotated = keys.rotate(&id, self.grace).await?;
         let predecessor = StoredKey::new(rotated.predecessor.clone(), old.last_used_at);
         let new = Issued {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use tower_api_key::manage::ChangedKey;
 use tower_api_key::store::{ActorName, StoredKey};
-use tower_api_key::{KeyHasher, KeyManager};
+use tower_api_key::{KeyHasher, KeyManager, KeyScheme};
 use zeroize::Zeroizing;
 
 use crate::database::Database;
@@ -26,7 +26,8 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(database: Database, hasher: KeyHasher, actor: &str, output: Output) -> Self {
-        let keys = KeyManager::new(database.repository()).hasher(hasher.clone());
+        let scheme = KeyScheme::default().hasher(hasher.clone());
+        let keys = KeyManager::new(database.repository()).scheme(scheme);
         let keys = keys.acting_as(&*format!("cli:{actor}"));
         Self { database, keys, hasher, output, now: SystemTime::now() }
     }

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use clap::Args;
 use serde::Serialize;
 use tower_api_key::store::StoredKey;
-use tower_api_key::{ApiKeyLayer, Rejection, RejectionKind, StoreError};
+use tower_api_key::{ApiKeyLayer, KeyScheme, Rejection, RejectionKind, StoreError};
 
 use crate::exit::{Exit, Failure};
 use crate::explain::{explain_known, explain_unknown};
@@ -96,12 +96,12 @@ impl Verify {
     }
 
     fn layer(&self, session: &Session) -> Result<ApiKeyLayer, Failure> {
-        let layer = ApiKeyLayer::new(session.database.repository()).hasher(session.hasher.clone());
-        let layer = self.request.require(layer);
-        Ok(match self.format.is_given() {
-            true => layer.formats(self.format.format()?),
-            false => layer,
-        })
+        let scheme = match self.format.is_given() {
+            true => KeyScheme::new(self.format.format()?),
+            false => KeyScheme::default(),
+        };
+        let layer = ApiKeyLayer::new(session.database.repository());
+        Ok(self.request.require(layer.scheme(scheme.hasher(session.hasher.clone()))))
     }
 
     fn in_words(&self, answer: &Answer, key: Option<&StoredKey>, session: &Session) -> String {

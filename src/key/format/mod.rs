@@ -121,8 +121,20 @@ impl KeyFormat {
 
     /// Tells whether a key of this format may have this stage and this kind.
     pub(crate) fn allows(&self, stage: Option<&Stage>, kind: KeyKind) -> bool {
+        self.allows_stage(stage) && self.allows_kind(kind)
+    }
+
+    pub(super) fn allows_stage(&self, stage: Option<&Stage>) -> bool {
         self.stage.as_ref().is_none_or(|own| Some(own) == stage)
-            && self.kind.is_none_or(|own| own == kind)
+    }
+
+    pub(super) fn allows_kind(&self, kind: KeyKind) -> bool {
+        self.kind.is_none_or(|own| own == kind)
+    }
+
+    /// Tells whether the formats differ in nothing but what follows the prefix.
+    pub(super) fn means_the_same_as(&self, other: &Self) -> bool {
+        self.prefix == other.prefix && self.stage == other.stage && self.kind == other.kind
     }
 
     /// Returns the number of characters of a whole key.
@@ -228,14 +240,6 @@ enum Cause {
     Randomness(#[source] getrandom::Error),
     #[error("the format lacks the secret of its keyed checksum")]
     Checksum,
-    #[error("the key's stage or kind is not the one for which its prefix stands")]
-    Prefix,
-}
-
-impl GenerateError {
-    pub(crate) fn contradicts_prefix() -> Self {
-        Self(Cause::Prefix)
-    }
 }
 
 impl From<getrandom::Error> for GenerateError {

@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::key::{KeyHasher, RateLimits};
+use crate::key::{KeyScheme, RateLimits};
 use crate::limit::MemoryRateLimiter;
 use crate::store::NewKey;
 use crate::testing::FakeClock;
@@ -62,7 +62,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 fn key(tenant: &str, limits: &RateLimits) -> KeyRecord {
-    let key = NewKey::named("test").tenant(tenant).generate(&KeyHasher::sha256()).unwrap();
+    let key = NewKey::named("test").tenant(tenant).generate(&KeyScheme::default()).unwrap();
     let mut record = KeyRecord::clone(&key.record);
     record.limits = limits.clone();
     record

@@ -6,10 +6,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::ApiError;
-use super::field::{Fields, wrong};
+use super::field::Fields;
 use super::restrictions::restrictions;
 use super::time::parse_time;
-use crate::key::{Ability, KeyFormat, KeyFormats, RateLimits, Restrictions, Stage};
+use crate::key::{Ability, RateLimits, Restrictions, Stage};
 use crate::store::NewKey;
 
 /// A key that is to be issued.
@@ -20,7 +20,7 @@ pub(super) struct CreateKey {
     /// What the key is for.
     #[schema(min_length = 3, max_length = 100, example = "Production Key")]
     name: String,
-    /// How the key is to begin. Required if there is a choice.
+    /// How the key is to begin. Required if there is a choice that the stage does not make.
     #[schema(example = "sk_live_")]
     prefix: Option<String>,
     /// The only stage in which it is to work.
@@ -70,40 +70,23 @@ impl CreateKey {
         fields.end()?;
         Ok(key)
     }
-
-    /// Makes the key, in one of the formats that the manager has.
-    pub(super) fn into_new_key(self, formats: &KeyFormats) -> Result<NewKey, ApiError> {
-        let format = choose_format(formats, self.prefix.as_deref())?;
-        let of_prefix = format.stage_of_prefix();
-        if self.stage.is_some() && of_prefix.is_some() && self.stage.as_ref() != of_prefix {
-            return Err(wrong("stage", "the prefix stands for another stage"));
-        }
-        let mut key = NewKey::named(self.name)
-            .format(&format)
-            .abilities(self.abilities)
-            .limits(self.limits)
-            .restrictions(self.restrictions);
-        if let Some(stage) = self.stage {
-            key = key.stage(stage);
-        }
-        if let Some(time) = self.expires_at {
-            key = key.expires_at(time);
-        }
-        Ok(key)
-    }
 }
 
-/// Returns the format with the prefix, which has to be given if there are several.
-///
-/// Of formats with the same prefix it is the first, as it is for the successor of a rotated key.
-fn choose_format(formats: &KeyFormats, prefix: Option<&str>) -> Result<KeyFormat, ApiError> {
-    let first = formats.iter().find(|format| prefix.is_none_or(|own| own == format.prefix()));
-    match (first, prefix) {
-        (None, None) => Ok(KeyFormat::default()),
-        (None, Some(_)) => Err(wrong("prefix", "no keys are issued with this prefix")),
-        (Some(first), None) if formats.iter().any(|other| other.prefix() != first.prefix()) => {
-            Err(wrong("prefix", "it is required, because there are several"))
+impl From<CreateKey> for NewKey {
+    fn from(read: CreateKey) -> Self {
+        let mut key = Self::named(read.name)
+            .abilities(read.abilities)
+            .limits(read.limits)
+            .restrictions(read.restrictions);
+        if let Some(prefix) = read.prefix {
+            key = key.prefix(prefix);
         }
-        (Some(first), _) => Ok(first.clone()),
+        if let Some(stage) = read.stage {
+            key = key.stage(stage);
+        }
+        if let Some(time) = read.expires_at {
+            key = key.expires_at(time);
+        }
+        key
     }
 }

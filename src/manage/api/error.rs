@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
+use crate::key::IssueError;
 use crate::manage::{Excess, ManageError};
 use crate::trace;
 
@@ -102,7 +103,14 @@ impl From<ManageError> for ApiError {
                 let message = "Keys with this prefix are not issued any more";
                 return Self::new(StatusCode::CONFLICT, message);
             }
-            ManageError::Generate(_)
+            // Which formats there are, anybody can know who may see a key.
+            ManageError::Issue(IssueError::Ambiguous(_) | IssueError::Prefix(_)) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Some("prefix"))
+            }
+            ManageError::Issue(IssueError::Meaning(_)) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Some("stage"))
+            }
+            ManageError::Issue(_)
             | ManageError::Conflict
             | ManageError::Deadline(_)
             | ManageError::Store(_) => {

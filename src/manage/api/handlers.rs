@@ -26,7 +26,7 @@ pub(super) async fn list(keys: KeyManager, parts: Parts, _: RequestBody) -> Resu
 
 pub(super) async fn create(keys: KeyManager, parts: Parts, body: RequestBody) -> Result {
     let read = CreateKey::read(body.json(&parts.headers)?)?;
-    let issued = keys.issue(read.into_new_key(&keys.settings.formats)?).await?;
+    let issued = keys.issue(read.into()).await?;
     let path = original_path(&parts);
     let location = path.map(|path| format!("{path}/{}", issued.record.id));
     let key = StoredKey::new(issued.record, None);

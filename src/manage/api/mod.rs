@@ -34,7 +34,7 @@
 //! | field | of | is |
 //! |---|---|---|
 //! | `name` | create, change | what the key is for; required to create |
-//! | `prefix` | create | that of one of the manager's [formats](crate::KeyManager::formats); required where they have several |
+//! | `prefix` | create | that of a format of the manager's [scheme](crate::KeyManager::scheme); required where several fit the stage |
 //! | `stage` | create | the only stage in which the key works |
 //! | `abilities` | create, change | at most 100 texts such as `bots:read` |
 //! | `expires_at` | create, change | a time by RFC 3339; `null` is never |

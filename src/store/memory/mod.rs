@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::{IssuedKey, KeyRecord, KeyStore, NewKey, StoreError};
 use crate::immediate::Immediate;
-use crate::key::{GenerateError, KeyDigest, KeyHasher, KeyId};
+use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme};
 
 /// Keeps keys in memory, for tests, examples and programs with a handful of keys.
 ///
@@ -29,12 +29,12 @@ use crate::key::{GenerateError, KeyDigest, KeyHasher, KeyId};
 /// let issued = keys.issue(NewKey::named("reports").abilities(["reports:read"]))?;
 /// assert!(keys.revoke(&issued.record.id));
 /// assert!(keys.get(&issued.record.id).unwrap().revoked_at.is_some());
-/// # Ok::<_, tower_api_key::key::GenerateError>(())
+/// # Ok::<_, tower_api_key::key::IssueError>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
-    hasher: KeyHasher,
+    scheme: KeyScheme,
 }
 
 #[derive(Default)]
@@ -49,16 +49,16 @@ struct Shared {
 type Uses = BTreeMap<KeyId, SystemTime>;
 
 impl MemoryStore {
-    /// Makes an empty store of keys that are hashed with SHA-256.
+    /// Makes an empty store of keys of the default [scheme](KeyScheme).
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes an empty store of keys that are hashed with `hasher`, which the layer needs too.
+    /// Makes an empty store that issues keys of `scheme`, which the layer needs too.
     #[must_use]
-    pub fn with_hasher(hasher: KeyHasher) -> Self {
-        Self { hasher, ..Self::default() }
+    pub fn with_scheme(scheme: KeyScheme) -> Self {
+        Self { scheme, ..Self::default() }
     }
 
     /// Issues a key and keeps its record.
@@ -66,8 +66,8 @@ impl MemoryStore {
     /// # Errors
     ///
     /// Returns an error if no key can be [generated](NewKey::generate).
-    pub fn issue(&self, key: NewKey) -> Result<IssuedKey, GenerateError> {
-        let issued = key.generate(&self.hasher)?;
+    pub fn issue(&self, key: NewKey) -> Result<IssuedKey, IssueError> {
+        let issued = key.generate(&self.scheme)?;
         self.insert(Arc::clone(&issued.record));
         Ok(issued)
     }
@@ -190,7 +190,7 @@ impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
             .field("keys", &self.shared.records.len())
-            .field("hasher", &self.hasher)
+            .field("scheme", &self.scheme)
             .finish()
     }
 }
@@ -232,6 +232,7 @@ impl Hasher for FirstBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::KeyHasher;
 
     fn find(store: &MemoryStore, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
         match store.find_now(digest) {
@@ -246,7 +247,8 @@ mod tests {
 
     #[test]
     fn an_issued_key_is_found_by_its_digest_and_its_id() {
-        let store = MemoryStore::with_hasher(KeyHasher::hmac_sha256(&[7; 32]));
+        let store =
+            MemoryStore::with_scheme(KeyScheme::default().hasher(KeyHasher::hmac_sha256(&[7; 32])));
         let issued = store.issue(NewKey::named("test")).unwrap();
         let digest = KeyHasher::hmac_sha256(&[7; 32]).digest(issued.secret.reveal());
         assert_eq!(find(&store, &digest), Some(Arc::clone(&issued.record)));
@@ -339,6 +341,6 @@ mod tests {
     fn debug_shows_no_record() {
         let store = MemoryStore::new();
         let _ = issue(&store);
-        assert!(format!("{store:?}").starts_with("MemoryStore { keys: 1, hasher:"));
+        assert!(format!("{store:?}").starts_with("MemoryStore { keys: 1, scheme:"));
     }
 }

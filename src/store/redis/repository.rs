@@ -36,6 +36,10 @@ impl KeyRepository for RedisStore {
     async fn commit(&self, changes: &[KeyChange], _: &[AuditEvent]) -> Result<(), CommitError> {
         self.make(changes).await
     }
+
+    async fn invalidate_all(&self) -> Result<(), StoreError> {
+        publish(&self.connection, &self.channel(), EVERYTHING).await
+    }
 }
 
 #[async_trait]
@@ -51,10 +55,6 @@ impl RecordUses for RedisStore {
             command.arg(microseconds(*at).min(LATEST)).arg(id.as_str());
         }
         self.read(&command).await
-    }
-
-    async fn invalidate_all(&self) -> Result<(), StoreError> {
-        publish(&self.connection, &self.channel(), EVERYTHING).await
     }
 }
 

@@ -48,12 +48,12 @@ use super::sql::Statements;
 ///
 /// ```
 /// use tower_api_key::store::{KeyChange, KeyRepository};
-/// use tower_api_key::{ApiKeyLayer, KeyHasher, NewKey, SqliteStore};
+/// use tower_api_key::{ApiKeyLayer, KeyScheme, NewKey, SqliteStore};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let keys = SqliteStore::in_memory().await?; // or open("keys.db")
-/// let issued = NewKey::named("reports").generate(&KeyHasher::sha256())?;
+/// let issued = NewKey::named("reports").generate(&KeyScheme::default())?;
 /// keys.commit(&[KeyChange::Insert(issued.record.clone())], &[]).await?;
 /// assert_eq!(keys.get(&issued.record.id).await?.unwrap().record.name, "reports");
 /// let layer = ApiKeyLayer::new(keys);

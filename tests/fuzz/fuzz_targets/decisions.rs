@@ -16,7 +16,7 @@ use tower_api_key::extract::{Basic, Bearer, FirstOf, Query};
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    Alphabet, ApiKeyLayer, KeyDigest, KeyFormat, KeyHasher, KeyKind, KeyRecord, KeyStore,
+    Alphabet, ApiKeyLayer, KeyDigest, KeyFormat, KeyHasher, KeyKind, KeyRecord, KeyScheme, KeyStore,
     MemoryStore, PeerAddress, RefuseCrossOrigin, RejectionKind, RequireAbility, RequireKind,
     RequireStage, RequireTenant, StoreError, TrustedProxies,
 };
@@ -60,8 +60,8 @@ fn layer(case: &Case) -> Option<ApiKeyLayer> {
     let hex = KeyFormat::new("sk_").body(Alphabet::Hex, 40);
     layer = match settings.format {
         Format::Any => layer,
-        Format::Hex => layer.formats(hex),
-        Format::HexOfProd => layer.formats(hex.stage("prod")),
+        Format::Hex => layer.scheme(KeyScheme::new(hex)),
+        Format::HexOfProd => layer.scheme(KeyScheme::new(hex.stage("prod"))),
     };
     let proxies = match settings.trust {
         Trusted::Nobody => TrustedProxies::none(),

@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{Access, KeyRoutes, Refused};
-use tower_api_key::{AbilitySet, KeyFormat, KeyHasher, KeyManager, KeyRecord, MemoryStore};
+use tower_api_key::{AbilitySet, KeyFormat, KeyHasher, KeyManager, KeyRecord, KeyScheme, MemoryStore};
 
 /// Never to be seen by Alice.
 const FOREIGN: &str = "a name of another tenant";
@@ -65,7 +65,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let foreign = store.get(&"key_2".parse().unwrap()).unwrap();
     let formats = [KeyFormat::new("sk_live_").stage("live"), KeyFormat::new("sk_test_")];
-    let keys = KeyManager::new(store.clone()).formats(formats);
+    let keys = KeyManager::new(store.clone()).scheme(KeyScheme::new(formats));
     let app = KeyRoutes::new(keys, alice).into_router::<()>();
     let answered = async {
         let response = app.oneshot(request).await.unwrap();

@@ -20,13 +20,13 @@ use tower_api_key::store::{
     Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyQuery, KeyRepository, KeyUse,
 };
 use tower_api_key::testing::{check_key_repository, check_record_uses};
-use tower_api_key::{ApiKeyLayer, KeyHasher, KeyRecord, NewKey, Secret};
+use tower_api_key::{ApiKeyLayer, KeyRecord, KeyScheme, NewKey, Secret};
 
 use crate::common::{RawResponse, get_raw, in_time, serve, tell_kind};
 
 /// Makes a key whose times are whole microseconds.
 pub fn issue(key: NewKey) -> (KeyRecord, Secret) {
-    let issued = key.generate(&KeyHasher::sha256()).unwrap();
+    let issued = key.generate(&KeyScheme::default()).unwrap();
     let mut record = KeyRecord::clone(&issued.record);
     record.created_at = at(1_700_000_000_123_456);
     (record, issued.secret)
@@ -318,7 +318,7 @@ fn any_record(name: &'static str) -> impl Strategy<Value = KeyRecord> {
                 key = key.endpoints(["GET /v1/users/{id}", "/v1/reports/*"]);
                 key = key.referrers(["https://app.example/checkout/*"]);
             }
-            let issued = key.generate(&KeyHasher::sha256()).unwrap();
+            let issued = key.generate(&KeyScheme::default()).unwrap();
             let mut record = KeyRecord::clone(&issued.record);
             assert_eq!(record.kind.to_string(), kind);
             record.digest = tower_api_key::KeyDigest::from_bytes(digest);

@@ -6,6 +6,7 @@
 mod common;
 
 mod key_manager;
+mod key_scheme;
 
 // On whose behalf.
 mod authority;

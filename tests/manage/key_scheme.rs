@@ -1,7 +1,5 @@
 //! One scheme, given to all that issue and check keys.
 
-#![allow(clippy::unwrap_used)]
-
 use std::convert::Infallible;
 use std::time::Duration;
 

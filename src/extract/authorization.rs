@@ -2,13 +2,10 @@
 
 use std::borrow::Cow;
 
-use http::header::HeaderName;
-
+use super::place::AUTHORIZATION;
 use super::{Carrier, Credential, CredentialPlace, Extract};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
-
-pub(super) static AUTHORIZATION: HeaderName = http::header::AUTHORIZATION;
 
 /// Finds the key in `Authorization`, after the name of a scheme such as `ApiKey` or `Token`.
 ///

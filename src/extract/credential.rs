@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::header::{Entry, HeaderName};
 use http::{Request, Uri};
 
-use super::{CredentialPlace, query};
+use super::{CredentialPlace, uri};
 use crate::reject::{Rejection, RejectionKind};
 
 /// The bytes of a credential, and the place from which the layer removes them.
@@ -95,7 +95,7 @@ impl From<CredentialPlace> for Carrier {
 fn remove_parameter<B>(name: &str, request: &mut Request<B>) -> Result<(), Rejection> {
     // What is left of a URI after cutting out a parameter is a URI; if it were not, the
     // request must not go on with the credential in it.
-    let without = |uri: &Uri| query::without(uri, name).ok_or(RejectionKind::Malformed);
+    let without = |uri: &Uri| uri::without(uri, name).ok_or(RejectionKind::Malformed);
     *request.uri_mut() = without(request.uri())?;
     #[cfg(feature = "axum")]
     if let Some(axum::extract::OriginalUri(uri)) = request.extensions_mut().get_mut() {

@@ -10,6 +10,7 @@ mod first_of;
 mod header;
 mod place;
 mod query;
+mod uri;
 
 use std::sync::Arc;
 

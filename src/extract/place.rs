@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
-use super::authorization::AUTHORIZATION;
+/// A static, so that it can be lent.
+pub(super) static AUTHORIZATION: HeaderName = http::header::AUTHORIZATION;
 
 /// A place in which an [`Extract`](super::Extract) looks for a key.
 ///

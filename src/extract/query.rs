@@ -2,9 +2,6 @@
 
 use std::borrow::Cow;
 
-use http::Uri;
-use http::uri::PathAndQuery;
-
 use super::{Carrier, Credential, CredentialPlace, Extract};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
@@ -74,28 +71,13 @@ fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
     }
 }
 
-/// Returns `uri` without the parameters of this name, and all else as it was.
-pub(super) fn without(uri: &Uri, name: &str) -> Option<Uri> {
-    let Some(query) = uri.query() else {
-        return Some(uri.clone());
-    };
-    let is_named = |pair: &&str| {
-        form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(found, _)| found == name)
-    };
-    let kept: Vec<_> = query.split('&').filter(|pair| !is_named(pair)).collect();
-    let path = uri.path();
-    let text = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(text).ok()?);
-    Uri::from_parts(parts).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use http::Request;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::extract::uri::without;
 
     fn query(uri: &str) -> Result<Option<Vec<u8>>, RejectionKind> {
         let request = Request::get(uri).body(()).unwrap();

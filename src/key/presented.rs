@@ -2,12 +2,7 @@
 
 use std::fmt;
 
-use super::{FormatError, KeyFormat, KeyKind, Stage};
-
-/// The longest text that is taken for a key, in bytes.
-///
-/// Longer ones are refused before they are hashed, whatever the formats are.
-pub const MAX_KEY_LENGTH: usize = 256;
+use super::{FormatError, KeyFormat, KeyKind, MAX_KEY_LENGTH, Stage};
 
 /// A text that looks like a key and has yet to be verified.
 ///
@@ -61,6 +56,21 @@ impl<'a> PresentedKey<'a> {
     #[must_use]
     pub fn kind(&self) -> Option<KeyKind> {
         self.format.and_then(KeyFormat::kind_of_prefix)
+    }
+}
+
+impl KeyFormat {
+    /// Parses a text that should be a key of this format.
+    ///
+    /// Nothing is asked of any store: clients use it to refuse a wrong key at login.
+    ///
+    /// # Errors
+    ///
+    /// Returns what is wrong, in the order prefix, length, characters, checksum. The error
+    /// never holds the text.
+    pub fn parse<'a>(&'a self, text: &'a str) -> Result<PresentedKey<'a>, FormatError> {
+        self.check(text)?;
+        Ok(PresentedKey::from_bytes(text.as_bytes())?.with_format(self))
     }
 }
 

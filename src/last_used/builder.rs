@@ -4,15 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::LastUsed;
-use super::recorder::Recorder;
 use crate::clock::{Clock, SystemClock};
 use crate::store::RecordUses;
 
 /// Longer than any server runs, and short enough to be added to any time.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Sets up a [`LastUsed`].
+/// Sets up a [`LastUsed`](super::LastUsed).
 ///
 /// # Examples
 ///
@@ -70,11 +68,6 @@ impl LastUsedBuilder {
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Box::new(clock);
         self
-    }
-
-    /// Makes the recorder. Nothing runs before the first use.
-    pub fn build(self) -> LastUsed {
-        LastUsed::with_recorder(Recorder::new(self))
     }
 }
 

@@ -130,6 +130,13 @@ impl LastUsed {
     }
 }
 
+impl LastUsedBuilder {
+    /// Makes the recorder. Nothing runs before the first use.
+    pub fn build(self) -> LastUsed {
+        LastUsed::with_recorder(Recorder::new(self))
+    }
+}
+
 impl Observe for LastUsed {
     fn admitted(&self, key: &VerifiedKey, _: &RequestHead<'_>) {
         self.note(key.id());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{KeyManager, ManageError};
+use super::ManageError;
 use crate::contain;
 use crate::store::StoreError;
 
@@ -19,7 +19,7 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    fn after(time: Duration) -> Self {
+    pub(super) fn after(time: Duration) -> Self {
         Self { at: Instant::now().checked_add(time), time }
     }
 
@@ -41,39 +41,5 @@ impl Deadline {
             Ok(Err(_)) => Err(ManageError::Deadline(self.time)),
             Err(failure) => Err(StoreError::new(failure).into()),
         }
-    }
-}
-
-impl KeyManager {
-    /// Sets how long a call may take. The default is 10 seconds.
-    ///
-    /// A call that takes longer is [`ManageError::Deadline`]. It leaves nothing half done; whether a
-    /// change that was about to be made was made is not known. [`prune`](Self::prune), which may
-    /// have much to do, takes the time for each page and each key.
-    ///
-    /// Some stores give up earlier by themselves.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use tower_api_key::{KeyManager, MemoryStore};
-    ///
-    /// let keys = KeyManager::new(MemoryStore::new()).deadline(Duration::from_secs(5));
-    /// ```
-    pub fn deadline(self, time: Duration) -> Self {
-        self.with(|settings| settings.deadline = time)
-    }
-
-    pub(super) fn begin(&self) -> Deadline {
-        Deadline::after(self.settings.deadline)
-    }
-
-    pub(super) async fn in_time<T>(
-        &self,
-        call: impl Future<Output = Result<T, ManageError>>,
-    ) -> Result<T, ManageError> {
-        self.begin().bound(call).await
     }
 }

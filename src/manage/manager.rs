@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::authority::Authority;
-use super::deadline::DEADLINE;
+use super::deadline::{DEADLINE, Deadline};
 use super::owner::Bound;
 use super::turns::Turns;
 use super::{Excess, ManageError, Owner};
@@ -255,6 +255,41 @@ impl KeyManager {
                 Authority::of_tenant(tenant, abilities, &self.owner)
             }
         }
+    }
+}
+
+// Every call ends in time.
+impl KeyManager {
+    /// Sets how long a call may take. The default is 10 seconds.
+    ///
+    /// A call that takes longer is [`ManageError::Deadline`]. It leaves nothing half done; whether a
+    /// change that was about to be made was made is not known. [`prune`](Self::prune), which may
+    /// have much to do, takes the time for each page and each key.
+    ///
+    /// Some stores give up earlier by themselves.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// let keys = KeyManager::new(MemoryStore::new()).deadline(Duration::from_secs(5));
+    /// ```
+    pub fn deadline(self, time: Duration) -> Self {
+        self.with(|settings| settings.deadline = time)
+    }
+
+    pub(super) fn begin(&self) -> Deadline {
+        Deadline::after(self.settings.deadline)
+    }
+
+    pub(super) async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, ManageError>>,
+    ) -> Result<T, ManageError> {
+        self.begin().bound(call).await
     }
 }
 

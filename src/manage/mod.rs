@@ -14,6 +14,7 @@ mod manager;
 mod name;
 mod owner;
 mod prune;
+mod read;
 mod revoke;
 mod rotate;
 mod turns;

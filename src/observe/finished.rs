@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use super::Observation;
+use super::observed::Observed;
 use crate::key::KeyId;
 use crate::reject::Rejection;
 use crate::verify::VerifiedKey;
@@ -28,13 +28,13 @@ pub enum Outcome<'a> {
 /// A request that has ended, for [observers](super::Observe).
 pub struct Finished<'a> {
     outcome: Outcome<'a>,
-    observed: &'a Observation,
+    observed: &'a Observed,
     duration: Duration,
 }
 
 impl<'a> Finished<'a> {
-    pub(super) fn new(outcome: Outcome<'a>, observed: &'a Observation, duration: Duration) -> Self {
-        Self { outcome, observed, duration }
+    pub(super) fn new(outcome: Outcome<'a>, observed: &'a Observed) -> Self {
+        Self { outcome, observed, duration: observed.started.elapsed() }
     }
 
     /// Returns how the request ended.
@@ -46,7 +46,7 @@ impl<'a> Finished<'a> {
     /// Returns the key of a request that was let through with one.
     #[must_use]
     pub fn key(&self) -> Option<&'a VerifiedKey> {
-        self.observed.key()
+        self.observed.key.as_ref()
     }
 
     /// Returns the public id of the key, also of one that was refused.
@@ -61,7 +61,7 @@ impl<'a> Finished<'a> {
     /// Returns the method of the request.
     #[must_use]
     pub fn method(&self) -> &'a Method {
-        self.observed.method()
+        &self.observed.method
     }
 
     /// Returns the path of the request as the client sent it, or `*` if it is
@@ -71,7 +71,7 @@ impl<'a> Finished<'a> {
     /// The query is not kept, because there may be a key in it.
     #[must_use]
     pub fn path(&self) -> Option<&'a str> {
-        self.observed.path()
+        self.observed.path.as_deref()
     }
 
     /// Returns the pattern of the route, such as `/bots/{id}`, if a router of axum matched one around
@@ -84,19 +84,19 @@ impl<'a> Finished<'a> {
     /// Returns the address of the client, if it is known.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
-        self.observed.address()
+        self.observed.address
     }
 
     /// Returns how long the request waited for the store, if it had to.
     #[must_use]
     pub fn lookup_time(&self) -> Option<Duration> {
-        self.observed.lookup_time()
+        self.observed.lookup_time
     }
 
     /// Returns how long the request waited for the limiter, if it had to.
     #[must_use]
     pub fn limiter_time(&self) -> Option<Duration> {
-        self.observed.limiter_time()
+        self.observed.limiter_time
     }
 
     /// Returns how long the request took from its arrival at the layer to its end.

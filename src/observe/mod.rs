@@ -2,6 +2,7 @@
 
 mod finished;
 mod observation;
+mod observed;
 
 use std::sync::Arc;
 

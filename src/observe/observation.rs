@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use http::{Method, Response};
+use http::Response;
 
+use super::observed::Observed;
 use super::{Finished, Observe, Outcome};
 use crate::contain;
 use crate::head::RequestHead;
@@ -23,16 +24,7 @@ pub(crate) enum Step {
 /// the latest.
 pub(crate) struct Observation {
     observers: Arc<[Arc<dyn Observe>]>,
-    method: Method,
-    path: Option<Box<str>>,
-    #[cfg(feature = "axum")]
-    matched_path: Option<axum::extract::MatchedPath>,
-    address: Option<IpAddr>,
-    key: Option<VerifiedKey>,
-    started: Instant,
-    waiting_since: Option<Instant>,
-    lookup_time: Option<Duration>,
-    limiter_time: Option<Duration>,
+    observed: Observed,
     told: bool,
 }
 
@@ -43,8 +35,7 @@ impl Observation {
         path: Option<&str>,
         address: Option<IpAddr>,
     ) -> Box<Self> {
-        Box::new(Self {
-            observers: Arc::clone(observers),
+        let observed = Observed {
             method: head.method().clone(),
             path: path.map(Into::into),
             #[cfg(feature = "axum")]
@@ -55,33 +46,32 @@ impl Observation {
             waiting_since: None,
             lookup_time: None,
             limiter_time: None,
-            told: false,
-        })
+        };
+        Box::new(Self { observers: Arc::clone(observers), observed, told: false })
     }
 
     /// Notes that the request waits from now on.
     pub(crate) fn waits(&mut self) {
-        self.waiting_since = Some(Instant::now());
+        self.observed.waiting_since = Some(Instant::now());
     }
 
     /// Notes what the request has waited for.
     pub(crate) fn waited(&mut self, step: Step) {
-        let time = self.waiting_since.take().map(|since| since.elapsed());
+        let time = self.observed.waiting_since.take().map(|since| since.elapsed());
         match step {
-            Step::Lookup => self.lookup_time = time,
-            Step::Limiter => self.limiter_time = time,
+            Step::Lookup => self.observed.lookup_time = time,
+            Step::Limiter => self.observed.limiter_time = time,
         }
     }
 
     pub(crate) fn admitted(&mut self, key: &VerifiedKey) {
-        self.key = Some(key.clone());
+        self.observed.key = Some(key.clone());
     }
 
     /// Tells that there is a response: that of a guard within, or of the service.
     pub(crate) fn answered<B>(self: Box<Self>, response: &Response<B>) {
-        let rejection =
-            self.key.as_ref().and_then(|key| Rejection::of_response(response, key.id()));
-        match rejection {
+        let key = self.observed.key.as_ref();
+        match key.and_then(|key| Rejection::of_response(response, key.id())) {
             Some(rejection) => self.end(Outcome::Refused(rejection)),
             None => self.end(Outcome::Answered(response.status())),
         }
@@ -96,41 +86,10 @@ impl Observation {
         if std::mem::replace(&mut self.told, true) {
             return;
         }
-        let finished = Finished::new(outcome, self, self.started.elapsed());
+        let finished = Finished::new(outcome, &self.observed);
         for observer in &*self.observers {
             contain::notify("an observer", || observer.finished(&finished));
         }
-    }
-
-    pub(super) fn key(&self) -> Option<&VerifiedKey> {
-        self.key.as_ref()
-    }
-
-    pub(super) fn method(&self) -> &Method {
-        &self.method
-    }
-
-    pub(super) fn path(&self) -> Option<&str> {
-        self.path.as_deref()
-    }
-
-    pub(super) fn matched_path(&self) -> Option<&str> {
-        #[cfg(feature = "axum")]
-        return self.matched_path.as_ref().map(axum::extract::MatchedPath::as_str);
-        #[cfg(not(feature = "axum"))]
-        None
-    }
-
-    pub(super) fn address(&self) -> Option<IpAddr> {
-        self.address
-    }
-
-    pub(super) fn lookup_time(&self) -> Option<Duration> {
-        self.lookup_time
-    }
-
-    pub(super) fn limiter_time(&self) -> Option<Duration> {
-        self.limiter_time
     }
 }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::{AccessPolicyBuilder, Explanation, PolicyDecision, Requirement};
-use crate::guard::{Guard, OnReport, Report};
+use super::rule::Access;
+use super::rules::Rules;
+use super::{Explanation, PolicyDecision, Rule};
+use crate::guard::{Guard, Report};
 use crate::head::RequestHead;
 #[cfg(any(feature = "testing", feature = "openapi"))]
 use crate::key::PathPattern;
@@ -34,70 +36,11 @@ use crate::verify::VerifiedKey;
 /// share the table.
 #[derive(Clone)]
 pub struct AccessPolicy {
-    pub(super) table: Arc<Table>,
+    pub(super) table: Arc<Rules>,
     pub(super) report_only: bool,
 }
 
-pub(super) struct Table {
-    pub(super) rules: Vec<Rule>,
-    pub(super) paths: matchit::Router<Methods>,
-    pub(super) on_report: Option<Arc<OnReport>>,
-}
-
-/// The rules of one path, by their numbers in the table.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Methods {
-    pub(super) any: Option<usize>,
-    pub(super) each: Vec<(Method, usize)>,
-}
-
-/// One line of an [`AccessPolicy`].
-#[derive(Clone, Debug)]
-pub struct Rule {
-    pub(super) endpoint: EndpointPattern,
-    pub(super) access: Access,
-    /// The endpoint as it is written, for reports.
-    pub(super) text: Box<str>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Access {
-    Public { reason: String },
-    Key(Requirement),
-}
-
-impl Rule {
-    /// Returns the endpoint for which the rule is.
-    #[must_use]
-    pub fn endpoint(&self) -> &EndpointPattern {
-        &self.endpoint
-    }
-
-    /// Returns what a key needs; `None` if the endpoint is public.
-    #[must_use]
-    pub fn requirement(&self) -> Option<&Requirement> {
-        match &self.access {
-            Access::Public { .. } => None,
-            Access::Key(requirement) => Some(requirement),
-        }
-    }
-
-    /// Returns why the endpoint is public, if it is.
-    #[must_use]
-    pub fn public_reason(&self) -> Option<&str> {
-        match &self.access {
-            Access::Public { reason } => Some(reason),
-            Access::Key(_) => None,
-        }
-    }
-}
-
 impl AccessPolicy {
-    /// Starts an empty table.
-    pub fn builder() -> AccessPolicyBuilder {
-        AccessPolicyBuilder::default()
-    }
-
     /// Only reports what it would refuse, so that a policy can be tried on an application that
     /// has clients.
     ///
@@ -300,7 +243,7 @@ mod tests {
 
     use super::*;
     use crate::key::{KeyKind, KeyScheme};
-    use crate::policy::PolicyProblem;
+    use crate::policy::{AccessPolicyBuilder, PolicyProblem, Requirement};
     use crate::store::NewKey;
 
     fn record(key: NewKey) -> Arc<KeyRecord> {

@@ -34,10 +34,15 @@ mod access;
 mod builder;
 mod explanation;
 mod grpc;
+mod problem;
 mod requirement;
+mod rule;
+mod rules;
 mod table;
 
-pub use self::access::{AccessPolicy, Rule};
-pub use self::builder::{AccessPolicyBuilder, PolicyError, PolicyProblem};
+pub use self::access::AccessPolicy;
+pub use self::builder::AccessPolicyBuilder;
 pub use self::explanation::{Explanation, PolicyDecision};
+pub use self::problem::{PolicyError, PolicyProblem};
 pub use self::requirement::Requirement;
+pub use self::rule::Rule;

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use thiserror::Error;
 
-use super::{AuditEvent, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyStore, StoreError, StoredKey};
+use super::{
+    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyStore, StoreError,
+    StoredKey,
+};
 use crate::key::{KeyDigest, KeyId};
 
 /// A store whose records can be listed and changed.
@@ -189,24 +191,6 @@ pub enum Propagation {
     },
     /// Other nodes are not notified.
     Within(Duration),
-}
-
-/// The error of changes that were not made.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum CommitError {
-    /// A record is at another revision, or is not there any more.
-    #[error("the key was changed by somebody else in the meantime")]
-    Conflict,
-    /// There is a record with this id or this digest.
-    #[error("there is a key with this id or digest already")]
-    Exists,
-    /// The repository does not know a kind of change. It has made none of them.
-    #[error("the repository does not know this kind of change: update it")]
-    Unsupported,
-    /// The store failed. Whether the changes were made is not known.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 const _: Option<Arc<dyn KeyRepository>> = None;

@@ -4,6 +4,7 @@ mod actor;
 mod audit;
 #[cfg(feature = "cache")]
 mod cached;
+mod commit_error;
 mod hint;
 #[cfg(feature = "cache")]
 mod invalidation;
@@ -29,10 +30,11 @@ pub use self::actor::{Actor, ActorName, ActorNameError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
 #[cfg(feature = "cache")]
 pub use self::cached::{CachedStore, CachedStoreBuilder};
+pub use self::commit_error::CommitError;
 #[cfg(feature = "cache")]
 pub use self::invalidation::{Invalidation, InvalidationSource, Subscription};
 pub use self::key_change::KeyChange;
-pub use self::key_repository::{CommitError, KeyRepository, Propagation};
+pub use self::key_repository::{KeyRepository, Propagation};
 pub use self::key_store::{KeyStore, StoreError};
 pub use self::memory::{MemoryStore, UpdateError};
 pub use self::new_key::{IssuedKey, NewKey};

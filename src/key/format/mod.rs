@@ -2,13 +2,20 @@
 
 use std::fmt;
 
-use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub use self::configured::KeyFormatError;
-use super::{Alphabet, Checksum, KeyKind, MAX_KEY_LENGTH, PresentedKey, Secret, Stage};
+use self::error::Cause;
+pub use self::error::{FormatError, GenerateError};
+use super::{Alphabet, Checksum, KeyKind, Secret, Stage};
 
 mod configured;
+mod error;
+
+/// The longest text that is taken for a key, in bytes.
+///
+/// Longer ones are refused before they are hashed, whatever the formats are.
+pub const MAX_KEY_LENGTH: usize = 256;
 
 /// What a key looks like: a prefix, a random body, and perhaps a checksum.
 ///
@@ -172,16 +179,8 @@ impl KeyFormat {
         Ok(Secret::new(text))
     }
 
-    /// Parses a text that should be a key of this format.
-    ///
-    /// Nothing is asked of any store: clients use it to refuse a wrong key at login.
-    ///
-    /// # Errors
-    ///
-    /// Returns what is wrong, in the order prefix, length, characters, checksum. The error
-    /// never holds the text.
-    pub fn parse<'a>(&'a self, text: &'a str) -> Result<PresentedKey<'a>, FormatError> {
-        let presented = PresentedKey::from_bytes(text.as_bytes());
+    /// Tells what is wrong with a text, in the order prefix, length, characters, checksum.
+    pub(super) fn check(&self, text: &str) -> Result<(), FormatError> {
         let rest = text.strip_prefix(&self.prefix).ok_or(FormatError::Prefix)?;
         if text.len() != self.len() {
             return Err(FormatError::Length);
@@ -190,10 +189,8 @@ impl KeyFormat {
             return Err(FormatError::Character);
         }
         let (checked, found) = text.split_at(self.prefix.len() + self.body);
-        if !self.checksum.verify(checked, self.prefix.len(), found, self.alphabet) {
-            return Err(FormatError::Checksum);
-        }
-        Ok(presented?.with_format(self))
+        let fits = self.checksum.verify(checked, self.prefix.len(), found, self.alphabet);
+        fits.then_some(()).ok_or(FormatError::Checksum)
     }
 }
 
@@ -208,43 +205,6 @@ impl fmt::Display for KeyFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.len() - self.prefix.len();
         write!(f, "`{}` followed by {count} {} characters", self.prefix, self.alphabet.name())
-    }
-}
-
-/// What is wrong with a text that should have been a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum FormatError {
-    /// It starts with no known prefix.
-    #[error("the key has an unknown prefix")]
-    Prefix,
-    /// It is too short or too long; the longest key has [`MAX_KEY_LENGTH`] bytes.
-    #[error("the key has a wrong length")]
-    Length,
-    /// It has a character that no such key has.
-    #[error("the key has a character that is not allowed")]
-    Character,
-    /// Its checksum is wrong: a typing error, or a forgery.
-    #[error("the key has a wrong checksum")]
-    Checksum,
-}
-
-/// The error of generating a key.
-#[derive(Debug, Error)]
-#[error(transparent)]
-pub struct GenerateError(#[from] Cause);
-
-#[derive(Debug, Error)]
-enum Cause {
-    #[error("the operating system has no randomness to give")]
-    Randomness(#[source] getrandom::Error),
-    #[error("the format lacks the secret of its keyed checksum")]
-    Checksum,
-}
-
-impl From<getrandom::Error> for GenerateError {
-    fn from(error: getrandom::Error) -> Self {
-        Self(Cause::Randomness(error))
     }
 }
 

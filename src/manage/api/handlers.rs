@@ -11,7 +11,7 @@ use super::create::CreateKey;
 use super::list::parse_query;
 use super::rotate::RotateKey;
 use super::update::UpdateKey;
-use super::{answer, revoke, routes};
+use super::{answer, revoke, route};
 use crate::head::RequestHead;
 use crate::key::KeyId;
 use crate::manage::KeyManager;
@@ -73,7 +73,7 @@ async fn key_id(parts: &mut Parts) -> Result<KeyId> {
     let parameters = parts.extract::<RawPathParams>().await;
     let parameters = parameters.map_err(|_| ApiError::not_found())?;
     // A router within another one, or called by its handler, captures after it.
-    let id = parameters.iter().filter(|(name, _)| *name == routes::KEY_ID).last();
+    let id = parameters.iter().filter(|(name, _)| *name == route::KEY_ID).last();
     id.and_then(|(_, id)| id.parse().ok()).ok_or_else(ApiError::not_found)
 }
 

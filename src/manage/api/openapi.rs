@@ -17,7 +17,7 @@ use super::create::CreateKey;
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
 use super::revoke::WITH_SUCCESSORS;
 use super::rotate::RotateKey;
-use super::routes::KEY_ID;
+use super::route::KEY_ID;
 use super::update::UpdateKey;
 use crate::store::KeyState;
 

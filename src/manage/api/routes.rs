@@ -18,11 +18,8 @@ use utoipa::openapi::OpenApi;
 use super::bodies::Bodies;
 use super::body::RequestBody;
 use super::unread::drain_unread;
-use super::{Access, ApiError, IdentifyOwner, handlers, openapi};
+use super::{Access, ApiError, IdentifyOwner, KeyRoute, handlers, openapi};
 use crate::manage::KeyManager;
-
-/// The parameter of the paths.
-pub(super) const KEY_ID: &str = "key_id";
 
 /// Makes the router by which owners manage their keys.
 ///
@@ -54,45 +51,6 @@ pub struct KeyRoutes {
 
 /// Answers errors in the shape of an application.
 type Errors = dyn Fn(&ApiError) -> http::Response<Bytes> + Send + Sync;
-
-/// One of the routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum KeyRoute {
-    /// `GET /api-keys`.
-    List,
-    /// `POST /api-keys`.
-    Create,
-    /// `GET /api-keys/{key_id}`.
-    Show,
-    /// `PATCH /api-keys/{key_id}`.
-    Update,
-    /// `DELETE /api-keys/{key_id}`.
-    Revoke,
-    /// `POST /api-keys/{key_id}/rotate`.
-    Rotate,
-}
-
-impl KeyRoute {
-    /// All routes.
-    pub const ALL: [Self; 6] =
-        [Self::List, Self::Create, Self::Show, Self::Update, Self::Revoke, Self::Rotate];
-
-    /// Returns the path, as axum and OpenAPI write it.
-    #[must_use]
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::List | Self::Create => "/api-keys",
-            Self::Show | Self::Update | Self::Revoke => "/api-keys/{key_id}",
-            Self::Rotate => "/api-keys/{key_id}/rotate",
-        }
-    }
-
-    /// Tells whether requests have a body that says something.
-    const fn has_body(self) -> bool {
-        matches!(self, Self::Create | Self::Update | Self::Rotate)
-    }
-}
 
 impl KeyRoutes {
     /// Makes all routes, over the keys of a manager, for those whom `owner` identifies.

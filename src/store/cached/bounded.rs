@@ -4,8 +4,8 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::entries::Stamp;
 use super::size::size_of_record;
+use super::stamp::Stamp;
 use crate::key::KeyDigest;
 use crate::store::KeyRecord;
 

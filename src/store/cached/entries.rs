@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::bounded::{Bounded, Entry};
 use super::generations::Generations;
+use super::stamp::Stamp;
 use crate::key::KeyDigest;
 use crate::store::{FirstBytes, KeyRecord};
 
@@ -29,13 +30,6 @@ pub(super) struct Limits {
     pub(super) ttl: u64,
     pub(super) negative_ttl: u64,
     pub(super) max_staleness: u64,
-}
-
-/// Taken before the store is asked: the answer is at least as new.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stamp {
-    generation: u64,
-    at: u64,
 }
 
 /// What is known of a key.
@@ -81,7 +75,7 @@ impl Entries {
 
     /// Returns the stamp of what is loaded from `now` on.
     pub(super) fn stamp(&self, digest: &KeyDigest, now: u64) -> Stamp {
-        Stamp { generation: self.generations.current(digest), at: now }
+        Stamp::new(self.generations.current(digest), now)
     }
 
     /// Keeps what the store answered to whoever took `stamp` before, unless something newer is
@@ -138,30 +132,5 @@ impl Entries {
 
     pub(super) fn max_staleness(&self) -> Duration {
         Duration::from_nanos(self.limits.max_staleness)
-    }
-}
-
-impl Stamp {
-    #[cfg(test)]
-    pub(super) const fn new(generation: u64, at: u64) -> Self {
-        Self { generation, at }
-    }
-
-    /// Returns when it was taken.
-    pub(super) const fn at(self) -> u64 {
-        self.at
-    }
-
-    /// Returns the age of what has the stamp `other`, unless it was invalidated. What comes from
-    /// the future, because a clock was set back, has none either.
-    pub(super) fn age_of(self, other: Self) -> Option<u64> {
-        if self.generation != other.generation {
-            return None;
-        }
-        self.at.checked_sub(other.at)
-    }
-
-    fn is_newer_than(self, other: Self) -> bool {
-        (self.generation, self.at) > (other.generation, other.at)
     }
 }

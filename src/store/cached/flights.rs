@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
-use super::entries::Stamp;
+use super::stamp::Stamp;
 use crate::key::KeyDigest;
 use crate::store::{KeyRecord, StoreError};
 

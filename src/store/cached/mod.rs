@@ -20,6 +20,7 @@ mod liveness;
 mod memory;
 mod repository;
 mod size;
+mod stamp;
 mod subscriber;
 
 use std::fmt;
@@ -32,9 +33,10 @@ use tokio::task::AbortHandle;
 
 pub use self::builder::CachedStoreBuilder;
 use self::claims::{Claim, Claims};
-use self::entries::{Known, Stamp};
+use self::entries::Known;
 use self::flights::{Flights, Loaded};
 use self::memory::Memory;
+use self::stamp::Stamp;
 use crate::contain;
 use crate::immediate::Immediate;
 use crate::key::KeyDigest;

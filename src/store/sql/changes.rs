@@ -3,8 +3,9 @@
 use serde_json::Value as Json;
 
 use super::row::KeyRow;
-use super::statements::{Statement, Statements, Value};
+use super::statements::{Statement, Statements};
 use super::time::to_microseconds;
+use super::value::Value;
 use crate::store::{AuditEvent, CommitError, KeyChange, KeyRecord, StoreError};
 
 /// A statement that changes or finds one row, or else the transaction is over.

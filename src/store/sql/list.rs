@@ -1,7 +1,8 @@
 //! A list as a statement.
 
-use super::statements::{Statement, Statements, Value, constant, select_with_use};
+use super::statements::{Statement, Statements, constant, select_with_use};
 use super::time::{not_after, not_before};
+use super::value::Value;
 use crate::store::{KeyCursor, KeyQuery, KeyState, TenantFilter};
 
 impl Statements {

@@ -8,13 +8,15 @@ mod row;
 mod statements;
 mod tables;
 mod time;
+mod value;
 
 pub(super) use self::changes::Step;
 pub(super) use self::error::failed;
 pub use self::migration::TablesError;
 pub(super) use self::migration::{Found, Migration, pending};
 pub(super) use self::row::KeyRow;
-pub(super) use self::statements::{Statement, Statements, Value, constant};
+pub(super) use self::statements::{Statement, Statements, constant};
 pub(super) use self::tables::Tables;
 #[cfg(feature = "postgres")]
 pub(super) use self::tables::quoted;
+pub(super) use self::value::Value;

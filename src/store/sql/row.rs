@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use serde_json::Value as Json;
 
 use super::error::{UnreadableRow, UnwritableRecord};
-use super::statements::Value;
 use super::time::{from_microseconds, to_microseconds};
+use super::value::Value;
 use crate::key::{Ability, KeyDigest};
 use crate::store::{KeyRecord, StoreError, StoredKey};
 

@@ -2,9 +2,9 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
-use super::Tables;
 use super::row::COLUMNS;
 use super::time::to_microseconds;
+use super::{Tables, Value};
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{KeyUse, StoreError};
 
@@ -12,20 +12,6 @@ use crate::store::{KeyUse, StoreError};
 pub(in crate::store) struct Statement {
     pub(in crate::store) sql: SqlStr,
     pub(in crate::store) values: Vec<Value>,
-}
-
-/// A value, as every database binds it in its own type.
-#[derive(Clone)]
-pub(in crate::store) enum Value {
-    Text(Option<String>),
-    Texts(Vec<String>),
-    Bytes(Vec<u8>),
-    Number(i64),
-    Flag(bool),
-    /// In microseconds since 1970.
-    Time(Option<i64>),
-    Times(Vec<i64>),
-    Json(Option<String>),
 }
 
 /// The statements over some tables. No text of a user is in them: the names of the tables are

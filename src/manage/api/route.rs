@@ -1,0 +1,43 @@
+//! [`KeyRoute`]: one of the routes.
+
+/// The parameter of the paths.
+pub(super) const KEY_ID: &str = "key_id";
+
+/// One of the routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyRoute {
+    /// `GET /api-keys`.
+    List,
+    /// `POST /api-keys`.
+    Create,
+    /// `GET /api-keys/{key_id}`.
+    Show,
+    /// `PATCH /api-keys/{key_id}`.
+    Update,
+    /// `DELETE /api-keys/{key_id}`.
+    Revoke,
+    /// `POST /api-keys/{key_id}/rotate`.
+    Rotate,
+}
+
+impl KeyRoute {
+    /// All routes.
+    pub const ALL: [Self; 6] =
+        [Self::List, Self::Create, Self::Show, Self::Update, Self::Revoke, Self::Rotate];
+
+    /// Returns the path, as axum and OpenAPI write it.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::List | Self::Create => "/api-keys",
+            Self::Show | Self::Update | Self::Revoke => "/api-keys/{key_id}",
+            Self::Rotate => "/api-keys/{key_id}/rotate",
+        }
+    }
+
+    /// Tells whether requests have a body that says something.
+    pub(super) const fn has_body(self) -> bool {
+        matches!(self, Self::Create | Self::Update | Self::Rotate)
+    }
+}

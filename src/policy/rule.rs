@@ -1,0 +1,45 @@
+//! [`Rule`]: one line of a policy.
+
+use super::Requirement;
+use crate::key::EndpointPattern;
+
+/// One line of an [`AccessPolicy`].
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub(super) endpoint: EndpointPattern,
+    pub(super) access: Access,
+    /// The endpoint as it is written, for reports.
+    pub(super) text: Box<str>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Access {
+    Public { reason: String },
+    Key(Requirement),
+}
+
+impl Rule {
+    /// Returns the endpoint for which the rule is.
+    #[must_use]
+    pub fn endpoint(&self) -> &EndpointPattern {
+        &self.endpoint
+    }
+
+    /// Returns what a key needs; `None` if the endpoint is public.
+    #[must_use]
+    pub fn requirement(&self) -> Option<&Requirement> {
+        match &self.access {
+            Access::Public { .. } => None,
+            Access::Key(requirement) => Some(requirement),
+        }
+    }
+
+    /// Returns why the endpoint is public, if it is.
+    #[must_use]
+    pub fn public_reason(&self) -> Option<&str> {
+        match &self.access {
+            Access::Public { reason } => Some(reason),
+            Access::Key(_) => None,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! [`CommitError`]: why changes were not made.
+
+use thiserror::Error;
+
+use super::StoreError;
+
+/// The error of changes that were not made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// A record is at another revision, or is not there any more.
+    #[error("the key was changed by somebody else in the meantime")]
+    Conflict,
+    /// There is a record with this id or this digest.
+    #[error("there is a key with this id or digest already")]
+    Exists,
+    /// The repository does not know a kind of change. It has made none of them.
+    #[error("the repository does not know this kind of change: update it")]
+    Unsupported,
+    /// The store failed. Whether the changes were made is not known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -114,6 +114,67 @@ fn keys_of_every_format_are_issued() {
 }
 
 #[test]
+fn the_formats_of_the_environment_are_those_of_all_keys() {
+    let formats = "sk_live_,stage=live sk_test_,stage=test,body=hex:40,checksum=crc32";
+    let operator = Operator::new().with("API_KEYS_FORMATS", formats);
+    let test = KeyFormat::new("sk_test_").body(Alphabet::Hex, 40).checksum(Checksum::crc32());
+    for (option, format, stage) in [
+        ("--stage=live", KeyFormat::new("sk_live_"), "live"),
+        ("--stage=test", test.clone(), "test"),
+        ("--prefix=sk_test_", test, "test"),
+    ] {
+        let (id, secret) = operator.issue("a key", &[option]);
+        assert!(format.parse(&secret).is_ok(), "{option}");
+        assert_eq!(operator.show(&id)["stage"], stage);
+        // What follows the prefix need not be said again.
+        let new = operator.run(&["rotate", &id, "--grace=1h"]).succeeds().out;
+        assert!(format.parse(new.trim_end()).is_ok(), "{option}");
+    }
+    let operator = operator.with("API_KEYS_FORMATS", "hania_,kind=public");
+    let (id, _) = operator.issue("widget", &["--origin=https://a.example"]);
+    assert_eq!(operator.show(&id)["kind"], "public");
+}
+
+#[test]
+fn a_key_of_none_of_the_formats_is_not_issued() {
+    let formats = "sk_live_,stage=live sk_test_,stage=test";
+    let operator = Operator::new().with("API_KEYS_FORMATS", formats);
+    let issue = |options: &[&str]| operator.run(&[&["issue", "a key"], options].concat());
+    let choice = "`sk_live_` (stage live) or `sk_test_` (stage test)";
+    let ran = issue(&[]).refuses(2, &format!("say which by its prefix, {choice}"));
+    assert!(ran.err.contains("--prefix, --stage and --kind choose the format"), "{ran:?}");
+    issue(&["--prefix=ak_"]).refuses(2, &format!("with this prefix: choose {choice}"));
+    issue(&["--stage=dev"]).refuses(2, &format!("another stage or kind: there is {choice}"));
+    issue(&["--prefix=sk_live_", "--stage=test"]).refuses(2, "there is `sk_live_` (stage live)");
+    issue(&["--prefix=sk_live_", "--body=hex:40"]).refuses(2, "leave --body and --checksum out");
+    assert!(operator.run(&["list", "--json"]).succeeds().out.is_empty());
+
+    let (id, _) = Operator::issue(&operator, "a key", &["--stage=live"]);
+    let rotate =
+        |operator: &Operator, option: &str| operator.run(&["rotate", &id, "--grace=1h", option]);
+    rotate(&operator, "--body=hex:40").refuses(2, "leave --body and --checksum out");
+    let operator = operator.with("API_KEYS_FORMATS", "sk_test_");
+    rotate(&operator, "--json").refuses(4, "no format has the prefix of the key");
+}
+
+#[test]
+fn formats_of_the_environment_that_cannot_be_are_refused() {
+    for (formats, said) in [
+        ("", "API_KEYS_FORMATS is empty"),
+        ("sk_\n", "API_KEYS_FORMATS begins or ends with a line break"),
+        ("'sk_'", "remove the quotes"),
+        ("sk_live_ _sk", "API_KEYS_FORMATS, format 2: "),
+        ("sk_,body=hex:8", "API_KEYS_FORMATS, format 1: "),
+        ("sk_,hush", "a format is written like `sk_live_,stage=live`"),
+        ("sk_,checksum=keyed", "API_KEYS_CHECKSUM_SECRET is not set"),
+    ] {
+        let operator = Operator::new().with("API_KEYS_FORMATS", formats);
+        let ran = operator.run(&["list"]).refuses(2, said);
+        assert!(!ran.err.contains("hush"), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_format_that_cannot_be_is_refused() {
     let operator = Operator::new();
     let issue = |option: &str| operator.run(&["issue", "a key", option]);

@@ -57,7 +57,13 @@ impl Operator {
         let mut command = Command::new(cargo_bin!("api-keys"));
         command.args(arguments).current_dir(self.directory()).timeout(Duration::from_secs(120));
         // Nothing of whoever runs the tests.
-        for name in ["SUDO_USER", "DATABASE_URL", "API_KEYS_PEPPER", "API_KEYS_PREVIOUS_PEPPER"] {
+        for name in [
+            "SUDO_USER",
+            "DATABASE_URL",
+            "API_KEYS_FORMATS",
+            "API_KEYS_PEPPER",
+            "API_KEYS_PREVIOUS_PEPPER",
+        ] {
             command.env_remove(name);
         }
         command.env("USER", "operator").envs(self.environment.iter().cloned());

@@ -191,3 +191,27 @@ fn a_pepper_that_differs_is_an_unknown_key() {
     let operator = Operator::new().with("API_KEYS_PREVIOUS_PEPPER", "a pepper of 16 bytes");
     operator.run(&["list"]).refuses(2, "API_KEYS_PEPPER is not");
 }
+
+#[test]
+fn a_key_that_was_issued_without_the_pepper_is_told_from_one_that_is_not_there() {
+    let operator = Operator::new();
+    let (id, secret) = operator.issue("before the pepper", &[]);
+    let operator = operator.with("API_KEYS_PEPPER", "a pepper of 16 bytes");
+    let said = format!("{id} has this secret, but was hashed without API_KEYS_PEPPER");
+    let answer = verify(&operator, &secret, &[], 5, &said);
+    assert_eq!((&answer["reason"], &answer["key"]), (&json!("unknown"), &json!(null)));
+    let operator = operator.with("API_KEYS_PREVIOUS_PEPPER", "the one before it");
+    verify(&operator, &secret, &[], 5, &said);
+    verify(&operator, &secret.replace('k', "K"), &[], 5, "no key in this database");
+}
+
+#[test]
+fn a_key_is_judged_by_the_formats_of_the_environment() {
+    let operator = Operator::new().with("API_KEYS_FORMATS", "sk_live_,stage=live sk_test_");
+    let (_, secret) = operator.issue("a key", &["--prefix=sk_test_"]);
+    verify(&operator, &secret, &[], 0, "works");
+    let operator = operator.with("API_KEYS_FORMATS", "sk_live_");
+    assert_eq!(verify(&operator, &secret, &[], 5, "unknown prefix")["reason"], "malformed");
+    let ran = operator.pipe(&*secret, &["verify", "--prefix=sk_test_"]);
+    ran.refuses(2, "leave --prefix, --body and --checksum out");
+}

@@ -5,6 +5,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::database::{DatabaseArgs, Missing};
 use crate::docs::{Completions, Man};
 use crate::exit::{self, Exit, Failure};
+use crate::formats::formats;
 use crate::init;
 use crate::issue::Issue;
 use crate::list::{DueForRotation, List};
@@ -49,7 +50,11 @@ static LONG_HELP: std::sync::LazyLock<String> =
 const ENVIRONMENT: &str = "\
 Environment:
   DATABASE_URL              the database, unless --database names it
-  API_KEYS_PEPPER           the pepper of the servers' `KeyHasher`, if they have one; its bytes as
+  API_KEYS_FORMATS          what the keys of the servers look like: prefixes, each with what the
+                            servers' `KeyScheme` says of it, such as
+                            `sk_live_,stage=live sk_test_,stage=test pk_,body=hex:40,kind=public`,
+                            and `checksum=crc32` or `checksum=keyed`
+  API_KEYS_PEPPER           the pepper of the servers' `KeyScheme`, if they have one; its bytes as
                             they are, at least 16, without a line end, spaces or quotes around them
   API_KEYS_PREVIOUS_PEPPER  the one before, while keys that were hashed with it still work
   API_KEYS_CHECKSUM_SECRET  the secret of `--checksum keyed`
@@ -100,9 +105,9 @@ impl Cli {
             Command::Init => init::run(self.database).await,
             command => {
                 let actor = self.global.actor.unwrap_or_else(actor);
-                let hasher = hasher()?;
+                let (formats, hasher) = (formats()?, hasher()?);
                 let database = self.database.open(Missing::Refuse).await?;
-                let session = Session::new(database, hasher, &actor, output);
+                let session = Session::new(database, formats, hasher, &actor, output);
                 let outcome = command.run(&session).await;
                 session.database.close().await;
                 outcome

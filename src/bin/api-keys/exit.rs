@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use thiserror::Error;
+use tower_api_key::key::IssueError;
 use tower_api_key::store::{StoreError, TablesError};
 use tower_api_key::{KeyId, ManageError};
 
@@ -88,6 +89,8 @@ impl Failure {
     fn exit_of(error: &ManageError) -> Exit {
         match error {
             ManageError::NotFound => Exit::NotFound,
+            ManageError::Issue(IssueError::Generate(_)) => Exit::Failed,
+            ManageError::Issue(_) => Exit::Usage,
             ManageError::Name
             | ManageError::Expiry
             | ManageError::State(_)
@@ -99,6 +102,9 @@ impl Failure {
 
     /// What to do about it, where that is not in the message.
     fn advice(&self) -> Option<&'static str> {
+        if let Self::Manage(ManageError::Issue(IssueError::Ambiguous(_))) = self {
+            return Some("--prefix, --stage and --kind choose the format");
+        }
         let (Self::Store(error) | Self::Manage(ManageError::Store(error))) = self else {
             return None;
         };

@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::time::SystemTime;
 
 use tower_api_key::store::StoredKey;
-use tower_api_key::{KeyFormat, Rejection, RejectionKind};
+use tower_api_key::{KeyFormat, KeyId, Rejection, RejectionKind};
 
 use crate::session::pepper_advice;
 use crate::time::format_relative;
@@ -24,6 +24,14 @@ pub(crate) fn explain_known(key: &StoredKey, kind: RejectionKind, now: SystemTim
         }
         _ => "its record is not one of a key with such a prefix".to_owned(),
     }
+}
+
+/// Explains why servers with a pepper do not find a key.
+pub(crate) fn explain_without_pepper(id: &KeyId) -> String {
+    format!(
+        "{id} has this secret, but was hashed without API_KEYS_PEPPER: servers with the pepper do \
+         not find it, unless they have `KeyHasher::or_sha256`; was it issued without the pepper?"
+    )
 }
 
 /// Explains why there is no record of a key, without repeating it.

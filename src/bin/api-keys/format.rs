@@ -15,28 +15,28 @@ pub(crate) struct BodyArgs {
     /// The random characters: `hex`, `base32`, `base58` or `base62`, and how many; by default
     /// `base62:40`
     #[arg(long, value_name = "ALPHABET:LENGTH")]
-    body: Option<Body>,
+    pub(crate) body: Option<Body>,
     /// The checksum at the end; by default that of the prefix `ak_` is `crc32`, and others have none
     #[arg(long)]
-    checksum: Option<ChecksumSort>,
+    pub(crate) checksum: Option<ChecksumSort>,
 }
 
 /// What a key looks like.
 #[derive(Args)]
 #[command(next_help_heading = "Format")]
 pub(crate) struct FormatArgs {
-    /// What the key begins with, such as `sk_live_`; by default `ak_`
+    /// What the key begins with, such as `sk_live_`; by default `ak_`, or what API_KEYS_FORMATS says
     #[arg(long)]
-    prefix: Option<String>,
+    pub(crate) prefix: Option<String>,
     #[command(flatten)]
-    body: BodyArgs,
+    pub(crate) body: BodyArgs,
 }
 
 #[derive(Clone, Copy)]
-struct Body(Alphabet, usize);
+pub(crate) struct Body(Alphabet, usize);
 
 #[derive(Clone, Copy, ValueEnum)]
-enum ChecksumSort {
+pub(crate) enum ChecksumSort {
     None,
     /// Finds typing errors
     Crc32,
@@ -66,7 +66,7 @@ impl FromStr for Body {
 impl FormatArgs {
     /// Tells whether anything was said.
     pub(crate) fn is_given(&self) -> bool {
-        self.prefix.is_some() || self.body.body.is_some() || self.body.checksum.is_some()
+        self.prefix.is_some() || self.body.is_given()
     }
 
     pub(crate) fn format(&self) -> Result<KeyFormat, Failure> {
@@ -75,6 +75,11 @@ impl FormatArgs {
 }
 
 impl BodyArgs {
+    /// Tells whether anything was said.
+    pub(crate) fn is_given(&self) -> bool {
+        self.body.is_some() || self.checksum.is_some()
+    }
+
     /// Returns the format of the keys with this prefix, of which there was one before.
     pub(crate) fn format_of_old(&self, prefix: &str) -> Result<KeyFormat, Failure> {
         if self.body.is_none() && prefix != KeyFormat::default().prefix() {
@@ -86,7 +91,7 @@ impl BodyArgs {
         self.format(prefix)
     }
 
-    fn format(&self, prefix: &str) -> Result<KeyFormat, Failure> {
+    pub(crate) fn format(&self, prefix: &str) -> Result<KeyFormat, Failure> {
         let wrong = |error: tower_api_key::key::KeyFormatError| Failure::usage(error.to_string());
         let mut format = KeyFormat::try_new(prefix).map_err(wrong)?;
         if let Some(Body(alphabet, length)) = self.body {

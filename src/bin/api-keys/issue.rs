@@ -8,6 +8,7 @@ use tower_api_key::{KeyKind, NewKey, Stage, TenantId};
 
 use crate::exit::{Exit, Failure};
 use crate::format::FormatArgs;
+use crate::formats::refuse_options;
 use crate::grants::{Dates, Grants};
 use crate::issued::Issued;
 use crate::session::Session;
@@ -24,7 +25,8 @@ Examples:
   api-keys issue 'shop widget' --prefix hania_ --kind public --origin 'https://*.shop.example'
   api-keys issue 'backend' --prefix hania_sk_ --body hex:40 --ability bots:read --json
 
-If a prefix stands for a stage or a kind on your servers, say which: they refuse a key without it.")]
+If a prefix stands for a stage or a kind on your servers, say which: they refuse a key without it.
+API_KEYS_FORMATS says it for all commands; then --stage, --kind or --prefix choose the format.")]
 pub(crate) struct Issue {
     /// What the key is for: 3 to 100 characters
     name: String,
@@ -34,9 +36,9 @@ pub(crate) struct Issue {
     /// The only stage in which it works, such as `live`
     #[arg(long)]
     stage: Option<Stage>,
-    /// Whether it is a secret
-    #[arg(long, default_value = "secret")]
-    kind: Kind,
+    /// Whether it is a secret; by default it is, unless API_KEYS_FORMATS says otherwise
+    #[arg(long)]
+    kind: Option<Kind>,
     #[command(flatten)]
     grants: Grants,
     #[command(flatten)]
@@ -61,11 +63,19 @@ impl Issue {
     }
 
     fn key(self, session: &Session) -> Result<NewKey, Failure> {
-        let format = self.format.format()?;
-        let mut key = NewKey::named(self.name).format(&format).kind(match self.kind {
-            Kind::Secret => KeyKind::Secret,
-            Kind::Public => KeyKind::Public,
-        });
+        let is_given = self.format.body.is_given();
+        refuse_options(&session.formats, "--body and --checksum", is_given)?;
+        let key = NewKey::named(self.name);
+        let mut key = match self.format.prefix {
+            _ if session.formats.is_empty() => key.format(&self.format.format()?),
+            Some(prefix) => key.prefix(prefix),
+            None => key,
+        };
+        key = match self.kind {
+            Some(Kind::Secret) => key.kind(KeyKind::Secret),
+            Some(Kind::Public) => key.kind(KeyKind::Public),
+            None => key,
+        };
         if let Some(tenant) = self.tenant {
             key = key.tenant(tenant);
         }

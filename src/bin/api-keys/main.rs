@@ -7,6 +7,7 @@ mod docs;
 mod exit;
 mod explain;
 mod format;
+mod formats;
 mod grants;
 mod id;
 mod init;

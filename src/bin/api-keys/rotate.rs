@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use tower_api_key::KeyScheme;
 use tower_api_key::store::StoredKey;
 
 use crate::exit::{Exit, Failure};
 use crate::format::BodyArgs;
+use crate::formats::refuse_options;
 use crate::id::IdArg;
 use crate::issued::Issued;
 use crate::output::say;
@@ -40,9 +40,15 @@ impl Rotate {
         // The old key would never expire.
         later(session.now, self.grace)?;
         let old = session.keys.get(&id).await?;
-        let format = self.body.format_of_old(old.record.prefix())?;
-        let scheme = KeyScheme::new(format).hasher(session.hasher.clone());
-        let keys = session.keys.clone().scheme(scheme);
+        let options = "--body and --checksum";
+        refuse_options(&session.formats, options, self.body.is_given())?;
+        let keys = match session.formats.is_empty() {
+            true => {
+                let format = self.body.format_of_old(old.record.prefix())?;
+                session.keys.clone().scheme(session.scheme(format))
+            }
+            false => session.keys.clone(),
+        };
         let rotated = keys.rotate(&id, self.grace).await?;
         let predecessor = StoredKey::new(rotated.predecessor.clone(), old.last_used_at);
         let new = Issued {

@@ -3,9 +3,10 @@
 use std::env;
 use std::time::SystemTime;
 
+use tower_api_key::key::KeyFormats;
 use tower_api_key::manage::ChangedKey;
 use tower_api_key::store::{ActorName, StoredKey};
-use tower_api_key::{KeyHasher, KeyManager, KeyScheme};
+use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyScheme};
 use zeroize::Zeroizing;
 
 use crate::database::Database;
@@ -19,17 +20,41 @@ use crate::view::Key;
 pub(crate) struct Session {
     pub(crate) database: Database,
     pub(crate) keys: KeyManager,
+    /// What keys look like, if the environment says so.
+    pub(crate) formats: KeyFormats,
     pub(crate) hasher: KeyHasher,
     pub(crate) output: Output,
     pub(crate) now: SystemTime,
 }
 
 impl Session {
-    pub(crate) fn new(database: Database, hasher: KeyHasher, actor: &str, output: Output) -> Self {
-        let scheme = KeyScheme::default().hasher(hasher.clone());
+    pub(crate) fn new(
+        database: Database,
+        formats: KeyFormats,
+        hasher: KeyHasher,
+        actor: &str,
+        output: Output,
+    ) -> Self {
+        let scheme = KeyScheme::new(formats.clone()).hasher(hasher.clone());
         let keys = KeyManager::new(database.repository()).scheme(scheme);
         let keys = keys.acting_as(&*format!("cli:{actor}"));
-        Self { database, keys, hasher, output, now: SystemTime::now() }
+        Self { database, keys, formats, hasher, output, now: SystemTime::now() }
+    }
+
+    /// Returns what keys of these formats look like, and how they are hashed.
+    pub(crate) fn scheme(&self, formats: impl Into<KeyFormats>) -> KeyScheme {
+        KeyScheme::new(formats).hasher(self.hasher.clone())
+    }
+
+    /// Returns which key has this secret and was hashed without a pepper, so that servers with one
+    /// do not find it.
+    pub(crate) async fn find_without_pepper(&self, secret: &str) -> Result<Option<KeyId>, Failure> {
+        let digest = KeyHasher::sha256().digest(secret);
+        if self.hasher.digests(secret).any(|known| known == digest) {
+            return Ok(None);
+        }
+        let record = self.database.repository().find_stored(&digest).await?;
+        Ok(record.map(|record| record.id.clone()))
     }
 
     /// Shows a key that was changed: to programs what it is now, and to people what was done.

@@ -5,11 +5,12 @@ use std::error::Error as _;
 use clap::Args;
 use serde::Serialize;
 use tower_api_key::store::StoredKey;
-use tower_api_key::{ApiKeyLayer, KeyScheme, Rejection, RejectionKind, StoreError};
+use tower_api_key::{ApiKeyLayer, Rejection, RejectionKind, StoreError};
 
 use crate::exit::{Exit, Failure};
-use crate::explain::{explain_known, explain_unknown};
+use crate::explain::{explain_known, explain_unknown, explain_without_pepper};
 use crate::format::FormatArgs;
+use crate::formats::refuse_options;
 use crate::input;
 use crate::judge::{Verdict, judge, key_id};
 use crate::request::RequestArgs;
@@ -28,7 +29,7 @@ Examples:
   api-keys verify    # asks for the key, and does not show what is typed
   api-keys verify --ability imports:write --method POST --path /v1/imports --from 192.0.2.7 < key.txt
 
-Give the format of your servers, if they have one, so that a key that they refuse unread is refused.")]
+Give the format of your servers, if they have one, so that a key that they refuse unread is refused:\nby these options, or for all commands by API_KEYS_FORMATS.")]
 pub(crate) struct Verify {
     #[command(flatten)]
     request: RequestArgs,
@@ -71,7 +72,10 @@ impl Verify {
         let explanation = match (&key, invalid) {
             (Some(key), None) => format!("{} works", key.record.id),
             (Some(key), Some(rejection)) => explain_known(key, rejection.kind(), session.now),
-            (None, _) => explain_unknown(&secret, invalid),
+            (None, _) => match session.find_without_pepper(&secret).await? {
+                Some(id) => explain_without_pepper(&id),
+                None => explain_unknown(&secret, invalid),
+            },
         };
         let described = invalid.is_none() && self.request.is_given();
         let answer = Answer {
@@ -96,12 +100,15 @@ impl Verify {
     }
 
     fn layer(&self, session: &Session) -> Result<ApiKeyLayer, Failure> {
-        let scheme = match self.format.is_given() {
-            true => KeyScheme::new(self.format.format()?),
-            false => KeyScheme::default(),
+        let is_given = self.format.is_given();
+        let options = "--prefix, --body and --checksum";
+        refuse_options(&session.formats, options, is_given)?;
+        let scheme = match is_given {
+            true => session.scheme(self.format.format()?),
+            false => session.scheme(session.formats.clone()),
         };
         let layer = ApiKeyLayer::new(session.database.repository());
-        Ok(self.request.require(layer.scheme(scheme.hasher(session.hasher.clone()))))
+        Ok(self.request.require(layer.scheme(scheme)))
     }
 
     fn in_words(&self, answer: &Answer, key: Option<&StoredKey>, session: &Session) -> String {

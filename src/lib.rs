@@ -27,9 +27,9 @@
 //!
 //! 1. **Extract** ([`extract`]): find the credential in the head of the request. By default it
 //!    is in `x-api-key` or `Authorization: Bearer`; two credentials are an error.
-//! 2. **Parse** ([`key::KeyFormats`]): its length, its characters and, where formats are set, its
-//!    prefix and checksum. Nothing that fails here is hashed.
-//! 3. **Digest** ([`KeyHasher`]): SHA-256, or HMAC-SHA-256 with a pepper.
+//! 2. **Parse** ([`key::KeyFormats`]): its length, its characters and, where the [`KeyScheme`] has
+//!    formats, its prefix and checksum. Nothing that fails here is hashed.
+//! 3. **Digest** ([`KeyHasher`]): SHA-256, or HMAC-SHA-256 with the pepper of the scheme.
 //! 4. **Look up** ([`KeyStore`]): ask the store for the record with this digest. A store that
 //!    fails, hangs or panics is answered with 503: the key is not wrong, it is not known.
 //! 5. **Verify** ([`VerifiedKey`]): compare the digest in constant time; the key is neither

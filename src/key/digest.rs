@@ -113,7 +113,8 @@ impl<'de> serde::Deserialize<'de> for KeyDigest {
 /// a *pepper*, a secret that is not in the database, whoever can write to the database
 /// cannot add a key of their own either.
 ///
-/// The store must be filled with the digests of the same hasher. New keys are hashed with
+/// It is part of a [`KeyScheme`](super::KeyScheme), which all need that issue keys or look them up:
+/// the store must be filled with the digests of the same hasher. New keys are hashed with
 /// the first way; presented keys are tried with each in turn, so that a pepper can be
 /// replaced while the keys of the old one still work.
 ///

@@ -4,11 +4,14 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use http::{Request, Response};
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Empty};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tower::{ServiceExt as _, service_fn};
 use tower_api_key::key::{IssueError, KeyFormats};
+use tower_api_key::manage::Owner;
+use tower_api_key::manage::api::{Access, KeyRoutes, Refused};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
     Alphabet, ApiKeyLayer, Checksum, KeyFormat, KeyHasher, KeyKind, KeyManager, KeyScheme,
@@ -118,6 +121,45 @@ async fn a_key_without_a_format_is_not_issued_and_the_error_says_which_there_are
         assert_eq!(error.to_string(), message);
     }
     assert!(store.list().is_empty(), "nothing was kept");
+}
+
+#[tokio::test]
+async fn the_api_says_which_formats_there_are() {
+    let keys = KeyManager::new(MemoryStore::new()).scheme(live_and_test());
+    let owner = |_: &mut http::request::Parts, _: Access| {
+        Ok::<_, Refused>(Owner::of_tenant("acme".parse().unwrap(), ["*"].try_into().unwrap(), "a"))
+    };
+    let app = KeyRoutes::new(keys, owner).into_router::<()>();
+    let create = async |body: &'static str| {
+        let request = Request::post("/api-keys").header("content-type", "application/json");
+        let response =
+            app.clone().oneshot(request.body(axum::body::Body::from(body)).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    for body in [r#"{"name":"one","stage":"live"}"#, r#"{"name":"one","prefix":"sk_live_"}"#] {
+        let (status, created) = create(body).await;
+        assert_eq!((status, &created["data"]["prefix"]), (201, &json!("sk_live_")));
+    }
+    let choice = "`sk_live_` (stage live) or `sk_test_` (stage test)";
+    for (body, field, said) in [
+        (r#"{"name":"one"}"#, "prefix", "Several formats fit the key: say which by its prefix, "),
+        (
+            r#"{"name":"one","prefix":"pk_"}"#,
+            "prefix",
+            "No keys are issued with this prefix: choose ",
+        ),
+        (
+            r#"{"name":"one","stage":"dev"}"#,
+            "stage",
+            "The prefix stands for another stage or kind: there is ",
+        ),
+    ] {
+        let (status, problem) = create(body).await;
+        assert_eq!((status, &problem["field"]), (422, &json!(field)));
+        assert_eq!(problem["detail"], format!("{said}{choice}"));
+    }
 }
 
 #[tokio::test]

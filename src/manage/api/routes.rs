@@ -30,14 +30,13 @@ use crate::manage::KeyManager;
 /// ```
 /// use axum::Router;
 /// use tower_api_key::manage::api::{KeyOwner, KeyRoute, KeyRoutes};
-/// use tower_api_key::{ApiKeyLayer, KeyManager, MemoryStore};
+/// use tower_api_key::{KeyManager, MemoryStore};
 ///
-/// let store = MemoryStore::new();
-/// let routes = KeyRoutes::new(KeyManager::new(store.clone()), KeyOwner::default())
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let routes = KeyRoutes::new(keys.clone(), KeyOwner::default())
 ///     // Keys are created in the dashboard, not over the API.
 ///     .without([KeyRoute::Create]);
-/// let app: Router =
-///     Router::new().nest("/v1", routes.into_router()).layer(ApiKeyLayer::new(store));
+/// let app: Router = Router::new().nest("/v1", routes.into_router()).layer(keys.layer());
 /// ```
 #[derive(Clone)]
 #[must_use]

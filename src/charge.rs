@@ -92,7 +92,7 @@ impl Gate {
                 Err(Rejection::rate_limited(usage).of_key(key.id()))
             }
             (Err(error), None) if self.allow_unlimited => {
-                crate::trace::unlimited(key.id(), &error);
+                crate::trace::unlimited(key.id().as_str(), &error);
                 Ok((key, None))
             }
             (Err(error), None) => Err(Rejection::new(RejectionKind::Unavailable)
@@ -151,7 +151,7 @@ impl Charged {
             match refunded {
                 Ok(decision) => gate.usage(&key, decision),
                 Err(error) => {
-                    crate::trace::not_refunded(&key.id, &error);
+                    crate::trace::not_refunded(key.id.as_str(), &error);
                     gate.usage(&key, decision)
                 }
             }

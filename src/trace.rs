@@ -10,18 +10,16 @@ mod events {
 
     use http::Method;
 
-    use crate::key::KeyId;
-
     /// The target of all events, which filters name.
     const TARGET: &str = "tower_api_key";
 
-    pub(crate) fn verified(id: &KeyId) {
-        tracing::trace!(target: TARGET, key = id.as_str(), "API key verified");
+    pub(crate) fn verified(id: &str) {
+        tracing::trace!(target: TARGET, key = id, "API key verified");
     }
 
     pub(crate) fn would_reject(
         kind: &'static str,
-        key: Option<&KeyId>,
+        key: Option<&str>,
         method: &Method,
         path: Option<&str>,
         rule: Option<&str>,
@@ -29,7 +27,7 @@ mod events {
         tracing::warn!(
             target: TARGET,
             kind,
-            key = key.map(KeyId::as_str),
+            key,
             method = method.as_str(),
             path,
             rule,
@@ -59,12 +57,12 @@ mod events {
         tracing::error!(target: TARGET, error, "{who} panicked");
     }
 
-    pub(crate) fn unlimited(id: &KeyId, error: &(dyn Error + 'static)) {
-        tracing::error!(target: TARGET, key = id.as_str(), error, "request passes uncounted");
+    pub(crate) fn unlimited(id: &str, error: &(dyn Error + 'static)) {
+        tracing::error!(target: TARGET, key = id, error, "request passes uncounted");
     }
 
-    pub(crate) fn not_refunded(id: &KeyId, error: &(dyn Error + 'static)) {
-        tracing::error!(target: TARGET, key = id.as_str(), error, "a refused request is counted");
+    pub(crate) fn not_refunded(id: &str, error: &(dyn Error + 'static)) {
+        tracing::error!(target: TARGET, key = id, error, "a refused request is counted");
     }
 
     #[cfg(feature = "manage")]
@@ -82,10 +80,10 @@ mod events {
         tracing::error!(target: TARGET, "more keys are used than `LastUsed` keeps: some uses are not noted");
     }
 
-    pub(crate) fn foreign_record(id: &KeyId, what: &'static str) {
+    pub(crate) fn foreign_record(id: &str, what: &'static str) {
         tracing::error!(
             target: TARGET,
-            record = id.as_str(),
+            record = id,
             "the key store answered with a record that is not the presented key's: {what}"
         );
     }
@@ -107,12 +105,10 @@ mod events {
 
     use http::Method;
 
-    use crate::key::KeyId;
-
-    pub(crate) fn verified(_: &KeyId) {}
+    pub(crate) fn verified(_: &str) {}
     pub(crate) fn would_reject(
         _: &'static str,
-        _: Option<&KeyId>,
+        _: Option<&str>,
         _: &Method,
         _: Option<&str>,
         _: Option<&str>,
@@ -122,15 +118,15 @@ mod events {
     #[cfg(feature = "axum")]
     pub(crate) fn no_original_uri() {}
     pub(crate) fn panicked(_: &'static str, _: &(dyn Error + 'static)) {}
-    pub(crate) fn unlimited(_: &KeyId, _: &(dyn Error + 'static)) {}
-    pub(crate) fn not_refunded(_: &KeyId, _: &(dyn Error + 'static)) {}
+    pub(crate) fn unlimited(_: &str, _: &(dyn Error + 'static)) {}
+    pub(crate) fn not_refunded(_: &str, _: &(dyn Error + 'static)) {}
     #[cfg(feature = "manage")]
     pub(crate) fn not_managed(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_written(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_noted() {}
-    pub(crate) fn foreign_record(_: &KeyId, _: &'static str) {}
+    pub(crate) fn foreign_record(_: &str, _: &'static str) {}
     #[cfg(feature = "cache")]
     pub(crate) fn subscribed() {}
     #[cfg(feature = "cache")]

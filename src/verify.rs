@@ -148,13 +148,16 @@ pub(crate) fn verify(
     let refuse = |kind: RejectionKind| Err(Rejection::new(kind).of_key(&record.id));
     // In constant time: `KeyDigest` compares no other way.
     if record.digest != *digest {
-        trace::foreign_record(&record.id, "its digest is another");
+        trace::foreign_record(record.id.as_str(), "its digest is another");
         return Err(RejectionKind::Unknown.into());
     }
     let contradicts = (claims.stage.is_some() && claims.stage != record.stage)
         || claims.kind.is_some_and(|kind| kind != record.kind);
     if contradicts {
-        trace::foreign_record(&record.id, "its stage or kind is not that of the key's prefix");
+        trace::foreign_record(
+            record.id.as_str(),
+            "its stage or kind is not that of the key's prefix",
+        );
         return refuse(RejectionKind::Unknown);
     }
     match record.state_by(|| clock.now()) {
@@ -163,7 +166,7 @@ pub(crate) fn verify(
         KeyState::Expired => return refuse(RejectionKind::Expired),
         KeyState::Revoked => return refuse(RejectionKind::Revoked),
     }
-    trace::verified(&record.id);
+    trace::verified(record.id.as_str());
     Ok(VerifiedKey { record, rejector: Arc::clone(rejector) })
 }
 

@@ -96,7 +96,7 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn send(&self, on_report: Option<&OnReport>) {
-        let (kind, key) = (self.rejection.kind().as_str(), self.rejection.key_id());
+        let (kind, key) = (self.rejection.kind().as_str(), self.key_id().map(KeyId::as_str));
         trace::would_reject(kind, key, self.method, self.path, self.rule);
         // A report is no reason to fail a request.
         if let Some(on_report) = on_report {

@@ -29,7 +29,7 @@ use http::request::Parts;
 use serde_json::{Value, json};
 use tower_api_key::extract::{Bearer, Header};
 use tower_api_key::manage::Owner;
-use tower_api_key::manage::api::{Access, KeyRoute, KeyRoutes, Refused};
+use tower_api_key::manage::api::{KeyAction, KeyRoute, KeyRoutes, Refused};
 use tower_api_key::{
     AbilitySet, ApiKeyLayer, KeyManager, LastUsed, MemoryStore, NewKey, RequireTenant, Responder,
     VerifiedKey,
@@ -63,7 +63,7 @@ fn web_app(keys: MemoryStore, sessions: MemoryStore) -> Router {
 }
 
 /// Everybody of a workspace sees its keys.
-fn signed_in(parts: &mut Parts, _: Access) -> Result<Owner, Refused> {
+fn signed_in(parts: &mut Parts, _: &KeyAction) -> Result<Owner, Refused> {
     let session = parts.extensions.get::<VerifiedKey>().ok_or(StatusCode::UNAUTHORIZED)?;
     let workspace = session.tenant().cloned().ok_or(StatusCode::FORBIDDEN)?;
     Ok(Owner::of_tenant(workspace, AbilitySet::default(), session.name()))

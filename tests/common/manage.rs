@@ -15,7 +15,7 @@ use http::StatusCode;
 use http::request::Parts;
 use serde_json::Value;
 use tower_api_key::manage::Owner;
-use tower_api_key::manage::api::{Access, KeyOwner, KeyRoutes, Refused};
+use tower_api_key::manage::api::{KeyAction, KeyOwner, KeyRoutes, Refused};
 use tower_api_key::{
     ApiKeyLayer, IssuedKey, KeyFormat, KeyManager, KeyScheme, NewKey, SqliteStore,
 };
@@ -31,12 +31,12 @@ pub fn formats() -> [KeyFormat; 2] {
 }
 
 /// Reads whose session it is, and the ceiling of its abilities. `reads` may read only.
-pub fn session(parts: &mut Parts, access: Access) -> Result<Owner, Refused> {
+pub fn session(parts: &mut Parts, action: &KeyAction) -> Result<Owner, Refused> {
     let session = parts.headers.get("x-session").ok_or(StatusCode::UNAUTHORIZED)?;
     let mut words = session.to_str().unwrap().split(' ');
     let tenant = words.next().unwrap().parse().unwrap();
     let words: Vec<_> = words.collect();
-    if access == Access::Write && words.contains(&"reads") {
+    if action.changes_keys() && words.contains(&"reads") {
         return Err(StatusCode::FORBIDDEN.into());
     }
     let abilities = words.iter().filter_map(|word| word.parse().ok()).collect();

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{
-    Access, ApiError, IdentifyOwner, KeyOwner, KeyRoute, KeyRoutes, Refused,
+    ApiError, IdentifyOwner, KeyAction, KeyOwner, KeyRoute, KeyRoutes, Refused,
 };
 use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
@@ -231,7 +231,7 @@ struct Cookies;
 
 #[async_trait]
 impl IdentifyOwner for Cookies {
-    async fn identify(&self, parts: &mut Parts, _: Access) -> Result<Owner, Refused> {
+    async fn identify(&self, parts: &mut Parts, _: &KeyAction) -> Result<Owner, Refused> {
         tokio::task::yield_now().await;
         let is_alice = parts.headers.get("cookie").is_some_and(|cookie| cookie == "session=alice");
         let owner = || Owner::of_tenant("acme".parse().unwrap(), Default::default(), "alice");
@@ -252,6 +252,35 @@ async fn who_calls_may_be_looked_up() {
     let nobody = in_time(get_raw(address, &path, &["cookie: session=bob"])).await;
     assert_eq!((nobody.status, nobody.text()), (401, "sign in first"));
     assert_eq!(nobody.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test]
+async fn who_calls_is_asked_what_is_to_be_done_with_which_key() {
+    let asked = Arc::<std::sync::Mutex<Vec<KeyAction>>>::default();
+    let seen = Arc::clone(&asked);
+    let identify = move |_: &mut Parts, action: &KeyAction| -> Result<Owner, Refused> {
+        seen.lock().unwrap().push(action.clone());
+        Err(StatusCode::FORBIDDEN.into())
+    };
+    let routes = KeyRoutes::new(KeyManager::new(MemoryStore::new()), identify).into_router();
+    // An application's own parameter of the same name is not the id of a key.
+    let address = serve(Router::new().nest("/{key_id}", routes)).await;
+    let on = |route| KeyAction::on(route, "key_1".parse().unwrap());
+    for (method, path, action) in [
+        ("GET", "/x/api-keys", KeyAction::new(KeyRoute::List)),
+        ("HEAD", "/x/api-keys", KeyAction::new(KeyRoute::List)),
+        ("POST", "/x/api-keys", KeyAction::new(KeyRoute::Create)),
+        ("GET", "/x/api-keys/key_1", on(KeyRoute::Show)),
+        ("PATCH", "/x/api-keys/key_1", on(KeyRoute::Update)),
+        ("DELETE", "/x/api-keys/key_1", on(KeyRoute::Revoke)),
+        ("POST", "/x/api-keys/key_1/rotate", on(KeyRoute::Rotate)),
+        ("DELETE", "/x/api-keys/no%20key", KeyAction::new(KeyRoute::Revoke)),
+    ] {
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let answer = in_time(crate::common::send_raw(address, head)).await;
+        assert_eq!(answer.status, 403, "{method} {path}");
+        assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), [action], "{method} {path}");
+    }
 }
 
 #[tokio::test]

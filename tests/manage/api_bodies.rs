@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tower_api_key::manage::Owner;
-use tower_api_key::manage::api::{Access, ApiError, KeyOwner, KeyRoutes, Refused};
+use tower_api_key::manage::api::{ApiError, KeyAction, KeyOwner, KeyRoutes, Refused};
 use tower_api_key::store::KeyQuery;
 use tower_api_key::{
     ApiKeyLayer, IssuedKey, KeyId, KeyManager, KeyRecord, KeyUpdate, MemoryStore, NewKey,
@@ -181,8 +181,8 @@ async fn a_key_reads_as_far_as_its_record_says_and_not_the_layer() {
 async fn a_session_is_asked_for_once_the_body_is_there() {
     let sessions = Arc::new(Mutex::new(HashSet::from(["alice"])));
     let known = Arc::clone(&sessions);
-    let identify = move |parts: &mut Parts, access: Access| {
-        assert_eq!(access, Access::Write);
+    let identify = move |parts: &mut Parts, action: &KeyAction| {
+        assert!(action.changes_keys());
         let cookie = parts.headers.get("cookie").and_then(|cookie| cookie.to_str().ok());
         let user = cookie.filter(|user| known.lock().unwrap().contains(user));
         let user = user.ok_or(StatusCode::UNAUTHORIZED)?;

@@ -10,7 +10,7 @@ use http::request::Parts;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, SqlitePool, Transaction};
 use tower_api_key::manage::Owner;
-use tower_api_key::manage::api::{Access, KeyRoutes, Refused};
+use tower_api_key::manage::api::{KeyAction, KeyRoutes, Refused};
 use tower_api_key::store::{CachedStore, KeyChange, KeyQuery, KeyRepository, RedisStore};
 use tower_api_key::{
     AbilitySet, KeyId, KeyManager, KeyRecord, KeyUpdate, ManageError, NewKey, PostgresStore,
@@ -51,7 +51,7 @@ async fn assert_changes_late(keys: &KeyManager, id: &KeyId) {
     assert_late(keys.revoke(id)).await;
     assert_late(keys.revoke_with_successors(id)).await;
 
-    let owner = |_: &mut Parts, _: Access| {
+    let owner = |_: &mut Parts, _: &KeyAction| {
         let everything: AbilitySet = ["*"].try_into().unwrap();
         Ok::<_, Refused>(Owner::of_tenant("acme".parse().unwrap(), everything, "alice"))
     };

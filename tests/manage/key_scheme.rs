@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use tower::{ServiceExt as _, service_fn};
 use tower_api_key::key::{IssueError, KeyFormats};
 use tower_api_key::manage::Owner;
-use tower_api_key::manage::api::{Access, KeyRoutes, Refused};
+use tower_api_key::manage::api::{KeyAction, KeyRoutes, Refused};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
     Alphabet, ApiKeyLayer, Checksum, KeyFormat, KeyHasher, KeyKind, KeyManager, KeyScheme,
@@ -126,7 +126,7 @@ async fn a_key_without_a_format_is_not_issued_and_the_error_says_which_there_are
 #[tokio::test]
 async fn the_api_says_which_formats_there_are() {
     let keys = KeyManager::new(MemoryStore::new()).scheme(live_and_test());
-    let owner = |_: &mut http::request::Parts, _: Access| {
+    let owner = |_: &mut http::request::Parts, _: &KeyAction| {
         Ok::<_, Refused>(Owner::of_tenant("acme".parse().unwrap(), ["*"].try_into().unwrap(), "a"))
     };
     let app = KeyRoutes::new(keys, owner).into_router::<()>();

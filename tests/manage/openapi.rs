@@ -13,7 +13,9 @@ use http::request::Parts;
 use serde_json::{Value, json};
 use tower_api_key::extract::{Bearer, Credential, extract_fn};
 use tower_api_key::manage::Owner;
-use tower_api_key::manage::api::{Access, IdentifyOwner, KeyOwner, KeyRoute, KeyRoutes, Refused};
+use tower_api_key::manage::api::{
+    IdentifyOwner, KeyAction, KeyOwner, KeyRoute, KeyRoutes, Refused,
+};
 use tower_api_key::{
     ApiKeyLayer, KeyFormat, KeyManager, KeyScheme, MemoryStore, NewKey, SqliteStore,
 };
@@ -28,8 +30,8 @@ struct OfAcme(KeyOwner);
 
 #[async_trait]
 impl IdentifyOwner for OfAcme {
-    async fn identify(&self, parts: &mut Parts, access: Access) -> Result<Owner, Refused> {
-        let _ = self.0.identify(parts, access).await?;
+    async fn identify(&self, parts: &mut Parts, action: &KeyAction) -> Result<Owner, Refused> {
+        let _ = self.0.identify(parts, action).await?;
         Ok(Owner::of_tenant("acme".parse().unwrap(), ["*"].try_into().unwrap(), "a client"))
     }
 }

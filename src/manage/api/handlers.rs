@@ -69,7 +69,7 @@ pub(super) async fn rotate(keys: KeyManager, mut parts: Parts, body: RequestBody
 }
 
 /// Returns the id in the path. One that is none is an unknown one.
-async fn key_id(parts: &mut Parts) -> Result<KeyId> {
+pub(super) async fn key_id(parts: &mut Parts) -> Result<KeyId> {
     let parameters = parts.extract::<RawPathParams>().await;
     let parameters = parameters.map_err(|_| ApiError::not_found())?;
     // A router within another one, or called by its handler, captures after it.

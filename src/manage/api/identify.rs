@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::response::{IntoResponse, Response};
-use http::Method;
 use http::request::Parts;
 
+use super::KeyAction;
 use crate::manage::Owner;
 
 /// Turns a request into the owner on whose behalf it manages keys, or refuses it.
@@ -33,7 +33,7 @@ use crate::manage::Owner;
 /// use http::StatusCode;
 /// use http::request::Parts;
 /// use tower_api_key::manage::Owner;
-/// use tower_api_key::manage::api::{Access, KeyRoutes, Refused};
+/// use tower_api_key::manage::api::{KeyAction, KeyRoutes, Refused};
 /// use tower_api_key::{AbilitySet, KeyManager, MemoryStore, TenantId};
 ///
 /// #[derive(Clone)]
@@ -44,9 +44,9 @@ use crate::manage::Owner;
 ///     ceiling: AbilitySet,
 /// }
 ///
-/// fn session(parts: &mut Parts, access: Access) -> Result<Owner, Refused> {
+/// fn session(parts: &mut Parts, action: &KeyAction) -> Result<Owner, Refused> {
 ///     let session = parts.extensions.get::<Session>().cloned().ok_or(StatusCode::UNAUTHORIZED)?;
-///     if access == Access::Write && !session.may_manage_keys {
+///     if action.changes_keys() && !session.may_manage_keys {
 ///         return Err(StatusCode::FORBIDDEN.into());
 ///     }
 ///     Ok(Owner::of_tenant(session.tenant, session.ceiling, session.user))
@@ -61,16 +61,16 @@ pub trait IdentifyOwner: Send + Sync {
     /// # Errors
     ///
     /// Returns the answer to a request that may not do this.
-    async fn identify(&self, parts: &mut Parts, access: Access) -> Result<Owner, Refused>;
+    async fn identify(&self, parts: &mut Parts, action: &KeyAction) -> Result<Owner, Refused>;
 }
 
 #[async_trait]
 impl<F> IdentifyOwner for F
 where
-    F: Fn(&mut Parts, Access) -> Result<Owner, Refused> + Send + Sync,
+    F: Fn(&mut Parts, &KeyAction) -> Result<Owner, Refused> + Send + Sync,
 {
-    async fn identify(&self, parts: &mut Parts, access: Access) -> Result<Owner, Refused> {
-        self(parts, access)
+    async fn identify(&self, parts: &mut Parts, action: &KeyAction) -> Result<Owner, Refused> {
+        self(parts, action)
     }
 }
 
@@ -91,23 +91,5 @@ impl<R: IntoResponse> From<R> for Refused {
 impl Refused {
     pub(super) fn into_inner(self) -> Response {
         *self.0
-    }
-}
-
-/// What a request wants to do with keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Access {
-    /// List and show them.
-    Read,
-    /// Issue, change, revoke and rotate them.
-    Write,
-}
-
-impl Access {
-    pub(super) fn of(method: &Method) -> Self {
-        match *method {
-            Method::GET | Method::HEAD => Self::Read,
-            _ => Self::Write,
-        }
     }
 }

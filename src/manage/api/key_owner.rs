@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use http::request::Parts;
 
-use super::{Access, IdentifyOwner, Refused};
+use super::{IdentifyOwner, KeyAction, Refused};
 use crate::guard::{Guard, RequireAbility, admit, needed};
 use crate::head::RequestHead;
 use crate::key::{Ability, AbilitySet, KeyKind};
@@ -90,11 +90,9 @@ impl Default for KeyOwner {
 
 #[async_trait]
 impl IdentifyOwner for KeyOwner {
-    async fn identify(&self, parts: &mut Parts, access: Access) -> Result<Owner, Refused> {
-        let Needed(needed, abilities) = match access {
-            Access::Read => &self.read,
-            Access::Write => &self.write,
-        };
+    async fn identify(&self, parts: &mut Parts, action: &KeyAction) -> Result<Owner, Refused> {
+        let Needed(needed, abilities) =
+            if action.changes_keys() { &self.write } else { &self.read };
         let guard = |key: &VerifiedKey, head: &RequestHead<'_>| match key.kind() {
             KeyKind::Public => Err(Rejection::public_key()),
             KeyKind::Secret => needed.check(key, head),

@@ -87,6 +87,7 @@
 //!
 //! [`KeyManager::on_behalf_of`]: crate::KeyManager::on_behalf_of
 
+mod action;
 mod answer;
 mod bodies;
 mod body;
@@ -109,8 +110,9 @@ mod time;
 mod unread;
 mod update;
 
+pub use self::action::KeyAction;
 pub use self::error::ApiError;
-pub use self::identify::{Access, IdentifyOwner, Refused};
+pub use self::identify::{IdentifyOwner, Refused};
 pub use self::key_owner::KeyOwner;
 pub use self::route::KeyRoute;
 pub use self::routes::KeyRoutes;

@@ -36,6 +36,11 @@ impl KeyRoute {
         }
     }
 
+    /// Tells whether the path names a key.
+    pub(super) const fn is_for_one_key(self) -> bool {
+        !matches!(self, Self::List | Self::Create)
+    }
+
     /// Tells whether requests have a body that says something.
     pub(super) const fn has_body(self) -> bool {
         matches!(self, Self::Create | Self::Update | Self::Rotate)

@@ -18,7 +18,7 @@ use utoipa::openapi::OpenApi;
 use super::bodies::Bodies;
 use super::body::RequestBody;
 use super::unread::drain_unread;
-use super::{Access, ApiError, IdentifyOwner, KeyRoute, handlers, openapi};
+use super::{ApiError, IdentifyOwner, KeyAction, KeyRoute, handlers, openapi};
 use crate::manage::KeyManager;
 
 /// Makes the router by which owners manage their keys.
@@ -175,8 +175,11 @@ impl KeyRoutes {
     {
         let (mut parts, body) = request.into_parts();
         let body = if route.has_body() { self.bodies.read(body).await } else { Ok(Bytes::new()) };
-        let access = Access::of(&parts.method);
-        let owner = match self.owner.identify(&mut parts, access).await {
+        let action = match handlers::key_id(&mut parts).await {
+            Ok(id) if route.is_for_one_key() => KeyAction::on(route, id),
+            _ => KeyAction::new(route),
+        };
+        let owner = match self.owner.identify(&mut parts, &action).await {
             Ok(owner) => owner,
             Err(refused) => return refused.into_inner(),
         };

@@ -17,13 +17,13 @@ use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 use tower_api_key::manage::Owner;
-use tower_api_key::manage::api::{Access, KeyRoutes, Refused};
+use tower_api_key::manage::api::{KeyAction, KeyRoutes, Refused};
 use tower_api_key::{AbilitySet, KeyFormat, KeyHasher, KeyManager, KeyRecord, KeyScheme, MemoryStore};
 
 /// Never to be seen by Alice.
 const FOREIGN: &str = "a name of another tenant";
 
-fn alice(_: &mut Parts, _: Access) -> Result<Owner, Refused> {
+fn alice(_: &mut Parts, _: &KeyAction) -> Result<Owner, Refused> {
     let abilities: AbilitySet = ["bots:*"].try_into().unwrap();
     Ok(Owner::of_tenant("acme".parse().unwrap(), abilities, "alice"))
 }

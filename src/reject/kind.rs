@@ -115,6 +115,12 @@ impl RejectionKind {
             Self::NotAllowed => "The API key does not allow this request",
             Self::RateLimited => "The API key was used too often",
             Self::Unavailable => "API keys cannot be verified at the moment",
+            // Whoever forgets the layer reads this first. Users of a release learn nothing.
+            Self::MissingLayer if cfg!(debug_assertions) => {
+                "The server is misconfigured: a guard or an extractor saw no verified key. Mount \
+                 ApiKeyLayer outside of it; in axum, by `Router::layer` after the routes. (Builds \
+                 without debug assertions do not say this.)"
+            }
             Self::MissingLayer => "The server is misconfigured",
         }
     }

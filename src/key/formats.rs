@@ -34,6 +34,9 @@ impl KeyFormats {
         self.parse_bytes(text.as_bytes())
     }
 
+    // For each request: the compiler leaves it out of line, since issuing calls it too, and a call
+    // takes twenty instructions.
+    #[inline(always)]
     pub(crate) fn parse_bytes<'a>(
         &'a self,
         bytes: &'a [u8],

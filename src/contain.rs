@@ -53,13 +53,15 @@ pub(crate) async fn wait_within<T>(
     foreign: impl Future<Output = T>,
 ) -> Result<T, Failure> {
     // The timer panics within the future, where it is caught.
-    match wait(async { tokio::time::timeout(timeout, foreign).await }).await {
+    let in_time = AssertUnwindSafe(async { tokio::time::timeout(timeout, foreign).await });
+    match in_time.catch_unwind().await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => Err(Failure::TimedOut(timeout)),
-        Err(failure) => Err(failure),
+        Err(panic) => Err(panicked(&*panic)),
     }
 }
 
+#[cold]
 fn panicked(panic: &(dyn Any + Send)) -> Failure {
     let message = panic.downcast_ref::<&str>().copied();
     let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

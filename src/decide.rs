@@ -18,10 +18,10 @@ use crate::guard::Guard as _;
 use crate::guard::check_restrictions;
 use crate::head::RequestHead;
 use crate::immediate::Immediate;
-use crate::key::{KeyDigest, KeyKind};
+use crate::key::{FormatError, KeyDigest, KeyKind, PresentedKey};
 use crate::limit::{FailureThrottle, Place};
 use crate::lookup::{Found, look_up, look_up_in_place, look_up_now};
-use crate::observe::{Observation, Outcome, Step};
+use crate::observe::Step;
 use crate::pass::Pass;
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
@@ -64,26 +64,36 @@ impl Gate {
         {
             return Err(Rejection::throttled(wait));
         }
-        let key =
-            self.scheme.formats().parse_bytes(&credential.bytes).map_err(Rejection::malformed)?;
-        let claims = Claims { stage: key.stage().cloned(), kind: key.kind() };
+        let key = &*credential.bytes;
+        let claims = self.parse(key).map_err(Rejection::malformed)?;
         let carrier = credential.carrier;
         let mut ways = self.scheme.ways();
         while let Some(way) = ways.next() {
-            let digest = way.digest(key.reveal());
+            let digest = way.digest(key);
             match look_up_now(&*self.store, &digest)? {
                 Immediate::Answer(Some(record)) => {
                     return self.judge(record, &digest, &claims, carrier, head);
                 }
                 Immediate::Answer(None) => {}
                 Immediate::Ask => {
-                    let rest = ways.map(|way| way.digest(key.reveal()));
+                    let rest = ways.map(|way| way.digest(key));
                     let digests = std::iter::once(digest).chain(rest).collect();
                     return Ok(self.wait_for_store(digests, claims, carrier, head));
                 }
             }
         }
         Err(RejectionKind::Unknown.into())
+    }
+
+    /// Returns what the prefix of a key says, if it could be one.
+    fn parse(&self, key: &[u8]) -> Result<Claims, FormatError> {
+        let formats = self.scheme.formats();
+        if formats.is_empty() {
+            PresentedKey::check(key)?;
+            return Ok(Claims::default());
+        }
+        let key = formats.parse_bytes(key)?;
+        Ok(Claims { stage: key.stage().cloned(), kind: key.kind() })
     }
 
     fn wait_for_store(
@@ -205,18 +215,10 @@ impl Gate {
     }
 
     /// Answers for the inner service, and keeps what is left of the request.
-    pub(crate) fn refuse<B>(
-        &self,
-        rejection: Rejection,
-        request: Request<B>,
-        observation: Option<Box<Observation>>,
-    ) -> Refusal
+    pub(crate) fn refuse<B>(&self, rejection: Rejection, request: Request<B>) -> Refusal
     where
         B: Body + Send + 'static,
     {
-        if let Some(observation) = observation {
-            observation.end(Outcome::Refused(&rejection));
-        }
         let response = self.rejector.reject(rejection, &RequestHead::new(&request));
         self.rejector.drain.refuse(request, response)
     }

@@ -180,12 +180,14 @@ impl<S, B: Body> Waiting<S, B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Rejection>> {
         let step = self.wait.step();
         let head = RequestHead::with_known_body(&self.request);
-        let decision = ready!(self.wait.poll(cx, &self.gate, &head));
-        if let Some(observation) = &mut self.observation {
+        let decision = self.wait.poll(cx, &self.gate, &head);
+        if let Some(observation) = &mut self.observation
+            && decision.is_ready()
+        {
             observation.waited(step);
             observation.waits();
         }
-        Poll::Ready(decision)
+        decision
     }
 }
 
@@ -198,7 +200,10 @@ fn rejected<S, B, F, R>(
 where
     B: Body + Send + 'static,
 {
-    State::Rejected { refusal: Some(gate.refuse(rejection, request, observation)) }
+    if let Some(observation) = observation {
+        observation.end(Outcome::Refused(&rejection));
+    }
+    State::Rejected { refusal: Some(gate.refuse(rejection, request)) }
 }
 
 impl<S, B> fmt::Debug for ResponseFuture<S, B>

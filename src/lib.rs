@@ -110,6 +110,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `axum` | [`VerifiedKey`] as an extractor, the original URI of nested routers, client addresses |
+//! | `matched-path` | the patterns of axum's routes, for [observers](Observe) |
 //! | `tonic` | `NamedService` for layered services, client addresses |
 //! | `policy` | the access of a whole application as one table |
 //! | `tracing` | one event for each decision: refusals at `INFO`, the server's own faults at `ERROR`, report-only at `WARN`, accepted keys at `TRACE` |

@@ -13,6 +13,7 @@ use crate::decide::Decision;
 use crate::future::ResponseFuture;
 use crate::gate::Gate;
 use crate::head::RequestHead;
+use crate::observe::Outcome;
 
 /// Verifies the key of a request before it calls the inner service. Made by
 /// [`ApiKeyLayer`](crate::ApiKeyLayer).
@@ -60,7 +61,10 @@ where
                 // It is not called, so what it reserved has to be free for others.
                 drop(self.take_ready());
                 self.gate.count_failure(&rejection, &RequestHead::new(&request));
-                ResponseFuture::rejected(self.gate.refuse(rejection, request, observation))
+                if let Some(observation) = observation {
+                    observation.end(Outcome::Refused(&rejection));
+                }
+                ResponseFuture::rejected(self.gate.refuse(rejection, request))
             }
         }
     }

@@ -179,12 +179,12 @@ impl KeyHasher {
     /// Returns the digest under which a new key is stored.
     #[must_use]
     pub fn digest(&self, key: &str) -> KeyDigest {
-        self.current.digest(key)
+        self.current.digest(key.as_bytes())
     }
 
     /// Returns the digests under which a presented key may be stored, the current first.
     pub fn digests<'a>(&'a self, key: &'a str) -> impl Iterator<Item = KeyDigest> + 'a {
-        self.ways().map(|way| way.digest(key))
+        self.ways().map(|way| way.digest(key.as_bytes()))
     }
 
     pub(crate) fn ways(&self) -> impl Iterator<Item = &Way> {
@@ -198,12 +198,12 @@ impl Way {
         Self::HmacSha256(Arc::new(new_hmac(pepper)))
     }
 
-    pub(crate) fn digest(&self, key: &str) -> KeyDigest {
+    pub(crate) fn digest(&self, key: &[u8]) -> KeyDigest {
         KeyDigest(match self {
             Self::Sha256 => Sha256::digest(key).into(),
             Self::HmacSha256(hmac) => {
                 let mut hmac = Hmac::clone(hmac);
-                hmac.update(key.as_bytes());
+                hmac.update(key);
                 hmac.finalize().into_bytes().into()
             }
         })

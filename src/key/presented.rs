@@ -18,16 +18,19 @@ pub struct PresentedKey<'a> {
 impl<'a> PresentedKey<'a> {
     /// Parses bytes whose length and characters could be a key's.
     pub(crate) fn from_bytes(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        Self::check(bytes)?;
+        let text = str::from_utf8(bytes).map_err(|_| FormatError::Character)?;
+        Ok(Self { text, format: None })
+    }
+
+    /// Tells what is wrong with bytes whose length or characters are no key's.
+    pub(crate) fn check(bytes: &[u8]) -> Result<(), FormatError> {
         if bytes.is_empty() || bytes.len() > MAX_KEY_LENGTH {
             return Err(FormatError::Length);
         }
         // All of them, without a way out: that is faster for the bytes of a good key.
         let allowed = bytes.iter().fold(true, |all, byte| all & is_key_character(*byte));
-        if !allowed {
-            return Err(FormatError::Character);
-        }
-        let text = str::from_utf8(bytes).map_err(|_| FormatError::Character)?;
-        Ok(Self { text, format: None })
+        allowed.then_some(()).ok_or(FormatError::Character)
     }
 
     pub(crate) fn with_format(self, format: &'a KeyFormat) -> Self {

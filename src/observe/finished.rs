@@ -75,7 +75,7 @@ impl<'a> Finished<'a> {
     }
 
     /// Returns the pattern of the route, such as `/bots/{id}`, if a router of axum matched one around
-    /// the layer.
+    /// the layer; with the feature `matched-path` only.
     #[must_use]
     pub fn matched_path(&self) -> Option<&'a str> {
         self.observed.matched_path()

@@ -38,7 +38,7 @@ impl Observation {
         let observed = Observed {
             method: head.method().clone(),
             path: path.map(Into::into),
-            #[cfg(feature = "axum")]
+            #[cfg(feature = "matched-path")]
             matched_path: head.extensions().get().cloned(),
             address,
             key: None,

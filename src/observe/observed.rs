@@ -11,7 +11,7 @@ use crate::verify::VerifiedKey;
 pub(super) struct Observed {
     pub(super) method: Method,
     pub(super) path: Option<Box<str>>,
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "matched-path")]
     pub(super) matched_path: Option<axum::extract::MatchedPath>,
     pub(super) address: Option<IpAddr>,
     pub(super) key: Option<VerifiedKey>,
@@ -23,9 +23,9 @@ pub(super) struct Observed {
 
 impl Observed {
     pub(super) fn matched_path(&self) -> Option<&str> {
-        #[cfg(feature = "axum")]
+        #[cfg(feature = "matched-path")]
         return self.matched_path.as_ref().map(axum::extract::MatchedPath::as_str);
-        #[cfg(not(feature = "axum"))]
+        #[cfg(not(feature = "matched-path"))]
         None
     }
 }

@@ -10,9 +10,11 @@ use super::rules::Rules;
 use super::{Explanation, PolicyDecision, Rule};
 use crate::guard::{Guard, Report};
 use crate::head::RequestHead;
+#[cfg(feature = "testing")]
+use crate::key::EndpointPattern;
 #[cfg(any(feature = "testing", feature = "openapi"))]
 use crate::key::PathPattern;
-use crate::key::{EndpointPattern, judged_method};
+use crate::key::judged_method;
 use crate::path::NormalPath;
 use crate::reject::{Rejection, RejectionKind, Rejector};
 use crate::store::KeyRecord;

@@ -270,16 +270,20 @@ impl std::io::Write for ToLog {
 /// Logs everything, at every level, on this thread from now on: a test has one of its own, and so
 /// have the tasks of a runtime that has no others.
 pub fn start_log() {
-    if LOG.with(|log| log.set(RefCell::default()).is_err()) {
-        return;
-    }
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(|| ToLog)
-        .finish();
-    // For as long as there is the thread.
-    std::mem::forget(tracing::subscriber::set_default(subscriber));
+    use tracing_subscriber::filter::dynamic_filter_fn;
+    use tracing_subscriber::prelude::*;
+
+    static START: std::sync::Once = std::sync::Once::new();
+    // One subscriber for all threads: tracing does not ask one that is only another thread's.
+    START.call_once(|| {
+        let is_started = |log: &OnceCell<_>| log.get().is_some();
+        let here = dynamic_filter_fn(move |_, _| LOG.try_with(is_started).unwrap_or(false));
+        let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(|| ToLog);
+        tracing_subscriber::registry().with(lines.with_filter(here)).init();
+    });
+    LOG.with(|log| {
+        log.get_or_init(RefCell::default);
+    });
 }
 
 /// Returns the lines that were logged with `marker` in them.

@@ -18,11 +18,11 @@ pub mod manage;
 pub mod meanwhile;
 #[cfg(unix)]
 pub mod nginx;
-pub mod policy;
 #[cfg(unix)]
 pub mod proxies;
 pub mod proxy;
 pub mod python;
+pub mod request;
 #[cfg(unix)]
 pub mod server;
 #[cfg(unix)]
@@ -197,11 +197,46 @@ where
 }
 
 /// Paths that some component takes for `/admin` or for something under it.
-pub const ODD_PATHS: &str = "//admin /x/../admin /./admin /%2e%2e/admin /%2E%2e/admin /x/%2e%2e/admin /ADMIN \
-    /Admin /admin;x=1 /;x/admin /admin%3bx /a/../admin /adm%69n /%61dmin /admin%2Fb /admin%2f \
-    /%2fadmin /admin%00 /admin%20 /admin%252f /admin%5c.. /x%5cadmin /admin\\ /\\admin /admin// \
-    /admin/.. /admin/../x /admin/%2e%2e/x /admin/./x /admin//x /x//admin /admin. /admin.json \
-    /%ff /admin%ff /%c0%ae%c0%ae%c0%afadmin /x%c0%af%c0%ae%c0%ae%c0%afadmin /admin%e0%80%af";
+pub const ODD_PATHS: [&str; 38] = [
+    "//admin",
+    "/x/../admin",
+    "/./admin",
+    "/%2e%2e/admin",
+    "/%2E%2e/admin",
+    "/x/%2e%2e/admin",
+    "/ADMIN",
+    "/Admin",
+    "/admin;x=1",
+    "/;x/admin",
+    "/admin%3bx",
+    "/a/../admin",
+    "/adm%69n",
+    "/%61dmin",
+    "/admin%2Fb",
+    "/admin%2f",
+    "/%2fadmin",
+    "/admin%00",
+    "/admin%20",
+    "/admin%252f",
+    "/admin%5c..",
+    "/x%5cadmin",
+    "/admin\\",
+    "/\\admin",
+    "/admin//",
+    "/admin/..",
+    "/admin/../x",
+    "/admin/%2e%2e/x",
+    "/admin/./x",
+    "/admin//x",
+    "/x//admin",
+    "/admin.",
+    "/admin.json",
+    "/%ff",
+    "/admin%ff",
+    "/%c0%ae%c0%ae%c0%afadmin",
+    "/x%c0%af%c0%ae%c0%ae%c0%afadmin",
+    "/admin%e0%80%af",
+];
 
 /// Waits for what comes at once unless something hangs.
 pub async fn in_time<F: Future>(future: F) -> F::Output {

@@ -18,6 +18,7 @@ use tower_api_key::{
     VerifiedKeyRejection,
 };
 
+use crate::common::request::{RawRequest, request};
 use crate::common::{errors, health, issue, send_raw, serve, serve_tonic, start_log};
 
 fn new_key(name: &str) -> NewKey {
@@ -38,27 +39,37 @@ fn new_key(name: &str) -> NewKey {
     }
 }
 
-/// Sends a request with the header line behind its `>` and with a key, unless that is empty.
-async fn send(address: SocketAddr, request: &str, key: &str) -> String {
-    let (start, line) = request.split_once(" > ").unwrap_or((request, "accept: */*"));
-    let key = if key.is_empty() { String::new() } else { format!("\r\nx-api-key: {key}") };
-    let response = send_raw(address, format!("{start} HTTP/1.1\r\n{line}{key}")).await;
+/// Sends a request with a key, unless that is empty, and returns the status and the text.
+async fn send(address: SocketAddr, request: impl Into<RawRequest>, key: &str) -> String {
+    let response = send_raw(address, request.into().key(key)).await;
     format!("{} {}", response.status, response.text())
 }
 
-/// Checks the answers to keys, given by name, with a guard on the layer and on a route.
-async fn check<G: Guard + Clone + 'static>(guard: G, request: &str, answers: &[(&str, &str)]) {
+/// Checks with a guard on the layer and on a route which keys, given by name, are served, and with
+/// which answer others are refused.
+async fn check<G: Guard + Clone + 'static>(
+    guard: G,
+    request: impl Into<RawRequest>,
+    served: &[&str],
+    refused: &[(&str, &[&str])],
+) {
+    let request = request.into();
     let keys = MemoryStore::new();
     let layer = ApiKeyLayer::new(keys.clone()).responder(Responder::text()).accept_public_keys();
     let name = async |key: VerifiedKey| key.name().to_owned();
     let on_layer = Router::new().fallback(any(name)).layer(layer.clone().guard(guard.clone()));
     let on_route = Router::new().fallback(any(name).layer(GuardLayer::new(guard))).layer(layer);
     for address in [serve(on_layer).await, serve(on_route).await] {
-        for (answer, names) in answers {
-            for name in names.split(' ') {
+        for name in served {
+            let key = issue(&keys, new_key(name));
+            let answer = send(address, request.clone(), &key).await;
+            assert_eq!(answer, format!("200 {name}"), "{request}");
+        }
+        for (expected, names) in refused {
+            for name in *names {
                 let key = issue(&keys, new_key(name));
-                let answer = answer.replace("200", &format!("200 {name}"));
-                assert_eq!(send(address, request, &key).await, answer, "{name}: {request}");
+                let answer = send(address, request.clone(), &key).await;
+                assert_eq!(answer, *expected, "{name}: {request}");
             }
         }
     }
@@ -72,66 +83,92 @@ const NO_WRITE: &str = "403 Missing ability: bots:write";
 
 #[tokio::test]
 async fn one_ability_is_required() {
-    let answers = [("200", "reader both bots root"), (NO_READ, "writer chatter nothing prod")];
-    check(RequireAbility::new("bots:read"), "GET /", &answers).await;
+    check(
+        RequireAbility::new("bots:read"),
+        "GET /",
+        &["reader", "both", "bots", "root"],
+        &[(NO_READ, &["writer", "chatter", "nothing", "prod"])],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn one_of_several_abilities_is_required() {
     let any_of = RequireAbility::any_of(["bots:read", "chat:send"]);
     let none = "403 Missing ability: one of bots:read, chat:send";
-    let answers = [("200", "reader chatter both bots root"), (none, "writer nothing acme")];
-    check(any_of, "GET /", &answers).await;
+    check(
+        any_of,
+        "GET /",
+        &["reader", "chatter", "both", "bots", "root"],
+        &[(none, &["writer", "nothing", "acme"])],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn every_one_of_several_abilities_is_required() {
     let all_of = RequireAbility::all_of(["bots:read", "bots:write"]);
-    let answers = [("200", "both bots root"), (NO_READ, "writer nothing"), (NO_WRITE, "reader")];
-    check(all_of, "GET /", &answers).await;
+    check(
+        all_of,
+        "GET /",
+        &["both", "bots", "root"],
+        &[(NO_READ, &["writer", "nothing"]), (NO_WRITE, &["reader"])],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn the_ability_follows_from_the_method() {
     let guard = RequireAbility::by_method("bots");
-    check(guard.clone(), "GET /", &[("200", "reader both bots"), (NO_READ, "writer")]).await;
+    check(guard.clone(), "GET /", &["reader", "both", "bots"], &[(NO_READ, &["writer"])]).await;
     for method in ["POST /", "PUT /", "PATCH /", "DELETE /"] {
-        let answers = [("200", "writer both bots root"), (NO_WRITE, "reader nothing")];
-        check(guard.clone(), method, &answers).await;
+        check(
+            guard.clone(),
+            method,
+            &["writer", "both", "bots", "root"],
+            &[(NO_WRITE, &["reader", "nothing"])],
+        )
+        .await;
     }
-    check(guard, "TRACE /", &[(NOT_ALLOWED, "reader both root")]).await;
+    check(guard, "TRACE /", &[], &[(NOT_ALLOWED, &["reader", "both", "root"])]).await;
 }
 
 #[tokio::test]
 async fn the_stage_is_fixed_in_the_path_or_read_by_a_function() {
-    let others = (OTHER_STAGE, "dev nothing root acme");
-    check(RequireStage::fixed("prod"), "GET /dev", &[("200", "prod"), others]).await;
+    let others = (OTHER_STAGE, &["dev", "nothing", "root", "acme"][..]);
+    check(RequireStage::fixed("prod"), "GET /dev", &["prod"], &[others]).await;
     let segment = RequireStage::in_path_segment(1);
-    check(segment, "GET /dev/prod", &[("200", "prod"), others]).await;
+    check(segment, "GET /dev/prod", &["prod"], &[others]).await;
     let text = |head: &RequestHead<'_>| head.headers().get("x-stage")?.to_str().ok()?.parse().ok();
     let read = RequireStage::from_fn(text);
-    check(read.clone(), "GET /dev > x-stage: prod", &[("200", "prod"), others]).await;
-    check(read.clone(), "GET /prod > x-stage: p d", &[(OTHER_STAGE, "prod dev nothing")]).await;
-    check(read, "GET /prod", &[(OTHER_STAGE, "prod dev nothing")]).await;
+    check(read.clone(), request("GET /dev").line("x-stage: prod"), &["prod"], &[others]).await;
+    check(
+        read.clone(),
+        request("GET /prod").line("x-stage: p d"),
+        &[],
+        &[(OTHER_STAGE, &["prod", "dev", "nothing"])],
+    )
+    .await;
+    check(read, "GET /prod", &[], &[(OTHER_STAGE, &["prod", "dev", "nothing"])]).await;
 }
 
 #[tokio::test]
 async fn the_tenant_is_fixed_in_the_path_or_read_by_a_function() {
-    let others = (OTHER_TENANT, "other nothing root prod");
-    check(RequireTenant::fixed("acme"), "GET /other", &[("200", "acme"), others]).await;
+    let others = (OTHER_TENANT, &["other", "nothing", "root", "prod"][..]);
+    check(RequireTenant::fixed("acme"), "GET /other", &["acme"], &[others]).await;
     let segment = RequireTenant::in_path_segment(1);
-    check(segment, "GET /other/acme", &[("200", "acme"), others]).await;
+    check(segment, "GET /other/acme", &["acme"], &[others]).await;
     let read = RequireTenant::from_fn(|head| head.uri().query()?.parse().ok());
-    check(read.clone(), "GET /other?acme", &[("200", "acme"), others]).await;
-    check(read, "GET /acme", &[(OTHER_TENANT, "acme other nothing")]).await;
+    check(read.clone(), "GET /other?acme", &["acme"], &[others]).await;
+    check(read, "GET /acme", &[], &[(OTHER_TENANT, &["acme", "other", "nothing"])]).await;
 }
 
 #[tokio::test]
 async fn the_kind_is_required() {
     let (secret, public) = (RequireKind::new(KeyKind::Secret), RequireKind::new(KeyKind::Public));
-    let request = "GET / > origin: https://shop.example";
-    check(secret, request, &[("200", "nothing reader"), (NOT_ALLOWED, "public")]).await;
-    check(public, request, &[("200", "public"), (NOT_ALLOWED, "nothing root")]).await;
+    let request = request("GET /").line("origin: https://shop.example");
+    check(secret, request.clone(), &["nothing", "reader"], &[(NOT_ALLOWED, &["public"])]).await;
+    check(public, request, &["public"], &[(NOT_ALLOWED, &["nothing", "root"])]).await;
 }
 
 fn paid(key: &VerifiedKey, _: &RequestHead<'_>) -> Result<(), Rejection> {
@@ -143,28 +180,35 @@ fn paid(key: &VerifiedKey, _: &RequestHead<'_>) -> Result<(), Rejection> {
 
 #[tokio::test]
 async fn functions_and_closures_are_guards() {
-    check(paid, "GET /", &[("200", "paid"), ("403 Upgrade first", "free nothing root")]).await;
+    check(paid, "GET /", &["paid"], &[("403 Upgrade first", &["free", "nothing", "root"])]).await;
     let limit = 5;
     let short = move |key: &VerifiedKey, head: &RequestHead<'_>| match head.uri().path().len() {
         length if length > limit && !key.can("bots:read") => Err(RejectionKind::NotAllowed.into()),
         _ => Ok(()),
     };
-    check(short, "GET /long-path", &[("200", "reader root"), (NOT_ALLOWED, "nothing")]).await;
-    check(short, "GET /x", &[("200", "reader nothing")]).await;
+    check(short, "GET /long-path", &["reader", "root"], &[(NOT_ALLOWED, &["nothing"])]).await;
+    check(short, "GET /x", &["reader", "nothing"], &[]).await;
 }
 
 #[tokio::test]
 async fn guards_are_combined_and_the_first_refusal_is_told() {
     let read = || RequireAbility::new("bots:read");
     let both = read().and(RequireAbility::new("bots:write"));
-    check(both, "GET /", &[("200", "both bots root"), (NO_WRITE, "reader")]).await;
+    check(both, "GET /", &["both", "bots", "root"], &[(NO_WRITE, &["reader"])]).await;
     let and = read().and(paid);
-    check(and, "GET /", &[(NO_READ, "paid nothing"), ("403 Upgrade first", "reader root")]).await;
+    check(
+        and,
+        "GET /",
+        &[],
+        &[(NO_READ, &["paid", "nothing"]), ("403 Upgrade first", &["reader", "root"])],
+    )
+    .await;
     let or = paid.or(read());
-    check(or, "GET /", &[("200", "paid reader root"), ("403 Upgrade first", "free writer")]).await;
+    check(or, "GET /", &["paid", "reader", "root"], &[("403 Upgrade first", &["free", "writer"])])
+        .await;
     let secret = paid.and(RequireKind::new(KeyKind::Secret));
     let nested = RequireStage::fixed("prod").or(secret).or(read());
-    check(nested, "GET /", &[("200", "prod paid reader"), (OTHER_STAGE, "dev free")]).await;
+    check(nested, "GET /", &["prod", "paid", "reader"], &[(OTHER_STAGE, &["dev", "free"])]).await;
 }
 
 #[tokio::test]
@@ -246,7 +290,7 @@ async fn extractors_know_whether_there_was_a_key_and_name_a_layer_that_is_missin
     assert_eq!(answer, "200 the request came without an API key");
     for path in ["/key-unseen", "/optional-unseen"] {
         let before = errors("missing_layer");
-        let answer = send(bare, &format!("GET {path}"), &key).await;
+        let answer = send(bare, format!("GET {path}"), &key).await;
         assert!(answer.starts_with("500 "), "{answer}");
         assert!(errors("missing_layer") > before);
     }
@@ -311,8 +355,8 @@ async fn who_a_client_says_that_it_is_counts_for_nothing() {
     let app = Router::new().fallback(any(who)).layer(ApiKeyLayer::new(keys).optional());
     let address = serve(app).await;
     for name in ["x-consumer-id", "x-user-id", "x-tenant", "x-authenticated", "remote-user"] {
-        let request = format!("GET / > {name}: globex");
-        assert_eq!(send(address, &request, "").await, "200 nobody", "{name}");
-        assert_eq!(send(address, &request, &key).await, "200 acme", "{name}");
+        let request = request("GET /").line(format!("{name}: globex"));
+        assert_eq!(send(address, request.clone(), "").await, "200 nobody", "{name}");
+        assert_eq!(send(address, request, &key).await, "200 acme", "{name}");
     }
 }

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod app;
 mod guards;
 mod report_only;
 mod restrictions;

@@ -9,9 +9,8 @@ use tower_api_key::{
     ApiKeyLayer, MemoryStore, NewKey, Rejection, RequestHead, RequireAbility, VerifiedKey,
 };
 
-use crate::common::policy::{
-    OF_SHOP, app, expect, gets, on_layer, policy, public, serve_mounted, start,
-};
+use crate::app::{OF_SHOP, app, expect, gets, on_layer, policy, public, serve_mounted, start};
+use crate::common::request::request;
 use crate::common::{issue, logged, start_log};
 
 type Reports = (Sender<String>, Receiver<String>);
@@ -77,7 +76,7 @@ async fn a_callback_that_panics_fails_no_request() {
     let key = issue(&keys, NewKey::named("key"));
     let policy = policy().on_report(|_| panic!("the callback's own fault")).build().unwrap();
     for address in serve_mounted(ApiKeyLayer::new(keys), policy.report_only()).await {
-        expect("200 key", address, &key, gets("/admin /nowhere")).await;
+        expect("200 key", address, &key, gets(["/admin", "/nowhere"])).await;
     }
     let errors = logged("a callback for reports panicked");
     assert_eq!(errors.iter().filter(|line| line.contains(" ERROR ")).count(), 6);
@@ -102,7 +101,7 @@ async fn a_policy_that_is_only_tried_opens_nothing_for_strangers() {
     let (sender, reports): Reports = mpsc::channel();
     let build = || policy().on_report(tell(&sender)).build().unwrap().report_only();
     let layer = ApiKeyLayer::new(keys.clone());
-    let all = || gets("/admin /users/7 /healthz /nowhere");
+    let all = || gets(["/admin", "/users/7", "/healthz", "/nowhere"]);
     for address in serve_mounted(layer.clone(), build()).await {
         expect("401 missing", address, "", all()).await;
         expect("401 unknown", address, "ak_unknown", all()).await;
@@ -124,8 +123,8 @@ async fn a_policy_that_is_only_tried_opens_nothing_for_strangers() {
     let tried = || policy().allow("GET /tried", Requirement::ability("x:y").report_only());
     for layer in [layer.clone(), layer.optional()] {
         let address = start(on_layer(layer, tried())).await;
-        expect("401 missing", address, "", gets("/tried")).await;
-        expect("401 unknown", address, "ak_unknown", gets("/tried")).await;
+        expect("401 missing", address, "", gets(["/tried"])).await;
+        expect("401 unknown", address, "ak_unknown", gets(["/tried"])).await;
     }
 }
 
@@ -136,7 +135,13 @@ async fn a_policy_that_is_only_tried_opens_nothing_for_public_keys() {
     let tried = policy().build().unwrap().report_only();
     for address in serve_mounted(ApiKeyLayer::new(keys), tried).await {
         for path in ["/admin", "/users/7", "/healthz", "/nowhere"] {
-            expect("403 not_allowed", address, &public, [format!("GET {path}{OF_SHOP}")]).await;
+            expect(
+                "403 not_allowed",
+                address,
+                &public,
+                [request(format!("GET {path}")).line(OF_SHOP)],
+            )
+            .await;
         }
     }
 }
@@ -147,5 +152,5 @@ async fn a_rule_that_is_only_tried_accepts_no_other_kind_of_key() {
     let public = issue(&keys, public());
     let tried = policy().allow("GET /tried", Requirement::ability("x:y").report_only());
     let address = start(on_layer(ApiKeyLayer::new(keys), tried)).await;
-    expect("403 not_allowed", address, &public, [format!("GET /tried{OF_SHOP}")]).await;
+    expect("403 not_allowed", address, &public, [request("GET /tried").line(OF_SHOP)]).await;
 }

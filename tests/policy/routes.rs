@@ -14,6 +14,8 @@ use tower_api_key::{
     RequestHead, RequireAbility, RequireKind, RequireStage, RequireTenant, VerifiedKey,
 };
 
+use crate::app::gets;
+use crate::common::request::{RawRequest, request};
 use crate::common::{ODD_PATHS, errors, issue, logged, send_raw, serve, start_log, tell_kind};
 
 /// A server, its keys, and how often its handlers were called.
@@ -37,29 +39,28 @@ impl Server {
     }
 
     /// Sends a request with a key, and returns the status and the reason or the text.
-    async fn send(&self, key: &str, request: &str) -> String {
-        let (start, lines) = request.split_once(" > ").unwrap_or((request, "accept: */*"));
+    async fn send(&self, key: &str, request: impl Into<RawRequest>) -> String {
+        let request = request.into().key(key);
         let before = self.calls.load(Ordering::SeqCst);
-        let request = format!("{start} HTTP/1.1\r\n{}", lines.replace(" | ", "\r\n"));
-        let request = request + if key.is_empty() { "" } else { "\r\nx-api-key: " } + key;
-        let response = send_raw(self.address, request).await;
+        let response = send_raw(self.address, &request).await;
         let called = self.calls.load(Ordering::SeqCst) - before;
-        assert_eq!(called > 0, response.status == 200, "{start}: called {called} times");
+        assert_eq!(called > 0, response.status == 200, "{request}: called {called} times");
         let text = response.header("x-kind").unwrap_or_else(|| response.text());
         format!("{} {text}", response.status).trim_end().to_owned()
     }
 
     /// Checks that all of these requests are answered so.
-    async fn expect(&self, answer: &str, key: &str, all: impl IntoIterator<Item: AsRef<str>>) {
+    async fn expect(
+        &self,
+        answer: &str,
+        key: &str,
+        all: impl IntoIterator<Item: Into<RawRequest>>,
+    ) {
         for request in all {
-            let request = request.as_ref();
-            assert_eq!(self.send(key, request).await, answer, "{request}");
+            let request = request.into();
+            assert_eq!(self.send(key, request.clone()).await, answer, "{request}");
         }
     }
-}
-
-fn gets(paths: &str) -> impl Iterator<Item = String> {
-    paths.split_whitespace().map(|path| format!("GET {path}"))
 }
 
 #[tokio::test]
@@ -70,9 +71,13 @@ async fn a_path_that_is_not_exactly_a_known_route_is_denied() {
     })
     .await;
     let key = issue(&server.keys, NewKey::named("root").abilities(["*"]));
-    server.expect("200 in", &key, gets("/admin /admin?x=//y /admin? http://other/admin")).await;
-    server.expect("404", &key, gets(ODD_PATHS).chain(gets("/admin/ / /admin/x /x/admin"))).await;
-    server.expect("401 missing", "", gets(ODD_PATHS).chain(gets("/admin /admin/ /"))).await;
+    server
+        .expect("200 in", &key, gets(["/admin", "/admin?x=//y", "/admin?", "http://other/admin"]))
+        .await;
+    server
+        .expect("404", &key, gets(ODD_PATHS).chain(gets(["/admin/", "/", "/admin/x", "/x/admin"])))
+        .await;
+    server.expect("401 missing", "", gets(ODD_PATHS).chain(gets(["/admin", "/admin/", "/"]))).await;
 }
 
 #[tokio::test]
@@ -84,16 +89,16 @@ async fn a_guard_that_reads_the_path_denies_one_that_others_may_read_differently
     })
     .await;
     let key = issue(&server.keys, NewKey::named("admin").stage("admin").tenant("admin"));
-    server.expect("200 in", &key, gets("/admin /admin/ /admin/x /admin?x=//y")).await;
-    server.expect("200 in", &key, gets("http://other/admin /of/admin /of/admin/x")).await;
+    server.expect("200 in", &key, gets(["/admin", "/admin/", "/admin/x", "/admin?x=//y"])).await;
+    server.expect("200 in", &key, gets(["http://other/admin", "/of/admin", "/of/admin/x"])).await;
     server.expect("403 wrong_stage", &key, gets(ODD_PATHS)).await;
-    server.expect("403 wrong_stage", &key, gets("/ /x /adminx /x/admin")).await;
+    server.expect("403 wrong_stage", &key, gets(["/", "/x", "/adminx", "/x/admin"])).await;
     server.expect("403 wrong_stage", &key, ["OPTIONS *"]).await;
-    let nested = ODD_PATHS.split_whitespace().map(|path| format!("GET /of{path}"));
+    let nested = ODD_PATHS.map(|path| format!("GET /of{path}"));
     server.expect("403 wrong_tenant", &key, nested).await;
     let other = issue(&server.keys, NewKey::named("neither"));
-    server.expect("403 wrong_stage", &other, gets("/admin /admin/x")).await;
-    server.expect("403 wrong_tenant", &other, gets("/of/admin")).await;
+    server.expect("403 wrong_stage", &other, gets(["/admin", "/admin/x"])).await;
+    server.expect("403 wrong_tenant", &other, gets(["/of/admin"])).await;
 }
 
 #[tokio::test]
@@ -105,7 +110,7 @@ async fn a_public_route_is_exactly_its_path_and_its_method() {
         public.route("/healthz", get(async || "up")).merge(protected.layer(layer))
     })
     .await;
-    server.expect("200 in", "", gets("/livez /livez?x=/admin http://other/livez")).await;
+    server.expect("200 in", "", gets(["/livez", "/livez?x=/admin", "http://other/livez"])).await;
     let request =
         async |start: &str| send_raw(server.address, format!("{start} HTTP/1.1")).await.status;
     assert_eq!(request("GET /healthz").await, 200);
@@ -113,9 +118,28 @@ async fn a_public_route_is_exactly_its_path_and_its_method() {
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get", "HEALTHZ"] {
         assert_eq!(request(&format!("{method} /healthz")).await, 401, "{method}");
     }
-    let near = "/healthz-admin /health/detailed /x?y=/healthz /healthz/ /HEALTHZ //healthz /%68ealthz \
-        /healthz%2f /healthz%3f /healthz;x /healthz/..;/admin /x/../healthz /healthz/../admin \
-        /healthz.json /livez/ /livez/x /admin/livez /livez%2f..%2fadmin /?/livez /livez%3fx";
+    let near = [
+        "/healthz-admin",
+        "/health/detailed",
+        "/x?y=/healthz",
+        "/healthz/",
+        "/HEALTHZ",
+        "//healthz",
+        "/%68ealthz",
+        "/healthz%2f",
+        "/healthz%3f",
+        "/healthz;x",
+        "/healthz/..;/admin",
+        "/x/../healthz",
+        "/healthz/../admin",
+        "/healthz.json",
+        "/livez/",
+        "/livez/x",
+        "/admin/livez",
+        "/livez%2f..%2fadmin",
+        "/?/livez",
+        "/livez%3fx",
+    ];
     server.expect("401 missing", "", gets(near)).await;
 }
 
@@ -157,7 +181,7 @@ async fn guards_deep_within_nested_routers_read_the_whole_path() {
     for stage in ["prod", "b", "c", "dev"] {
         let answer = if stage == "prod" { "200 in" } else { "403 wrong_stage" };
         let key = issue(&server.keys, NewKey::named(stage).stage(stage));
-        server.expect(answer, &key, gets("/prod/b/c/dev /prod/b/c/other")).await;
+        server.expect(answer, &key, gets(["/prod/b/c/dev", "/prod/b/c/other"])).await;
     }
 }
 
@@ -189,7 +213,7 @@ async fn a_guard_without_the_layer_or_outside_it_is_an_error_that_names_the_laye
         for key in [&key, ""] {
             let path = format!("/unguarded-{number}");
             let before = errors("missing_layer");
-            server.expect("500 missing_layer", key, gets(&path)).await;
+            server.expect("500 missing_layer", key, [format!("GET {path}")]).await;
             assert_eq!(errors("missing_layer"), before + 1);
             let lines = logged("missing_layer");
             assert!(lines.iter().all(|line| line.contains("mount ApiKeyLayer outside")));
@@ -246,35 +270,44 @@ async fn a_guard_by_method_knows_the_usual_methods_and_believes_no_override() {
     .await;
     let key = |ability: &str| issue(&server.keys, NewKey::named(ability).abilities([ability]));
     let (reader, writer, root) = (key("bots:read"), key("bots:write"), key("*"));
-    let to = |methods: &'static str| methods.split(' ').map(|method| format!("{method} /bots"));
     for (key, get, head, write) in [
         (&reader, "200 in", "200", "403 missing_ability"),
         (&writer, "403 missing_ability", "403 missing_ability", "200 in"),
         (&root, "200 in", "200", "200 in"),
     ] {
-        server.expect(get, key, to("GET")).await;
-        server.expect(head, key, to("HEAD")).await;
-        server.expect(write, key, to("POST PUT PATCH DELETE")).await;
-        server.expect("403 not_allowed", key, to("TRACE OPTIONS get Post FETCH")).await;
+        server.expect(get, key, ["GET /bots"]).await;
+        server.expect(head, key, ["HEAD /bots"]).await;
+        let methods = ["POST", "PUT", "PATCH", "DELETE"];
+        server.expect(write, key, methods.map(|method| format!("{method} /bots"))).await;
+        let others = ["TRACE", "OPTIONS", "get", "Post", "FETCH"];
+        server.expect("403 not_allowed", key, others.map(|method| format!("{method} /bots"))).await;
     }
     for (key, method, other, answer) in [
         (&reader, "POST", "GET", "403 missing_ability"),
         (&writer, "GET", "POST", "403 missing_ability"),
         (&root, "TRACE", "GET", "403 not_allowed"),
     ] {
-        let lines = "x-http-method-override: OTHER | x-http-method: OTHER | x-method: OTHER";
-        let request = format!("{method} /bots?_method=OTHER > {lines}").replace("OTHER", other);
-        assert_eq!(server.send(key, &request).await, answer, "{method}");
+        let request = request(format!("{method} /bots?_method={other}"))
+            .line(format!("x-http-method-override: {other}"))
+            .line(format!("x-http-method: {other}"))
+            .line(format!("x-method: {other}"));
+        assert_eq!(server.send(key, request).await, answer, "{method}");
     }
 }
 
 #[tokio::test]
 async fn a_plain_options_is_authenticated_like_any_request() {
-    let plain = "OPTIONS /\nOPTIONS / > origin: http://a\nOPTIONS *\n\
-        OPTIONS / > access-control-request-method: GET\n\
-        OPTIONS / > origin: http://a | access-control-request-headers: x-api-key\n\
-        GET / > origin: http://a | access-control-request-method: GET";
-    let preflight = "OPTIONS / > origin: http://a | access-control-request-method: GET";
+    let origin = "origin: http://a";
+    let method = "access-control-request-method: GET";
+    let plain = [
+        request("OPTIONS /"),
+        request("OPTIONS /").line(origin),
+        request("OPTIONS *"),
+        request("OPTIONS /").line(method),
+        request("OPTIONS /").line(origin).line("access-control-request-headers: x-api-key"),
+        request("GET /").line(origin).line(method),
+    ];
+    let preflight = |path| request(format!("OPTIONS {path}")).line(origin).line(method);
     for (forwards, answer) in [(false, "401 missing"), (true, "200 in")] {
         let server = Server::new(|handler, layer| {
             let layer = if forwards { layer.forward_preflight() } else { layer };
@@ -283,10 +316,9 @@ async fn a_plain_options_is_authenticated_like_any_request() {
         })
         .await;
         let key = issue(&server.keys, NewKey::named("x"));
-        server.expect("200 in", &key, plain.lines()).await;
-        server.expect("401 missing", "", plain.lines()).await;
-        assert_eq!(server.send("", preflight).await, answer);
-        let guarded = [preflight.replace("/ >", "/guarded >")];
-        server.expect("401 missing", "", guarded).await;
+        server.expect("200 in", &key, plain.clone()).await;
+        server.expect("401 missing", "", plain.clone()).await;
+        assert_eq!(server.send("", preflight("/")).await, answer);
+        server.expect("401 missing", "", [preflight("/guarded")]).await;
     }
 }

@@ -13,33 +13,70 @@ use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::testing::assert_policy_covers;
 use tower_api_key::{ApiKeyLayer, GuardLayer, KeyKind, MemoryStore, NewKey};
 
-use crate::common::policy::{
+use crate::app::{
     OF_SHOP, app, expect, gets, name, on_layer, policy, public, root, serve_mounted, start,
 };
+use crate::common::request::{RawRequest, request};
 use crate::common::{ODD_PATHS, health, in_time, issue, serve_tonic};
 
 /// Paths that are nearly on the list.
-const NEAR: &str = "/ /admin/ /admin/x /x/admin /adminx /healthz-admin /health/detailed /healthz/ \
-    /HEALTHZ //healthz /%68ealthz /healthz%2f /healthz%3f /healthz;x /healthz/..;/admin \
-    /x/../healthz /healthz/../admin /healthz.json /x?y=/healthz /?/healthz /healthz%00 /users \
-    /users/ /users/7/ /users//7 /users/7/keys /Users/7 /users/.. /users/%2e%2e /users/a%2Fb \
-    /users/a%5cb /users/7;x /users/%252e /users/%ff /users/%c0%ae%c0%af /users/../admin /users/x/../7 //users/7 /users?/7";
+const NEAR: [&str; 39] = [
+    "/",
+    "/admin/",
+    "/admin/x",
+    "/x/admin",
+    "/adminx",
+    "/healthz-admin",
+    "/health/detailed",
+    "/healthz/",
+    "/HEALTHZ",
+    "//healthz",
+    "/%68ealthz",
+    "/healthz%2f",
+    "/healthz%3f",
+    "/healthz;x",
+    "/healthz/..;/admin",
+    "/x/../healthz",
+    "/healthz/../admin",
+    "/healthz.json",
+    "/x?y=/healthz",
+    "/?/healthz",
+    "/healthz%00",
+    "/users",
+    "/users/",
+    "/users/7/",
+    "/users//7",
+    "/users/7/keys",
+    "/Users/7",
+    "/users/..",
+    "/users/%2e%2e",
+    "/users/a%2Fb",
+    "/users/a%5cb",
+    "/users/7;x",
+    "/users/%252e",
+    "/users/%ff",
+    "/users/%c0%ae%c0%af",
+    "/users/../admin",
+    "/users/x/../7",
+    "//users/7",
+    "/users?/7",
+];
 
 #[tokio::test]
 async fn what_is_not_exactly_on_the_list_is_refused_wherever_the_policy_is_mounted() {
     let keys = MemoryStore::new();
     let (root, user) = (issue(&keys, root()), issue(&keys, NewKey::named("user")));
     let policy = policy().build().unwrap();
-    let listed = "/admin /admin?x=//y http://other/admin";
+    let listed = ["/admin", "/admin?x=//y", "http://other/admin"];
     for address in serve_mounted(ApiKeyLayer::new(keys), policy).await {
-        expect("200 root", address, &root, gets("/users/7 /users/me?x /healthz")).await;
+        expect("200 root", address, &root, gets(["/users/7", "/users/me?x", "/healthz"])).await;
         expect("200 root", address, &root, gets(listed)).await;
         expect("403 missing_ability", address, &user, gets(listed)).await;
-        expect("200 user", address, &user, gets("/users/7 /users/%20 /healthz")).await;
+        expect("200 user", address, &user, gets(["/users/7", "/users/%20", "/healthz"])).await;
         for key in [&root, &user] {
             expect("403 not_allowed", address, key, gets(ODD_PATHS).chain(gets(NEAR))).await;
         }
-        let all = gets(ODD_PATHS).chain(gets(NEAR)).chain(gets(listed)).chain(gets("/users/7"));
+        let all = gets(ODD_PATHS).chain(gets(NEAR)).chain(gets(listed)).chain(gets(["/users/7"]));
         expect("401 missing", address, "", all).await;
     }
 }
@@ -48,25 +85,30 @@ async fn what_is_not_exactly_on_the_list_is_refused_wherever_the_policy_is_mount
 async fn methods_are_exactly_those_on_the_list_and_overrides_are_ignored() {
     let keys = MemoryStore::new();
     let root = issue(&keys, root());
-    let lines = "x-http-method-override: GET | x-http-method: GET | x-method-override: GET | \
-        x-original-method: GET";
-    let preflight = "origin: https://a.example | access-control-request-method: GET";
-    let urls = "x-original-url: /NEW | x-rewrite-url: /NEW | x-forwarded-uri: /NEW | \
-        x-forwarded-prefix: /NEW | x-forwarded-path: /NEW";
     let policy = policy().allow("PUT /any", Requirement::key());
     let policy = policy.allow("/any", Requirement::key()).build().unwrap();
     for address in serve_mounted(ApiKeyLayer::new(keys), policy).await {
         expect("200", address, &root, ["HEAD /admin", "HEAD /users/7", "HEAD /healthz"]).await;
-        for method in "POST PUT PATCH DELETE OPTIONS TRACE get Head FETCH HEALTHZ".split(' ') {
+        for method in [
+            "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get", "Head", "FETCH", "HEALTHZ",
+        ] {
             for path in ["/admin", "/users/7", "/healthz"] {
+                let plain = request(format!("{method} {path}"));
                 let requests = [
-                    format!("{method} {path}"),
-                    format!("{method} {path} > {lines}"),
-                    format!("{method} {path}?_method=GET"),
-                    format!("{method} {path} > {preflight}"),
+                    plain.clone(),
+                    plain
+                        .clone()
+                        .line("x-http-method-override: GET")
+                        .line("x-http-method: GET")
+                        .line("x-method-override: GET")
+                        .line("x-original-method: GET"),
+                    request(format!("{method} {path}?_method=GET")),
+                    plain
+                        .line("origin: https://a.example")
+                        .line("access-control-request-method: GET"),
                 ];
-                expect("403 not_allowed", address, &root, &requests).await;
-                expect("401 missing", address, "", &requests).await;
+                expect("403 not_allowed", address, &root, requests.clone()).await;
+                expect("401 missing", address, "", requests).await;
             }
         }
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
@@ -75,10 +117,15 @@ async fn methods_are_exactly_those_on_the_list_and_overrides_are_ignored() {
         expect("403 not_allowed", address, &root, ["TRACE /any", "FETCH /any"]).await;
         expect("403 not_allowed", address, &root, ["OPTIONS *"]).await;
         for (path, claimed) in [("/x", "/admin"), ("/x", "/healthz"), ("/admin", "/healthz")] {
-            let request = [format!("GET {path} > {}", urls.replace("/NEW", claimed))];
+            let request = request(format!("GET {path}"))
+                .line(format!("x-original-url: {claimed}"))
+                .line(format!("x-rewrite-url: {claimed}"))
+                .line(format!("x-forwarded-uri: {claimed}"))
+                .line(format!("x-forwarded-prefix: {claimed}"))
+                .line(format!("x-forwarded-path: {claimed}"));
             let answer = if path == "/x" { "403 not_allowed" } else { "200 root" };
-            expect(answer, address, &root, &request).await;
-            expect("401 missing", address, "", &request).await;
+            expect(answer, address, &root, [request.clone()]).await;
+            expect("401 missing", address, "", [request]).await;
         }
     }
 }
@@ -112,10 +159,10 @@ async fn in_nested_routers_and_fallbacks_the_original_path_counts() {
             (Router::new().nest("/a/b", app().layer(around)).layer(layer()), false),
         ] {
             let address = start(app).await;
-            expect(answer, address, &root, gets("/a/b/7 /a/b/7?x /a/b/open")).await;
-            expect("401 missing", address, "", gets("/a/b/7")).await;
+            expect(answer, address, &root, gets(["/a/b/7", "/a/b/7?x", "/a/b/open"])).await;
+            expect("401 missing", address, "", gets(["/a/b/7"])).await;
             let public = if opens { public } else { "401 missing" };
-            expect(public, address, "", gets("/a/b/open")).await;
+            expect(public, address, "", gets(["/a/b/open"])).await;
         }
     }
 }
@@ -139,14 +186,19 @@ async fn a_public_route_needs_no_key_and_refuses_a_wrong_one() {
             ("a b", "401 malformed", "401 malformed", "401 malformed"),
             (&*expired, "401 expired", "401 expired", "401 expired"),
         ] {
-            expect(get, address, key, gets("/healthz /healthz?x http://a/healthz")).await;
+            expect(get, address, key, gets(["/healthz", "/healthz?x", "http://a/healthz"])).await;
             expect(head, address, key, ["HEAD /healthz"]).await;
             expect(post, address, key, ["POST /healthz", "OPTIONS /healthz"]).await;
         }
-        let two = [format!("GET /healthz > authorization: Bearer {right}")];
-        expect("400 ambiguous", address, &right, &two).await;
-        expect("401 missing", address, "", gets("/admin /users/7 /nowhere").chain(gets(NEAR)))
-            .await;
+        let two = request("GET /healthz").line(format!("authorization: Bearer {right}"));
+        expect("400 ambiguous", address, &right, [two]).await;
+        expect(
+            "401 missing",
+            address,
+            "",
+            gets(["/admin", "/users/7", "/nowhere"]).chain(gets(NEAR)),
+        )
+        .await;
     }
 }
 
@@ -161,20 +213,24 @@ async fn public_keys_work_exactly_where_the_policy_says_so() {
             .allow("GET /both", Requirement::key().any_kind())
     };
     let layer = || ApiKeyLayer::new(keys.clone());
-    let at_site = |paths| gets(paths).map(|request| request + OF_SHOP);
+    fn at_site<const N: usize>(paths: [&'static str; N]) -> impl Iterator<Item = RawRequest> {
+        gets(paths).map(|request| request.line(OF_SHOP))
+    }
     for layer in [layer(), layer().accept_public_keys()] {
         let address = start(on_layer(layer, policy())).await;
-        expect("200 public", address, &public, at_site("/widget /chat /both /healthz")).await;
-        expect("403 not_allowed", address, &public, at_site("/admin /users/7 /nowhere")).await;
-        expect("200 root", address, &root, gets("/both /admin /users/7 /healthz")).await;
-        expect("403 not_allowed", address, &root, at_site("/widget /chat")).await;
+        expect("200 public", address, &public, at_site(["/widget", "/chat", "/both", "/healthz"]))
+            .await;
+        expect("403 not_allowed", address, &public, at_site(["/admin", "/users/7", "/nowhere"]))
+            .await;
+        expect("200 root", address, &root, gets(["/both", "/admin", "/users/7", "/healthz"])).await;
+        expect("403 not_allowed", address, &root, at_site(["/widget", "/chat"])).await;
         // Elsewhere it works on no route.
-        let all = gets("/widget /chat /both /healthz");
+        let all = gets(["/widget", "/chat", "/both", "/healthz"]);
         expect("403 not_allowed", address, &public, all).await;
     }
     // As a guard, the policy says what a key may do, and the layer which keys there are.
     let [_, as_guard, around] = serve_mounted(layer(), policy().build().unwrap()).await;
-    let all = "/widget /chat /both /healthz /admin";
+    let all = ["/widget", "/chat", "/both", "/healthz", "/admin"];
     expect("403 not_allowed", as_guard, &public, at_site(all)).await;
     expect("403 not_allowed", around, &public, at_site(all)).await;
 }
@@ -221,7 +277,7 @@ async fn a_test_can_check_that_every_route_has_a_rule() {
     for route in &routes {
         expect("200 root", address, &root, [route.replace("{user}", "7")]).await;
     }
-    expect("403 not_allowed", address, &root, gets("/forgotten")).await;
+    expect("403 not_allowed", address, &root, gets(["/forgotten"])).await;
     routes.push("GET /forgotten".to_owned());
     let panic = catch_unwind(|| assert_policy_covers(&policy(), &routes)).unwrap_err();
     let message = panic.downcast_ref::<String>().unwrap();

@@ -18,7 +18,8 @@ use tower_api_key::{
     RequireTenant, VerifiedKey,
 };
 
-use crate::common::{CountingStore, RawResponse, get_raw, issue, serve, tell_kind};
+use crate::common::request::{RawRequest, request};
+use crate::common::{CountingStore, get_raw, issue, send_raw, serve, tell_kind};
 
 /// Says whose key it is, and what credentials were forwarded.
 async fn show(key: Option<VerifiedKey>, headers: HeaderMap) -> String {
@@ -49,40 +50,56 @@ impl Server {
         Self { address: serve(tell_kind(app)).await, store, key }
     }
 
-    /// Gets a path, which a header line may follow; `$1` is the key, and `$2` it in base 64.
-    async fn get(&self, request: &str) -> RawResponse {
-        let encoded = BASE64_STANDARD.encode(format!("{}:", self.key));
-        let request = request.replace("$1", &self.key).replace("$2", &encoded);
-        let (path, line) = request.split_once(' ').unwrap_or((&request, "accept: */*"));
-        get_raw(self.address, path, &[line]).await
-    }
-
     /// Returns the status, and the reason or the text.
-    async fn answer(&self, request: &str) -> String {
-        let response = self.get(request).await;
+    async fn answer(&self, request: impl Into<RawRequest>) -> String {
+        let response = send_raw(self.address, request.into()).await;
         let text = response.header("x-kind").unwrap_or_else(|| response.text());
-        format!("{} {text}", response.status).replace(&self.key, "$1")
+        format!("{} {text}", response.status)
     }
 
-    async fn challenge(&self, request: &str) -> String {
-        self.get(request).await.header("www-authenticate").unwrap().to_owned()
+    async fn challenge(&self, request: impl Into<RawRequest>) -> String {
+        let response = send_raw(self.address, request.into()).await;
+        response.header("www-authenticate").unwrap().to_owned()
     }
+}
+
+fn header(key: &str) -> RawRequest {
+    request("GET /").line(format!("x-api-key: {key}"))
+}
+
+fn bearer(key: &str) -> RawRequest {
+    request("GET /").line(format!("authorization: Bearer {key}"))
+}
+
+fn basic(key: &str) -> RawRequest {
+    let encoded = BASE64_STANDARD.encode(format!("{key}:"));
+    request("GET /").line(format!("authorization: Basic {encoded}"))
+}
+
+fn token(key: &str) -> RawRequest {
+    request("GET /").line(format!("authorization: tOKEN {key}"))
+}
+
+fn query(key: &str) -> RawRequest {
+    request(format!("GET /?api_key={key}"))
 }
 
 #[tokio::test]
 async fn optional_keys_make_requests_without_one_anonymous_and_refuse_wrong_ones() {
     for (optional, without) in [(true, "200 nobody"), (false, "401 missing")] {
         let server = Server::new(|layer| if optional { layer.optional() } else { layer }).await;
-        assert_eq!(server.answer("/").await, without);
-        assert_eq!(server.answer("/guarded").await, "401 missing");
-        assert_eq!(server.answer("/ x-api-key: $1").await, "200 key");
-        assert_eq!(server.answer("/guarded x-api-key: $1").await, "403 wrong_tenant");
-        for path in ["/", "/guarded"] {
-            assert_eq!(server.answer(&format!("{path} x-api-key: $1x")).await, "401 unknown");
-            assert_eq!(server.answer(&format!("{path} x-api-key: a b")).await, "401 malformed");
+        let key = &server.key;
+        assert_eq!(server.answer("GET /").await, without);
+        assert_eq!(server.answer("GET /guarded").await, "401 missing");
+        assert_eq!(server.answer(request("GET /").key(key)).await, "200 key");
+        assert_eq!(server.answer(request("GET /guarded").key(key)).await, "403 wrong_tenant");
+        for start in ["GET /", "GET /guarded"] {
+            let unknown = request(start).key(&format!("{key}x"));
+            assert_eq!(server.answer(unknown).await, "401 unknown");
+            assert_eq!(server.answer(request(start).key("a b")).await, "401 malformed");
         }
         assert!(server.store.keys.revoke(&server.store.keys.list()[0].id));
-        assert_eq!(server.answer("/ x-api-key: $1").await, "401 revoked");
+        assert_eq!(server.answer(request("GET /").key(key)).await, "401 revoked");
     }
 }
 
@@ -94,12 +111,13 @@ fn last_ticket<'a>(head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rej
 
 #[tokio::test]
 async fn every_line_of_the_credentials_header_is_removed_or_marked() {
-    let lines = "/ ticket: other\r\nticket: $1";
+    let two = |key: &str| request("GET /").line("ticket: other").line(format!("ticket: {key}"));
     let removes = Server::new(|layer| layer.extractor(last_ticket)).await;
-    assert_eq!(removes.answer(lines).await, "200 key");
+    assert_eq!(removes.answer(two(&removes.key)).await, "200 key");
     let keeps = Server::new(|layer| layer.extractor(last_ticket).keep_credential()).await;
-    let kept = "200 key with sensitive ticket: other with sensitive ticket: $1";
-    assert_eq!(keeps.answer(lines).await, kept);
+    let key = &keeps.key;
+    let kept = format!("200 key with sensitive ticket: other with sensitive ticket: {key}");
+    assert_eq!(keeps.answer(two(key)).await, kept);
 }
 
 #[tokio::test]
@@ -119,13 +137,11 @@ async fn the_parameter_is_cut_out_of_the_uri_and_of_the_original_one_unless_it_i
         let around = Router::new().fallback_service(around);
         for address in [serve(within).await, serve(outside).await, serve(around).await] {
             for (sent, left) in [
-                ("?KEY", ""),
-                ("?a=%20+&KEY&b&&c=%46", "?a=%20+&b&&c=%46"),
-                ("?KEY&x=api_key", "?x=api_key"),
-                ("?api%5Fkey=KEY", ""),
+                (format!("?api_key={key}"), ""),
+                (format!("?a=%20+&api_key={key}&b&&c=%46"), "?a=%20+&b&&c=%46"),
+                (format!("?api_key={key}&x=api_key"), "?x=api_key"),
+                (format!("?api%5Fkey={key}"), ""),
             ] {
-                let sent = sent.replace("api%5Fkey=KEY", &format!("api%5Fkey={key}"));
-                let sent = sent.replace("KEY", &format!("api_key={key}"));
                 let left = if keep { &sent } else { left };
                 let response = get_raw(address, &format!("/api/q{sent}"), &[]).await;
                 assert_eq!(response.text(), format!("/q{left} /api/q{left}"), "{sent}");
@@ -144,12 +160,12 @@ async fn the_realm_and_a_generic_challenge_are_written_whatever_the_order_of_the
     let invalid = r#"Bearer realm="my bots", error="invalid_token""#;
     for layer in layers {
         let server = Server::new(layer).await;
-        assert_eq!(server.challenge("/").await, invalid);
-        assert_eq!(server.challenge("/ authorization: Bearer x").await, invalid);
+        assert_eq!(server.challenge("GET /").await, invalid);
+        assert_eq!(server.challenge(bearer("x")).await, invalid);
     }
     let server = Server::new(|layer| layer.realm("my bots").extractor(Bearer)).await;
-    assert_eq!(server.challenge("/").await, r#"Bearer realm="my bots""#);
-    assert_eq!(server.challenge("/ authorization: Bearer x").await, invalid);
+    assert_eq!(server.challenge("GET /").await, r#"Bearer realm="my bots""#);
+    assert_eq!(server.challenge(bearer("x")).await, invalid);
 }
 
 #[tokio::test]
@@ -160,50 +176,77 @@ async fn guards_and_other_settings_of_a_clone_are_its_own() {
         layer.guard(RequireAbility::new("bots:read")).realm("b").optional()
     })
     .await;
-    assert_eq!(guarded.answer("/ x-api-key: $1").await, "403 missing_ability");
-    assert_eq!(guarded.answer("/").await, "200 nobody");
+    assert_eq!(guarded.answer(header(&guarded.key)).await, "403 missing_ability");
+    assert_eq!(guarded.answer("GET /").await, "200 nobody");
     let app = Router::new().fallback(any(show)).layer(original.unwrap());
     let original = Server { address: serve(tell_kind(app)).await, ..guarded };
-    assert_eq!(original.answer("/ x-api-key: $1").await, "200 key");
-    assert_eq!(original.challenge("/").await, r#"Bearer realm="api""#);
+    assert_eq!(original.answer(header(&original.key)).await, "200 key");
+    assert_eq!(original.challenge("GET /").await, r#"Bearer realm="api""#);
 }
 
-/// Checks where a key is found, and which scheme the challenge asks for.
-async fn finds(extractor: impl Extract + 'static, scheme: &str, found: &[&str], not: &[&str]) {
+/// Makes a request that carries a key somewhere.
+type Place = fn(&str) -> RawRequest;
+
+/// Checks in which places a key is found and in which not, and which scheme the challenge asks for.
+async fn finds(
+    extractor: impl Extract + 'static,
+    scheme: &str,
+    found: &[Place],
+    not_found: &[Place],
+) {
     let server = Server::new(|layer| layer.extractor(extractor)).await;
-    for request in found {
-        assert_eq!(server.answer(request).await, "200 key", "{request}");
+    for place in found {
+        let request = place(&server.key);
+        assert_eq!(server.answer(request.clone()).await, "200 key", "{request}");
     }
-    for request in not {
-        assert_eq!(server.answer(request).await, "401 missing", "{request}");
+    for place in not_found {
+        let request = place(&server.key);
+        assert_eq!(server.answer(request.clone()).await, "401 missing", "{request}");
     }
-    assert_eq!(server.challenge("/").await, format!("{scheme} realm=\"api\""));
-    let wrong = server.challenge(&found[0].replace("$1", "x").replace("$2", "eDo=")).await;
+    assert_eq!(server.challenge("GET /").await, format!("{scheme} realm=\"api\""));
+    let wrong = server.challenge(found[0]("x")).await;
     let error = if scheme == "Basic" { "" } else { ", error=\"invalid_token\"" };
     assert_eq!(wrong, format!("{scheme} realm=\"api\"{error}"));
 }
 
 #[tokio::test]
 async fn keys_are_found_where_the_extractor_looks_and_its_scheme_is_asked_for() {
-    let (header, bearer) = ("/ x-api-key: $1", "/ authorization: Bearer $1");
-    let (basic, query) = ("/ authorization: Basic $2", "/?api_key=$1");
-    let token = "/ authorization: tOKEN $1";
     finds(FirstOf::default(), "Bearer", &[header, bearer], &[basic, query, token]).await;
     finds(Header::x_api_key(), "ApiKey", &[header], &[bearer, basic, query]).await;
-    finds(Header::new("X-Acme"), "ApiKey", &["/ x-acme: $1"], &[header, bearer]).await;
+    finds(
+        Header::new("X-Acme"),
+        "ApiKey",
+        &[|key| request("GET /").line(format!("x-acme: {key}"))],
+        &[header, bearer],
+    )
+    .await;
     finds(AuthorizationScheme::new("Token"), "Token", &[token], &[header, bearer]).await;
     finds(Basic, "Basic", &[basic], &[header, bearer, query]).await;
-    finds(Query::new("api_key"), "ApiKey", &[query], &[header, bearer, "/?key=$1"]).await;
+    finds(
+        Query::new("api_key"),
+        "ApiKey",
+        &[query],
+        &[header, bearer, |key| request(format!("GET /?key={key}"))],
+    )
+    .await;
     finds(FirstOf::new(Bearer, Basic), "Bearer", &[bearer, basic], &[header, query]).await;
     let three = FirstOf::new(Query::new("api_key"), Basic).or(Bearer);
     finds(three, "Basic", &[basic, query, bearer], &[header]).await;
-    finds(last_ticket, "ApiKey", &["/ ticket: $1"], &[header, bearer]).await;
+    finds(
+        last_ticket,
+        "ApiKey",
+        &[|key| request("GET /").line(format!("ticket: {key}"))],
+        &[header, bearer],
+    )
+    .await;
     let name = "key".to_owned();
     let in_path = extract_fn(move |head| {
         let key = head.uri().path().strip_prefix(&*format!("/{name}/"));
         Ok(key.map(|key| Credential::elsewhere(key.as_bytes().to_vec())))
     });
-    finds(in_path, "ApiKey", &["/key/$1"], &["/other/$1", header, bearer]).await;
+    let (path, other): (Place, Place) =
+        (|key| request(format!("GET /key/{key}")), |key| request(format!("GET /other/{key}")));
+    finds(in_path, "ApiKey", &[path], &[other, header, bearer]).await;
 }
 
 #[tokio::test]

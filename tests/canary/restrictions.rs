@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tower_api_key::{
 };
 
 use crate::common::canary::{assert_error_hidden, assert_hidden, forms, gives_away};
+use crate::common::request::{RawRequest, request};
 use crate::common::{issue, send_raw, serve_known};
 use crate::log::{logged, start_log};
 
@@ -116,6 +118,9 @@ async fn no_debug_of_limits_restrictions_and_policies_shows_a_secret_or_a_query(
     assert!(!shown.contains(QUERY));
 }
 
+/// Makes a request that carries a key.
+type Carries = fn(&str) -> RawRequest;
+
 #[tokio::test]
 async fn no_log_of_what_is_limited_restricted_or_only_tried_shows_a_secret_or_a_query() {
     start_log();
@@ -138,37 +143,61 @@ async fn no_log_of_what_is_limited_restricted_or_only_tried_shows_a_secret_or_a_
     };
     let (reported, throttled) = (start(reported).await, start(throttled).await);
     let mut sent = Vec::new();
-    for (address, statuses, request) in [
-        (reported, [200, 429], "GET /limited?token=$&Q | accept: */*"),
-        (reported, [200, 429], "GET /limited?Q | x-api-key: $"),
-        (reported, [403, 403], "GET /addresses?token=$&Q | x-forwarded-for: $"),
-        (reported, [403, 403], "GET /origins?token=$&Q | origin: https://$.example"),
-        (reported, [200, 200], "GET /referrers?Q | x-api-key: $ | referer: https://a.example/?$&Q"),
-        (reported, [403, 403], "GET /referrers?Q | x-api-key: $ | referer: https://b.example/?$&Q"),
-        (reported, [403, 403], "GET /endpoints?token=$&Q | accept: */*"),
-        (reported, [403, 403], "GET /public?Q | x-api-key: $ | origin: https://a.example"),
-        (reported, [200, 200], "GET /reported/1?token=$&Q | referer: https://a.example/?$&Q"),
-        (reported, [200, 200], "GET /unlisted?Q | authorization: Bearer $"),
-        (throttled, [401, 429], "GET /throttled?token=$x&Q | x-forwarded-for: $"),
-        (throttled, [429, 429], "GET /throttled?Q | x-api-key: $"),
-    ] {
-        let new = NewKey::named("canary");
-        let new = match request[5..].split(['?', '/']).next().unwrap() {
-            "limited" => new.limit("1 per hour"),
-            "addresses" => new.addresses(["10.0.0.0/8"]),
-            "origins" => new.origins(["https://a.example"]),
-            "referrers" => new.referrers(["https://a.example/*"]),
-            "endpoints" => new.endpoints(["GET /other"]),
-            "public" => new.kind(KeyKind::Public).origins(["https://a.example"]),
-            _ => new,
-        };
+    let named = || NewKey::named("canary");
+    let all: [(SocketAddr, [u16; 2], NewKey, Carries); 12] = [
+        (reported, [200, 429], named().limit("1 per hour"), |key| {
+            request(format!("GET /limited?token={key}&{QUERY}"))
+        }),
+        (reported, [200, 429], named().limit("1 per hour"), |key| {
+            request(format!("GET /limited?{QUERY}")).key(key)
+        }),
+        (reported, [403, 403], named().addresses(["10.0.0.0/8"]), |key| {
+            request(format!("GET /addresses?token={key}&{QUERY}"))
+                .line(format!("x-forwarded-for: {key}"))
+        }),
+        (reported, [403, 403], named().origins(["https://a.example"]), |key| {
+            request(format!("GET /origins?token={key}&{QUERY}"))
+                .line(format!("origin: https://{key}.example"))
+        }),
+        (reported, [200, 200], named().referrers(["https://a.example/*"]), |key| {
+            request(format!("GET /referrers?{QUERY}"))
+                .key(key)
+                .line(format!("referer: https://a.example/?{key}&{QUERY}"))
+        }),
+        (reported, [403, 403], named().referrers(["https://a.example/*"]), |key| {
+            request(format!("GET /referrers?{QUERY}"))
+                .key(key)
+                .line(format!("referer: https://b.example/?{key}&{QUERY}"))
+        }),
+        (reported, [403, 403], named().endpoints(["GET /other"]), |key| {
+            request(format!("GET /endpoints?token={key}&{QUERY}"))
+        }),
+        (
+            reported,
+            [403, 403],
+            named().kind(KeyKind::Public).origins(["https://a.example"]),
+            |key| {
+                request(format!("GET /public?{QUERY}")).key(key).line("origin: https://a.example")
+            },
+        ),
+        (reported, [200, 200], named(), |key| {
+            request(format!("GET /reported/1?token={key}&{QUERY}"))
+                .line(format!("referer: https://a.example/?{key}&{QUERY}"))
+        }),
+        (reported, [200, 200], named(), |key| {
+            request(format!("GET /unlisted?{QUERY}")).line(format!("authorization: Bearer {key}"))
+        }),
+        (throttled, [401, 429], named(), |key| {
+            request(format!("GET /throttled?token={key}x&{QUERY}"))
+                .line(format!("x-forwarded-for: {key}"))
+        }),
+        (throttled, [429, 429], named(), |key| request(format!("GET /throttled?{QUERY}")).key(key)),
+    ];
+    for (address, statuses, new, request) in all {
         let key = issue(&keys, new);
-        let (start, lines) = request.split_once(" | ").unwrap();
-        let text = format!("{start} HTTP/1.1\r\n{}", lines.replace(" | ", "\r\n"));
-        // A key may have a Q.
-        let text = text.replace('Q', QUERY).replace('$', &key);
+        let request = request(&key);
         for status in statuses {
-            let response = send_raw(address, &text).await;
+            let response = send_raw(address, &request).await;
             assert_eq!(response.status, status, "{request}");
             let answer = format!("{:?} {}", response.headers, response.text());
             assert!(!gives_away(&answer, &key) && !answer.contains(QUERY), "{answer}");

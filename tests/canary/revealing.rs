@@ -28,6 +28,7 @@ use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, Tr
 use tracing::Level;
 
 use crate::common::canary::{assert_error_hidden, assert_hidden, forms, gives_away};
+use crate::common::request::{RawRequest, request};
 use crate::common::{OddStore, issue, send_raw, serve};
 use crate::log::{logged, start_log};
 
@@ -194,6 +195,18 @@ async fn serve_all(layer: ApiKeyLayer, seen: &Seen) -> SocketAddr {
     serve(app.layer(keep)).await
 }
 
+/// What becomes of a key before it is sent.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Valid,
+    Revoked,
+    Disabled,
+    Expired,
+}
+
+/// Makes a request that carries a key.
+type Carries = fn(&str) -> RawRequest;
+
 #[tokio::test]
 async fn no_response_and_no_log_shows_a_secret() {
     start_log();
@@ -206,46 +219,65 @@ async fn no_response_and_no_log_shows_a_secret() {
     let keeps = serve_all(ApiKeyLayer::new(keys.clone()).keep_credential(), &seen).await;
     let down = serve_all(ApiKeyLayer::new(broken), &seen).await;
     let mut sent = Vec::new();
-    for (status, address, request) in [
-        (200, all, "GET /x | x-api-key: $"),
-        (200, all, "GET /x | authorization: Bearer $"),
-        (200, all, "GET /x?a=b&token=$&c"),
-        (200, all, "GET /nested/x?token=$"),
-        (200, keeps, "GET /x | x-api-key: $"),
-        (200, keeps, "GET /x | authorization: Bearer $"),
-        (401, all, "GET /missing | x_api_key: $"),
-        (400, all, "GET /ambiguous?token=$ | x-api-key: $"),
-        (400, all, "GET /ambiguous | authorization: Bearer $ | x-api-key: $"),
-        (401, all, "GET /malformed | x-api-key: $,$"),
-        (401, all, "GET /malformed?token=$%FF"),
-        (401, all, "GET /malformed | authorization: Bearer $ extra"),
-        (401, all, "GET /malformed | x-api-key: $$$$$$$$"),
-        (401, all, "GET /unknown | x-api-key: $x"),
-        (401, all, "GET /unknown?token=$x"),
-        (401, all, "GET /revoked | x-api-key: $"),
-        (401, all, "GET /disabled | x-api-key: $"),
-        (401, all, "GET /expired | authorization: Bearer $"),
-        (403, all, "GET /stage | x-api-key: $"),
-        (403, all, "GET /tenant?token=$"),
-        (403, all, "GET /ability | x-api-key: $"),
-        (403, all, "POST /ability | content-type: application/grpc | x-api-key: $"),
-        (403, all, "GET /not-allowed | x-api-key: $"),
-        (429, all, "GET /too-often | x-api-key: $"),
-        (503, down, "GET /unavailable | x-api-key: $"),
-        (500, all, "GET /unguarded | x-api-key: $"),
-        (500, all, "GET /unguarded?token=$"),
-    ] {
+    let requests: [(u16, SocketAddr, Fate, Carries); 27] = [
+        (200, all, Fate::Valid, |key| request("GET /x").key(key)),
+        (200, all, Fate::Valid, |key| {
+            request("GET /x").line(format!("authorization: Bearer {key}"))
+        }),
+        (200, all, Fate::Valid, |key| request(format!("GET /x?a=b&token={key}&c"))),
+        (200, all, Fate::Valid, |key| request(format!("GET /nested/x?token={key}"))),
+        (200, keeps, Fate::Valid, |key| request("GET /x").key(key)),
+        (200, keeps, Fate::Valid, |key| {
+            request("GET /x").line(format!("authorization: Bearer {key}"))
+        }),
+        (401, all, Fate::Valid, |key| request("GET /missing").line(format!("x_api_key: {key}"))),
+        (400, all, Fate::Valid, |key| request(format!("GET /ambiguous?token={key}")).key(key)),
+        (400, all, Fate::Valid, |key| {
+            request("GET /ambiguous").line(format!("authorization: Bearer {key}")).key(key)
+        }),
+        (401, all, Fate::Valid, |key| {
+            request("GET /malformed").line(format!("x-api-key: {key},{key}"))
+        }),
+        (401, all, Fate::Valid, |key| request(format!("GET /malformed?token={key}%FF"))),
+        (401, all, Fate::Valid, |key| {
+            request("GET /malformed").line(format!("authorization: Bearer {key} extra"))
+        }),
+        (401, all, Fate::Valid, |key| {
+            request("GET /malformed")
+                .line(format!("x-api-key: {key}{key}{key}{key}{key}{key}{key}{key}"))
+        }),
+        (401, all, Fate::Valid, |key| request("GET /unknown").line(format!("x-api-key: {key}x"))),
+        (401, all, Fate::Valid, |key| request(format!("GET /unknown?token={key}x"))),
+        (401, all, Fate::Revoked, |key| request("GET /revoked").key(key)),
+        (401, all, Fate::Disabled, |key| request("GET /disabled").key(key)),
+        (401, all, Fate::Expired, |key| {
+            request("GET /expired").line(format!("authorization: Bearer {key}"))
+        }),
+        (403, all, Fate::Valid, |key| request("GET /stage").key(key)),
+        (403, all, Fate::Valid, |key| request(format!("GET /tenant?token={key}"))),
+        (403, all, Fate::Valid, |key| request("GET /ability").key(key)),
+        (403, all, Fate::Valid, |key| {
+            request("POST /ability").line("content-type: application/grpc").key(key)
+        }),
+        (403, all, Fate::Valid, |key| request("GET /not-allowed").key(key)),
+        (429, all, Fate::Valid, |key| request("GET /too-often").key(key)),
+        (503, down, Fate::Valid, |key| request("GET /unavailable").key(key)),
+        (500, all, Fate::Valid, |key| request("GET /unguarded").key(key)),
+        (500, all, Fate::Valid, |key| request(format!("GET /unguarded?token={key}"))),
+    ];
+    for (status, address, fate, request) in requests {
         let new = NewKey::named("canary");
-        let new = if request.contains("/expired") { new.expires_at(now) } else { new };
+        let new = if fate == Fate::Expired { new.expires_at(now) } else { new };
         let issued = keys.issue(new).unwrap();
         let (id, key) = (&issued.record.id, issued.secret.reveal());
-        assert!(!request.contains("/revoked") || keys.revoke(id));
-        assert!(!request.contains("/disabled") || keys.set_disabled(id, true));
-        let (start, lines) = request.split_once(" | ").unwrap_or((request, "accept: */*"));
-        let text =
-            format!("{start} HTTP/1.1\r\n{}", lines.replace(" | ", "\r\n")).replace('$', key);
-        assert!(gives_away(&text, key));
-        let response = send_raw(address, text).await;
+        match fate {
+            Fate::Revoked => assert!(keys.revoke(id)),
+            Fate::Disabled => assert!(keys.set_disabled(id, true)),
+            Fate::Valid | Fate::Expired => {}
+        }
+        let request = request(key);
+        assert!(gives_away(&request.to_string(), key));
+        let response = send_raw(address, &request).await;
         assert_eq!(response.status, status, "{request}");
         let shown = format!("{:?} {}", response.headers, response.text());
         assert!(!gives_away(&shown, key), "{request} is answered {shown}");

@@ -49,7 +49,7 @@ impl Deciders {
     }
 
     /// Returns which of them let a request pass that goes to `path`, and from there to `to`.
-    async fn passing(&self, app: &App<'_>, path: &str, to: &str) -> String {
+    async fn passing(&self, app: &App<'_>, path: &str, to: &str) -> Vec<&'static str> {
         let mut passing = Vec::new();
         for (name, layer) in &self.layers {
             let key = match *name {
@@ -67,14 +67,15 @@ impl Deciders {
                 _ => panic!("{name}: {path} to {to}: {response:?}"),
             }
         }
-        passing.join(" ")
+        passing
     }
 }
 
 /// Makes an application with a layer somewhere within.
 type App<'a> = dyn Fn(ApiKeyLayer) -> Router + 'a;
 
-const ALL: &str = "endpoints policy guard public stage tenant";
+const ALL: [&str; 6] = ["endpoints", "policy", "guard", "public", "stage", "tenant"];
+const NONE: [&str; 0] = [];
 
 /// What a handler keeps of the extensions of its request when it calls a router.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +124,7 @@ async fn a_request_that_is_handed_on_is_not_judged_by_the_path_of_another() {
     for keep in [Keep::All, Keep::OriginalUri] {
         let app = |layer| Router::new().route("/batch", call(anywhere().layer(layer), keep));
         for to in ["/admin", "/admin/batch", "/batch/admin", "/", "/batch/", "/x?y=/batch"] {
-            assert_eq!(deciders.passing(&app, "/batch", to).await, "", "{to} {keep:?}");
+            assert_eq!(deciders.passing(&app, "/batch", to).await, NONE, "{to} {keep:?}");
         }
         for to in ["/batch", "/batch?x", "http://other/batch"] {
             assert_eq!(deciders.passing(&app, "/batch?y", to).await, ALL, "{to} {keep:?}");
@@ -132,7 +133,7 @@ async fn a_request_that_is_handed_on_is_not_judged_by_the_path_of_another() {
     // A request of its own is judged by its own path.
     let app = |layer| Router::new().route("/any", call(anywhere().layer(layer), Keep::Nothing));
     assert_eq!(deciders.passing(&app, "/any", "/batch").await, ALL);
-    assert_eq!(deciders.passing(&app, "/any", "/admin").await, "");
+    assert_eq!(deciders.passing(&app, "/any", "/admin").await, NONE);
 }
 
 #[tokio::test]
@@ -154,10 +155,10 @@ async fn what_nesting_leaves_of_another_path_is_not_taken_for_the_original() {
     for (to, inner) in inner {
         for keep in [Keep::AllButMatchedPath, Keep::OriginalUri] {
             let app = |layer| Router::new().route("/batch", call(inner(layer), keep));
-            assert_eq!(deciders.passing(&app, "/batch", to).await, "", "{to} {keep:?}");
+            assert_eq!(deciders.passing(&app, "/batch", to).await, NONE, "{to} {keep:?}");
             // As well where the outer route has captured what the original path is.
             let app = |layer| Router::new().route("/{tenant}", call(inner(layer), keep));
-            assert_eq!(deciders.passing(&app, "/batch", to).await, "", "{to} {keep:?}");
+            assert_eq!(deciders.passing(&app, "/batch", to).await, NONE, "{to} {keep:?}");
         }
     }
 }
@@ -166,21 +167,25 @@ async fn what_nesting_leaves_of_another_path_is_not_taken_for_the_original() {
 async fn a_nested_handler_that_calls_a_router_is_not_taken_for_another() {
     let deciders = Deciders::of("/v1/batch");
     let handler = |inner| Router::new().route("/batch", call(inner, Keep::AllButMatchedPath));
-    let inner: [(&str, &App<'_>); 5] = [
-        ("/v1 /v2/batch /admin /admin/batch /v1/batch/x", &|l| anywhere().layer(l)),
-        ("/v1 /v1/batch /v1/v1/batch", &|l| Router::new().nest("/v1", anywhere().layer(l))),
-        ("/v1/batch /v2/batch", &|l| Router::new().nest("/{version}", at("/{batch}").layer(l))),
-        ("/v2 /v2/ /batch/batch", &|l| {
+    let inner: [(&[&str], &App<'_>); 5] = [
+        (&["/v1", "/v2/batch", "/admin", "/admin/batch", "/v1/batch/x"], &|l| anywhere().layer(l)),
+        (&["/v1", "/v1/batch", "/v1/v1/batch"], &|l| {
+            Router::new().nest("/v1", anywhere().layer(l))
+        }),
+        (&["/v1/batch", "/v2/batch"], &|l| {
+            Router::new().nest("/{version}", at("/{batch}").layer(l))
+        }),
+        (&["/v2", "/v2/", "/batch/batch"], &|l| {
             Router::new().nest_service("/{version}", l.layer(anywhere()))
         }),
-        ("/admin/batch", &|l| Router::new().nest("/admin", at("/batch").layer(l))),
+        (&["/admin/batch"], &|l| Router::new().nest("/admin", at("/batch").layer(l))),
     ];
     for (all, inner) in inner {
         for prefix in ["/v1", "/{version}"] {
             let app = |layer| Router::new().nest(prefix, handler(inner(layer)));
-            for to in all.split(' ') {
+            for to in all {
                 let passing = deciders.passing(&app, "/v1/batch", to).await;
-                assert_eq!(passing, "", "{to} in {prefix}");
+                assert_eq!(passing, NONE, "{to} in {prefix}");
             }
         }
     }
@@ -236,7 +241,7 @@ async fn a_nested_router_is_judged_by_the_path_that_the_client_sent() {
             assert_eq!(by_whole.passing(app, &path, "/").await, ALL, "{number}: {path}");
         }
         let by_rest = Deciders::of(rest);
-        assert_eq!(by_rest.passing(app, whole, "/").await, "", "{number}: {rest}");
+        assert_eq!(by_rest.passing(app, whole, "/").await, NONE, "{number}: {rest}");
     }
 }
 
@@ -255,7 +260,7 @@ async fn the_root_of_a_nested_router_is_reached_by_its_own_path() {
     for (path, app) in routes {
         assert_eq!(Deciders::of(path).passing(app, path, "/").await, ALL, "{path}");
         let other = if path.ends_with('/') { "/api" } else { "/api/" };
-        let by_segment = "stage tenant";
+        let by_segment = ["stage", "tenant"];
         assert_eq!(Deciders::of(other).passing(app, path, "/").await, by_segment, "{path}");
     }
 }
@@ -330,13 +335,13 @@ async fn middleware_that_changes_the_path_within_a_router_has_to_say_what_was_as
         let layers = ServiceBuilder::new().map_request(rewrite).layer(layer);
         Router::new().fallback_service(layers.service(anywhere()))
     };
-    assert_eq!(deciders.passing(&inside, "/old", "/").await, "");
+    assert_eq!(deciders.passing(&inside, "/old", "/").await, NONE);
     let before = |layer: ApiKeyLayer| {
         let layers = ServiceBuilder::new().map_request(rewrite);
         Router::new().fallback_service(layers.service(anywhere().layer(layer)))
     };
     // The outer router has seen it all the same.
-    assert_eq!(deciders.passing(&before, "/old", "/").await, "");
+    assert_eq!(deciders.passing(&before, "/old", "/").await, NONE);
     let telling = |layer: ApiKeyLayer| {
         let tell = move |request| {
             let mut request = rewrite(request);

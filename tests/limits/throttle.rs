@@ -174,7 +174,7 @@ impl Throttled {
     }
 
     async fn right_from(&self, source: &str, lines: &str) -> u16 {
-        let lines = format!("x-api-key: {} | {lines}", self.right);
+        let lines = format!("x-api-key: {}\r\n{lines}", self.right);
         self.ask(source, "/", &lines).await.status
     }
 
@@ -194,7 +194,7 @@ fn app(layer: ApiKeyLayer) -> Router {
 }
 
 async fn ask(address: SocketAddr, source: &str, path: &str, lines: &str) -> RawResponse {
-    let request = format!("GET {path} HTTP/1.1\r\n{}", lines.replace(" | ", "\r\n"));
+    let request = format!("GET {path} HTTP/1.1\r\n{lines}");
     in_time(send_raw_from(source, address, &request)).await
 }
 
@@ -390,7 +390,7 @@ async fn another_address_is_not_affected() {
     assert_eq!(server.right_from("127.0.0.2", "a: b").await, 200);
     assert_eq!(server.right_from(HERE, "x-forwarded-for: 127.0.0.2").await, 429);
     for _ in 0..3 {
-        let lines = format!("{WRONG} | x-forwarded-for: 127.0.0.3");
+        let lines = format!("{WRONG}\r\nx-forwarded-for: 127.0.0.3");
         assert_eq!(server.ask("127.0.0.2", "/", &lines).await.status, 401);
     }
     assert_eq!(server.right_from("127.0.0.2", "a: b").await, 429);
@@ -461,7 +461,7 @@ async fn what_is_no_wrong_key_does_not_count() {
         for (status, path, lines) in [
             (401, "/", "a: b".to_owned()),
             (401, "/own", right.clone()),
-            (400, "/", format!("{right} | authorization: Bearer ak_wrong")),
+            (400, "/", format!("{right}\r\nauthorization: Bearer ak_wrong")),
             (403, "/guarded", right),
             (403, "/", key(NewKey::named("elsewhere").addresses(["10.0.0.0/8"]))),
             (403, "/", key(NewKey::named("endpoint").endpoints(["GET /other"]))),
@@ -510,8 +510,8 @@ async fn behind_trusted_proxies_the_client_counts_and_cannot_invent_another() {
                 address => address.to_owned(),
             };
             let invented = guesser.replace("198.51.100.7", &format!("10.0.0.{number}"));
-            let invented = format!("{header}: {invented} | {header}: {guesser}, {through}");
-            let refused = server.ask(HERE, "/", &format!("{WRONG} | {invented}")).await;
+            let invented = format!("{header}: {invented}\r\n{header}: {guesser}, {through}");
+            let refused = server.ask(HERE, "/", &format!("{WRONG}\r\n{invented}")).await;
             assert_eq!(refused.status, 401, "{invented}");
         }
         let from = async |client: &str| {
@@ -540,7 +540,7 @@ async fn where_a_proxy_writes_what_cannot_be_read_the_proxy_counts() {
     let trusted = TrustedProxies::networks(["127.0.0.0/8"]);
     let server = Throttled::new(false, |layer| layer.trusted_proxies(trusted)).await;
     for _ in 0..3 {
-        let wrong = format!("{WRONG} | x-forwarded-for: garbage");
+        let wrong = format!("{WRONG}\r\nx-forwarded-for: garbage");
         assert_eq!(server.ask(HERE, "/", &wrong).await.status, 401);
     }
     assert_eq!(server.right_from(HERE, "x-forwarded-for: unknown").await, 429);
@@ -560,7 +560,7 @@ async fn where_a_proxy_does_not_say_for_whom_it_asks_the_proxy_counts() {
         for proxies in [proxies.clone(), proxies.may_be_clients()] {
             let server = Throttled::new(false, |layer| layer.trusted_proxies(proxies)).await;
             for _ in 0..3 {
-                let wrong = format!("{WRONG} | {line}");
+                let wrong = format!("{WRONG}\r\n{line}");
                 assert_eq!(server.ask(HERE, "/", &wrong).await.status, 401);
             }
             assert_eq!(server.right_from(HERE, line).await, 429, "{line}");

@@ -29,6 +29,17 @@ const KEYS: [(&str, &[&str]); 7] = [
     ("nowhere", &[]),
 ];
 
+/// The keys that work for a client: none of those that are bound to addresses,
+const NOBODY: &[&str] = &[];
+/// those of this machine,
+const LOOPBACK: &[&str] = &["loopback", "mapped"];
+/// those of another address of it,
+const SECOND: &[&str] = &["loopback", "second", "mapped"];
+const IPV6: &[&str] = &["ipv6"];
+/// and those of clients elsewhere.
+const TEN: &[&str] = &["ten"];
+const OFFICE: &[&str] = &["office"];
+
 const REFUSED: &str = "403 The API key does not work from this address";
 
 struct Keys {
@@ -48,9 +59,8 @@ impl Keys {
     }
 
     /// Returns the keys that work for a client at `source` with these header lines.
-    async fn working(&self, address: SocketAddr, source: &str, lines: &str) -> String {
+    async fn working(&self, address: SocketAddr, source: &str, lines: &str) -> Vec<&'static str> {
         let ask = async |key: &str| {
-            let lines = lines.replace(" | ", "\r\n");
             let request = format!("GET / HTTP/1.1\r\nx-api-key: {key}\r\n{lines}");
             let response = in_time(send_raw_from(source, address, &request)).await;
             format!("{} {}", response.status, response.text())
@@ -62,11 +72,11 @@ impl Keys {
             assert!(["200 in", REFUSED].contains(&&*answer), "{name}: {lines}: {answer}");
             working.extend((answer != REFUSED).then_some(*name));
         }
-        working.join(" ")
+        working
     }
 
     /// Serves behind proxies on this machine, and checks who the client is by the header lines.
-    async fn expect(&self, proxies: TrustedProxies, all: &[(&str, &str)]) {
+    async fn expect(&self, proxies: TrustedProxies, all: &[(&str, &[&str])]) {
         let app = app(self.layer.clone().trusted_proxies(proxies.clone()));
         let address = serve_known("127.0.0.1", app).await.unwrap();
         for (lines, working) in all {
@@ -88,9 +98,9 @@ async fn inner<B>(_: http::Request<B>) -> Result<http::Response<String>, Infalli
 const CLAIMS: [&str; 5] = [
     "accept: */*",
     "x-forwarded-for: 10.0.0.1",
-    "x-real-ip: 10.0.0.1 | true-client-ip: 10.0.0.1 | cf-connecting-ip: 10.0.0.1",
+    "x-real-ip: 10.0.0.1\r\ntrue-client-ip: 10.0.0.1\r\ncf-connecting-ip: 10.0.0.1",
     "forwarded: for=10.0.0.1",
-    "x-forwarded-for: 10.0.0.1 | x-forwarded-for: 198.51.100.7 | via: 1.1 10.0.0.1",
+    "x-forwarded-for: 10.0.0.1\r\nx-forwarded-for: 198.51.100.7\r\nvia: 1.1 10.0.0.1",
 ];
 
 #[tokio::test]
@@ -109,9 +119,9 @@ async fn the_client_is_the_peer_of_the_socket_whatever_headers_claim() {
     for address in [of_axum, serve_each(each).await] {
         for lines in CLAIMS {
             let working = keys.working(address, "127.0.0.1", lines).await;
-            assert_eq!(working, "loopback mapped", "{lines}");
+            assert_eq!(working, LOOPBACK, "{lines}");
             let working = keys.working(address, "127.0.0.2", lines).await;
-            assert_eq!(working, "loopback second mapped", "{lines}");
+            assert_eq!(working, SECOND, "{lines}");
         }
         let client = http2_client();
         for (name, key) in &keys.texts {
@@ -128,15 +138,15 @@ async fn a_client_over_ipv6_is_known_as_well_and_over_both_it_is_known_by_its_ip
     // Not every machine has IPv6.
     let Ok(address) = serve_known("::1", app(keys.layer.clone())).await else { return };
     for lines in CLAIMS {
-        assert_eq!(keys.working(address, "::1", lines).await, "ipv6", "{lines}");
+        assert_eq!(keys.working(address, "::1", lines).await, IPV6, "{lines}");
     }
     let both = serve_known("::", app(keys.layer.clone())).await.unwrap();
     let ipv6 = (Ipv6Addr::LOCALHOST, both.port()).into();
-    assert_eq!(keys.working(ipv6, "::1", "a: b").await, "ipv6");
+    assert_eq!(keys.working(ipv6, "::1", "a: b").await, IPV6);
     if cfg!(target_os = "linux") {
         // The socket calls it `::ffff:127.0.0.1`.
         let ipv4 = (Ipv4Addr::LOCALHOST, both.port()).into();
-        assert_eq!(keys.working(ipv4, "127.0.0.1", "a: b").await, "loopback mapped");
+        assert_eq!(keys.working(ipv4, "127.0.0.1", "a: b").await, LOOPBACK);
     }
 }
 
@@ -144,16 +154,16 @@ async fn a_client_over_ipv6_is_known_as_well_and_over_both_it_is_known_by_its_ip
 async fn in_tests_the_client_is_who_the_application_mocks() {
     let keys = Keys::new();
     for (client, working) in [
-        ("10.1.2.3:50000", "ten"),
-        ("[2001:db8::7]:50000", "office"),
-        ("[::ffff:198.51.100.7]:50000", "office"),
+        ("10.1.2.3:50000", TEN),
+        ("[2001:db8::7]:50000", OFFICE),
+        ("[::ffff:198.51.100.7]:50000", OFFICE),
     ] {
         let client: SocketAddr = client.parse().unwrap();
         let app = app(keys.layer.clone()).layer(MockConnectInfo(client));
         assert_eq!(keys.working(serve(app.clone()).await, "127.0.0.1", "a: b").await, working);
         // What is real counts.
         let known = serve_known("127.0.0.1", app).await.unwrap();
-        assert_eq!(keys.working(known, "127.0.0.1", "a: b").await, "loopback mapped");
+        assert_eq!(keys.working(known, "127.0.0.1", "a: b").await, LOOPBACK);
     }
 }
 
@@ -198,7 +208,7 @@ async fn where_the_client_is_not_known_a_restricted_key_is_refused() {
         let of_hyper = serve_hyper(layer.layer(service_fn(inner))).await;
         for address in [serve(app(layer)).await, of_hyper] {
             for lines in CLAIMS {
-                assert_eq!(keys.working(address, "127.0.0.1", lines).await, "", "{lines}");
+                assert_eq!(keys.working(address, "127.0.0.1", lines).await, NOBODY, "{lines}");
             }
         }
     }
@@ -208,22 +218,22 @@ async fn where_the_client_is_not_known_a_restricted_key_is_refused() {
 async fn trusted_networks_are_believed_as_far_as_they_reach() {
     let proxies = TrustedProxies::networks(["127.0.0.1", "192.0.2.0/24", "2001:db8:ffff::/48"]);
     let all = [
-        ("x-forwarded-for: 10.1.2.3", "ten"),
-        ("x-forwarded-for: 198.51.100.7, 10.1.2.3", "ten"),
-        ("x-forwarded-for: 198.51.100.7, 10.1.2.3, 192.0.2.9, 2001:db8:ffff::1", "ten"),
-        ("x-forwarded-for: garbage, 10.1.2.3:4711", "ten"),
-        ("x-forwarded-for: [2001:db8::7]:443", "office"),
-        ("x-forwarded-for: ::ffff:10.1.2.3", "ten"),
-        ("x-forwarded-for: ::1", "ipv6"),
+        ("x-forwarded-for: 10.1.2.3", TEN),
+        ("x-forwarded-for: 198.51.100.7, 10.1.2.3", TEN),
+        ("x-forwarded-for: 198.51.100.7, 10.1.2.3, 192.0.2.9, 2001:db8:ffff::1", TEN),
+        ("x-forwarded-for: garbage, 10.1.2.3:4711", TEN),
+        ("x-forwarded-for: [2001:db8::7]:443", OFFICE),
+        ("x-forwarded-for: ::ffff:10.1.2.3", TEN),
+        ("x-forwarded-for: ::1", IPV6),
         // Two lines are one list, in their order.
-        ("x-forwarded-for: 198.51.100.7 | x-forwarded-for: 10.1.2.3", "ten"),
-        ("x-forwarded-for: 10.1.2.3 | x-forwarded-for: 198.51.100.7", "office"),
-        ("x-forwarded-for: 10.1.2.3 | x-forwarded-for: 192.0.2.9", "ten"),
+        ("x-forwarded-for: 198.51.100.7\r\nx-forwarded-for: 10.1.2.3", TEN),
+        ("x-forwarded-for: 10.1.2.3\r\nx-forwarded-for: 198.51.100.7", OFFICE),
+        ("x-forwarded-for: 10.1.2.3\r\nx-forwarded-for: 192.0.2.9", TEN),
         // What cannot be read hides the client, and what lies behind it is not looked at.
-        ("x-forwarded-for:", ""),
-        ("x-forwarded-for: 10.1.2.3, garbage", ""),
-        ("x-forwarded-for: 10.1.2.3, 010.0.0.1, 192.0.2.9", ""),
-        ("x-forwarded-for: 10.1.2.3,", ""),
+        ("x-forwarded-for:", NOBODY),
+        ("x-forwarded-for: 10.1.2.3, garbage", NOBODY),
+        ("x-forwarded-for: 10.1.2.3, 010.0.0.1, 192.0.2.9", NOBODY),
+        ("x-forwarded-for: 10.1.2.3,", NOBODY),
     ];
     Keys::new().expect(proxies, &all).await;
 }
@@ -233,34 +243,34 @@ async fn a_trusted_proxy_that_does_not_say_for_whom_it_asks_is_not_the_client() 
     let keys = Keys::new();
     let proxies = || TrustedProxies::networks(["127.0.0.1", "10.0.0.0/8", "192.0.2.0/24"]);
     for (lines, as_client) in [
-        ("accept: */*", "loopback mapped"),
-        ("x-forwarded-for: 10.1.2.3", "ten"),
-        ("x-forwarded-for: 10.1.2.3, 127.0.0.1, 192.0.2.9", "ten"),
-        ("x-forwarded-for: 10.1.2.3 | x-forwarded-for: 192.0.2.9", "ten"),
-        ("x-real-ip: 10.1.2.3 | forwarded: for=10.1.2.3", "loopback mapped"),
+        ("accept: */*", LOOPBACK),
+        ("x-forwarded-for: 10.1.2.3", TEN),
+        ("x-forwarded-for: 10.1.2.3, 127.0.0.1, 192.0.2.9", TEN),
+        ("x-forwarded-for: 10.1.2.3\r\nx-forwarded-for: 192.0.2.9", TEN),
+        ("x-real-ip: 10.1.2.3\r\nforwarded: for=10.1.2.3", LOOPBACK),
         // It says something, and it cannot be read.
-        ("x-forwarded-for:", ""),
-        ("x-forwarded-for: unknown", ""),
-        ("x-forwarded-for: , 10.1.2.3", ""),
+        ("x-forwarded-for:", NOBODY),
+        ("x-forwarded-for: unknown", NOBODY),
+        ("x-forwarded-for: , 10.1.2.3", NOBODY),
     ] {
-        keys.expect(proxies(), &[(lines, "")]).await;
+        keys.expect(proxies(), &[(lines, NOBODY)]).await;
         keys.expect(proxies().may_be_clients(), &[(lines, as_client)]).await;
     }
     for (lines, as_client) in [
-        ("accept: */*", "loopback mapped"),
-        ("forwarded: for=10.1.2.3, for=192.0.2.9", "ten"),
-        ("x-forwarded-for: 10.1.2.3", "loopback mapped"),
-        ("forwarded:", ""),
-        ("forwarded: proto=https", ""),
+        ("accept: */*", LOOPBACK),
+        ("forwarded: for=10.1.2.3, for=192.0.2.9", TEN),
+        ("x-forwarded-for: 10.1.2.3", LOOPBACK),
+        ("forwarded:", NOBODY),
+        ("forwarded: proto=https", NOBODY),
     ] {
         let proxies = || proxies().forwarded_header();
-        keys.expect(proxies(), &[(lines, "")]).await;
+        keys.expect(proxies(), &[(lines, NOBODY)]).await;
         keys.expect(proxies().may_be_clients(), &[(lines, as_client)]).await;
     }
     let hops = |count| TrustedProxies::hops(count).may_be_clients();
-    keys.expect(hops(1), &[("accept: */*", "loopback mapped"), ("x-forwarded-for:", "")]).await;
-    keys.expect(hops(2), &[("accept: */*", "loopback mapped")]).await;
-    keys.expect(hops(2), &[("x-forwarded-for: 10.1.2.3", "")]).await;
+    keys.expect(hops(1), &[("accept: */*", LOOPBACK), ("x-forwarded-for:", NOBODY)]).await;
+    keys.expect(hops(2), &[("accept: */*", LOOPBACK)]).await;
+    keys.expect(hops(2), &[("x-forwarded-for: 10.1.2.3", NOBODY)]).await;
 }
 
 #[tokio::test]
@@ -274,7 +284,7 @@ async fn who_is_no_trusted_proxy_is_not_believed() {
             let address = serve_known("127.0.0.1", app).await.unwrap();
             for lines in CLAIMS {
                 let working = keys.working(address, "127.0.0.2", lines).await;
-                assert_eq!(working, "loopback second mapped", "{lines}");
+                assert_eq!(working, SECOND, "{lines}");
             }
         }
     }
@@ -284,45 +294,45 @@ async fn who_is_no_trusted_proxy_is_not_believed() {
 async fn as_many_hops_are_believed_as_there_are_proxies() {
     let keys = Keys::new();
     let one = [
-        ("x-forwarded-for: 10.1.2.3", "ten"),
-        ("x-forwarded-for: 10.1.2.3, 198.51.100.7", "office"),
-        ("x-forwarded-for: 10.1.2.3 | x-forwarded-for: 198.51.100.7", "office"),
-        ("accept: */*", ""),
+        ("x-forwarded-for: 10.1.2.3", TEN),
+        ("x-forwarded-for: 10.1.2.3, 198.51.100.7", OFFICE),
+        ("x-forwarded-for: 10.1.2.3\r\nx-forwarded-for: 198.51.100.7", OFFICE),
+        ("accept: */*", NOBODY),
     ];
     keys.expect(TrustedProxies::hops(1), &one).await;
     let two = [
-        ("x-forwarded-for: 10.1.2.3, 198.51.100.7", "ten"),
-        ("x-forwarded-for: 198.51.100.7, 10.1.2.3, 192.0.2.1", "ten"),
-        ("x-forwarded-for: 10.1.2.3, unknown", ""),
-        ("x-forwarded-for: 198.51.100.7 | x-forwarded-for: 10.1.2.3 | x-forwarded-for: ::1", "ten"),
+        ("x-forwarded-for: 10.1.2.3, 198.51.100.7", TEN),
+        ("x-forwarded-for: 198.51.100.7, 10.1.2.3, 192.0.2.1", TEN),
+        ("x-forwarded-for: 10.1.2.3, unknown", NOBODY),
+        ("x-forwarded-for: 198.51.100.7\r\nx-forwarded-for: 10.1.2.3\r\nx-forwarded-for: ::1", TEN),
         // Who comes past a proxy is nobody.
-        ("x-forwarded-for: 10.1.2.3", ""),
+        ("x-forwarded-for: 10.1.2.3", NOBODY),
     ];
     keys.expect(TrustedProxies::hops(2), &two).await;
-    keys.expect(TrustedProxies::hops(0), &[(CLAIMS[1], "loopback mapped")]).await;
+    keys.expect(TrustedProxies::hops(0), &[(CLAIMS[1], LOOPBACK)]).await;
 }
 
 #[tokio::test]
 async fn forwarded_is_read_instead_where_it_is_asked_for() {
     let proxies = TrustedProxies::networks(["127.0.0.1", "192.0.2.0/24"]).forwarded_header();
     let all = [
-        ("accept: */*", ""),
-        ("forwarded: for=10.1.2.3", "ten"),
-        ("forwarded: proto=https;For=\"10.1.2.3:4711\";by=192.0.2.1", "ten"),
-        ("forwarded: for=\"[2001:db8::7]:443\"", "office"),
-        ("forwarded: for=198.51.100.7, for=10.1.2.3, for=192.0.2.9", "ten"),
-        ("forwarded: for=198.51.100.7 | forwarded: for=10.1.2.3", "ten"),
-        ("forwarded: for=10.1.2.3 | forwarded: for=198.51.100.7", "office"),
-        ("forwarded: for=_hidden, for=10.1.2.3", "ten"),
-        ("forwarded: for=10.1.2.3, for=_hidden", ""),
-        ("forwarded: proto=https", ""),
+        ("accept: */*", NOBODY),
+        ("forwarded: for=10.1.2.3", TEN),
+        ("forwarded: proto=https;For=\"10.1.2.3:4711\";by=192.0.2.1", TEN),
+        ("forwarded: for=\"[2001:db8::7]:443\"", OFFICE),
+        ("forwarded: for=198.51.100.7, for=10.1.2.3, for=192.0.2.9", TEN),
+        ("forwarded: for=198.51.100.7\r\nforwarded: for=10.1.2.3", TEN),
+        ("forwarded: for=10.1.2.3\r\nforwarded: for=198.51.100.7", OFFICE),
+        ("forwarded: for=_hidden, for=10.1.2.3", TEN),
+        ("forwarded: for=10.1.2.3, for=_hidden", NOBODY),
+        ("forwarded: proto=https", NOBODY),
         // A quote that is open may hide a comma, so nothing of the list counts.
-        ("forwarded: for=\"198.51.100.7, for=10.1.2.3", ""),
-        ("forwarded: for=10.1.2.3;for=198.51.100.7", ""),
-        ("forwarded: for=2001:db8::7", ""),
-        ("x-forwarded-for: 10.1.2.3 | forwarded: for=198.51.100.7", "office"),
+        ("forwarded: for=\"198.51.100.7, for=10.1.2.3", NOBODY),
+        ("forwarded: for=10.1.2.3;for=198.51.100.7", NOBODY),
+        ("forwarded: for=2001:db8::7", NOBODY),
+        ("x-forwarded-for: 10.1.2.3\r\nforwarded: for=198.51.100.7", OFFICE),
     ];
     Keys::new().expect(proxies, &all).await;
-    let one = [("forwarded: for=10.1.2.3, for=198.51.100.7", "office"), ("accept: */*", "")];
+    let one = [("forwarded: for=10.1.2.3, for=198.51.100.7", OFFICE), ("accept: */*", NOBODY)];
     Keys::new().expect(TrustedProxies::hops(1).forwarded_header(), &one).await;
 }

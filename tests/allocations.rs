@@ -1,6 +1,6 @@
 //! What a request costs, counted in allocations.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 mod common;
 

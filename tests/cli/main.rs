@@ -1,7 +1,7 @@
 //! The program `api-keys`, as an operator uses it.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 #[path = "../common/mod.rs"]
 mod common;

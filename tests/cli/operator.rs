@@ -1,7 +1,5 @@
 //! Somebody who types commands.
 
-#![allow(unreachable_pub, reason = "as in tests/common")]
-
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Helpers of the tests that look for secrets where none may be.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses some of them")]
-
 use std::error::Error;
 use std::fmt::Debug;
 

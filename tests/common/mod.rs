@@ -1,25 +1,9 @@
 //! Helpers of the integration tests: servers on sockets, and clients.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of them"
-)]
+#![allow(dead_code, reason = "no program uses all of it")]
 
-#[cfg(unix)]
-pub mod caches;
 pub mod caching;
 pub mod canary;
-pub mod example;
-pub mod faults;
-pub mod grpc;
-pub mod manage;
-pub mod meanwhile;
-#[cfg(unix)]
-pub mod nginx;
-#[cfg(unix)]
-pub mod proxies;
 pub mod proxy;
 pub mod python;
 pub mod request;
@@ -27,9 +11,6 @@ pub mod request;
 pub mod server;
 #[cfg(unix)]
 pub mod servers;
-pub mod stores;
-pub mod upload;
-pub mod writers;
 
 use std::cell::{OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};

@@ -1,12 +1,5 @@
 //! A TCP proxy whose connections can be cut, held up and slowed down.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;

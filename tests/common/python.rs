@@ -1,12 +1,5 @@
 //! The Python of tests that need programs of that language.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::process::Command;
 
 use utoipa::openapi::OpenApi;

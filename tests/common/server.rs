@@ -1,12 +1,5 @@
 //! A server program in a process of its own, which can be killed, started again and paused.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write as _;

@@ -1,19 +1,10 @@
 //! PostgreSQL and Redis: the servers that all tests share, and the kinds of a test's own.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "each test file uses some of it"
-)]
-
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub use super::proxy::Proxy;
 use super::server::{Kind, Server, command, log};
 
 /// A PostgreSQL of a test's own. Its account is `postgres`, and so is its database.

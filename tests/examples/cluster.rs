@@ -2,8 +2,8 @@
 
 use std::process::{Command, Output};
 
-use crate::common::example::directory;
 use crate::common::servers::database_url;
+use crate::example::directory;
 
 fn run(database: Option<String>) -> Output {
     let mut command = Command::new(directory().join("cluster"));

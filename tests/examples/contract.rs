@@ -1,6 +1,6 @@
 //! The contract of the example servers: what they print, where they listen, how they stop.
 
-use crate::common::example::Example;
+use crate::example::Example;
 
 /// Name, labels of the keys, and what a request without a key gets where.
 const HTTP: [(&str, &[&str], &str, u16); 8] = [

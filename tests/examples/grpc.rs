@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::common::example::Example;
 use crate::common::python::python;
+use crate::example::Example;
 use async_trait::async_trait;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::metadata::MetadataValue;

@@ -1,6 +1,6 @@
 //! The facts of hania.txt, against `examples/abilities.rs`.
 
-use crate::common::example::{Example, assert_is_revoked_at_once};
+use crate::example::{Example, assert_is_revoked_at_once};
 use serde_json::json;
 
 const BOT: &str = r#"{"name":"Ada"}"#;

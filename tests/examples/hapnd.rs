@@ -1,6 +1,6 @@
 //! The facts of hapnd.txt, against `examples/environments.rs`.
 
-use crate::common::example::{Example, assert_is_revoked_at_once};
+use crate::example::{Example, assert_is_revoked_at_once};
 use serde_json::json;
 use tower_api_key::KeyFormat;
 use tower_api_key::key::{FormatError, KeyFormats};

@@ -20,8 +20,8 @@ use tempfile::TempDir;
 use tower_api_key::KeyFormat;
 
 use crate::common::canary::gives_away;
-use crate::common::example::{Example, directory};
 use crate::common::serve;
+use crate::example::{Example, directory};
 
 const EVENTS: &str = "/v1/events";
 

@@ -1,6 +1,6 @@
 //! The facts of happily.txt, against `examples/stages.rs`.
 
-use crate::common::example::Example;
+use crate::example::Example;
 use serde_json::json;
 
 #[tokio::test]

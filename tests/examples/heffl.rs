@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::common::RawResponse;
-use crate::common::example::Example;
+use crate::example::Example;
 use serde_json::json;
 
 const SALES: &str = "/api/v1/workspaces/sales/leads";

@@ -1,9 +1,11 @@
 //! The examples, as their users run them.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod example;
 
 // What all servers do.
 mod contract;

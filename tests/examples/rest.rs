@@ -1,6 +1,6 @@
 //! The facts of rest.txt, against `examples/restrictions.rs`.
 
-use crate::common::example::Example;
+use crate::example::Example;
 use serde_json::json;
 
 const USER: &str = "/v1/users/usr_123";

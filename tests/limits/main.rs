@@ -1,6 +1,6 @@
 //! How often: limits of keys, and of addresses that present wrong ones.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -9,8 +9,7 @@ use tower_api_key::NewKey;
 use tower_api_key::store::RecordUses;
 use tower_api_key::store::{KeyQuery, KeyUse};
 
-use crate::common::manage::{ALICE, World, assert_blamed};
-use crate::over_each_database;
+use crate::world::{ALICE, World, assert_blamed, over_each_database};
 
 over_each_database! {
     a_key_lives_as_the_documentation_says

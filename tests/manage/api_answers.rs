@@ -28,8 +28,8 @@ use tower_api_key::{
 };
 
 use crate::common::canary::{assert_hidden, gives_away};
-use crate::common::manage::{ALICE, World, assert_blamed, formats, over_sqlite, session};
 use crate::common::{errors, get_raw, in_time, logged, serve, start_log};
+use crate::world::{ALICE, World, assert_blamed, formats, over_sqlite, session};
 
 /// A store that works until it is told to fail.
 #[derive(Default)]

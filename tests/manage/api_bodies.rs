@@ -19,11 +19,10 @@ use tower_api_key::{
     ApiKeyLayer, IssuedKey, KeyId, KeyManager, KeyRecord, KeyUpdate, MemoryStore, NewKey,
 };
 
-use crate::common::manage::{ALICE, World, assert_blamed, session};
 use crate::common::{
     RawResponse, get_raw, in_time, read_answer, send_raw, send_raw_with_body, serve,
 };
-use crate::over_each_database;
+use crate::world::{ALICE, World, assert_blamed, over_each_database, session};
 
 over_each_database! {
     a_key_that_is_revoked_while_the_body_is_on_its_way_does_nothing

@@ -5,9 +5,8 @@ use proptest::strategy::ValueTree as _;
 use serde_json::{Map, Value, json};
 use tower_api_key::store::KeyQuery;
 
-use crate::common::manage::{ALICE, World, assert_blamed, over_sqlite};
 use crate::common::{in_time, send_raw_with_body};
-use crate::over_each_database;
+use crate::world::{ALICE, World, assert_blamed, over_each_database, over_sqlite};
 
 over_each_database! {
     a_wrong_field_is_named

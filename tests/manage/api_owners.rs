@@ -10,9 +10,8 @@ use tower_api_key::{
     ApiKeyLayer, KeyId, KeyKind, KeyManager, MemoryStore, NewKey, RejectionKind, Responder,
 };
 
-use crate::common::manage::{ALICE, World, assert_blamed, session};
 use crate::common::{RawResponse, errors, get_raw, in_time, issue, send_raw, serve, start_log};
-use crate::over_each_database;
+use crate::world::{ALICE, World, assert_blamed, over_each_database, session};
 
 over_each_database! {
     only_those_who_may_get_in

@@ -4,8 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::common::in_time;
-use crate::common::manage::{World, assert_blamed};
-use crate::over_each_database;
+use crate::world::{World, assert_blamed, over_each_database};
 
 over_each_database! {
     a_successor_that_still_works_is_named

@@ -18,9 +18,8 @@ use tower_api_key::{
 };
 
 use crate::common::in_time;
-use crate::common::meanwhile::{Meanwhile, verified};
-use crate::common::stores::Store;
-use crate::over_each_store;
+use crate::meanwhile::{Meanwhile, verified};
+use crate::stores::{Store, over_each_store};
 
 over_each_store! {
     a_key_that_is_deprived_of_something_meanwhile_grants_it_no_more

@@ -1,9 +1,14 @@
 //! The life of keys: the manager, on whose behalf it acts, and its API.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 #[path = "../common/mod.rs"]
 mod common;
+
+// Where the tests take place: the API with sessions, each store, and what happens between two steps.
+mod meanwhile;
+mod stores;
+mod world;
 
 mod key_manager;
 mod key_scheme;

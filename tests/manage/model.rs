@@ -27,7 +27,7 @@ use tower_api_key::{
     KeyStore, KeyUpdate, ManageError, MemoryStore, NewKey, StoreError,
 };
 
-use crate::common::meanwhile::try_verified;
+use crate::meanwhile::try_verified;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -13,7 +13,7 @@ use tower_api_key::{
     MemoryStore, NewKey, Rejection, RejectionKind, RequestHead, Secret, VerifiedKey,
 };
 
-use crate::common::meanwhile::verified;
+use crate::meanwhile::verified;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

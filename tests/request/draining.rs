@@ -23,8 +23,8 @@ use tower_api_key::{
     RejectionKind, RequestHead, RequireAbility, StoreError, VerifiedKey,
 };
 
-use crate::common::upload::{Answer, Connection, Framing};
 use crate::common::{OddStore, in_time, issue, serve, serve_known};
+use crate::upload::{Answer, Connection, Framing};
 
 /// More than the buffers of two sockets hold at first.
 const SIZE: usize = 3_000_000;

@@ -10,9 +10,9 @@ use tower_api_key::{
     ApiKeyLayer, GuardLayer, MemoryStore, NewKey, Protocol, Rejection, RequestHead, VerifiedKey,
 };
 
-use crate::common::grpc::send;
-use crate::common::nginx::AuthRequest;
 use crate::common::{in_time, issue, send_raw_with_body};
+use crate::grpc::send;
+use crate::nginx::AuthRequest;
 
 /// What a client says that it sends.
 const TYPES: [&str; 9] = [

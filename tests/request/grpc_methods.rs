@@ -17,8 +17,8 @@ use tower_api_key::{
     ApiKeyLayer, GuardLayer, MemoryStore, NewKey, Protocol, RejectionKind, RequireAbility,
 };
 
-use crate::common::grpc::{Answer, CHECK, EMPTY_MESSAGE, NATIVE, send};
 use crate::common::{issue, serve};
+use crate::grpc::{Answer, CHECK, EMPTY_MESSAGE, NATIVE, send};
 
 const OTHER_METHODS: [&str; 7] = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "FETCH"];
 

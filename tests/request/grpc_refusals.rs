@@ -20,8 +20,8 @@ use tower_api_key::{
     RequestHead, RequireAbility, Responder, StoreError, VerifiedKey,
 };
 
-use crate::common::grpc::{Answer, CHECK, EMPTY_MESSAGE, NATIVE, send};
 use crate::common::{OddStore, in_time, issue, send_raw, serve};
+use crate::grpc::{Answer, CHECK, EMPTY_MESSAGE, NATIVE, send};
 
 const TYPE: &str = "content-type";
 

@@ -1,9 +1,19 @@
 //! The way of a request through the layer: over sockets, by real clients, behind real proxies.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 #[path = "../common/mod.rs"]
 mod common;
+
+// Servers and clients that only these tests have.
+#[cfg(unix)]
+mod caches;
+mod grpc;
+#[cfg(unix)]
+mod nginx;
+#[cfg(unix)]
+mod proxies;
+mod upload;
 
 // What of a request is the key, and whose it is.
 mod finding_the_credential;

@@ -1,7 +1,5 @@
 //! One value of the layer on everything that it is meant for, over sockets.
 
-#![allow(unreachable_pub, reason = "tests")]
-
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::LazyLock;

@@ -12,8 +12,8 @@ use tower_api_key::extract::Header;
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, Protocol, VerifiedKey};
 
-use crate::common::grpc::{CHECK, EMPTY_MESSAGE, send};
 use crate::common::{in_time, issue, send_raw_with_body, serve};
+use crate::grpc::{CHECK, EMPTY_MESSAGE, send};
 
 const PREFLIGHT: [(&str, &str); 2] =
     [("origin", "https://shop.example"), ("access-control-request-method", "POST")];

@@ -14,7 +14,7 @@ use tower_api_key::{ApiKeyLayer, JoinVary, MemoryStore, NewKey, VerifiedKey};
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
 
-use crate::common::caches::{Program, SharedCache};
+use crate::caches::{Program, SharedCache};
 use crate::common::{issue, serve};
 
 /// What handlers say to caches.

@@ -14,10 +14,10 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RequireAbility};
 
-use crate::common::proxies::ProxyProgram;
 use crate::common::python::python;
-use crate::common::upload::{Connection, Framing};
 use crate::common::{issue, serve};
+use crate::proxies::ProxyProgram;
+use crate::upload::{Connection, Framing};
 
 const KILO: usize = 1000;
 const MEGA: usize = 1000 * KILO;

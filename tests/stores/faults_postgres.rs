@@ -12,10 +12,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tower_api_key::store::PostgresInvalidations;
 use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyStore as _, LastUsed, PostgresStore};
 
-use crate::common::faults::{Cluster, LOOKUP_TIMEOUT, Node};
 use crate::common::in_time;
-use crate::common::servers::{Postgres, Proxy};
-use crate::common::writers::{TENANT, Writers};
+use crate::common::proxy::Proxy;
+use crate::common::servers::Postgres;
+use crate::faults::{Cluster, LOOKUP_TIMEOUT, Node};
+use crate::writers::{TENANT, Writers};
 
 const HEARTBEAT: Duration = Duration::from_millis(200);
 

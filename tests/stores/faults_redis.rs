@@ -8,10 +8,11 @@ use redis::{Client, cmd};
 use tower_api_key::store::RedisStore;
 use tower_api_key::{KeyManager, NewKey, RedisRateLimiter};
 
-use crate::common::faults::{Cluster, LOOKUP_TIMEOUT, Node};
-use crate::common::servers::{Proxy, Redis};
-use crate::common::writers::Writers;
+use crate::common::proxy::Proxy;
+use crate::common::servers::Redis;
 use crate::common::{RawResponse, get_raw, in_time};
+use crate::faults::{Cluster, LOOKUP_TIMEOUT, Node};
+use crate::writers::Writers;
 
 const HEARTBEAT: Duration = Duration::from_millis(200);
 

@@ -1,10 +1,14 @@
 //! Where keys are kept: each store, the cache in front of it, and what becomes of both when
 //! databases fail.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 #[path = "../common/mod.rs"]
 mod common;
+
+// Nodes and writers under load, while databases fail.
+mod faults;
+mod writers;
 
 mod memory_store;
 

@@ -11,7 +11,8 @@ use tower_api_key::store::{
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyScheme, NewKey};
 
 use crate::common::in_time;
-use crate::common::servers::{Proxy, Redis, redis_url};
+use crate::common::proxy::Proxy;
+use crate::common::servers::{Redis, redis_url};
 
 async fn store() -> RedisStore {
     let prefix = format!("test:{}:", KeyId::generate().unwrap());

@@ -15,7 +15,8 @@ use tower_api_key::{
     ApiKeyLayer, IssuedKey, KeyRecord, KeyScheme, KeyStore as _, NewKey, RedisRateLimiter,
 };
 
-use crate::common::servers::{Proxy, Redis};
+use crate::common::proxy::Proxy;
+use crate::common::servers::Redis;
 use crate::common::{RawResponse, get_raw, in_time, serve};
 
 fn key() -> IssuedKey {

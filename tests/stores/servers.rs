@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::common::in_time;
-use crate::common::servers::{Postgres, Proxy, Redis, database_url, redis_url};
+use crate::common::proxy::Proxy;
+use crate::common::servers::{Postgres, Redis, database_url, redis_url};
 
 /// Sends a line and reads one.
 async fn ask(stream: &mut TcpStream, line: &str) -> io::Result<String> {

@@ -1,12 +1,5 @@
 //! Writers that never stop issuing and changing keys, and what has to be left of it.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +9,7 @@ use tokio::task::JoinHandle;
 use tower_api_key::store::{KeyQuery, StoredKey};
 use tower_api_key::{KeyId, KeyManager, KeyUpdate, ManageError, NewKey};
 
-use super::in_time;
+use crate::common::in_time;
 
 pub const TENANT: &str = "writers";
 

@@ -1,13 +1,6 @@
 //! Two nodes with one server behind them, and clients that never stop asking, whatever happens
 //! to the server.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -21,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use tower_api_key::store::{CachedStore, InvalidationSource, KeyRepository};
 use tower_api_key::{ApiKeyLayer, IssuedKey, KeyId, KeyManager, KeyScheme, ManageError, NewKey};
 
-use super::{get_raw, in_time, serve};
+use crate::common::{get_raw, in_time, serve};
 
 /// How long a node waits for the store.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);

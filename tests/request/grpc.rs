@@ -1,12 +1,5 @@
 //! Requests over HTTP/2 as no gRPC client would send them.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -16,12 +9,10 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-use super::in_time;
+use crate::common::in_time;
 
 /// The path of a method that every health service has.
 pub const CHECK: &str = "/grpc.health.v1.Health/Check";
-/// One whose response does not end.
-pub const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// A message without fields, as gRPC frames it.
 pub const EMPTY_MESSAGE: &[u8] = &[0; 5];

@@ -1,19 +1,12 @@
 //! A client that sends an upload to its end before it reads, over HTTP/1.1.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::io;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-use super::in_time;
+use crate::common::in_time;
 
 /// How the end of a body is told.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,5 @@
 //! Shared HTTP caches: programs of a test's own, each in front of an application.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::fs::{self, File, Permissions};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,10 +11,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use super::server::free_port;
-use super::{get_raw, in_time};
+use crate::common::server::free_port;
+use crate::common::{get_raw, in_time};
 
-/// A program that caches. The files in `tests/proxies/caches/` configure it.
+/// A program that caches. The files in `tests/request/proxies/caches/` configure it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     Nginx,
@@ -150,7 +143,7 @@ impl Drop for SharedCache {
 
 /// Writes its configuration for this port and application.
 fn configure(program: Program, directory: &Path, port: u16, application: SocketAddr) {
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proxies/caches");
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/request/proxies/caches");
     for file in fs::read_dir(files.join(program.configuration())).unwrap() {
         let file = file.unwrap();
         let text = fill(&fs::read_to_string(file.path()).unwrap(), directory, port)

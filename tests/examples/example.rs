@@ -1,19 +1,12 @@
 //! Example servers, run as a user runs them.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use super::RawResponse;
+use crate::common::RawResponse;
 
 /// A running example server. It is stopped when it is dropped.
 pub struct Example {
@@ -73,7 +66,7 @@ impl Example {
 
     /// Sends `GET path` with these header lines.
     pub async fn get(&self, path: &str, lines: &[&str]) -> RawResponse {
-        super::get_raw(self.address, path, lines).await
+        crate::common::get_raw(self.address, path, lines).await
     }
 
     /// Sends `GET path` with a demo key in `x-api-key`.
@@ -89,7 +82,7 @@ impl Example {
              content-type: application/json\r\ncontent-length: {}",
             json.len()
         );
-        super::send_raw_with_body(self.address, request, json).await
+        crate::common::send_raw_with_body(self.address, request, json).await
     }
 
     /// Sends a request with a demo key as Bearer and other header lines.
@@ -102,7 +95,7 @@ impl Example {
     ) -> RawResponse {
         let key = self.key(label);
         let request = format!("{method} {path} HTTP/1.1\r\nauthorization: Bearer {key}\r\n{lines}");
-        super::send_raw(self.address, request).await
+        crate::common::send_raw(self.address, request).await
     }
 
     /// Starts an example on a free port with an environment variable, and reads its keys.

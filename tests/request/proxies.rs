@@ -1,12 +1,5 @@
 //! Proxies and other programs of the system, each on a free port and in a directory of its own.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
@@ -28,11 +21,11 @@ pub struct ProxyProgram {
 impl ProxyProgram {
     /// Starts a proxy in front of two nodes.
     ///
-    /// `configuration` is a file of `tests/proxies`, in which `{address}`, `{directory}`, `{node1}`
+    /// `configuration` is a file of `tests/request/proxies`, in which `{address}`, `{directory}`, `{node1}`
     /// and `{node2}` are replaced. `command` is the program and its arguments; its last one is the
     /// file.
     pub fn start(configuration: &str, command: &[&str], nodes: [SocketAddr; 2]) -> Self {
-        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proxies");
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/request/proxies");
         let template = fs::read_to_string(template.join(configuration)).unwrap();
         for _ in 0..5 {
             let directory = tempfile::tempdir().unwrap();

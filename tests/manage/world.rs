@@ -1,12 +1,5 @@
 //! The management API on a socket, for keys and for sessions of a dashboard.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -20,8 +13,8 @@ use tower_api_key::{
     ApiKeyLayer, IssuedKey, KeyFormat, KeyManager, KeyScheme, NewKey, SqliteStore,
 };
 
-use super::stores::{AnyStore, Store};
-use super::{RawResponse, in_time, send_raw_with_body, serve};
+use crate::stores::{AnyStore, Store};
+use crate::common::{RawResponse, in_time, send_raw_with_body, serve};
 
 /// A session of the tenant `acme` that may grant everything.
 pub const ALICE: &str = "x-session: acme *";
@@ -126,7 +119,7 @@ pub async fn over_postgres(test: impl AsyncFnOnce(&World)) {
 
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
-    let url = super::servers::database_url();
+    let url = crate::common::servers::database_url();
     let number = NUMBER.fetch_add(1, Ordering::SeqCst);
     let schema = format!("manage_api_{}_{number}", std::process::id());
     let store = PostgresStore::connect(&url).schema(&schema).await.unwrap();
@@ -139,13 +132,12 @@ pub async fn over_postgres(test: impl AsyncFnOnce(&World)) {
 }
 
 /// Makes tests of functions that take a [`World`], over each database.
-#[macro_export]
 macro_rules! over_each_database {
     ($($name:ident)*) => {
         mod over_sqlite {
             $(#[tokio::test]
             async fn $name() {
-                $crate::common::manage::over_sqlite(super::$name).await;
+                $crate::world::over_sqlite(super::$name).await;
             })*
         }
 
@@ -154,8 +146,10 @@ macro_rules! over_each_database {
             $(#[tokio::test]
             #[ignore = "needs PostgreSQL: run tests/all"]
             async fn $name() {
-                $crate::common::manage::over_postgres(super::$name).await;
+                $crate::world::over_postgres(super::$name).await;
             })*
         }
     };
 }
+
+pub(crate) use over_each_database;

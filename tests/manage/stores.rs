@@ -35,7 +35,7 @@ pub async fn over_sqlite<F: Future<Output = ()>>(test: impl FnOnce(Store) -> F) 
 pub async fn over_postgres<F: Future<Output = ()>>(test: impl FnOnce(Store) -> F) {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
-    let url = super::servers::database_url();
+    let url = crate::common::servers::database_url();
     let number = NUMBER.fetch_add(1, Ordering::SeqCst);
     let schema = format!("stores_{}_{number}", std::process::id());
     let store = PostgresStore::connect(&url).schema(&schema).await.unwrap();
@@ -50,32 +50,31 @@ pub async fn over_postgres<F: Future<Output = ()>>(test: impl FnOnce(Store) -> F
 #[cfg(unix)]
 pub async fn over_redis<F: Future<Output = ()>>(test: impl FnOnce(Store) -> F) {
     let prefix = format!("test:{}:", KeyId::generate().unwrap());
-    let store = RedisStore::connect(&super::servers::redis_url()).await.unwrap();
+    let store = RedisStore::connect(&crate::common::servers::redis_url()).await.unwrap();
     test(Arc::new(store.key_prefix(&prefix))).await;
 }
 
 /// Makes tests of functions that take a [`Store`], over each of them.
-#[macro_export]
 macro_rules! over_each_store {
     ($($name:ident)*) => {
         mod over_memory {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $name() {
-                $crate::common::stores::over_memory(super::$name).await;
+                $crate::stores::over_memory(super::$name).await;
             })*
         }
 
         mod over_a_cache {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $name() {
-                $crate::common::stores::over_a_cache(super::$name).await;
+                $crate::stores::over_a_cache(super::$name).await;
             })*
         }
 
         mod over_sqlite {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $name() {
-                $crate::common::stores::over_sqlite(super::$name).await;
+                $crate::stores::over_sqlite(super::$name).await;
             })*
         }
 
@@ -84,7 +83,7 @@ macro_rules! over_each_store {
             $(#[tokio::test(flavor = "multi_thread")]
             #[ignore = "needs PostgreSQL: run tests/all"]
             async fn $name() {
-                $crate::common::stores::over_postgres(super::$name).await;
+                $crate::stores::over_postgres(super::$name).await;
             })*
         }
 
@@ -93,8 +92,10 @@ macro_rules! over_each_store {
             $(#[tokio::test(flavor = "multi_thread")]
             #[ignore = "needs Redis: run tests/all"]
             async fn $name() {
-                $crate::common::stores::over_redis(super::$name).await;
+                $crate::stores::over_redis(super::$name).await;
             })*
         }
     };
 }
+
+pub(crate) use over_each_store;

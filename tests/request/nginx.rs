@@ -1,12 +1,5 @@
 //! nginx, which asks a judge whether a request may go to the application.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
@@ -14,9 +7,9 @@ use std::process::Command;
 use axum::Router;
 use tokio::net::UnixListener;
 
-use super::server::{Kind, Server, command};
+use crate::common::server::{Kind, Server, command};
 
-/// nginx with `tests/proxies/auth_request.conf`.
+/// nginx with `tests/request/proxies/auth_request.conf`.
 pub struct AuthRequest {
     nginx: Server<NginxKind>,
 }
@@ -50,7 +43,7 @@ impl Kind for NginxKind {
     }
 
     fn command(directory: &Path, port: u16) -> Command {
-        const CONFIGURATION: &str = include_str!("../proxies/auth_request.conf");
+        const CONFIGURATION: &str = include_str!("proxies/auth_request.conf");
         let file = directory.join("nginx.conf");
         std::fs::write(&file, CONFIGURATION.replace("PORT", &port.to_string())).unwrap();
         let mut nginx = command("nginx", directory);

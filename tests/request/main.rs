@@ -16,8 +16,10 @@ mod proxies;
 mod upload;
 
 // What of a request is the key, and whose it is.
+mod extractors;
 mod finding_the_credential;
 mod matching_the_key;
+mod matching_the_record;
 mod settings;
 mod settings_together;
 

@@ -10,6 +10,7 @@ mod common;
 mod faults;
 mod writers;
 
+mod conformance;
 mod memory_store;
 
 // SQL. The helper `sql` checks what both databases have to do.

@@ -13,8 +13,8 @@ use tower_api_key::{
     ApiKeyLayer, IssuedKey, KeyFormat, KeyManager, KeyScheme, NewKey, SqliteStore,
 };
 
-use crate::stores::{AnyStore, Store};
 use crate::common::{RawResponse, in_time, send_raw_with_body, serve};
+use crate::stores::{AnyStore, Store};
 
 /// A session of the tenant `acme` that may grant everything.
 pub const ALICE: &str = "x-session: acme *";

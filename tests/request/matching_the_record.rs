@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::any;
 use tower_api_key::{
-    ApiKeyLayer, KeyFormat, KeyHasher, KeyId, KeyRecord, MemoryStore, NewKey, StoreError,
-    VerifiedKey,
+    ApiKeyLayer, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyScheme, MemoryStore, NewKey,
+    StoreError, VerifiedKey,
 };
 
 use crate::common::{Answer, OddStore, errors, logged, send_raw, serve, start_log, tell_kind};
@@ -41,7 +41,7 @@ fn record_of(key: &str) -> KeyRecord {
 async fn a_record_of_another_key_is_an_unknown_key_and_an_error_in_the_log() {
     start_log();
     for at_once in [true, false] {
-        let issued = NewKey::named("victim").generate(&KeyHasher::sha256()).unwrap();
+        let issued = NewKey::named("victim").generate(&KeyScheme::default()).unwrap();
         let (key, record) = (issued.secret.reveal(), issued.record);
         let id = record.id.to_string();
         let answer_always = move || Poll::Ready(Ok(Some(Arc::clone(&record))));
@@ -63,7 +63,7 @@ async fn a_record_that_contradicts_the_prefix_is_refused_and_an_error_in_the_log
     let live = KeyFormat::new("sk_live_").stage("live");
     let (keys, secret) = (MemoryStore::new(), live.generate().unwrap());
     let mut record = record_of(secret.reveal());
-    let address = serve_with(ApiKeyLayer::new(keys.clone()).formats(live)).await;
+    let address = serve_with(ApiKeyLayer::new(keys.clone()).scheme(KeyScheme::new(live))).await;
     for (stage, expected) in [(Some("test"), 1), (None, 2), (Some("live"), 2)] {
         record.stage = stage.map(|stage| stage.parse().unwrap());
         keys.insert(record.clone());

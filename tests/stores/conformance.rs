@@ -4,13 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
+use tower_api_key::Immediate;
 use tower_api_key::testing::check_key_store;
-use tower_api_key::{KeyDigest, KeyHasher, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError};
+use tower_api_key::{
+    KeyDigest, KeyHasher, KeyRecord, KeyScheme, KeyStore, MemoryStore, NewKey, StoreError,
+};
 
 use crate::common::CountingStore;
 
@@ -31,7 +33,7 @@ impl<F: Fn(&MemoryStore, &KeyDigest) -> Found + Send + Sync> KeyStore for Waited
 }
 
 fn look(keys: &MemoryStore, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
-    let Poll::Ready(found) = keys.find_now(digest) else { panic!("the store is in memory") };
+    let Immediate::Answer(found) = keys.find_now(digest) else { panic!("the store is in memory") };
     found
 }
 
@@ -48,7 +50,8 @@ async fn the_suite_accepts_the_store_in_memory_however_it_is_wrapped() {
     let counting = CountingStore::default();
     check_key_store(&counting, async |record| counting.keys.insert(record)).await;
     assert!(counting.asked() > 500, "the suite asked {} times only", counting.asked());
-    let peppered = MemoryStore::with_hasher(KeyHasher::hmac_sha256(&[1; 32]));
+    let peppered =
+        MemoryStore::with_scheme(KeyScheme::default().hasher(KeyHasher::hmac_sha256(&[1; 32])));
     check_key_store(&peppered, async |record| peppered.insert(record)).await;
 }
 
@@ -188,8 +191,8 @@ impl KeyStore for Contradicts {
         self.0.find(digest).await
     }
 
-    fn find_now(&self, _: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
-        Poll::Ready(None)
+    fn find_now(&self, _: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
+        Immediate::Answer(None)
     }
 }
 

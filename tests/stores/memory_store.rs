@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::thread;
 use std::time::SystemTime;
 
 use axum::Router;
 use axum::routing::get;
+use tower_api_key::Immediate;
 use tower_api_key::store::UpdateError;
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyRecord, KeyStore as _, MemoryStore, NewKey, RequireAbility,

@@ -103,9 +103,22 @@
 //!   so that clients and proxies see it. Bodies that a handler leaves unread are not.
 //! * A [`MemoryStore`] forgets its keys with the process. SQLite, PostgreSQL and Redis keep them.
 //!
+//! # Events
+//!
+//! The feature `tracing`, which is on by default, adds events: refusals at `INFO`, the server's own faults at
+//! `ERROR`, requests that a report-only rule would refuse and lost notifications of a cache at `WARN`,
+//! verified keys at `TRACE`. No event holds a key, a header's value or a query.
+//!
+//! The target of every event is `tower_api_key` or below it: changes of keys, which `manage::TraceEvents`
+//! reports, have `tower_api_key::audit`. The target is stable, so filters can name it:
+//!
+//! ```sh
+//! RUST_LOG=warn,tower_api_key=info my-server
+//! ```
+//!
 //! # Features
 //!
-//! None is on by default, and features only add.
+//! `tracing` is on by default, and no other. Features only add.
 //!
 //! | feature | adds |
 //! |---|---|
@@ -113,7 +126,7 @@
 //! | `matched-path` | the patterns of axum's routes, for [observers](Observe) |
 //! | `tonic` | `NamedService` for layered services, client addresses |
 //! | `policy` | the access of a whole application as one table |
-//! | `tracing` | one event for each decision: refusals at `INFO`, the server's own faults at `ERROR`, report-only at `WARN`, accepted keys at `TRACE` |
+//! | `tracing` (default) | [events](#events) |
 //! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns |
 //! | `url` | origins and referrers in every form that the URL standard allows; without it, those that browsers send |
 //! | `testing` | a fake clock, conformance suites for stores, requests that act as a key, checks of policies |

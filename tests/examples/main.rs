@@ -20,4 +20,5 @@ mod hapnd;
 mod hapnd_client;
 mod happily;
 mod heffl;
+mod readme;
 mod rest;

@@ -57,5 +57,6 @@ mod grpc_methods;
 mod grpc_refusals;
 
 // What else is told of requests and of the layer.
+mod events;
 mod observers;
 mod openapi;

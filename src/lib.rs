@@ -141,53 +141,81 @@
 //! | `cli` | the program `api-keys`, for operators |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub mod address;
+// The rooms, from top to bottom. A room imports only from its own group and from the groups below it
+// (`tests/examples/rooms.rs` checks that), and no file imports from a file that imports from it. The arrows
+// within a group:
+//
+// 1. None: `manage` imports `layer`, because a manager makes its layer, and all others only what is further
+//    below. The program `api-keys` (`src/bin`) uses the public API alone.
+// 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
+//    (asks the limiter); `pass` -> `charge`. At the end is `gate`, the settings of the layer, which all but
+//    `lookup` import. `layer` -> `openapi` -> `gate`.
+// 3. `policy` -> `guard` -> `verify`, and `observe` -> `verify`.
+// 4. `extract` -> `reject` (a refusal and its kind); `http_cache` -> `extract` (where keys may be); `reject` ->
+//    `http_cache` (the line of `Vary`) and `drain`. This is the only circle of rooms. It is no circle of files:
+//    the files of a refusal and its kind import from none of these rooms, and neither does that of `Vary`.
+// 5. `limit` -> `store` -> `key`. Neither a store nor a limiter knows of requests.
+// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested` and `contain` -> `trace`. All code
+//    that a user of the crate wrote is called through `contain`. `body`, `clock`, `immediate`, `line` and
+//    `redis` import from no room.
+
+// 1. Around the layer.
 #[cfg(feature = "axum")]
 mod axum;
-mod body;
-mod charge;
 #[cfg(feature = "client")]
 pub mod client;
-mod clock;
-mod contain;
-mod decide;
-mod drain;
-pub mod extract;
-mod future;
-mod gate;
-mod grpc;
-pub mod guard;
-mod head;
-pub mod http_cache;
-mod immediate;
-pub mod key;
 #[cfg(feature = "last-used")]
 mod last_used;
-mod layer;
-pub mod limit;
-mod line;
-mod lookup;
 pub mod manage;
-#[cfg(feature = "axum")]
-mod nested;
-pub mod observe;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+// 2. The way of a request.
+mod charge;
+mod decide;
+mod future;
+mod gate;
+mod layer;
+mod lookup;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 mod pass;
-mod path;
+mod service;
+
+// 3. What decides.
+pub mod guard;
+pub mod observe;
 #[cfg(feature = "policy")]
 pub mod policy;
+mod verify;
+
+// 4. What is read from a request, and what is answered.
+mod drain;
+pub mod extract;
+pub mod http_cache;
+pub mod reject;
+
+// 5. Keys.
+pub mod key;
+pub mod limit;
+pub mod store;
+
+// 6. What all rooms use.
+pub mod address;
+mod body;
+mod clock;
+mod contain;
+mod grpc;
+mod head;
+mod immediate;
+mod line;
+#[cfg(feature = "axum")]
+mod nested;
+mod path;
 mod protocol;
 #[cfg(feature = "redis")]
 mod redis;
-pub mod reject;
-mod service;
-
-pub mod store;
-#[cfg(feature = "testing")]
-pub mod testing;
 mod trace;
-mod verify;
 
 #[doc(inline)]
 pub use self::address::{PeerAddress, TrustedProxies};

@@ -20,5 +20,8 @@ mod hapnd;
 mod hapnd_client;
 mod happily;
 mod heffl;
-mod readme;
 mod rest;
+
+// What the repository says of itself.
+mod readme;
+mod rooms;

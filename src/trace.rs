@@ -88,6 +88,15 @@ mod events {
         );
     }
 
+    #[cfg(feature = "redis")]
+    pub(crate) fn redis_unchecked(error: &(dyn Error + 'static)) {
+        tracing::warn!(
+            error,
+            "whether the Redis server is a primary, evicts, or is part of a cluster cannot be \
+             checked: let the user run INFO"
+        );
+    }
+
     #[cfg(feature = "cache")]
     pub(crate) fn subscribed() {
         tracing::info!(target: TARGET, "changed keys are heard of: keys are served from memory");
@@ -127,6 +136,8 @@ mod events {
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_noted() {}
     pub(crate) fn foreign_record(_: &str, _: &'static str) {}
+    #[cfg(feature = "redis")]
+    pub(crate) fn redis_unchecked(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "cache")]
     pub(crate) fn subscribed() {}
     #[cfg(feature = "cache")]
@@ -137,6 +148,8 @@ mod events {
 pub(crate) use events::no_original_uri;
 #[cfg(feature = "manage")]
 pub(crate) use events::not_managed;
+#[cfg(feature = "redis")]
+pub(crate) use events::redis_unchecked;
 pub(crate) use events::{
     foreign_record, no_client_address, not_refunded, panicked, unlimited, verified, would_reject,
 };

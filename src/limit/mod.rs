@@ -57,7 +57,7 @@ pub use self::decision::{LimitDecision, LimitStatus};
 pub use self::memory::MemoryRateLimiter;
 pub use self::rate_limiter::{LimiterError, RateLimiter};
 #[cfg(feature = "redis")]
-pub use self::redis::RedisRateLimiter;
+pub use self::redis::{RedisRateLimiter, RedisRateLimiterBuilder};
 pub use self::throttle::FailureThrottle;
 
 pub(crate) use self::fields::{Usage, seconds, write_usage};

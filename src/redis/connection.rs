@@ -1,28 +1,20 @@
 //! [`Connection`]: a connection to Redis that is made anew when it fails.
 
-use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "cache")]
 use redis::aio::PubSubStream;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo as _, Pipeline, RedisError,
-    RedisFuture, RedisResult, ServerErrorKind, Value,
-};
-use tokio::time::{Instant, timeout};
+use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
+use tokio::time::timeout;
 
-/// How long a command may take, together with the connecting before it. It is less than the five
-/// seconds after which a layer gives up.
-const TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// For how long the server is left alone after it could not be reached. Commands fail at once.
-const PAUSE: Duration = Duration::from_millis(100);
+use super::endpoint::Endpoint;
+#[cfg(feature = "cache")]
+use super::failure::cannot_connect;
+use super::failure::no_answer;
+use super::server::Demands;
+use super::socket::{Socket, TIMEOUT};
 
 /// Commands to one server over one socket, in turn. A clone uses the same socket.
 ///
@@ -31,43 +23,34 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// keeps a connection on which nothing is answered any more, such as one to a host that is gone,
 /// and it gives up for good when a server that comes back refuses it by other means than closing
 /// the socket, such as with a password that is not set yet.
+///
+/// No connection is used for longer than its lifetime, after half of which another is made: what
+/// stands between moves new connections only, so an old one may lead to yesterday's primary. Each is
+/// made to a server that meets the demands.
 #[derive(Clone)]
 pub(crate) struct Connection {
-    shared: Arc<Shared>,
+    socket: Arc<Socket>,
     repeats: bool,
-}
-
-struct Shared {
-    client: Client,
-    current: Mutex<Option<Current>>,
-    /// Held by whoever connects. Says when and why nobody could.
-    connecting: tokio::sync::Mutex<Option<(Instant, RedisError)>>,
-    /// How many connections there were.
-    opened: AtomicU64,
-}
-
-struct Current {
-    /// Tells it from others, since a socket that is replaced may fail once more.
-    number: u64,
-    connection: MultiplexedConnection,
-    /// Since when somebody asks and nobody is answered.
-    waiting_since: Option<Instant>,
 }
 
 impl Connection {
     /// Connects when it is first asked.
-    pub(crate) fn new(client: Client) -> Self {
-        let (current, connecting, opened) = Default::default();
-        Self { shared: Arc::new(Shared { client, current, connecting, opened }), repeats: false }
+    pub(crate) fn new(endpoint: Endpoint, demands: Demands, lifetime: Duration) -> Self {
+        Self { socket: Arc::new(Socket::new(endpoint, demands, lifetime)), repeats: false }
     }
 
     /// Connects now.
-    pub(crate) async fn open(url: &str) -> RedisResult<Self> {
-        let info = url.into_connection_info()?;
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let connection = Self::new(Client::open(info.set_tcp_settings(tcp))?);
-        redis::cmd("PING").query_async::<()>(&mut connection.clone()).await?;
+    pub(crate) async fn open(url: &str, demands: Demands, lifetime: Duration) -> RedisResult<Self> {
+        let connection = Self::new(Endpoint::parse(url)?, demands, lifetime);
+        connection.socket.connected().await?;
         Ok(connection)
+    }
+
+    /// Returns another to the same place, of which something else is demanded.
+    pub(crate) fn demanding(&self, demand: impl FnOnce(&mut Demands)) -> Self {
+        let mut demands = self.socket.demands.clone();
+        demand(&mut demands);
+        Self::new(self.socket.endpoint.clone(), demands, self.socket.lifetime)
     }
 
     /// Asks once more if the connection turns out to be closed, as it may have been while nobody
@@ -80,7 +63,9 @@ impl Connection {
     #[cfg(feature = "cache")]
     pub(crate) async fn subscribe(&self, channel: &str) -> RedisResult<PubSubStream> {
         in_time(async {
-            let mut subscription = self.shared.client.get_async_pubsub().await?;
+            let client = self.socket.endpoint.client().await?;
+            let subscription = client.get_async_pubsub().await;
+            let mut subscription = subscription.map_err(|error| cannot_connect(&client, error))?;
             subscription.subscribe(channel).await?;
             Ok(subscription.into_on_message())
         })
@@ -106,98 +91,15 @@ impl Connection {
     where
         F: Future<Output = RedisResult<T>>,
     {
-        let (number, connection) = self.connected().await?;
+        let (number, connection) = self.socket.connected().await?;
         let answer = send(connection).await;
-        self.shared.heard(number, answer.as_ref().err());
+        self.socket.heard(number, answer.as_ref().err());
         answer
     }
-
-    async fn connected(&self) -> RedisResult<(u64, MultiplexedConnection)> {
-        if let Some(current) = self.shared.current() {
-            return Ok(current);
-        }
-        // In a task, so that it goes on when who asks gives up: there would never be a connection
-        // if nobody waited for one long enough.
-        let shared = Arc::clone(&self.shared);
-        let connecting = tokio::spawn(async move { shared.connect().await });
-        connecting.await.unwrap_or_else(|error| Err(io::Error::other(error).into()))
-    }
-}
-
-impl Shared {
-    async fn connect(&self) -> RedisResult<(u64, MultiplexedConnection)> {
-        let mut failed = self.connecting.lock().await;
-        // Somebody else may have been faster, or have failed just now.
-        if let Some(current) = self.current() {
-            return Ok(current);
-        }
-        if let Some((at, error)) = &*failed
-            && at.elapsed() < PAUSE
-        {
-            return Err(error.clone());
-        }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(None);
-        let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        *failed = connected.as_ref().err().map(|error| (Instant::now(), error.clone()));
-        connected.map(|connection| self.keep(connection))
-    }
-
-    fn keep(&self, connection: MultiplexedConnection) -> (u64, MultiplexedConnection) {
-        let number = self.opened.fetch_add(1, Ordering::Relaxed);
-        let waiting_since = Some(Instant::now());
-        let current = Current { number, connection: connection.clone(), waiting_since };
-        *self.lock() = Some(current);
-        (number, connection)
-    }
-
-    /// Returns the connection, unless it has been silent for so long that it must be dead.
-    ///
-    /// That is seen by the next who asks, and not by who waited: the lookups of a layer that is
-    /// less patient are dropped.
-    fn current(&self) -> Option<(u64, MultiplexedConnection)> {
-        let mut slot = self.lock();
-        let current = slot.as_mut()?;
-        let since = current.waiting_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < TIMEOUT {
-            return Some((current.number, current.connection.clone()));
-        }
-        *slot = None;
-        None
-    }
-
-    /// Notes that a command was answered, or why not.
-    fn heard(&self, number: u64, error: Option<&RedisError>) {
-        let mut slot = self.lock();
-        if let Some(current) = slot.as_mut()
-            && current.number == number
-        {
-            if error.is_some_and(is_of_the_connection) {
-                *slot = None;
-            } else {
-                current.waiting_since = None;
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Current>> {
-        // Nothing panics while it is held.
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Tells whether another connection may fare better, also one to whichever server has taken over.
-fn is_of_the_connection(error: &RedisError) -> bool {
-    let of_a_replica = [ServerErrorKind::ReadOnly, ServerErrorKind::MasterDown];
-    error.is_io_error()
-        || error.is_unrecoverable_error()
-        || matches!(error.kind(), ErrorKind::Server(kind) if of_a_replica.contains(&kind))
 }
 
 async fn in_time<T>(asked: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    let too_late = || io::Error::new(io::ErrorKind::TimedOut, "Redis did not answer in time");
-    timeout(TIMEOUT, asked).await.unwrap_or_else(|_| Err(too_late().into()))
+    timeout(TIMEOUT, asked).await.unwrap_or_else(|_| Err(no_answer()))
 }
 
 impl ConnectionLike for Connection {
@@ -220,6 +122,6 @@ impl ConnectionLike for Connection {
     }
 
     fn get_db(&self) -> i64 {
-        self.shared.client.get_connection_info().redis_settings().db()
+        self.socket.endpoint.database()
     }
 }

@@ -8,6 +8,8 @@ pub mod proxy;
 pub mod python;
 pub mod request;
 #[cfg(unix)]
+pub mod replication;
+#[cfg(unix)]
 pub mod server;
 #[cfg(unix)]
 pub mod servers;
@@ -220,7 +222,7 @@ pub const ODD_PATHS: [&str; 38] = [
 ];
 
 /// Waits for what comes at once unless something hangs.
-pub async fn in_time<F: Future>(future: F) -> F::Output {
+pub async fn in_time<F: IntoFuture>(future: F) -> F::Output {
     let limit = std::time::Duration::from_secs(20);
     tokio::time::timeout(limit, future).await.expect("it hangs")
 }

@@ -116,11 +116,11 @@ impl DatabaseArgs {
         self.refuse("--schema", self.schema.as_ref(), "Redis")?;
         self.refuse("--table-prefix", self.table_prefix.as_ref(), "Redis")?;
         self.refuse("--table-owner", self.table_owner.as_ref(), "Redis")?;
-        let store = RedisStore::connect(url).await?;
-        Ok(Database::Redis(match self.key_prefix {
-            Some(prefix) => store.key_prefix(&prefix),
-            None => store,
-        }))
+        let mut builder = RedisStore::connect(url);
+        if let Some(prefix) = self.key_prefix {
+            builder = builder.key_prefix(prefix);
+        }
+        Ok(Database::Redis(builder.await?))
     }
 
     /// Refuses an option that would be ignored: whoever gave it means other keys.

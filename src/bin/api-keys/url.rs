@@ -51,7 +51,8 @@ impl FromStr for DatabaseUrl {
         match &*scheme.to_ascii_lowercase() {
             "sqlite" => sqlite_file(rest).map(Self::Sqlite),
             "postgres" | "postgresql" => Ok(Self::Postgres(url.to_owned())),
-            "redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix" => {
+            "redis" | "rediss" | "redis+unix" | "redis+sentinel" | "rediss+sentinel" | "valkey"
+            | "valkeys" | "valkey+unix" | "valkey+sentinel" | "valkeys+sentinel" => {
                 Ok(Self::Redis(url.to_owned()))
             }
             _ => Err(UrlError::Scheme),
@@ -126,6 +127,7 @@ mod tests {
             "postgres://app:hush@db/app",
             "postgres://:hush@db",
             "redis://:hush@127.0.0.1",
+            "redis+sentinel://:hush@a,b/main",
             "rediss://u:a/b@c@host:6379/0",
             "postgres://db/app?sslmode=require&password=hush",
             "postgres://db/app?pass%77ord=hush",

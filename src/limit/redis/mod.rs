@@ -1,5 +1,9 @@
 //! [`RedisRateLimiter`]: counting for many processes, in Redis or Valkey.
 
+mod connect;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
@@ -7,17 +11,18 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use redis::Client;
 
+pub use self::connect::RedisRateLimiterBuilder;
 use super::gcra::{Change, Gcra};
 use super::{LimitDecision, LimiterError, RateLimiter};
 use crate::clock::nanoseconds;
 use crate::key::RateLimit;
-use crate::redis::{Call, Connection, Script};
+use crate::redis::{Call, Connection, Demands, Eviction, LIFETIME, Script};
 use crate::store::KeyRecord;
 
 /// The longest time that the script reads: nineteen digits.
 const LONGEST: u64 = 9_999_999_999_999_999_999;
 
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis.lua")));
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("limits.lua")));
 
 /// Counts requests in Redis 7 or later, or in Valkey.
 ///
@@ -32,13 +37,16 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("red
 ///
 /// # Deployment caveats
 ///
-/// * A server that evicts or forgets levels lets the keys begin anew. Set
-///   `maxmemory-policy noeviction`; there is no need to write levels to a disk.
+/// * A server that evicts or forgets levels lets the keys begin anew. It is refused unless its
+///   `maxmemory-policy` is `noeviction` or that is
+///   [accepted](RedisRateLimiterBuilder::accept_eviction); there is no need to write levels to a disk.
+/// * A replica counts nothing: requests with limits are answered as the layer is
+///   [told](crate::ApiKeyLayer::allow_when_limiter_fails) for limiters that fail.
 /// * The server's clock should not jump, also not from one server to the next at a failover: a jump
 ///   forward gives everybody a whole burst, and one back takes what is left of it.
 /// * A request counts twice if the connection is lost just after the server counted it.
-/// * Redis Cluster is not spoken. All names have the hash tag `{api-keys}`, so that a proxy in
-///   front of one finds them on one node.
+/// * Redis Cluster is not spoken. All names have the hash tag `{api-keys}`, and so are on one of its
+///   servers: that is accepted, and others are refused by an error that names it.
 ///
 /// # Examples
 ///
@@ -59,14 +67,10 @@ pub struct RedisRateLimiter {
 }
 
 impl RedisRateLimiter {
-    /// Connects to the server at `url`, such as `redis://:password@127.0.0.1:6379/0`.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error, which does not repeat the password, if the server cannot be reached or
-    /// refuses it.
-    pub async fn connect(url: &str) -> Result<Self, LimiterError> {
-        Ok(Self::of(Connection::open(url).await.map_err(LimiterError::new)?))
+    /// Connects to the server at `url`, such as `redis://:password@127.0.0.1:6379/0`, or to the one
+    /// that sentinels name, as a [`RedisStore`](crate::RedisStore) does.
+    pub fn connect(url: &str) -> RedisRateLimiterBuilder {
+        RedisRateLimiterBuilder::url(url)
     }
 
     /// Uses `client`, such as one with certificates, and connects when it is first asked.
@@ -74,20 +78,30 @@ impl RedisRateLimiter {
     /// Set `TCP_NODELAY` in its connection's settings, as [`connect`](Self::connect) does.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self::of(Connection::new(client))
+        let demands = connect::demands();
+        let prefix = Arc::clone(&demands.prefix);
+        let connection = Connection::new(client.into(), demands, LIFETIME);
+        Self { connection, prefix }
     }
 
-    fn of(connection: Connection) -> Self {
-        Self { connection, prefix: "{api-keys}:limit:".into() }
-    }
-
-    /// Sets with what the names of levels begin. By default, `{api-keys}:limit:`.
-    ///
-    /// Limiters with the same prefix count together.
+    /// Sets with what the names of levels begin, as
+    /// [when connecting](RedisRateLimiterBuilder::key_prefix), on a connection of its own.
     #[must_use]
     pub fn key_prefix(mut self, prefix: &str) -> Self {
         self.prefix = prefix.into();
-        self
+        let prefix = Arc::clone(&self.prefix);
+        self.demanding(|demands| demands.prefix = prefix)
+    }
+
+    /// Accepts a server that evicts keys, as
+    /// [when connecting](RedisRateLimiterBuilder::accept_eviction), on a connection of its own.
+    #[must_use]
+    pub fn accept_eviction(self) -> Self {
+        self.demanding(|demands| demands.eviction = Eviction::Any)
+    }
+
+    fn demanding(self, demand: impl FnOnce(&mut Demands)) -> Self {
+        Self { connection: self.connection.demanding(demand), ..self }
     }
 
     /// Changes the levels of a key, and tells how its limits stand.
@@ -220,6 +234,3 @@ impl fmt::Debug for RedisRateLimiter {
         f.debug_struct("RedisRateLimiter").field("prefix", &self.prefix).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

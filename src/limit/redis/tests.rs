@@ -10,7 +10,7 @@ use crate::testing::FakeClock;
 
 /// The script with another clock, which a test tells the time.
 static TOLD_THE_TIME: LazyLock<Script> = LazyLock::new(|| {
-    let (script, clock) = (include_str!("redis.lua"), "redis.call('TIME')");
+    let (script, clock) = (include_str!("limits.lua"), "redis.call('TIME')");
     assert_eq!(script.matches(clock).count(), 1);
     Script::new(&script.replace(clock, "{ ARGV[#ARGV - 1], ARGV[#ARGV] }"))
 });

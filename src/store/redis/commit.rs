@@ -8,6 +8,7 @@ use futures_util::future::try_join;
 use super::RedisStore;
 use super::draft::{Draft, Kept, Named};
 use super::list::place;
+use super::read::Use;
 use crate::key::{KeyDigest, KeyId};
 use crate::redis::Script;
 use crate::store::{CommitError, KeyChange, KeyCursor, KeyRecord, StoreError, TenantFilter};
@@ -41,22 +42,13 @@ impl RedisStore {
         let named = changes.iter().filter(|change| !change.is_requirement());
         let ids: HashSet<KeyId> = named.map(|change| change.record().id.clone()).collect();
         let (digests, ids) = (Vec::from_iter(digests), Vec::from_iter(ids));
-        let (kept, named) = try_join(self.kept(&digests), self.digests(&ids)).await?;
+        let kept = self.kept(&digests, Use::Compared);
+        let (kept, named) = try_join(kept, self.digests(&ids, Use::Compared)).await?;
         let named = named.into_iter().map(|digest| Named { before: digest, after: digest });
         Ok(Draft {
             records: digests.into_iter().zip(kept).collect(),
             ids: ids.into_iter().zip(named).collect(),
         })
-    }
-
-    /// Returns what is kept under digests, in their order.
-    pub(super) async fn kept(&self, digests: &[KeyDigest]) -> Result<Vec<Kept>, StoreError> {
-        if digests.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names: Vec<_> = digests.iter().map(|digest| self.record(digest)).collect();
-        let values: Vec<Option<Vec<u8>>> = self.read(redis::cmd("MGET").arg(names)).await?;
-        values.into_iter().zip(digests).map(|(json, digest)| Kept::read(json, digest)).collect()
     }
 
     /// Makes what the draft comes to. Returns whether everything was as it was for the draft.

@@ -3,6 +3,7 @@
 use futures_util::future::try_join;
 
 use super::RedisStore;
+use super::read::{Read, Use};
 use crate::clock::microseconds;
 use crate::store::{KeyCursor, KeyPage, KeyQuery, StoreError, StoredKey};
 
@@ -13,13 +14,13 @@ impl RedisStore {
     pub(super) async fn page(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
         let index = self.index(&query.tenant);
         let chunk = (query.page_size() + 1).clamp(CHUNK.0, CHUNK.1);
+        let length = chunk.to_string();
         let mut from = query.after.as_ref().map_or_else(|| "+".to_owned(), before);
         let mut keys = Vec::new();
         loop {
-            let mut command = redis::cmd("ZRANGE");
-            command.arg(&index).arg(&from).arg("-").arg("BYLEX").arg("REV");
-            command.arg("LIMIT").arg(0).arg(chunk);
-            let places: Vec<String> = self.read(&command).await?;
+            let range = [&*from, "-", "BYLEX", "REV", "LIMIT", "0", &length];
+            let read = Read::new("ZRANGE", index.clone()).args(range);
+            let places: Vec<String> = self.read(&read, Use::Believed).await?;
             let places = read_places(&places)?;
             keys.extend(self.keys_at(&places).await?.into_iter().filter(|key| query.matches(key)));
             match places.last() {
@@ -40,11 +41,12 @@ impl RedisStore {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let (digests, uses) = try_join(self.digests(&ids), self.last_uses(&ids)).await?;
+        let digests = self.digests(&ids, Use::Believed);
+        let (digests, uses) = try_join(digests, self.last_uses(&ids)).await?;
         let known = places.iter().zip(digests).zip(uses);
         let (digests, known): (Vec<_>, Vec<_>) =
             known.filter_map(|((place, digest), used)| Some((digest?, (place, used)))).unzip();
-        let kept = self.kept(&digests).await?;
+        let kept = self.kept(&digests, Use::Believed).await?;
         let keys = kept.into_iter().zip(known).filter_map(|(kept, (place, used))| {
             let record = kept.before.filter(|record| KeyCursor::of(record) == *place)?;
             Some(StoredKey::new(record, used))

@@ -1,32 +1,37 @@
 //! [`RedisStore`]: keys in Redis or Valkey.
 
 mod commit;
+mod connect;
 mod draft;
 #[cfg(feature = "cache")]
 mod invalidations;
 mod list;
 mod publish;
+mod read;
 mod repository;
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use redis::{Client, FromRedisValue, RedisResult};
+use redis::Client;
 
 use super::{KeyRecord, KeyStore, StoreError, TenantFilter};
 use crate::key::KeyDigest;
-use crate::redis::Connection;
+use crate::redis::{Connection, LIFETIME};
 
+pub use self::connect::RedisStoreBuilder;
 #[cfg(feature = "cache")]
 pub use self::invalidations::RedisInvalidations;
+use self::read::{Read, Use};
 
 /// Keeps keys in Redis 7 or later, or in Valkey.
 ///
-/// A lookup is one `GET`. Changes are made by a script, so that all of them are made or none, and
-/// are published in the same moment to those who cache. No modules are
-/// needed. A clone uses the same connection, which comes back by itself; a command that is not
-/// answered fails within three seconds, or within six right after a restart.
+/// A lookup is one `GET`, in a script that a replica refuses. Changes are made by a script, so that
+/// all of them are made or none, and are published in the same moment to those who cache. No modules
+/// are needed. A clone uses the same connection, which comes back by itself and is replaced every
+/// minute; a command that is not answered fails within three seconds, or within six right after a
+/// restart.
 ///
 /// A record is JSON under `{api-keys}:key:` and its digest; indices by id, tenant and time are
 /// beside it. What it says counts, whatever an index says. Fields that this version does not know are
@@ -37,14 +42,16 @@ pub use self::invalidations::RedisInvalidations;
 ///
 /// # Deployment caveats
 ///
-/// * Set `maxmemory-policy noeviction`. A server that evicts keys loses records, or indices
-///   without which a key is not found to be revoked.
-/// * Set `appendonly yes`, with `appendfsync always` if not even the last second may be lost. A
-///   revocation that is lost with the server's memory was acknowledged and is none.
-/// * Replicas are asynchronous: a failover can lose the last changes. `min-replicas-to-write`
-///   makes that less likely and not impossible. Where it matters, keep keys in PostgreSQL.
-/// * Redis Cluster is not spoken. All names have the hash tag `{api-keys}`, so that a proxy in
-///   front of one finds them on one node.
+/// * A server that evicts records is refused: one whose `maxmemory-policy` is neither `noeviction` nor
+///   one of `volatile-…`, which evict what expires, as no record does. Nor is it used once that is
+///   changed, within a minute.
+/// * Redis Cluster is not spoken. All names have the hash tag `{api-keys}`, and so are on one of its
+///   servers: that is accepted, and others are refused by an error that names it. What moves there
+///   later is not followed.
+/// * A user whom the server lets do little needs `EVALSHA`, `EVAL`, `GET`, `MGET`, `HMGET`, `ZMSCORE`,
+///   `ZRANGE`, `ZADD`, `ZREM`, `ZCARD`, `HGET`, `HSET`, `HDEL`, `SET`, `DEL`, `PUBLISH` and
+///   `SUBSCRIBE`, the names and the channel of the prefix, and `INFO`: without it, an event at `WARN`
+///   says that it is not known whether the server is a primary or evicts.
 ///
 /// # Examples
 ///
@@ -64,14 +71,22 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects to the server at `url`, such as `redis://:password@127.0.0.1:6379/0`.
+    /// Connects to the server at `url`, such as `redis://:password@127.0.0.1:6379/0`, or to the one
+    /// that sentinels name:
     ///
-    /// # Errors
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_api_key::RedisStore;
     ///
-    /// Returns an error, which does not repeat the password, if the server cannot be reached or
-    /// refuses it.
-    pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        Ok(Self::of(Connection::open(url).await.map_err(StoreError::new)?))
+    /// let url = "redis+sentinel://:password@host-1:26379,host-2:26379/name-of-the-primary/0";
+    /// let keys = RedisStore::connect(url).key_prefix("{acme}:").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// User and password are those of the server. Sentinels with a password are not spoken to.
+    pub fn connect(url: &str) -> RedisStoreBuilder {
+        RedisStoreBuilder::url(url)
     }
 
     /// Uses `client`, such as one with certificates, and connects when it is first asked.
@@ -79,21 +94,19 @@ impl RedisStore {
     /// Set `TCP_NODELAY` in its connection's settings, as [`connect`](Self::connect) does.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self::of(Connection::new(client))
+        let demands = connect::demands();
+        let prefix = Arc::clone(&demands.prefix);
+        let connection = Connection::new(client.into(), demands, LIFETIME);
+        Self { connection, prefix }
     }
 
-    fn of(connection: Connection) -> Self {
-        Self { connection, prefix: "{api-keys}:".into() }
-    }
-
-    /// Sets with what the names of everything that is kept begin. By default, `{api-keys}:`.
-    ///
-    /// Applications that share a server need prefixes of their own. For a cluster behind a proxy,
-    /// one needs braces.
+    /// Sets with what the names of everything that is kept begin, as
+    /// [when connecting](RedisStoreBuilder::key_prefix), on a connection of its own.
     #[must_use]
-    pub fn key_prefix(mut self, prefix: &str) -> Self {
-        self.prefix = prefix.into();
-        self
+    pub fn key_prefix(self, prefix: &str) -> Self {
+        let prefix: Arc<str> = prefix.into();
+        let connection = self.connection.demanding(|demands| demands.prefix = Arc::clone(&prefix));
+        Self { connection, prefix }
     }
 
     /// Returns where a cache hears of the changes that are made through this store, on whichever
@@ -136,18 +149,13 @@ impl RedisStore {
     fn channel(&self) -> String {
         self.name("changes")
     }
-
-    /// Asks, and once more if the connection was closed.
-    async fn read<T: FromRedisValue>(&self, cmd: &redis::Cmd) -> Result<T, StoreError> {
-        let answer: RedisResult<T> = cmd.query_async(&mut self.connection.repeating()).await;
-        answer.map_err(StoreError::new)
-    }
 }
 
 #[async_trait]
 impl KeyStore for RedisStore {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        let json: Option<Vec<u8>> = self.read(redis::cmd("GET").arg(self.record(digest))).await?;
+        let read = Read::new("GET", self.record(digest));
+        let json: Option<Vec<u8>> = self.read(&read, Use::Believed).await?;
         json.map(|json| decode(&json, digest)).transpose()
     }
 }

@@ -7,8 +7,9 @@ use futures_util::future::try_join;
 
 use super::RedisStore;
 use super::publish::{EVERYTHING, publish};
+use super::read::{Read, Use};
 use crate::clock::microseconds;
-use crate::key::{KeyDigest, KeyId};
+use crate::key::KeyId;
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyUse, RecordUses,
     StoreError, StoredKey,
@@ -21,8 +22,11 @@ const LATEST: u64 = 1 << f64::MANTISSA_DIGITS;
 impl KeyRepository for RedisStore {
     async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
         let ids = std::slice::from_ref(id);
-        let Some(digest) = self.digests(ids).await?.pop().flatten() else { return Ok(None) };
-        let (mut kept, mut uses) = try_join(self.kept(&[digest]), self.last_uses(ids)).await?;
+        let Some(digest) = self.digests(ids, Use::Believed).await?.pop().flatten() else {
+            return Ok(None);
+        };
+        let kept = self.kept(std::slice::from_ref(&digest), Use::Believed);
+        let (mut kept, mut uses) = try_join(kept, self.last_uses(ids)).await?;
         // An index that names the record of another key is wrong.
         let record = kept.pop().and_then(|kept| kept.before).filter(|record| record.id == *id);
         Ok(record.map(|record| StoredKey::new(record, uses.pop().flatten())))
@@ -54,7 +58,7 @@ impl RecordUses for RedisStore {
         for KeyUse { id, at } in uses {
             command.arg(microseconds(*at).min(LATEST)).arg(id.as_str());
         }
-        self.read(&command).await
+        command.query_async(&mut self.connection.repeating()).await.map_err(StoreError::new)
     }
 }
 
@@ -65,27 +69,9 @@ impl RedisStore {
         ids: &[KeyId],
     ) -> Result<Vec<Option<SystemTime>>, StoreError> {
         let scores: Vec<Option<f64>> =
-            self.read(redis::cmd("ZMSCORE").arg(self.uses()).arg(texts(ids))).await?;
+            self.read(&Read::new("ZMSCORE", self.uses()).args(ids), Use::Believed).await?;
         scores.into_iter().map(|score| used_at(score.unwrap_or(0.0))).collect()
     }
-
-    /// Returns the digests of ids, in their order.
-    pub(super) async fn digests(
-        &self,
-        ids: &[KeyId],
-    ) -> Result<Vec<Option<KeyDigest>>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let texts: Vec<Option<String>> =
-            self.read(redis::cmd("HMGET").arg(self.ids()).arg(texts(ids))).await?;
-        let parse = |text: String| text.parse().map_err(StoreError::new);
-        texts.into_iter().map(|text| text.map(parse).transpose()).collect()
-    }
-}
-
-fn texts(ids: &[KeyId]) -> Vec<&str> {
-    ids.iter().map(KeyId::as_str).collect()
 }
 
 /// Reads a score, of which 0 is never.

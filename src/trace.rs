@@ -88,6 +88,11 @@ mod events {
         );
     }
 
+    #[cfg(feature = "serde")]
+    pub(crate) fn audit_not_written(error: &(dyn Error + 'static)) {
+        tracing::error!(error, "an audit event cannot be written: it is tried with the next one");
+    }
+
     #[cfg(feature = "redis")]
     pub(crate) fn redis_unchecked(error: &(dyn Error + 'static)) {
         tracing::warn!(
@@ -136,6 +141,8 @@ mod events {
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_noted() {}
     pub(crate) fn foreign_record(_: &str, _: &'static str) {}
+    #[cfg(feature = "serde")]
+    pub(crate) fn audit_not_written(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "redis")]
     pub(crate) fn redis_unchecked(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "cache")]
@@ -144,6 +151,8 @@ mod events {
     pub(crate) fn unsubscribed(_: &(dyn Error + 'static)) {}
 }
 
+#[cfg(feature = "serde")]
+pub(crate) use events::audit_not_written;
 #[cfg(feature = "axum")]
 pub(crate) use events::no_original_uri;
 #[cfg(feature = "manage")]

@@ -97,12 +97,24 @@ impl AuditEvent {
     }
 }
 
+/// Returns a record as JSON for people: who reads the events need not know how keys are found.
+#[cfg(feature = "serde")]
+pub(super) fn without_digest(record: &KeyRecord) -> serde_json::Result<serde_json::Value> {
+    let mut json = serde_json::to_value(record)?;
+    if let serde_json::Value::Object(fields) = &mut json {
+        fields.remove("digest");
+    }
+    Ok(json)
+}
+
 /// Is told of the changes of keys.
 ///
 /// A [`KeyManager`](crate::KeyManager) calls it after it has seen that the change was made; closures
 /// implement it. It is not told of one whose caller went away meanwhile, or of which the store
 /// did not say whether it was made: where each must be known, use one of the stores for SQL
-/// databases, which keep a table of events besides, written in the transaction of the change.
+/// databases, which keep a table of events besides, written in the transaction of the change. That
+/// table is restored with the database: what has to survive it is written elsewhere, as
+/// `JsonLinesAudit` (feature `serde`) does.
 ///
 /// # Examples
 ///

@@ -2,12 +2,16 @@
 
 mod actor;
 mod audit;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod audit_log;
 #[cfg(feature = "cache")]
 mod cached;
 mod commit_error;
 mod hint;
 #[cfg(feature = "cache")]
 mod invalidation;
+#[cfg(feature = "serde")]
+mod json_lines_audit;
 mod key_change;
 mod key_repository;
 mod key_store;
@@ -28,11 +32,15 @@ mod state;
 
 pub use self::actor::{Actor, ActorName, ActorNameError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use self::audit_log::{AuditEntry, AuditQuery};
 #[cfg(feature = "cache")]
 pub use self::cached::{CachedStore, CachedStoreBuilder};
 pub use self::commit_error::CommitError;
 #[cfg(feature = "cache")]
 pub use self::invalidation::{Invalidation, InvalidationSource, Subscription};
+#[cfg(feature = "serde")]
+pub use self::json_lines_audit::JsonLinesAudit;
 pub use self::key_change::KeyChange;
 pub use self::key_repository::{KeyRepository, Propagation};
 pub use self::key_store::{KeyStore, StoreError};

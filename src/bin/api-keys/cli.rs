@@ -1,12 +1,16 @@
 //! [`Cli`]: what can be typed, and what is done then.
 
+use std::path::PathBuf;
+
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::audit::Audit;
 use crate::database::{DatabaseArgs, Missing};
 use crate::docs::{Completions, Man};
 use crate::exit::{self, Exit, Failure};
 use crate::formats::formats;
 use crate::init;
+use crate::invalidate::Invalidate;
 use crate::issue::Issue;
 use crate::list::{DueForRotation, List};
 use crate::output::Output;
@@ -70,6 +74,10 @@ struct Global {
     /// USER
     #[arg(long, global = true, value_name = "NAME", value_parser = actor_name)]
     actor: Option<String>,
+    /// Write an event for each change to this file too, as a line of JSON, which no restore of the
+    /// database undoes
+    #[arg(long, global = true, value_name = "PATH")]
+    audit_file: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -90,6 +98,8 @@ it is there.")]
     Rotate(Rotate),
     Revoke(Revoke),
     DueForRotation(DueForRotation),
+    Audit(Audit),
+    Invalidate(Invalidate),
     Prune(Prune),
     Verify(Box<Verify>),
     Completions(Completions),
@@ -107,7 +117,10 @@ impl Cli {
                 let actor = self.global.actor.unwrap_or_else(actor);
                 let (formats, hasher) = (formats()?, hasher()?);
                 let database = self.database.open(Missing::Refuse).await?;
-                let session = Session::new(database, formats, hasher, &actor, output);
+                let mut session = Session::new(database, formats, hasher, &actor, output);
+                if let Some(path) = &self.global.audit_file {
+                    session.write_events_to(path)?;
+                }
                 let outcome = command.run(&session).await;
                 session.database.close().await;
                 outcome
@@ -127,6 +140,8 @@ impl Command {
             Self::Rotate(rotate) => rotate.run(session).await,
             Self::Revoke(revoke) => revoke.run(session).await,
             Self::DueForRotation(due) => due.run(session).await,
+            Self::Audit(audit) => audit.run(session).await,
+            Self::Invalidate(invalidate) => invalidate.run(session).await,
             Self::Prune(prune) => prune.run(session).await,
             Self::Verify(verify) => verify.run(session).await,
             // Done without a session.

@@ -6,7 +6,8 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, say};
+use crate::output::Output;
+use crate::say::say;
 
 /// Print the completions of a shell
 #[derive(Args)]

@@ -9,7 +9,7 @@ use tower_api_key::store::{StoreError, TablesError};
 use tower_api_key::{KeyId, ManageError};
 
 use crate::input::InputError;
-use crate::output::say;
+use crate::say::say;
 use crate::text::printable;
 use crate::url::UrlError;
 

@@ -36,6 +36,11 @@ pub(crate) fn parse(text: &str) -> Result<KeyId, Failure> {
     text.parse().map_err(|_| Failure::usage("that is no id: `api-keys list` shows the ids of keys"))
 }
 
+/// Reads an id that stands where nobody sees it, or returns none.
+pub(crate) fn of_line(text: &str) -> Option<KeyId> {
+    text.strip_prefix("id:").unwrap_or(text).parse().ok()
+}
+
 /// Tells whether a text may be the secret of a key: it has a random part of at least 128 bits, as
 /// no id of this crate has (`key_` and 20 characters), nor a UUID.
 pub(crate) fn looks_like_secret(text: &str) -> bool {

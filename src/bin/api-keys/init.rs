@@ -2,7 +2,7 @@
 
 use crate::database::{Database, DatabaseArgs, Missing};
 use crate::exit::{Exit, Failure};
-use crate::output::say;
+use crate::say::say;
 
 pub(crate) async fn run(database: DatabaseArgs) -> Result<Exit, Failure> {
     let database = database.open(Missing::Make).await?;

@@ -1,6 +1,6 @@
-//! Reading a secret from standard input.
+//! Reading a secret, or many lines, from standard input.
 
-use std::io::{self, IsTerminal as _, Read};
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read};
 
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -8,7 +8,10 @@ use zeroize::Zeroizing;
 /// The most bytes that are read. A key has 256 at most; what is longer is not one.
 const LIMIT: usize = 4096;
 
-/// Why there is no secret.
+/// Stands for a line that cannot be read.
+const UNREADABLE: &str = "\u{fffd}";
+
+/// Why there is no secret, or no line.
 #[derive(Debug, Error)]
 pub(crate) enum InputError {
     #[error("standard input: {0}")]
@@ -49,6 +52,27 @@ fn one_line(input: impl Read) -> Result<Zeroizing<String>, InputError> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
+/// Reads standard input line by line. One that is no text, or so long that it is nothing that is asked
+/// for, is what cannot be read as anything.
+pub(crate) fn lines() -> impl Iterator<Item = Result<String, InputError>> {
+    lines_of(io::stdin())
+}
+
+fn lines_of(input: impl Read) -> impl Iterator<Item = Result<String, InputError>> {
+    let mut input = BufReader::new(input);
+    std::iter::from_fn(move || line(&mut input).transpose())
+}
+
+fn line(input: &mut BufReader<impl Read>) -> Result<Option<String>, InputError> {
+    let mut bytes = Vec::new();
+    let read = input.take(LIMIT as u64 + 1).read_until(b'\n', &mut bytes)?;
+    if read > LIMIT && !bytes.ends_with(b"\n") {
+        input.skip_until(b'\n')?;
+    }
+    let text = String::from_utf8(bytes).ok().filter(|_| read <= LIMIT);
+    Ok((read > 0).then(|| text.unwrap_or_else(|| UNREADABLE.to_owned())))
+}
+
 /// Tells whether a text is in quotes, as files of settings have it.
 fn is_quoted(text: &str) -> bool {
     ['"', '\''].iter().any(|quote| text.starts_with(*quote) && text.ends_with(*quote))
@@ -65,6 +89,17 @@ mod tests {
         }
         assert_eq!(*one_line(&b"ak 1"[..]).unwrap(), "ak 1");
         assert_eq!(one_line(&[b'x'; LIMIT][..]).unwrap().len(), LIMIT);
+    }
+
+    #[test]
+    fn every_line_is_read_whatever_is_in_those_before() {
+        let long = "x".repeat(LIMIT + 1);
+        let input = format!("a\n{long}\nb\r\n\nc").into_bytes();
+        let lines: Vec<_> = lines_of(&*input).map(Result::unwrap).collect();
+        assert_eq!(lines, ["a\n", UNREADABLE, "b\r\n", "\n", "c"]);
+        let lines: Vec<_> = lines_of(&b"\xff\nb"[..]).map(Result::unwrap).collect();
+        assert_eq!(lines, [UNREADABLE, "b"]);
+        assert!("\u{fffd}".parse::<tower_api_key::KeyId>().is_err());
     }
 
     #[test]

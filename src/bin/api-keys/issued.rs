@@ -7,7 +7,8 @@ use tower_api_key::{KeyKind, KeyRecord, Secret};
 use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure};
-use crate::output::{json_line, say};
+use crate::output::json_line;
+use crate::say::say;
 use crate::session::Session;
 use crate::text::printable;
 use crate::view::{Key, NewKey};

@@ -1,6 +1,7 @@
 //! `api-keys`: issues, reviews and revokes API keys in a database. Start reading in `cli`.
 
 mod arguments;
+mod audit;
 mod cli;
 mod database;
 mod docs;
@@ -12,6 +13,7 @@ mod grants;
 mod id;
 mod init;
 mod input;
+mod invalidate;
 mod issue;
 mod issued;
 mod judge;
@@ -20,7 +22,9 @@ mod output;
 mod prune;
 mod request;
 mod revoke;
+mod revoke_list;
 mod rotate;
+mod say;
 mod session;
 mod show;
 mod surplus;

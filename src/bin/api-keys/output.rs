@@ -1,18 +1,9 @@
-//! [`Output`]: what goes to standard output, and [`say`], what goes to standard error.
+//! [`Output`]: what goes to standard output.
 
-use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 use zeroize::Zeroizing;
-
-use crate::exit::Failure;
-
-/// Says something to people.
-pub(crate) fn say(message: fmt::Arguments<'_>) {
-    // If nobody listens, the exit status says it.
-    let _ = writeln!(io::stderr(), "{message}");
-}
 
 /// Writes what was asked for to standard output.
 #[derive(Clone, Copy)]
@@ -33,9 +24,9 @@ impl Output {
     }
 
     /// Writes a value as one line of JSON, if programs read it.
-    pub(crate) fn json(self, value: &impl Serialize) -> Result<(), Failure> {
+    pub(crate) fn json(self, value: &impl Serialize) -> io::Result<()> {
         match self.json {
-            true => Ok(self.write(json_line(value)?.as_bytes())?),
+            true => self.write(json_line(value)?.as_bytes()),
             false => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::exit::{Exit, Failure};
-use crate::output::say;
+use crate::say::say;
 use crate::session::Session;
 use crate::time::{earlier, parse_period};
 

@@ -7,34 +7,44 @@ use tower_api_key::store::StoredKey;
 use tower_api_key::{KeyId, KeyScheme, ManageError};
 
 use crate::exit::{Exit, Failure};
-use crate::output::say;
+use crate::say::say;
 use crate::session::{Session, pepper_advice};
 use crate::text::printable;
 use crate::view::Key;
-use crate::{id, input};
+use crate::{id, input, revoke_list};
 
-/// Revoke a key for good, by its id or by its secret
+/// Revoke a key for good, by its id or by its secret, or many by their ids
 ///
 /// Revoking a key that is revoked changes nothing, and is a success. The successor of a rotated key
 /// still works, unless `--with-successors` revokes it too.
 #[derive(Args)]
 #[command(override_usage = "api-keys revoke [OPTIONS] <ID>\n       \
-                            api-keys revoke [OPTIONS] --secret-stdin")]
+                            api-keys revoke [OPTIONS] --secret-stdin\n       \
+                            api-keys revoke [OPTIONS] --ids-stdin")]
 #[command(after_help = "\
 Examples:
   api-keys revoke key_4SnPgVzDkgSrTyBgzJxQ
   api-keys revoke key_4SnPgVzDkgSrTyBgzJxQ --with-successors
   api-keys revoke --secret-stdin < leaked.txt
-  api-keys revoke --secret-stdin    # asks for it, and does not show what is typed")]
+  api-keys revoke --secret-stdin    # asks for it, and does not show what is typed
+  jq -r 'select(.action == \"revoked\") | .key_id' audit.jsonl | api-keys revoke --ids-stdin
+
+With --ids-stdin, a line of standard output says what became of each line of the input: revoked,
+unknown, not an id, or failed. All are tried, whatever became of those before. The exit status is 0 if
+all were revoked, else 1 if one failed, else 2 if one was not an id, else 3 if one is unknown.")]
 pub(crate) struct Revoke {
     /// The id of the key
     ///
     /// What looks like a secret is refused; if it is an id, write `id:` before it.
-    #[arg(required_unless_present = "secret_stdin", conflicts_with = "secret_stdin")]
+    #[arg(required_unless_present_any = ["secret_stdin", "ids_stdin"], conflicts_with = "secret_stdin")]
     id: Option<String>,
     /// Read the secret of the key from standard input, one line; white space around it is ignored
     #[arg(long)]
     secret_stdin: bool,
+    /// Read the ids of keys from standard input, one a line; empty lines and those that begin with `#`
+    /// are ignored
+    #[arg(long, conflicts_with_all = ["id", "secret_stdin"])]
+    ids_stdin: bool,
     /// Revoke the key that replaced it too, the one that replaced that, and so on: all or none
     #[arg(long)]
     with_successors: bool,
@@ -53,6 +63,9 @@ struct Revoked<'a> {
 
 impl Revoke {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        if self.ids_stdin {
+            return revoke_list::run(session, self.with_successors).await;
+        }
         let keys = &session.keys;
         let revoked = match &self.id {
             Some(id) if self.with_successors => {

@@ -10,7 +10,7 @@ use crate::format::BodyArgs;
 use crate::formats::refuse_options;
 use crate::id::IdArg;
 use crate::issued::Issued;
-use crate::output::say;
+use crate::say::say;
 use crate::session::Session;
 use crate::time::{format_relative, later, parse_period};
 

@@ -1,17 +1,19 @@
 //! [`Session`]: an open database, and who asks.
 
 use std::env;
+use std::path::Path;
 use std::time::SystemTime;
 
 use tower_api_key::key::KeyFormats;
 use tower_api_key::manage::ChangedKey;
-use tower_api_key::store::{ActorName, StoredKey};
+use tower_api_key::store::{ActorName, JsonLinesAudit, StoredKey};
 use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyScheme};
 use zeroize::Zeroizing;
 
 use crate::database::Database;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, say};
+use crate::output::Output;
+use crate::say::say;
 use crate::surplus::Surplus;
 use crate::text::printable;
 use crate::view::Key;
@@ -55,6 +57,14 @@ impl Session {
         }
         let record = self.database.repository().find_stored(&digest).await?;
         Ok(record.map(|record| record.id.clone()))
+    }
+
+    /// Has events of changes written to a file as well.
+    pub(crate) fn write_events_to(&mut self, path: &Path) -> Result<(), Failure> {
+        let sink = JsonLinesAudit::open(path)
+            .map_err(|error| Failure::usage(format!("--audit-file {}: {error}", path.display())))?;
+        self.keys = self.keys.clone().audit(sink);
+        Ok(())
     }
 
     /// Shows a key that was changed: to programs what it is now, and to people what was done.

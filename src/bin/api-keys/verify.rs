@@ -89,10 +89,10 @@ impl Verify {
             true => session.output.json(&answer),
             false => {
                 let words = self.in_words(&answer, key.as_ref(), session);
-                session.output.write(words).map_err(Failure::from)
+                session.output.write(words)
             }
         };
-        match printed {
+        match printed.map_err(Failure::from) {
             // The exit status says it all the same.
             Err(failure) if failure.is_closed_pipe() => Ok(answer.exit()),
             printed => printed.map(|()| answer.exit()),

@@ -1,5 +1,6 @@
 //! [`PostgresStore`]: keys in PostgreSQL.
 
+mod audit;
 mod channel;
 mod connect;
 mod connections;

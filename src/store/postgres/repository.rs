@@ -192,7 +192,7 @@ fn note_uses(tables: &Tables) -> String {
     )
 }
 
-fn bound(statement: &Statement) -> Query<'static, Postgres, PgArguments> {
+pub(super) fn bound(statement: &Statement) -> Query<'static, Postgres, PgArguments> {
     let values = statement.values.iter().cloned();
     values.fold(query(statement.sql.clone()), |query, value| match value {
         Value::Text(text) => query.bind(text),

@@ -1,11 +1,10 @@
 //! Changes as the statements of a transaction.
 
-use serde_json::Value as Json;
-
 use super::row::KeyRow;
 use super::statements::{Statement, Statements};
 use super::time::to_microseconds;
 use super::value::Value;
+use crate::store::audit::without_digest;
 use crate::store::{AuditEvent, CommitError, KeyChange, KeyRecord, StoreError};
 
 /// A statement that changes or finds one row, or else the transaction is over.
@@ -65,8 +64,8 @@ impl Statements {
             text(event.action.as_str()),
             Value::Text(event.key_id().map(ToString::to_string)),
             Value::Text(event.tenant().map(ToString::to_string)),
-            Value::Json(event.before.as_deref().map(without_digest).transpose()?),
-            Value::Json(event.after.as_deref().map(without_digest).transpose()?),
+            Value::Json(event.before.as_deref().map(json).transpose()?),
+            Value::Json(event.after.as_deref().map(json).transpose()?),
         ];
         let statement = Statement { sql: self.audit.clone(), values };
         let refusal = || StoreError::new("an event was not kept").into();
@@ -84,11 +83,6 @@ fn identity(record: &KeyRecord) -> Vec<Value> {
     ]
 }
 
-/// Returns a record as JSON for people: who reads the events need not know how keys are found.
-fn without_digest(record: &KeyRecord) -> Result<String, StoreError> {
-    let mut json = serde_json::to_value(record).map_err(StoreError::new)?;
-    if let Json::Object(fields) = &mut json {
-        fields.remove("digest");
-    }
-    Ok(json.to_string())
+fn json(record: &KeyRecord) -> Result<String, StoreError> {
+    Ok(without_digest(record).map_err(StoreError::new)?.to_string())
 }

@@ -1,5 +1,6 @@
 //! What the stores for SQL databases share: tables, statements, and how a record is a row.
 
+mod audit;
 mod changes;
 mod error;
 mod list;
@@ -10,6 +11,7 @@ mod tables;
 mod time;
 mod value;
 
+pub(super) use self::audit::AuditRow;
 pub(super) use self::changes::Step;
 pub(super) use self::error::failed;
 pub use self::migration::TablesError;

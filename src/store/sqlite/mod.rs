@@ -1,5 +1,6 @@
 //! [`SqliteStore`]: keys in SQLite.
 
+mod audit;
 mod migrations;
 mod open;
 mod repository;

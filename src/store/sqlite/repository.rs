@@ -92,7 +92,7 @@ fn note_uses(tables: &Tables) -> String {
     )
 }
 
-fn bound(statement: &Statement) -> Query<'static, Sqlite, SqliteArguments> {
+pub(super) fn bound(statement: &Statement) -> Query<'static, Sqlite, SqliteArguments> {
     let values = statement.values.iter().cloned();
     values.fold(query(statement.sql.clone()), |query, value| match value {
         Value::Text(text) | Value::Json(text) => query.bind(text),

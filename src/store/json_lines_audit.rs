@@ -1,0 +1,247 @@
+//! [`JsonLinesAudit`]: a record of changes outside of the database.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::audit::without_digest;
+use super::{AuditEvent, AuditSink};
+
+/// How many bytes of lines are kept at most while they cannot be written.
+const MOST_UNWRITTEN: usize = 16 << 20;
+
+/// The last second of the year 9999, where texts of times end.
+const LAST: Duration = Duration::from_secs(253_402_300_799);
+
+/// Writes events to a file, one line of JSON each.
+///
+/// A restore of the database, or a failover that loses changes, undoes nothing here. So this file
+/// says which keys have to be revoked once more:
+///
+/// ```text
+/// jq -r 'select(.action == "revoked" and .at >= "2027-01-31T12:00") | .key_id' audit.jsonl |
+///     api-keys revoke --ids-stdin
+/// ```
+///
+/// Keep it on another disk than the database's, and back it up by itself. The file is opened for each
+/// event, so that it may be moved away at any time, and a line is on the disk when the change is
+/// answered. Several processes may write to one file. Lines that cannot be written, as on a full disk,
+/// are written with a later event, and the failure is an event at `ERROR`; they are lost with the
+/// process.
+///
+/// A new file can be read by its owner only. Secrets and digests are not in it; names, tenants and
+/// metadata of keys are. As every [sink](AuditSink), it is not told of a change of which its node does
+/// not know whether it was made, nor of what was changed past the [`KeyManager`](crate::KeyManager).
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::store::JsonLinesAudit;
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let file = directory.path().join("audit.jsonl");
+/// let keys = KeyManager::new(MemoryStore::new()).audit(JsonLinesAudit::open(&file)?);
+/// keys.issue(NewKey::named("reports")).await?;
+/// let line = std::fs::read_to_string(&file)?;
+/// assert!(line.contains(r#""action":"issued""#) && line.ends_with("}\n"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct JsonLinesAudit {
+    path: PathBuf,
+    unwritten: Mutex<Unwritten>,
+}
+
+#[derive(Debug, Default)]
+struct Unwritten {
+    lines: Vec<u8>,
+    /// Whether the file may end with a part of a line.
+    is_torn: bool,
+}
+
+/// A line.
+#[derive(Serialize)]
+struct Line<'a> {
+    at: String,
+    actor: String,
+    action: &'static str,
+    key_id: Option<&'a str>,
+    tenant: Option<&'a str>,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+impl JsonLinesAudit {
+    /// Writes to the file at `path`, behind what is there.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it cannot be opened or made.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        let sink = Self { path: path.as_ref().to_owned(), unwritten: Mutex::default() };
+        sink.file()?;
+        Ok(sink)
+    }
+
+    fn file(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&self.path)
+    }
+
+    fn write(&self, line: &[u8]) -> io::Result<()> {
+        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        if unwritten.lines.len() + line.len() > MOST_UNWRITTEN {
+            return Err(io::Error::other("too many events are not written: this one is lost"));
+        }
+        unwritten.lines.extend(line);
+        let written = self.append(&mut unwritten);
+        if written.is_ok() {
+            *unwritten = Unwritten::default();
+        }
+        written
+    }
+
+    fn append(&self, unwritten: &mut Unwritten) -> io::Result<()> {
+        let mut file = self.file()?;
+        if unwritten.is_torn {
+            // What was begun stays a line of its own, which is no JSON.
+            file.write_all(b"\n")?;
+        }
+        // Some of it may be written, and is written again.
+        unwritten.is_torn = true;
+        file.write_all(&unwritten.lines)?;
+        file.sync_data()
+    }
+}
+
+impl AuditSink for JsonLinesAudit {
+    fn record(&self, event: &AuditEvent) {
+        let written = line(event).map_err(io::Error::from).and_then(|line| self.write(&line));
+        if let Err(error) = written {
+            crate::trace::audit_not_written(&error);
+        }
+    }
+}
+
+fn line(event: &AuditEvent) -> serde_json::Result<Vec<u8>> {
+    let since = event.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let at = SystemTime::UNIX_EPOCH + since.min(LAST);
+    let line = Line {
+        at: humantime::format_rfc3339_micros(at).to_string(),
+        actor: event.actor.to_string(),
+        action: event.action.as_str(),
+        key_id: event.key_id().map(|id| id.as_str()),
+        tenant: event.tenant().map(|tenant| tenant.as_str()),
+        before: event.before.as_deref().map(without_digest).transpose()?,
+        after: event.after.as_deref().map(without_digest).transpose()?,
+    };
+    let mut line = serde_json::to_vec(&line)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::KeyHasher;
+    use crate::store::{Actor, AuditAction, NewKey};
+
+    fn event(action: AuditAction) -> AuditEvent {
+        let key = NewKey::named("reports").tenant("acme").generate(&KeyHasher::sha256()).unwrap();
+        let at = SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456);
+        AuditEvent::new(at, Actor::System, action, None, Some(key.record))
+    }
+
+    fn lines(path: &Path) -> Vec<serde_json::Result<Value>> {
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(serde_json::from_str).collect()
+    }
+
+    #[test]
+    fn each_event_is_a_line_without_the_digest_behind_what_was_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        let event = event(AuditAction::Revoked);
+        for _ in 0..2 {
+            JsonLinesAudit::open(&path).unwrap().record(&event);
+        }
+        let lines = lines(&path);
+        assert_eq!(lines.len(), 2);
+        let line = lines[0].as_ref().unwrap();
+        let record = event.after.as_deref().unwrap();
+        assert_eq!(line["at"], "2023-11-14T22:13:20.123456Z");
+        assert_eq!((&line["action"], &line["tenant"]), (&"revoked".into(), &"acme".into()));
+        assert_eq!(line["key_id"], record.id.as_str());
+        assert_eq!((&line["before"], &line["after"]["name"]), (&Value::Null, &"reports".into()));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("digest") && !text.contains(&record.digest.to_string()));
+    }
+
+    #[test]
+    fn a_file_that_is_moved_away_is_begun_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, moved) = (directory.path().join("a"), directory.path().join("b"));
+        let sink = JsonLinesAudit::open(&path).unwrap();
+        sink.record(&event(AuditAction::Issued));
+        std::fs::rename(&path, &moved).unwrap();
+        sink.record(&event(AuditAction::Removed));
+        assert_eq!((lines(&path).len(), lines(&moved).len()), (1, 1));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_can_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        JsonLinesAudit::open(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(JsonLinesAudit::open(directory.path()).is_err());
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("folder");
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("audit.jsonl");
+        let sink = JsonLinesAudit::open(&path).unwrap();
+        let away = directory.path().join("away");
+        std::fs::rename(&folder, &away).unwrap();
+        sink.record(&event(AuditAction::Issued));
+        sink.record(&event(AuditAction::Revoked));
+        std::fs::rename(&away, &folder).unwrap();
+        assert_eq!(lines(&path).len(), 0);
+        sink.record(&event(AuditAction::Removed));
+        let actions = lines(&path).into_iter().map(|line| line.unwrap()["action"].clone());
+        assert_eq!(actions.collect::<Vec<_>>(), ["issued", "revoked", "removed"]);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_written_again_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        let sink = JsonLinesAudit::open(&path).unwrap();
+        let line = line(&event(AuditAction::Revoked)).unwrap();
+        std::fs::write(&path, &line[..40]).unwrap();
+        *sink.unwritten.lock().unwrap() = Unwritten { lines: line, is_torn: true };
+        sink.record(&event(AuditAction::Removed));
+        let lines = lines(&path);
+        assert!(lines.len() == 3 && lines[0].is_err(), "{lines:?}");
+        assert_eq!(lines[1].as_ref().unwrap()["action"], "revoked");
+        assert_eq!(lines[2].as_ref().unwrap()["action"], "removed");
+    }
+}

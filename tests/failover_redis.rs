@@ -7,16 +7,17 @@ mod common;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
 use tower_api_key::store::{
-    CommitError, InvalidationSource as _, KeyChange, KeyQuery, KeyRepository as _, RedisStore,
+    CachedStore, CommitError, InvalidationSource as _, KeyChange, KeyQuery, RedisStore,
 };
 use tower_api_key::{
-    ApiKeyLayer, IssuedKey, KeyHasher, KeyId, KeyManager, KeyRecord, KeyStore as _, NewKey,
-    RedisRateLimiter,
+    ApiKeyLayer, IssuedKey, KeyHasher, KeyId, KeyManager, KeyRecord, KeyRepository, KeyStore as _,
+    NewKey, RedisRateLimiter,
 };
 
 use self::common::faults::{Cluster, Node};
@@ -93,6 +94,7 @@ over_both! {
     a_primary_that_lost_its_replicas_is_not_believed_where_that_is_set
     a_primary_that_cannot_write_to_its_disk_is_believed_and_a_replica_is_not
     limits_on_a_demoted_server_are_as_set_for_limiters_that_fail
+    after_a_restore_all_nodes_forget_at_one_command
 }
 
 /// The addresses of the nodes lead to it for good, and the link to its primary is broken.
@@ -296,4 +298,36 @@ async fn limits_on_a_demoted_server_are_as_set_for_limiters_that_fail<K: Kind>()
     }
     let error = RedisRateLimiter::connect(&pair.first.url()).await.unwrap_err().to_string();
     assert!(error.contains("is a replica of"), "{error}");
+}
+
+async fn after_a_restore_all_nodes_forget_at_one_command<K: Kind>() {
+    let server = Server::<K>::start().await;
+    let cached = async || {
+        let store = store(server.address()).await;
+        let source = store.invalidations();
+        CachedStore::builder(store).invalidated_by(source).heartbeat(HEARTBEAT).build()
+    };
+    let nodes = [cached().await, cached().await];
+    let key = issue(&KeyManager::new(nodes[0].clone())).await;
+    let digest = &key.record.digest;
+    let remembers = |node: &CachedStore<RedisStore>| {
+        let known = node.find_now(digest);
+        matches!(known, Poll::Ready(Some(_)))
+    };
+    for node in &nodes {
+        until("it is remembered", async || node.find(digest).await.is_ok() && remembers(node))
+            .await;
+    }
+    // The backup is older than the key.
+    let name = format!("{{api-keys}}:key:{digest}");
+    let () = run(&server.url(), &format!("DEL {name}")).await;
+    tokio::time::sleep(HEARTBEAT * 5).await;
+    assert!(nodes.iter().all(remembers), "nobody has told them");
+    let repository: Arc<dyn KeyRepository> = Arc::new(nodes[0].clone());
+    in_time(repository.invalidate_all()).await.unwrap();
+    assert!(!remembers(&nodes[0]), "who tells it has forgotten it already");
+    until("the other has forgotten it", async || !remembers(&nodes[1])).await;
+    for node in &nodes {
+        assert_eq!(node.find(digest).await.unwrap(), None);
+    }
 }

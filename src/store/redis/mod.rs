@@ -53,6 +53,41 @@ use self::read::{Read, Use};
 ///   `SUBSCRIBE`, the names and the channel of the prefix, and `INFO`: without it, an event at `WARN`
 ///   says that it is not known whether the server is a primary or evicts.
 ///
+/// # Replication, failover, restore
+///
+/// What was acknowledged is safe only as far as the server's settings go:
+///
+/// | setting | without it |
+/// |---|---|
+/// | `appendonly yes` | a restart loses what was changed since the last snapshot: revoked keys work again |
+/// | `appendfsync always` | a power failure loses the last second |
+/// | `min-replicas-to-write 1`, `min-replicas-max-lag 10` | a primary that was cut off from its replicas, one of which has taken over, goes on, and is believed by the nodes on its side for as long as that lasts; with them, it refuses look-ups and changes ten seconds later |
+/// | `replica-serve-stale-data no` | other programs that read from a replica read what is not true any more; this store does not read there |
+/// | `replica-read-only yes`, the default | a primary of yesterday that may be written to believes itself; nodes leave it within a minute |
+///
+/// **Failover.** Replicas are asynchronous: the successor may lack the last changes, and Redis has no
+/// setting against it (`WAIT` waits and undoes nothing). Where no acknowledged revocation may be lost,
+/// keep keys in PostgreSQL. From the moment in which a server is a replica it refuses look-ups, lists,
+/// changes, heartbeats and limits by itself, and the next request asks whichever server the URL leads
+/// to then. So a node accepts no key that was revoked meanwhile, and one with a cache none for longer
+/// than three heartbeats. A server that was replaced without being told so is left within the
+/// [lifetime](RedisStoreBuilder::connection_lifetime) of a connection, if new ones lead to its
+/// successor. `FAILOVER` and `CLIENT PAUSE` hold look-ups up with the writes: give them a time-out.
+/// A primary that cannot write to its disk refuses changes, and goes on to find keys.
+///
+/// **Sentinel.** A URL such as `redis+sentinel://host-1:26379,host-2:26379/name/0` has all of them asked
+/// for each new connection, and the one believed that heard last of a failover.
+///
+/// **Restore.** What a backup does not have is undone: keys that were revoked since then are valid
+/// again, and keys that were issued since then are not. Keep a record of changes elsewhere, as
+/// [`JsonLinesAudit`](super::JsonLinesAudit) does, and `--audit-file` of `api-keys`. With the servers of
+/// the application stopped or cut off:
+///
+/// 1. Restore the file, or have the successor take over, and start the server.
+/// 2. Revoke again: `api-keys revoke --ids-stdin` takes the ids from that record.
+/// 3. Let the servers of the application in, and have them forget what they know:
+///    `api-keys invalidate`, or [`invalidate_all`](super::KeyRepository::invalidate_all).
+///
 /// # Examples
 ///
 /// ```no_run

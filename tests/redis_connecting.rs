@@ -77,6 +77,7 @@ async fn a_server_that_evicts_records_is_refused_with_and_without_a_limit_of_mem
     // Evicts what expires: levels do, and records do not.
     set(&url, "maxmemory-policy", "volatile-lru").await;
     let volatile = store(&url).await;
+    assert_eq!(volatile.unchecked(), None);
     insert(&volatile).await;
     assert_says(&limiter_refusal(&url).await, &["volatile-lru", "accept_eviction"]);
     RedisRateLimiter::connect(&url).accept_eviction().await.unwrap();
@@ -145,6 +146,7 @@ async fn who_may_not_ask_what_the_server_is_is_told_what_was_not_checked() {
     let before = unchecked();
     let store = store(&url(pair.first.address())).await;
     assert_eq!(unchecked(), before + 1);
+    assert_says(store.unchecked().unwrap(), &["no permissions to run the 'info' command"]);
     let warning = logged("let the user run INFO").pop().unwrap();
     assert_says(&warning, &[" WARN ", "is a primary", "evicts", "cluster", "permissions"]);
     assert!(!warning.contains("hush"), "{warning}");

@@ -53,6 +53,11 @@ impl Connection {
         Self::new(self.socket.endpoint.clone(), demands, self.socket.lifetime)
     }
 
+    /// Returns why the demands could not be checked, if they could not.
+    pub(crate) fn unchecked(&self) -> Option<&str> {
+        self.socket.unchecked()
+    }
+
     /// Asks once more if the connection turns out to be closed, as it may have been while nobody
     /// asked. For commands that may be run twice.
     pub(crate) fn repeating(&self) -> Self {

@@ -1,8 +1,8 @@
 //! [`Socket`]: how a connection is made, and when another takes its place.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -36,8 +36,8 @@ pub(super) struct Socket {
     connecting: tokio::sync::Mutex<Option<(Instant, RedisError)>>,
     /// How many connections there were.
     opened: AtomicU64,
-    /// Whether it was said that the demands could not be checked.
-    warned: AtomicBool,
+    /// Why the demands could not be checked, if they could not.
+    unchecked: OnceLock<String>,
 }
 
 struct Current {
@@ -54,8 +54,13 @@ struct Current {
 impl Socket {
     /// Connects when it is first asked for.
     pub(super) fn new(endpoint: Endpoint, demands: Demands, lifetime: Duration) -> Self {
-        let (current, connecting, opened, warned) = Default::default();
-        Self { endpoint, demands, lifetime, current, connecting, opened, warned }
+        let (current, connecting, opened, unchecked) = Default::default();
+        Self { endpoint, demands, lifetime, current, connecting, opened, unchecked }
+    }
+
+    /// Returns what kept the server from saying what it is.
+    pub(super) fn unchecked(&self) -> Option<&str> {
+        self.unchecked.get().map(String::as_str)
     }
 
     /// Returns the connection that is used now, or another.
@@ -117,8 +122,9 @@ impl Socket {
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        // Said once, and not with each connection.
         if let Some(error) = self.demands.check(&mut connection).await?
-            && !self.warned.swap(true, Ordering::Relaxed)
+            && self.unchecked.set(error.to_string()).is_ok()
         {
             crate::trace::redis_unchecked(&error);
         }

@@ -196,3 +196,22 @@ fn manage(operator: &Operator, option: &str) {
     assert_eq!(pruned.json()["removed"], 2);
     operator.run(&["show", &old, option]).refuses(3, "there is no such key");
 }
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
+async fn a_redis_that_may_not_be_asked_what_it_is_is_said_to_be_unchecked() {
+    let user = format!("user-{}", std::process::id());
+    let url = redis_url();
+    let client = redis::Client::open(&*url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let acl = |words: &[&str]| redis::cmd("ACL").arg(words).to_owned();
+    let set = acl(&["SETUSER", &user, "on", ">x", "~*", "&*", "+@all", "-info"]);
+    set.exec_async(&mut connection).await.unwrap();
+    let as_user = url.replace("redis://", &format!("redis://{user}:x@"));
+    let ran = Operator::without_tables().with("DATABASE_URL", &as_user).run(&["init"]);
+    acl(&["DELUSER", &user]).exec_async(&mut connection).await.unwrap();
+    let ran = ran.succeeds();
+    assert!(ran.err.contains("could not be checked") && ran.err.contains("'info'"), "{ran:?}");
+    let ran = Operator::without_tables().with("DATABASE_URL", &url).run(&["init"]).succeeds();
+    assert_eq!(ran.err, "The server answers, and needs no tables.\n");
+}

@@ -18,6 +18,7 @@ pub(crate) struct DatabaseArgs {
     /// The database, such as `sqlite:keys.db`, `postgres://app@host/app` or `redis://host`; by
     /// default that of the environment variable DATABASE_URL
     ///
+    /// Where sentinels know the primary of Redis, `redis+sentinel://host-1,host-2/name` asks them.
     /// A URL with a password belongs in DATABASE_URL: others can see the arguments of a command.
     #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,

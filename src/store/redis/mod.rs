@@ -144,6 +144,15 @@ impl RedisStore {
         Self { connection, prefix }
     }
 
+    /// Returns why it is not known whether the server is a primary, evicts keys or is part of a cluster,
+    /// if it could not be asked: the user may not run `INFO`, or something in between does not know it.
+    ///
+    /// An event at `WARN` says so, too.
+    #[must_use]
+    pub fn unchecked(&self) -> Option<&str> {
+        self.connection.unchecked()
+    }
+
     /// Returns where a cache hears of the changes that are made through this store, on whichever
     /// node.
     #[cfg(feature = "cache")]

@@ -10,8 +10,9 @@ pub(super) const EVERYTHING: &str = "*";
 
 /// Publishes only where changes can be made: a replica, such as a primary of yesterday, answers
 /// that it is read-only to a script that does not say that it only reads.
-static PUBLISH: LazyLock<Script> =
-    LazyLock::new(|| Script::new("#!lua\nreturn redis.call('PUBLISH', ARGV[1], ARGV[2])"));
+static PUBLISH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new("#!lua flags=allow-oom\nreturn redis.call('PUBLISH', ARGV[1], ARGV[2])")
+});
 
 /// Publishes a message, perhaps twice: to forget something once more does no harm.
 pub(super) async fn publish(

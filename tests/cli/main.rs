@@ -13,6 +13,7 @@ mod environment;
 mod input;
 mod issuing;
 mod operator;
+mod restoring;
 mod reviewing;
 mod secrecy;
 mod server;

@@ -8,6 +8,8 @@
 #[cfg(feature = "tracing")]
 mod events {
     use std::error::Error;
+    #[cfg(feature = "postgres")]
+    use std::time::Duration;
 
     use http::Method;
 
@@ -114,6 +116,23 @@ mod events {
         );
     }
 
+    #[cfg(feature = "postgres")]
+    pub(crate) fn connections_live_long(longest: Option<Duration>) {
+        tracing::warn!(
+            ?longest,
+            "after a failover, connections of this pool may lead to yesterday's primary for as long as \
+             they live: set its `max_lifetime` to some 30 seconds"
+        );
+    }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn moved() {
+        tracing::warn!(
+            "new connections hear of changes from another server than the old ones: everything is \
+             looked up again"
+        );
+    }
+
     #[cfg(feature = "cache")]
     pub(crate) fn subscribed() {
         tracing::info!("changed keys are heard of: keys are served from memory");
@@ -128,6 +147,8 @@ mod events {
 #[cfg(not(feature = "tracing"))]
 mod events {
     use std::error::Error;
+    #[cfg(feature = "postgres")]
+    use std::time::Duration;
 
     use http::Method;
 
@@ -156,12 +177,18 @@ mod events {
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_noted() {}
     pub(crate) fn foreign_record(_: &KeyId, _: &'static str) {}
+    #[cfg(feature = "postgres")]
+    pub(crate) fn connections_live_long(_: Option<Duration>) {}
+    #[cfg(feature = "cache")]
+    pub(crate) fn moved() {}
     #[cfg(feature = "cache")]
     pub(crate) fn subscribed() {}
     #[cfg(feature = "cache")]
     pub(crate) fn unsubscribed(_: &(dyn Error + 'static)) {}
 }
 
+#[cfg(feature = "postgres")]
+pub(crate) use events::connections_live_long;
 #[cfg(feature = "axum")]
 pub(crate) use events::no_original_uri;
 #[cfg(feature = "manage")]
@@ -171,6 +198,6 @@ pub(crate) use events::{
     would_reject,
 };
 #[cfg(feature = "cache")]
-pub(crate) use events::{subscribed, unsubscribed};
+pub(crate) use events::{moved, subscribed, unsubscribed};
 #[cfg(feature = "last-used")]
 pub(crate) use events::{uses_not_noted, uses_not_written};

@@ -192,6 +192,7 @@ impl<S> CachedStoreBuilder<S> {
                 source,
                 memory: Arc::clone(&memory),
                 heartbeat: self.heartbeat,
+                max_staleness: self.max_staleness,
                 on_change: self.on_change,
             };
             tokio::spawn(subscriber.run()).abort_handle()
@@ -205,7 +206,7 @@ fn positive(duration: Duration) -> Duration {
     duration
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

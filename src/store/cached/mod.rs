@@ -18,7 +18,9 @@ mod flights;
 mod generations;
 mod liveness;
 mod memory;
+mod renewal;
 mod repository;
+mod session;
 mod size;
 mod subscriber;
 

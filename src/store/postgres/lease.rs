@@ -8,7 +8,8 @@ use sqlx::{Connection as _, Postgres};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::connections::{Connections, Taken};
+use super::connections::{Connections, Purpose, Taken};
+use crate::store::StoreError;
 
 /// How long a server has to answer before its connection is given up.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,21 +28,32 @@ pub(super) struct Lease {
 
 impl Lease {
     /// Takes a connection for one statement.
-    pub(super) async fn of(connections: &Connections) -> sqlx::Result<Self> {
-        let taken = Some(connections.take().await?);
+    pub(super) async fn of(
+        connections: &Connections,
+        purpose: Purpose,
+    ) -> Result<Self, StoreError> {
+        let taken = Some(connections.take(purpose).await?);
         Ok(Self { taken, is_for_transaction: false })
     }
 
     /// Takes a connection for a transaction, which is closed if it is dropped: when `sqlx` is
     /// dropped while it begins a transaction, the connection stays in it, and whoever had the
     /// connection next would be in it too.
-    pub(super) async fn for_transaction(connections: &Connections) -> sqlx::Result<Self> {
-        let mut lease = Self::of(connections).await?;
+    pub(super) async fn for_transaction(connections: &Connections) -> Result<Self, StoreError> {
+        let mut lease = Self::of(connections, Purpose::Change).await?;
         lease.is_for_transaction = true;
         Ok(lease)
     }
 
     pub(super) fn give_back(mut self) {
+        drop(self.taken.take());
+    }
+
+    /// Closes the connection.
+    pub(super) fn close(mut self) {
+        if let Some((connection, _turn)) = &mut self.taken {
+            connection.close_on_drop();
+        }
         drop(self.taken.take());
     }
 }

@@ -1,5 +1,6 @@
 //! [`PostgresStore`]: keys in PostgreSQL.
 
+mod attempts;
 mod channel;
 mod connect;
 mod connections;
@@ -9,6 +10,7 @@ mod lease;
 mod migrations;
 mod owners;
 mod repository;
+mod server;
 mod types;
 
 use std::fmt;
@@ -96,7 +98,8 @@ impl PostgresStore {
     /// Connects to the database of a URL, such as `postgres://user:password@host/database`, and
     /// creates what is missing.
     ///
-    /// There are up to 10 connections, each of which is tested before it is used.
+    /// There are up to 10 connections, each of which is tested before it is used, and used for
+    /// [half a minute](PostgresStoreBuilder::connection_lifetime).
     pub fn connect(url: &str) -> PostgresStoreBuilder {
         PostgresStoreBuilder::url(url)
     }
@@ -138,7 +141,7 @@ impl PostgresStore {
     #[cfg(feature = "cache")]
     #[must_use]
     pub fn invalidations(&self) -> PostgresInvalidations {
-        PostgresInvalidations::new(self.connections.pool.clone(), Arc::clone(&self.channel))
+        PostgresInvalidations::of(self.connections.clone(), Arc::clone(&self.channel))
     }
 }
 

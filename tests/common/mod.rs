@@ -24,6 +24,8 @@ pub mod proxies;
 pub mod proxy;
 pub mod python;
 #[cfg(unix)]
+pub mod replication;
+#[cfg(unix)]
 pub mod server;
 #[cfg(unix)]
 pub mod servers;

@@ -47,7 +47,9 @@ impl Server {
         Self(match options.get_socket() {
             Some(directory) => format!("{}/.s.PGSQL.{port}", directory.display()).into(),
             None if host.starts_with('/') => format!("{host}/.s.PGSQL.{port}").into(),
-            None if host.contains(':') => format!("[{host}]:{port}").into(),
+            None if host.contains(':') && !host.starts_with('[') => {
+                format!("[{host}]:{port}").into()
+            }
             None => format!("{host}:{port}").into(),
         })
     }

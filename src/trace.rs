@@ -2,8 +2,8 @@
 //!
 //! One event for each rejection, with its kind and, when known, the key's public id; the
 //! server's own faults at `ERROR`, those of clients at `INFO`; successes at `TRACE`. One when a
-//! cache hears of changes no more, at `WARN`, and one when it does again, at `INFO`. No event
-//! holds a key, a header's value or a query, or a path where a key may be in it.
+//! cache hears of changes no more, at `WARN`, and one when it does again, at `INFO`; one when a record
+//! is served because the store cannot be reached, at `WARN`. No event holds a key, a header's value or a query, or a path where a key may be in it.
 
 #[cfg(feature = "tracing")]
 mod events {
@@ -126,6 +126,15 @@ mod events {
     }
 
     #[cfg(feature = "cache")]
+    pub(crate) fn served_while_unreachable(id: &KeyId, error: &(dyn Error + 'static)) {
+        tracing::warn!(
+            key = id.as_str(),
+            error,
+            "the key store cannot be reached: a record in memory is served meanwhile"
+        );
+    }
+
+    #[cfg(feature = "cache")]
     pub(crate) fn moved() {
         tracing::warn!(
             "new connections hear of changes from another server than the old ones: everything is \
@@ -180,6 +189,8 @@ mod events {
     #[cfg(feature = "postgres")]
     pub(crate) fn connections_live_long(_: Option<Duration>) {}
     #[cfg(feature = "cache")]
+    pub(crate) fn served_while_unreachable(_: &KeyId, _: &(dyn Error + 'static)) {}
+    #[cfg(feature = "cache")]
     pub(crate) fn moved() {}
     #[cfg(feature = "cache")]
     pub(crate) fn subscribed() {}
@@ -198,6 +209,6 @@ pub(crate) use events::{
     would_reject,
 };
 #[cfg(feature = "cache")]
-pub(crate) use events::{moved, subscribed, unsubscribed};
+pub(crate) use events::{moved, served_while_unreachable, subscribed, unsubscribed};
 #[cfg(feature = "last-used")]
 pub(crate) use events::{uses_not_noted, uses_not_written};

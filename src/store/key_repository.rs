@@ -90,6 +90,18 @@ pub trait KeyRepository: KeyStore {
         let _ = record;
     }
 
+    /// Has every node that is notified of changes forget all keys that it has in memory, such as after a
+    /// backup was restored: what it knows is of another past.
+    ///
+    /// By default there is nothing to do, as for a repository that notifies nobody.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if nodes may not have been notified.
+    async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Returns when others that find keys through this repository heed a change.
     fn propagation(&self) -> Propagation {
         Propagation::Immediate
@@ -157,6 +169,14 @@ macro_rules! forward_to_the_inner_repository {
 
             fn heed(&self, record: &KeyRecord) {
                 (**self).heed(record);
+            }
+
+            fn invalidate_everywhere<'a, 'b>(&'a self) -> Pending<'b, ()>
+            where
+                'a: 'b,
+                Self: 'b,
+            {
+                (**self).invalidate_everywhere()
             }
 
             fn propagation(&self) -> Propagation {

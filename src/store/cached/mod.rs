@@ -8,6 +8,7 @@
 //! 3. [`flights`]: a request joins no load that began before the last invalidation.
 //! 4. [`liveness`]: nothing is served from memory that may have been invalidated unheard.
 //! 5. [`repository`]: a change that is made through the cache is heeded before it returns.
+//! 6. [`grace`]: while the store cannot be reached, nothing is served beyond what was set.
 
 mod beats;
 mod bounded;
@@ -16,6 +17,7 @@ mod claims;
 mod entries;
 mod flights;
 mod generations;
+mod grace;
 mod liveness;
 mod memory;
 mod renewal;
@@ -71,6 +73,9 @@ const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 /// that it was cut off, each request asks the store until the cache hears again, and has
 /// forgotten all that it knew. [`is_live`](Self::is_live) tells which is the case.
 ///
+/// While the store cannot be reached, nothing can be looked up and requests are answered with 503, unless a
+/// [grace](CachedStoreBuilder::serve_while_unreachable) is set.
+///
 /// The store must answer with what is true now: a replica that lags behind the database has the
 /// cache keep what it has just been told to forget.
 ///
@@ -125,7 +130,8 @@ impl<S> CachedStore<S> {
         self.0.memory.entries.forget(digest);
     }
 
-    /// Forgets everything. For changes that were made past the cache.
+    /// Forgets everything. For changes that were made past the cache. It is about this cache:
+    /// [`invalidate_everywhere`](crate::KeyRepository::invalidate_everywhere) is about all nodes.
     pub fn invalidate_all(&self) {
         self.0.memory.entries.forget_all();
     }
@@ -143,7 +149,7 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         match self.find_now(digest) {
             Poll::Ready(found) => Ok(found),
-            Poll::Pending => self.0.load(digest).await,
+            Poll::Pending => self.0.load_or_remember(digest).await,
         }
     }
 
@@ -151,7 +157,10 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
         match self.0.memory.look(digest) {
             Known::Fresh(found) => Poll::Ready(found),
             Known::Aging(found) if self.0.refresh(digest) => Poll::Ready(found),
-            Known::Aging(_) | Known::Nothing => Poll::Pending,
+            Known::Aging(_) | Known::Nothing => match self.0.memory.meanwhile(digest) {
+                Some(record) => Poll::Ready(Some(record)),
+                None => Poll::Pending,
+            },
         }
     }
 }
@@ -164,6 +173,26 @@ impl<S> Inner<S> {
 }
 
 impl<S: KeyStore + 'static> Inner<S> {
+    /// Asks the store, and takes what is in memory if it cannot be reached and that may be.
+    async fn load_or_remember(&self, digest: &KeyDigest) -> Loaded {
+        if self.memory.in_grace(digest).is_none() {
+            return self.load(digest).await;
+        }
+        let error = match tokio::time::timeout(grace::PATIENCE, self.load(digest)).await {
+            Ok(Err(error)) if error.is_outage() => error,
+            Ok(answered) => {
+                self.memory.answered(digest);
+                return answered;
+            }
+            Err(_) => StoreError::new(format!("no answer within {:?}", grace::PATIENCE)),
+        };
+        // Not what was found before: it may have been changed, or be too old by now.
+        let Some(record) = self.memory.in_grace(digest) else { return Err(error) };
+        crate::trace::served_while_unreachable(&record.id, &error);
+        self.memory.failed(digest);
+        Ok(Some(record))
+    }
+
     /// Asks the store, together with all others who ask for the same.
     async fn load(&self, digest: &KeyDigest) -> Loaded {
         if !self.memory.is_live() {
@@ -217,7 +246,7 @@ async fn load<S: KeyStore>(
 /// Asks the store. Many may wait for the answer, so a panic becomes an error to each of them.
 async fn ask<S: KeyStore>(store: &S, digest: &KeyDigest) -> Loaded {
     let asked = AssertUnwindSafe(async { store.find(digest).await }).catch_unwind();
-    asked.await.unwrap_or_else(|panic| Err(StoreError::new(panicked(&*panic))))
+    asked.await.unwrap_or_else(|panic| Err(StoreError::answered(panicked(&*panic))))
 }
 
 impl<S> Drop for Inner<S> {

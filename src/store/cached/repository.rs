@@ -67,6 +67,12 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         }
     }
 
+    async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
+        let invalidated = self.0.store.invalidate_everywhere().await;
+        self.invalidate_all();
+        invalidated
+    }
+
     fn propagation(&self) -> Propagation {
         let before = match self.0.store.propagation() {
             Propagation::Immediate => Duration::ZERO,

@@ -135,7 +135,7 @@ impl<'a> Session<'a> {
         if let Some(longest) = self.subscriber.relied_on() {
             until = until.min(self.begun.saturating_add(longest));
         }
-        memory.liveness.set_until(until);
+        memory.liveness.prove(sent_at, until);
         if memory.now() >= until {
             return self.tell_lost(&StoreError::new("heartbeats come too late"));
         }

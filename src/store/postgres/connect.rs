@@ -13,7 +13,7 @@ use super::channel::channel;
 use super::connections::{Connections, Purpose};
 use super::repository::FOR_NO_KEY_UPDATE;
 use super::server::refuse_transaction_pooling;
-use super::{PostgresStore, migrations, owners};
+use super::{PostgresStore, migrations, owners, triggers};
 use crate::store::StoreError;
 use crate::store::sql::{Statements, Tables, failed};
 
@@ -167,6 +167,7 @@ impl PostgresStoreBuilder {
         migrations::migrate(&mut connection, &tables, &schema, may_migrate).await?;
         // Somebody else may have made them in between.
         owners::check(&mut connection, &tables, &schema, owner, may_migrate).await?;
+        triggers::check(&mut connection, &tables, may_migrate).await?;
         drop(connection);
         let channel = channel(&schema, &tables.bare("api_keys")).into();
         let statements = Arc::new(Statements::new(tables, FOR_NO_KEY_UPDATE));

@@ -11,6 +11,7 @@ mod migrations;
 mod owners;
 mod repository;
 mod server;
+mod triggers;
 mod types;
 
 use std::fmt;

@@ -91,6 +91,15 @@ impl KeyRepository for PostgresStore {
         }
     }
 
+    /// Sends `*` over the channel, as `TRUNCATE` does.
+    async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
+        let mut lease = Lease::of(&self.connections, Purpose::Change).await?;
+        let notify = query("SELECT pg_notify($1, '*')").bind(&*self.channel);
+        let notified = notify.execute(&mut **lease).await;
+        lease.give_back();
+        notified.map(drop).map_err(failed)
+    }
+
     /// A standby that is [accepted](super::PostgresStoreBuilder::accept_standby) finds a change late.
     fn propagation(&self) -> Propagation {
         self.connections.max_lag().map_or(Propagation::Immediate, Propagation::Within)

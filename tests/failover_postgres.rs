@@ -18,8 +18,10 @@ use tower_api_key::{
     IssuedKey, KeyHasher, KeyManager, KeyRecord, KeyRepository, KeyStore, NewKey, PostgresStore,
 };
 
+use self::common::caching::next;
 use self::common::in_time;
 use self::common::replication::{Name, Pair, pool, run};
+use self::common::servers::Postgres;
 
 const HEARTBEAT: Duration = Duration::from_millis(200);
 const MAX_STALENESS: Duration = Duration::from_secs(6);
@@ -250,4 +252,57 @@ async fn a_pool_that_is_led_to_a_standby_comes_back_by_itself() {
     assert!(error.contains("is a standby"), "{error}");
     name.moves_to(pair.primary.address());
     assert!(store.find(&key.digest).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn nothing_is_acknowledged_that_a_synchronous_standby_does_not_have() {
+    let pair = Pair::start().await;
+    let sql = pool(&pair.primary.url()).await;
+    let store = PostgresStore::connect(&pair.primary.url()).await.unwrap();
+    let keys = [issue(&store).await.record, issue(&store).await.record];
+    pair.catches_up().await;
+    run(&sql, "ALTER SYSTEM SET synchronous_standby_names = '*'").await;
+    run(&sql, "SELECT pg_reload_conf()").await;
+    let manager = KeyManager::new(store.clone());
+    manager.revoke(&keys[0].id).await.unwrap();
+    pair.standby.pause().await;
+    // Longer than any statement may take.
+    let change = next(&keys[1], |record| record.revoked_at = Some(record.created_at));
+    let changes = [KeyChange::Replace(change)];
+    let revoke = tokio::time::timeout(Duration::from_secs(8), store.commit(&changes, &[]));
+    assert!(!matches!(revoke.await, Ok(Ok(()))), "it was acknowledged");
+    pair.standby.resume();
+    // Once it is acknowledged, it outlives a failover.
+    let revoked = async {
+        while let Err(error) = manager.revoke(&keys[1].id).await {
+            assert!(!error.to_string().contains("standby"), "{error}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    in_time(revoked).await;
+    pair.promote().await;
+    let new = pool(&pair.standby.url()).await;
+    assert!(is_revoked(&new, &keys[0]).await && is_revoked(&new, &keys[1]).await);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn what_was_acknowledged_is_on_the_disk_whatever_the_role_has_set() {
+    let server = Postgres::start().await;
+    let sql = pool(&server.url()).await;
+    PostgresStore::connect(&server.url()).await.unwrap();
+    let note = "CREATE TABLE seen (setting text);
+        CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO seen VALUES (current_setting(''synchronous_commit'')); RETURN NEW; END';
+        CREATE TRIGGER see AFTER INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION see()";
+    run(&sql, note).await;
+    for (set, expected) in [("off", "local"), ("local", "local"), ("remote_apply", "remote_apply")]
+    {
+        run(&sql, &format!("ALTER ROLE postgres SET synchronous_commit = {set}")).await;
+        issue(&PostgresStore::connect(&server.url()).await.unwrap()).await;
+        let seen: String =
+            sqlx::query_scalar("DELETE FROM seen RETURNING setting").fetch_one(&sql).await.unwrap();
+        assert_eq!(seen, expected);
+    }
 }

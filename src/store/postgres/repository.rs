@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::{Connection as _, PgConnection, Row as _, query};
+use sqlx::{Connection as _, PgConnection, Row as _, query, raw_sql};
 
 use super::PostgresStore;
 use super::attempts::Attempts;
@@ -30,12 +30,20 @@ pub(super) const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
 ///
 /// Whoever waits for the transaction may go sooner. The server does not see that, and would make the
 /// change when it gets the lock, however late.
+///
+/// What was acknowledged is on the disk, also where the role or the database does without that.
 const BEGIN: &str = "
     BEGIN;
     SELECT set_config(name, longest, true)
         FROM (VALUES ('lock_timeout', '3s'), ('statement_timeout', '5s')) AS limits (name, longest)
         WHERE current_setting(name)::interval NOT BETWEEN '1 ms' AND longest::interval;
+    SELECT set_config('synchronous_commit', 'local', true)
+        WHERE current_setting('synchronous_commit') = 'off';
 ";
+
+/// Said before the transaction is committed. A commit that waits for a synchronous standby is not undone
+/// when its time is over: the server acknowledges it, though a failover would lose it.
+const WAIT_FOR_STANDBY: &str = "SET LOCAL statement_timeout = 0";
 
 #[async_trait]
 impl KeyStore for PostgresStore {
@@ -162,6 +170,7 @@ async fn transact(
             return Ok(Err(refusal));
         }
     }
+    raw_sql(WAIT_FOR_STANDBY).execute(&mut *transaction).await?;
     transaction.commit().await.map(Ok)
 }
 

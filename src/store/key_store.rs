@@ -100,6 +100,7 @@ forward_to_the_inner_store!(Box);
 #[derive(Clone)]
 pub struct StoreError {
     source: Arc<dyn Error + Send + Sync>,
+    #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "only a cache asks for it"))]
     has_answered: bool,
 }
 
@@ -111,8 +112,7 @@ impl StoreError {
 
     /// Wraps the error of a store that was reached, such as that of a record that cannot be read.
     ///
-    /// It is no outage, so a cache that
-    /// [serves records meanwhile](crate::store::CachedStoreBuilder::serve_while_unreachable) serves none.
+    /// It is no outage, so a `CachedStore` that serves records during outages serves none.
     pub fn answered(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { has_answered: true, ..Self::new(source) }
     }

@@ -63,7 +63,8 @@ const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 /// * as soon as they hear of it, if the caches are
 ///   [invalidated by](CachedStoreBuilder::invalidated_by) a source, and
 /// * [`max_staleness`](CachedStoreBuilder::max_staleness) after it in any case, the time during
-///   which the machine was asleep not counted.
+///   which the machine was asleep not counted. A store whose connections may lead to yesterday's server after
+///   a failover, and a cache without a source, add [how long they do](crate::guide::failover).
 ///
 /// Give the cache to the [`KeyManager`](crate::KeyManager), too: what is changed past it, it does not
 /// know before it is notified.
@@ -71,7 +72,9 @@ const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 /// A cache with a source serves from memory only while it knows that it hears everything: it
 /// sends itself a heartbeat through the source, and when three are missing, or the source says
 /// that it was cut off, each request asks the store until the cache hears again, and has
-/// forgotten all that it knew. [`is_live`](Self::is_live) tells which is the case.
+/// forgotten all that it knew. [`is_live`](Self::is_live) tells which is the case. A source may have its
+/// subscriptions [renewed](crate::store::InvalidationSource::lifetime): the next one is there before the one
+/// before ends, and nothing is forgotten unless it hears another server.
 ///
 /// While the store cannot be reached, nothing can be looked up and requests are answered with 503, unless a
 /// [grace](CachedStoreBuilder::serve_while_unreachable) is set.

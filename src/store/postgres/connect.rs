@@ -25,7 +25,8 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// Awaiting it returns an error if the database cannot be connected to, if it is a standby, if a pooler
-/// in between gives connections to others after each transaction, if its tables belong to somebody who cannot be trusted, if they cannot be migrated, if a newer version of this crate
+/// in between gives connections to others after each transaction, if its tables belong to somebody who
+/// cannot be trusted, if they or their triggers cannot be migrated, if a newer version of this crate
 /// migrated them in a way that this one cannot go on with, or if the schema or the table prefix is no
 /// name.
 #[must_use = "nothing is connected unless it is awaited"]
@@ -111,7 +112,7 @@ impl PostgresStoreBuilder {
     ///
     /// It bounds for how long this node may ask yesterday's primary after a failover behind a proxy or
     /// a name that moves new connections only. The connections of
-    /// [invalidations](PostgresStore::invalidations) are renewed as often at least.
+    /// `invalidations` are renewed as often at least.
     ///
     /// For the connections of your own [pool](PostgresStore::from_pool), set its
     /// [`max_lifetime`](sqlx::pool::PoolOptions::max_lifetime) instead.
@@ -133,7 +134,7 @@ impl PostgresStoreBuilder {
     ///
     /// * the clocks of both servers have to agree;
     /// * a primary that changes nothing seems to be behind. A node there that sends heartbeats for a
-    ///   [`CachedStore`](crate::store::CachedStore) changes something each second.
+    ///   `CachedStore` changes something each second.
     ///
     /// Changes need the primary as before. A standby sends no notifications: of a
     /// cache over it, changes are noticed after its `max_staleness` and the lag.
@@ -155,20 +156,21 @@ impl PostgresStoreBuilder {
         // First of all: nothing is certain otherwise.
         let options = connections.options();
         refuse_transaction_pooling(&mut *connections.any().await?, &options).await?;
-        let (mut connection, _turn) = connections.take(Purpose::LookUp).await?;
-        check_encoding(&mut connection).await?;
+        let mut taken = connections.take(Purpose::LookUp).await?;
+        let connection = &mut *taken.connection;
+        check_encoding(connection).await?;
         let schema = match self.schema {
             Some(schema) => schema,
-            None => current_schema(&mut connection).await?,
+            None => current_schema(connection).await?,
         };
         let tables = Tables::new(Some(&schema), &self.prefix).map_err(StoreError::new)?;
         let (owner, may_migrate) = (self.table_owner.as_deref(), self.may_migrate);
-        owners::check(&mut connection, &tables, &schema, owner, may_migrate).await?;
-        migrations::migrate(&mut connection, &tables, &schema, may_migrate).await?;
+        owners::check(connection, &tables, &schema, owner, may_migrate).await?;
+        migrations::migrate(connection, &tables, &schema, may_migrate).await?;
         // Somebody else may have made them in between.
-        owners::check(&mut connection, &tables, &schema, owner, may_migrate).await?;
-        triggers::check(&mut connection, &tables, may_migrate).await?;
-        drop(connection);
+        owners::check(connection, &tables, &schema, owner, may_migrate).await?;
+        triggers::check(connection, &tables, may_migrate).await?;
+        taken.give_back();
         let channel = channel(&schema, &tables.bare("api_keys")).into();
         let statements = Arc::new(Statements::new(tables, FOR_NO_KEY_UPDATE));
         Ok(PostgresStore { connections, statements, channel })

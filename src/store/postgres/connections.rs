@@ -1,5 +1,6 @@
 //! [`Connections`]: a pool that comes back under load, and that leads to the server of today.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -46,15 +47,32 @@ struct Shared {
     pool: RwLock<PgPool>,
     /// Whether nobody else uses the pool.
     is_own: bool,
+    /// How often all connections were made anew.
+    epoch: AtomicU64,
     turns: Arc<Semaphore>,
     max_lag: Option<Duration>,
+    #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "only a cache asks for it"))]
     lifetime: Duration,
     turned_over: std::sync::Mutex<Option<Instant>>,
     reason: Mutex<Option<(Instant, StoreError)>>,
 }
 
 /// A connection, and the turn that is over with it.
-pub(super) type Taken = (PoolConnection<Postgres>, OwnedSemaphorePermit);
+pub(super) struct Taken {
+    pub(super) connection: PoolConnection<Postgres>,
+    _turn: OwnedSemaphorePermit,
+    connections: Connections,
+    epoch: u64,
+}
+
+impl Taken {
+    /// Gives the connection back, unless all were made anew meanwhile.
+    pub(super) fn give_back(mut self) {
+        if self.connections.epoch() != self.epoch {
+            self.connection.close_on_drop();
+        }
+    }
+}
 
 impl Connections {
     /// Makes a pool of connections none of which is used once it is as old as `lifetime`.
@@ -91,6 +109,7 @@ impl Connections {
         Self(Arc::new(Shared {
             pool: RwLock::new(pool),
             is_own,
+            epoch: AtomicU64::new(0),
             turns: Arc::new(Semaphore::new(turns)),
             max_lag,
             lifetime,
@@ -109,6 +128,7 @@ impl Connections {
     }
 
     /// Returns the longest life of a connection.
+    #[cfg(feature = "cache")]
     pub(super) fn lifetime(&self) -> Duration {
         self.0.lifetime
     }
@@ -124,8 +144,16 @@ impl Connections {
         let Ok(Ok(turn)) = turn else { return Err(self.reason(within).await) };
         let connections = self.clone();
         // Not dropped with who waits for it.
-        let taken = tokio::spawn(async move { Ok((connections.acquire(purpose).await?, turn)) });
+        let taken = tokio::spawn(async move {
+            let epoch = connections.epoch();
+            let connection = connections.acquire(purpose).await?;
+            Ok(Taken { connection, _turn: turn, connections, epoch })
+        });
         taken.await.map_err(StoreError::new)?
+    }
+
+    fn epoch(&self) -> u64 {
+        self.0.epoch.load(Ordering::SeqCst)
     }
 
     /// Takes a connection to a server that may be asked.
@@ -197,7 +225,7 @@ impl Connections {
     /// Has connections made anew: those that there are may lead to yesterday's primary. Returns whether
     /// it does so, which is once a second at most.
     ///
-    /// Of a pool that others use, too, those that are in use now stay.
+    /// Of a pool that others use, too, those that they use now stay.
     pub(super) fn turn_over(&self) -> bool {
         let mut turned_over = self.0.turned_over.lock().unwrap_or_else(PoisonError::into_inner);
         if turned_over.is_some_and(|at| at.elapsed() < TURN_OVER) {
@@ -215,6 +243,7 @@ impl Connections {
         if pool.is_closed() {
             return;
         }
+        self.0.epoch.fetch_add(1, Ordering::SeqCst);
         if self.0.is_own {
             let options = PgConnectOptions::clone(&pool.connect_options());
             let new = pool.options().clone().connect_lazy_with(options);

@@ -46,15 +46,16 @@ impl Lease {
     }
 
     pub(super) fn give_back(mut self) {
-        drop(self.taken.take());
+        if let Some(taken) = self.taken.take() {
+            taken.give_back();
+        }
     }
 
     /// Closes the connection.
     pub(super) fn close(mut self) {
-        if let Some((connection, _turn)) = &mut self.taken {
-            connection.close_on_drop();
+        if let Some(mut taken) = self.taken.take() {
+            taken.connection.close_on_drop();
         }
-        drop(self.taken.take());
     }
 }
 
@@ -62,30 +63,30 @@ impl Deref for Lease {
     type Target = PoolConnection<Postgres>;
 
     fn deref(&self) -> &Self::Target {
-        &self.taken.as_ref().expect(HELD).0
+        &self.taken.as_ref().expect(HELD).connection
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.taken.as_mut().expect(HELD).0
+        &mut self.taken.as_mut().expect(HELD).connection
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some((mut connection, turn)) = self.taken.take() else { return };
+        let Some(mut taken) = self.taken.take() else { return };
         if self.is_for_transaction {
-            connection.close_on_drop();
+            taken.connection.close_on_drop();
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
             // Reads what was on its way.
-            if !matches!(timeout(PATIENCE, connection.ping()).await, Ok(Ok(()))) {
-                connection.close_on_drop();
+            if !matches!(timeout(PATIENCE, taken.connection.ping()).await, Ok(Ok(()))) {
+                taken.connection.close_on_drop();
             }
-            drop((connection, turn));
+            taken.give_back();
         });
     }
 }

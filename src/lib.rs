@@ -101,7 +101,8 @@
 //!   compression and traces after it, and [`JoinVary`] last.
 //! * Bodies of refused requests are read and dropped [behind the answer](ApiKeyLayer::drain_refused),
 //!   so that clients and proxies see it. Bodies that a handler leaves unread are not.
-//! * A [`MemoryStore`] forgets its keys with the process. SQLite, PostgreSQL and Redis keep them.
+//! * A [`MemoryStore`] forgets its keys with the process. SQLite, PostgreSQL and Redis keep them. What a
+//!   failover or a restore takes back, and which settings prevent it, is [a page](guide::failover) of its own.
 //!
 //! # Events
 //!
@@ -164,6 +165,7 @@
 mod axum;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod guide;
 #[cfg(feature = "last-used")]
 mod last_used;
 pub mod manage;

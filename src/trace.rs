@@ -1,12 +1,15 @@
 //! Events of the feature `tracing`; without it, nothing.
 //!
 //! The server's own faults are at `ERROR`, successes at `TRACE`. A cache that loses its notifications
-//! is at `WARN`, and one that has them again at `INFO`. Refusals have their events in `reject`. No event
+//! is at `WARN`, and one that has them again at `INFO`; so is, at `WARN`, a record that is served because
+//! the store cannot be reached. Refusals have their events in `reject`. No event
 //! holds a key, a header's value or a query, or a path where a key may be in it.
 
 #[cfg(feature = "tracing")]
 mod events {
     use std::error::Error;
+    #[cfg(feature = "postgres")]
+    use std::time::Duration;
 
     use http::Method;
 
@@ -90,15 +93,45 @@ mod events {
 
     #[cfg(feature = "serde")]
     pub(crate) fn audit_not_written(error: &(dyn Error + 'static)) {
-        tracing::error!(error, "an audit event cannot be written: it is tried with the next one");
+        tracing::error!(target: TARGET, error, "an audit event cannot be written: it is tried with the next one");
     }
 
     #[cfg(feature = "redis")]
     pub(crate) fn redis_unchecked(error: &(dyn Error + 'static)) {
         tracing::warn!(
+            target: TARGET,
             error,
             "whether the Redis server is a primary, evicts, or is part of a cluster cannot be \
              checked: let the user run INFO"
+        );
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(crate) fn connections_live_long(longest: Option<Duration>) {
+        tracing::warn!(
+            target: TARGET,
+            ?longest,
+            "after a failover, connections of this pool may lead to yesterday's primary for as long as \
+             they live: set its `max_lifetime` to some 30 seconds"
+        );
+    }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn served_while_unreachable(id: &str, error: &(dyn Error + 'static)) {
+        tracing::warn!(
+            target: TARGET,
+            key = id,
+            error,
+            "the key store cannot be reached: a record in memory is served meanwhile"
+        );
+    }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn moved() {
+        tracing::warn!(
+            target: TARGET,
+            "new connections hear of changes from another server than the old ones: everything is \
+             looked up again"
         );
     }
 
@@ -116,6 +149,8 @@ mod events {
 #[cfg(not(feature = "tracing"))]
 mod events {
     use std::error::Error;
+    #[cfg(feature = "postgres")]
+    use std::time::Duration;
 
     use http::Method;
 
@@ -141,6 +176,12 @@ mod events {
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_noted() {}
     pub(crate) fn foreign_record(_: &str, _: &'static str) {}
+    #[cfg(feature = "postgres")]
+    pub(crate) fn connections_live_long(_: Option<Duration>) {}
+    #[cfg(feature = "cache")]
+    pub(crate) fn served_while_unreachable(_: &str, _: &(dyn Error + 'static)) {}
+    #[cfg(feature = "cache")]
+    pub(crate) fn moved() {}
     #[cfg(feature = "serde")]
     pub(crate) fn audit_not_written(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "redis")]
@@ -153,6 +194,8 @@ mod events {
 
 #[cfg(feature = "serde")]
 pub(crate) use events::audit_not_written;
+#[cfg(feature = "postgres")]
+pub(crate) use events::connections_live_long;
 #[cfg(feature = "axum")]
 pub(crate) use events::no_original_uri;
 #[cfg(feature = "manage")]
@@ -163,6 +206,6 @@ pub(crate) use events::{
     foreign_record, no_client_address, not_refunded, panicked, unlimited, verified, would_reject,
 };
 #[cfg(feature = "cache")]
-pub(crate) use events::{subscribed, unsubscribed};
+pub(crate) use events::{moved, served_while_unreachable, subscribed, unsubscribed};
 #[cfg(feature = "last-used")]
 pub(crate) use events::{uses_not_noted, uses_not_written};

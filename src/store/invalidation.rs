@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -26,6 +27,10 @@ use crate::key::KeyDigest;
 pub trait InvalidationSource: Send + Sync {
     /// Subscribes to all changes from now on.
     ///
+    /// It is called again while an earlier subscription goes on, if subscriptions have a
+    /// [lifetime](Self::lifetime). Heartbeats that are sent after it has returned take the way of the new
+    /// subscription. If it fails, they take the way of the old one.
+    ///
     /// # Errors
     ///
     /// Returns an error if the server cannot be reached.
@@ -37,6 +42,24 @@ pub trait InvalidationSource: Send + Sync {
     ///
     /// Returns an error if the server cannot be reached.
     async fn beat(&self, number: u64) -> Result<(), StoreError>;
+
+    /// Returns for how long a subscription may be relied on, or `None`, the default, for a source whose
+    /// connections always lead to the server that there is.
+    ///
+    /// After a failover, an old connection may go on leading to yesterday's server, which lives and tells
+    /// of no change any more. So a cache subscribes anew before that, and ends the old subscription once
+    /// a heartbeat was heard by both. If only the new one hears it, the server is another: the cache
+    /// [says so](Self::server_changed) and forgets everything.
+    fn lifetime(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Is called before a cache forgets everything that it may not have heard of. From its return on,
+    /// the store asks the server that the newest subscription hears.
+    ///
+    /// A source that belongs to a store has it make its connections anew. By default, there is nothing
+    /// to do.
+    fn server_changed(&self) {}
 }
 
 /// A subscription that is in effect.

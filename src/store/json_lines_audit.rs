@@ -155,11 +155,11 @@ fn line(event: &AuditEvent) -> serde_json::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::KeyHasher;
+    use crate::key::KeyScheme;
     use crate::store::{Actor, AuditAction, NewKey};
 
     fn event(action: AuditAction) -> AuditEvent {
-        let key = NewKey::named("reports").tenant("acme").generate(&KeyHasher::sha256()).unwrap();
+        let key = NewKey::named("reports").tenant("acme").generate(&KeyScheme::default()).unwrap();
         let at = SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456);
         AuditEvent::new(at, Actor::System, action, None, Some(key.record))
     }

@@ -90,7 +90,7 @@ pub trait KeyRepository: KeyStore {
     ///
     /// Returns an error if the nodes cannot be told, and by default: a repository that notifies
     /// nobody of changes has no way to.
-    async fn invalidate_all(&self) -> Result<(), StoreError> {
+    async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
         Err(StoreError::new(
             "it notifies no nodes: restart those that cache keys, or wait until what they know is \
              too old for them",
@@ -153,16 +153,16 @@ macro_rules! forward_to_the_inner_repository {
                 (**self).find_stored(digest)
             }
 
-            fn invalidate_all<'a, 'b>(&'a self) -> Pending<'b, ()>
+            fn heed(&self, record: &KeyRecord) {
+                (**self).heed(record);
+            }
+
+            fn invalidate_everywhere<'a, 'b>(&'a self) -> Pending<'b, ()>
             where
                 'a: 'b,
                 Self: 'b,
             {
-                (**self).invalidate_all()
-            }
-
-            fn heed(&self, record: &KeyRecord) {
-                (**self).heed(record);
+                (**self).invalidate_everywhere()
             }
 
             fn propagation(&self) -> Propagation {

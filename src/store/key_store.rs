@@ -98,30 +98,47 @@ forward_to_the_inner_store!(Box);
 ///
 /// Operators see it in the log; clients are told nothing of it. A clone has the same source.
 #[derive(Clone)]
-pub struct StoreError(Arc<dyn Error + Send + Sync>);
+pub struct StoreError {
+    source: Arc<dyn Error + Send + Sync>,
+    #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "only a cache asks for it"))]
+    has_answered: bool,
+}
 
 impl StoreError {
     /// Wraps the error of the store.
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(source.into().into())
+        Self { source: source.into().into(), has_answered: false }
+    }
+
+    /// Wraps the error of a store that was reached, such as that of a record that cannot be read.
+    ///
+    /// It is no outage, so a `CachedStore` that serves records during outages serves none.
+    pub fn answered(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { has_answered: true, ..Self::new(source) }
+    }
+
+    /// Tells whether the store may not have been reached.
+    #[cfg(feature = "cache")]
+    pub(crate) const fn is_outage(&self) -> bool {
+        !self.has_answered
     }
 }
 
 impl fmt::Debug for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("StoreError").field(&self.0).finish()
+        f.debug_tuple("StoreError").field(&self.source).finish()
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the key store failed: {}", self.0)
+        write!(f, "the key store failed: {}", self.source)
     }
 }
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.0)
+        Some(&*self.source)
     }
 }
 

@@ -223,7 +223,7 @@ async fn nodes_forget_at_one_command_what_came_undone_in_redis() {
     let node = CachedStore::builder(store.clone()).invalidated_by(store.invalidations()).build();
     let digest = KeyHasher::sha256().digest(issued["secret"].as_str().unwrap());
     in_time(async {
-        while node.find(&digest).await.is_err() || node.find_now(&digest).is_pending() {
+        while node.find(&digest).await.is_err() || node.find_now(&digest).answer().is_none() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
@@ -231,7 +231,7 @@ async fn nodes_forget_at_one_command_what_came_undone_in_redis() {
     run(&["invalidate"]);
     in_time(async {
         while heard.next().await.unwrap() != Invalidation::Everything {}
-        while node.find_now(&digest).is_ready() {
+        while node.find_now(&digest).answer().is_some() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })

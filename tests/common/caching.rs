@@ -186,17 +186,36 @@ pub struct ScriptedSource(Arc<Mutex<Wire>>);
 
 #[derive(Default)]
 struct Wire {
-    subscriber: Option<mpsc::UnboundedSender<Result<Invalidation, StoreError>>>,
-    queue: VecDeque<Invalidation>,
+    subscribers: Vec<Subscriber>,
+    /// What is under way, and how many had subscribed when it was sent.
+    queue: VecDeque<(Invalidation, usize)>,
     /// Whether what is sent waits until it is delivered.
     slow: bool,
-    /// Whether what is sent is lost until somebody subscribes.
-    mute: bool,
     /// Whether nobody can subscribe or send.
     away: bool,
+    /// Whether nobody can subscribe.
+    closed: bool,
     /// Whether a subscription hears nothing, ever.
     deaf: bool,
     subscriptions: usize,
+    /// How many of them replaced no other that goes on.
+    sessions: usize,
+    lifetime: Option<Duration>,
+    server_changes: usize,
+}
+
+struct Subscriber {
+    number: usize,
+    sender: mpsc::UnboundedSender<Result<Invalidation, StoreError>>,
+    /// Whether it hears nothing any more.
+    is_mute: bool,
+}
+
+impl Wire {
+    /// Removes those that nobody listens to any more.
+    fn prune(&mut self) {
+        self.subscribers.retain(|subscriber| !subscriber.sender.is_closed());
+    }
 }
 
 impl ScriptedSource {
@@ -212,13 +231,23 @@ impl ScriptedSource {
         self.wire().away = away;
     }
 
+    pub fn set_closed(&self, closed: bool) {
+        self.wire().closed = closed;
+    }
+
     pub fn set_deaf(&self, deaf: bool) {
         self.wire().deaf = deaf;
     }
 
+    /// Has subscriptions renewed.
+    pub fn set_lifetime(&self, lifetime: Duration) {
+        self.wire().lifetime = Some(lifetime);
+    }
+
+    /// From now on, the subscriptions that there are hear nothing: the server is another.
     pub fn mute(&self) {
         let mut wire = self.wire();
-        wire.mute = true;
+        wire.subscribers.iter_mut().for_each(|subscriber| subscriber.is_mute = true);
         wire.queue.clear();
     }
 
@@ -226,36 +255,50 @@ impl ScriptedSource {
         self.wire().subscriptions
     }
 
-    /// Tells the subscriber, now or when it is [delivered](Self::deliver).
+    /// Returns how often somebody subscribed who had no subscription.
+    pub fn sessions(&self) -> usize {
+        self.wire().sessions
+    }
+
+    /// Returns how often it was said that the server may be another.
+    pub fn server_changes(&self) -> usize {
+        self.wire().server_changes
+    }
+
+    /// Tells the subscribers, now or when it is [delivered](Self::deliver).
     pub fn send(&self, invalidation: Invalidation) {
         let mut wire = self.wire();
-        if wire.mute || wire.deaf || wire.subscriber.is_none() {
+        if wire.deaf || wire.subscribers.iter().all(|subscriber| subscriber.is_mute) {
             return;
         }
-        wire.queue.push_back(invalidation);
+        let before = wire.subscriptions;
+        wire.queue.push_back((invalidation, before));
         let slow = wire.slow;
         drop(wire);
         while !slow && self.deliver().is_some() {}
     }
 
-    /// Lets the subscriber hear what was sent first.
+    /// Lets the subscribers hear what was sent first.
     pub fn deliver(&self) -> Option<Invalidation> {
         let mut wire = self.wire();
-        let invalidation = wire.queue.pop_front()?;
-        if let Some(subscriber) = &wire.subscriber {
-            let _ = subscriber.send(Ok(invalidation));
+        let (invalidation, before) = wire.queue.pop_front()?;
+        let hear = |subscriber: &&Subscriber| !subscriber.is_mute && subscriber.number <= before;
+        for subscriber in wire.subscribers.iter().filter(hear) {
+            let _ = subscriber.sender.send(Ok(invalidation));
         }
         Some(invalidation)
     }
 
     /// Sends what overtakes everything.
     pub fn send_first(&self, invalidation: Invalidation) {
-        self.wire().queue.push_front(invalidation);
+        let mut wire = self.wire();
+        let before = wire.subscriptions;
+        wire.queue.push_front((invalidation, before));
     }
 
     /// Returns whether anybody listens.
     pub fn is_subscribed(&self) -> bool {
-        self.wire().subscriber.as_ref().is_some_and(|subscriber| !subscriber.is_closed())
+        self.wire().subscribers.iter().any(|subscriber| !subscriber.sender.is_closed())
     }
 
     /// Returns whether all was delivered or lost.
@@ -263,12 +306,12 @@ impl ScriptedSource {
         self.wire().queue.is_empty()
     }
 
-    /// Ends the subscription with an error.
+    /// Ends the subscriptions with an error.
     pub fn lose(&self) {
         let mut wire = self.wire();
         wire.queue.clear();
-        if let Some(subscriber) = wire.subscriber.take() {
-            let _ = subscriber.send(Err(StoreError::new("the connection was cut")));
+        for subscriber in wire.subscribers.drain(..) {
+            let _ = subscriber.sender.send(Err(StoreError::new("the connection was cut")));
         }
     }
 }
@@ -279,14 +322,18 @@ struct Receiver(mpsc::UnboundedReceiver<Result<Invalidation, StoreError>>);
 impl InvalidationSource for ScriptedSource {
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, StoreError> {
         let mut wire = self.wire();
-        if wire.away {
+        if wire.away || wire.closed {
             return Err(StoreError::new("nobody is there"));
         }
-        let (subscriber, receiver) = mpsc::unbounded_channel();
-        wire.subscriber = Some(subscriber);
-        wire.queue.clear();
-        wire.mute = false;
+        let (sender, receiver) = mpsc::unbounded_channel();
+        wire.prune();
+        if wire.subscribers.is_empty() {
+            wire.queue.clear();
+            wire.sessions += 1;
+        }
         wire.subscriptions += 1;
+        let number = wire.subscriptions;
+        wire.subscribers.push(Subscriber { number, sender, is_mute: false });
         Ok(Box::new(Receiver(receiver)))
     }
 
@@ -296,6 +343,14 @@ impl InvalidationSource for ScriptedSource {
         }
         self.send(Invalidation::Heartbeat(number));
         Ok(())
+    }
+
+    fn lifetime(&self) -> Option<Duration> {
+        self.wire().lifetime
+    }
+
+    fn server_changed(&self) {
+        self.wire().server_changes += 1;
     }
 }
 

@@ -8,8 +8,6 @@ pub mod proxy;
 pub mod python;
 pub mod request;
 #[cfg(unix)]
-pub mod replication;
-#[cfg(unix)]
 pub mod server;
 #[cfg(unix)]
 pub mod servers;

@@ -26,6 +26,9 @@ const MAX_STALENESS: Duration = Duration::from_secs(3);
 const HEARTBEAT: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// For how long a subscription is used where it is renewed.
+const LIFETIME: Duration = Duration::from_millis(600);
+
 /// What happens next. Numbers choose among what is there.
 #[derive(Clone, Debug)]
 enum Step {
@@ -53,7 +56,7 @@ enum Step {
     DeliverAll,
     /// The subscription fails.
     Lose,
-    /// The subscription hears nothing any more.
+    /// The subscriptions hear nothing any more, also if new ones do.
     Mute,
     /// Time passes.
     Pass(Duration),
@@ -104,7 +107,7 @@ struct Model {
     sent: VecDeque<u64>,
     /// What every request that begins now has to see.
     acknowledged: Arc<std::sync::Mutex<u64>>,
-    /// To which subscription the cache listened when it was last live.
+    /// How often the cache had subscribed anew when it was last live.
     listened: usize,
 }
 
@@ -116,7 +119,7 @@ struct Request {
 static HITS: AtomicUsize = AtomicUsize::new(0);
 
 impl Model {
-    fn new(notified: bool) -> Self {
+    fn new(notified: bool, renewed: bool) -> Self {
         let store = GatedStore::default();
         let digest = KeyHasher::sha256().digest("the key");
         store.hold(&digest);
@@ -130,6 +133,9 @@ impl Model {
             .heartbeat(HEARTBEAT);
         if let Some(source) = &source {
             source.set_slow(true);
+            if renewed {
+                source.set_lifetime(LIFETIME);
+            }
             builder = builder.invalidated_by(source.clone());
         }
         Self {
@@ -300,9 +306,9 @@ impl Model {
     /// Notes from when on the cache lives again.
     fn observe(&mut self) {
         let Some(source) = &self.source else { return };
-        let subscriptions = source.subscriptions();
-        if subscriptions != self.listened && self.cached.is_live() {
-            self.listened = subscriptions;
+        let sessions = source.sessions();
+        if sessions != self.listened && self.cached.is_live() {
+            self.listened = sessions;
             self.acknowledge(self.version());
         }
         if source.is_empty() {
@@ -315,11 +321,11 @@ fn check(version: u64, acknowledged: u64) {
     assert!(version >= acknowledged, "served version {version} after {acknowledged} was known");
 }
 
-fn run(notified: bool, steps: Vec<Step>) {
+fn run(notified: bool, renewed: bool, steps: Vec<Step>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut model = Model::new(notified);
+        let mut model = Model::new(notified, renewed);
         settle().await;
         for step in steps {
             model.step(step).await;
@@ -332,11 +338,16 @@ proptest! {
 
     #[test]
     fn nothing_outdated_is_served_to_who_is_notified(steps in steps()) {
-        run(true, steps);
+        run(true, false, steps);
+    }
+
+    #[test]
+    fn nothing_outdated_is_served_while_subscriptions_are_renewed(steps in steps()) {
+        run(true, true, steps);
     }
 
     #[test]
     fn nothing_outdated_is_served_beyond_the_maximal_staleness(steps in steps()) {
-        run(false, steps);
+        run(false, false, steps);
     }
 }

@@ -15,6 +15,8 @@ mod memory_store;
 
 // SQL. The helper `sql` checks what both databases have to do.
 #[cfg(all(unix, feature = "postgres", feature = "cache", feature = "last-used"))]
+mod failover_postgres;
+#[cfg(all(unix, feature = "postgres", feature = "cache", feature = "last-used"))]
 mod faults_postgres;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -22,23 +24,39 @@ mod postgres;
 mod postgres_invalidations;
 #[cfg(unix)]
 mod postgres_owners;
+#[cfg(unix)]
+mod postgres_reach;
+#[cfg(unix)]
+mod postgres_replication;
+#[cfg(unix)]
+mod postgres_triggers;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite_full;
 
 // Redis.
+#[cfg(unix)]
+mod failover_redis;
 #[cfg(all(unix, feature = "redis", feature = "cache"))]
 mod faults_redis;
 #[cfg(unix)]
 mod redis;
 #[cfg(unix)]
+mod redis_connecting;
+#[cfg(unix)]
 mod redis_invalidations;
 #[cfg(unix)]
 mod redis_outages;
+#[cfg(unix)]
+mod redis_replication;
 
 // The cache.
+mod cache_grace;
 mod cache_loads;
 mod cache_model;
+mod cache_renewal;
 mod cache_subscription;
 mod cached_store;
 

@@ -24,7 +24,7 @@ pub(crate) struct Invalidate {}
 
 impl Invalidate {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
-        session.database.repository().invalidate_all().await?;
+        session.database.repository().invalidate_everywhere().await?;
         say(format_args!("Servers that hear of changes forget what they know from now on."));
         say(format_args!(
             "Those that are cut off serve nothing from memory, or only what is not too old for them \

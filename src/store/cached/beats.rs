@@ -18,6 +18,26 @@ pub(super) struct Beats {
 struct Beat {
     number: u64,
     at: u64,
+    /// By which subscriptions it was heard: by the one that is relied on, and by the next.
+    heard: [bool; 2],
+}
+
+/// Which of two subscriptions has heard a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ear {
+    /// The one that is relied on.
+    Current,
+    /// The one that is to replace it.
+    Next,
+}
+
+/// What is known of a heartbeat that was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Heard {
+    /// When it was sent.
+    pub(super) sent_at: u64,
+    /// Whether both subscriptions have heard it: one goes on where the other ends.
+    pub(super) by_both: bool,
 }
 
 impl Beats {
@@ -30,14 +50,22 @@ impl Beats {
         let number = getrandom::u64().map_err(|error| StoreError::new(error.to_string()))?;
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.truncate(REMEMBERED - 1);
-        sent.push_front(Beat { number, at: now });
+        sent.push_front(Beat { number, at: now, heard: [false; 2] });
         Ok(number)
     }
 
-    /// Returns when the heartbeat with this number was sent, if it is one of these.
-    pub(super) fn heard(&self, number: u64) -> Option<u64> {
-        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.iter().find(|beat| beat.number == number).map(|beat| beat.at)
+    /// Notes that the heartbeat with this number was heard, if it is one of these.
+    pub(super) fn heard(&self, number: u64, by: Ear) -> Option<Heard> {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let beat = sent.iter_mut().find(|beat| beat.number == number)?;
+        beat.heard[by as usize] = true;
+        Some(Heard { sent_at: beat.at, by_both: beat.heard == [true; 2] })
+    }
+
+    /// Has another subscription be the next one: it has heard nothing.
+    pub(super) fn forget_ears(&self) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.iter_mut().for_each(|beat| beat.heard = [false; 2]);
     }
 
     /// Notes how the last heartbeat went.
@@ -59,9 +87,22 @@ mod tests {
     fn own_heartbeats_are_told_from_others_and_dated_by_when_they_were_sent() {
         let beats = Beats::new();
         let numbers: Vec<_> = (0..20).map(|at| beats.send(at).unwrap()).collect();
-        assert_eq!(beats.heard(numbers[19]), Some(19));
-        assert_eq!(beats.heard(numbers[4]), Some(4));
-        assert_eq!(beats.heard(numbers[3]), None, "too long ago");
-        assert_eq!(beats.heard(numbers[19].wrapping_add(1)), None);
+        let heard = |number| beats.heard(number, Ear::Current).map(|heard| heard.sent_at);
+        assert_eq!(heard(numbers[19]), Some(19));
+        assert_eq!(heard(numbers[4]), Some(4));
+        assert_eq!(heard(numbers[3]), None, "too long ago");
+        assert_eq!(heard(numbers[19].wrapping_add(1)), None);
+    }
+
+    #[test]
+    fn two_subscriptions_meet_in_a_heartbeat_that_both_have_heard() {
+        let beats = Beats::new();
+        let [first, second] = [0, 1].map(|at| beats.send(at).unwrap());
+        let by_both = |number, by| beats.heard(number, by).unwrap().by_both;
+        assert!(!by_both(first, Ear::Current) && !by_both(second, Ear::Next));
+        assert!(by_both(second, Ear::Current));
+        beats.forget_ears();
+        assert!(!by_both(second, Ear::Next));
+        assert!(by_both(second, Ear::Current) && by_both(second, Ear::Next));
     }
 }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entries::{Entries, Limits};
+use super::grace::Grace;
 use super::liveness::Liveness;
 use super::memory::{Memory, Timer};
 use super::subscriber::{OnChange, PATIENCE, Subscriber};
 use super::{CachedStore, Inner};
 use crate::clock::{Clock, MonotonicClock};
 use crate::store::InvalidationSource;
+#[cfg(doc)]
+use crate::store::StoreError;
 
 /// Sets up a [`CachedStore`].
 #[must_use]
@@ -22,6 +25,7 @@ pub struct CachedStoreBuilder<S> {
     ttl: Duration,
     negative_ttl: Duration,
     max_staleness: Duration,
+    grace: Option<Duration>,
     source: Option<Box<dyn InvalidationSource>>,
     heartbeat: Duration,
     on_change: Option<Box<OnChange>>,
@@ -38,6 +42,7 @@ impl<S> CachedStoreBuilder<S> {
             ttl: Duration::from_secs(30),
             negative_ttl: Duration::from_secs(5),
             max_staleness: Duration::from_secs(60),
+            grace: None,
             source: None,
             heartbeat: Duration::from_secs(1),
             on_change: None,
@@ -128,6 +133,28 @@ impl<S> CachedStoreBuilder<S> {
         self
     }
 
+    /// Serves records while the store cannot be reached, for this long after it was last known that they
+    /// are true. By default, none is served, and requests are answered with 503.
+    ///
+    /// A record was last known to be true when it was loaded, or when the last heartbeat was heard that was
+    /// sent after that. It is served if the store fails, or does not answer within a second, and
+    /// never beyond [`max_staleness`](Self::max_staleness); what was changed through this cache is not
+    /// served, nor that a key is unknown. So this is how long a key is accepted during an outage that
+    /// another node has revoked. Each time that the store is asked for a key in vain is an event of the feature
+    /// `tracing`, at `WARN`.
+    ///
+    /// It is for caches that are [invalidated by](Self::invalidated_by) a source: others serve records
+    /// up to `max_staleness` in any case. A store that answers that it
+    /// [cannot read](StoreError::answered) a record, or that panics, is no outage.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is 0.
+    pub fn serve_while_unreachable(mut self, age: Duration) -> Self {
+        self.grace = Some(positive(age));
+        self
+    }
+
     /// Forgets what `source` says was changed.
     ///
     /// Without one, what other nodes change is noticed within
@@ -186,12 +213,14 @@ impl<S> CachedStoreBuilder<S> {
             max_staleness: nanoseconds(self.max_staleness),
         });
         let liveness = if self.source.is_some() { Liveness::lost() } else { Liveness::forever() };
-        let memory = Arc::new(Memory { entries, liveness, clock: self.clock });
+        let grace = self.grace.map(Grace::of);
+        let memory = Arc::new(Memory { entries, liveness, grace, clock: self.clock });
         let subscription = self.source.map(|source| {
             let subscriber = Subscriber {
                 source,
                 memory: Arc::clone(&memory),
                 heartbeat: self.heartbeat,
+                max_staleness: self.max_staleness,
                 on_change: self.on_change,
             };
             tokio::spawn(subscriber.run()).abort_handle()
@@ -205,7 +234,7 @@ fn positive(duration: Duration) -> Duration {
     duration
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -218,6 +247,7 @@ impl<S> fmt::Debug for CachedStoreBuilder<S> {
             .field("ttl", &self.ttl)
             .field("negative_ttl", &self.negative_ttl)
             .field("max_staleness", &self.max_staleness)
+            .field("grace", &self.grace)
             .field("heartbeat", &self.heartbeat)
             .finish_non_exhaustive()
     }

@@ -73,6 +73,17 @@ impl Entries {
         }
     }
 
+    /// Returns a record that was not forgotten and is not too old, and when it was loaded.
+    pub(super) fn remembered(&self, digest: &KeyDigest, now: u64) -> Option<(Arc<KeyRecord>, u64)> {
+        let current = self.stamp(digest, now);
+        let read = |entry: &Entry| {
+            let age = current.age_of(entry.stamp)?;
+            let record = entry.found.clone().filter(|_| age < self.limits.max_staleness)?;
+            Some((record, entry.stamp.at()))
+        };
+        self.found.read(digest, read).flatten()
+    }
+
     /// Returns the stamp of what is loaded from `now` on.
     pub(super) fn stamp(&self, digest: &KeyDigest, now: u64) -> Stamp {
         Stamp::new(self.generations.current(digest), now)

@@ -6,28 +6,45 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// A moment rather than a flag: a task that is stalled cannot lower a flag, but the moment
 /// passes.
-pub(super) struct Liveness(AtomicU64);
+pub(super) struct Liveness {
+    until: AtomicU64,
+    /// Until when it is known that it had been heard.
+    proved_until: AtomicU64,
+}
 
 impl Liveness {
     /// Nothing has to be heard.
     pub(super) fn forever() -> Self {
-        Self(AtomicU64::new(u64::MAX))
+        Self::until(u64::MAX)
     }
 
     /// Nothing was heard yet.
     pub(super) fn lost() -> Self {
-        Self(AtomicU64::new(0))
+        Self::until(0)
+    }
+
+    fn until(until: u64) -> Self {
+        Self { until: AtomicU64::new(until), proved_until: AtomicU64::new(0) }
     }
 
     pub(super) fn is_live(&self, now: u64) -> bool {
-        now < self.0.load(Ordering::SeqCst)
+        now < self.until.load(Ordering::SeqCst)
     }
 
-    pub(super) fn set_until(&self, moment: u64) {
-        self.0.store(moment, Ordering::SeqCst);
+    /// Takes note that everything was heard until `proved_until`, which is believed of what follows
+    /// until `until`.
+    pub(super) fn prove(&self, proved_until: u64, until: u64) {
+        self.proved_until.store(proved_until, Ordering::SeqCst);
+        self.until.store(until, Ordering::SeqCst);
+    }
+
+    /// Returns until when everything was heard. What was not forgotten since is known to have been
+    /// true then.
+    pub(super) fn proved_until(&self) -> u64 {
+        self.proved_until.load(Ordering::SeqCst)
     }
 
     pub(super) fn lose(&self) {
-        self.set_until(0);
+        self.until.store(0, Ordering::SeqCst);
     }
 }

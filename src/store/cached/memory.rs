@@ -1,6 +1,7 @@
 //! [`Memory`]: what the tasks of a cache share.
 
 use super::entries::{Entries, Known};
+use super::grace::Grace;
 use super::liveness::Liveness;
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::KeyDigest;
@@ -8,6 +9,8 @@ use crate::key::KeyDigest;
 pub(super) struct Memory {
     pub(super) entries: Entries,
     pub(super) liveness: Liveness,
+    /// None if nothing is served while the store cannot be reached.
+    pub(super) grace: Option<Grace>,
     pub(super) clock: Timer,
 }
 

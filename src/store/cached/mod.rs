@@ -8,6 +8,7 @@
 //! 3. [`flights`]: a request joins no load that began before the last invalidation.
 //! 4. [`liveness`]: nothing is served from memory that may have been invalidated unheard.
 //! 5. [`repository`]: a change that is made through the cache is heeded before it returns.
+//! 6. [`grace`]: while the store cannot be reached, nothing is served beyond what was set.
 
 mod beats;
 mod bounded;
@@ -16,9 +17,12 @@ mod claims;
 mod entries;
 mod flights;
 mod generations;
+mod grace;
 mod liveness;
 mod memory;
+mod renewal;
 mod repository;
+mod session;
 mod size;
 mod stamp;
 mod subscriber;
@@ -59,7 +63,8 @@ const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 /// * as soon as they hear of it, if the caches are
 ///   [invalidated by](CachedStoreBuilder::invalidated_by) a source, and
 /// * [`max_staleness`](CachedStoreBuilder::max_staleness) after it in any case, the time during
-///   which the machine was asleep not counted.
+///   which the machine was asleep not counted. A store whose connections may lead to yesterday's server after
+///   a failover, and a cache without a source, add [how long they do](crate::guide::failover).
 ///
 /// Give the cache to the [`KeyManager`](crate::KeyManager), too: what is changed past it, it does not
 /// know before it is notified.
@@ -67,7 +72,12 @@ const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 /// A cache with a source serves from memory only while it knows that it hears everything: it
 /// sends itself a heartbeat through the source, and when three are missing, or the source says
 /// that it was cut off, each request asks the store until the cache hears again, and has
-/// forgotten all that it knew. [`is_live`](Self::is_live) tells which is the case.
+/// forgotten all that it knew. [`is_live`](Self::is_live) tells which is the case. A source may have its
+/// subscriptions [renewed](crate::store::InvalidationSource::lifetime): the next one is there before the one
+/// before ends, and nothing is forgotten unless it hears another server.
+///
+/// While the store cannot be reached, nothing can be looked up and requests are answered with 503, unless a
+/// [grace](CachedStoreBuilder::serve_while_unreachable) is set.
 ///
 /// The store must answer with what is true now: a replica that lags behind the database has the
 /// cache keep what it has just been told to forget.
@@ -123,10 +133,8 @@ impl<S> CachedStore<S> {
         self.0.memory.entries.forget(digest);
     }
 
-    /// Forgets everything. For changes that were made past the cache.
-    ///
-    /// Other nodes do not: that is
-    /// [`KeyRepository::invalidate_all`](crate::KeyRepository::invalidate_all).
+    /// Forgets everything. For changes that were made past the cache. It is about this cache:
+    /// [`invalidate_everywhere`](crate::KeyRepository::invalidate_everywhere) is about all nodes.
     pub fn invalidate_all(&self) {
         self.0.memory.entries.forget_all();
     }
@@ -144,7 +152,7 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         match self.find_now(digest) {
             Immediate::Answer(found) => Ok(found),
-            Immediate::Ask => self.0.load(digest).await,
+            Immediate::Ask => self.0.load_or_remember(digest).await,
         }
     }
 
@@ -152,7 +160,10 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
         match self.0.memory.look(digest) {
             Known::Fresh(found) => Immediate::Answer(found),
             Known::Aging(found) if self.0.refresh(digest) => Immediate::Answer(found),
-            Known::Aging(_) | Known::Nothing => Immediate::Ask,
+            Known::Aging(_) | Known::Nothing => match self.0.memory.meanwhile(digest) {
+                Some(record) => Immediate::Answer(Some(record)),
+                None => Immediate::Ask,
+            },
         }
     }
 }
@@ -165,6 +176,26 @@ impl<S> Inner<S> {
 }
 
 impl<S: KeyStore + 'static> Inner<S> {
+    /// Asks the store, and takes what is in memory if it cannot be reached and that may be.
+    async fn load_or_remember(&self, digest: &KeyDigest) -> Loaded {
+        if self.memory.in_grace(digest).is_none() {
+            return self.load(digest).await;
+        }
+        let error = match tokio::time::timeout(grace::PATIENCE, self.load(digest)).await {
+            Ok(Err(error)) if error.is_outage() => error,
+            Ok(answered) => {
+                self.memory.answered(digest);
+                return answered;
+            }
+            Err(_) => StoreError::new(format!("no answer within {:?}", grace::PATIENCE)),
+        };
+        // Not what was found before: it may have been changed, or be too old by now.
+        let Some(record) = self.memory.in_grace(digest) else { return Err(error) };
+        crate::trace::served_while_unreachable(record.id.as_str(), &error);
+        self.memory.failed(digest);
+        Ok(Some(record))
+    }
+
     /// Asks the store, together with all others who ask for the same.
     async fn load(&self, digest: &KeyDigest) -> Loaded {
         if !self.memory.is_live() {
@@ -219,7 +250,7 @@ async fn load<S: KeyStore>(
 async fn ask<S: KeyStore>(store: &S, digest: &KeyDigest) -> Loaded {
     // Within a future, because it may panic before there is one.
     let asked = contain::wait(async { store.find(digest).await });
-    asked.await.unwrap_or_else(|failure| Err(StoreError::new(failure)))
+    asked.await.unwrap_or_else(|failure| Err(StoreError::answered(failure)))
 }
 
 impl<S> Drop for Inner<S> {

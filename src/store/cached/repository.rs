@@ -64,9 +64,9 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
     }
 
     /// Has this node forget what it knew, also if others cannot be told.
-    async fn invalidate_all(&self) -> Result<(), StoreError> {
-        let told = self.0.store.invalidate_all().await;
-        self.0.memory.entries.forget_all();
+    async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
+        let told = self.0.store.invalidate_everywhere().await;
+        self.invalidate_all();
         told
     }
 

@@ -1,17 +1,17 @@
 //! [`Subscriber`]: the task that hears what others change.
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::beats::Beats;
+use super::builder::nanoseconds;
 use super::memory::Memory;
+use super::session::Session;
 use crate::contain;
-use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
+use crate::store::{InvalidationSource, StoreError, Subscription};
 
 /// How many heartbeats may be missed.
 pub(super) const PATIENCE: u32 = 3;
@@ -29,6 +29,7 @@ pub(super) struct Subscriber {
     pub(super) source: Box<dyn InvalidationSource>,
     pub(super) memory: Arc<Memory>,
     pub(super) heartbeat: Duration,
+    pub(super) max_staleness: Duration,
     pub(super) on_change: Option<Box<OnChange>>,
 }
 
@@ -38,7 +39,7 @@ impl Subscriber {
         let mut told = None;
         let mut pause = PAUSES.0;
         loop {
-            let mut session = Session { subscriber: &self, told: &mut told, was_live: false };
+            let mut session = Session::of(&self, &mut told);
             // A source that panics is one that failed: nobody else would subscribe again.
             let reason = contain::wait(session.listen()).await.unwrap_or_else(StoreError::new);
             session.lost(&reason);
@@ -51,7 +52,7 @@ impl Subscriber {
     }
 
     /// Sends heartbeats, whether they are heard or not.
-    async fn beat(&self, beats: &Beats) -> Infallible {
+    pub(super) async fn beat(&self, beats: &Beats) -> Infallible {
         let mut ticks = interval(self.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -68,100 +69,31 @@ impl Subscriber {
         }
     }
 
-    fn patience(&self) -> Duration {
+    pub(super) async fn subscribe(&self) -> Result<Box<dyn Subscription>, StoreError> {
+        match timeout(SUBSCRIBE_TIMEOUT, self.source.subscribe()).await {
+            Ok(subscribed) => subscribed,
+            Err(elapsed) => Err(StoreError::new(format!("cannot subscribe: {elapsed}"))),
+        }
+    }
+
+    pub(super) fn patience(&self) -> Duration {
         self.heartbeat * PATIENCE
     }
 
-    fn tell(&self, live: bool) {
+    /// Returns after what time a subscription is renewed: so early that another server is noticed before
+    /// what is in memory is too old.
+    pub(super) fn renewed_after(&self) -> Option<Duration> {
+        let left = self.max_staleness.saturating_sub(self.patience());
+        self.source.lifetime().map(|lifetime| lifetime.min(left / 2).max(self.heartbeat))
+    }
+
+    /// Returns for how long a subscription is relied on.
+    pub(super) fn relied_on(&self) -> Option<u64> {
+        self.source.lifetime().map(|_| nanoseconds(self.max_staleness))
+    }
+
+    pub(super) fn tell(&self, live: bool) {
         let Some(on_change) = &self.on_change else { return };
         contain::notify("a callback for the subscription", || on_change(live));
-    }
-}
-
-/// One subscription, from its beginning to its loss.
-struct Session<'a> {
-    subscriber: &'a Subscriber,
-    /// What was told last: whether it lives.
-    told: &'a mut Option<bool>,
-    was_live: bool,
-}
-
-impl Session<'_> {
-    /// Heeds what it hears, and returns why it hears nothing any more.
-    async fn listen(&mut self) -> StoreError {
-        let subscriber = self.subscriber;
-        let subscription = match timeout(SUBSCRIBE_TIMEOUT, subscriber.source.subscribe()).await {
-            Ok(Ok(subscription)) => subscription,
-            Ok(Err(error)) => return error,
-            Err(elapsed) => return StoreError::new(format!("cannot subscribe: {elapsed}")),
-        };
-        let beats = Beats::new();
-        let (hear, beat) = (self.hear(subscription, &beats), subscriber.beat(&beats));
-        match select(pin!(hear), pin!(beat)).await {
-            Either::Left((reason, _)) => reason,
-            Either::Right((never, _)) => match never {},
-        }
-    }
-
-    async fn hear(&mut self, mut subscription: Box<dyn Subscription>, beats: &Beats) -> StoreError {
-        let memory = &self.subscriber.memory;
-        let patience = self.subscriber.patience();
-        let mut silent_at = Instant::now() + patience;
-        loop {
-            let heard = match timeout_at(silent_at, subscription.next()).await {
-                Ok(Ok(heard)) => heard,
-                Ok(Err(error)) => return error,
-                Err(_) => {
-                    let silence = || format!("no heartbeat was heard within {patience:?}");
-                    return beats.failure().unwrap_or_else(|| StoreError::new(silence()));
-                }
-            };
-            match heard {
-                Invalidation::Key(digest) => memory.entries.forget(&digest),
-                Invalidation::Everything => memory.entries.forget_all(),
-                Invalidation::Heartbeat(number) => {
-                    if let Some(sent_at) = beats.heard(number) {
-                        silent_at = Instant::now() + patience;
-                        self.proved(sent_at);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes note that all was heard that was changed until `sent_at`.
-    ///
-    /// Only this makes a subscription live, and not that the server accepted it: something in
-    /// between, such as a pool of connections, may have subscribed somebody else.
-    fn proved(&mut self, sent_at: u64) {
-        let memory = &self.subscriber.memory;
-        if !self.was_live {
-            // What was changed before the subscription was not heard.
-            memory.entries.forget_all();
-            self.was_live = true;
-        }
-        // Counted from when it was sent: one that was on its way for long proves little.
-        let patience = self.subscriber.patience().as_nanos();
-        let until = sent_at.saturating_add(u64::try_from(patience).unwrap_or(u64::MAX));
-        memory.liveness.set_until(until);
-        if memory.now() >= until {
-            return self.tell_lost(&StoreError::new("heartbeats come too late"));
-        }
-        if self.told.replace(true) != Some(true) {
-            crate::trace::subscribed();
-            self.subscriber.tell(true);
-        }
-    }
-
-    fn lost(&mut self, reason: &StoreError) {
-        self.subscriber.memory.liveness.lose();
-        self.tell_lost(reason);
-    }
-
-    fn tell_lost(&mut self, reason: &StoreError) {
-        if self.told.replace(false) != Some(false) {
-            crate::trace::unsubscribed(reason);
-            self.subscriber.tell(false);
-        }
     }
 }

@@ -4,6 +4,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
+use super::connections::Purpose;
 use super::lease::Lease;
 use super::repository::bound;
 use super::types::{Json, Timestamp};
@@ -19,7 +20,7 @@ impl PostgresStore {
     ///
     /// Returns an error if the database fails, or if an event cannot be read.
     pub async fn audit_log(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
-        let mut lease = Lease::of(&self.connections).await.map_err(failed)?;
+        let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
         let rows = bound(&self.statements.events(query)).fetch_all(&mut **lease).await;
         lease.give_back();
         let rows = rows.map_err(failed)?;

@@ -6,26 +6,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgConnection, PgPool, query_scalar};
 
 use super::channel::channel;
-use super::connections::Connections;
+use super::connections::{Connections, Purpose};
 use super::repository::FOR_NO_KEY_UPDATE;
-use super::{PostgresStore, migrations, owners};
+use super::server::refuse_transaction_pooling;
+use super::{PostgresStore, migrations, owners, triggers};
 use crate::store::StoreError;
 use crate::store::sql::{Statements, Tables, failed};
 
-/// How long is waited for a connection: less than the five seconds that the layer waits, so that
-/// the log has the reason.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a connection is used by default: half as long as a cache serves a record.
+pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 
 /// Says how a [`PostgresStore`] is connected, which is done when it is awaited.
 ///
 /// # Errors
 ///
-/// Awaiting it returns an error if the database cannot be connected to, if its tables belong to
-/// somebody who cannot be trusted, if they cannot be migrated, if a newer version of this crate
+/// Awaiting it returns an error if the database cannot be connected to, if it is a standby, if a pooler
+/// in between gives connections to others after each transaction, if its tables belong to somebody who
+/// cannot be trusted, if they or their triggers cannot be migrated, if a newer version of this crate
 /// migrated them in a way that this one cannot go on with, or if the schema or the table prefix is no
 /// name.
 #[must_use = "nothing is connected unless it is awaited"]
@@ -35,6 +36,8 @@ pub struct PostgresStoreBuilder {
     prefix: String,
     table_owner: Option<String>,
     may_migrate: bool,
+    lifetime: Duration,
+    max_lag: Option<Duration>,
 }
 
 enum Database {
@@ -54,7 +57,9 @@ impl PostgresStoreBuilder {
 
     fn new(database: Database) -> Self {
         let (schema, table_owner) = (None, None);
-        Self { database, schema, prefix: String::new(), table_owner, may_migrate: true }
+        let (prefix, may_migrate) = (String::new(), true);
+        let (lifetime, max_lag) = (LIFETIME, None);
+        Self { database, schema, prefix, table_owner, may_migrate, lifetime, max_lag }
     }
 
     /// Keeps the tables in a schema, which is created if there is none. By default, it is the
@@ -103,28 +108,70 @@ impl PostgresStoreBuilder {
         self
     }
 
+    /// Uses no connection for longer than this. The default is 30 seconds.
+    ///
+    /// It bounds for how long this node may ask yesterday's primary after a failover behind a proxy or
+    /// a name that moves new connections only. The connections of
+    /// `invalidations` are renewed as often at least.
+    ///
+    /// For the connections of your own [pool](PostgresStore::from_pool), set its
+    /// [`max_lifetime`](sqlx::pool::PoolOptions::max_lifetime) instead.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is less than a second.
+    pub fn connection_lifetime(mut self, lifetime: Duration) -> Self {
+        assert!(lifetime >= Duration::from_secs(1), "a connection lives for a second at least");
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// Looks keys up on a standby, too, if it has repeated all that was changed until `max_lag` ago. By
+    /// default, a standby is refused: a key that was revoked is accepted there until it hears of it.
+    ///
+    /// How far it is behind is told by when the last transaction that it has repeated was committed
+    /// (`pg_last_xact_replay_timestamp`), so
+    ///
+    /// * the clocks of both servers have to agree;
+    /// * a primary that changes nothing seems to be behind. A node there that sends heartbeats for a
+    ///   `CachedStore` changes something each second.
+    ///
+    /// Changes need the primary as before. A standby sends no notifications: of a
+    /// cache over it, changes are noticed after its `max_staleness` and the lag.
+    pub fn accept_standby(mut self, max_lag: Duration) -> Self {
+        self.max_lag = Some(max_lag);
+        self
+    }
+
     async fn connect(self) -> Result<PostgresStore, StoreError> {
         // What is wrong with the names is known without a server.
         Tables::new(self.schema.as_deref(), &self.prefix).map_err(StoreError::new)?;
-        let pool = match self.database {
-            Database::Options(options) => connect(*options?).await.map_err(failed)?,
-            Database::Pool(pool) => pool,
+        let connections = match self.database {
+            Database::Options(options) => Connections::to(*options?, self.lifetime, self.max_lag),
+            Database::Pool(pool) => {
+                warn_of_long_lives(&pool, self.lifetime);
+                Connections::of(pool, self.lifetime, self.max_lag)
+            }
         };
-        let mut connection = pool.acquire().await.map_err(failed)?;
-        check_encoding(&mut connection).await?;
+        // First of all: nothing is certain otherwise.
+        let options = connections.options();
+        refuse_transaction_pooling(&mut *connections.any().await?, &options).await?;
+        let mut taken = connections.take(Purpose::LookUp).await?;
+        let connection = &mut *taken.connection;
+        check_encoding(connection).await?;
         let schema = match self.schema {
             Some(schema) => schema,
-            None => current_schema(&mut connection).await?,
+            None => current_schema(connection).await?,
         };
         let tables = Tables::new(Some(&schema), &self.prefix).map_err(StoreError::new)?;
         let (owner, may_migrate) = (self.table_owner.as_deref(), self.may_migrate);
-        owners::check(&mut connection, &tables, &schema, owner, may_migrate).await?;
-        migrations::migrate(&mut connection, &tables, &schema, may_migrate).await?;
+        owners::check(connection, &tables, &schema, owner, may_migrate).await?;
+        migrations::migrate(connection, &tables, &schema, may_migrate).await?;
         // Somebody else may have made them in between.
-        owners::check(&mut connection, &tables, &schema, owner, may_migrate).await?;
-        drop(connection);
+        owners::check(connection, &tables, &schema, owner, may_migrate).await?;
+        triggers::check(connection, &tables, may_migrate).await?;
+        taken.give_back();
         let channel = channel(&schema, &tables.bare("api_keys")).into();
-        let connections = Connections::of(pool);
         let statements = Arc::new(Statements::new(tables, FOR_NO_KEY_UPDATE));
         Ok(PostgresStore { connections, statements, channel })
     }
@@ -146,18 +193,18 @@ impl fmt::Debug for PostgresStoreBuilder {
             .field("prefix", &self.prefix)
             .field("table_owner", &self.table_owner)
             .field("may_migrate", &self.may_migrate)
+            .field("lifetime", &self.lifetime)
+            .field("max_lag", &self.max_lag)
             .finish_non_exhaustive()
     }
 }
 
-async fn connect(options: PgConnectOptions) -> sqlx::Result<PgPool> {
-    let options = match options.get_application_name() {
-        Some(_) => options,
-        None => options.application_name(env!("CARGO_PKG_NAME")),
-    };
-    // Tested before they are used, so that a server that was restarted costs no request.
-    let pool = PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(true);
-    pool.connect_with(options).await
+/// A pool of the application's own keeps its connections for half an hour by default.
+fn warn_of_long_lives(pool: &PgPool, lifetime: Duration) {
+    let longest = pool.options().get_max_lifetime();
+    if longest.is_none_or(|longest| longest > lifetime) {
+        crate::trace::connections_live_long(longest);
+    }
 }
 
 /// Refuses databases that cannot keep every text, nor compare names as this crate does.

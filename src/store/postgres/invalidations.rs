@@ -1,12 +1,16 @@
 //! [`PostgresInvalidations`]: changes that PostgreSQL notifies of.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, Row as _};
 
+use super::connect::LIFETIME;
+use super::connections::Connections;
+use super::server::{Server, Standing};
 use crate::store::sql::failed;
 use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
 
@@ -14,7 +18,9 @@ use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
 /// and `NOTIFY`.
 ///
 /// Each node has two connections of its own for it, made as those of the pool are: one listens,
-/// and one sends the heartbeats. A pool whose connections are all in use holds up neither.
+/// and one sends the heartbeats. A pool whose connections are all in use holds up neither. Both are
+/// made anew every half minute, the new ones before the old ones are closed: after a failover, an old
+/// connection may go on leading to yesterday's primary.
 ///
 /// # Deployment caveats
 ///
@@ -25,13 +31,22 @@ use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
 /// * A standby server notifies of nothing, and neither accepts `LISTEN`.
 /// * What the pool does after it has connected, such as `SET ROLE`, is not done here.
 /// * A heartbeat is a small transaction.
+/// * A server that is found to be another one has the [store](crate::PostgresStore::invalidations) make
+///   all its connections anew. A [pool](crate::PostgresStore::from_pool) that the application uses, too,
+///   keeps those that are in use at that moment: set its `max_lifetime`.
 #[derive(Clone)]
 pub struct PostgresInvalidations {
-    /// For how to connect, which may be changed as passwords are.
-    pool: PgPool,
+    connections: Connections,
     channel: Arc<str>,
-    /// The connection of the heartbeats while none is being sent.
-    beating: Arc<Mutex<Option<PgConnection>>>,
+    beating: Arc<Mutex<Beating>>,
+}
+
+/// The connection of the heartbeats while none is being sent.
+#[derive(Default)]
+struct Beating {
+    connection: Option<PgConnection>,
+    /// How often it was replaced.
+    number: u64,
 }
 
 impl PostgresInvalidations {
@@ -40,30 +55,27 @@ impl PostgresInvalidations {
     /// Its payloads are those of [`Invalidation`].
     #[must_use]
     pub fn new(pool: PgPool, channel: impl Into<Arc<str>>) -> Self {
-        Self { pool, channel: channel.into(), beating: Arc::default() }
+        Self::of(Connections::of(pool, LIFETIME, None), channel.into())
     }
 
-    /// Notifies in one message: a prepared statement would need a pooler's help.
-    async fn notify(
-        &self,
-        connection: &mut PgConnection,
-        message: Invalidation,
-    ) -> Result<(), sqlx::Error> {
-        let channel = self.channel.replace('"', "\"\"");
-        let notify = AssertSqlSafe(format!("NOTIFY \"{channel}\", '{message}'"));
-        sqlx::raw_sql(notify).execute(connection).await.map(drop)
+    pub(super) fn of(connections: Connections, channel: Arc<str>) -> Self {
+        Self { connections, channel, beating: Arc::default() }
     }
 
-    fn keep(&self, connection: Option<PgConnection>) -> Option<PgConnection> {
-        let mut kept = self.beating.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut kept, connection)
+    /// Makes a connection to a server that takes changes: a standby hears of none.
+    async fn connect(&self) -> Result<PgConnection, StoreError> {
+        let options = self.connections.options();
+        let server = Server::of(&options);
+        let connected = options.connect().await;
+        let mut connection = connected.map_err(|error| server.unreachable(error))?;
+        match Standing::ask(&mut connection).await.map_err(failed)? {
+            Standing::Primary => Ok(connection),
+            Standing::Standby(_) => Err(server.is_standby()),
+        }
     }
-}
 
-#[async_trait]
-impl InvalidationSource for PostgresInvalidations {
-    async fn subscribe(&self) -> Result<Box<dyn Subscription>, StoreError> {
-        let options = PgConnectOptions::clone(&self.pool.connect_options());
+    async fn listen(&self) -> Result<PgListener, StoreError> {
+        let options = PgConnectOptions::clone(&self.connections.options());
         // A pool of its own, since a dropped listener keeps its connection until the server has
         // answered, which it may never do.
         let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
@@ -71,19 +83,70 @@ impl InvalidationSource for PostgresInvalidations {
         let mut listener = PgListener::connect_with(&pool).await.map_err(failed)?;
         listener.eager_reconnect(false);
         listener.listen(&self.channel).await.map_err(failed)?;
+        Ok(listener)
+    }
+
+    /// Notifies in one message, and asks whether the server is a standby: a prepared statement would
+    /// need a pooler's help.
+    async fn notify(
+        &self,
+        connection: &mut PgConnection,
+        message: Invalidation,
+    ) -> Result<(), StoreError> {
+        let channel = self.channel.replace('"', "\"\"");
+        let notify = format!("SELECT pg_is_in_recovery(); NOTIFY \"{channel}\", '{message}'");
+        let notified = sqlx::raw_sql(AssertSqlSafe(notify)).fetch_all(connection).await;
+        for row in notified.map_err(failed)? {
+            if row.try_get(0).map_err(failed)? {
+                return Err(self.connections.server().is_standby());
+            }
+        }
+        Ok(())
+    }
+
+    fn beating(&self) -> MutexGuard<'_, Beating> {
+        self.beating.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl InvalidationSource for PostgresInvalidations {
+    async fn subscribe(&self) -> Result<Box<dyn Subscription>, StoreError> {
+        // First, since it is told at once what is wrong with the server.
+        let connection = self.connect().await?;
+        let listener = self.listen().await?;
+        // Of the same age as the listener. One that sends meanwhile is not kept.
+        let mut beating = self.beating();
+        beating.connection = Some(connection);
+        beating.number += 1;
+        drop(beating);
         Ok(Box::new(Listening(Some(listener))))
     }
 
     async fn beat(&self, number: u64) -> Result<(), StoreError> {
         // Taken, so that a connection that fails or hangs is not used again.
-        let mut connection = match self.keep(None) {
-            Some(connection) => connection,
-            None => self.pool.connect_options().connect().await.map_err(failed)?,
+        let (connection, taken) = {
+            let mut beating = self.beating();
+            (beating.connection.take(), beating.number)
         };
-        let message = Invalidation::Heartbeat(number);
-        self.notify(&mut connection, message).await.map_err(failed)?;
-        self.keep(Some(connection));
+        let mut connection = match connection {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        self.notify(&mut connection, Invalidation::Heartbeat(number)).await?;
+        let mut beating = self.beating();
+        if beating.number == taken {
+            beating.connection = Some(connection);
+        }
         Ok(())
+    }
+
+    fn lifetime(&self) -> Option<Duration> {
+        Some(self.connections.lifetime())
+    }
+
+    fn server_changed(&self) {
+        self.connections.renew();
     }
 }
 

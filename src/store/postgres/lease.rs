@@ -8,7 +8,8 @@ use sqlx::{Connection as _, Postgres};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::connections::{Connections, Taken};
+use super::connections::{Connections, Purpose, Taken};
+use crate::store::StoreError;
 
 /// How long a server has to answer before its connection is given up.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,22 +28,34 @@ pub(super) struct Lease {
 
 impl Lease {
     /// Takes a connection for one statement.
-    pub(super) async fn of(connections: &Connections) -> sqlx::Result<Self> {
-        let taken = Some(connections.take().await?);
+    pub(super) async fn of(
+        connections: &Connections,
+        purpose: Purpose,
+    ) -> Result<Self, StoreError> {
+        let taken = Some(connections.take(purpose).await?);
         Ok(Self { taken, is_for_transaction: false })
     }
 
     /// Takes a connection for a transaction, which is closed if it is dropped: when `sqlx` is
     /// dropped while it begins a transaction, the connection stays in it, and whoever had the
     /// connection next would be in it too.
-    pub(super) async fn for_transaction(connections: &Connections) -> sqlx::Result<Self> {
-        let mut lease = Self::of(connections).await?;
+    pub(super) async fn for_transaction(connections: &Connections) -> Result<Self, StoreError> {
+        let mut lease = Self::of(connections, Purpose::Change).await?;
         lease.is_for_transaction = true;
         Ok(lease)
     }
 
     pub(super) fn give_back(mut self) {
-        drop(self.taken.take());
+        if let Some(taken) = self.taken.take() {
+            taken.give_back();
+        }
+    }
+
+    /// Closes the connection.
+    pub(super) fn close(mut self) {
+        if let Some(mut taken) = self.taken.take() {
+            taken.connection.close_on_drop();
+        }
     }
 }
 
@@ -50,30 +63,30 @@ impl Deref for Lease {
     type Target = PoolConnection<Postgres>;
 
     fn deref(&self) -> &Self::Target {
-        &self.taken.as_ref().expect(HELD).0
+        &self.taken.as_ref().expect(HELD).connection
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.taken.as_mut().expect(HELD).0
+        &mut self.taken.as_mut().expect(HELD).connection
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some((mut connection, turn)) = self.taken.take() else { return };
+        let Some(mut taken) = self.taken.take() else { return };
         if self.is_for_transaction {
-            connection.close_on_drop();
+            taken.connection.close_on_drop();
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
             // Reads what was on its way.
-            if !matches!(timeout(PATIENCE, connection.ping()).await, Ok(Ok(()))) {
-                connection.close_on_drop();
+            if !matches!(timeout(PATIENCE, taken.connection.ping()).await, Ok(Ok(()))) {
+                taken.connection.close_on_drop();
             }
-            drop((connection, turn));
+            taken.give_back();
         });
     }
 }

@@ -1,5 +1,6 @@
 //! [`PostgresStore`]: keys in PostgreSQL.
 
+mod attempts;
 mod audit;
 mod channel;
 mod connect;
@@ -10,6 +11,8 @@ mod lease;
 mod migrations;
 mod owners;
 mod repository;
+mod server;
+mod triggers;
 mod types;
 
 use std::fmt;
@@ -55,9 +58,19 @@ use super::sql::Statements;
 ///
 /// # Deployment caveats
 ///
-/// * Connect to the server, or through a pooler that keeps a connection for a session. One that gives
-///   it to somebody else after each transaction, as PgBouncer does with `pool_mode =
-///   transaction`, mixes up prepared statements: lookups fail, or worse.
+/// * Connect to the server, or through a pooler that keeps a connection for a session, as PgBouncer does
+///   with `pool_mode = session`; it needs no other settings. One that gives a connection to somebody else
+///   after each transaction (`pool_mode = transaction`) mixes up prepared statements: lookups fail, or worse.
+///   It is refused.
+/// * A node has up to 10 connections, and two more for each
+///   cache that hears of changes (`invalidations`). Another two are there for a moment when these are
+///   made anew, one more while the store connects, and one to find out why there is none.
+/// * A standby is refused, unless its lag is [accepted](PostgresStoreBuilder::accept_standby). After a failover,
+///   no connection leads to yesterday's primary for longer than it
+///   [lives](PostgresStoreBuilder::connection_lifetime). What a failover can lose, and which settings prevent
+///   that, is on [a page](crate::guide::failover) of its own.
+/// * A change is acknowledged when it is on the disk, also where `synchronous_commit` is `off`, and waits for a
+///   synchronous standby for as long as it takes.
 /// * The database has the encoding UTF8; any other is refused.
 /// * Tables that somebody else made are refused: before PostgreSQL 15, every role may create some in
 ///   the schema `public`. They have to belong to the role that connects, to the owner of the database
@@ -73,7 +86,10 @@ use super::sql::Statements;
 /// A trigger notifies of each change of `api_keys`, in its transaction, on a channel that is named
 /// as the schema and the table are, such as `public.api_keys`, or, where that has more than 63
 /// bytes, `api_keys.` and the first 32 hexadecimal digits of its SHA-256. The payload is the
-/// digest in hexadecimal digits, or `*` after `TRUNCATE`.
+/// digest in hexadecimal digits, or `*` after `TRUNCATE` and
+/// [when it is asked for](crate::KeyRepository::invalidate_everywhere). The triggers are `ENABLE ALWAYS`, so
+/// that changes by a replication are notified of, too: connecting checks that and mends it, or says
+/// which statement does.
 ///
 /// # Examples
 ///
@@ -97,7 +113,8 @@ impl PostgresStore {
     /// Connects to the database of a URL, such as `postgres://user:password@host/database`, and
     /// creates what is missing.
     ///
-    /// There are up to 10 connections, each of which is tested before it is used.
+    /// There are up to 10 connections, each of which is tested before it is used, and used for
+    /// [half a minute](PostgresStoreBuilder::connection_lifetime).
     pub fn connect(url: &str) -> PostgresStoreBuilder {
         PostgresStoreBuilder::url(url)
     }
@@ -105,7 +122,9 @@ impl PostgresStore {
     /// Takes the connections of a pool.
     ///
     /// It should wait for a connection less than the five seconds that a layer waits for the
-    /// record, and [test](sqlx::pool::PoolOptions::test_before_acquire) connections.
+    /// record, and have a [`max_lifetime`](sqlx::pool::PoolOptions::max_lifetime) of some 30 seconds: so
+    /// long may a connection lead to yesterday's primary after a failover. A longer one is an event of the
+    /// feature `tracing`, at `WARN`.
     ///
     /// # Examples
     ///
@@ -116,8 +135,11 @@ impl PostgresStore {
     /// use sqlx::postgres::PgPoolOptions;
     /// use tower_api_key::PostgresStore;
     ///
-    /// let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(3));
-    /// let pool = pool.connect("postgres://app@localhost/app").await?;
+    /// let pool = PgPoolOptions::new()
+    ///     .acquire_timeout(Duration::from_secs(3))
+    ///     .max_lifetime(Duration::from_secs(30))
+    ///     .connect("postgres://app@localhost/app")
+    ///     .await?;
     /// let keys = PostgresStore::from_pool(pool).table_prefix("acme_").await?;
     /// # Ok(())
     /// # }
@@ -139,7 +161,7 @@ impl PostgresStore {
     #[cfg(feature = "cache")]
     #[must_use]
     pub fn invalidations(&self) -> PostgresInvalidations {
-        PostgresInvalidations::new(self.connections.pool.clone(), Arc::clone(&self.channel))
+        PostgresInvalidations::of(self.connections.clone(), Arc::clone(&self.channel))
     }
 }
 

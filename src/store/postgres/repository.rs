@@ -6,20 +6,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::{Connection as _, PgConnection, Row as _, query};
+use sqlx::{Connection as _, PgConnection, Row as _, query, raw_sql};
 
 use super::PostgresStore;
+use super::attempts::Attempts;
+use super::connections::Purpose;
 use super::lease::Lease;
 use super::types::{Json, Timestamp};
 use crate::key::{KeyDigest, KeyId};
 use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, constant, failed};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, RecordUses, StoreError, StoredKey,
+    KeyUse, Propagation, RecordUses, StoreError, StoredKey,
 };
-
-/// How often is tried what the server gave up for the sake of another transaction.
-const ATTEMPTS: usize = 5;
 
 /// What a `SELECT` ends with whose rows are not changed by others until the transaction ends. Keys
 /// that are so locked can be noted as used.
@@ -31,12 +30,20 @@ pub(super) const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
 ///
 /// Whoever waits for the transaction may go sooner. The server does not see that, and would make the
 /// change when it gets the lock, however late.
+///
+/// What was acknowledged is on the disk, also where the role or the database does without that.
 const BEGIN: &str = "
     BEGIN;
     SELECT set_config(name, longest, true)
         FROM (VALUES ('lock_timeout', '3s'), ('statement_timeout', '5s')) AS limits (name, longest)
         WHERE current_setting(name)::interval NOT BETWEEN '1 ms' AND longest::interval;
+    SELECT set_config('synchronous_commit', 'local', true)
+        WHERE current_setting('synchronous_commit') = 'off';
 ";
+
+/// Said before the transaction is committed. A commit that waits for a synchronous standby is not undone
+/// when its time is over: the server acknowledges it, though a failover would lose it.
+const WAIT_FOR_STANDBY: &str = "SET LOCAL statement_timeout = 0";
 
 #[async_trait]
 impl KeyStore for PostgresStore {
@@ -55,7 +62,7 @@ impl KeyRepository for PostgresStore {
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
         // Of the many forms that it may have, none is worth to be kept.
         let list = bound(&self.statements.list(query)).persistent(false);
-        let mut lease = Lease::of(&self.connections).await.map_err(failed)?;
+        let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
         let rows = list.fetch_all(&mut **lease).await;
         lease.give_back();
         let keys = rows.map_err(failed)?.iter().map(read_with_use).collect::<Result<_, _>>()?;
@@ -70,13 +77,28 @@ impl KeyRepository for PostgresStore {
     ) -> Result<(), CommitError> {
         let steps = self.statements.steps(changes, events)?;
         let lock = self.lock(changes);
-        for _ in 1..ATTEMPTS {
-            match self.try_commit(lock.as_ref(), &steps).await {
-                Err(error) if gave_way(&error) => {}
-                outcome => return outcome.map_err(failed)?,
+        let mut attempts = Attempts::new(&self.connections);
+        loop {
+            let mut lease = Lease::for_transaction(&self.connections).await?;
+            let outcome = transact(lock.as_ref(), &steps, &mut lease).await;
+            if let Some(outcome) = attempts.end(outcome, lease) {
+                return outcome.map_err(failed)?;
             }
         }
-        self.try_commit(lock.as_ref(), &steps).await.map_err(failed)?
+    }
+
+    /// Sends `*` over the channel, as `TRUNCATE` does.
+    async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
+        let mut lease = Lease::of(&self.connections, Purpose::Change).await?;
+        let notify = query("SELECT pg_notify($1, '*')").bind(&*self.channel);
+        let notified = notify.execute(&mut **lease).await;
+        lease.give_back();
+        notified.map(drop).map_err(failed)
+    }
+
+    /// A standby that is [accepted](super::PostgresStoreBuilder::accept_standby) finds a change late.
+    fn propagation(&self) -> Propagation {
+        self.connections.max_lag().map_or(Propagation::Immediate, Propagation::Within)
     }
 }
 
@@ -84,29 +106,23 @@ impl KeyRepository for PostgresStore {
 impl RecordUses for PostgresStore {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         let note = self.statements.note(uses, note_uses)?;
-        for _ in 1..ATTEMPTS {
-            match self.execute(&note).await {
-                Err(error) if gave_way(&error) => {}
-                outcome => return outcome.map_err(failed),
+        let mut attempts = Attempts::new(&self.connections);
+        loop {
+            let mut lease = Lease::of(&self.connections, Purpose::Change).await?;
+            let noted = bound(&note).execute(&mut **lease).await;
+            if let Some(noted) = attempts.end(noted, lease) {
+                return noted.map(drop).map_err(failed);
             }
         }
-        self.execute(&note).await.map_err(failed)
     }
 }
 
 impl PostgresStore {
     async fn one(&self, statement: &Statement) -> Result<Option<PgRow>, StoreError> {
-        let mut lease = Lease::of(&self.connections).await.map_err(failed)?;
+        let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
         let found = bound(statement).fetch_optional(&mut **lease).await;
         lease.give_back();
         found.map_err(failed)
-    }
-
-    async fn execute(&self, statement: &Statement) -> sqlx::Result<()> {
-        let mut lease = Lease::of(&self.connections).await?;
-        let done = bound(statement).execute(&mut **lease).await;
-        lease.give_back();
-        done.map(drop)
     }
 
     /// Locks several keys in the order of their ids, as all do who lock several, so that nobody
@@ -133,20 +149,9 @@ impl PostgresStore {
         let sql = format!("SELECT id FROM {keys} WHERE id = ANY($1) ORDER BY id{mode}");
         Some(Statement { sql: constant(sql), values: vec![Value::Texts(ids)] })
     }
-
-    /// Takes all steps, or none.
-    async fn try_commit(
-        &self,
-        lock: Option<&Statement>,
-        steps: &[Step],
-    ) -> sqlx::Result<Result<(), CommitError>> {
-        let mut lease = Lease::for_transaction(&self.connections).await?;
-        let outcome = transact(lock, steps, &mut lease).await;
-        lease.give_back();
-        outcome
-    }
 }
 
+/// Takes all steps, or none.
 async fn transact(
     lock: Option<&Statement>,
     steps: &[Step],
@@ -168,14 +173,8 @@ async fn transact(
             return Ok(Err(refusal));
         }
     }
+    raw_sql(WAIT_FOR_STANDBY).execute(&mut *transaction).await?;
     transaction.commit().await.map(Ok)
-}
-
-/// Tells whether the server rolled a transaction back because of another: `serialization_failure`
-/// or `deadlock_detected`.
-fn gave_way(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("40001" | "40P01"))
 }
 
 /// Keys are locked in the order of their ids, so that nobody removes one meanwhile.

@@ -86,7 +86,7 @@ use self::read::{Read, Use};
 /// 1. Restore the file, or have the successor take over, and start the server.
 /// 2. Revoke again: `api-keys revoke --ids-stdin` takes the ids from that record.
 /// 3. Let the servers of the application in, and have them forget what they know:
-///    `api-keys invalidate`, or [`invalidate_all`](super::KeyRepository::invalidate_all).
+///    `api-keys invalidate`, or [`invalidate_everywhere`](super::KeyRepository::invalidate_everywhere).
 ///
 /// # Examples
 ///

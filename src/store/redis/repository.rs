@@ -41,7 +41,7 @@ impl KeyRepository for RedisStore {
         self.make(changes).await
     }
 
-    async fn invalidate_all(&self) -> Result<(), StoreError> {
+    async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
         publish(&self.connection, &self.channel(), EVERYTHING).await
     }
 }

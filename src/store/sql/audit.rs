@@ -2,8 +2,9 @@
 
 use serde_json::Value as Json;
 
-use super::statements::{Statement, Statements, Value, constant};
+use super::statements::{Statement, Statements, constant};
 use super::time::{from_microseconds, not_before};
+use super::value::Value;
 use crate::store::{AuditEntry, AuditQuery, StoreError};
 
 /// An event as every database keeps it.

@@ -9,7 +9,28 @@ use crate::store::StoreError;
 
 /// Wraps the error of a database.
 pub(in crate::store) fn failed(error: sqlx::Error) -> StoreError {
-    StoreError::new(DatabaseError(error))
+    if is_outage(&error) {
+        StoreError::new(DatabaseError(error))
+    } else {
+        StoreError::answered(DatabaseError(error))
+    }
+}
+
+/// Tells whether a database was not reached, or could not answer because of its state.
+fn is_outage(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+
+    let Database(error) = error else {
+        let was_lost = matches!(error, Io(_) | Protocol(_) | Tls(_) | WorkerCrashed);
+        return was_lost || matches!(error, PoolClosed | PoolTimedOut);
+    };
+    let code = error.code().unwrap_or_default();
+    match code.parse::<u32>() {
+        // SQLite: busy, locked, an input or output that failed, a file that cannot be opened.
+        Ok(number) if code.len() < 5 => matches!(number & 0xff, 5 | 6 | 10 | 14),
+        // PostgreSQL: connections, resources, shutdown, the system.
+        _ => ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)),
+    }
 }
 
 /// An error of `sqlx` whose `Debug` is its message: PostgreSQL's errors have the values of the
@@ -51,4 +72,21 @@ pub(super) struct UnreadableRow {
 pub(super) struct UnwritableRecord {
     pub(super) id: Box<str>,
     pub(super) reason: Box<str>,
+}
+
+#[cfg(all(test, feature = "cache"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_no_outage() {
+        let lost = || sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        for outage in [lost(), sqlx::Error::PoolTimedOut, sqlx::Error::WorkerCrashed] {
+            assert!(failed(outage).is_outage());
+        }
+        let unreadable = || sqlx::Error::Decode("an infinite time".into());
+        for answer in [unreadable(), sqlx::Error::ColumnNotFound("id".to_owned())] {
+            assert!(!failed(answer).is_outage());
+        }
+    }
 }

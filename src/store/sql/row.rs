@@ -112,7 +112,7 @@ impl KeyRow {
     ///
     /// Returns an error that names the column if one has not the form that this crate writes.
     pub(in crate::store) fn read(&self) -> Result<Arc<KeyRecord>, StoreError> {
-        self.to_record().map(Arc::new).map_err(StoreError::new)
+        self.to_record().map(Arc::new).map_err(StoreError::answered)
     }
 
     /// Reads the record and when its key was last used.
@@ -125,7 +125,7 @@ impl KeyRow {
         last_used_at: Option<i64>,
     ) -> Result<StoredKey, StoreError> {
         let last_used_at = self.optional_time("last_used_at", last_used_at);
-        Ok(StoredKey::new(self.read()?, last_used_at.map_err(StoreError::new)?))
+        Ok(StoredKey::new(self.read()?, last_used_at.map_err(StoreError::answered)?))
     }
 
     fn to_record(&self) -> Result<KeyRecord, UnreadableRow> {

@@ -2,6 +2,7 @@
 
 use sqlx::{SqliteConnection, SqlitePool, query_as, query_scalar, raw_sql};
 
+use super::writing::Writers;
 use crate::store::StoreError;
 use crate::store::sql::{Found, Migration, Tables, constant, failed, pending};
 
@@ -89,6 +90,7 @@ fn count_successors(tables: &Tables) -> String {
 /// Brings the tables to the version that this crate knows.
 pub(super) async fn migrate(
     pool: &SqlitePool,
+    writers: &Writers,
     tables: &Tables,
     may_migrate: bool,
 ) -> Result<(), StoreError> {
@@ -99,13 +101,13 @@ pub(super) async fn migrate(
     }
     drop(connection);
     // Asks again now that nobody else can write.
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-    let found = find(&mut transaction, tables).await.map_err(failed)?;
+    let mut writing = writers.begin().await.map_err(failed)?;
+    let found = find(writing.connection(), tables).await.map_err(failed)?;
     for migration in pending(&MIGRATIONS, found, true).map_err(StoreError::new)? {
         let script = constant(migration.script(tables));
-        raw_sql(script).execute(&mut *transaction).await.map_err(failed)?;
+        raw_sql(script).execute(writing.connection()).await.map_err(failed)?;
     }
-    transaction.commit().await.map_err(failed)
+    writing.commit().await.map_err(failed)
 }
 
 /// Returns how far the tables were migrated.

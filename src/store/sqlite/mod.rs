@@ -4,15 +4,16 @@ mod audit;
 mod migrations;
 mod open;
 mod repository;
+mod writing;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use sqlx::SqlitePool;
-use tokio::sync::Mutex;
 
 pub use self::open::SqliteStoreBuilder;
+use self::writing::Writers;
 use super::sql::Statements;
 
 /// Keeps keys in SQLite, in a file or in memory. Needs the feature `sqlite` and Rust 1.94.
@@ -21,6 +22,9 @@ use super::sql::Statements;
 /// change is found by all of them from the moment it was acknowledged, and is not lost by a
 /// power failure: `synchronous` is `FULL`, since with less a revocation may come undone. A clone
 /// is the same store.
+///
+/// A connection whose write fails, such as because the disk is full, is closed: once there is room again,
+/// the next write works.
 ///
 /// # Tables
 ///
@@ -65,9 +69,7 @@ use super::sql::Statements;
 pub struct SqliteStore {
     pool: SqlitePool,
     statements: Arc<Statements>,
-    /// Held while writing: SQLite has one writer at a time, and those who wait for their turn
-    /// must not take all connections from those who read.
-    writer: Arc<Mutex<()>>,
+    writers: Writers,
 }
 
 impl SqliteStore {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
-use tokio::sync::Mutex;
 
+use super::writing::Writers;
 use super::{SqliteStore, migrations};
 use crate::store::StoreError;
 use crate::store::sql::{Statements, Tables, failed};
@@ -82,10 +82,11 @@ impl SqliteStoreBuilder {
             Database::Memory => open_memory().await.map_err(failed)?,
             Database::Pool(pool) => pool,
         };
-        migrations::migrate(&pool, &tables, self.may_migrate).await?;
+        let writers = Writers::of(pool.clone()).await.map_err(failed)?;
+        migrations::migrate(&pool, &writers, &tables, self.may_migrate).await?;
         // A transaction that writes is alone.
         let statements = Arc::new(Statements::new(tables, ""));
-        Ok(SqliteStore { pool, statements, writer: Arc::new(Mutex::new(())) })
+        Ok(SqliteStore { pool, statements, writers })
     }
 }
 

@@ -46,12 +46,14 @@ impl KeyRepository for SqliteStore {
         events: &[AuditEvent],
     ) -> Result<(), CommitError> {
         let steps = self.statements.steps(changes, events)?;
-        let _turn = self.writer.lock().await;
-        // To write from the start: a transaction that reads first may find that it cannot write.
-        // If it fails, or is dropped, it is rolled back.
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        take(&steps, &mut transaction).await?;
-        Ok(transaction.commit().await.map_err(failed)?)
+        let mut writing = self.writers.begin().await.map_err(failed)?;
+        match take(&steps, writing.connection()).await.map_err(failed)? {
+            Ok(()) => Ok(writing.commit().await.map_err(failed)?),
+            Err(refusal) => {
+                writing.roll_back().await.map_err(failed)?;
+                Err(refusal)
+            }
+        }
     }
 }
 
@@ -59,24 +61,31 @@ impl KeyRepository for SqliteStore {
 impl RecordUses for SqliteStore {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         let note = self.statements.note(uses, note_uses)?;
-        let _turn = self.writer.lock().await;
-        bound(&note).execute(&self.pool).await.map(drop).map_err(failed)
+        let mut writing = self.writers.take().await.map_err(failed)?;
+        bound(&note).execute(writing.connection()).await.map_err(failed)?;
+        writing.give_back();
+        Ok(())
     }
 }
 
-async fn take(steps: &[Step], connection: &mut SqliteConnection) -> Result<(), CommitError> {
+/// Takes all steps, or says why one may not be taken.
+async fn take(
+    steps: &[Step],
+    connection: &mut SqliteConnection,
+) -> sqlx::Result<Result<(), CommitError>> {
     for step in steps {
         let statement = bound(&step.statement);
         // Of a statement that finds, the driver counts the rows that the one before has changed.
         let rows = if step.finds {
-            let found = statement.fetch_optional(&mut *connection).await;
-            u64::from(found.map_err(failed)?.is_some())
+            u64::from(statement.fetch_optional(&mut *connection).await?.is_some())
         } else {
-            statement.execute(&mut *connection).await.map_err(failed)?.rows_affected()
+            statement.execute(&mut *connection).await?.rows_affected()
         };
-        step.check(rows)?;
+        if let Err(refusal) = step.check(rows) {
+            return Ok(Err(refusal));
+        }
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 fn note_uses(tables: &Tables) -> String {

@@ -1,12 +1,5 @@
 //! Redis and Valkey with replicas, in clusters and with sentinels, and what leads to them.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses some of it"
-)]
-
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,10 +10,10 @@ use std::time::Duration;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisResult, cmd};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::in_time;
-use super::proxy::Proxy;
-use super::server::{Kind, Server, command, log};
-pub use super::servers::RedisKind;
+use crate::common::in_time;
+use crate::common::proxy::Proxy;
+use crate::common::server::{Kind, Server, command, log};
+pub use crate::common::servers::RedisKind;
 
 pub enum ValkeyKind {}
 

@@ -1,31 +1,27 @@
 //! Redis and Valkey whose primary changes: no revoked key is accepted by what is left behind.
 
-#![cfg(all(unix, feature = "redis", feature = "cache"))]
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod common;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
+use tower_api_key::Immediate;
+use tower_api_key::KeyScheme;
 use tower_api_key::store::{
     CachedStore, CommitError, InvalidationSource as _, KeyChange, KeyQuery, RedisStore,
 };
 use tower_api_key::{
-    ApiKeyLayer, IssuedKey, KeyHasher, KeyId, KeyManager, KeyRecord, KeyRepository, KeyStore as _,
-    NewKey, RedisRateLimiter,
+    ApiKeyLayer, IssuedKey, KeyId, KeyManager, KeyRecord, KeyRepository, KeyStore as _, NewKey,
+    RedisRateLimiter,
 };
 
-use self::common::faults::{Cluster, Node};
-use self::common::proxy::Proxy;
-use self::common::replication::{Front, Pair, RedisKind, ValkeyKind, info, run, set, until};
-use self::common::server::{Kind, Server};
-use self::common::servers::Redis;
-use self::common::{get_raw, in_time, serve};
+use crate::common::proxy::Proxy;
+use crate::common::server::{Kind, Server};
+use crate::common::servers::Redis;
+use crate::common::{get_raw, in_time, serve};
+use crate::faults::{Cluster, Node};
+use crate::redis_replication::{Front, Pair, RedisKind, ValkeyKind, info, run, set, until};
 
 const HEARTBEAT: Duration = Duration::from_millis(200);
 
@@ -143,10 +139,10 @@ async fn nothing_is_told_by(left: &RedisStore, key: &IssuedKey) {
     in_time(left.find_stored(digest)).await.unwrap_err();
     in_time(left.get(id)).await.unwrap_err();
     in_time(left.list(&query)).await.unwrap_err();
-    in_time(left.invalidate_all()).await.unwrap_err();
+    in_time(left.invalidate_everywhere()).await.unwrap_err();
     in_time(left.invalidations().beat(1)).await.unwrap_err();
     in_time(left.invalidations().publish(digest)).await.unwrap_err();
-    let new = NewKey::named("another").generate(&KeyHasher::sha256()).unwrap();
+    let new = NewKey::named("another").generate(&KeyScheme::default()).unwrap();
     for change in [revoked(&key.record), KeyChange::Insert(new.record)] {
         let result = in_time(left.commit(&[change], &[])).await;
         assert!(matches!(result, Err(CommitError::Store(_))), "{result:?}");
@@ -312,7 +308,7 @@ async fn after_a_restore_all_nodes_forget_at_one_command<K: Kind>() {
     let digest = &key.record.digest;
     let remembers = |node: &CachedStore<RedisStore>| {
         let known = node.find_now(digest);
-        matches!(known, Poll::Ready(Some(_)))
+        matches!(known, Immediate::Answer(Some(_)))
     };
     for node in &nodes {
         until("it is remembered", async || node.find(digest).await.is_ok() && remembers(node))
@@ -324,7 +320,7 @@ async fn after_a_restore_all_nodes_forget_at_one_command<K: Kind>() {
     tokio::time::sleep(HEARTBEAT * 5).await;
     assert!(nodes.iter().all(remembers), "nobody has told them");
     let repository: Arc<dyn KeyRepository> = Arc::new(nodes[0].clone());
-    in_time(repository.invalidate_all()).await.unwrap();
+    in_time(repository.invalidate_everywhere()).await.unwrap();
     assert!(!remembers(&nodes[0]), "who tells it has forgotten it already");
     until("the other has forgotten it", async || !remembers(&nodes[1])).await;
     for node in &nodes {

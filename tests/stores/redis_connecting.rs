@@ -1,26 +1,23 @@
 //! Which Redis servers are connected to, which are refused, and what is said of it.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod common;
-
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
+use tower_api_key::KeyScheme;
+use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
     Invalidation, InvalidationSource as _, KeyChange, KeyQuery, KeyRepository as _, KeyUse,
     RedisStore,
 };
 use tower_api_key::{KeyHasher, KeyStore as _, NewKey, RateLimiter as _, RedisRateLimiter};
 
-use self::common::replication::{ClusterKind, Pair, RedisKind, SentinelKind, run, set, until};
-use self::common::server::Server;
-use self::common::servers::Redis;
-use self::common::{in_time, logged, start_log};
+use crate::common::server::Server;
+use crate::common::servers::Redis;
+use crate::common::{in_time, logged, start_log};
+use crate::redis_replication::{ClusterKind, Pair, RedisKind, SentinelKind, run, set, until};
 
 async fn store(url: &str) -> RedisStore {
     in_time(RedisStore::connect(url)).await.unwrap()
@@ -52,7 +49,7 @@ fn assert_says(said: &str, words: &[&str]) {
 }
 
 async fn insert(store: &RedisStore) -> tower_api_key::KeyDigest {
-    let key = NewKey::named("test").generate(&KeyHasher::sha256()).unwrap();
+    let key = NewKey::named("test").generate(&KeyScheme::default()).unwrap();
     let insert = KeyChange::Insert(Arc::clone(&key.record));
     in_time(store.commit(&[insert], &[])).await.unwrap();
     key.record.digest
@@ -96,7 +93,7 @@ async fn no_record_is_evicted_by_a_server_that_may_evict_what_expires() {
         kept.push(insert(&store).await);
     }
     set(&redis.url(), "maxmemory", "1").await;
-    let key = NewKey::named("one too many").generate(&KeyHasher::sha256()).unwrap();
+    let key = NewKey::named("one too many").generate(&KeyScheme::default()).unwrap();
     store.commit(&[KeyChange::Insert(key.record)], &[]).await.unwrap_err();
     for digest in kept {
         assert!(store.find(&digest).await.unwrap().is_some(), "it was evicted");
@@ -112,7 +109,7 @@ async fn a_server_that_begins_to_evict_is_left_within_the_lifetime_of_a_connecti
     let limiter = RedisRateLimiter::connect(&redis.url()).connection_lifetime(lifetime);
     let limiter = limiter.await.unwrap();
     let digest = insert(&store).await;
-    let limited = NewKey::named("limited").limit("9 per hour").generate(&KeyHasher::sha256());
+    let limited = NewKey::named("limited").limit("9 per hour").generate(&KeyScheme::default());
     let limited = limited.unwrap().record;
     limiter.reserve(&limited, 1).await.unwrap();
     set(&redis.url(), "maxmemory-policy", "allkeys-lru").await;
@@ -158,7 +155,7 @@ async fn who_may_not_ask_what_the_server_is_is_told_what_was_not_checked() {
     let mut changes = store.invalidations().subscribe().await.unwrap();
     store.commit(&[KeyChange::Remove(record)], &[]).await.unwrap();
     assert_eq!(in_time(changes.next()).await.unwrap(), Invalidation::Key(digest));
-    store.invalidate_all().await.unwrap();
+    store.invalidate_everywhere().await.unwrap();
     assert_eq!(in_time(changes.next()).await.unwrap(), Invalidation::Everything);
     let digest = insert(&store).await;
     // What is refused by the server itself needs no permission.
@@ -214,7 +211,7 @@ async fn of_a_cluster_only_the_server_that_has_the_keys_is_connected_to() {
             let limiter = RedisRateLimiter::connect(&url).await.unwrap();
             let limited = NewKey::named("limited").tenant("acme").limit("9 per hour");
             let limited = limited.limit("99 per day, shared by tenant");
-            let limited = limited.generate(&KeyHasher::sha256()).unwrap();
+            let limited = limited.generate(&KeyScheme::default()).unwrap();
             assert!(limiter.reserve(&limited.record, 1).await.unwrap().is_granted());
         } else {
             let words = ["part of a cluster", "`{api-keys}:", &owner.address().to_string()];
@@ -310,7 +307,7 @@ async fn sentinels_lead_to_the_primary_whichever_it_is() {
     until("it is found at the other server", async || {
         assert!(!matches!(store.find(&digest).await, Ok(None)), "it is lost");
         store.find(&digest).await.is_ok()
-            && self::common::replication::role(&first.url()).await == "slave"
+            && crate::redis_replication::role(&first.url()).await == "slave"
     })
     .await;
     let at_second = RedisStore::connect(&second.url()).await.unwrap();

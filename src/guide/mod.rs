@@ -1,0 +1,3 @@
+//! Pages for operators, beside the documentation of each type.
+
+pub mod failover;

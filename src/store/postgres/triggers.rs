@@ -1,0 +1,116 @@
+//! Whether changes are notified of, also those that a replication makes.
+
+use sqlx::{Connection as _, PgConnection, query_as, raw_sql};
+use thiserror::Error;
+
+use crate::store::StoreError;
+use crate::store::sql::{Tables, constant, failed};
+
+/// For how long whoever uses the table is waited for.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
+
+/// A trigger of the table of keys.
+struct Trigger {
+    name: &'static str,
+    /// When it is called, and how often.
+    event: &'static str,
+    function: &'static str,
+    /// How it is enabled where it does its work: `A` is always, and `O` not for what a replication
+    /// writes.
+    enabled: &'static [&'static str],
+}
+
+const TRIGGERS: [Trigger; 3] = [
+    Trigger {
+        name: "api_keys_notify",
+        event: "AFTER INSERT OR UPDATE OR DELETE ON {keys} FOR EACH ROW",
+        function: "api_keys_notify",
+        enabled: &["A"],
+    },
+    Trigger {
+        name: "api_keys_notify_all",
+        event: "AFTER TRUNCATE ON {keys} FOR EACH STATEMENT",
+        function: "api_keys_notify",
+        enabled: &["A"],
+    },
+    // What a replication writes has its revision already.
+    Trigger {
+        name: "api_keys_raise_revision",
+        event: "BEFORE UPDATE ON {keys} FOR EACH ROW",
+        function: "api_keys_raise_revision",
+        enabled: &["A", "O"],
+    },
+];
+
+/// The error of a trigger that does not do its work.
+#[derive(Debug, Error)]
+#[error(
+    "the trigger {name} of the table {table} {state}, so changes may go unheard: run `api-keys init` as \
+     the owner of the table, or the statement `{cure}`"
+)]
+struct TriggerError {
+    name: String,
+    table: String,
+    state: &'static str,
+    cure: String,
+    #[source]
+    source: Option<StoreError>,
+}
+
+/// Sees that the triggers are there and enabled, also for what a replication writes. A restore may have
+/// left them disabled or ordinary, which nobody notices: heartbeats go on.
+///
+/// # Errors
+///
+/// Returns an error if one is not and it may not, or cannot, be mended.
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    tables: &Tables,
+    may_mend: bool,
+) -> Result<(), StoreError> {
+    let faults = faults(connection, tables).await.map_err(failed)?;
+    for mut fault in faults {
+        if may_mend {
+            match mend(connection, &fault.cure).await {
+                Ok(()) => continue,
+                Err(error) => fault.source = Some(failed(error)),
+            }
+        }
+        return Err(StoreError::new(fault));
+    }
+    Ok(())
+}
+
+async fn faults(connection: &mut PgConnection, tables: &Tables) -> sqlx::Result<Vec<TriggerError>> {
+    let found = "SELECT tgname::text, tgenabled::text FROM pg_catalog.pg_trigger \
+                 WHERE tgrelid = to_regclass($1) AND NOT tgisinternal";
+    let found = query_as(found).bind(tables.keys()).persistent(false);
+    let found: Vec<(String, String)> = found.fetch_all(connection).await?;
+    let fault = |trigger: &Trigger| {
+        let (bare, name) = (tables.bare(trigger.name), tables.part(trigger.name));
+        let state = found.iter().find(|(found, _)| *found == bare).map(|(_, state)| &**state);
+        let state = match state {
+            Some(state) if trigger.enabled.contains(&state) => return None,
+            Some("D") => "is disabled",
+            Some(_) => "is not called for what a replication writes",
+            None => "is missing",
+        };
+        let table = tables.keys();
+        let mut cure = format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}");
+        if state == "is missing" {
+            let (event, function) =
+                (trigger.event.replace("{keys}", &table), tables.name(trigger.function));
+            let create = format!("CREATE TRIGGER {name} {event} EXECUTE FUNCTION {function}()");
+            cure = format!("{create}; {cure}");
+        }
+        Some(TriggerError { name, table, state, cure, source: None })
+    };
+    Ok(TRIGGERS.iter().filter_map(fault).collect())
+}
+
+async fn mend(connection: &mut PgConnection, cure: &str) -> sqlx::Result<()> {
+    let mut transaction = connection.begin().await?;
+    raw_sql(LOCK_TIMEOUT).execute(&mut *transaction).await?;
+    raw_sql(constant(cure.to_owned())).execute(&mut *transaction).await?;
+    transaction.commit().await
+}

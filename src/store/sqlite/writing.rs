@@ -1,0 +1,93 @@
+//! [`Writing`]: a connection that writes, and that nobody writes with again if that fails.
+
+use std::sync::Arc;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, query, query_scalar};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// Who writes: SQLite has one writer at a time, and those who wait for their turn must not take all
+/// connections from those who read.
+#[derive(Clone)]
+pub(super) struct Writers {
+    pool: SqlitePool,
+    turn: Arc<Mutex<()>>,
+    /// Whether the database ends with its connection.
+    is_in_memory: bool,
+}
+
+impl Writers {
+    pub(super) async fn of(pool: SqlitePool) -> sqlx::Result<Self> {
+        let file = "SELECT coalesce(file, '') FROM pragma_database_list WHERE name = 'main'";
+        let file: String = query_scalar(file).persistent(false).fetch_one(&pool).await?;
+        Ok(Self { pool, turn: Arc::default(), is_in_memory: file.is_empty() })
+    }
+
+    /// Waits for a turn, and takes a connection for one statement.
+    pub(super) async fn take(&self) -> sqlx::Result<Writing> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let connection = self.pool.acquire().await?;
+        Ok(Writing { taken: Some((connection, turn)), is_in_memory: self.is_in_memory })
+    }
+
+    /// Begins a transaction that writes from the start: one that reads first may find that it cannot
+    /// write.
+    pub(super) async fn begin(&self) -> sqlx::Result<Writing> {
+        let mut writing = self.take().await?;
+        // Not by `sqlx`, which goes on believing that it is in a transaction that SQLite itself has
+        // rolled back, as it does when the disk is full.
+        query("BEGIN IMMEDIATE").execute(writing.connection()).await?;
+        Ok(writing)
+    }
+}
+
+/// A connection that writes. If it is dropped before [`give_back`](Self::give_back), as when a write
+/// fails or is not waited for, it is closed, and what was not committed is undone.
+pub(super) struct Writing {
+    taken: Option<(PoolConnection<Sqlite>, OwnedMutexGuard<()>)>,
+    is_in_memory: bool,
+}
+
+impl Writing {
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.taken.as_mut().expect("it has its connection until it is given back").0
+    }
+
+    /// Gives the connection back to those who read and write.
+    pub(super) fn give_back(mut self) {
+        self.taken = None;
+    }
+
+    pub(super) async fn commit(self) -> sqlx::Result<()> {
+        self.end("COMMIT").await
+    }
+
+    pub(super) async fn roll_back(self) -> sqlx::Result<()> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(mut self, how: &'static str) -> sqlx::Result<()> {
+        query(how).execute(self.connection()).await?;
+        self.give_back();
+        Ok(())
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let Some((mut connection, turn)) = self.taken.take() else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
+        let is_in_memory = self.is_in_memory;
+        runtime.spawn(async move {
+            if is_in_memory {
+                // The database ends with it. An error says that SQLite has undone it already.
+                let _ = query("ROLLBACK").execute(&mut *connection).await;
+            } else {
+                let _ = connection.close().await;
+            }
+            // The next one finds what it has to wait for gone.
+            drop(turn);
+        });
+    }
+}

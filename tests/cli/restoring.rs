@@ -65,6 +65,19 @@ fn each_line_of_ids_is_done_and_told_whatever_became_of_those_before() {
 }
 
 #[test]
+fn who_does_not_listen_stops_nobody_from_being_revoked() {
+    let operator = Operator::new();
+    let ids: Vec<_> =
+        (0..3).map(|number| operator.issue(&format!("key {number}"), &[]).0).collect();
+    std::fs::write(operator.directory().join("ids"), ids.join("\n")).unwrap();
+    operator.shell("\"$0\" revoke --ids-stdin <ids >/dev/full").exits(1);
+    for id in &ids {
+        assert_eq!(operator.show(id)["state"], "revoked");
+    }
+    operator.shell("\"$0\" revoke --ids-stdin <ids | true").succeeds();
+}
+
+#[test]
 fn successors_go_with_their_keys_if_that_is_asked() {
     let operator = Operator::new();
     let (old, _) = operator.issue("a key", &[]);

@@ -1,7 +1,11 @@
 //! `api-keys revoke --ids-stdin`: many keys, one after the other.
 
+use std::io;
+use std::time::Duration;
+
 use serde::Serialize;
 use tower_api_key::manage::RevokedKey;
+use tower_api_key::store::Propagation;
 use tower_api_key::{KeyId, ManageError};
 
 use crate::exit::{Exit, Failure};
@@ -15,40 +19,18 @@ use crate::{id, input};
 /// How often a key is tried whose database fails. A revocation may be made twice.
 const ATTEMPTS: u32 = 3;
 
-/// What became of one line, as programs see it.
-#[derive(Serialize)]
-struct Outcome<'a> {
-    line: usize,
-    /// None if the line has none; it is not repeated then, since it may be a secret.
-    id: Option<&'a str>,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    revoked_successors: &'a [KeyId],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    working_successors: &'a [KeyId],
-}
-
-/// How many lines came to what.
-#[derive(Default)]
-struct Count {
-    revoked: usize,
-    unknown: usize,
-    wrong: usize,
-    failed: usize,
-}
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// Revokes the keys whose ids are on standard input, each whatever became of the others, and says of
 /// each line what became of it.
 pub(crate) async fn run(session: &Session, with_successors: bool) -> Result<Exit, Failure> {
-    let (mut count, mut heeded, mut unread) = (Count::default(), None, None);
-    for (line, number) in input::lines().zip(1..) {
-        let text = match line {
-            Ok(line) => line,
+    let mut report = Report { session, count: Count::default(), heeded: None, failed: None };
+    for (text, line) in input::lines().zip(1..) {
+        let text = match text {
+            Ok(text) => text,
             // What is behind it is not known, and what was read has been done.
             Err(error) => {
-                unread = Some(error);
+                report.failed.get_or_insert(error.into());
                 break;
             }
         };
@@ -57,59 +39,15 @@ pub(crate) async fn run(session: &Session, with_successors: bool) -> Result<Exit
             continue;
         }
         let Some(id) = id::of_line(text) else {
-            count.wrong += 1;
-            tell(session, number, None, "not an id", None, None)?;
+            report.wrong(line);
             continue;
         };
         match revoke(session, &id, with_successors).await {
-            Ok(revoked) => {
-                count.revoked += 1;
-                heeded = Some(revoked.propagation);
-                tell(session, number, Some(&id), "revoked", None, Some(&revoked))?;
-            }
-            Err(ManageError::NotFound) => {
-                count.unknown += 1;
-                tell(session, number, shown(&id), "unknown", None, None)?;
-            }
-            Err(error) => {
-                count.failed += 1;
-                tell(session, number, shown(&id), "failed", Some(error.to_string()), None)?;
-            }
+            Ok(revoked) => report.revoked(line, &revoked),
+            Err(error) => report.not_revoked(line, &id, &error),
         }
     }
-    if count.is_nothing() && unread.is_none() {
-        return Err(InputError::Wrong("it has no ids").into());
-    }
-    let Count { revoked, unknown, wrong, failed } = count;
-    say(format_args!("{revoked} revoked, {unknown} unknown, {wrong} not an id, {failed} failed."));
-    if let Some(propagation) = heeded {
-        say(format_args!("{}", session.database.heeded(propagation)));
-    }
-    match unread {
-        Some(error) => Err(error.into()),
-        None => Ok(count.exit()),
-    }
-}
-
-/// Returns an id that may be repeated: somebody may have mistaken a secret for one.
-fn shown(id: &KeyId) -> Option<&KeyId> {
-    Some(id).filter(|id| !id::looks_like_secret(id.as_str()))
-}
-
-impl Count {
-    fn is_nothing(&self) -> bool {
-        self.revoked + self.unknown + self.wrong + self.failed == 0
-    }
-
-    /// The worst of what became of the lines.
-    fn exit(&self) -> Exit {
-        match self {
-            Self { failed: 1.., .. } => Exit::Failed,
-            Self { wrong: 1.., .. } => Exit::Usage,
-            Self { unknown: 1.., .. } => Exit::NotFound,
-            Self { .. } => Exit::Done,
-        }
-    }
+    report.end()
 }
 
 async fn revoke(
@@ -127,7 +65,7 @@ async fn revoke(
             Err(ManageError::Store(_) | ManageError::Conflict | ManageError::Deadline(_))
                 if attempt < ATTEMPTS =>
             {
-                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                tokio::time::sleep(PAUSE).await;
                 attempt += 1;
             }
             revoked => return revoked,
@@ -135,38 +73,129 @@ async fn revoke(
     }
 }
 
-fn tell(
-    session: &Session,
+/// What is said, line by line and in the end.
+struct Report<'a> {
+    session: &'a Session,
+    count: Count,
+    heeded: Option<Propagation>,
+    /// Why something could not be read or said. It stops nobody from being revoked.
+    failed: Option<Failure>,
+}
+
+/// How many lines came to what.
+#[derive(Default)]
+struct Count {
+    revoked: usize,
+    unknown: usize,
+    wrong: usize,
+    failed: usize,
+}
+
+/// What became of one line, as programs see it.
+#[derive(Serialize)]
+struct Outcome<'a> {
     line: usize,
-    id: Option<&KeyId>,
+    /// None if the line has none, or one that is not there and may be a secret.
+    id: Option<&'a KeyId>,
     outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    revoked: Option<&RevokedKey>,
-) -> Result<(), Failure> {
-    let (revoked_successors, working_successors) = revoked.map_or((&[][..], &[][..]), |revoked| {
-        (&*revoked.revoked_successors, &*revoked.working_successors)
-    });
-    let id = id.map(KeyId::as_str);
-    // Standard output that is closed stops nobody from being revoked.
-    let written = if session.output.json {
-        let outcome = Outcome { line, id, outcome, error, revoked_successors, working_successors };
-        session.output.write(json_line(&outcome)?.as_bytes())
-    } else {
-        let mut text =
-            format!("{outcome:9}  {}", id.map_or_else(|| format!("line {line}"), str::to_owned));
-        if let Some(error) = error {
-            text.push_str(&format!("  {}", printable(&error)));
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    revoked_successors: &'a [KeyId],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    working_successors: &'a [KeyId],
+}
+
+impl Report<'_> {
+    fn revoked(&mut self, line: usize, revoked: &RevokedKey) {
+        self.count.revoked += 1;
+        self.heeded = Some(revoked.propagation);
+        let mut outcome = Outcome::of(line, Some(&revoked.record.id), "revoked");
+        outcome.revoked_successors = &revoked.revoked_successors;
+        outcome.working_successors = &revoked.working_successors;
+        self.tell(&outcome);
+    }
+
+    fn not_revoked(&mut self, line: usize, id: &KeyId, error: &ManageError) {
+        // Somebody may have mistaken a secret for an id.
+        let shown = Some(id).filter(|id| !id::looks_like_secret(id.as_str()));
+        if let ManageError::NotFound = error {
+            self.count.unknown += 1;
+            return self.tell(&Outcome::of(line, shown, "unknown"));
         }
-        for id in revoked_successors {
+        self.count.failed += 1;
+        let error = Some(error.to_string());
+        self.tell(&Outcome { error, ..Outcome::of(line, shown, "failed") });
+    }
+
+    fn wrong(&mut self, line: usize) {
+        self.count.wrong += 1;
+        self.tell(&Outcome::of(line, None, "not an id"));
+    }
+
+    fn tell(&mut self, outcome: &Outcome<'_>) {
+        let output = self.session.output;
+        let written = if output.json {
+            json_line(outcome).and_then(|line| output.write(line.as_bytes()))
+        } else {
+            output.write(outcome.in_words())
+        };
+        match written {
+            // Whoever reads has read enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => drop(self.failed.get_or_insert(error.into())),
+            Ok(()) => {}
+        }
+    }
+
+    fn end(self) -> Result<Exit, Failure> {
+        let Count { revoked, unknown, wrong, failed } = self.count;
+        if revoked + unknown + wrong + failed == 0 && self.failed.is_none() {
+            return Err(InputError::Wrong("it has no ids").into());
+        }
+        say(format_args!(
+            "{revoked} revoked, {unknown} unknown, {wrong} not an id, {failed} failed."
+        ));
+        if let Some(propagation) = self.heeded {
+            say(format_args!("{}", self.session.database.heeded(propagation)));
+        }
+        match self.failed {
+            Some(error) => Err(error),
+            None => Ok(self.count.exit()),
+        }
+    }
+}
+
+impl Count {
+    /// The worst of what became of the lines.
+    fn exit(&self) -> Exit {
+        match self {
+            Self { failed: 1.., .. } => Exit::Failed,
+            Self { wrong: 1.., .. } => Exit::Usage,
+            Self { unknown: 1.., .. } => Exit::NotFound,
+            Self { .. } => Exit::Done,
+        }
+    }
+}
+
+impl<'a> Outcome<'a> {
+    fn of(line: usize, id: Option<&'a KeyId>, outcome: &'static str) -> Self {
+        let (revoked_successors, working_successors) = (&[], &[]);
+        Self { line, id, outcome, error: None, revoked_successors, working_successors }
+    }
+
+    fn in_words(&self) -> String {
+        let whose = self.id.map_or_else(|| format!("line {}", self.line), ToString::to_string);
+        let mut text = format!("{:9}  {whose}", self.outcome);
+        if let Some(error) = &self.error {
+            text.push_str(&format!("  {}", printable(error)));
+        }
+        for id in self.revoked_successors {
             text.push_str(&format!("  with {id}"));
         }
-        for id in working_successors {
+        for id in self.working_successors {
             text.push_str(&format!("  but its successor {id} still works"));
         }
-        session.output.write(text + "\n")
-    };
-    match written {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
+        text + "\n"
     }
 }

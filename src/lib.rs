@@ -128,7 +128,7 @@
 //! | `tonic` | `NamedService` for layered services, client addresses |
 //! | `policy` | the access of a whole application as one table |
 //! | `tracing` (default) | [events](#events) |
-//! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns |
+//! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns; `JsonLinesAudit` |
 //! | `url` | origins and referrers in every form that the URL standard allows; without it, those that browsers send |
 //! | `testing` | a fake clock, conformance suites for stores, requests that act as a key, checks of policies |
 //! | `cache` | `CachedStore`: records in memory in front of a store, and revocation on every node |

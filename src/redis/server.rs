@@ -40,6 +40,8 @@ pub(crate) enum Unsuitable {
          `redis+sentinel://host-1:26379,host-2:26379/name-of-the-primary/0`"
     )]
     Sentinel,
+    #[error("the server is Redis {0}: version 7 or later is needed, or Valkey")]
+    Older(String),
     #[error(
         "the server evicts (`maxmemory-policy {0}`), so keys would be gone, or revocations, without \
          a word: set `maxmemory-policy noeviction`, or use a server of its own"
@@ -73,9 +75,7 @@ impl Demands {
         &self,
         connection: &mut MultiplexedConnection,
     ) -> RedisResult<Option<RedisError>> {
-        let mut info = redis::cmd("INFO");
-        info.arg(&["server", "replication", "cluster", "memory"]);
-        let says: String = match info.query_async(connection).await {
+        let says: String = match redis::cmd("INFO").query_async(connection).await {
             Ok(says) => says,
             Err(error) if is_not_permitted(&error) => return Ok(Some(error)),
             Err(error) => return Err(error),
@@ -95,6 +95,11 @@ impl Demands {
     fn accept(&self, server: &Server<'_>) -> Result<(), Unsuitable> {
         if server.says("redis_mode") == Some("sentinel") {
             return Err(Unsuitable::Sentinel);
+        }
+        if let Some(version) = server.says("redis_version")
+            && is_older(version)
+        {
+            return Err(Unsuitable::Older(version.to_owned()));
         }
         if let Some(primary) = server.primary() {
             return Err(Unsuitable::Replica(primary));
@@ -161,6 +166,13 @@ impl<'a> Server<'a> {
     }
 }
 
+/// Tells versions whose scripts cannot say what they do. Valkey and others say with which version they
+/// are compatible.
+fn is_older(version: &str) -> bool {
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    major.is_some_and(|major| major < 7)
+}
+
 /// Tells whether the names that begin so are in one slot of a cluster: whether there is something
 /// between the first `{` and the next `}`.
 fn has_hash_tag(prefix: &str) -> bool {
@@ -197,6 +209,18 @@ mod tests {
         let refused = accept(Eviction::Any, info).unwrap_err();
         assert_eq!(refused, Unsuitable::Replica("db-1:6380".to_owned()));
         assert_eq!(accept(Eviction::None, "role:master\r\nconnected_slaves:2\r\n"), Ok(()));
+    }
+
+    #[test]
+    fn an_old_server_and_a_sentinel_are_told_to_be_such() {
+        let old = accept(Eviction::Any, "redis_version:6.2.14\r\nrole:master\r\n");
+        assert_eq!(old, Err(Unsuitable::Older("6.2.14".to_owned())));
+        for version in ["7.0.15", "7.2.4", "10.0", "unstable", "255.255.255"] {
+            let info = format!("redis_version:{version}\r\nrole:master\r\n");
+            assert_eq!(accept(Eviction::None, &info), Ok(()), "{version}");
+        }
+        let sentinel = accept(Eviction::Any, "redis_version:7.0.15\r\nredis_mode:sentinel\r\n");
+        assert_eq!(sentinel, Err(Unsuitable::Sentinel));
     }
 
     #[test]

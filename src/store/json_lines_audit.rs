@@ -30,7 +30,7 @@ const LAST: Duration = Duration::from_secs(253_402_300_799);
 ///
 /// Keep it on another disk than the database's, and back it up by itself. The file is opened for each
 /// event, so that it may be moved away at any time, and a line is on the disk when the change is
-/// answered. Several processes may write to one file. Lines that cannot be written, as on a full disk,
+/// answered, whose thread waits for that. Several processes may write to one file. Lines that cannot be written, as on a full disk,
 /// are written with a later event, and the failure is an event at `ERROR`; they are lost with the
 /// process.
 ///

@@ -30,8 +30,8 @@ Examples:
   api-keys audit --since 2027-01-31T12:00:00Z --json > events.jsonl
   api-keys audit --since 1d --json | jq -r 'select(.action == \"revoked\") | .key_id'
 
-With --json, each line is an object with the records before and after, without digests: the same as
-`JsonLinesAudit` and --audit-file write.")]
+With --json, each line is an object with the records before and after, without digests: what
+`JsonLinesAudit` and --audit-file write, and the number of the event.")]
 pub(crate) struct Audit {
     /// From when on: a time, or how long ago, such as `7d`
     #[arg(long, value_name = "TIME|PERIOD", value_parser = parse_since)]

@@ -1,8 +1,8 @@
-//! [`LimitDecision`]: what a limiter says.
+//! [`LimitDecision`]: the answer of a limiter.
 
 use std::time::{Duration, SystemTime};
 
-/// How one limit stands after a request.
+/// The state of one limit after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitStatus {
     remaining: u32,
@@ -17,32 +17,32 @@ enum Exceeded {
 }
 
 impl LimitStatus {
-    /// Says that the limit lets the request pass: so much is left, and one more comes back
-    /// after `reset`, which is zero if nothing is spent.
+    /// The limit lets the request pass: `remaining` requests are left, and one more comes back after
+    /// `reset`, which is zero if nothing is spent.
     #[must_use]
     pub const fn within(remaining: u32, reset: Duration) -> Self {
         Self { remaining, reset, exceeded: None }
     }
 
-    /// Says that the limit refuses the request, and would let it pass after `retry_after`.
+    /// The limit refuses the request, and would let it pass after `retry_after`.
     #[must_use]
     pub const fn exceeded(self, retry_after: Duration) -> Self {
         Self { exceeded: Some(Exceeded::For(retry_after)), ..self }
     }
 
-    /// Says that the request costs more than the limit ever has.
+    /// The limit refuses the request, which costs more than its whole burst.
     #[must_use]
     pub const fn too_costly(self) -> Self {
         Self { exceeded: Some(Exceeded::Always), ..self }
     }
 
-    /// Returns how much is left.
+    /// Returns how many requests are left.
     #[must_use]
     pub const fn remaining(&self) -> u32 {
         self.remaining
     }
 
-    /// Returns when one more comes back; zero if nothing is spent.
+    /// Returns the time until one more request comes back; zero if nothing is spent.
     #[must_use]
     pub const fn reset(&self) -> Duration {
         self.reset
@@ -55,8 +55,8 @@ impl LimitStatus {
     }
 }
 
-/// What a [`RateLimiter`](super::RateLimiter) says of a request: how each limit of the key
-/// stands, in the order of the record.
+/// The answer of a [`RateLimiter`](super::RateLimiter) to a request: the state of each limit of the
+/// key, in the order of the record.
 ///
 /// # Examples
 ///
@@ -85,7 +85,7 @@ enum Statuses {
 }
 
 impl LimitDecision {
-    /// Makes a decision from how each limit stands.
+    /// Makes a decision from the state of each limit.
     pub fn new(statuses: impl IntoIterator<Item = LimitStatus>) -> Self {
         let mut statuses = statuses.into_iter();
         let statuses = match (statuses.next(), statuses.next()) {
@@ -98,20 +98,20 @@ impl LimitDecision {
         Self { statuses, time: None }
     }
 
-    /// Notes when the decision was made, by the limiter's own clock, for a refund.
+    /// Sets the time of the decision, by the limiter's own clock. A refund uses it.
     #[must_use]
     pub fn at(mut self, time: SystemTime) -> Self {
         self.time = Some(time);
         self
     }
 
-    /// Returns when the decision was made, if the limiter noted it.
+    /// Returns the time of the decision, if the limiter set it.
     #[must_use]
     pub const fn time(&self) -> Option<SystemTime> {
         self.time
     }
 
-    /// Returns how each limit stands, in the order of the record.
+    /// Returns the state of each limit, in the order of the record.
     #[must_use]
     pub fn statuses(&self) -> &[LimitStatus] {
         match &self.statuses {
@@ -120,15 +120,15 @@ impl LimitDecision {
         }
     }
 
-    /// Tells whether every limit lets the request pass. What it costs is then spent.
+    /// Tells whether every limit lets the request pass. Its cost is then spent.
     #[must_use]
     pub fn is_granted(&self) -> bool {
         self.statuses().iter().all(|status| status.exceeded.is_none())
     }
 
-    /// Returns after which time every limit would let the request pass.
+    /// Returns the time after which every limit would let the request pass.
     ///
-    /// `None` if they do already, or if the request costs too much to ever pass.
+    /// `None` if the request passes now, or if it costs more than a limit ever has.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let mut longest = None;

@@ -20,10 +20,10 @@ const PARTS: usize = 64;
 
 /// Counts requests in memory. The default of the layer.
 ///
-/// It is exact within the process, for all threads. A key that was not used for so long that
-/// its limits are whole again is forgotten, so memory grows with the keys in use and not with
-/// time. Each key has a lock of its own. A clone counts together with the original, and so do
-/// the layers that are given one; a second process counts apart.
+/// The limiter is exact within the process, for all threads. It forgets a key whose limits are whole
+/// again, so memory grows with the keys in use and not with time. Each key has a lock of its own.
+/// Clones count together, and so do layers that have clones of one limiter. Each process counts
+/// apart.
 ///
 /// # Examples
 ///

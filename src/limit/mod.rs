@@ -1,11 +1,11 @@
 //! How often a key may be used, and how often an address may fail.
 //!
-//! The limits are in the [record](crate::KeyRecord::limits) of a key; the layer checks them,
-//! after every guard of its own, by a [`RateLimiter`]: in memory unless another is set. All
-//! limits of a key let a request pass, or none is spent. What a guard on a route refuses is
-//! given back; once nothing is left, a request is refused for that before it comes to the route.
+//! The limits are in the [record](crate::KeyRecord::limits) of a key. The layer checks them after all
+//! its guards, by a [`RateLimiter`]: in memory unless another is set. If one limit refuses a request,
+//! the request spends nothing of any limit. If a guard on a route refuses it, the layer gives its cost
+//! back. Once a limit is used up, the layer refuses requests before they come to the route.
 //!
-//! Each response to a key with limits tells how things stand
+//! Each response to a key with limits has the state of the limits in its headers
 //! (draft-ietf-httpapi-ratelimit-headers-10):
 //!
 //! ```text
@@ -13,32 +13,36 @@
 //! ratelimit: "hourly";r=42;t=3
 //! ```
 //!
-//! `r` requests are left, and one more comes in `t` seconds. A request too many is answered with
-//! 429 and `Retry-After`; whoever waits that long is let through, if nobody else was faster. No wait
-//! is longer than the limit takes to be whole again.
+//! `r` requests are left, and one more comes in `t` seconds. A request too many gets a 429 with
+//! `Retry-After`. A client that waits that long passes, unless another client of the same limit was
+//! faster. No wait is longer than the limit takes to be whole again.
 //!
 //! # What counts as one, and what a change does
 //!
-//! A key's own limit is known by the key and the limit's name. A key counts together with those that
-//! it [replaced](crate::KeyRecord::counted_as), which may go on working for a while.
+//! A key's own limit is identified by the key and the limit's name. A key counts together with the keys
+//! that it [replaced](crate::KeyRecord::counted_as), which may go on working for a while.
 //!
 //! | change | effect |
 //! |---|---|
-//! | of the quota, the window or the burst | what was used stays used, as the time in which it comes back: at most, the limit is used up as it is now. Lowered and raised again, it is no better than before |
-//! | of the name; a limit more | it starts whole. One that had the name before goes on, until it would have been whole |
-//! | the key is rotated | the successor goes on where the key is |
+//! | of the quota, the window or the burst | used requests stay used, as the time in which they come back; at most, the new limit is used up. Lowering a limit and raising it again gives nothing back |
+//! | of the name; a limit more | the limit starts whole. If the name was in use before, the limit goes on from there, until it would have been whole |
+//! | the key is rotated | the successor goes on from the state of the key |
 //!
-//! Where keys that count together have other numbers, a request of one counts as one for each, and is
-//! judged by its own. What is given back to one is not given back to the others.
+//! If keys that count together have different numbers, each request counts for all of them, and only the
+//! limits of its own key can refuse it. A refund goes to the limits of its own key only.
 //!
-//! A limit that a tenant shares is known by the tenant, its name, quota, window and burst. If any of
-//! these is changed in one key, that key counts apart from then on, and starts whole; the others have
-//! what they had. To change it, change all keys that have it.
+//! A limit that a tenant shares is identified by the tenant, its name, quota, window and burst. If one
+//! of these changes in one key, that key counts apart from then on, and starts whole; the others keep
+//! their state. To change the limit, change all keys that have it.
 //!
 //! A key that manages keys ([`KeyManager::on_behalf_of`](crate::KeyManager::on_behalf_of)) cannot begin
-//! anew by that: what bounds it keeps its name in every key that it issues or changes, itself among
-//! them, may be lowered only, and, if it is shared, is the very same. A key *more* has limits of its own
-//! to use up; where that is not wanted, let the tenant share them.
+//! anew by that. In every key that it issues or changes, itself included, a limit that bounds it
+//!
+//! * keeps its name;
+//! * may only be lowered;
+//! * is exactly the same, if the tenant shares it.
+//!
+//! A key *more* has limits of its own to use up. To prevent that, let the tenant share the limits.
 
 mod decision;
 mod fields;

@@ -1,4 +1,4 @@
-//! [`RateLimiter`]: the contract between the layer and whatever counts.
+//! [`RateLimiter`]: the contract between the layer and a limiter.
 
 use std::error::Error;
 use std::fmt;
@@ -17,40 +17,41 @@ use crate::store::KeyRecord;
 ///
 /// * **All or nothing.** A request that one limit refuses spends nothing of the others.
 /// * **Atomic.** Of requests that come at once, no more are granted than if they came in turn.
-/// * **Apart.** What one key spends is spent of no other's, but for keys that
-///   [count as one](KeyRecord::counted_id), and for limits that are
-///   [shared by the tenant](crate::RateLimit::shared_by_tenant), which are told apart by tenant,
-///   name, quota, window and burst.
-/// * **By the record.** A limit that was changed holds from the next request on. What was used of a
-///   key's own is not forgotten, unless the limit has another name.
-/// * **Bounded.** No wait is longer than the limit takes to be whole again, whatever the clock did
-///   and whatever the limit was before.
-/// * **Complete.** A decision has one status for each limit, in the order of the record; any other
-///   is taken for a failure.
-/// * **Honest.** A limiter that cannot tell returns an error; the layer then answers 503, or
-///   lets the request pass where it is told to.
+/// * **Apart.** A request spends the limits of its own key only. There are two exceptions: keys that
+///   [count as one](KeyRecord::counted_id), and limits that are
+///   [shared by the tenant](crate::RateLimit::shared_by_tenant), which are identified by tenant, name,
+///   quota, window and burst.
+/// * **By the record.** A changed limit holds from the next request on. Requests that were counted for
+///   a key's own limit stay counted, unless the limit has another name.
+/// * **Bounded.** No wait is longer than the limit takes to be whole again, even if the clock jumped or
+///   the limit was changed.
+/// * **Complete.** A decision has one status for each limit, in the order of the record. The layer treats
+///   any other decision as a failure.
+/// * **Honest.** A limiter that does not know the state of the limits returns an error. The layer then
+///   answers 503, or lets the request pass if
+///   [`allow_when_limiter_fails`](crate::ApiKeyLayer::allow_when_limiter_fails) is set.
 /// * **Free if nothing is asked.** A request that costs 0 is granted and changes nothing.
 /// * **Cancel safe.** The future may be dropped at any point; a request may then count or not.
 ///
-/// One that panics or hangs fails one request, not the server.
+/// A limiter that panics or hangs fails one request, not the server.
 #[async_trait]
 pub trait RateLimiter: Send + Sync {
     /// Takes `cost` from every limit of the key, or nothing from any.
     ///
     /// # Errors
     ///
-    /// Returns an error if the limiter cannot tell how the limits stand.
+    /// Returns an error if the limiter does not know the state of the limits.
     async fn reserve(&self, key: &KeyRecord, cost: u32) -> Result<LimitDecision, LimiterError>;
 
-    /// Gives back what a request was `granted` that was refused afterwards, and returns how the
-    /// limits stand then.
+    /// Gives back the cost of a request that was `granted` and refused afterwards, and returns the state
+    /// of the limits.
     ///
-    /// What came back by itself since the [time](LimitDecision::time) of the decision is not
-    /// given twice: who delays requests that are refused must not gain by it.
+    /// The part that came back by itself since the [time](LimitDecision::time) of the decision is not
+    /// given twice: a client must not gain by delaying requests that are refused.
     ///
     /// # Errors
     ///
-    /// Returns an error if the limiter cannot tell how the limits stand.
+    /// Returns an error if the limiter does not know the state of the limits.
     async fn refund(
         &self,
         key: &KeyRecord,
@@ -58,11 +59,11 @@ pub trait RateLimiter: Send + Sync {
         granted: &LimitDecision,
     ) -> Result<LimitDecision, LimiterError>;
 
-    /// Tells how the limits stand, and spends nothing: for applications that show it.
+    /// Returns the state of the limits, and spends nothing: for applications that show it.
     ///
     /// # Errors
     ///
-    /// Returns an error if the limiter cannot tell how the limits stand.
+    /// Returns an error if the limiter does not know the state of the limits.
     async fn peek(&self, key: &KeyRecord) -> Result<LimitDecision, LimiterError> {
         self.reserve(key, 0).await
     }
@@ -147,9 +148,9 @@ macro_rules! forward_to_the_inner_limiter {
 forward_to_the_inner_limiter!(Arc);
 forward_to_the_inner_limiter!(Box);
 
-/// The error of a limiter that cannot tell how the limits stand.
+/// The error of a limiter that does not know the state of the limits.
 ///
-/// Operators see it in the log; clients are told nothing of it.
+/// Operators see it in the log; clients do not see it.
 pub struct LimiterError(Box<dyn Error + Send + Sync>);
 
 impl LimiterError {

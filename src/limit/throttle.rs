@@ -20,24 +20,23 @@ const MAX_ADDRESSES: usize = 100_000;
 
 /// Refuses an address that presented too many keys that are not valid.
 ///
-/// Its requests with a key are answered with 429 before the key is parsed, hashed or looked up,
-/// even if it is valid. Failures expire with time; a successful request does not reset them. A store
-/// that fails is nobody's failure, and neither is a request without a key. An IPv6 address
-/// counts with its whole /64, which is what one customer has. Where the client's address cannot be
-/// read, that of the nearest proxy counts; where no address is known at all, nothing is counted,
-/// and one warning is logged.
+/// The layer answers requests of such an address that have a key with 429, before the key is parsed,
+/// hashed or looked up, even if it is valid. Failures expire with time; a successful request does not
+/// reset them. A failing store and a request without a key count as no failure. An IPv6 address
+/// counts with its whole /64, which is what one customer has. If the client's address is not
+/// known, that of the nearest proxy counts. If no address is known at all, the throttle counts
+/// nothing, and the layer logs one warning.
 ///
-/// An address is refused after as many failures as the limit's burst. A clone counts together with
-/// the original.
+/// An address is refused after as many failures as the limit's burst. Clones count together.
 ///
 /// # Requests at the same time
 ///
-/// Of one address, as many keys are looked up at the same time as it may still fail. Further
-/// requests wait for those look-ups, and are refused only if the address has too many failures by
-/// then. So 2000 guesses sent at once are 20 look-ups where 20 failures are allowed, and valid keys
-/// sent at once are all accepted, if with a burst of 1 one after the other. A request waits no longer
-/// than the layer's [lookup timeout](crate::ApiKeyLayer::lookup_timeout), which it shares with the
-/// look-up; then the answer is 503. A request that the client gives up makes room at once.
+/// The layer looks up as many keys of one address at the same time as the address may still fail.
+/// Further requests wait for those look-ups. They are refused only if the address has too many failures
+/// by then. So 2000 guesses sent at once cause 20 look-ups if 20 failures are allowed. Valid keys sent at
+/// once are all accepted; with a burst of 1, one after the other. The wait and the look-up together take
+/// no longer than the layer's [lookup timeout](crate::ApiKeyLayer::lookup_timeout); then the answer is
+/// 503. A request that the client cancels makes room at once.
 ///
 /// A look-up that the store answers from memory does not wait, and its failure counts at once.
 /// Threads that do this for one address in the same instant may exceed the limit by one each.
@@ -78,7 +77,7 @@ impl FailureThrottle {
         Self::with_clock(limit, MonotonicClock::start())
     }
 
-    /// Does as [`new`](Self::new), by `clock`.
+    /// Like [`new`](Self::new), but counts by `clock`.
     ///
     /// # Panics
     ///

@@ -26,11 +26,11 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lim
 
 /// Counts requests in Redis 7 or later, or in Valkey.
 ///
-/// It is exact across processes: all that share a server admit together what one would. All limits
-/// of a key are asked in one round trip, by a script that goes by the server's clock and decides as
-/// [`MemoryRateLimiter`](super::MemoryRateLimiter) does, to the nanosecond. A clone uses the same
-/// connection, which comes back by itself; a request that is not answered fails within three
-/// seconds.
+/// The limiter is exact across processes: all processes that share a server together admit as many
+/// requests as one would. A script checks all limits of a key in one round trip. It uses the server's
+/// clock, and decides like [`MemoryRateLimiter`](super::MemoryRateLimiter), to the nanosecond. A clone
+/// uses the same connection, which reconnects by itself. A call that gets no answer fails within
+/// three seconds.
 ///
 /// A level is a text under `{api-keys}:limit:` and the id of the first key of a chain of rotations, or
 /// the tenant and the limit; it expires when the limit is whole again.
@@ -73,7 +73,7 @@ impl RedisRateLimiter {
         RedisRateLimiterBuilder::url(url)
     }
 
-    /// Uses `client`, such as one with certificates, and connects when it is first asked.
+    /// Uses `client`, such as one with certificates, and connects at the first call.
     ///
     /// Set `TCP_NODELAY` in its connection's settings, as [`connect`](Self::connect) does.
     #[must_use]

@@ -26,9 +26,9 @@ use crate::service::ApiKeyService;
 use crate::store::KeyStore;
 use crate::verify::VerifiedKey;
 
-/// Lets requests pass that come with a valid API key, and refuses all others.
+/// Forwards requests with a valid API key, and refuses all others.
 ///
-/// It has no type parameters: one value can be a struct's field, and can be mounted on an axum
+/// The layer has no type parameters: one value can be a struct's field, and can be mounted on an axum
 /// router, a tonic server and a hyper service alike. A clone shares its settings.
 ///
 /// # Examples
@@ -95,16 +95,16 @@ impl ApiKeyLayer {
         })
     }
 
-    /// Sets what keys look like and how they are hashed. A text of no format is refused before it is
-    /// hashed. The store has to be filled by the same scheme.
+    /// Sets the formats of keys and how keys are hashed. The layer refuses a text that has none of the
+    /// formats before it hashes it. The keys in the store must be of the same scheme.
     ///
     /// [`KeyManager::layer`](crate::KeyManager::layer) makes a layer with the scheme of the manager.
     pub fn scheme(self, scheme: KeyScheme) -> Self {
         self.with(|gate| gate.scheme = scheme)
     }
 
-    /// Sets the clock by which keys expire, and by which requests are counted unless a
-    /// [limiter](Self::rate_limiter) is set. A [`FailureThrottle`] has a clock of its own.
+    /// Sets the clock by which keys expire. Unless a [limiter](Self::rate_limiter) is set, the layer counts
+    /// requests by this clock, too. A [`FailureThrottle`] has a clock of its own.
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         self.with(|gate| {
             gate.clock = Arc::new(clock);
@@ -115,47 +115,50 @@ impl ApiKeyLayer {
         })
     }
 
-    /// Sets how long the store may take; after that the client gets a 503.
+    /// Sets how long a look-up in the store may take. After that, the client gets a 503.
     ///
-    /// Tokio's timer takes the time; a store that answers at once does not need it. The time includes
-    /// what a request waits for other look-ups of its address, because of a [`FailureThrottle`].
+    /// The timeout needs tokio's timer, unless the store answers at once. It includes the time that a
+    /// request waits for other look-ups of its address, because of a [`FailureThrottle`].
     pub fn lookup_timeout(self, timeout: Duration) -> Self {
         self.with(|gate| gate.lookup_timeout = timeout)
     }
 
-    /// Sets which proxies are believed when they say for whom they ask. By default none: the
+    /// Sets the proxies whose headers name the client, such as `X-Forwarded-For`. By default none: the
     /// client is at the other end of the socket.
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
         self.with(|gate| gate.proxies = proxies)
     }
 
-    /// Refuses addresses that present too many wrong keys.
+    /// Sets the throttle that refuses addresses that present too many wrong keys.
     pub fn failure_throttle(self, throttle: FailureThrottle) -> Self {
         self.with(|gate| gate.throttle = Some(throttle))
     }
 
     /// Accepts public keys as well as secret ones.
     ///
-    /// Without it, a key that everybody can read in the source of a page opens nothing. With it,
-    /// a public key works on the sites that its [record](crate::key::Restrictions) names, and on
-    /// no other. On routes for one kind, add [`RequireKind`](crate::RequireKind).
+    /// By default, the layer refuses public keys, which everybody can read in the source of a page. With
+    /// this setting, a public key works only on the sites that its [record](crate::key::Restrictions)
+    /// names. On routes for one kind, add [`RequireKind`](crate::RequireKind).
     pub fn accept_public_keys(self) -> Self {
         self.with(|gate| gate.public_keys = true)
     }
 
-    /// Sets what a request may do in one table; whatever the table does not list is refused.
+    /// Sets the access policy: one table of routes and what they require. A request to a route that is
+    /// not in the table is refused.
     ///
-    /// Where the policy says that a route is public, requests without a key pass, and nowhere
-    /// else, even if keys are [`optional`](Self::optional); but for
-    /// [preflights](Self::forward_preflight) to paths that it knows, and for a policy that is
-    /// [only tried](AccessPolicy::report_only). It also says where public keys are accepted. It is
-    /// asked before the guards.
+    /// With a policy, even if keys are [`optional`](Self::optional), requests without a key pass only
+    ///
+    /// * to routes that the policy lists as public;
+    /// * as [preflights](Self::forward_preflight) to paths that the policy has;
+    /// * if the policy is [only tried](AccessPolicy::report_only).
+    ///
+    /// The policy also says which routes accept public keys. The layer checks it before the guards.
     #[cfg(feature = "policy")]
     pub fn policy(self, policy: AccessPolicy) -> Self {
         self.with(|gate| gate.policy = Some(policy))
     }
 
-    /// Sets who counts the requests of keys with limits. By default a
+    /// Sets the limiter that counts the requests of keys with limits. The default is a
     /// [`MemoryRateLimiter`] of this layer and its clones.
     pub fn rate_limiter(self, limiter: impl RateLimiter + 'static) -> Self {
         self.with(|gate| {
@@ -164,9 +167,9 @@ impl ApiKeyLayer {
         })
     }
 
-    /// Sets how long the [limiter](Self::rate_limiter) may take; after that it has failed.
+    /// Sets how long a call of the [limiter](Self::rate_limiter) may take. After that, the call has failed.
     ///
-    /// Tokio's timer takes the time; a limiter that answers at once does not need it.
+    /// The timeout needs tokio's timer, unless the limiter answers at once.
     pub fn limiter_timeout(self, timeout: Duration) -> Self {
         self.with(|gate| gate.limiter_timeout = timeout)
     }
@@ -176,10 +179,10 @@ impl ApiKeyLayer {
         self.with(|gate| gate.allow_unlimited = true)
     }
 
-    /// Sets what a request costs of the limits of its key. By default 1; 0 is free.
+    /// Sets the cost of a request, which is taken from the limits of its key. The default is 1; 0 is free.
     ///
-    /// A request that costs more than the burst of a limit is refused with 403, not 429: waiting
-    /// would not help. For a request that a guard of this layer refuses, the function is not called.
+    /// The layer refuses a request that costs more than the burst of a limit with 403, not 429: waiting
+    /// would not help. It does not call the function for requests that its guards refuse.
     ///
     /// # Examples
     ///
@@ -197,16 +200,16 @@ impl ApiKeyLayer {
         self.with(|gate| gate.cost = Some(Arc::new(cost)))
     }
 
-    /// Adds the older `X-RateLimit-Limit`, `-Remaining` and `-Reset`, of the limit of which
-    /// least is left; the last one in seconds from now.
+    /// Adds the older headers `X-RateLimit-Limit`, `-Remaining` and `-Reset` to responses, for the limit
+    /// that has the least left. `-Reset` is in seconds from now.
     pub fn x_rate_limit_fields(self) -> Self {
         self.with(|gate| gate.older_limit_fields = true)
     }
 
     /// Adds an observer of requests, after those added before.
     ///
-    /// With the feature `last-used`, a `LastUsed` is one that notes when each key was last used. See
-    /// [`Observe`] for the two moments at which observers are called.
+    /// The layer calls observers at two moments; see [`Observe`]. The observer `LastUsed` (feature
+    /// `last-used`) records when each key was last used.
     ///
     /// # Examples
     ///
@@ -222,12 +225,11 @@ impl ApiKeyLayer {
         self.with(|gate| gate.observers.add(Arc::new(observer)))
     }
 
-    /// Adds what is called when a key is used that [should have been replaced] by now, after what
-    /// was added before. The request passes all the same.
+    /// Adds a callback for requests with a key that [should have been replaced] by now, after those added
+    /// before. The request passes all the same.
     ///
-    /// It is called after the [observers](Self::observer) of requests that are let through, and for
-    /// every such request of the key. The layer's [clock](Self::clock) is read for keys that have a
-    /// date.
+    /// The layer calls it after the [observers](Self::observer), for every request of such a key that is let
+    /// through. It reads its [clock](Self::clock) only for keys that have such a date.
     ///
     /// [should have been replaced]: VerifiedKey::rotation_due_at
     ///
@@ -243,10 +245,10 @@ impl ApiKeyLayer {
         self.with(|gate| gate.observers.add_on_rotation_due(Arc::new(observer)))
     }
 
-    /// Leaves `Cache-Control` and `Vary` to the application.
+    /// Adds no `Cache-Control` and no `Vary` to responses: the application does.
     ///
-    /// By default, a response to a key gets `Cache-Control: private` if it has no `Cache-Control`,
-    /// and every response a `Vary` with all headers in which a key may be. See
+    /// By default, the layer adds `Cache-Control: private` to a response to a key that has no
+    /// `Cache-Control`, and to every response a `Vary` with all headers in which a key may be. See
     /// [`http_cache`](crate::http_cache).
     pub fn without_cache_fields(self) -> Self {
         self.with(|gate| gate.write_cache_fields(None))
@@ -254,24 +256,23 @@ impl ApiKeyLayer {
 
     /// Adds a guard for every request with a key, after those added before.
     ///
-    /// Where keys are [`optional`](Self::optional), requests without one pass it: it says what
-    /// a key must be, not that there must be one.
+    /// If keys are [`optional`](Self::optional), the layer does not check guards for requests without a key: a
+    /// guard of the layer says what a key must be, not that there must be one.
     pub fn guard(self, guard: impl Guard + 'static) -> Self {
         self.with(|gate| gate.guards.push(Arc::new(guard)))
     }
 
     /// Lets requests without a credential pass, without a [`VerifiedKey`](crate::VerifiedKey).
     ///
-    /// A credential that is wrong is refused all the same. Guards on routes refuse requests
-    /// without a key.
+    /// The layer refuses a wrong credential all the same. Guards on routes refuse requests without a key.
     pub fn optional(self) -> Self {
         self.with(|gate| gate.optional = true)
     }
 
     /// Leaves the credential in the request that is forwarded, marked as sensitive.
     ///
-    /// By default it is removed, so that no handler, log or upstream server sees it. In a query
-    /// parameter it cannot be marked.
+    /// By default, the layer removes the credential, so that no handler, log or upstream server sees it. A
+    /// query parameter cannot be marked.
     pub fn keep_credential(self) -> Self {
         self.with(|gate| gate.keep_credential = true)
     }
@@ -288,17 +289,17 @@ impl ApiKeyLayer {
     /// 5. if there is a policy, to a path for which it has a rule for the method that the browser
     ///    asks for.
     ///
-    /// Any other `OPTIONS` needs a key. What is within sees preflights without a key, so it must not
-    /// take an `OPTIONS` for another method, as gRPC servers do: mounting the CORS layer outside of
-    /// this one answers them before they come here, and is better.
+    /// Any other `OPTIONS` needs a key. The inner service sees preflights without a key, so it must not
+    /// treat an `OPTIONS` as another method, as gRPC servers do. It is better to mount the CORS layer
+    /// outside of this one, which answers preflights before they come here.
     pub fn forward_preflight(self) -> Self {
         self.with(|gate| gate.forward_preflight = true)
     }
 
-    /// Sets what the services within speak. By default HTTP, gRPC or both.
+    /// Sets the protocol of the services within. The default is HTTP, gRPC or both.
     ///
-    /// Guards on routes, the extractor and the management API answer by it, too. In a server that
-    /// speaks both, [`RequirePost`](crate::guard::RequirePost) guards the gRPC services.
+    /// Guards on routes, the extractor and the management API use it for their refusals, too. In a server
+    /// that speaks both, [`RequirePost`](crate::guard::RequirePost) guards the gRPC services.
     ///
     /// # Examples
     ///
@@ -313,39 +314,39 @@ impl ApiKeyLayer {
         self.with(|gate| Arc::make_mut(&mut gate.rejector).protocol = protocol)
     }
 
-    /// Sets how a refusal looks, here and on guarded routes within.
+    /// Sets the form of refusals, of this layer and of guards on routes within.
     pub fn responder(self, responder: impl Respond + 'static) -> Self {
         self.with(|gate| {
             gate.rejector = Arc::new(gate.rejector.with_respond(Arc::new(responder)));
         })
     }
 
-    /// Sets how much of the body of a refused request is read and dropped behind the refusal. By
-    /// default, 64 MiB within 30 seconds.
+    /// Sets how much of the body of a refused request is read and dropped after the refusal is sent. The
+    /// default is 64 MiB within 30 seconds.
     ///
     /// A server that speaks HTTP/1 closes the connection of a request whose body nobody reads. A
     /// client that still sends then sees a broken connection instead of the refusal. So does a proxy,
-    /// and nginx takes the server for broken: it sends nothing there for ten seconds, for anybody.
-    /// Therefore a refusal is sent at once, and a task of tokio's runtime reads the body behind it.
-    /// [Guards](crate::guard) on routes within and the management API do so, too, by the settings of
+    /// and nginx treats the server as broken: it sends no request there for ten seconds. Therefore the layer
+    /// sends a refusal at once, and a task of tokio's runtime reads the body afterwards.
+    /// [Guards](crate::guard) on routes within and the management API do the same, by the settings of
     /// the layer around them.
     ///
-    /// * A body that has more than `max_bytes` is held for two seconds before the connection is
-    ///   closed. Whoever sends it has to stop and comes to read the refusal, as nginx does. Clients
-    ///   that read nothing before they have sent all see a broken connection, and Apache answers 502.
-    /// * The refusal says `Connection: close` unless the length of the body is known and within
-    ///   `max_bytes`, and to clients that `Expect` an answer before they send the body.
+    /// * The connection of a body that has more than `max_bytes` is held for two seconds before it is
+    ///   closed. The sender then has to stop, and reads the refusal, as nginx does. Clients that read nothing
+    ///   before they have sent everything see a broken connection, and Apache answers 502.
+    /// * The refusal has `Connection: close` if the length of the body is unknown or above `max_bytes`, or
+    ///   if the client `Expect`s an answer before it sends the body.
     /// * Over HTTP/2, where a connection has several streams, a body is read for two seconds at most.
-    /// * Each connection has one such task at most, each stream of HTTP/2 likewise. All together they
-    ///   have no bound: once it was reached, every refusal would break connections again. What bounds
-    ///   connections bounds them. A graceful shutdown waits for them.
-    /// * It is the body that the layers outside of this one hand on: mount those that decompress
-    ///   within it.
-    /// * Without a runtime of tokio, or without its timer, bodies are dropped.
+    /// * Each connection, and each stream of HTTP/2, has at most one such task. Their total number has no
+    ///   bound of its own: at the bound, every refusal would break connections again. A bound on
+    ///   connections bounds it. A graceful shutdown waits for the tasks.
+    /// * The body counts as the layers outside of this one forward it: mount layers that decompress
+    ///   inside.
+    /// * Without a runtime of tokio, or without its timer, the layer drops bodies.
     ///
     /// # Examples
     ///
-    /// For uploads of a gigabyte by clients that read nothing before they have sent all:
+    /// For uploads of a gigabyte by clients that read nothing before they have sent everything:
     ///
     /// ```
     /// use std::time::Duration;
@@ -361,7 +362,7 @@ impl ApiKeyLayer {
     /// Drops the body of a refused request, which may break the connection before the client has
     /// read the refusal.
     ///
-    /// It is for servers that read on by themselves, or that rather break connections than read for
+    /// This is for servers that read on by themselves, or that prefer a broken connection to reading for
     /// clients without a key. See [`drain_refused`](Self::drain_refused).
     pub fn drop_refused(self) -> Self {
         self.with_drain(Drain::OFF)
@@ -384,10 +385,10 @@ impl ApiKeyLayer {
         })
     }
 
-    /// Sends the same `WWW-Authenticate` for a missing key as for a wrong one, for APIs that
-    /// tell clients nothing but that they are not authenticated.
+    /// Sends the same `WWW-Authenticate` for a missing key as for a wrong one, for APIs whose clients learn
+    /// only that they are not authenticated.
     ///
-    /// RFC 6750, section 3.1, would have no `error` where the credential is missing.
+    /// RFC 6750, section 3.1, has no `error` if the credential is missing.
     pub fn generic_challenge(self) -> Self {
         self.with(|gate| {
             gate.generic_challenge = true;
@@ -395,7 +396,7 @@ impl ApiKeyLayer {
         })
     }
 
-    /// Returns how clients present keys, for an [OpenAPI document](crate::openapi).
+    /// Returns the security schemes of an [OpenAPI document](crate::openapi): how clients present keys.
     #[cfg(feature = "openapi")]
     #[must_use]
     pub fn security_schemes(&self) -> SecuritySchemes {

@@ -1,7 +1,7 @@
 //! Foreign code that panics or hangs: stores, limiters, guards, sinks and callbacks.
 //!
-//! Everything that a user of the crate wrote is called through this file, so that its worst fails one
-//! request and not the server.
+//! The crate calls all code of its users through this file, so that a panic, or a future that hangs, fails
+//! one request and not the server.
 
 use std::any::Any;
 use std::fmt;
@@ -33,7 +33,7 @@ pub(crate) fn call<T>(foreign: impl FnOnce() -> T) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(foreign)).map_err(|panic| panicked(&*panic))
 }
 
-/// Calls foreign code that is only told something, and logs a panic of it as that of `who`.
+/// Calls foreign code that returns nothing, and logs a panic as one of `who`.
 pub(crate) fn notify(who: &'static str, foreign: impl FnOnce()) {
     if let Err(failure) = call(foreign) {
         crate::trace::panicked(who, &failure);

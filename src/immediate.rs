@@ -1,6 +1,6 @@
-//! [`Immediate`]: an answer that is at hand, or none.
+//! [`Immediate`]: an answer without waiting, or none.
 
-/// The answer of a store or a limiter that is asked without waiting.
+/// The answer of a store or a limiter without waiting, or the request to call the asynchronous method.
 ///
 /// # Examples
 ///
@@ -18,12 +18,12 @@
 pub enum Immediate<T> {
     /// The answer.
     Answer(T),
-    /// The answer is not at hand: call the asynchronous method.
+    /// There is no answer without waiting: call the asynchronous method.
     Ask,
 }
 
 impl<T> Immediate<T> {
-    /// Returns the answer, if it is at hand.
+    /// Returns the answer, if there is one.
     #[must_use]
     pub fn answer(self) -> Option<T> {
         match self {
@@ -32,7 +32,7 @@ impl<T> Immediate<T> {
         }
     }
 
-    /// Returns the answer as `change` makes it, if it is at hand.
+    /// Applies `change` to the answer, if there is one.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Immediate<U> {
         match self {
             Self::Answer(answer) => Immediate::Answer(change(answer)),

@@ -17,20 +17,20 @@ enum Exceeded {
 }
 
 impl LimitStatus {
-    /// The limit lets the request pass: `remaining` requests are left, and one more comes back after
-    /// `reset`, which is zero if nothing is spent.
+    /// Makes the status of a limit that lets the request pass: `remaining` requests are left, and one more
+    /// comes back after `reset`, which is zero if nothing is spent.
     #[must_use]
     pub const fn within(remaining: u32, reset: Duration) -> Self {
         Self { remaining, reset, exceeded: None }
     }
 
-    /// The limit refuses the request, and would let it pass after `retry_after`.
+    /// Makes it the status of a limit that refuses the request, and would let it pass after `retry_after`.
     #[must_use]
     pub const fn exceeded(self, retry_after: Duration) -> Self {
         Self { exceeded: Some(Exceeded::For(retry_after)), ..self }
     }
 
-    /// The limit refuses the request, which costs more than its whole burst.
+    /// Makes it the status of a limit that refuses the request because it costs more than the whole burst.
     #[must_use]
     pub const fn too_costly(self) -> Self {
         Self { exceeded: Some(Exceeded::Always), ..self }

@@ -68,7 +68,7 @@ pub trait RateLimiter: Send + Sync {
         self.reserve(key, 0).await
     }
 
-    /// Like [`reserve`](Self::reserve), if the answer is at hand.
+    /// Like [`reserve`](Self::reserve), but without waiting.
     ///
     /// A limiter that counts in memory answers here, and saves the request a boxed future.
     /// [`Immediate::Ask`], the default, has spent nothing; the layer then calls `reserve`.
@@ -77,7 +77,7 @@ pub trait RateLimiter: Send + Sync {
         Immediate::Ask
     }
 
-    /// Like [`refund`](Self::refund), if the answer is at hand. After [`Immediate::Ask`], the layer
+    /// Like [`refund`](Self::refund), but without waiting. After [`Immediate::Ask`], the layer
     /// calls `refund`.
     fn refund_now(
         &self,

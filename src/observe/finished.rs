@@ -1,4 +1,4 @@
-//! [`Finished`]: what is known of a request that has ended.
+//! [`Finished`]: a request that has ended, and its outcome.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -68,14 +68,14 @@ impl<'a> Finished<'a> {
     /// [not known](crate::RequestHead::original_uri); none if the layer
     /// [may read a key](crate::Extract::reads_path) from the path.
     ///
-    /// The query is not kept, because there may be a key in it.
+    /// The layer does not keep the query, because a key may be in it.
     #[must_use]
     pub fn path(&self) -> Option<&'a str> {
         self.observed.path.as_deref()
     }
 
-    /// Returns the pattern of the route, such as `/bots/{id}`, if a router of axum matched one around
-    /// the layer; with the feature `matched-path` only.
+    /// Returns the pattern of the route, such as `/bots/{id}`, if an axum router around the layer matched
+    /// one. It needs the feature `matched-path`.
     #[must_use]
     pub fn matched_path(&self) -> Option<&'a str> {
         self.observed.matched_path()

@@ -16,8 +16,8 @@ use crate::verify::VerifiedKey;
 /// Observes the requests of a layer at two moments: when a request with a key is let through, and
 /// when a request has ended.
 ///
-/// Both are called while the request waits, so they must be quick and must not block. A panic is
-/// logged and fails no request. Closures and functions implement `admitted`.
+/// The request waits for both methods, so they must be quick and must not block. The layer logs a panic
+/// of an observer, and the request goes on. Closures and functions implement `admitted`.
 ///
 /// # Examples
 ///
@@ -60,21 +60,24 @@ use crate::verify::VerifiedKey;
 pub trait Observe: Send + Sync {
     /// Observes a request that was let through with a key, just before the inner service is called.
     ///
-    /// The key was verified, all [guards](crate::ApiKeyLayer::guard) of the layer let the request
-    /// pass, and so did the limits of the key. A guard on a route may still refuse it. The credential
-    /// is no longer in the head, unless the layer [keeps](crate::ApiKeyLayer::keep_credential) it.
+    /// The key was verified, and all [guards](crate::ApiKeyLayer::guard) of the layer and the limits of the
+    /// key let the request pass. A guard on a route may still refuse it. The credential is no longer in
+    /// the head, unless the layer [keeps](crate::ApiKeyLayer::keep_credential) it.
     fn admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>) {
         let _ = (key, head);
     }
 
-    /// Observes a request that has ended, exactly once for each that came to the layer: the head of
-    /// its response is there, it was refused, or its future was dropped.
+    /// Observes a request that has ended. The layer calls this exactly once for each request, when
+    ///
+    /// * the inner service has returned the head of its response, or an error;
+    /// * the layer has refused the request;
+    /// * the future of the response was dropped.
     fn finished(&self, request: &Finished<'_>) {
         let _ = request;
     }
 
-    /// Tells whether [`finished`](Self::finished) is to be called. If no observer of a layer wants it,
-    /// nothing is kept of a request.
+    /// Tells whether the layer calls [`finished`](Self::finished). If no observer wants it, the layer keeps
+    /// nothing of a request.
     fn observes_finished(&self) -> bool {
         true
     }

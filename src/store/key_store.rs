@@ -1,4 +1,4 @@
-//! [`KeyStore`]: the contract between the layer and whatever keeps the records.
+//! [`KeyStore`]: the contract between the layer and a store of records.
 
 use std::error::Error;
 use std::fmt;
@@ -14,15 +14,15 @@ use crate::key::KeyDigest;
 ///
 /// # Contract
 ///
-/// * **Exact.** A record is returned only if all 32 bytes of its digest are the asked ones. The
-///   layer compares again, in constant time, and takes a foreign record for an unknown key.
-/// * **Honest.** `Ok(None)` says that no such key exists. A store that cannot tell, because a
-///   server does not answer or a row cannot be read, returns an error; the client is then told
-///   503 and not that its key is wrong.
-/// * **Whole.** Revoked, disabled and expired records are returned as they are; the layer
+/// * **Exact.** The store returns a record only if all 32 bytes of its digest match. The layer compares
+///   again, in constant time, and treats another key's record as an unknown key.
+/// * **Honest.** `Ok(None)` says that no such key exists. A store that does not know, because a
+///   server does not answer or a row cannot be read, returns an error. The client then gets a 503,
+///   not the answer to a wrong key.
+/// * **Whole.** The store returns revoked, disabled and expired records as they are. The layer
 ///   judges them.
-/// * **Fresh.** A key is refused from the moment its revocation was acknowledged. A store that
-///   caches has to see to that.
+/// * **Fresh.** Once a revocation is acknowledged, the store returns no record from before it. A store
+///   that caches must ensure that.
 /// * **Read only.** Finding a record changes nothing in it.
 /// * **Cancel safe.** The future may be dropped at any point; the layer drops it when the
 ///   lookup takes too long.
@@ -55,13 +55,13 @@ pub trait KeyStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Returns an error if the store cannot tell whether there is such a record.
+    /// Returns an error if the store does not know whether there is such a record.
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError>;
 
-    /// Finds the record with `digest` if the answer is at hand.
+    /// Finds the record with `digest` without waiting.
     ///
-    /// A store that holds records in memory answers here, and saves the request a boxed future.
-    /// [`Immediate::Ask`], the default, has the layer call [`find`](Self::find).
+    /// A store that holds records in memory answers here, and saves the request a boxed future. After
+    /// [`Immediate::Ask`], the default, the layer calls [`find`](Self::find).
     fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         let _ = digest;
         Immediate::Ask
@@ -94,9 +94,9 @@ macro_rules! forward_to_the_inner_store {
 forward_to_the_inner_store!(Arc);
 forward_to_the_inner_store!(Box);
 
-/// The error of a store that cannot tell whether a key exists.
+/// The error of a store that does not know whether a key exists.
 ///
-/// Operators see it in the log; clients are told nothing of it. A clone has the same source.
+/// Operators see it in the log; clients do not see it. A clone has the same source.
 #[derive(Clone)]
 pub struct StoreError {
     source: Arc<dyn Error + Send + Sync>,

@@ -50,11 +50,11 @@ impl<S> CachedStoreBuilder<S> {
         }
     }
 
-    /// Keeps about this many records, if they fit into [`max_bytes`](Self::max_bytes). The default is
-    /// 100 000.
+    /// Caches up to about this many records, if they fit into [`max_bytes`](Self::max_bytes). The default
+    /// is 100 000.
     ///
-    /// When there is no room, those that were loaded longest ago have to go: what is in use is
-    /// loaded again after each [`ttl`](Self::ttl).
+    /// A full cache removes the records that were loaded longest ago. Records in use are loaded again
+    /// after each [`ttl`](Self::ttl).
     ///
     /// # Panics
     ///
@@ -65,12 +65,11 @@ impl<S> CachedStoreBuilder<S> {
         self
     }
 
-    /// Keeps records of so many bytes at most. The default is 256 MiB.
+    /// Caches records of up to this many bytes in total. The default is 256 MiB.
     ///
-    /// How much a record takes is estimated: some 600 bytes, its texts, abilities, limits, patterns of
-    /// restrictions and metadata, and what the allocator adds. 64 kB of restrictions take several
-    /// times as much. A record that is larger than all that is allowed is served, and loaded
-    /// each time.
+    /// The size of a record is an estimate: some 600 bytes, its texts, abilities, limits, patterns of
+    /// restrictions and metadata, and the overhead of the allocator. 64 kB of restrictions take several
+    /// times as much. A record that is larger than the whole cache is served, and loaded each time.
     ///
     /// # Panics
     ///
@@ -81,9 +80,9 @@ impl<S> CachedStoreBuilder<S> {
         self
     }
 
-    /// Remembers of about this many digests that they have no record. The default is 10 000.
+    /// Caches up to about this many unknown digests. The default is 10 000.
     ///
-    /// They have room of their own: however many unknown keys are presented, no record has to go.
+    /// They have room of their own: no number of unknown keys removes a record.
     ///
     /// # Panics
     ///
@@ -94,10 +93,10 @@ impl<S> CachedStoreBuilder<S> {
         self
     }
 
-    /// Serves a record for this long without asking. The default is 30 seconds.
+    /// Serves a record for this long without asking the store. The default is 30 seconds.
     ///
-    /// An older one is served too, and loaded again in the background, but none that is older
-    /// than [`max_staleness`](Self::max_staleness).
+    /// An older record is served too, and loaded again in the background, unless it is older than
+    /// [`max_staleness`](Self::max_staleness).
     ///
     /// # Panics
     ///
@@ -107,7 +106,7 @@ impl<S> CachedStoreBuilder<S> {
         self
     }
 
-    /// Takes a key for unknown for this long without asking. The default is 5 seconds.
+    /// Treats a key as unknown for this long without asking the store. The default is 5 seconds.
     ///
     /// It is never longer than [`max_staleness`](Self::max_staleness).
     ///
@@ -119,10 +118,10 @@ impl<S> CachedStoreBuilder<S> {
         self
     }
 
-    /// Serves nothing that is older. The default is a minute.
+    /// Serves no record that is older. The default is a minute.
     ///
-    /// It is the time within which a revocation is heeded even if nobody hears of it. An age is
-    /// counted from before the store was asked, by a clock that does not jump, and that stands
+    /// This is the longest delay of a revocation on a node that missed the notification. The age of a
+    /// record counts from before the store was asked, by a clock that does not jump, and that stands
     /// still while the machine sleeps.
     ///
     /// # Panics
@@ -155,10 +154,9 @@ impl<S> CachedStoreBuilder<S> {
         self
     }
 
-    /// Forgets what `source` says was changed.
+    /// Removes the records that `source` notifies as changed.
     ///
-    /// Without one, what other nodes change is noticed within
-    /// [`max_staleness`](Self::max_staleness).
+    /// Without a source, changes by other nodes apply within [`max_staleness`](Self::max_staleness).
     pub fn invalidated_by(mut self, source: impl InvalidationSource + 'static) -> Self {
         self.source = Some(Box::new(source));
         self
@@ -166,7 +164,7 @@ impl<S> CachedStoreBuilder<S> {
 
     /// Sends a heartbeat this often. The default is every second.
     ///
-    /// A subscription of which three in a row are not heard is taken for dead.
+    /// A subscription that misses three in a row counts as lost.
     ///
     /// # Panics
     ///
@@ -176,23 +174,22 @@ impl<S> CachedStoreBuilder<S> {
         self
     }
 
-    /// Tells `on_change` whether the subscription lives, when it is found to have changed: that it is
-    /// lost, up to three heartbeats later than [`is_live`](CachedStore::is_live) tells it.
+    /// Calls `on_change` when the subscription to the source is lost (`false`) or live again (`true`).
     ///
-    /// It is called by the task that hears of changes, which it must not hold up.
+    /// A loss may be reported up to three heartbeats later than by [`is_live`](CachedStore::is_live). The
+    /// task that receives the notifications calls `on_change`, which must not block it.
     pub fn on_liveness_change(mut self, on_change: impl Fn(bool) + Send + Sync + 'static) -> Self {
         self.on_change = Some(Box::new(on_change));
         self
     }
 
-    /// Counts ages by `clock`. Nothing is served that is younger than the clock says it is now.
+    /// Counts ages by `clock`. A record that is from later than `clock` says it is now is not served.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Timer::Set(Box::new(clock));
         self
     }
 
-    /// Makes the cache and, if it is [invalidated by](Self::invalidated_by) somebody, begins to
-    /// listen.
+    /// Makes the cache and, if it has a [source](Self::invalidated_by) of notifications, subscribes to it.
     ///
     /// # Panics
     ///

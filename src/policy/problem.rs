@@ -9,7 +9,7 @@ use crate::key::EndpointError;
 #[error("the access policy has mistakes:{}", list(.0))]
 pub struct PolicyError(pub(super) Vec<PolicyProblem>);
 
-/// A mistake in the table of an [`AccessPolicy`].
+/// A mistake in the table of an [`AccessPolicy`](super::AccessPolicy).
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PolicyProblem {

@@ -3,7 +3,7 @@
 use super::Requirement;
 use crate::key::EndpointPattern;
 
-/// One line of an [`AccessPolicy`].
+/// One line of an [`AccessPolicy`](super::AccessPolicy).
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub(super) endpoint: EndpointPattern,

@@ -12,7 +12,7 @@ use std::env;
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use criterion::{Criterion, criterion_group};
 use http::StatusCode;
@@ -35,7 +35,12 @@ fn hit(criterion: &mut Criterion) {
     let digests: Vec<_> = (0..KEYS)
         .map(|number| {
             let digest = hasher.digest(&number.to_string());
-            store.insert(KeyRecord::new(KeyId::generate().unwrap(), digest, "bench"));
+            store.insert(KeyRecord::new(
+                KeyId::generate().unwrap(),
+                digest,
+                "bench",
+                SystemTime::now(),
+            ));
             digest
         })
         .collect();
@@ -95,7 +100,7 @@ fn miss<S: KeyRepository + 'static>(
     runtime: &Runtime,
     cached: &CachedStore<S>,
 ) {
-    let record = issue(runtime, cached).1.digest;
+    let record = issue(runtime, cached).1.digest();
     criterion.benchmark_group("cache").bench_function(id, |bencher| {
         bencher.iter(|| {
             cached.invalidate(&record);
@@ -145,7 +150,7 @@ fn postgres(criterion: &mut Criterion) {
     let (key, record) = issue(&runtime, &cached);
     // The database notifies of it too, a moment later, and the cache forgets it once more.
     thread::sleep(Duration::from_secs(1));
-    runtime.block_on(cached.find(&record.digest)).unwrap();
+    runtime.block_on(cached.find(&record.digest())).unwrap();
     let service = ApiKeyLayer::new(cached).layer(service_fn(answer));
     // As a request is handled: the first after a while loads the record again in the background.
     let _entered = runtime.enter();

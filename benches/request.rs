@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::hint::black_box;
 use std::sync::{Arc, RwLock};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -202,7 +203,12 @@ fn memory(criterion: &mut Criterion) {
         let digests: Vec<_> = (0..count)
             .map(|number| {
                 let digest = hasher.digest(&number.to_string());
-                store.insert(KeyRecord::new(KeyId::generate().unwrap(), digest, "bench"));
+                store.insert(KeyRecord::new(
+                    KeyId::generate().unwrap(),
+                    digest,
+                    "bench",
+                    SystemTime::now(),
+                ));
                 digest
             })
             .collect();

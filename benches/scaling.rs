@@ -79,7 +79,7 @@ fn main() {
     print_memory("limiter", || {
         assert!(records.iter().all(|key| limiter.reserve_now(key, 1).answer().is_some()));
     });
-    let digests: Vec<_> = store.list().iter().map(|record| record.digest).collect();
+    let digests: Vec<_> = store.list().iter().map(|record| record.digest()).collect();
     print_scaling("store", &digests, |digest| {
         assert!(black_box(store.find_now(digest)).answer().is_some());
     });

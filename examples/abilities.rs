@@ -196,7 +196,7 @@ async fn main() -> support::Result<()> {
         }
         let issued = keys.issue(key)?;
         if label == "revoked" {
-            assert!(keys.revoke(&issued.record.id));
+            assert!(keys.revoke(issued.record.id()));
         }
         support::print_key(label, &issued);
     }

@@ -88,7 +88,7 @@ async fn revoke(
                 return Err(format!("a valid key was answered with {status}").into());
             }
         }
-        first.keys.revoke(&issued.record.id).await?;
+        first.keys.revoke(issued.record.id()).await?;
         let revoked = Instant::now();
         while client.get(second, secret).await? == StatusCode::OK {
             if revoked.elapsed() > MAX_STALENESS {

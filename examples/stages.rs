@@ -71,7 +71,7 @@ async fn main() -> support::Result<()> {
         let issued = keys.issue(NewKey::named(label).tenant(company).stage(stage))?;
         if label == "acme-retired" {
             // A rotation: its successor is `acme-prod`, and both were valid for a while.
-            assert!(keys.revoke(&issued.record.id));
+            assert!(keys.revoke(issued.record.id()));
         }
         support::print_key(label, &issued);
     }

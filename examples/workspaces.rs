@@ -82,7 +82,7 @@ async fn main() -> support::Result<()> {
     for (label, workspace) in [("sales", "sales"), ("support", "support"), ("sales-old", "sales")] {
         let issued = keys.issue(NewKey::named(label).tenant(workspace))?;
         if label == "sales-old" {
-            assert!(keys.revoke(&issued.record.id));
+            assert!(keys.revoke(issued.record.id()));
         }
         support::print_key(label, &issued);
     }

@@ -193,7 +193,7 @@ mod tests {
 
     fn record() -> KeyRecord {
         let digest = KeyHasher::sha256().digest("k");
-        KeyRecord::new("key_1".parse().unwrap(), digest, "test")
+        KeyRecord::new("key_1".parse().unwrap(), digest, "test", SystemTime::now())
     }
 
     fn judge(record: KeyRecord, claims: &Claims, clock: &dyn Clock) -> Result<(), RejectionKind> {

@@ -193,7 +193,7 @@ fn a_missing_or_malformed_key_allocates_no_future_and_never_touches_the_store() 
 #[test]
 fn a_lookup_in_memory_allocates_nothing_and_no_wrapper_boxes_again() {
     let keys = MemoryStore::new();
-    let known = keys.issue(new_key()).unwrap().record.digest;
+    let known = keys.issue(new_key()).unwrap().record.digest();
     for digest in [known, KeyDigest::from_bytes([7; 32])] {
         let find_now = |store: &dyn KeyStore| count(|| drop(black_box(store.find_now(&digest))));
         let find = |store: &dyn KeyStore| {
@@ -250,7 +250,7 @@ fn counting_a_request_allocates_no_more_than_the_answer_of_several_limits() {
         let key = record(limits);
         // A successor counts as the first key does.
         let mut successor = KeyRecord::clone(&record(limits));
-        successor.counted_as = Some(key.id.clone());
+        successor.set_counted_as(Some(key.id().clone()));
         for key in [&*key, &successor] {
             let count = count(|| assert!(limiter.reserve_now(key, 1).answer().is_some()));
             assert_eq!(count, if limits.len() == 1 { 0 } else { 2 }, "{limits:?}");

@@ -28,7 +28,7 @@ pub(crate) async fn bind(default: &str) -> Result<TcpListener> {
 /// public id.
 pub(crate) fn print_key(label: &str, issued: &IssuedKey) {
     println!("key {label} {}", issued.secret.reveal());
-    println!("id {label} {}", issued.record.id);
+    println!("id {label} {}", issued.record.id());
 }
 
 /// Lets administrators revoke keys.

@@ -576,7 +576,8 @@ mod tests {
             time.fetch_add(2, Ordering::SeqCst);
             for _ in 0..10_000 {
                 let digest = KeyHasher::sha256().digest("test");
-                let mut key = KeyRecord::new(KeyId::generate().unwrap(), digest, "test");
+                let mut key =
+                    KeyRecord::new(KeyId::generate().unwrap(), digest, "test", SystemTime::now());
                 key.limits = limits.clone();
                 assert!(take(&limiter, &key, 1));
             }

@@ -38,8 +38,8 @@ use crate::store::{
 /// let issued = keys.issue(NewKey::named("nightly import").tenant("acme")).await?;
 /// println!("shown once: {}", issued.secret.reveal());
 ///
-/// let revoked = keys.revoke(&issued.record.id).await?;
-/// assert!(revoked.record.revoked_at.is_some());
+/// let revoked = keys.revoke(issued.record.id()).await?;
+/// assert!(revoked.record.revoked_at().is_some());
 /// # Ok(())
 /// # }
 /// ```

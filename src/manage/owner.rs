@@ -21,7 +21,7 @@ use crate::verify::VerifiedKey;
 /// let keys = KeyManager::new(MemoryStore::new()).on_behalf_of(alice);
 ///
 /// let issued = keys.issue(NewKey::named("nightly import").abilities(["bots:read"])).await?;
-/// assert_eq!(issued.record.tenant.as_ref().unwrap(), "acme");
+/// assert_eq!(issued.record.tenant().unwrap(), "acme");
 /// assert!(keys.issue(NewKey::named("everything").abilities(["*"])).await.is_err());
 /// # Ok(())
 /// # }

@@ -100,8 +100,8 @@ impl KeyView {
         Self {
             id: record.id.clone(),
             name: record.name.clone(),
-            prefix: record.prefix().to_owned(),
-            hint: record.hint.clone(),
+            prefix: record.hint.prefix().unwrap_or_default().to_owned(),
+            hint: record.hint.as_str().to_owned(),
             state: record.state(now),
             kind: record.kind,
             stage: record.stage.clone(),
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn the_digest_is_not_shown() {
         let digest = KeyHasher::sha256().digest("k");
-        let record = KeyRecord::new("key_1".parse().unwrap(), digest, "one");
+        let record = KeyRecord::new("key_1".parse().unwrap(), digest, "one", SystemTime::now());
         let view = KeyView::new(&StoredKey::new(record.into(), None), SystemTime::now());
         let json = serde_json::to_string(&view).unwrap();
         assert!(json.contains(r#""id":"key_1""#), "{json}");

@@ -78,6 +78,7 @@ impl Observation {
     }
 
     /// Tells how the request ended.
+    #[allow(clippy::boxed_local, reason = "whoever has one has it in a box")]
     pub(crate) fn end(mut self: Box<Self>, outcome: Outcome<'_>) {
         self.tell(outcome);
     }

@@ -1,4 +1,6 @@
-//! Hints: what people may see of a key to recognize it.
+//! [`KeyHint`]: what people may see of a key to recognize it.
+
+use std::fmt;
 
 use super::KeyRecord;
 use crate::key::{KeyFormat, KeyFormats, Secret};
@@ -6,18 +8,84 @@ use crate::key::{KeyFormat, KeyFormats, Secret};
 /// What stands in a hint for the characters that are not shown.
 const OMITTED: char = '\u{2026}';
 
-/// Returns the prefix and the last four characters.
-pub(super) fn hint(format: &KeyFormat, secret: &Secret) -> String {
-    let text = secret.reveal();
-    format!("{}{OMITTED}{}", format.prefix(), &text[text.len() - 4..])
+/// What people may see of a key to recognize it: its prefix and its last four characters.
+///
+/// A store keeps it as its [text](Self::as_str), such as `sk_live_…x789`.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::store::KeyHint;
+///
+/// let hint = KeyHint::new("sk_live_", "x789");
+/// assert_eq!(hint.to_string(), "sk_live_…x789");
+/// assert_eq!(KeyHint::from_text("sk_live_…x789"), hint);
+/// assert_eq!((hint.prefix(), hint.last_four()), (Some("sk_live_"), "x789"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+pub struct KeyHint(String);
+
+impl KeyHint {
+    /// Makes the hint of a key that begins with `prefix` and ends with `last_four`.
+    #[must_use]
+    pub fn new(prefix: &str, last_four: &str) -> Self {
+        Self(format!("{prefix}{OMITTED}{last_four}"))
+    }
+
+    /// Reads a hint as it was kept. A text of another form is shown as it is, and has no prefix.
+    #[must_use]
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(super) fn of(format: &KeyFormat, secret: &Secret) -> Self {
+        let text = secret.reveal();
+        Self::new(format.prefix(), &text[text.len() - 4..])
+    }
+
+    /// Returns the text, which is empty if nothing is known.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns how the key begins: the prefix of its format.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&str> {
+        self.0.split_once(OMITTED).map(|(prefix, _)| prefix)
+    }
+
+    /// Returns how the key ends.
+    #[must_use]
+    pub fn last_four(&self) -> &str {
+        self.0.split_once(OMITTED).map_or(&*self.0, |(_, last_four)| last_four)
+    }
 }
 
-impl KeyRecord {
-    /// Returns how the key begins, by its hint: the prefix of its format. It is empty where the hint
-    /// is not of this crate's making.
-    #[must_use]
-    pub fn prefix(&self) -> &str {
-        self.hint.split_once(OMITTED).map_or("", |(prefix, _)| prefix)
+impl fmt::Display for KeyHint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl PartialEq<str> for KeyHint {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&str> for KeyHint {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
+#[cfg(feature = "cache")]
+impl crate::key::HeapSize for KeyHint {
+    fn heap_size(&self) -> usize {
+        self.0.heap_size()
     }
 }
 
@@ -25,7 +93,7 @@ impl KeyFormats {
     /// Returns the format with the same prefix as the key of `record`, if there is one whose
     /// prefix stands for the same stage and kind.
     pub(crate) fn with_prefix_of(&self, record: &KeyRecord) -> Option<&KeyFormat> {
-        let (prefix, _) = record.hint.split_once(OMITTED)?;
+        let prefix = record.hint.prefix()?;
         self.iter().find(|format| {
             format.prefix() == prefix && format.allows(record.stage.as_ref(), record.kind)
         })

@@ -34,18 +34,32 @@ use crate::key::KeyDigest;
 ///
 /// ```
 /// use std::sync::Arc;
+/// use std::time::SystemTime;
 ///
 /// use async_trait::async_trait;
 /// use tower_api_key::{KeyDigest, KeyRecord, KeyStore, StoreError};
 ///
+/// /// A service that knows the keys.
 /// struct Api;
 ///
-/// # impl Api { async fn get(&self, _: String) -> Result<Option<KeyRecord>, std::io::Error> { Ok(None) } }
+/// /// What it tells of one.
+/// struct Answer {
+///     id: String,
+///     owner: String,
+///     issued_at: SystemTime,
+///     blocked: bool,
+/// }
+///
+/// # impl Api { async fn get(&self, _: String) -> Result<Option<Answer>, std::io::Error> { Ok(None) } }
 /// #[async_trait]
 /// impl KeyStore for Api {
 ///     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-///         let record = self.get(format!("/keys/{digest}")).await.map_err(StoreError::new)?;
-///         Ok(record.map(Arc::new))
+///         let answer = self.get(format!("/keys/{digest}")).await.map_err(StoreError::new)?;
+///         let Some(answer) = answer else { return Ok(None) };
+///         let id = answer.id.parse().map_err(StoreError::new)?;
+///         let mut record = KeyRecord::new(id, *digest, answer.owner, answer.issued_at);
+///         record.set_disabled(answer.blocked);
+///         Ok(Some(Arc::new(record)))
 ///     }
 /// }
 /// ```

@@ -37,6 +37,7 @@ pub use self::audit_log::{AuditEntry, AuditQuery};
 #[cfg(feature = "cache")]
 pub use self::cached::{CachedStore, CachedStoreBuilder};
 pub use self::commit_error::CommitError;
+pub use self::hint::KeyHint;
 #[cfg(feature = "cache")]
 pub use self::invalidation::{Invalidation, InvalidationSource, Subscription};
 #[cfg(feature = "serde")]

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
+use super::KeyHint;
 use super::KeyRecord;
-use super::hint::hint;
 use crate::address::parse_network;
 use crate::key::{
     Ability, EndpointPattern, IssueError, KeyFormat, KeyId, KeyKind, KeyScheme, OriginPattern,
@@ -278,8 +278,8 @@ impl NewKey {
         let kind = self.kind.or(format.kind_of_prefix()).unwrap_or_default();
         let secret = scheme.generate(&format, stage.as_ref(), kind)?;
         let digest = scheme.digest(secret.reveal());
-        let mut record = KeyRecord::new(KeyId::generate()?, digest, self.name);
-        record.hint = hint(&format, &secret);
+        let mut record = KeyRecord::new(KeyId::generate()?, digest, self.name, SystemTime::now());
+        record.hint = KeyHint::of(&format, &secret);
         record.tenant = self.tenant;
         record.stage = stage;
         record.kind = kind;
@@ -303,7 +303,7 @@ impl IssuedKey {
         let secret = scheme.generate(format, record.stage.as_ref(), record.kind)?;
         record.id = KeyId::generate()?;
         record.digest = scheme.digest(secret.reveal());
-        record.hint = hint(format, &secret);
+        record.hint = KeyHint::of(format, &secret);
         Ok(Self { record: Arc::new(record), secret })
     }
 }

@@ -262,8 +262,12 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_back_from_its_text() {
-        let record =
-            KeyRecord::new("key_1.2".parse().unwrap(), KeyHasher::sha256().digest("k"), "n");
+        let record = KeyRecord::new(
+            "key_1.2".parse().unwrap(),
+            KeyHasher::sha256().digest("k"),
+            "n",
+            SystemTime::now(),
+        );
         let cursor = KeyCursor::of(&record);
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
     }

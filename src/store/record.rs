@@ -4,24 +4,34 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
+use super::KeyHint;
 use crate::key::{
     AbilitySet, KeyDigest, KeyId, KeyKind, RateLimits, Restrictions, Stage, TenantId,
 };
 
 /// What a store keeps of a key.
 ///
-/// The text of the key is not in it. A record of [`new`](Self::new) grants nothing; set the
-/// fields that are to be other than the defaults.
+/// The text of the key is not in it. This crate makes records when it [issues](crate::NewKey) keys. A
+/// store over a table of another system makes one of a row: by [`new`](Self::new), with which the key
+/// may do nothing that needs an ability, and the methods that begin with `set_`. The id of a record
+/// does not change.
 ///
 /// # Examples
 ///
 /// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// use tower_api_key::store::KeyHint;
 /// use tower_api_key::{KeyHasher, KeyRecord};
 ///
 /// let digest = KeyHasher::sha256().digest("a key that another system issued");
-/// let mut record = KeyRecord::new("key_1".parse()?, digest, "nightly import");
-/// record.tenant = Some("acme".parse()?);
-/// record.abilities = ["imports:write"].try_into()?;
+/// let issued_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+/// let mut record = KeyRecord::new("key_1".parse()?, digest, "nightly import", issued_at);
+/// record.set_hint(KeyHint::new("sk_live_", "x789"));
+/// record.set_tenant(Some("acme".parse()?));
+/// record.set_abilities(["imports:write"].try_into()?);
+/// assert_eq!(record.created_at(), issued_at);
+/// assert_eq!(record.hint().to_string(), "sk_live_…x789");
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -29,77 +39,81 @@ use crate::key::{
 #[non_exhaustive]
 pub struct KeyRecord {
     /// The public id.
-    pub id: KeyId,
+    pub(crate) id: KeyId,
     /// The digest by which the record is found.
-    pub digest: KeyDigest,
+    pub(crate) digest: KeyDigest,
     /// What people may see of the key to recognize it: its prefix and last four characters.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub hint: String,
+    pub(crate) hint: KeyHint,
     /// What the key is for, in the words of its owner.
-    pub name: String,
+    pub(crate) name: String,
     /// On whose behalf it acts.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub tenant: Option<TenantId>,
+    pub(crate) tenant: Option<TenantId>,
     /// The only stage in which it works.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub stage: Option<Stage>,
+    pub(crate) stage: Option<Stage>,
     /// Whether it is a secret.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub kind: KeyKind,
+    pub(crate) kind: KeyKind,
     /// What it may do.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub abilities: AbilitySet,
+    pub(crate) abilities: AbilitySet,
     /// When it was issued.
     #[cfg_attr(feature = "serde", serde(with = "timestamp"))]
-    pub created_at: SystemTime,
+    pub(crate) created_at: SystemTime,
     /// From when on it is refused.
     #[cfg_attr(feature = "serde", serde(default, with = "timestamp::option"))]
-    pub expires_at: Option<SystemTime>,
+    pub(crate) expires_at: Option<SystemTime>,
     /// When it was revoked, for good.
     #[cfg_attr(feature = "serde", serde(default, with = "timestamp::option"))]
-    pub revoked_at: Option<SystemTime>,
+    pub(crate) revoked_at: Option<SystemTime>,
     /// Whether it is out of use for the time being.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub disabled: bool,
+    pub(crate) disabled: bool,
     /// From when on it should be replaced. It goes on working.
     #[cfg_attr(feature = "serde", serde(default, with = "timestamp::option"))]
-    pub rotation_due_at: Option<SystemTime>,
+    pub(crate) rotation_due_at: Option<SystemTime>,
     /// The key that replaces it.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub successor: Option<KeyId>,
+    pub(crate) successor: Option<KeyId>,
     /// The key by which its limits count, if that is another: the first of a chain of rotations. So a
     /// successor takes over what was used, and while several of them work, they count together.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub counted_as: Option<KeyId>,
+    pub(crate) counted_as: Option<KeyId>,
     /// How often it may be used.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub limits: RateLimits,
+    pub(crate) limits: RateLimits,
     /// From where it works, and on which endpoints.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub restrictions: Restrictions,
+    pub(crate) restrictions: Restrictions,
     /// Whatever else the application wants to know of it.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub metadata: Map<String, Value>,
+    pub(crate) metadata: Map<String, Value>,
     /// How often the record was changed, by which writers notice each other.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub revision: u64,
+    pub(crate) revision: u64,
 }
 
 impl KeyRecord {
-    /// Makes a record of a secret key that was created now, does not expire, and has no
-    /// abilities.
+    /// Makes a record of a secret key that has no abilities and does not expire. All else is empty.
     #[must_use]
-    pub fn new(id: KeyId, digest: KeyDigest, name: impl Into<String>) -> Self {
+    pub fn new(
+        id: KeyId,
+        digest: KeyDigest,
+        name: impl Into<String>,
+        created_at: SystemTime,
+    ) -> Self {
         Self {
             id,
             digest,
-            hint: String::new(),
+            hint: KeyHint::default(),
             name: name.into(),
             tenant: None,
             stage: None,
             kind: KeyKind::default(),
             abilities: AbilitySet::default(),
-            created_at: SystemTime::now(),
+            created_at,
             expires_at: None,
             revoked_at: None,
             disabled: false,
@@ -118,6 +132,225 @@ impl KeyRecord {
     #[must_use]
     pub fn counted_id(&self) -> &KeyId {
         self.counted_as.as_ref().unwrap_or(&self.id)
+    }
+}
+
+/// # What is in a record
+impl KeyRecord {
+    /// Returns the public id.
+    #[must_use]
+    pub fn id(&self) -> &KeyId {
+        &self.id
+    }
+
+    /// Returns the digest by which the record is found.
+    #[must_use]
+    pub fn digest(&self) -> KeyDigest {
+        self.digest
+    }
+
+    /// Returns what people may see of the key to recognize it: its prefix and last four characters.
+    #[must_use]
+    pub fn hint(&self) -> &KeyHint {
+        &self.hint
+    }
+
+    /// Returns what the key is for, in the words of its owner.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the tenant on whose behalf the key acts.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&TenantId> {
+        self.tenant.as_ref()
+    }
+
+    /// Returns the only stage in which the key works.
+    #[must_use]
+    pub fn stage(&self) -> Option<&Stage> {
+        self.stage.as_ref()
+    }
+
+    /// Returns the kind of the key: whether it is a secret.
+    #[must_use]
+    pub fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// Returns what the key may do.
+    #[must_use]
+    pub fn abilities(&self) -> &AbilitySet {
+        &self.abilities
+    }
+
+    /// Returns when the key was issued.
+    #[must_use]
+    pub fn created_at(&self) -> SystemTime {
+        self.created_at
+    }
+
+    /// Returns when the key expires. From that moment on, it is refused.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at
+    }
+
+    /// Returns when the key was revoked, for good.
+    #[must_use]
+    pub fn revoked_at(&self) -> Option<SystemTime> {
+        self.revoked_at
+    }
+
+    /// Tells whether the key is out of use for the time being.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.disabled
+    }
+
+    /// Returns from when on the key should be replaced. It goes on working.
+    #[must_use]
+    pub fn rotation_due_at(&self) -> Option<SystemTime> {
+        self.rotation_due_at
+    }
+
+    /// Returns the id of the key that replaces this one.
+    #[must_use]
+    pub fn successor(&self) -> Option<&KeyId> {
+        self.successor.as_ref()
+    }
+
+    /// Returns the id of the key by which the limits count, if that is another: the first of a chain of
+    /// rotations.
+    ///
+    /// So a successor takes over what was used, and while several of them work, they count together.
+    /// [`counted_id`](Self::counted_id) is never nothing.
+    #[must_use]
+    pub fn counted_as(&self) -> Option<&KeyId> {
+        self.counted_as.as_ref()
+    }
+
+    /// Returns how often the key may be used.
+    #[must_use]
+    pub fn limits(&self) -> &RateLimits {
+        &self.limits
+    }
+
+    /// Returns from where the key works, and on which endpoints.
+    #[must_use]
+    pub fn restrictions(&self) -> &Restrictions {
+        &self.restrictions
+    }
+
+    /// Returns what else the application wants to know of the key.
+    #[must_use]
+    pub fn metadata(&self) -> &Map<String, Value> {
+        &self.metadata
+    }
+
+    /// Returns the number of the changes of the record, by which writers notice each other.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+}
+
+/// # Changes
+///
+/// They are for stores over tables of other systems, for new revisions in a
+/// [`KeyChange`](super::KeyChange), and for [`MemoryStore::update`](crate::MemoryStore::update).
+impl KeyRecord {
+    /// Sets the digest by which the record is found. A store keeps it as it was inserted.
+    pub fn set_digest(&mut self, digest: KeyDigest) {
+        self.digest = digest;
+    }
+
+    /// Sets what people may see of the key to recognize it.
+    pub fn set_hint(&mut self, hint: KeyHint) {
+        self.hint = hint;
+    }
+
+    /// Sets what the key is for, in the words of its owner.
+    pub fn set_name(&mut self, name: impl Into<String>) {
+        self.name = name.into();
+    }
+
+    /// Sets the tenant on whose behalf the key acts. Without one, it acts for nobody in particular.
+    pub fn set_tenant(&mut self, tenant: Option<TenantId>) {
+        self.tenant = tenant;
+    }
+
+    /// Sets the only stage in which the key works. Without one, it works in all.
+    pub fn set_stage(&mut self, stage: Option<Stage>) {
+        self.stage = stage;
+    }
+
+    /// Sets the kind of the key: whether it is a secret.
+    pub fn set_kind(&mut self, kind: KeyKind) {
+        self.kind = kind;
+    }
+
+    /// Sets what the key may do.
+    pub fn set_abilities(&mut self, abilities: AbilitySet) {
+        self.abilities = abilities;
+    }
+
+    /// Sets when the key was issued.
+    pub fn set_created_at(&mut self, created_at: SystemTime) {
+        self.created_at = created_at;
+    }
+
+    /// Sets when the key expires. Without such a time, it never does.
+    pub fn set_expires_at(&mut self, expires_at: Option<SystemTime>) {
+        self.expires_at = expires_at;
+    }
+
+    /// Sets when the key was revoked. That is for good: no store of this crate takes it back.
+    pub fn set_revoked_at(&mut self, revoked_at: Option<SystemTime>) {
+        self.revoked_at = revoked_at;
+    }
+
+    /// Sets whether the key is out of use for the time being.
+    pub fn set_disabled(&mut self, disabled: bool) {
+        self.disabled = disabled;
+    }
+
+    /// Sets from when on the key should be replaced.
+    pub fn set_rotation_due_at(&mut self, rotation_due_at: Option<SystemTime>) {
+        self.rotation_due_at = rotation_due_at;
+    }
+
+    /// Sets the id of the key that replaces this one.
+    pub fn set_successor(&mut self, successor: Option<KeyId>) {
+        self.successor = successor;
+    }
+
+    /// Sets the id of the key by which the limits count, if that is another: the first of a chain of
+    /// rotations.
+    pub fn set_counted_as(&mut self, counted_as: Option<KeyId>) {
+        self.counted_as = counted_as;
+    }
+
+    /// Sets how often the key may be used.
+    pub fn set_limits(&mut self, limits: RateLimits) {
+        self.limits = limits;
+    }
+
+    /// Sets from where the key works, and on which endpoints.
+    pub fn set_restrictions(&mut self, restrictions: Restrictions) {
+        self.restrictions = restrictions;
+    }
+
+    /// Sets what else the application wants to know of the key.
+    pub fn set_metadata(&mut self, metadata: Map<String, Value>) {
+        self.metadata = metadata;
+    }
+
+    /// Sets the number of the changes of the record. A
+    /// [`KeyChange::Replace`](super::KeyChange::Replace) has one more than what it replaces.
+    pub fn set_revision(&mut self, revision: u64) {
+        self.revision = revision;
     }
 }
 
@@ -190,7 +423,8 @@ mod tests {
     #[test]
     fn a_record_is_read_back_exactly() {
         let digest = KeyHasher::sha256().digest("k");
-        let mut record = KeyRecord::new("key_1".parse().unwrap(), digest, "n\u{e4}me");
+        let mut record =
+            KeyRecord::new("key_1".parse().unwrap(), digest, "n\u{e4}me", SystemTime::UNIX_EPOCH);
         record.abilities = ["bots:*", "chat:send"].try_into().unwrap();
         record.tenant = Some("acme".parse().unwrap());
         record.stage = Some("prod".parse().unwrap());
@@ -220,7 +454,8 @@ mod tests {
     #[test]
     fn a_time_that_has_no_text_is_an_error_and_no_panic() {
         let digest = KeyHasher::sha256().digest("k");
-        let mut record = KeyRecord::new("key_1".parse().unwrap(), digest, "x");
+        let mut record =
+            KeyRecord::new("key_1".parse().unwrap(), digest, "x", SystemTime::UNIX_EPOCH);
         record.created_at = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
         assert!(serde_json::to_string(&record).is_err());
         record.created_at = SystemTime::UNIX_EPOCH + Duration::from_secs(300_000_000_000);

@@ -272,7 +272,7 @@ async fn no_place_of_a_key_is_shown_whatever_becomes_of_the_request() {
                 _ => new,
             };
             let issued = keys.issue(new).unwrap();
-            assert!(case != "revoked" || keys.revoke(&issued.record.id));
+            assert!(case != "revoked" || keys.revoke(issued.record.id()));
             let key = issued.secret.reveal();
             let presented = match case {
                 // A key has no such character, and a target may.

@@ -62,8 +62,8 @@ async fn no_event_no_log_and_no_table_shows_a_secret() {
     let address = serve(Router::new().route("/", handler).layer(layer.clone())).await;
 
     let issued = manager.issue(NewKey::named("canary").tenant("acme")).await.unwrap();
-    let rotated = manager.rotate(&issued.record.id, Duration::from_secs(60)).await.unwrap();
-    let third = manager.rotate(&rotated.record.id, Duration::ZERO).await.unwrap();
+    let rotated = manager.rotate(issued.record.id(), Duration::from_secs(60)).await.unwrap();
+    let third = manager.rotate(rotated.record.id(), Duration::ZERO).await.unwrap();
     let secrets = [&issued.secret, &rotated.secret, &third.secret].map(|secret| secret.reveal());
     for (secret, status) in secrets.into_iter().zip([200, 401, 200]) {
         let response = get_raw(address, "/", &[&format!("x-api-key: {secret}")]).await;
@@ -72,7 +72,7 @@ async fn no_event_no_log_and_no_table_shows_a_secret() {
     }
     last_used.flush().await.unwrap();
     let update = KeyUpdate::new().name("another canary");
-    manager.update(&third.record.id, &update).await.unwrap();
+    manager.update(third.record.id(), &update).await.unwrap();
     manager.revoke_presented(secrets[0]).await.unwrap();
     for wrong in [&secrets[0][1..], secrets[0]] {
         // The first is unknown, the second was revoked already.
@@ -81,7 +81,7 @@ async fn no_event_no_log_and_no_table_shows_a_secret() {
         }
     }
     assert_error_hidden(
-        &manager.rotate(&issued.record.id, Duration::ZERO).await.unwrap_err(),
+        &manager.rotate(issued.record.id(), Duration::ZERO).await.unwrap_err(),
         &secrets,
     );
     let told = events.lock().unwrap().clone();

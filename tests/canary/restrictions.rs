@@ -72,8 +72,8 @@ async fn no_debug_of_limits_restrictions_and_policies_shows_a_secret_or_a_query(
     let guard = RequireAbility::new("x:y").report_only();
     let decision = limiter.peek(record).await.unwrap();
     let custom = LimitDecision::new([LimitStatus::within(1, Duration::ZERO)]);
-    assert_hidden(&(&record.limits, RateLimit::per_hour(1), &decision, custom), &secrets);
-    assert_hidden(&(&record.restrictions, &limiter, &throttle, &guard), &secrets);
+    assert_hidden(&(record.limits(), RateLimit::per_hour(1), &decision, custom), &secrets);
+    assert_hidden(&(record.restrictions(), &limiter, &throttle, &guard), &secrets);
     assert_hidden(&(&proxies, proxies.clone().forwarded_header()), &secrets);
     assert_hidden(&(TrustedProxies::hops(2), &policy, policy.rules()), &secrets);
     assert_hidden(&policy.explain(Some(record), &Method::GET, "/reported/1"), &secrets);
@@ -113,7 +113,7 @@ async fn no_debug_of_limits_restrictions_and_policies_shows_a_secret_or_a_query(
     let unknown = Some(RejectionKind::Unknown);
     assert_eq!(kinds, [None, limited, not_allowed, not_allowed, unknown]);
     let shown = shown.lock().unwrap();
-    assert!(shown.contains("Missing ability: x:y") && shown.contains(record.id.as_str()));
+    assert!(shown.contains("Missing ability: x:y") && shown.contains(record.id().as_str()));
     assert_hidden(&*shown, &secrets);
     assert!(!shown.contains(QUERY));
 }

@@ -73,7 +73,7 @@ async fn no_debug_shows_a_secret() {
         assert_hidden(&issued, &secrets);
         assert_hidden(&issued.secret, &secrets);
         assert_hidden(&issued.record, &secrets);
-        assert_hidden(&issued.record.digest, &[&issued.record.digest.to_string(), key]);
+        assert_hidden(&issued.record.digest(), &[&issued.record.digest().to_string(), key]);
         assert_hidden(&(new, &keys, keys.list(), &hasher, &scheme), &secrets);
         assert_hidden(&(&format, KeyFormats::from(formats()), format.regex()), &secrets);
         assert_hidden(&format.parse(key).unwrap(), &secrets);
@@ -115,7 +115,7 @@ fn no_json_of_a_record_shows_a_secret() {
         let issued =
             NewKey::named("canary").format(&format).generate(&KeyScheme::default()).unwrap();
         let json = serde_json::to_string_pretty(&*issued.record).unwrap();
-        assert!(json.contains(issued.record.id.as_str()));
+        assert!(json.contains(issued.record.id().as_str()));
         assert!(!gives_away(&json, issued.secret.reveal()), "{json}");
     }
 }
@@ -269,7 +269,7 @@ async fn no_response_and_no_log_shows_a_secret() {
         let new = NewKey::named("canary");
         let new = if fate == Fate::Expired { new.expires_at(now) } else { new };
         let issued = keys.issue(new).unwrap();
-        let (id, key) = (&issued.record.id, issued.secret.reveal());
+        let (id, key) = (issued.record.id(), issued.secret.reveal());
         match fate {
             Fate::Revoked => assert!(keys.revoke(id)),
             Fate::Disabled => assert!(keys.set_disabled(id, true)),

@@ -168,7 +168,7 @@ impl KeyRepository for GatedStore {
         changes: &[KeyChange],
         events: &[AuditEvent],
     ) -> Result<(), CommitError> {
-        let digests: Vec<_> = changes.iter().map(|change| change.record().digest).collect();
+        let digests: Vec<_> = changes.iter().map(|change| change.record().digest()).collect();
         self.gated(&digests, true, async || self.keys.commit(changes, events).await).await?
     }
 }
@@ -370,7 +370,7 @@ pub fn cache<S>(store: S) -> CachedStoreBuilder<S> {
 /// A record that `changes` changes.
 pub fn next(record: &KeyRecord, change: impl FnOnce(&mut KeyRecord)) -> Arc<KeyRecord> {
     let mut next = record.clone();
-    next.revision += 1;
+    next.set_revision(next.revision() + 1);
     change(&mut next);
     Arc::new(next)
 }

@@ -24,7 +24,9 @@ use http::HeaderValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tower_api_key::Immediate;
-use tower_api_key::{KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey, Rejection, StoreError};
+use tower_api_key::{
+    KeyDigest, KeyId, KeyRecord, KeyStore, MemoryStore, NewKey, Rejection, StoreError,
+};
 
 /// Serves an axum application on a free port, for HTTP/1.1 and HTTP/2, until the test ends.
 pub async fn serve(app: Router) -> SocketAddr {
@@ -314,6 +316,13 @@ pub fn logged(marker: &str) -> Vec<String> {
 /// Returns how many of the lines with `marker` were logged as errors.
 pub fn errors(marker: &str) -> usize {
     logged(marker).iter().filter(|line| line.contains(" ERROR ")).count()
+}
+
+/// Makes a record of another id, with all else that is in `record`.
+pub fn with_id(record: &KeyRecord, id: &KeyId) -> KeyRecord {
+    let mut fields = serde_json::to_value(record).unwrap();
+    fields["id"] = id.as_str().into();
+    serde_json::from_value(fields).unwrap()
 }
 
 /// Issues a key and returns its text.

@@ -202,7 +202,7 @@ async fn a_key_that_is_not_valid_is_told_nothing_of_limits() {
     let key = issued.secret.reveal();
     let address = start(ApiKeyLayer::new(keys.clone())).await;
     ask(address, "/", key).await;
-    assert!(keys.revoke(&issued.record.id));
+    assert!(keys.revoke(issued.record.id()));
     let (revoked, unknown) = (ask(address, "/", key).await, ask(address, "/", "ak_unknown").await);
     assert_eq!(revoked, unknown);
     assert_eq!(revoked.header("ratelimit"), None);
@@ -256,7 +256,7 @@ async fn the_limit_is_that_of_the_record_at_this_moment() {
     let address = start(ApiKeyLayer::new(keys.clone())).await;
     assert_eq!(told(address, "/", key).await.0, 200);
     assert_eq!(told(address, "/", key).await.0, 429);
-    keys.update(&issued.record.id, |record| record.limits = Default::default()).unwrap();
+    keys.update(issued.record.id(), |record| record.set_limits(Default::default())).unwrap();
     assert_eq!(told(address, "/", key).await, (200, String::new(), None));
 }
 
@@ -378,9 +378,9 @@ async fn a_successor_takes_over_what_was_used_and_both_count_together() {
     let address = start(ApiKeyLayer::new(store)).await;
     assert_eq!(told(address, "/", first.secret.reveal()).await.0, 200);
     let grace = Duration::from_secs(3600);
-    let second = manager.rotate(&first.record.id, grace).await.unwrap();
+    let second = manager.rotate(first.record.id(), grace).await.unwrap();
     assert_eq!(told(address, "/", second.secret.reveal()).await.0, 200);
-    let third = manager.rotate(&second.record.id, grace).await.unwrap();
+    let third = manager.rotate(second.record.id(), grace).await.unwrap();
     let (status, state, _) = told(address, "/", third.secret.reveal()).await;
     assert_eq!(status, 200);
     assert!(state.starts_with(r#""hourly";r=0;"#) && state.contains(r#""pool";r=2;"#), "{state}");
@@ -396,9 +396,9 @@ async fn keys_that_count_together_with_other_numbers_do_not_make_each_other_whol
     let clock = FakeClock::new();
     let address = start(ApiKeyLayer::new(store.clone()).clock(clock.clone())).await;
     let old = manager.issue(limited(&["100 per hour"])).await.unwrap();
-    let new = manager.rotate(&old.record.id, Duration::from_secs(86_400)).await.unwrap();
+    let new = manager.rotate(old.record.id(), Duration::from_secs(86_400)).await.unwrap();
     let even = RateLimits::new(["100 per hour, burst 1".parse().unwrap()]).unwrap();
-    manager.update(&new.record.id, &KeyUpdate::new().limits(even)).await.unwrap();
+    manager.update(new.record.id(), &KeyUpdate::new().limits(even)).await.unwrap();
     for _ in 0..100 {
         assert_eq!(told(address, "/", old.secret.reveal()).await.0, 200);
     }
@@ -424,7 +424,7 @@ async fn a_limit_that_is_lowered_and_raised_again_does_not_start_anew() {
     }
     for limit in ["5 per hour, burst 1", "1 per hour", "5 per hour, burst 2", "5 per hour"] {
         let limits = RateLimits::new([limit.parse().unwrap()]).unwrap();
-        manager.update(&key.record.id, &KeyUpdate::new().limits(limits)).await.unwrap();
+        manager.update(key.record.id(), &KeyUpdate::new().limits(limits)).await.unwrap();
         assert_eq!(told(address, "/", key.secret.reveal()).await.0, 429, "{limit}");
     }
 }

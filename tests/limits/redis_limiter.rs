@@ -18,6 +18,7 @@ use tower_api_key::{
 };
 
 use crate::common::servers::{Redis, redis_url};
+use crate::common::with_id;
 use crate::common::{RawResponse, get_raw, in_time, issue, serve};
 
 fn prefix() -> String {
@@ -64,9 +65,7 @@ async fn remaining(limiter: &RedisRateLimiter, key: &KeyRecord) -> Vec<u32> {
 const LIMITS: [&str; 2] = ["100 per day", "1000 per hour, shared by tenant"];
 
 fn key_of_all(id: &str) -> KeyRecord {
-    let mut record = KeyRecord::clone(&key(&LIMITS));
-    record.id = id.parse().unwrap();
-    record
+    with_id(&key(&LIMITS), &id.parse().unwrap())
 }
 
 /// What another test starts in processes of their own. Alone, it has nothing to do.
@@ -89,7 +88,7 @@ async fn a_process_of_several() {
 #[tokio::test]
 #[ignore = "needs Redis: run tests/all"]
 async fn two_processes_admit_together_what_one_would() {
-    let (prefix, id) = (prefix(), key(&[]).id.to_string());
+    let (prefix, id) = (prefix(), key(&[]).id().to_string());
     let start = || {
         Command::new(std::env::current_exe().unwrap())
             .args([
@@ -158,7 +157,7 @@ async fn keys_of_a_tenant_share_what_is_to_be_shared_and_nothing_else() {
     let elsewhere = self::limiter(&format!("{prefix}elsewhere:")).await;
     assert_eq!(remaining(&elsewhere, &one).await, [3, 4]);
     let mut alone = KeyRecord::clone(&key(&limits[1..]));
-    alone.tenant = None;
+    alone.set_tenant(None);
     assert_eq!(granted(&limiter, &alone, 9).await, 4);
 }
 
@@ -205,7 +204,7 @@ async fn a_level_is_kept_until_it_is_over_and_no_longer() {
     let prefix = prefix();
     let limiter = limiter(&prefix).await;
     let key = key(&["60 per hour", "10 per second"]);
-    let name = |limit| format!("{prefix}key:{}:{limit}", key.id);
+    let name = |limit| format!("{prefix}key:{}:{limit}", key.id());
     let granted = take(&limiter, &key, 2).await;
     // Two are back after two minutes, at the end of a whole millisecond.
     let left: i64 = run(cmd("PTTL").arg(name("hourly"))).await;
@@ -230,7 +229,7 @@ async fn a_level_that_cannot_be_read_is_an_error_and_nothing_is_spent() {
     let prefix = prefix();
     let limiter = limiter(&prefix).await;
     let key = key(&["60 per hour", "10 per day"]);
-    let name = |limit| format!("{prefix}key:{}:{limit}", key.id);
+    let name = |limit| format!("{prefix}key:{}:{limit}", key.id());
     for value in [
         "soon",
         "1:2:1e18",
@@ -275,7 +274,7 @@ async fn no_wait_is_longer_than_a_limit_takes_to_be_whole_again_whatever_the_clo
         let key = key(&[limit]);
         let name = match tenant {
             true => format!("{prefix}tenant:acme:per-minute:60:60:60"),
-            false => format!("{prefix}key:{}:per-minute", key.id),
+            false => format!("{prefix}key:{}:per-minute", key.id()),
         };
         assert!(take(&limiter, &key, 1).await.is_granted());
         let kept: String = run(cmd("GET").arg(&name)).await;
@@ -300,9 +299,9 @@ async fn a_successor_takes_over_what_was_used_and_both_count_together() {
     let first = manager.issue(limited(&limits)).await.unwrap().record;
     take(&limiter, &first, 1).await;
     let grace = Duration::from_secs(3600);
-    let second = manager.rotate(&first.id, grace).await.unwrap().record;
+    let second = manager.rotate(first.id(), grace).await.unwrap().record;
     take(&limiter, &second, 1).await;
-    let third = manager.rotate(&second.id, grace).await.unwrap().record;
+    let third = manager.rotate(second.id(), grace).await.unwrap().record;
     take(&limiter, &third, 1).await;
     for key in [&first, &second, &third] {
         assert_eq!(remaining(&limiter, key).await, [0, 2]);
@@ -311,7 +310,7 @@ async fn a_successor_takes_over_what_was_used_and_both_count_together() {
     // Other numbers make nothing whole again, neither for the key nor for those that it counts with.
     let mut lower = KeyRecord::clone(&third);
     for limit in ["3 per hour, burst 1", "1 per hour", "3 per hour, burst 2"] {
-        lower.limits = RateLimits::new([limit.parse().unwrap()]).unwrap();
+        lower.set_limits(RateLimits::new([limit.parse().unwrap()]).unwrap());
         let refused = take(&limiter, &lower, 1).await;
         let wait = refused.retry_after().unwrap();
         assert!(wait <= Duration::from_secs(3600), "{limit}: {wait:?}");

@@ -349,8 +349,8 @@ async fn every_kind_of_wrong_key_counts_before_the_next_is_looked_up() {
         let new = NewKey::named(kind).limit("9 per hour");
         let new = if kind == "expired" { new.expires_at(SystemTime::now()) } else { new };
         let issued = slow.keys().issue(new).unwrap();
-        assert!(kind != "revoked" || slow.keys().revoke(&issued.record.id));
-        assert!(kind != "disabled" || slow.keys().set_disabled(&issued.record.id, true));
+        assert!(kind != "revoked" || slow.keys().revoke(issued.record.id()));
+        assert!(kind != "disabled" || slow.keys().set_disabled(issued.record.id(), true));
         let key = if kind == "unknown" { "ak_unknown" } else { issued.secret.reveal() };
         let requests: Vec<_> = (0..3).map(|_| request(&layer, "192.0.2.1", key)).collect();
         slow.is_asked(1).await;
@@ -438,8 +438,8 @@ async fn every_kind_of_wrong_key_counts() {
                 "unknown" => "ak_unknown",
                 _ => issued.secret.reveal(),
             };
-            assert!(kind != "revoked" || keys.revoke(&issued.record.id));
-            assert!(kind != "disabled" || keys.set_disabled(&issued.record.id, true));
+            assert!(kind != "revoked" || keys.revoke(issued.record.id()));
+            assert!(kind != "disabled" || keys.set_disabled(issued.record.id(), true));
             for name in ["x-api-key:", "authorization: Bearer", "x-api-key:"] {
                 let refused = server.ask(HERE, "/", &format!("{name} {key}")).await;
                 assert_eq!(refused.status, 401, "{kind}");

@@ -96,8 +96,8 @@ async fn a_created_key_is_all_that_the_body_says(world: &World) {
     assert_eq!(data["abilities"], json!(["imports:read", "imports:write"]));
     assert_eq!(data["expires_at"], "2100-01-01T00:00:00Z");
     let record = world.keys.get(&data["id"].as_str().unwrap().parse().unwrap()).await.unwrap();
-    assert_eq!(record.record.tenant.as_ref().unwrap(), "acme");
-    assert!(record.record.metadata.is_empty());
+    assert_eq!(record.record.tenant().unwrap(), "acme");
+    assert!(record.record.metadata().is_empty());
 }
 
 async fn a_change_changes_what_it_mentions(world: &World) {
@@ -221,7 +221,7 @@ async fn pages_have_every_key_once_while_keys_come_and_go(world: &World) {
     let mut expected = HashSet::new();
     for number in 0..25 {
         let issued = world.issue(NewKey::named(format!("key {number}")).tenant("acme")).await;
-        expected.insert(issued.record.id.to_string());
+        expected.insert(issued.record.id().to_string());
     }
     world.issue(NewKey::named("foreign").tenant("globex")).await;
     let (mut seen, mut cursor) = (Vec::new(), String::new());

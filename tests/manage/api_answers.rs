@@ -245,7 +245,7 @@ async fn who_calls_may_be_looked_up() {
     let routes = KeyRoutes::new(keys.clone(), Cookies).into_router();
     let address = serve(Router::new().nest("/teams/{id}", routes)).await;
     let issued = keys.issue(NewKey::named("one").tenant("acme")).await.unwrap();
-    let path = format!("/teams/7/api-keys/{}", issued.record.id);
+    let path = format!("/teams/7/api-keys/{}", issued.record.id());
     let alice = in_time(get_raw(address, &path, &["cookie: session=alice"])).await;
     assert_eq!((alice.status, &alice.json()["data"]["name"]), (200, &json!("one")));
     let nobody = in_time(get_raw(address, &path, &["cookie: session=bob"])).await;

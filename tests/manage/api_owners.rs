@@ -74,8 +74,8 @@ async fn only_those_who_may_get_in(world: &World) {
 }
 
 async fn a_foreign_key_is_answered_like_an_unknown_one(world: &World) {
-    let foreign = world.issue(NewKey::named("foreign").tenant("globex")).await.record.id.clone();
-    let nobodys = world.issue(NewKey::named("of nobody")).await.record.id.clone();
+    let foreign = world.issue(NewKey::named("foreign").tenant("globex")).await.record.id().clone();
+    let nobodys = world.issue(NewKey::named("of nobody")).await.record.id().clone();
     let key = world.manager(NewKey::named("manager")).await;
     for (who, base) in [(&*key, "/v1"), (ALICE, "/dashboard")] {
         for (method, suffix, body) in [
@@ -100,7 +100,7 @@ async fn a_foreign_key_is_answered_like_an_unknown_one(world: &World) {
     }
     for id in [foreign, nobodys] {
         let record = world.keys.get(&id).await.unwrap().record;
-        assert_eq!((record.revision, record.revoked_at), (0, None));
+        assert_eq!((record.revision(), record.revoked_at()), (0, None));
     }
 }
 
@@ -169,12 +169,12 @@ async fn a_session_grants_no_more_than_its_ceiling(world: &World) {
     let foreign = create("x-session: globex *", json!(["*"])).await.json();
     let foreign: KeyId = foreign["data"]["id"].as_str().unwrap().parse().unwrap();
     let record = world.keys.get(&foreign).await.unwrap().record;
-    assert_eq!(record.tenant.as_ref().unwrap(), "globex");
+    assert_eq!(record.tenant().unwrap(), "globex");
 }
 
 async fn what_takes_away_may_be_done_to_a_mightier_key(world: &World) {
     let mighty = world.issue(NewKey::named("mighty").tenant("acme").abilities(["*"])).await;
-    let path = format!("/dashboard/api-keys/{}", mighty.record.id);
+    let path = format!("/dashboard/api-keys/{}", mighty.record.id());
     let ask = async |method: &str, suffix: &str, body: &str| {
         world.call("x-session: acme bots:*", method, &format!("{path}{suffix}"), body).await
     };

@@ -117,5 +117,5 @@ async fn changes_at_once_are_all_made(world: &World) {
     let statuses = in_time(join_all(changes)).await;
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
     let record = world.keys.get(&id.parse().unwrap()).await.unwrap().record;
-    assert_eq!(record.revision, 60);
+    assert_eq!(record.revision(), 60);
 }

@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 use tokio::task::JoinHandle;
-use tower_api_key::key::RateLimits;
+use tower_api_key::key::{RateLimits, Restrictions};
 use tower_api_key::manage::{Excess, Owner};
 use tower_api_key::store::RecordUses;
 use tower_api_key::store::{Actor, AuditEvent, KeyChange, KeyQuery};
@@ -61,7 +62,7 @@ impl World {
         let keys = app.on_behalf_of(on_behalf.clone());
         let issue = async |name: &str| {
             let key = bounded(NewKey::named(name), until).abilities(["bots:read"]);
-            keys.issue(key).await.unwrap().record.id.clone()
+            keys.issue(key).await.unwrap().record.id().clone()
         };
         let (peer, disabled) = (issue("peer").await, issue("disabled").await);
         app.disable(&disabled).await.unwrap();
@@ -88,12 +89,12 @@ impl World {
         let mut others = BTreeMap::new();
         loop {
             let page = self.app.list(&query).await.unwrap();
-            let records = page.keys.into_iter().map(|key| (key.record.id.clone(), key.record));
+            let records = page.keys.into_iter().map(|key| (key.record.id().clone(), key.record));
             others.extend(records);
             let Some(next) = page.next else { break };
             query = query.after(next);
         }
-        others.remove(&self.owner.record.id);
+        others.remove(self.owner.record.id());
         others
     }
 }
@@ -153,7 +154,7 @@ type Change = fn(&mut KeyRecord);
 async fn change(store: &Store, id: &KeyId, change: Change) {
     let mut record = KeyRecord::clone(&store.get(id).await.unwrap().unwrap().record);
     change(&mut record);
-    record.revision += 1;
+    record.set_revision(record.revision() + 1);
     store.commit(&[KeyChange::Replace(Arc::new(record))], &[]).await.unwrap();
 }
 
@@ -167,7 +168,7 @@ fn once(
     world: &World,
     changes: Option<Change>,
 ) -> impl Fn(usize) -> BoxFuture<'static, ()> + Send + Sync + 'static {
-    let (store, id) = (Arc::clone(&world.store), world.owner.record.id.clone());
+    let (store, id) = (Arc::clone(&world.store), world.owner.record.id().clone());
     move |commits| {
         let (store, id) = (Arc::clone(&store), id.clone());
         async move {
@@ -183,36 +184,49 @@ fn once(
 
 /// After these, a key manages nothing. `None` removes it.
 const ENDS: [(&str, Option<Change>); 7] = [
-    ("revoked", Some(|record| record.revoked_at = Some(record.created_at))),
-    ("disabled", Some(|record| record.disabled = true)),
+    ("revoked", Some(|record| record.set_revoked_at(Some(record.created_at())))),
+    ("disabled", Some(|record| record.set_disabled(true))),
     ("removed", None),
-    ("expired", Some(|record| record.expires_at = Some(record.created_at))),
-    ("made public", Some(|record| record.kind = KeyKind::Public)),
-    ("without the ability", Some(|record| record.abilities = ["bots:*"].try_into().unwrap())),
-    ("without a tenant", Some(|record| record.tenant = None)),
+    ("expired", Some(|record| record.set_expires_at(Some(record.created_at())))),
+    ("made public", Some(|record| record.set_kind(KeyKind::Public))),
+    ("without the ability", Some(|record| record.set_abilities(["bots:*"].try_into().unwrap()))),
+    ("without a tenant", Some(|record| record.set_tenant(None))),
 ];
 
 /// After these, a key has less to grant.
 const REDUCES: [(&str, Change); 8] = [
-    ("abilities", |record| record.abilities = ["api-keys:write"].try_into().unwrap()),
-    ("expiry", |record| record.expires_at = Some(record.expires_at.unwrap() - HOUR)),
-    ("stage", |record| record.stage = Some("dev".parse().unwrap())),
+    ("abilities", |record| record.set_abilities(["api-keys:write"].try_into().unwrap())),
+    ("expiry", |record| record.set_expires_at(Some(record.expires_at().unwrap() - HOUR))),
+    ("stage", |record| record.set_stage(Some("dev".parse().unwrap()))),
     ("limits", |record| {
-        record.limits = RateLimits::new(["50 per hour".parse().unwrap()]).unwrap();
+        record.set_limits(RateLimits::new(["50 per hour".parse().unwrap()]).unwrap());
     }),
     ("addresses", |record| {
-        record.restrictions.addresses = Some(["127.0.0.1/32".parse().unwrap()].into());
+        let addresses = ["127.0.0.1/32".parse().unwrap()].into();
+        restrict(record, |restrictions| restrictions.addresses = Some(addresses));
     }),
     ("origins", |record| {
-        record.restrictions.origins = Some(["https://shop.example".parse().unwrap()].into());
+        let origins = ["https://shop.example".parse().unwrap()].into();
+        restrict(record, |restrictions| restrictions.origins = Some(origins));
     }),
     ("endpoints", |record| {
-        record.restrictions.endpoints = Some(["/v1/bots".parse().unwrap()].into());
+        let endpoints = ["/v1/bots".parse().unwrap()].into();
+        restrict(record, |restrictions| restrictions.endpoints = Some(endpoints));
     }),
-    ("metadata", |record| {
-        record.metadata.insert("office_hours_only".to_owned(), false.into());
-    }),
+    ("metadata", |record| insert_metadata(record, "office_hours_only", false.into())),
 ];
+
+fn restrict(record: &mut KeyRecord, change: impl FnOnce(&mut Restrictions)) {
+    let mut restrictions = record.restrictions().clone();
+    change(&mut restrictions);
+    record.set_restrictions(restrictions);
+}
+
+fn insert_metadata(record: &mut KeyRecord, name: &str, value: Value) {
+    let mut metadata = record.metadata().clone();
+    metadata.insert(name.to_owned(), value);
+    record.set_metadata(metadata);
+}
 
 /// Asserts that a change is refused, and that nothing but the owner was changed.
 async fn assert_refused(world: &World, act: Act, what: &str, happens: Option<Change>) {
@@ -253,10 +267,10 @@ async fn a_key_that_may_manage_keys_no_more_takes_nothing_away_either(store: Sto
 
 async fn a_key_that_only_changed_meanwhile_is_judged_again(store: Store) {
     let harmless: [Change; 4] = [
-        |record| record.name.push('!'),
-        |record| drop(record.metadata.insert("plan".to_owned(), 1.into())),
-        |record| record.abilities = ["*"].try_into().unwrap(),
-        |record| record.expires_at = None,
+        |record| record.set_name(format!("{}!", record.name())),
+        |record| insert_metadata(record, "plan", 1.into()),
+        |record| record.set_abilities(["*"].try_into().unwrap()),
+        |record| record.set_expires_at(None),
     ];
     for act in GRANTS.into_iter().chain(TAKES_AWAY) {
         for change in harmless {
@@ -268,7 +282,7 @@ async fn a_key_that_only_changed_meanwhile_is_judged_again(store: Store) {
             let expected = if matches!(act, Act::Rotate) { 2 } else { 1 };
             let events = events.lock().unwrap().clone();
             assert_eq!(events.len(), expected, "{act:?}: {events:?}");
-            let actor = Actor::Key(world.owner.record.id.clone());
+            let actor = Actor::Key(world.owner.record.id().clone());
             assert!(events.iter().all(|event| event.actor == actor), "{act:?}");
             assert_ne!(world.others().await, before, "{act:?}");
         }
@@ -280,15 +294,15 @@ async fn what_a_new_key_inherits_is_what_its_owner_has_in_that_moment(store: Sto
         let world = World::new(&store).await;
         let (keys, _, _) = world.keys(once(&world, Some(*change)));
         let heir = in_time(keys.issue(NewKey::named("heir"))).await.unwrap().record;
-        let owner = world.app.get(&world.owner.record.id).await.unwrap().record;
-        assert_ne!(owner.revision, world.owner.record.revision);
+        let owner = world.app.get(world.owner.record.id()).await.unwrap().record;
+        assert_ne!(owner.revision(), world.owner.record.revision());
         let bounds = |record: &KeyRecord| {
-            let (limits, restrictions) = (record.limits.clone(), record.restrictions.clone());
-            let metadata = record.metadata.clone();
-            (record.stage.clone(), record.expires_at, limits, restrictions, metadata)
+            let (limits, restrictions) = (record.limits().clone(), record.restrictions().clone());
+            let metadata = record.metadata().clone();
+            (record.stage().cloned(), record.expires_at(), limits, restrictions, metadata)
         };
         assert_eq!(bounds(&heir), bounds(&owner), "{what}");
-        assert_eq!(*world.app.get(&heir.id).await.unwrap().record, *heir);
+        assert_eq!(*world.app.get(heir.id()).await.unwrap().record, *heir);
     }
 }
 
@@ -296,11 +310,10 @@ async fn a_key_that_never_stays_the_same_is_an_error(store: Store) {
     for act in GRANTS {
         let world = World::new(&store).await;
         let before = world.others().await;
-        let (inner, id) = (Arc::clone(&world.store), world.owner.record.id.clone());
+        let (inner, id) = (Arc::clone(&world.store), world.owner.record.id().clone());
         let (keys, store, events) = world.keys(move |_| {
             let (inner, id) = (Arc::clone(&inner), id.clone());
-            async move { change(&inner, &id, |record| record.name = "renamed".to_owned()).await }
-                .boxed()
+            async move { change(&inner, &id, |record| record.set_name("renamed")).await }.boxed()
         });
         let result = in_time(act.on(&world, &keys)).await;
         assert!(matches!(result, Err(ManageError::Conflict)), "{act:?}: {result:?}");
@@ -315,7 +328,8 @@ async fn keys_are_removed_only_on_behalf_of_one_that_may_still(store: Store) {
     world.app.revoke(&world.peer).await.unwrap();
     world.app.revoke(&world.disabled).await.unwrap();
     tokio::time::sleep(Duration::from_millis(2)).await;
-    let (keys, _, events) = world.keys(once(&world, Some(|record| record.name.push('!'))));
+    let (keys, _, events) =
+        world.keys(once(&world, Some(|record| record.set_name(format!("{}!", record.name())))));
     assert_eq!(in_time(keys.prune(SystemTime::now())).await.unwrap(), 2);
     assert_eq!(events.lock().unwrap().len(), 2);
     for (what, change) in ENDS {
@@ -332,7 +346,7 @@ async fn keys_are_removed_only_on_behalf_of_one_that_may_still(store: Store) {
 
 async fn a_key_whose_use_is_noted_meanwhile_is_the_same(store: Store) {
     let world = World::new(&store).await;
-    let (inner, id) = (Arc::clone(&world.store), world.owner.record.id.clone());
+    let (inner, id) = (Arc::clone(&world.store), world.owner.record.id().clone());
     let (keys, store, _) = world.keys(move |_| {
         let (inner, id) = (Arc::clone(&inner), id.clone());
         let used = tower_api_key::store::KeyUse::new(id, SystemTime::now());
@@ -349,7 +363,7 @@ async fn keys_that_manage_each_other_do_not_lock_each_other_out(store: Store) {
     let (one, other) = (app.issue(manager()).await.unwrap(), app.issue(manager()).await.unwrap());
     let changes = [(&one, &other), (&other, &one)].map(|(owner, target)| async {
         let keys = app.on_behalf_of(&verified(&store, &owner.secret).await);
-        let id = target.record.id.clone();
+        let id = target.record.id().clone();
         tokio::spawn(async move {
             let mut made = 0;
             for number in 0..40 {
@@ -368,7 +382,7 @@ async fn keys_that_manage_each_other_do_not_lock_each_other_out(store: Store) {
     let made = in_time(futures_util::future::join_all(changes)).await;
     for (record, made) in [other.record, one.record].iter().zip(made) {
         assert!(made > 0, "never had its turn");
-        assert_eq!(app.get(&record.id).await.unwrap().record.revision, made);
+        assert_eq!(app.get(record.id()).await.unwrap().record.revision(), made);
     }
 }
 
@@ -382,7 +396,7 @@ async fn many_who_use_a_leaked_key_do_not_hold_up_its_end_and_do_nothing_after(s
         }
         // Another node.
         let operator = Meanwhile::new(world.store.clone(), |_| async {}.boxed());
-        let id = &world.owner.record.id;
+        let id = world.owner.record.id();
         let ended = in_time(end.of(&KeyManager::new(operator.clone()), id)).await.unwrap();
         // What is there now is all that there will ever be.
         let there = world.others().await;
@@ -482,11 +496,11 @@ async fn steal(
         (1, _) => keys.disable(peer).await.map(drop),
         (2, _) => keys.enable(peer).await.map(drop),
         (3, Some(id)) => {
-            ids.push(keys.rotate(id, HOUR).await?.record.id.clone());
+            ids.push(keys.rotate(id, HOUR).await?.record.id().clone());
             Ok(())
         }
         _ => {
-            ids.push(keys.issue(NewKey::named("loot")).await?.record.id.clone());
+            ids.push(keys.issue(NewKey::named("loot")).await?.record.id().clone());
             Ok(())
         }
     }

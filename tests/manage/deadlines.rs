@@ -76,11 +76,11 @@ async fn assert_whole(keys: &KeyManager, old: &KeyId) {
     in_time(keys.revoke(old)).await.unwrap();
     let page = in_time(keys.list(&KeyQuery::new())).await.unwrap();
     let records: HashMap<_, _> =
-        page.keys.iter().map(|key| (key.record.id.clone(), &key.record)).collect();
+        page.keys.iter().map(|key| (key.record.id().clone(), &key.record)).collect();
     let old = records[old];
-    assert!(old.revoked_at.is_some());
-    assert_eq!(records.len(), 1 + usize::from(old.successor.is_some()), "{records:?}");
-    assert!(old.successor.as_ref().is_none_or(|id| records.contains_key(id)), "{records:?}");
+    assert!(old.revoked_at().is_some());
+    assert_eq!(records.len(), 1 + usize::from(old.successor().is_some()), "{records:?}");
+    assert!(old.successor().is_none_or(|id| records.contains_key(id)), "{records:?}");
 }
 
 /// A schema of a test's own in PostgreSQL.
@@ -119,19 +119,19 @@ async fn a_row_that_is_locked_in_postgres_is_waited_for_until_the_deadline() {
     let (schema, store) = Schema::new("row").await;
     let keys = manager(store);
     let [other, locked] = [issue(&keys).await, issue(&keys).await];
-    let lock = schema.lock_row(&locked.id).await;
-    assert_changes_late(&keys, &locked.id).await;
+    let lock = schema.lock_row(locked.id()).await;
+    assert_changes_late(&keys, locked.id()).await;
     assert_eq!(
-        in_time(patient(&keys).get(&locked.id)).await.unwrap().record,
+        in_time(patient(&keys).get(locked.id())).await.unwrap().record,
         locked,
         "it can be read"
     );
-    in_time(patient(&keys).revoke(&other.id)).await.unwrap();
+    in_time(patient(&keys).revoke(other.id())).await.unwrap();
     assert_eq!(in_time(patient(&keys).prune(SystemTime::now())).await.unwrap(), 1);
     lock.rollback().await.unwrap();
-    let after = in_time(patient(&keys).get(&locked.id)).await.unwrap().record;
+    let after = in_time(patient(&keys).get(locked.id())).await.unwrap().record;
     assert_eq!(after, locked, "nothing was changed");
-    assert_whole(&keys, &locked.id).await;
+    assert_whole(&keys, locked.id()).await;
     schema.drop().await;
 }
 
@@ -143,10 +143,10 @@ async fn a_table_that_is_locked_in_postgres_is_waited_for_until_the_deadline() {
     let key = issue(&keys).await;
     let lock = schema.lock(format!("LOCK TABLE {}.api_keys", schema.name)).await;
     assert_late(keys.issue(NewKey::named("too late"))).await;
-    assert_reads_late(&keys, &key.id).await;
-    assert_changes_late(&keys, &key.id).await;
+    assert_reads_late(&keys, key.id()).await;
+    assert_changes_late(&keys, key.id()).await;
     lock.rollback().await.unwrap();
-    assert_whole(&keys, &key.id).await;
+    assert_whole(&keys, key.id()).await;
     schema.drop().await;
 }
 
@@ -157,10 +157,10 @@ async fn a_commit_that_a_cache_does_not_drop_is_whole_too() {
     let keys = manager(CachedStore::new(store));
     for _ in 0..3 {
         let key = issue(&keys).await;
-        let lock = schema.lock_row(&key.id).await;
-        assert_late(keys.rotate(&key.id, GRACE)).await;
+        let lock = schema.lock_row(key.id()).await;
+        assert_late(keys.rotate(key.id(), GRACE)).await;
         lock.rollback().await.unwrap();
-        assert_whole(&keys, &key.id).await;
+        assert_whole(&keys, key.id()).await;
         let delete = AssertSqlSafe(format!("DELETE FROM {}.api_keys", schema.name));
         sqlx::raw_sql(delete).execute(&schema.pool).await.unwrap();
     }
@@ -172,8 +172,8 @@ async fn a_commit_that_a_cache_does_not_drop_is_whole_too() {
 async fn postgres_itself_gives_up_a_change_that_waits_for_a_lock() {
     let (schema, store) = Schema::new("server").await;
     let key = issue(&KeyManager::new(store.clone())).await;
-    let change = [KeyChange::Replace(next(&key, |next| next.disabled = true))];
-    let lock = schema.lock_row(&key.id).await;
+    let change = [KeyChange::Replace(next(&key, |next| next.set_disabled(true)))];
+    let lock = schema.lock_row(key.id()).await;
     let error = in_time(store.commit(&change, &[])).await.unwrap_err().to_string();
     assert!(error.contains("lock timeout"), "{error}");
 
@@ -186,7 +186,7 @@ async fn postgres_itself_gives_up_a_change_that_waits_for_a_lock() {
     assert!(error.contains("lock timeout"), "{error}");
 
     lock.rollback().await.unwrap();
-    assert_eq!(store.get(&key.id).await.unwrap().unwrap().record, key, "nothing was changed");
+    assert_eq!(store.get(key.id()).await.unwrap().unwrap().record, key, "nothing was changed");
     in_time(hasty.commit(&change, &[])).await.unwrap();
     schema.drop().await;
 }
@@ -200,10 +200,10 @@ async fn another_process_that_writes_to_sqlite_is_waited_for_until_the_deadline(
     let other = SqlitePool::connect(&format!("sqlite:{}", file.display())).await.unwrap();
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     assert_late(keys.issue(NewKey::named("too late"))).await;
-    assert_changes_late(&keys, &key.id).await;
-    assert_eq!(in_time(patient(&keys).get(&key.id)).await.unwrap().record, key, "it can be read");
+    assert_changes_late(&keys, key.id()).await;
+    assert_eq!(in_time(patient(&keys).get(key.id())).await.unwrap().record, key, "it can be read");
     lock.rollback().await.unwrap();
-    assert_whole(&keys, &key.id).await;
+    assert_whole(&keys, key.id()).await;
 }
 
 #[tokio::test]
@@ -214,10 +214,10 @@ async fn a_redis_that_hangs_is_waited_for_until_the_deadline() {
     let key = issue(&keys).await;
     redis.pause().await;
     assert_late(keys.issue(NewKey::named("too late"))).await;
-    assert_reads_late(&keys, &key.id).await;
-    assert_changes_late(&keys, &key.id).await;
+    assert_reads_late(&keys, key.id()).await;
+    assert_changes_late(&keys, key.id()).await;
     redis.resume();
-    assert_whole(&keys, &key.id).await;
+    assert_whole(&keys, key.id()).await;
 }
 
 #[tokio::test]
@@ -231,7 +231,7 @@ async fn a_redis_that_makes_changes_later_makes_them_as_a_whole() {
     let pause = ["PAUSE", "60000", "WRITE"];
     redis::cmd("CLIENT").arg(&pause).query_async::<()>(&mut connection).await.unwrap();
     // The script is on its way, and the server runs it when it goes on.
-    assert_late(keys.rotate(&key.id, GRACE)).await;
+    assert_late(keys.rotate(key.id(), GRACE)).await;
     redis::cmd("CLIENT").arg("UNPAUSE").query_async::<()>(&mut connection).await.unwrap();
-    assert_whole(&keys, &key.id).await;
+    assert_whole(&keys, key.id()).await;
 }

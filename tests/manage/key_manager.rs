@@ -23,6 +23,7 @@ use tower_api_key::{
     PeerAddress, RateLimit, Secret, SqliteStore, StoreError, VerifiedKey,
 };
 
+use crate::common::with_id;
 use crate::common::{logged, start_log};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -110,8 +111,8 @@ async fn an_issued_key_works_until_it_is_revoked() {
     let world = world();
     let issued = world.issue(named("nightly import").tenant("acme")).await;
     assert!(world.is_accepted(&issued).await);
-    assert_eq!(issued.record.created_at, tower_api_key::Clock::now(&world.clock));
-    let revoked = world.keys.revoke(&issued.record.id).await.unwrap();
+    assert_eq!(issued.record.created_at(), tower_api_key::Clock::now(&world.clock));
+    let revoked = world.keys.revoke(issued.record.id()).await.unwrap();
     assert!(!world.is_accepted(&issued).await);
     assert_eq!(revoked.propagation, Propagation::Immediate);
 }
@@ -120,9 +121,9 @@ async fn an_issued_key_works_until_it_is_revoked() {
 async fn revoking_twice_is_a_success_and_one_event() {
     let world = world();
     let issued = world.issue(named("nightly import")).await;
-    let first = world.keys.revoke(&issued.record.id).await.unwrap();
+    let first = world.keys.revoke(issued.record.id()).await.unwrap();
     world.clock.advance(MINUTE);
-    let second = world.keys.revoke(&issued.record.id).await.unwrap();
+    let second = world.keys.revoke(issued.record.id()).await.unwrap();
     assert_eq!(first, second);
     assert_eq!(world.actions(), [AuditAction::Issued, AuditAction::Revoked]);
 }
@@ -131,7 +132,7 @@ async fn revoking_twice_is_a_success_and_one_event() {
 async fn a_revoked_key_stays_as_it_is() {
     let world = world();
     let issued = world.issue(named("nightly import")).await;
-    let id = &issued.record.id;
+    let id = issued.record.id();
     let revoked = world.keys.revoke(id).await.unwrap().record;
     let refused = [
         world.keys.update(id, &KeyUpdate::new().disabled(false)).await.map(drop),
@@ -162,7 +163,7 @@ async fn chain_of_three(world: &World) -> [Key; 3] {
 }
 
 async fn rotated(world: &World, key: &Key) -> Key {
-    let RotatedKey { record, secret, .. } = world.keys.rotate(&key.record.id, DAY).await.unwrap();
+    let RotatedKey { record, secret, .. } = world.keys.rotate(key.record.id(), DAY).await.unwrap();
     Key { record, secret }
 }
 
@@ -174,18 +175,19 @@ async fn works(world: &World, key: &Key) -> bool {
 async fn revoking_a_rotated_key_says_which_of_its_successors_still_work() {
     let world = world();
     let [first, second, third] = chain_of_three(&world).await;
-    let ids = |keys: &[&Key]| -> Vec<_> { keys.iter().map(|key| key.record.id.clone()).collect() };
-    let revoked = world.keys.revoke(&first.record.id).await.unwrap();
+    let ids =
+        |keys: &[&Key]| -> Vec<_> { keys.iter().map(|key| key.record.id().clone()).collect() };
+    let revoked = world.keys.revoke(first.record.id()).await.unwrap();
     assert_eq!(revoked.working_successors, ids(&[&second, &third]));
     assert!(revoked.revoked_successors.is_empty());
     assert!(works(&world, &second).await && works(&world, &third).await);
     // Also if it was revoked before, and as things are now.
-    world.keys.disable(&second.record.id).await.unwrap();
+    world.keys.disable(second.record.id()).await.unwrap();
     let again = world.keys.revoke_presented(first.secret.reveal()).await.unwrap();
     assert_eq!(again.working_successors, ids(&[&third]));
-    let last = world.keys.revoke(&third.record.id).await.unwrap();
+    let last = world.keys.revoke(third.record.id()).await.unwrap();
     assert!(last.working_successors.is_empty());
-    let none = world.keys.revoke(&second.record.id).await.unwrap();
+    let none = world.keys.revoke(second.record.id()).await.unwrap();
     assert!(none.working_successors.is_empty());
 }
 
@@ -194,9 +196,9 @@ async fn a_key_is_revoked_with_all_its_successors_or_with_none() {
     let world = world();
     let [first, second, third] = chain_of_three(&world).await;
     let before = world.actions().len();
-    let revoked = world.keys.revoke_with_successors(&second.record.id).await.unwrap();
-    assert_eq!(revoked.record.id, second.record.id);
-    assert_eq!(revoked.revoked_successors, std::slice::from_ref(&third.record.id));
+    let revoked = world.keys.revoke_with_successors(second.record.id()).await.unwrap();
+    assert_eq!(revoked.record.id(), second.record.id());
+    assert_eq!(revoked.revoked_successors, std::slice::from_ref(third.record.id()));
     assert!(revoked.working_successors.is_empty());
     assert!(!works(&world, &second).await && !works(&world, &third).await);
     assert!(works(&world, &first).await, "what it replaced is not its successor");
@@ -205,9 +207,9 @@ async fn a_key_is_revoked_with_all_its_successors_or_with_none() {
     // What is revoked already stays as it is.
     let presented = world.keys.revoke_presented_with_successors(first.secret.reveal()).await;
     let presented = presented.unwrap();
-    assert_eq!(presented.record.id, first.record.id);
+    assert_eq!(presented.record.id(), first.record.id());
     assert!(presented.revoked_successors.is_empty() && !works(&world, &first).await);
-    let again = world.keys.revoke_with_successors(&first.record.id).await.unwrap();
+    let again = world.keys.revoke_with_successors(first.record.id()).await.unwrap();
     assert_eq!(again, presented);
     assert_eq!(world.actions().len(), before + 3);
     let unknown = world.keys.revoke_with_successors(&KeyId::generate().unwrap()).await;
@@ -216,9 +218,9 @@ async fn a_key_is_revoked_with_all_its_successors_or_with_none() {
     let world = self::world();
     let [first, ..] = chain_of_three(&world).await;
     let store = Contended { fails: true, ..Contended::new(world.store.clone()) };
-    let failed = KeyManager::new(store).revoke_with_successors(&first.record.id).await;
+    let failed = KeyManager::new(store).revoke_with_successors(first.record.id()).await;
     assert!(matches!(failed, Err(ManageError::Store(_))), "{failed:?}");
-    assert!(world.store.list().iter().all(|record| record.revoked_at.is_none()));
+    assert!(world.store.list().iter().all(|record| record.revoked_at().is_none()));
 }
 
 #[tokio::test]
@@ -226,26 +228,26 @@ async fn an_owner_revokes_no_successor_that_it_does_not_see() {
     let world = world();
     let [first, second, third] = chain_of_three(&world).await;
     // As it cannot come about but by hand.
-    let foreign = |record: &mut KeyRecord| record.tenant = Some("globex".parse().unwrap());
-    world.store.update(&third.record.id, foreign).unwrap();
+    let foreign = |record: &mut KeyRecord| record.set_tenant(Some("globex".parse().unwrap()));
+    world.store.update(third.record.id(), foreign).unwrap();
     let alice = Owner::of_tenant("acme".parse().unwrap(), AbilitySet::default(), "alice");
     let alice = world.keys.on_behalf_of(alice);
-    let revoked = alice.revoke(&first.record.id).await.unwrap();
-    assert_eq!(revoked.working_successors, std::slice::from_ref(&second.record.id));
-    let revoked = alice.revoke_with_successors(&first.record.id).await.unwrap();
-    assert_eq!(revoked.revoked_successors, std::slice::from_ref(&second.record.id));
+    let revoked = alice.revoke(first.record.id()).await.unwrap();
+    assert_eq!(revoked.working_successors, std::slice::from_ref(second.record.id()));
+    let revoked = alice.revoke_with_successors(first.record.id()).await.unwrap();
+    assert_eq!(revoked.revoked_successors, std::slice::from_ref(second.record.id()));
     assert!(works(&world, &third).await);
     let bob = world.keys.on_behalf_of(Owner::of_tenant(
         "globex".parse().unwrap(),
         AbilitySet::default(),
         "bob",
     ));
-    let foreign = bob.revoke_with_successors(&first.record.id).await;
+    let foreign = bob.revoke_with_successors(first.record.id()).await;
     assert!(matches!(foreign, Err(ManageError::NotFound)));
-    let revoked = world.keys.revoke_with_successors(&first.record.id).await.unwrap();
+    let revoked = world.keys.revoke_with_successors(first.record.id()).await.unwrap();
     assert_eq!(
         revoked.revoked_successors,
-        std::slice::from_ref(&third.record.id),
+        std::slice::from_ref(third.record.id()),
         "the operator sees all"
     );
 }
@@ -259,16 +261,17 @@ async fn a_revocation_that_was_made_is_a_success_whatever_its_successors_are() {
         assert!(reads.fetch_add(1, Ordering::SeqCst) == 0, "nobody can read a successor");
     });
     let store = Contended { after_read, ..Contended::new(world.store.clone()) };
-    let revoked = KeyManager::new(store).revoke(&first.record.id).await.unwrap();
-    assert_eq!(revoked.working_successors, std::slice::from_ref(&second.record.id), "it may work");
+    let revoked = KeyManager::new(store).revoke(first.record.id()).await.unwrap();
+    assert_eq!(revoked.working_successors, std::slice::from_ref(second.record.id()), "it may work");
 
     // By hand, in a circle.
-    let in_a_circle = |record: &mut KeyRecord| record.successor = Some(first.record.id.clone());
-    world.store.update(&third.record.id, in_a_circle).unwrap();
-    let revoked = world.keys.revoke(&first.record.id).await.unwrap();
+    let in_a_circle =
+        |record: &mut KeyRecord| record.set_successor(Some(first.record.id().clone()));
+    world.store.update(third.record.id(), in_a_circle).unwrap();
+    let revoked = world.keys.revoke(first.record.id()).await.unwrap();
     assert_eq!(revoked.working_successors.len(), 2);
-    let revoked = world.keys.revoke_with_successors(&third.record.id).await.unwrap();
-    assert_eq!(revoked.revoked_successors, std::slice::from_ref(&second.record.id));
+    let revoked = world.keys.revoke_with_successors(third.record.id()).await.unwrap();
+    assert_eq!(revoked.revoked_successors, std::slice::from_ref(second.record.id()));
 }
 
 #[tokio::test]
@@ -281,9 +284,9 @@ async fn a_key_is_revoked_by_its_secret_under_any_pepper() {
         KeyScheme::default().hasher(KeyHasher::hmac_sha256(&[2; 32]).or_hmac_sha256(&[1; 32])),
     );
     let revoked = new.revoke_presented(issued.secret.reveal()).await.unwrap();
-    assert_eq!(revoked.record.id, issued.record.id);
+    assert_eq!(revoked.record.id(), issued.record.id());
     for wrong in
-        ["", "ak_", "\0", &format!("{} ", issued.secret.reveal()), issued.record.id.as_str()]
+        ["", "ak_", "\0", &format!("{} ", issued.secret.reveal()), issued.record.id().as_str()]
     {
         let result = new.revoke_presented(wrong).await;
         assert!(matches!(result, Err(ManageError::NotFound)), "{wrong:?}");
@@ -294,10 +297,10 @@ async fn a_key_is_revoked_by_its_secret_under_any_pepper() {
 async fn a_disabled_key_works_again_when_it_is_enabled() {
     let world = world();
     let issued = world.issue(named("nightly import")).await;
-    let disabled = world.keys.disable(&issued.record.id).await.unwrap();
-    assert!(disabled.record.disabled && !world.is_accepted(&issued).await);
-    world.keys.disable(&issued.record.id).await.unwrap();
-    world.keys.enable(&issued.record.id).await.unwrap();
+    let disabled = world.keys.disable(issued.record.id()).await.unwrap();
+    assert!(disabled.record.is_disabled() && !world.is_accepted(&issued).await);
+    world.keys.disable(issued.record.id()).await.unwrap();
+    world.keys.enable(issued.record.id()).await.unwrap();
     assert!(world.is_accepted(&issued).await);
     let expected = [AuditAction::Issued, AuditAction::Disabled, AuditAction::Enabled];
     assert_eq!(world.actions(), expected);
@@ -306,7 +309,8 @@ async fn a_disabled_key_works_again_when_it_is_enabled() {
 #[tokio::test]
 async fn an_update_that_takes_a_key_out_of_use_or_puts_it_back_is_noted_as_that() {
     let world = world();
-    let id = &world.issue(named("nightly import")).await.record.id;
+    let record = world.issue(named("nightly import")).await.record;
+    let id = record.id();
     for update in [
         KeyUpdate::new().disabled(true),
         KeyUpdate::new().disabled(true).name("still disabled"),
@@ -341,9 +345,9 @@ async fn a_key_needs_a_name_and_a_future() {
     }
     let issued = world.issue(named("in time").expires_at(now + DAY)).await;
     let late = KeyUpdate::new().expires_at(now);
-    let result = world.keys.update(&issued.record.id, &late).await;
+    let result = world.keys.update(issued.record.id(), &late).await;
     assert!(matches!(result, Err(ManageError::Expiry)));
-    let result = world.keys.update(&issued.record.id, &KeyUpdate::new().name("x")).await;
+    let result = world.keys.update(issued.record.id(), &KeyUpdate::new().name("x")).await;
     assert!(matches!(result, Err(ManageError::Name)));
     assert_eq!(world.store.list(), [issued.record], "nothing was kept of what failed");
 }
@@ -355,7 +359,7 @@ async fn an_update_changes_what_it_mentions_and_nothing_else() {
         named("nightly import").tenant("acme").abilities(["a:read"]).metadata("plan", "free"),
     );
     let old = issued.await.record;
-    let expires_at = old.created_at + DAY;
+    let expires_at = old.created_at() + DAY;
     let limits = RateLimits::new([RateLimit::per_hour(7)]).unwrap();
     let mut restrictions = Restrictions::default();
     restrictions.addresses = Some(["192.0.2.0/24".parse().unwrap()].into());
@@ -367,23 +371,23 @@ async fn an_update_changes_what_it_mentions_and_nothing_else() {
         .limits(limits.clone())
         .restrictions(restrictions.clone())
         .disabled(true);
-    let changed = world.keys.update(&old.id, &update).await.unwrap().record;
+    let changed = world.keys.update(old.id(), &update).await.unwrap().record;
     let mut expected = KeyRecord::clone(&old);
-    expected.name = "hourly import".to_owned();
-    expected.abilities = abilities(["a:*"]);
-    expected.expires_at = Some(expires_at);
-    expected.rotation_due_at = Some(expires_at);
-    expected.limits = limits;
-    expected.restrictions = restrictions;
-    expected.disabled = true;
-    expected.revision = 1;
+    expected.set_name("hourly import");
+    expected.set_abilities(abilities(["a:*"]));
+    expected.set_expires_at(Some(expires_at));
+    expected.set_rotation_due_at(Some(expires_at));
+    expected.set_limits(limits);
+    expected.set_restrictions(restrictions);
+    expected.set_disabled(true);
+    expected.set_revision(1);
     assert_eq!(*changed, expected);
-    assert_eq!(world.record(&old.id).await, changed);
+    assert_eq!(world.record(old.id()).await, changed);
     let metadata = KeyUpdate::new().metadata(serde_json::Map::new()).expires_at(None);
-    let changed = world.keys.update(&old.id, &metadata).await.unwrap().record;
-    assert!(changed.metadata.is_empty() && changed.expires_at.is_none());
-    let nothing = world.keys.update(&old.id, &KeyUpdate::new()).await.unwrap().record;
-    assert_eq!(nothing.revision, 2, "what changes nothing is no change");
+    let changed = world.keys.update(old.id(), &metadata).await.unwrap().record;
+    assert!(changed.metadata().is_empty() && changed.expires_at().is_none());
+    let nothing = world.keys.update(old.id(), &KeyUpdate::new()).await.unwrap().record;
+    assert_eq!(nothing.revision(), 2, "what changes nothing is no change");
 }
 
 #[tokio::test]
@@ -395,11 +399,11 @@ async fn a_restriction_is_changed_without_the_others() {
         .referrers(["https://a.example/*"])
         .endpoints(["GET /a"]);
     let old = world.issue(restricted).await.record;
-    let mut expected = old.restrictions.clone();
+    let mut expected = old.restrictions().clone();
     let mut check = async |update: KeyUpdate, set: &dyn Fn(&mut Restrictions)| {
-        let changed = world.keys.update(&old.id, &update).await.unwrap().record;
+        let changed = world.keys.update(old.id(), &update).await.unwrap().record;
         set(&mut expected);
-        assert_eq!(changed.restrictions, expected);
+        assert_eq!(*changed.restrictions(), expected);
     };
     let addresses = Some(["10.0.0.0/8".parse().unwrap()].into());
     let origins = Some(["https://b.example".parse().unwrap()].into());
@@ -436,16 +440,17 @@ async fn while_the_grace_lasts_the_old_and_the_new_key_work() {
     let old = world
         .issue(named("nightly import").tenant("acme").abilities(["a:read"]).limit("5 per minute"))
         .await;
-    world.keys.disable(&old.record.id).await.unwrap();
-    world.keys.enable(&old.record.id).await.unwrap();
-    let new = world.keys.rotate(&old.record.id, MINUTE).await.unwrap();
-    assert_eq!(new.predecessor.revision, 3);
-    assert_eq!(new.predecessor.successor.as_ref(), Some(&new.record.id));
+    world.keys.disable(old.record.id()).await.unwrap();
+    world.keys.enable(old.record.id()).await.unwrap();
+    let new = world.keys.rotate(old.record.id(), MINUTE).await.unwrap();
+    assert_eq!(new.predecessor.revision(), 3);
+    assert_eq!(new.predecessor.successor(), Some(new.record.id()));
     assert_ne!(new.secret.reveal(), old.secret.reveal());
-    let mut expected = KeyRecord::clone(&new.record);
-    (expected.id, expected.digest) = (old.record.id.clone(), old.record.digest);
-    expected.hint.clone_from(&old.record.hint);
-    assert_eq!(expected.counted_as.take().as_ref(), Some(&old.record.id));
+    assert_eq!(new.record.counted_as(), Some(old.record.id()));
+    let mut expected = with_id(&new.record, old.record.id());
+    expected.set_digest(old.record.digest());
+    expected.set_hint(old.record.hint().clone());
+    expected.set_counted_as(None);
     assert_eq!(expected, *old.record, "the successor is otherwise the same but for its secret");
     for _ in 0..2 {
         assert!(world.is_accepted(&old).await);
@@ -461,8 +466,8 @@ async fn while_the_grace_lasts_the_old_and_the_new_key_work() {
 async fn without_grace_the_old_key_is_revoked_at_once() {
     let world = world();
     let old = world.issue(named("nightly import")).await;
-    let new = world.keys.rotate(&old.record.id, Duration::ZERO).await.unwrap();
-    assert!(new.predecessor.revoked_at.is_some(), "whatever the clocks of other nodes say");
+    let new = world.keys.rotate(old.record.id(), Duration::ZERO).await.unwrap();
+    assert!(new.predecessor.revoked_at().is_some(), "whatever the clocks of other nodes say");
     assert!(!world.is_accepted(&old).await);
     assert!(world.verified(new.secret.reveal()).await.is_some());
 }
@@ -473,32 +478,32 @@ async fn grace_never_lets_a_key_live_longer() {
     let soon = tower_api_key::Clock::now(&world.clock) + MINUTE;
     for grace in [DAY, Duration::MAX] {
         let old = world.issue(named("nightly import").expires_at(soon)).await;
-        let new = world.keys.rotate(&old.record.id, grace).await.unwrap();
-        assert_eq!(new.predecessor.expires_at, Some(soon));
-        assert_eq!(new.record.expires_at, Some(soon), "nor its successor");
+        let new = world.keys.rotate(old.record.id(), grace).await.unwrap();
+        assert_eq!(new.predecessor.expires_at(), Some(soon));
+        assert_eq!(new.record.expires_at(), Some(soon), "nor its successor");
     }
     let endless = world.issue(named("nightly import")).await;
-    let new = world.keys.rotate(&endless.record.id, Duration::MAX).await.unwrap();
-    assert_eq!(new.predecessor.expires_at, None);
+    let new = world.keys.rotate(endless.record.id(), Duration::MAX).await.unwrap();
+    assert_eq!(new.predecessor.expires_at(), None);
 }
 
 #[tokio::test]
 async fn a_key_is_rotated_once_and_while_it_works() {
     let world = world();
     let old = world.issue(named("nightly import")).await;
-    let new = world.keys.rotate(&old.record.id, MINUTE).await.unwrap();
-    let again = world.keys.rotate(&old.record.id, MINUTE).await;
-    assert!(matches!(again, Err(ManageError::Rotated(successor)) if successor == new.record.id));
-    let newer = world.keys.rotate(&new.record.id, MINUTE).await.unwrap();
-    assert_eq!(newer.predecessor.id, new.record.id);
+    let new = world.keys.rotate(old.record.id(), MINUTE).await.unwrap();
+    let again = world.keys.rotate(old.record.id(), MINUTE).await;
+    assert!(matches!(again, Err(ManageError::Rotated(successor)) if successor == *new.record.id()));
+    let newer = world.keys.rotate(new.record.id(), MINUTE).await.unwrap();
+    assert_eq!(newer.predecessor.id(), new.record.id());
 
     let soon = tower_api_key::Clock::now(&world.clock) + MINUTE;
     let expiring = world.issue(named("expiring").expires_at(soon)).await.record;
     let disabled = world.issue(named("disabled")).await.record;
-    world.keys.disable(&disabled.id).await.unwrap();
+    world.keys.disable(disabled.id()).await.unwrap();
     world.clock.advance(MINUTE);
     for (record, state) in [(expiring, KeyState::Expired), (disabled, KeyState::Disabled)] {
-        let result = world.keys.rotate(&record.id, MINUTE).await;
+        let result = world.keys.rotate(record.id(), MINUTE).await;
         assert!(matches!(result, Err(ManageError::State(found)) if found == state));
     }
 }
@@ -511,15 +516,15 @@ async fn a_successor_has_the_format_of_the_prefix() {
     let keys = KeyManager::new(store.clone()).scheme(KeyScheme::new([live.clone(), test.clone()]));
     for format in [&live, &test] {
         let old = keys.issue(named("nightly import").format(format)).await.unwrap();
-        let new = keys.rotate(&old.record.id, MINUTE).await.unwrap();
+        let new = keys.rotate(old.record.id(), MINUTE).await.unwrap();
         assert!(new.secret.reveal().starts_with(format.prefix()));
-        assert!(new.record.hint.starts_with(format.prefix()));
-        assert_eq!(new.record.stage, old.record.stage);
+        assert!(new.record.hint().prefix() == Some(format.prefix()));
+        assert_eq!(new.record.stage(), old.record.stage());
     }
     let old = keys.issue(named("nightly import").format(&live)).await.unwrap();
-    let unaware = KeyManager::new(store.clone()).rotate(&old.record.id, MINUTE).await;
+    let unaware = KeyManager::new(store.clone()).rotate(old.record.id(), MINUTE).await;
     assert!(matches!(unaware, Err(ManageError::Format)), "{unaware:?}");
-    assert_eq!(store.get(&old.record.id), Some(old.record), "nothing was changed");
+    assert_eq!(store.get(old.record.id()), Some(old.record), "nothing was changed");
 }
 
 #[tokio::test]
@@ -529,22 +534,22 @@ async fn keys_are_listed_that_are_due_for_rotation() {
     let old = keys.issue(named("nightly import")).await.unwrap().record;
     let never = world.issue(named("no rotation")).await.record;
     assert_eq!(
-        (old.rotation_due_at, never.rotation_due_at),
-        (Some(old.created_at + 90 * DAY), None)
+        (old.rotation_due_at(), never.rotation_due_at()),
+        (Some(old.created_at() + 90 * DAY), None)
     );
     let due = async || {
         let now = tower_api_key::Clock::now(&world.clock);
         let query = KeyQuery::new().state(KeyState::Active).rotation_due_by(now);
         let page = keys.list(&query).await.unwrap();
-        page.keys.into_iter().map(|key| key.record.id.clone()).collect::<Vec<_>>()
+        page.keys.into_iter().map(|key| key.record.id().clone()).collect::<Vec<_>>()
     };
     assert!(due().await.is_empty());
     world.clock.advance(90 * DAY);
-    assert_eq!(due().await, std::slice::from_ref(&old.id));
+    assert_eq!(due().await, std::slice::from_ref(old.id()));
     // By a manager that knows of no period, too.
-    let new = world.keys.rotate(&old.id, MINUTE).await.unwrap().record;
+    let new = world.keys.rotate(old.id(), MINUTE).await.unwrap().record;
     assert!(due().await.is_empty(), "neither is due");
-    assert_eq!(new.rotation_due_at, Some(new.created_at + 90 * DAY));
+    assert_eq!(new.rotation_due_at(), Some(new.created_at() + 90 * DAY));
 }
 
 #[tokio::test]
@@ -554,22 +559,22 @@ async fn keys_that_ended_are_pruned() {
     let live = world.issue(named("the live one")).await.record;
     let expiring = world.issue(named("expiring").expires_at(start + MINUTE)).await.record;
     let disabled = world.issue(named("disabled").expires_at(start + MINUTE)).await.record;
-    world.keys.disable(&disabled.id).await.unwrap();
+    world.keys.disable(disabled.id()).await.unwrap();
     let paused = world.issue(named("paused").expires_at(start + 500 * DAY)).await.record;
-    let paused = world.keys.disable(&paused.id).await.unwrap().record;
+    let paused = world.keys.disable(paused.id()).await.unwrap().record;
     for number in 0..150 {
         let issued = world.issue(named(&format!("leaked {number}"))).await;
-        world.keys.revoke(&issued.record.id).await.unwrap();
+        world.keys.revoke(issued.record.id()).await.unwrap();
     }
     world.clock.advance(DAY);
     let late = world.issue(named("revoked today")).await.record;
-    let late = world.keys.revoke(&late.id).await.unwrap().record;
+    let late = world.keys.revoke(late.id()).await.unwrap().record;
     assert_eq!(world.keys.prune(start).await.unwrap(), 0);
     assert_eq!(world.keys.prune(start + DAY).await.unwrap(), 152);
     let mut left = [live, paused, late];
-    left.sort_by(|one, other| one.id.cmp(&other.id));
+    left.sort_by(|one, other| one.id().cmp(other.id()));
     assert_eq!(world.store.list(), left);
-    assert!(world.keys.get(&expiring.id).await.is_err());
+    assert!(world.keys.get(expiring.id()).await.is_err());
     let removed = world.actions().into_iter().filter(|action| *action == AuditAction::Removed);
     assert_eq!(removed.count(), 152);
     world.clock.advance(MINUTE);
@@ -581,7 +586,7 @@ async fn every_change_is_an_event_of_who_and_what() {
     let world = world();
     let alice = world.keys.acting_as("alice@acme.example");
     let issued = alice.issue(named("nightly import").tenant("acme")).await.unwrap();
-    let id = &issued.record.id;
+    let id = issued.record.id();
     alice.update(id, &KeyUpdate::new().name("hourly import")).await.unwrap();
     let rotated = alice.rotate(id, MINUTE).await.unwrap();
     world.keys.revoke(id).await.unwrap();
@@ -601,8 +606,8 @@ async fn every_change_is_an_event_of_who_and_what() {
     assert_eq!(events[0].before, None);
     assert_eq!(events[0].after.as_ref(), Some(&issued.record));
     assert_eq!(events[1].before.as_ref(), Some(&issued.record));
-    assert_eq!(events[1].after.as_ref().unwrap().name, "hourly import");
-    assert_eq!(events[3].key_id(), Some(&rotated.record.id));
+    assert_eq!(events[1].after.as_ref().unwrap().name(), "hourly import");
+    assert_eq!(events[3].key_id(), Some(rotated.record.id()));
     assert!(events.iter().all(|event| event.tenant().unwrap().as_str() == "acme"));
     let text = format!("{events:?}");
     for secret in [issued.secret.reveal(), rotated.secret.reveal()] {
@@ -662,7 +667,7 @@ async fn a_key_grants_a_part_of_what_it_may_in_its_own_tenant() {
     let granter = NewKey::named("granter").tenant("acme").abilities(["bots:*", "keys:write"]);
     let keys = world.on_behalf_of(granter).await;
     let issued = keys.issue(named("reader").abilities(["bots:read"])).await.unwrap();
-    assert_eq!(issued.record.tenant.as_ref().unwrap(), &"acme");
+    assert_eq!(issued.record.tenant().unwrap(), &"acme");
     assert!(world.is_accepted(&issued).await);
     assert!(keys.issue(named("same tenant").tenant("acme")).await.is_ok());
     for (name, key) in [
@@ -688,7 +693,7 @@ async fn keys_of_another_tenant_do_not_exist_for_a_key() {
     let nobodys = world.issue(named("of nobody")).await;
     let keys = world.on_behalf_of(named("granter").tenant("acme").abilities(["*"])).await;
     for issued in [&foreign, &nobodys] {
-        let id = &issued.record.id;
+        let id = issued.record.id();
         for result in [
             keys.get(id).await.map(drop),
             keys.update(id, &KeyUpdate::new().name("mine now")).await.map(drop),
@@ -705,14 +710,14 @@ async fn keys_of_another_tenant_do_not_exist_for_a_key() {
     let globex = KeyQuery::new().tenant("globex".parse().unwrap());
     for query in [KeyQuery::new(), globex] {
         let page = keys.list(&query).await.unwrap();
-        let names: Vec<_> = page.keys.iter().map(|key| key.record.name.as_str()).collect();
+        let names: Vec<_> = page.keys.iter().map(|key| key.record.name()).collect();
         assert_eq!(names, ["granter"]);
     }
     let granter = world.issue(named("granter").abilities(["*"])).await;
     let granter = world.verified(granter.secret.reveal()).await.unwrap();
     let of_nobody = world.keys.on_behalf_of(Owner::of_key(&granter).allow_tenantless());
-    assert!(of_nobody.get(&foreign.record.id).await.is_err());
-    assert!(of_nobody.get(&nobodys.record.id).await.is_ok());
+    assert!(of_nobody.get(foreign.record.id()).await.is_err());
+    assert!(of_nobody.get(nobodys.record.id()).await.is_ok());
 }
 
 #[tokio::test]
@@ -727,17 +732,17 @@ async fn a_key_cannot_make_itself_or_others_mightier() {
         assert!(matches!(result, Err(ManageError::Exceeds(_))), "{result:?}");
     };
     let more = KeyUpdate::new().abilities(abilities(["*"]));
-    exceeds(keys.update(&granter.record.id, &more).await.map(drop));
-    exceeds(keys.update(&peer.record.id, &more).await.map(drop));
+    exceeds(keys.update(granter.record.id(), &more).await.map(drop));
+    exceeds(keys.update(peer.record.id(), &more).await.map(drop));
     // Rotating tells the secret of the successor.
-    exceeds(keys.rotate(&mighty.record.id, MINUTE).await.map(drop));
-    world.keys.disable(&mighty.record.id).await.unwrap();
-    exceeds(keys.enable(&mighty.record.id).await.map(drop));
-    exceeds(keys.update(&mighty.record.id, &KeyUpdate::new().disabled(false)).await.map(drop));
+    exceeds(keys.rotate(mighty.record.id(), MINUTE).await.map(drop));
+    world.keys.disable(mighty.record.id()).await.unwrap();
+    exceeds(keys.enable(mighty.record.id()).await.map(drop));
+    exceeds(keys.update(mighty.record.id(), &KeyUpdate::new().disabled(false)).await.map(drop));
     // What takes away may be done to any key of the tenant.
-    keys.revoke(&mighty.record.id).await.unwrap();
-    assert!(keys.rotate(&peer.record.id, MINUTE).await.is_ok());
-    assert!(keys.disable(&granter.record.id).await.is_ok());
+    keys.revoke(mighty.record.id()).await.unwrap();
+    assert!(keys.rotate(peer.record.id(), MINUTE).await.is_ok());
+    assert!(keys.disable(granter.record.id()).await.is_ok());
 }
 
 #[tokio::test]
@@ -755,9 +760,9 @@ async fn a_key_hands_on_what_it_is_bound_by() {
     };
     let keys = world.on_behalf_of(bound("granter")).await;
     let plain = keys.issue(named("plain")).await.unwrap().record;
-    assert_eq!(plain.stage.as_ref().unwrap(), &"prod");
-    assert_eq!(plain.expires_at, Some(soon));
-    assert_eq!(plain.limits.len(), 2);
+    assert_eq!(plain.stage().unwrap(), &"prod");
+    assert_eq!(plain.expires_at(), Some(soon));
+    assert_eq!(plain.limits().len(), 2);
     let lower = named("lower")
         .expires_at(soon - MINUTE)
         .limit("50 per hour")
@@ -806,9 +811,9 @@ async fn a_key_hands_on_what_it_is_bound_by() {
         let result = keys.issue(key).await;
         assert!(matches!(result, Err(ManageError::Exceeds(_))), "{name}: {result:?}");
     }
-    let endless = keys.update(&plain.id, &KeyUpdate::new().expires_at(None)).await;
+    let endless = keys.update(plain.id(), &KeyUpdate::new().expires_at(None)).await;
     assert!(matches!(endless, Err(ManageError::Exceeds(_))));
-    let unlimited = keys.update(&plain.id, &KeyUpdate::new().limits(RateLimits::default())).await;
+    let unlimited = keys.update(plain.id(), &KeyUpdate::new().limits(RateLimits::default())).await;
     assert!(matches!(unlimited, Err(ManageError::Exceeds(_))));
 }
 
@@ -821,7 +826,7 @@ async fn a_limited_key_does_not_begin_anew_by_changing_its_limits() {
     let keys = world.keys.on_behalf_of(&verified);
     let update = async |limits: &[&str]| {
         let limits = RateLimits::new(limits.iter().map(|limit| limit.parse().unwrap())).unwrap();
-        keys.update(&key.record.id, &KeyUpdate::new().limits(limits)).await
+        keys.update(key.record.id(), &KeyUpdate::new().limits(limits)).await
     };
     let shared = "all: 9 per day, shared by tenant";
     for limits in [
@@ -844,8 +849,8 @@ async fn a_limited_key_does_not_begin_anew_by_changing_its_limits() {
     // What is lower, under the same name, and more limits are allowed.
     update(&["50 per hour, burst 1", "more: 1 per second", shared]).await.unwrap();
     update(&["50 per hour, burst 1", shared]).await.unwrap_err();
-    let rotated = keys.rotate(&key.record.id, MINUTE).await.unwrap();
-    assert_eq!(rotated.record.counted_as, Some(key.record.id.clone()));
+    let rotated = keys.rotate(key.record.id(), MINUTE).await.unwrap();
+    assert_eq!(rotated.record.counted_as(), Some(key.record.id()));
 }
 
 #[tokio::test]
@@ -854,13 +859,13 @@ async fn a_key_whose_limits_the_application_set_is_changed_otherwise_on_behalf_o
     let keys = world.on_behalf_of(named("owner").tenant("acme").limit("100 per hour")).await;
     let other = named("other").tenant("acme").limit("import: 50 per hour");
     let other = world.issue(other.limit("all: 9 per day, shared by tenant")).await.record;
-    let renamed = keys.update(&other.id, &KeyUpdate::new().name("renamed")).await.unwrap();
-    assert_eq!(renamed.record.limits, other.limits);
-    keys.disable(&other.id).await.unwrap();
-    keys.enable(&other.id).await.unwrap();
+    let renamed = keys.update(other.id(), &KeyUpdate::new().name("renamed")).await.unwrap();
+    assert_eq!(renamed.record.limits(), other.limits());
+    keys.disable(other.id()).await.unwrap();
+    keys.enable(other.id()).await.unwrap();
     let set = async |limits: &[&str]| {
         let limits = RateLimits::new(limits.iter().map(|limit| limit.parse().unwrap())).unwrap();
-        keys.update(&other.id, &KeyUpdate::new().limits(limits)).await
+        keys.update(other.id(), &KeyUpdate::new().limits(limits)).await
     };
     set(&["import: 40 per hour", "all: 9 per day, shared by tenant"]).await.unwrap_err();
     set(&["40 per hour", "all: 8 per day, shared by tenant"]).await.unwrap_err();
@@ -869,7 +874,7 @@ async fn a_key_whose_limits_the_application_set_is_changed_otherwise_on_behalf_o
     let alice = Owner::of_tenant("acme".parse().unwrap(), Default::default(), "alice");
     let limits = RateLimits::new(["all: 1 per day, shared by tenant".parse().unwrap()]).unwrap();
     let keys = world.keys.on_behalf_of(alice);
-    keys.update(&other.id, &KeyUpdate::new().limits(limits)).await.unwrap();
+    keys.update(other.id(), &KeyUpdate::new().limits(limits)).await.unwrap();
 }
 
 #[tokio::test]
@@ -879,7 +884,7 @@ async fn a_key_hands_on_its_restrictions() {
         named("granter").tenant("acme").abilities(["*"]).origins(["https://shop.example"]);
     let keys = world.on_behalf_of(granter).await;
     let plain = keys.issue(named("plain")).await.unwrap().record;
-    assert_eq!(plain.restrictions.origins.as_ref().unwrap().len(), 1);
+    assert_eq!(plain.restrictions().origins.as_ref().unwrap().len(), 1);
     assert!(keys.issue(named("narrower").addresses(["10.0.0.0/8"])).await.is_ok());
     let wider = named("wider").origins(["https://shop.example", "https://evil.example"]);
     assert!(matches!(keys.issue(wider).await, Err(ManageError::Exceeds(_))));
@@ -898,7 +903,7 @@ async fn a_key_hands_on_its_restrictions() {
         assert_eq!(result.is_ok(), is_within, "{addresses:?}");
     }
     let lifted = KeyUpdate::new().restrictions(Restrictions::default());
-    let lifted = keys.update(&plain.id, &lifted).await;
+    let lifted = keys.update(plain.id(), &lifted).await;
     assert!(matches!(lifted, Err(ManageError::Exceeds(_))));
 }
 
@@ -907,7 +912,7 @@ async fn a_public_key_manages_nothing() {
     let world = world();
     let public = || named("widget").kind(KeyKind::Public).origins(["https://shop.example"]);
     let keys = world.on_behalf_of(public().abilities(["*"])).await;
-    let other = world.issue(named("other")).await.record.id.clone();
+    let other = world.issue(named("other")).await.record.id().clone();
     for result in [
         keys.issue(public()).await.map(drop),
         keys.get(&other).await.map(drop),
@@ -923,13 +928,13 @@ async fn a_public_key_manages_nothing() {
 #[tokio::test]
 async fn a_session_grants_a_part_of_its_ceiling_in_its_own_tenant() {
     let world = world();
-    let foreign = world.issue(named("foreign").tenant("globex")).await.record.id.clone();
+    let foreign = world.issue(named("foreign").tenant("globex")).await.record.id().clone();
     let mighty = world.issue(named("mighty").tenant("acme").abilities(["*"])).await;
     let alice = Owner::of_tenant("acme".parse().unwrap(), abilities(["bots:*"]), "alice");
     let keys = world.keys.on_behalf_of(alice);
     let issued = keys.issue(named("reader").abilities(["bots:read"])).await.unwrap().record;
-    assert_eq!(issued.tenant.as_ref().unwrap(), "acme");
-    let id = &mighty.record.id;
+    assert_eq!(issued.tenant().unwrap(), "acme");
+    let id = mighty.record.id();
     for (result, excess) in [
         (keys.issue(named("chat").abilities(["chat:send"])).await.map(drop), Excess::Abilities),
         (keys.issue(named("other").tenant("globex")).await.map(drop), Excess::Tenant),
@@ -956,7 +961,7 @@ async fn a_key_that_was_changed_since_it_was_verified_acts_as_it_is_now() {
     let all = named("granter").tenant("acme").abilities(["*"]).expires_at(soon);
     let granter = world.issue(all).await;
     let verified = world.verified(granter.secret.reveal()).await.unwrap();
-    let (keys, id) = (world.keys.on_behalf_of(&verified), &granter.record.id);
+    let (keys, id) = (world.keys.on_behalf_of(&verified), granter.record.id());
     let less = KeyUpdate::new().abilities(abilities(["bots:read"]));
     world.keys.update(id, &less).await.unwrap();
     let demoted = keys.issue(named("mighty").abilities(["*"])).await;
@@ -969,7 +974,7 @@ async fn a_key_that_was_changed_since_it_was_verified_acts_as_it_is_now() {
         for result in [
             keys.issue(named("heir")).await.map(drop),
             keys.enable(id).await.map(drop),
-            keys.revoke(&other.id).await.map(drop),
+            keys.revoke(other.id()).await.map(drop),
             keys.rotate(id, MINUTE).await.map(drop),
             keys.list(&KeyQuery::new()).await.map(drop),
         ] {
@@ -979,7 +984,7 @@ async fn a_key_that_was_changed_since_it_was_verified_acts_as_it_is_now() {
     world.keys.disable(id).await.unwrap();
     nothing("disabled").await;
     world.keys.enable(id).await.unwrap();
-    assert!(keys.get(&other.id).await.is_ok());
+    assert!(keys.get(other.id()).await.is_ok());
     world.clock.advance(DAY);
     nothing("expired").await;
     world.keys.revoke(id).await.unwrap();
@@ -994,23 +999,23 @@ async fn times_beyond_the_year_9999_are_never() {
     let world = world();
     let issued = world.keys.clone().rotation_period(Duration::MAX).issue(named("no end")).await;
     let old = issued.unwrap().record;
-    assert_eq!(old.rotation_due_at, None);
+    assert_eq!(old.rotation_due_at(), None);
     let far = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
     let due = KeyUpdate::new().rotation_due_at(far);
-    world.keys.update(&old.id, &due).await.unwrap();
+    world.keys.update(old.id(), &due).await.unwrap();
     world.clock.advance(DAY);
-    let new = world.keys.rotate(&old.id, Duration::from_secs(300_000_000_000)).await.unwrap();
-    assert_eq!((new.record.rotation_due_at, new.predecessor.expires_at), (None, None));
+    let new = world.keys.rotate(old.id(), Duration::from_secs(300_000_000_000)).await.unwrap();
+    assert_eq!((new.record.rotation_due_at(), new.predecessor.expires_at()), (None, None));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_record_at_the_last_revision_is_not_changed_and_nothing_panics() {
     let world = world();
     let mut record = KeyRecord::clone(&world.issue(named("worn out")).await.record);
-    record.revision = u64::MAX;
+    record.set_revision(u64::MAX);
     world.store.insert(record.clone());
-    assert!(matches!(world.keys.revoke(&record.id).await, Err(ManageError::Conflict)));
-    assert!(matches!(world.keys.rotate(&record.id, MINUTE).await, Err(ManageError::Conflict)));
+    assert!(matches!(world.keys.revoke(record.id()).await, Err(ManageError::Conflict)));
+    assert!(matches!(world.keys.rotate(record.id(), MINUTE).await, Err(ManageError::Conflict)));
 }
 
 /// A repository in whose way somebody else gets, after reads and before each of its first commits.
@@ -1052,7 +1057,9 @@ impl KeyRepository for Contended {
             .rivals
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if let (Ok(_), [KeyChange::Replace(record), ..]) = (rivals, changes) {
-            self.store.update(&record.id, |record| record.name.push('!')).unwrap();
+            self.store
+                .update(record.id(), |record| record.set_name(format!("{}!", record.name())))
+                .unwrap();
         }
         self.store.commit(changes, events).await
     }
@@ -1081,14 +1088,14 @@ fn contended(rivals: usize, fails: bool) -> (MemoryStore, KeyManager) {
 async fn a_change_is_made_upon_what_others_changed_in_the_meantime() {
     let (store, keys) = contended(90, false);
     let record = store.issue(named("contended")).unwrap().record;
-    let revoked = keys.revoke(&record.id).await.unwrap().record;
-    assert!(revoked.revoked_at.is_some());
-    assert_eq!(revoked.name, format!("contended{}", "!".repeat(90)), "their changes are kept");
+    let revoked = keys.revoke(record.id()).await.unwrap().record;
+    assert!(revoked.revoked_at().is_some());
+    assert_eq!(revoked.name(), format!("contended{}", "!".repeat(90)), "their changes are kept");
 
     let (store, keys) = contended(20, false);
     let record = store.issue(named("contended")).unwrap().record;
-    let rotated = keys.rotate(&record.id, MINUTE).await.unwrap();
-    assert_eq!(rotated.record.name, format!("contended{}", "!".repeat(20)));
+    let rotated = keys.rotate(record.id(), MINUTE).await.unwrap();
+    assert_eq!(rotated.record.name(), format!("contended{}", "!".repeat(20)));
     assert_eq!(store.list().len(), 2, "one successor");
 }
 
@@ -1096,8 +1103,8 @@ async fn a_change_is_made_upon_what_others_changed_in_the_meantime() {
 async fn a_change_that_never_has_its_turn_is_an_error() {
     let (store, keys) = contended(usize::MAX, false);
     let record = store.issue(named("contended")).unwrap().record;
-    assert!(matches!(keys.revoke(&record.id).await, Err(ManageError::Conflict)));
-    assert!(matches!(keys.rotate(&record.id, MINUTE).await, Err(ManageError::Conflict)));
+    assert!(matches!(keys.revoke(record.id()).await, Err(ManageError::Conflict)));
+    assert!(matches!(keys.rotate(record.id(), MINUTE).await, Err(ManageError::Conflict)));
     assert_eq!(store.list().len(), 1);
 }
 
@@ -1108,14 +1115,14 @@ async fn a_key_that_is_demoted_meanwhile_does_not_undo_it() {
         let world = world();
         let key = world.issue(named("leaked").tenant("acme").abilities(["*"])).await;
         let verified = world.verified(key.secret.reveal()).await.unwrap();
-        let id = &key.record.id;
+        let id = &key.record.id().clone();
         let (store, demoted) = (world.store.clone(), id.clone());
         let reads_left = AtomicUsize::new(reads_before);
         let after_read = Box::new(move || {
             if reads_left.fetch_sub(1, Ordering::SeqCst) == 0 {
                 let demote = |record: &mut KeyRecord| {
-                    record.disabled = true;
-                    record.abilities = AbilitySet::default();
+                    record.set_disabled(true);
+                    record.set_abilities(AbilitySet::default());
                 };
                 store.update(&demoted, demote).unwrap();
             }
@@ -1125,7 +1132,10 @@ async fn a_key_that_is_demoted_meanwhile_does_not_undo_it() {
         let result = keys.update(id, &back).await;
         assert!(matches!(result, Err(ManageError::Exceeds(Excess::Inactive))), "{result:?}");
         let record = world.record(id).await;
-        assert!(record.disabled && record.abilities.is_empty(), "after {reads_before} reads");
+        assert!(
+            record.is_disabled() && record.abilities().is_empty(),
+            "after {reads_before} reads"
+        );
     }
 }
 
@@ -1136,8 +1146,8 @@ async fn a_store_that_fails_is_an_error_and_no_event() {
     let keys = keys.audit(|_: &AuditEvent| panic!("nothing happened"));
     for result in [
         keys.issue(named("unlucky")).await.map(drop),
-        keys.revoke(&record.id).await.map(drop),
-        keys.rotate(&record.id, MINUTE).await.map(drop),
+        keys.revoke(record.id()).await.map(drop),
+        keys.rotate(record.id(), MINUTE).await.map(drop),
     ] {
         assert!(matches!(result, Err(ManageError::Store(_))), "{result:?}");
     }
@@ -1158,16 +1168,16 @@ async fn of_those_who_rotate_at_once_one_gets_the_successor() {
     let world = world();
     let old = world.issue(named("nightly import")).await.record;
     let rotations = (0..8).map(|_| {
-        let (keys, id) = (world.keys.clone(), old.id.clone());
+        let (keys, id) = (world.keys.clone(), old.id().clone());
         tokio::spawn(async move { keys.rotate(&id, MINUTE).await })
     });
     let mut successors = Vec::new();
     for rotation in rotations.collect::<Vec<_>>() {
         match rotation.await.unwrap() {
-            Ok(rotated) => successors.push(rotated.record.id.clone()),
+            Ok(rotated) => successors.push(rotated.record.id().clone()),
             Err(error) => assert!(matches!(error, ManageError::Rotated(_)), "{error}"),
         }
     }
     assert_eq!(successors.len(), 1);
-    assert_eq!(world.record(&old.id).await.successor.as_ref(), successors.first());
+    assert_eq!(world.record(old.id()).await.successor(), successors.first());
 }

@@ -63,8 +63,8 @@ async fn one_scheme_is_enough_for_all() {
     let keys = KeyManager::new(store.clone()).scheme(live_and_test());
     let live = keys.issue(new_key().stage("live")).await.unwrap();
     let test = store.issue(new_key().prefix("sk_test_")).unwrap();
-    let rotated = keys.rotate(&test.record.id, HOUR).await.unwrap();
-    assert_eq!(test.record.stage.as_ref().unwrap(), "test");
+    let rotated = keys.rotate(test.record.id(), HOUR).await.unwrap();
+    assert_eq!(test.record.stage().unwrap(), "test");
     assert!(rotated.secret.reveal().starts_with("sk_test_"));
     for layer in [keys.layer(), ApiKeyLayer::new(store.clone()).scheme(live_and_test())] {
         for secret in [&live.secret, &test.secret, &rotated.secret] {
@@ -72,8 +72,8 @@ async fn one_scheme_is_enough_for_all() {
         }
     }
     assert_eq!(
-        keys.revoke_presented(live.secret.reveal()).await.unwrap().record.id,
-        live.record.id
+        keys.revoke_presented(live.secret.reveal()).await.unwrap().record.id(),
+        live.record.id()
     );
     // Another scheme finds none of them.
     let other = ApiKeyLayer::new(store.clone());
@@ -237,11 +237,11 @@ proptest! {
             match keys.issue(wanted).await {
                 Ok(issued) => {
                     let key = ask(&keys.layer(), issued.secret.reveal()).await.unwrap();
-                    prop_assert_eq!(key.id(), &issued.record.id);
+                    prop_assert_eq!(key.id(), issued.record.id());
                     match keys.rotate(key.id(), HOUR).await {
                         Ok(rotated) => {
                             let key = ask(&keys.layer(), rotated.secret.reveal()).await.unwrap();
-                            prop_assert_eq!(key.id(), &rotated.record.id);
+                            prop_assert_eq!(key.id(), rotated.record.id());
                         }
                         Err(ManageError::Format | ManageError::Issue(IssueError::Refused(_))) => {}
                         Err(error) => prop_assert!(false, "{}", error),

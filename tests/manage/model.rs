@@ -166,17 +166,17 @@ impl Model {
         }
         let Some(after) = &event.after else { panic!("nothing is removed") };
         let revisions = self.revisions.entry(id.clone()).or_default();
-        assert_eq!(after.revision, *revisions, "a change is lost");
+        assert_eq!(after.revision(), *revisions, "a change is lost");
         *revisions += 1;
         if let Some(revoked_at) = self.revoked.get(id) {
-            assert_eq!(after.revoked_at.as_ref(), Some(revoked_at), "a revocation is taken back");
+            assert_eq!(after.revoked_at().as_ref(), Some(revoked_at), "a revocation is taken back");
         }
-        self.revoked.extend(after.revoked_at.map(|at| (id.clone(), at)));
+        self.revoked.extend(after.revoked_at().map(|at| (id.clone(), at)));
     }
 
     fn judge_owner(&self, owner: &KeyRecord, event: &AuditEvent) {
-        assert!(owner.revoked_at.is_none() && !owner.disabled, "{owner:?} did {event:?}");
-        assert!(owner.abilities.can("api-keys:write"), "{owner:?} did {event:?}");
+        assert!(owner.revoked_at().is_none() && !owner.is_disabled(), "{owner:?} did {event:?}");
+        assert!(owner.abilities().can("api-keys:write"), "{owner:?} did {event:?}");
         let granted = match event.action {
             AuditAction::Disabled | AuditAction::Revoked => return,
             // The successor is the same.
@@ -184,10 +184,10 @@ impl Model {
             _ => event.after.as_ref(),
         };
         let granted = granted.unwrap();
-        assert!(owner.abilities.covers(&granted.abilities), "{owner:?} granted {granted:?}");
-        let is_in_time = |expires_at| granted.expires_at.is_some_and(|at| at <= expires_at);
-        assert!(owner.expires_at.is_none_or(is_in_time), "{owner:?} granted {granted:?}");
-        assert_eq!(owner.tenant, granted.tenant);
+        assert!(owner.abilities().covers(granted.abilities()), "{owner:?} granted {granted:?}");
+        let is_in_time = |expires_at| granted.expires_at().is_some_and(|at| at <= expires_at);
+        assert!(owner.expires_at().is_none_or(is_in_time), "{owner:?} granted {granted:?}");
+        assert_eq!(owner.tenant(), granted.tenant());
     }
 }
 
@@ -219,7 +219,7 @@ impl KeyRepository for Stopping {
         stop().await;
         // Nothing else happens until the next stop.
         let before: HashMap<_, _> =
-            self.store.list().into_iter().map(|r| (r.id.clone(), r)).collect();
+            self.store.list().into_iter().map(|r| (r.id().clone(), r)).collect();
         let committed = self.store.commit(changes, events).await;
         match &committed {
             Ok(()) => {
@@ -317,7 +317,7 @@ impl World {
                 async move {
                     let rotated = keys.rotate(&id, grace * SECOND).await?;
                     // Without grace, rotating is revoking.
-                    let is_revoked = rotated.predecessor.revoked_at.is_some();
+                    let is_revoked = rotated.predecessor.revoked_at().is_some();
                     Ok(if is_revoked { Told::Revoked(id) } else { Told::Nothing })
                 }
                 .boxed()
@@ -325,7 +325,7 @@ impl World {
             What::Revoke(number) => {
                 let id = self.key(number);
                 async move {
-                    keys.revoke(&id).await.map(|changed| Told::Revoked(changed.record.id.clone()))
+                    keys.revoke(&id).await.map(|changed| Told::Revoked(changed.record.id().clone()))
                 }
                 .boxed()
             }
@@ -357,13 +357,13 @@ impl World {
                 let verified = try_verified(&repository, &issued.secret).await;
                 let needed: AbilitySet = ["api-keys:write"].try_into().unwrap();
                 let owner = verified.map(|key| Owner::of_key(&key).requiring(needed));
-                let id = issued.record.id.clone();
+                let id = issued.record.id().clone();
                 assert!(self.store.store.get(&id).is_some(), "what was issued is lost");
                 self.keys.push((id, owner));
             }
             Ok(Told::Revoked(id)) => {
                 let record = self.store.store.get(&id).unwrap();
-                assert!(record.revoked_at.is_some(), "a revocation is lost");
+                assert!(record.revoked_at().is_some(), "a revocation is lost");
                 self.store.model.lock().unwrap().acknowledged.insert(id);
             }
             // A key that may not do it, or not any more.
@@ -417,8 +417,8 @@ impl World {
     fn check(&self) {
         let model = self.store.model.lock().unwrap();
         for record in self.store.store.list() {
-            assert_eq!(record.revision + 1, model.revisions[&record.id], "a change is lost");
-            assert_eq!(record.revoked_at.as_ref(), model.revoked.get(&record.id));
+            assert_eq!(record.revision() + 1, model.revisions[record.id()], "a change is lost");
+            assert_eq!(record.revoked_at().as_ref(), model.revoked.get(record.id()));
         }
         for id in &model.acknowledged {
             assert!(model.revoked.contains_key(id), "a revocation is lost");

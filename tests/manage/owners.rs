@@ -60,15 +60,15 @@ async fn a_key_hands_on_the_metadata_that_the_application_lists() {
     let world = world();
     let clerk = world.clerk().await;
     let heir = clerk.issue(NewKey::named("heir").metadata("own", 1)).await.unwrap().record;
-    assert_eq!(heir.metadata, metadata([("office_hours_only", json!(true)), ("own", json!(1))]));
+    assert_eq!(*heir.metadata(), metadata([("office_hours_only", json!(true)), ("own", json!(1))]));
     let same = NewKey::named("heir").metadata("office_hours_only", true);
     assert!(clerk.issue(same).await.is_ok());
     // By a manager that lists nothing, and on nobody's behalf, nothing is handed on.
     let owner = world.issue(NewKey::named("clerk").metadata("office_hours_only", true)).await;
     let owner = world.owner(&owner.secret).await;
     let unlisted = KeyManager::new(Arc::clone(&world.store)).on_behalf_of(owner);
-    assert!(unlisted.issue(NewKey::named("heir")).await.unwrap().record.metadata.is_empty());
-    assert!(world.issue(NewKey::named("any")).await.record.metadata.is_empty());
+    assert!(unlisted.issue(NewKey::named("heir")).await.unwrap().record.metadata().is_empty());
+    assert!(world.issue(NewKey::named("any")).await.record.metadata().is_empty());
 }
 
 #[tokio::test]
@@ -86,18 +86,18 @@ async fn what_is_handed_on_cannot_be_changed() {
         let key = NewKey::named("heir").metadata(name, value.clone());
         assert_exceeds(clerk.issue(key).await, Excess::Metadata);
         let heir = clerk.issue(NewKey::named("heir")).await.unwrap().record;
-        let mut changed = heir.metadata.clone();
+        let mut changed = heir.metadata().clone();
         changed.insert(name.to_owned(), value);
         let update = KeyUpdate::new().metadata(changed);
-        assert_exceeds(clerk.update(&heir.id, &update).await, Excess::Metadata);
+        assert_exceeds(clerk.update(heir.id(), &update).await, Excess::Metadata);
         let none = KeyUpdate::new().metadata(Map::new());
-        assert_exceeds(clerk.update(&heir.id, &none).await, Excess::Metadata);
-        let mut more = heir.metadata.clone();
+        assert_exceeds(clerk.update(heir.id(), &none).await, Excess::Metadata);
+        let mut more = heir.metadata().clone();
         more.insert("color".to_owned(), json!("blue"));
-        clerk.update(&heir.id, &KeyUpdate::new().metadata(more)).await.unwrap();
-        clerk.update(&heir.id, &KeyUpdate::new().name("renamed")).await.unwrap();
-        let successor = clerk.rotate(&heir.id, HOUR).await.unwrap().record;
-        assert_eq!(successor.metadata["office_hours_only"], true);
+        clerk.update(heir.id(), &KeyUpdate::new().metadata(more)).await.unwrap();
+        clerk.update(heir.id(), &KeyUpdate::new().name("renamed")).await.unwrap();
+        let successor = clerk.rotate(heir.id(), HOUR).await.unwrap().record;
+        assert_eq!(successor.metadata()["office_hours_only"], true);
     }
 }
 
@@ -110,7 +110,8 @@ async fn a_key_gets_at_none_with_other_metadata() {
         NewKey::named("manager").metadata("office_hours_only", false),
         NewKey::named("premium").metadata("office_hours_only", true).metadata("plan", "premium"),
     ] {
-        let id = &world.issue(mightier).await.record.id;
+        let record = world.issue(mightier).await.record;
+        let id = record.id();
         assert_exceeds(clerk.update(id, &KeyUpdate::new().name("mine")).await, Excess::Metadata);
         // Rotating tells the secret of the successor.
         assert_exceeds(clerk.rotate(id, HOUR).await, Excess::Metadata);
@@ -123,8 +124,8 @@ async fn a_key_gets_at_none_with_other_metadata() {
     let alice = Owner::of_tenant("acme".parse().unwrap(), ["*"].try_into().unwrap(), "alice");
     for keys in [world.app.on_behalf_of(alice), world.app.clone()] {
         let key = NewKey::named("any").tenant("acme").metadata("plan", "premium");
-        let id = &keys.issue(key).await.unwrap().record.id;
-        keys.update(id, &KeyUpdate::new().metadata(Map::new())).await.unwrap();
+        let record = keys.issue(key).await.unwrap().record;
+        keys.update(record.id(), &KeyUpdate::new().metadata(Map::new())).await.unwrap();
     }
 }
 
@@ -151,7 +152,7 @@ async fn a_guard_that_decides_by_metadata_decides_alike_of_those_that_a_key_issu
     let clerk = world.clerk().await;
     let heir = clerk.issue(NewKey::named("heir")).await.unwrap();
     assert_eq!(ask(&heir.secret).await, StatusCode::FORBIDDEN);
-    let heir = clerk.rotate(&heir.record.id, HOUR).await.unwrap();
+    let heir = clerk.rotate(heir.record.id(), HOUR).await.unwrap();
     assert_eq!(ask(&heir.secret).await, StatusCode::FORBIDDEN);
     let manager = world.issue(NewKey::named("manager")).await;
     assert_eq!(ask(&manager.secret).await, StatusCode::OK);
@@ -162,7 +163,7 @@ async fn a_guard_that_decides_by_metadata_decides_alike_of_those_that_a_key_issu
 
 /// Asserts that nothing can be done with keys, not even with the own one.
 async fn assert_manages_nothing(keys: &KeyManager, own: &IssuedKey, excess: Excess) {
-    let own = &own.record.id;
+    let own = own.record.id();
     assert_exceeds(keys.issue(NewKey::named("heir")).await, excess);
     assert_exceeds(keys.get(own).await, excess);
     assert_exceeds(keys.list(&KeyQuery::new()).await, excess);
@@ -185,16 +186,16 @@ async fn a_key_without_a_tenant_manages_keys_only_where_that_is_said() {
     assert_manages_nothing(&keys, &own, Excess::Tenantless).await;
     let keys = world.app.on_behalf_of(owner.allow_tenantless());
     let heir = keys.issue(NewKey::named("heir")).await.unwrap().record;
-    assert_eq!(heir.tenant, None);
-    keys.update(&other.id, &KeyUpdate::new().name("mine")).await.unwrap();
+    assert_eq!(heir.tenant(), None);
+    keys.update(other.id(), &KeyUpdate::new().name("mine")).await.unwrap();
     assert_eq!(keys.list(&KeyQuery::new()).await.unwrap().keys.len(), 3);
-    assert!(matches!(keys.get(&foreign.id).await, Err(ManageError::NotFound)));
+    assert!(matches!(keys.get(foreign.id()).await, Err(ManageError::NotFound)));
     let of_a_tenant = keys.issue(NewKey::named("heir").tenant("acme")).await;
     assert_exceeds(of_a_tenant, Excess::Tenant);
     // Of a key with a tenant, it allows nothing.
     let clerk = world.issue(NewKey::named("clerk")).await;
     let clerk = world.owner(&clerk.secret).await.allow_tenantless();
-    let result = world.app.on_behalf_of(clerk).get(&other.id).await;
+    let result = world.app.on_behalf_of(clerk).get(other.id()).await;
     assert!(matches!(result, Err(ManageError::NotFound)));
 }
 
@@ -207,10 +208,10 @@ async fn an_ability_that_is_required_to_manage_keys_is_one_of_the_record() {
     let keys = world.app.on_behalf_of(owner);
     keys.issue(NewKey::named("heir")).await.unwrap();
     let less = KeyUpdate::new().abilities(["api-keys:read", "bots:*"].try_into().unwrap());
-    world.app.update(&own.record.id, &less).await.unwrap();
+    world.app.update(own.record.id(), &less).await.unwrap();
     assert_manages_nothing(&keys, &own, Excess::Management).await;
     let more = KeyUpdate::new().abilities(["api-keys:*", "bots:*"].try_into().unwrap());
-    world.app.update(&own.record.id, &more).await.unwrap();
+    world.app.update(own.record.id(), &more).await.unwrap();
     keys.issue(NewKey::named("heir").abilities(["bots:read"])).await.unwrap();
 
     let alice = |ceiling: &str| {
@@ -219,5 +220,5 @@ async fn an_ability_that_is_required_to_manage_keys_is_one_of_the_record() {
         world.app.on_behalf_of(alice.requiring(["api-keys:write"].try_into().unwrap()))
     };
     assert_manages_nothing(&alice("bots:*"), &own, Excess::Management).await;
-    alice("*").get(&own.record.id).await.unwrap();
+    alice("*").get(own.record.id()).await.unwrap();
 }

@@ -93,7 +93,8 @@ impl World {
     /// With so many commits that may be under way at once; more are held up.
     fn new(passes: usize) -> Self {
         let store = MemoryStore::new();
-        let id = store.issue(NewKey::named("contended").tenant("acme")).unwrap().record.id.clone();
+        let id =
+            store.issue(NewKey::named("contended").tenant("acme")).unwrap().record.id().clone();
         let repository = Arc::new(Counting {
             store,
             commits: AtomicUsize::new(0),
@@ -144,7 +145,7 @@ async fn changes_of_a_key_at_once_cost_about_as_many_commits_as_they_are() {
         change.unwrap().unwrap();
     }
     let (commits, conflicts) = world.counts();
-    assert_eq!(world.record().revision, CHANGES as u64, "no change is lost");
+    assert_eq!(world.record().revision(), CHANGES as u64, "no change is lost");
     assert!(commits <= CHANGES + CHANGES / 10, "{commits} commits, {conflicts} of them in vain");
 }
 
@@ -274,9 +275,9 @@ async fn a_change_that_is_given_up_lets_the_next_have_its_turn() {
     settle().await;
     world.repository.gate.add_permits(1);
     in_time(third).await.unwrap().unwrap();
-    assert_eq!((&*world.record().name, world.record().revision), ("third", 1));
+    assert_eq!((world.record().name(), world.record().revision()), ("third", 1));
     assert_eq!(
-        in_time(world.keys.rotate(&world.id, MINUTE)).await.unwrap().predecessor.revision,
+        in_time(world.keys.rotate(&world.id, MINUTE)).await.unwrap().predecessor.revision(),
         2
     );
 }

@@ -309,11 +309,11 @@ async fn a_verified_key_tells_all_that_is_known_of_the_key() {
     let app = Router::new().fallback(any(show)).layer(ApiKeyLayer::new(keys));
     send(serve(app).await, "GET /", issued.secret.reveal()).await;
     let (key, record) = (seen.try_recv().unwrap(), issued.record);
-    assert_eq!((key.id(), key.name(), key.kind()), (&record.id, "paid", KeyKind::Secret));
+    assert_eq!((key.id(), key.name(), key.kind()), (record.id(), "paid", KeyKind::Secret));
     assert_eq!((key.tenant().unwrap().as_str(), key.stage().unwrap().as_str()), ("acme", "prod"));
     assert_eq!(key.abilities(), &["bots:*"].try_into().unwrap());
     assert!(key.can("bots:read") && !key.can("chat:send") && !key.can("bots"));
-    assert_eq!((key.created_at(), key.expires_at()), (record.created_at, Some(end)));
+    assert_eq!((key.created_at(), key.expires_at()), (record.created_at(), Some(end)));
     assert_eq!((&key.metadata()["plan"], key.record()), (&"paid".into(), &record));
 }
 

@@ -54,7 +54,7 @@ async fn what_is_only_tried_passes_and_is_reported_once() {
         let path = format!("/tried/{name}/{number}");
         let kind = if name == "unlisted" { "not_allowed" } else { "missing_ability" };
         expect("200 weak", address, weak.secret.reveal(), [format!("GET {path}?query")]).await;
-        let id = weak.record.id.as_str();
+        let id = weak.record.id().as_str();
         let report = format!("{kind} GET {path} by {rule} for {id}");
         assert_eq!(reports.try_iter().collect::<Vec<_>>(), [report]);
         let [line] = &logged(&path)[..] else { panic!("{:?}", logged(&path)) };

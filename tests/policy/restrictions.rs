@@ -121,7 +121,11 @@ async fn a_restriction_holds_from_the_next_request_on() {
     assert_eq!(ask().await, 200);
     let restrict = |endpoints: &[&str]| {
         let parsed = endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect();
-        keys.update(&issued.record.id, |record| record.restrictions.endpoints = Some(parsed))
+        keys.update(issued.record.id(), |record| {
+            let mut restrictions = record.restrictions().clone();
+            restrictions.endpoints = Some(parsed);
+            record.set_restrictions(restrictions);
+        })
     };
     for (endpoints, status) in [(&["POST /"][..], 403), (&["POST /", "GET /"], 200), (&[], 403)] {
         restrict(endpoints).unwrap();

@@ -119,7 +119,7 @@ async fn the_management_api_reads_bodies_that_it_does_not_need() {
     let plain = issue(&keys, NewKey::named("plain").tenant("acme"));
     let may = ["api-keys:read", "api-keys:write"];
     let manager = issue(&keys, NewKey::named("manager").tenant("acme").abilities(may));
-    let id = keys.issue(NewKey::named("other").tenant("acme")).unwrap().record.id.clone();
+    let id = keys.issue(NewKey::named("other").tenant("acme")).unwrap().record.id().clone();
     let one = &*format!("/v1/api-keys/{id}");
     let address = serve(app(ApiKeyLayer::new(keys.clone()), &keys)).await;
     for (method, path, key, status) in [

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::routing::any;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use tower_api_key::store::KeyHint;
 use tower_api_key::{
     ApiKeyLayer, Checksum, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyScheme, MemoryStore, NewKey,
     Responder, Secret, VerifiedKey,
@@ -31,7 +32,7 @@ async fn answer(address: SocketAddr, key: &str) -> String {
 /// A record of a key that another system issued.
 fn record_of(key: &str) -> KeyRecord {
     let digest = KeyHasher::sha256().digest(key);
-    KeyRecord::new(KeyId::generate().unwrap(), digest, "owner")
+    KeyRecord::new(KeyId::generate().unwrap(), digest, "owner", SystemTime::now())
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -114,19 +115,19 @@ async fn two_keys_with_the_same_hint_are_each_itself_only() {
     let keys = MemoryStore::new();
     let [one, other] = ["ak_first_half_of_it_1234", "ak_other_half_of_it_1234"].map(|text| {
         let mut record = record_of(text);
-        record.hint = "ak_…1234".to_owned();
-        record.name = text.to_owned();
+        record.set_hint(KeyHint::new("ak_", "1234"));
+        record.set_name(text);
         keys.insert(record.clone());
         record
     });
     let address = serve_with(ApiKeyLayer::new(keys.clone())).await;
-    assert_eq!(answer(address, &one.name).await, format!("200 {}", one.name));
+    assert_eq!(answer(address, one.name()).await, format!("200 {}", one.name()));
     for wrong in ["ak_...1234", "ak_1234", "ak_", "1234", "ak_first_half_of_it_"] {
         assert_eq!(answer(address, wrong).await, "401 unknown");
     }
-    assert!(keys.revoke(&one.id));
-    assert_eq!(answer(address, &one.name).await, "401 revoked");
-    assert_eq!(answer(address, &other.name).await, format!("200 {}", other.name));
+    assert!(keys.revoke(one.id()));
+    assert_eq!(answer(address, one.name()).await, "401 revoked");
+    assert_eq!(answer(address, other.name()).await, format!("200 {}", other.name()));
 }
 
 #[tokio::test]
@@ -155,8 +156,8 @@ async fn what_is_public_of_a_key_is_no_credential() {
     let keys = MemoryStore::new();
     let record = keys.issue(NewKey::named("owner").tenant("acme")).unwrap().record;
     let address = serve_with(ApiKeyLayer::new(keys)).await;
-    let (digest, hint) = (record.digest.to_string(), record.hint.replace('…', ""));
-    for public in [record.id.as_str(), &digest, &hint, "owner", "acme"] {
+    let (digest, hint) = (record.digest().to_string(), record.hint().as_str().replace('…', ""));
+    for public in [record.id().as_str(), &digest, &hint, "owner", "acme"] {
         assert_eq!(answer(address, public).await, "401 unknown", "{public}");
     }
 }
@@ -186,7 +187,7 @@ async fn a_plain_checksum_is_no_shield_and_a_keyed_one_is() {
         assert_eq!(answer(address, forged.reveal()).await, expected);
         assert_eq!(store.asked(), 1 + usize::from(!shield));
         // It says nothing of a revocation.
-        assert!(store.keys.revoke(&store.keys.list()[0].id));
+        assert!(store.keys.revoke(store.keys.list()[0].id()));
         assert_eq!(answer(address, &key).await, "401 revoked");
     }
 }
@@ -199,7 +200,7 @@ fn generated_keys_are_distinct_also_from_clones_and_across_threads() {
         let texts = (0..500).flat_map(move |_| {
             let issued = new.clone().generate(&scheme).unwrap();
             let (one, other) = (issued.secret, format.generate().unwrap());
-            [one.reveal(), other.reveal(), issued.record.id.as_str()].map(str::to_owned)
+            [one.reveal(), other.reveal(), issued.record.id().as_str()].map(str::to_owned)
         });
         texts.collect::<Vec<_>>()
     };
@@ -217,7 +218,7 @@ async fn clients_cannot_tell_why_a_key_is_not_valid() {
     let past = SystemTime::now() - Duration::from_secs(60);
     let [valid, revoked, disabled] =
         ["a", "b", "c"].map(|name| keys.issue(NewKey::named(name)).unwrap());
-    assert!(keys.revoke(&revoked.record.id) && keys.set_disabled(&disabled.record.id, true));
+    assert!(keys.revoke(revoked.record.id()) && keys.set_disabled(disabled.record.id(), true));
     let expired = keys.issue(NewKey::named("d").expires_at(past)).unwrap();
     let (valid, unknown) = (valid.secret.reveal(), KeyFormat::default().generate().unwrap());
     let wrong = [unknown, revoked.secret, disabled.secret, expired.secret];

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::routing::any;
@@ -34,7 +35,7 @@ async fn answer_on(path: &str, address: SocketAddr, key: &str) -> String {
 /// A record of a key that another system issued.
 fn record_of(key: &str) -> KeyRecord {
     let digest = KeyHasher::sha256().digest(key);
-    KeyRecord::new(KeyId::generate().unwrap(), digest, "owner")
+    KeyRecord::new(KeyId::generate().unwrap(), digest, "owner", SystemTime::now())
 }
 
 #[tokio::test]
@@ -43,7 +44,7 @@ async fn a_record_of_another_key_is_an_unknown_key_and_an_error_in_the_log() {
     for at_once in [true, false] {
         let issued = NewKey::named("victim").generate(&KeyScheme::default()).unwrap();
         let (key, record) = (issued.secret.reveal(), issued.record);
-        let id = record.id.to_string();
+        let id = record.id().to_string();
         let answer_always = move || Poll::Ready(Ok(Some(Arc::clone(&record))));
         let store = OddStore { answer: answer_always, at_once };
         let address = serve_with(ApiKeyLayer::new(store)).await;
@@ -65,11 +66,11 @@ async fn a_record_that_contradicts_the_prefix_is_refused_and_an_error_in_the_log
     let mut record = record_of(secret.reveal());
     let address = serve_with(ApiKeyLayer::new(keys.clone()).scheme(KeyScheme::new(live))).await;
     for (stage, expected) in [(Some("test"), 1), (None, 2), (Some("live"), 2)] {
-        record.stage = stage.map(|stage| stage.parse().unwrap());
+        record.set_stage(stage.map(|stage| stage.parse().unwrap()));
         keys.insert(record.clone());
         let right = if stage == Some("live") { "200 owner" } else { "401 unknown" };
         assert_eq!(answer(address, secret.reveal()).await, right);
-        assert_eq!(errors(record.id.as_str()), expected);
+        assert_eq!(errors(record.id().as_str()), expected);
     }
 }
 

@@ -112,9 +112,9 @@ async fn a_request_that_is_refused_tells_nobody() {
     let elsewhere = issue(&keys, NewKey::named("elsewhere").addresses(["192.0.2.1"]));
     let limited = issue(&keys, NewKey::named("limited").limit("1 per hour"));
     let revoked = keys.issue(NewKey::named("revoked")).unwrap();
-    assert!(keys.revoke(&revoked.record.id));
+    assert!(keys.revoke(revoked.record.id()));
     let disabled = keys.issue(NewKey::named("disabled")).unwrap();
-    keys.update(&disabled.record.id, |record| record.disabled = true).unwrap();
+    keys.update(disabled.record.id(), |record| record.set_disabled(true)).unwrap();
     let told = Told::default();
     for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys.clone()))] {
         let layer = layer.observer(told.observer());
@@ -277,7 +277,7 @@ async fn each_request_has_one_outcome() {
     let past = SystemTime::now() - Duration::from_secs(1);
     let expired = keys.issue(NewKey::named("expired").expires_at(past)).unwrap();
     let [good_id, limited_id, expired_id] =
-        [&good, &limited, &expired].map(|issued| issued.record.id.as_str().to_owned());
+        [&good, &limited, &expired].map(|issued| issued.record.id().as_str().to_owned());
     for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys.clone()))] {
         let slow = layer.clone().rate_limiter(Slow(MemoryRateLimiter::new()));
         for layer in [layer.rate_limiter(MemoryRateLimiter::new()), slow] {
@@ -336,7 +336,7 @@ async fn a_future_that_is_dropped_is_an_outcome_wherever_it_waits() {
     let mut future = layer.layer(waits).oneshot(request(key));
     assert!((&mut future).now_or_never().is_none() && ends.0.take().is_empty());
     drop(future);
-    assert_eq!(ends.0.take(), [format!("GET /: Dropped for {}", issued.record.id)]);
+    assert_eq!(ends.0.take(), [format!("GET /: Dropped for {}", issued.record.id())]);
 
     let hangs = OddStore { answer: || Poll::Pending, at_once: false };
     let layer = ApiKeyLayer::new(hangs).observer(ends.clone());
@@ -357,7 +357,7 @@ async fn a_service_that_fails_is_an_outcome() {
     let layer = ApiKeyLayer::new(keys).observer(ends.clone());
     let failed = layer.layer(fails).oneshot(request(issued.secret.reveal())).await;
     assert_eq!(failed.unwrap_err(), "it failed");
-    assert_eq!(ends.0.take(), [format!("GET /: Failed for {}", issued.record.id)]);
+    assert_eq!(ends.0.take(), [format!("GET /: Failed for {}", issued.record.id())]);
 }
 
 /// Notes what else is known of a request.

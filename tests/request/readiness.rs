@@ -97,8 +97,8 @@ fn refusals() -> Vec<(ApiKeyLayer, Vec<String>, RejectionKind)> {
     let dead = NewKey::named("dead").stage("prod");
     let (revoked, disabled) =
         (keys.issue(dead.clone()).unwrap(), keys.issue(dead.clone()).unwrap());
-    assert!(keys.revoke(&revoked.record.id));
-    assert!(keys.set_disabled(&disabled.record.id, true));
+    assert!(keys.revoke(revoked.record.id()));
+    assert!(keys.set_disabled(disabled.record.id(), true));
     let expired = issue(&keys, dead.expires_at(SystemTime::now() - Duration::from_secs(1)));
     let dev = issue(&keys, NewKey::named("other stage").stage("dev"));
     let text = |key: tower_api_key::IssuedKey| vec![key.secret.reveal().to_owned()];

@@ -98,7 +98,7 @@ async fn optional_keys_make_requests_without_one_anonymous_and_refuse_wrong_ones
             assert_eq!(server.answer(unknown).await, "401 unknown");
             assert_eq!(server.answer(request(start).key("a b")).await, "401 malformed");
         }
-        assert!(server.store.keys.revoke(&server.store.keys.list()[0].id));
+        assert!(server.store.keys.revoke(server.store.keys.list()[0].id()));
         assert_eq!(server.answer(request("GET /").key(key)).await, "401 revoked");
     }
 }
@@ -263,7 +263,7 @@ async fn an_outer_layer_reads_the_rejection_from_the_response() {
     let app = app.layer(ApiKeyLayer::new(keys.clone()));
     let address = serve(app.layer(axum::middleware::map_response(spy))).await;
     let issued = keys.issue(NewKey::named("key")).unwrap();
-    let (id, line) = (&issued.record.id, format!("x-api-key: {}", issued.secret.reveal()));
+    let (id, line) = (issued.record.id(), format!("x-api-key: {}", issued.secret.reveal()));
     for (path, line, kind, key_id) in [
         ("/", "accept: */*", RejectionKind::Missing, None),
         ("/", "x-api-key: unknown", RejectionKind::Unknown, None),

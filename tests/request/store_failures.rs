@@ -265,7 +265,7 @@ async fn the_record_of_another_key_is_an_unknown_key_and_an_error_in_the_log() {
         assert!(refused.text().contains("The API key is not valid"));
         assert_eq!(calls.load(Ordering::SeqCst), 0);
 
-        let id = other.record.id.as_str();
+        let id = other.record.id().as_str();
         assert_eq!(errors(id), 1, "{:?}", logged(id));
         assert!(logged(id)[0].contains("not the presented key's"));
         // The other key is what the store says it is.

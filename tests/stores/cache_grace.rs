@@ -115,7 +115,7 @@ impl Test {
         };
         let cached = cached.build();
         settle().await;
-        cached.find(&record.digest).await.unwrap().unwrap();
+        cached.find(&record.digest()).await.unwrap().unwrap();
         for _ in 0..10 {
             advance(SECOND).await;
         }
@@ -135,7 +135,8 @@ impl Test {
 
     /// Asks as a layer does, which does not wait for ever.
     async fn find(&self) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        let find = tokio::time::timeout(5 * SECOND, self.cached.find(&self.record.digest));
+        let digest = self.record.digest();
+        let find = tokio::time::timeout(5 * SECOND, self.cached.find(&digest));
         find.await.unwrap_or_else(|elapsed| Err(StoreError::new(elapsed)))
     }
 
@@ -202,12 +203,12 @@ async fn a_store_that_fails_is_asked_once_a_second_for_a_key() {
     assert_eq!(test.began.elapsed(), SECOND, "it is not waited for longer");
     for _ in 0..50 {
         // At once, as from memory.
-        assert!(test.cached.find_now(&test.record.digest).answer().is_some());
+        assert!(test.cached.find_now(&test.record.digest()).answer().is_some());
         test.assert_served().await;
     }
     assert_eq!((test.asked(), test.began.elapsed()), (before + 1, SECOND));
     advance(SECOND).await;
-    assert!(test.cached.find_now(&test.record.digest).answer().is_none());
+    assert!(test.cached.find_now(&test.record.digest()).answer().is_none());
     test.assert_served().await;
     assert_eq!(test.asked(), before + 2);
 }
@@ -217,7 +218,7 @@ async fn what_the_store_answers_counts() {
     let test = Test::start(Some(GRACE), Mood::Fails).await;
     test.assert_served().await;
     // It was revoked by another node, and can be asked again.
-    let revoked = next(&test.record, |record| record.revoked_at = Some(record.created_at));
+    let revoked = next(&test.record, |record| record.set_revoked_at(Some(record.created_at())));
     test.store.keys.commit(&[KeyChange::Replace(revoked.clone())], &[]).await.unwrap();
     test.set(Mood::Works);
     advance(SECOND).await;
@@ -239,7 +240,7 @@ async fn a_store_that_answers_that_it_cannot_tell_or_panics_is_no_outage() {
 async fn what_this_node_changed_or_tried_to_change_is_not_served() {
     for mood in [Mood::Works, Mood::Fails] {
         let test = Test::start(Some(GRACE), mood).await;
-        let revoked = next(&test.record, |record| record.revoked_at = Some(record.created_at));
+        let revoked = next(&test.record, |record| record.set_revoked_at(Some(record.created_at())));
         // Whether a change that failed was made is not known.
         let _ = test.cached.commit(&[KeyChange::Replace(revoked)], &[]).await;
         test.set(Mood::Fails);
@@ -247,7 +248,7 @@ async fn what_this_node_changed_or_tried_to_change_is_not_served() {
     }
     let test = Test::start(Some(GRACE), Mood::Fails).await;
     test.assert_served().await;
-    let revoked = next(&test.record, |record| record.revoked_at = Some(record.created_at));
+    let revoked = next(&test.record, |record| record.set_revoked_at(Some(record.created_at())));
     test.cached.heed(&revoked);
     test.find().await.unwrap_err();
 }
@@ -255,7 +256,7 @@ async fn what_this_node_changed_or_tried_to_change_is_not_served() {
 #[tokio::test(start_paused = true)]
 async fn what_was_invalidated_is_not_served() {
     let forget: [fn(&Test); 2] =
-        [|test| test.cached.invalidate(&test.record.digest), |test| test.cached.invalidate_all()];
+        [|test| test.cached.invalidate(&test.record.digest()), |test| test.cached.invalidate_all()];
     for forget in forget {
         let test = Test::start(Some(GRACE), Mood::Fails).await;
         test.assert_served().await;
@@ -299,7 +300,7 @@ async fn a_key_that_cannot_be_looked_up_says_nothing_of_others() {
     test.set(Mood::Works);
     // The other one is asked for, though the first failed a moment ago.
     let before = test.asked();
-    assert!(test.cached.find(&other.digest).await.unwrap().is_some());
+    assert!(test.cached.find(&other.digest()).await.unwrap().is_some());
     assert_eq!(test.asked(), before + 1);
-    test.source.send(Invalidation::Key(other.digest));
+    test.source.send(Invalidation::Key(other.digest()));
 }

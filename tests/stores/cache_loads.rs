@@ -28,14 +28,14 @@ struct Test {
 fn held() -> Test {
     let store = GatedStore::default();
     let record = store.keys.issue(NewKey::named("robot")).unwrap().record;
-    store.hold(&record.digest);
+    store.hold(&record.digest());
     let cached = cache(store.clone()).ttl(30 * SECOND).max_staleness(60 * SECOND).build();
     Test { store, record, cached }
 }
 
 impl Test {
     fn digest(&self) -> KeyDigest {
-        self.record.digest
+        self.record.digest()
     }
 
     async fn find(&self) -> JoinHandle<Found> {
@@ -47,17 +47,17 @@ impl Test {
 
     /// Revokes the key past the gate, as another node does.
     fn revoke_elsewhere(&self) {
-        assert!(self.store.keys.revoke(&self.record.id));
+        assert!(self.store.keys.revoke(self.record.id()));
     }
 
     fn revocation(&self) -> KeyChange {
-        KeyChange::Replace(next(&self.record, |next| next.revoked_at = Some(SystemTime::now())))
+        KeyChange::Replace(next(&self.record, |next| next.set_revoked_at(Some(SystemTime::now()))))
     }
 
     /// Whether the key that is known is revoked.
     fn known(&self) -> Option<bool> {
         match self.cached.find_now(&self.digest()) {
-            Immediate::Answer(found) => Some(found.unwrap().revoked_at.is_some()),
+            Immediate::Answer(found) => Some(found.unwrap().revoked_at().is_some()),
             Immediate::Ask => None,
         }
     }
@@ -72,7 +72,7 @@ impl Test {
 }
 
 async fn is_revoked(found: JoinHandle<Found>) -> bool {
-    found.await.unwrap().unwrap().unwrap().revoked_at.is_some()
+    found.await.unwrap().unwrap().unwrap().revoked_at().is_some()
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,7 +92,7 @@ async fn a_thousand_who_wait_for_a_key_ask_once() {
 async fn a_load_that_is_joined_is_no_older_than_the_maximal_staleness() {
     let store = GatedStore::default();
     let record = store.keys.issue(NewKey::named("robot")).unwrap().record;
-    store.hold(&record.digest);
+    store.hold(&record.digest());
     let millisecond = Duration::from_millis(1);
     let cached = cache(store.clone())
         .ttl(50 * millisecond)
@@ -100,7 +100,7 @@ async fn a_load_that_is_joined_is_no_older_than_the_maximal_staleness() {
         .max_staleness(50 * millisecond)
         .build();
     let find = || {
-        let (cached, digest) = (cached.clone(), record.digest);
+        let (cached, digest) = (cached.clone(), record.digest());
         tokio::spawn(async move { cached.find(&digest).await })
     };
     let _early = find();
@@ -115,7 +115,7 @@ async fn a_load_that_is_joined_is_no_older_than_the_maximal_staleness() {
 async fn threads_that_ask_at_once_ask_once() {
     for _ in 0..200 {
         let store = GatedStore::default();
-        let digest = store.keys.issue(NewKey::named("robot")).unwrap().record.digest;
+        let digest = store.keys.issue(NewKey::named("robot")).unwrap().record.digest();
         let cached = CachedStore::new(store.clone());
         let start = std::sync::Barrier::new(4);
         std::thread::scope(|scope| {
@@ -141,7 +141,7 @@ async fn a_load_that_was_under_way_when_a_revocation_was_found_to_be_made_is_not
     // Another node was faster, and this one says so.
     test.revoke_elsewhere();
     let keys = KeyManager::new(test.cached.clone());
-    assert!(keys.revoke(&test.record.id).await.unwrap().record.revoked_at.is_some());
+    assert!(keys.revoke(test.record.id()).await.unwrap().record.revoked_at().is_some());
     test.store.answer(0, Answered::Honestly);
     assert!(!is_revoked(before).await, "it was asked for before");
     assert_eq!(test.known(), None);
@@ -157,7 +157,7 @@ async fn a_load_that_was_under_way_when_a_revocation_was_found_to_be_made_is_not
     test.store.answer(1, Answered::Honestly);
     assert!(is_revoked(late).await);
     let keys = KeyManager::new(test.cached.clone());
-    keys.revoke(&test.record.id).await.unwrap();
+    keys.revoke(test.record.id()).await.unwrap();
     test.store.answer(0, Answered::Honestly);
     assert!(!is_revoked(early).await);
     assert_ne!(test.known(), Some(false));
@@ -281,7 +281,7 @@ async fn an_aging_record_that_is_gone_is_unknown() {
     let test = held();
     test.warm_up().await;
     advance(30 * SECOND).await;
-    test.store.keys.remove(&test.record.id).unwrap();
+    test.store.keys.remove(test.record.id()).unwrap();
     assert_eq!(test.known(), Some(false));
     settle().await;
     test.store.answer(0, Answered::Honestly);
@@ -316,7 +316,7 @@ async fn a_store_that_fails_is_bridged_until_the_maximal_staleness_and_not_overr
 fn without_a_runtime_an_aging_record_is_loaded_at_once() {
     let clock = tower_api_key::testing::FakeClock::new();
     let database = MemoryStore::new();
-    let digest = database.issue(NewKey::named("robot")).unwrap().record.digest;
+    let digest = database.issue(NewKey::named("robot")).unwrap().record.digest();
     let cached = CachedStore::builder(database).clock(clock.clone()).build();
     let find = || cached.find(&digest).now_or_never().unwrap().unwrap();
     assert!(find().is_some() && cached.find_now(&digest).answer().is_some());

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
@@ -158,7 +158,7 @@ impl Model {
             Immediate::Answer(record) => record,
             Immediate::Ask => unreachable!(),
         };
-        record.map_or(0, |record| record.revision + 1)
+        record.map_or(0, |record| record.revision() + 1)
     }
 
     fn change(&self) -> KeyChange {
@@ -166,7 +166,8 @@ impl Model {
             Immediate::Answer(Some(record)) => KeyChange::Replace(next(&record, |_| ())),
             _ => {
                 let id = "key_1".parse().unwrap();
-                KeyChange::Insert(Arc::new(KeyRecord::new(id, self.digest, "the key")))
+                let record = KeyRecord::new(id, self.digest, "the key", SystemTime::now());
+                KeyChange::Insert(Arc::new(record))
             }
         }
     }
@@ -195,12 +196,12 @@ impl Model {
         let acknowledged = self.acknowledged();
         if let Immediate::Answer(found) = self.cached.find_now(&self.digest) {
             HITS.fetch_add(1, Ordering::Relaxed);
-            return check(found.map_or(0, |record| record.revision + 1), acknowledged);
+            return check(found.map_or(0, |record| record.revision() + 1), acknowledged);
         }
         let (cached, digest) = (self.cached.clone(), self.digest);
         let future = Box::pin(async move {
             let found = cached.find(&digest).await.ok()?;
-            Some(found.map_or(0, |record| record.revision + 1))
+            Some(found.map_or(0, |record| record.revision() + 1))
         });
         self.requests.push(Request { future, acknowledged });
         self.poll(self.requests.len() - 1);
@@ -280,7 +281,7 @@ impl Model {
             Step::Tell => {
                 if let Some(record) = self.read.take() {
                     self.cached.heed(&record);
-                    self.acknowledge(record.revision + 1);
+                    self.acknowledge(record.revision() + 1);
                 }
             }
             Step::Deliver => drop(self.deliver().await),

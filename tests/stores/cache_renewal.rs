@@ -28,7 +28,7 @@ struct Test {
 async fn start() -> Test {
     let (store, source) = (GatedStore::default(), ScriptedSource::default());
     source.set_lifetime(LIFETIME);
-    let digest = store.keys.issue(NewKey::named("robot")).unwrap().record.digest;
+    let digest = store.keys.issue(NewKey::named("robot")).unwrap().record.digest();
     let told: Arc<Mutex<Vec<bool>>> = Arc::default();
     let tell = Arc::clone(&told);
     let cached = cache(store.clone())

@@ -36,7 +36,7 @@ async fn start() -> Test {
 
 async fn start_with(source: ScriptedSource) -> Test {
     let store = GatedStore::default();
-    let digest = store.keys.issue(NewKey::named("robot")).unwrap().record.digest;
+    let digest = store.keys.issue(NewKey::named("robot")).unwrap().record.digest();
     let told: Arc<Mutex<Vec<bool>>> = Arc::default();
     let tell = Arc::clone(&told);
     let cached = builder(store.clone(), source.clone())
@@ -193,7 +193,7 @@ async fn a_heartbeat_that_was_on_its_way_for_long_proves_little() {
 #[tokio::test]
 async fn a_runtime_that_stalls_serves_nothing_when_it_goes_on() {
     let store = GatedStore::default();
-    let digest = store.keys.issue(NewKey::named("robot")).unwrap().record.digest;
+    let digest = store.keys.issue(NewKey::named("robot")).unwrap().record.digest();
     let heartbeat = Duration::from_millis(20);
     let cached = CachedStore::builder(store)
         .invalidated_by(ScriptedSource::default())

@@ -33,7 +33,7 @@ fn store() -> (GatedStore, Arc<KeyRecord>) {
 }
 
 fn revoked(record: &KeyRecord) -> KeyChange {
-    KeyChange::Replace(next(record, |next| next.revoked_at = Some(SystemTime::now())))
+    KeyChange::Replace(next(record, |next| next.set_revoked_at(Some(SystemTime::now()))))
 }
 
 /// What is found without asking the store.
@@ -56,7 +56,7 @@ async fn a_key_that_is_revoked_through_the_cache_is_refused_at_once() {
     for _ in 0..3 {
         assert_eq!(ask().await.status, 200);
     }
-    assert_eq!(known(&cached, &issued.record.digest), Some(true));
+    assert_eq!(known(&cached, &issued.record.digest()), Some(true));
     cached.commit(&[revoked(&issued.record)], &[]).await.unwrap();
     for _ in 0..3 {
         let refused = ask().await;
@@ -69,12 +69,12 @@ async fn a_key_that_another_node_has_revoked_is_refused_once_it_is_revoked_here_
     let database = MemoryStore::new();
     let record = database.issue(NewKey::named("robot")).unwrap().record;
     let cached = CachedStore::new(database.clone());
-    cached.find(&record.digest).await.unwrap();
-    KeyManager::new(database).revoke(&record.id).await.unwrap();
+    cached.find(&record.digest()).await.unwrap();
+    KeyManager::new(database).revoke(record.id()).await.unwrap();
     // Nothing is left to be changed.
-    KeyManager::new(cached.clone()).revoke(&record.id).await.unwrap();
-    let found = cached.find(&record.digest).await.unwrap().unwrap();
-    assert!(found.revoked_at.is_some());
+    KeyManager::new(cached.clone()).revoke(record.id()).await.unwrap();
+    let found = cached.find(&record.digest()).await.unwrap().unwrap();
+    assert!(found.revoked_at().is_some());
 }
 
 /// A manager on behalf of somebody of a tenant.
@@ -93,32 +93,32 @@ async fn only_who_may_see_a_key_has_a_cache_forget_it_and_only_if_it_was_changed
     let keys = KeyManager::new(cached.clone());
     let (stranger, owner) = (of_tenant(&keys, "globex"), of_tenant(&keys, "acme"));
     let ask_for_all = async |keys: &KeyManager| {
-        for id in [&record.id, &unknown.id] {
+        for id in [record.id(), unknown.id()] {
             let _ = keys.get(id).await;
             let _ = keys.update(id, &KeyUpdate::new()).await;
             let _ = keys.rotate(&KeyId::generate().unwrap(), SECOND).await;
         }
         let _ = keys.list(&KeyQuery::new()).await;
     };
-    let what_is_known = || (known(&cached, &record.digest), known(&cached, &unknown.digest));
+    let what_is_known = || (known(&cached, &record.digest()), known(&cached, &unknown.digest()));
 
-    cached.find(&record.digest).await.unwrap();
-    cached.find(&unknown.digest).await.unwrap();
+    cached.find(&record.digest()).await.unwrap();
+    cached.find(&unknown.digest()).await.unwrap();
     for keys in [&stranger, &owner, &keys] {
         ask_for_all(keys).await;
         assert_eq!(what_is_known(), (Some(true), Some(false)), "nothing was changed");
     }
 
     // Another node, of which this one does not hear.
-    database.update(&record.id, |record| record.name.push('!')).unwrap();
+    database.update(record.id(), |record| record.set_name(format!("{}!", record.name()))).unwrap();
     database.insert(Arc::clone(&unknown));
     ask_for_all(&stranger).await;
-    assert!(stranger.revoke(&record.id).await.is_err());
-    assert!(stranger.revoke_with_successors(&record.id).await.is_err());
+    assert!(stranger.revoke(record.id()).await.is_err());
+    assert!(stranger.revoke_with_successors(record.id()).await.is_err());
     assert_eq!(what_is_known(), (Some(true), Some(false)), "a stranger changes nothing");
     ask_for_all(&owner).await;
     assert_eq!(what_is_known(), (None, None));
-    assert_eq!(cached.find(&record.digest).await.unwrap().unwrap().name, "robot!");
+    assert_eq!(cached.find(&record.digest()).await.unwrap().unwrap().name(), "robot!");
 }
 
 #[tokio::test]
@@ -127,12 +127,12 @@ async fn a_successor_that_another_node_has_revoked_is_refused_once_it_is_revoked
     let record = database.issue(NewKey::named("robot")).unwrap().record;
     let cached = CachedStore::new(database.clone());
     let keys = KeyManager::new(cached.clone());
-    let successor = keys.rotate(&record.id, SECOND).await.unwrap().record;
-    cached.find(&successor.digest).await.unwrap();
-    KeyManager::new(database).revoke(&successor.id).await.unwrap();
-    keys.revoke_with_successors(&record.id).await.unwrap();
-    let found = cached.find(&successor.digest).await.unwrap().unwrap();
-    assert!(found.revoked_at.is_some());
+    let successor = keys.rotate(record.id(), SECOND).await.unwrap().record;
+    cached.find(&successor.digest()).await.unwrap();
+    KeyManager::new(database).revoke(successor.id()).await.unwrap();
+    keys.revoke_with_successors(record.id()).await.unwrap();
+    let found = cached.find(&successor.digest()).await.unwrap().unwrap();
+    assert!(found.revoked_at().is_some());
 }
 
 #[tokio::test]
@@ -156,12 +156,12 @@ async fn a_key_that_expires_while_it_is_in_memory_is_refused() {
 async fn a_key_that_was_probed_before_it_was_issued_is_known_at_once() {
     let cached = CachedStore::new(MemoryStore::new());
     let issued = NewKey::named("robot").generate(&KeyScheme::default()).unwrap().record;
-    assert_eq!(cached.find(&issued.digest).await.unwrap(), None);
-    assert_eq!(known(&cached, &issued.digest), Some(false));
+    assert_eq!(cached.find(&issued.digest()).await.unwrap(), None);
+    assert_eq!(known(&cached, &issued.digest()), Some(false));
     cached.commit(&[KeyChange::Insert(Arc::clone(&issued))], &[]).await.unwrap();
-    assert_eq!(cached.find(&issued.digest).await.unwrap(), Some(Arc::clone(&issued)));
+    assert_eq!(cached.find(&issued.digest()).await.unwrap(), Some(Arc::clone(&issued)));
     cached.commit(&[KeyChange::Remove(Arc::clone(&issued))], &[]).await.unwrap();
-    assert_eq!(cached.find(&issued.digest).await.unwrap(), None);
+    assert_eq!(cached.find(&issued.digest()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -179,9 +179,9 @@ async fn junk_keys_push_out_no_record_and_do_not_fill_the_memory() {
         (0..1000).map(|_| database.issue(NewKey::named("robot")).unwrap().record).collect();
     let cached = CachedStore::builder(database).capacity(1000).negative_capacity(1000).build();
     for record in &records {
-        cached.find(&record.digest).await.unwrap();
+        cached.find(&record.digest()).await.unwrap();
     }
-    let count = || records.iter().filter(|key| known(&cached, &key.digest) == Some(true)).count();
+    let count = || records.iter().filter(|key| known(&cached, &key.digest()) == Some(true)).count();
     assert_eq!(count(), 1000);
     let mut grown = 0;
     for round in 0..2 {
@@ -221,7 +221,7 @@ struct Large;
 impl KeyStore for Large {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         let mut record = KeyRecord::clone(&restricted(&MemoryStore::new(), 20_000));
-        record.digest = *digest;
+        record.set_digest(*digest);
         Ok(Some(Arc::new(record)))
     }
 }
@@ -256,17 +256,17 @@ async fn a_record_that_is_larger_than_the_cache_is_served_and_not_kept() {
     let cached = CachedStore::builder(database.clone()).max_bytes(100_000).build();
     for _ in 0..3 {
         for record in [&small, &large] {
-            assert!(cached.find(&record.digest).await.unwrap().as_ref() == Some(record));
+            assert!(cached.find(&record.digest()).await.unwrap().as_ref() == Some(record));
         }
-        let is_known = [&small, &large].map(|record| known(&cached, &record.digest));
+        let is_known = [&small, &large].map(|record| known(&cached, &record.digest()));
         assert_eq!(is_known, [Some(true), None]);
     }
     // Also if it was small before.
-    let endpoints = large.restrictions.endpoints.clone();
+    let endpoints = large.restrictions().endpoints.clone();
     let keys = KeyManager::new(cached.clone());
-    keys.update(&small.id, &KeyUpdate::new().endpoints(endpoints)).await.unwrap();
-    assert!(cached.find(&small.digest).await.unwrap().is_some());
-    assert_eq!((known(&cached, &small.digest), said(&cached, "bytes")), (None, 0));
+    keys.update(small.id(), &KeyUpdate::new().endpoints(endpoints)).await.unwrap();
+    assert!(cached.find(&small.digest()).await.unwrap().is_some());
+    assert_eq!((known(&cached, &small.digest()), said(&cached, "bytes")), (None, 0));
 }
 
 #[tokio::test]
@@ -301,7 +301,7 @@ async fn the_size_of_a_record_is_estimated_well() {
         });
         let taken = usize::try_from(taken.bytes_current).unwrap();
         let cached = CachedStore::new(database);
-        cached.find(&record.digest).await.unwrap();
+        cached.find(&record.digest()).await.unwrap();
         let estimated = said(&cached, "bytes");
         // The estimate has what the allocator and the cache add.
         assert!((taken..2 * taken).contains(&estimated), "{estimated} of {taken}: {json}");
@@ -313,7 +313,7 @@ async fn a_hit_allocates_nothing() {
     let (store, record) = store();
     let cached = CachedStore::new(store);
     let unknown = KeyDigest::from_bytes([7; 32]);
-    for digest in [record.digest, unknown] {
+    for digest in [record.digest(), unknown] {
         cached.find(&digest).await.unwrap();
         let hit = measure(|| assert!(black_box(cached.find_now(&digest)).answer().is_some()));
         assert_eq!(hit.count_total, 0);
@@ -324,9 +324,9 @@ async fn a_hit_allocates_nothing() {
 async fn nothing_is_served_that_is_older_than_the_maximal_staleness() {
     let (store, record) = store();
     let cached = cache(store.clone()).max_staleness(60 * SECOND).build();
-    store.hold(&record.digest);
+    store.hold(&record.digest());
     let asked = tokio::spawn({
-        let (cached, digest) = (cached.clone(), record.digest);
+        let (cached, digest) = (cached.clone(), record.digest());
         async move { cached.find(&digest).await }
     });
     settle().await;
@@ -335,9 +335,9 @@ async fn nothing_is_served_that_is_older_than_the_maximal_staleness() {
     store.answer(0, Answered::Honestly);
     assert!(asked.await.unwrap().unwrap().is_some());
     advance(49 * SECOND + 999 * SECOND / 1000).await;
-    assert_eq!(known(&cached, &record.digest), Some(true));
+    assert_eq!(known(&cached, &record.digest()), Some(true));
     advance(SECOND / 1000).await;
-    assert_eq!(known(&cached, &record.digest), None);
+    assert_eq!(known(&cached, &record.digest()), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,9 +353,9 @@ async fn an_unknown_key_is_asked_for_again_after_a_short_time() {
     // Unless nothing may be that old.
     let cached = cache(store).negative_ttl(3 * SECOND).max_staleness(2 * SECOND).build();
     cached.find(&unknown).await.unwrap();
-    cached.find(&record.digest).await.unwrap();
+    cached.find(&record.digest()).await.unwrap();
     advance(2 * SECOND).await;
-    assert_eq!((known(&cached, &unknown), known(&cached, &record.digest)), (None, None));
+    assert_eq!((known(&cached, &unknown), known(&cached, &record.digest())), (None, None));
 }
 
 #[tokio::test]
@@ -363,11 +363,11 @@ async fn nothing_is_served_while_the_clock_is_set_back() {
     let (store, record) = store();
     let clock = FakeClock::new();
     let cached = CachedStore::builder(store).clock(clock.clone()).build();
-    cached.find(&record.digest).await.unwrap();
-    assert_eq!(known(&cached, &record.digest), Some(true));
+    cached.find(&record.digest()).await.unwrap();
+    assert_eq!(known(&cached, &record.digest()), Some(true));
     clock.set(SystemTime::now() - 3600 * SECOND);
-    assert_eq!(known(&cached, &record.digest), None);
-    assert!(cached.find(&record.digest).await.unwrap().is_some());
+    assert_eq!(known(&cached, &record.digest()), None);
+    assert!(cached.find(&record.digest()).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -378,10 +378,10 @@ async fn what_is_changed_past_the_cache_can_be_forgotten() {
         |cached: &CachedStore<GatedStore>, digest: &KeyDigest| cached.invalidate(digest),
         |cached: &CachedStore<GatedStore>, _: &KeyDigest| cached.invalidate_all(),
     ] {
-        cached.find(&record.digest).await.unwrap();
-        assert_eq!(known(&cached.clone(), &record.digest), Some(true));
-        forget(&cached, &record.digest);
-        assert_eq!(known(&cached, &record.digest), None);
+        cached.find(&record.digest()).await.unwrap();
+        assert_eq!(known(&cached.clone(), &record.digest()), Some(true));
+        forget(&cached, &record.digest());
+        assert_eq!(known(&cached, &record.digest()), None);
     }
 }
 
@@ -399,10 +399,10 @@ async fn a_leaked_secret_is_looked_up_in_the_store_itself() {
     let database = MemoryStore::new();
     let cached = CachedStore::new(database.clone());
     let issued = NewKey::named("leaked").generate(&KeyScheme::default()).unwrap();
-    assert_eq!(cached.find(&issued.record.digest).await.unwrap(), None);
+    assert_eq!(cached.find(&issued.record.digest()).await.unwrap(), None);
     // By another node, of which this one does not hear.
     database.insert(Arc::clone(&issued.record));
-    assert_eq!(cached.find(&issued.record.digest).await.unwrap(), None, "still in memory");
+    assert_eq!(cached.find(&issued.record.digest()).await.unwrap(), None, "still in memory");
     let revoked = KeyManager::new(cached).revoke_presented(issued.secret.reveal()).await;
-    assert!(revoked.unwrap().record.revoked_at.is_some());
+    assert!(revoked.unwrap().record.revoked_at().is_some());
 }

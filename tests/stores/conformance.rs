@@ -82,7 +82,8 @@ async fn the_suite_refuses_stores_that_match_loosely() {
     ];
     for alike in alike {
         catches(words, move |keys, digest| {
-            let is_alike = |record: &KeyRecord| alike(record.digest.as_bytes(), digest.as_bytes());
+            let is_alike =
+                |record: &KeyRecord| alike(record.digest().as_bytes(), digest.as_bytes());
             Ok(keys.list().into_iter().find(|record| is_alike(record)))
         })
         .await;
@@ -93,8 +94,10 @@ async fn the_suite_refuses_stores_that_match_loosely() {
     catches("found before it was inserted", move |_, _| Ok(Some(foreign.clone()))).await;
     catches("taken for one another", |keys, digest| {
         let found = look(keys, digest);
-        let name = found.as_ref().map(|record| &record.name);
-        Ok(keys.list().into_iter().rfind(|record| Some(&record.name) == name && found.is_some()))
+        let is_taken = |record: &Arc<KeyRecord>| {
+            found.as_ref().is_some_and(|found| found.name() == record.name())
+        };
+        Ok(keys.list().into_iter().rfind(is_taken))
     })
     .await;
 }
@@ -125,21 +128,23 @@ async fn the_suite_refuses_stores_that_are_stale() {
 async fn the_suite_refuses_stores_that_are_not_whole_or_not_honest() {
     let words = "a change was not seen at once";
     let judges: [fn(&KeyRecord) -> bool; 3] = [
-        |record| !record.disabled,
-        |record| record.revoked_at.is_none(),
-        |record| record.expires_at.is_none_or(|end| end > SystemTime::now()),
+        |record| !record.is_disabled(),
+        |record| record.revoked_at().is_none(),
+        |record| record.expires_at().is_none_or(|end| end > SystemTime::now()),
     ];
     for judge in judges {
         catches(words, move |keys, digest| Ok(look(keys, digest).filter(|record| judge(record))))
             .await;
     }
     let losses: [fn(&mut KeyRecord); 6] = [
-        |record| record.metadata.clear(),
-        |record| record.name.retain(|character| character.is_ascii()),
-        |record| record.created_at = SystemTime::UNIX_EPOCH,
-        |record| record.tenant = None,
-        |record| record.kind = Default::default(),
-        |record| record.abilities = Default::default(),
+        |record| record.set_metadata(Default::default()),
+        |record| {
+            record.set_name(record.name().replace(|character: char| !character.is_ascii(), ""))
+        },
+        |record| record.set_created_at(SystemTime::UNIX_EPOCH),
+        |record| record.set_tenant(None),
+        |record| record.set_kind(Default::default()),
+        |record| record.set_abilities(Default::default()),
     ];
     for lose in losses {
         catches("not returned as it was inserted", move |keys, digest| {
@@ -161,9 +166,9 @@ async fn the_suite_refuses_stores_that_write_when_they_read() {
     catches("finding a record changed it", move |keys, digest| {
         let found = look(keys, digest);
         // As a counter that is written back now and then.
-        let count = |record: &mut KeyRecord| record.name.push('+');
+        let count = |record: &mut KeyRecord| record.set_name(format!("{}+", record.name()));
         let written = found.as_ref().filter(|_| uses.fetch_add(1, Ordering::SeqCst) > 4);
-        written.map(|record| keys.update(&record.id, count).unwrap());
+        written.map(|record| keys.update(record.id(), count).unwrap());
         Ok(found)
     })
     .await;
@@ -175,7 +180,7 @@ struct TakesOut(MemoryStore);
 #[async_trait]
 impl KeyStore for TakesOut {
     async fn find(&self, digest: &KeyDigest) -> Found {
-        let taken = look(&self.0, digest).and_then(|record| self.0.remove(&record.id));
+        let taken = look(&self.0, digest).and_then(|record| self.0.remove(record.id()));
         tokio::task::yield_now().await;
         taken.iter().for_each(|record| self.0.insert(Arc::clone(record)));
         Ok(taken)

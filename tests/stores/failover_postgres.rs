@@ -35,13 +35,13 @@ async fn issue(keys: &impl KeyRepository) -> IssuedKey {
 /// Revokes a key by plain SQL, on this server.
 async fn revoke(server: &PgPool, key: &KeyRecord) {
     let revoke = sqlx::query("UPDATE api_keys SET revoked_at = now() WHERE id = $1");
-    let revoked = revoke.bind(key.id.as_str()).execute(server).await.unwrap();
+    let revoked = revoke.bind(key.id().as_str()).execute(server).await.unwrap();
     assert_eq!(revoked.rows_affected(), 1);
 }
 
 async fn is_revoked(server: &PgPool, key: &KeyRecord) -> bool {
     let revoked = sqlx::query_scalar("SELECT revoked_at IS NOT NULL FROM api_keys WHERE id = $1");
-    revoked.bind(key.id.as_str()).fetch_one(server).await.unwrap()
+    revoked.bind(key.id().as_str()).fetch_one(server).await.unwrap()
 }
 
 fn cached(store: &PostgresStore) -> CachedStore<PostgresStore> {
@@ -65,10 +65,10 @@ async fn heeds<S: KeyStore>(
     let mut heeded = 0;
     while revoked_at.elapsed() < bound + AFTERWARDS {
         let asked_at = Instant::now();
-        let found = in_time(node.find(&valid.digest)).await.unwrap();
-        assert!(found.unwrap().revoked_at.is_none());
-        let found = in_time(node.find(&revoked.digest)).await.unwrap().unwrap();
-        match found.revoked_at {
+        let found = in_time(node.find(&valid.digest())).await.unwrap();
+        assert!(found.unwrap().revoked_at().is_none());
+        let found = in_time(node.find(&revoked.digest())).await.unwrap().unwrap();
+        match found.revoked_at() {
             Some(_) => heeded += 1,
             None => assert!(asked_at - revoked_at < bound, "accepted after {bound:?}"),
         }
@@ -94,7 +94,7 @@ async fn nodes_that_are_left_behind_heed_a_revocation_within_the_maximal_stalene
         })
         .await;
         for key in &keys {
-            node.find(&key.digest).await.unwrap().unwrap();
+            node.find(&key.digest()).await.unwrap().unwrap();
         }
     }
     // They go on like this over some renewals, and ask nobody.
@@ -112,10 +112,10 @@ async fn nodes_that_are_left_behind_heed_a_revocation_within_the_maximal_stalene
     join_all(heed).await;
     // What is changed now is changed on the new one, and heard of.
     assert!(nodes.iter().all(CachedStore::is_live));
-    KeyManager::new(nodes[0].clone()).revoke(&keys[1].id).await.unwrap();
+    KeyManager::new(nodes[0].clone()).revoke(keys[1].id()).await.unwrap();
     assert!(is_revoked(&new, &keys[1]).await);
     let heard = async {
-        while nodes[1].find(&keys[1].digest).await.unwrap().unwrap().revoked_at.is_none() {
+        while nodes[1].find(&keys[1].digest()).await.unwrap().unwrap().revoked_at().is_none() {
             sleep(Duration::from_millis(5)).await;
         }
     };
@@ -153,7 +153,8 @@ async fn a_server_that_makes_no_changes_any_more_fails_no_revocation() {
     }
     // Both pools have several connections.
     for store in [&own, &lent] {
-        join_all((0..8).map(|_| store.find(&keys[0].0.digest))).await;
+        let digest = keys[0].0.digest();
+        join_all((0..8).map(|_| store.find(&digest))).await;
     }
     pair.catches_up().await;
     let old = pool(&pair.primary.url()).await;
@@ -164,8 +165,8 @@ async fn a_server_that_makes_no_changes_any_more_fails_no_revocation() {
     let new = pool(&pair.standby.url()).await;
     let (own, lent) = (KeyManager::new(own), KeyManager::new(lent));
     for (by_own, by_lent) in &keys {
-        in_time(own.revoke(&by_own.id)).await.unwrap();
-        in_time(lent.revoke(&by_lent.id)).await.unwrap();
+        in_time(own.revoke(by_own.id())).await.unwrap();
+        in_time(lent.revoke(by_lent.id())).await.unwrap();
         assert!(is_revoked(&new, by_own).await && is_revoked(&new, by_lent).await);
         assert!(!is_revoked(&old, by_own).await && !is_revoked(&old, by_lent).await);
     }
@@ -179,8 +180,8 @@ async fn a_role_that_is_read_only_by_default_looks_keys_up() {
     let sql = pool(&pair.primary.url()).await;
     run(&sql, "ALTER ROLE postgres SET default_transaction_read_only = on").await;
     let store = PostgresStore::connect(&pair.primary.url()).await.unwrap();
-    assert!(store.find(&key.digest).await.unwrap().is_some());
-    let error = KeyManager::new(store).revoke(&key.id).await.unwrap_err();
+    assert!(store.find(&key.digest()).await.unwrap().is_some());
+    let error = KeyManager::new(store).revoke(key.id()).await.unwrap_err();
     assert!(error.to_string().contains("read-only transaction"), "{error}");
 }
 
@@ -201,29 +202,29 @@ async fn a_standby_is_refused_unless_it_is_accepted_and_then_only_if_it_is_not_t
     let hour = Duration::from_secs(3600);
     let store = PostgresStore::connect(&url).accept_standby(hour).await.unwrap();
     assert_eq!(store.propagation(), Propagation::Within(hour));
-    assert!(store.find(&valid.digest).await.unwrap().unwrap().revoked_at.is_none());
-    KeyManager::new(primary.clone()).revoke(&revoked.id).await.unwrap();
+    assert!(store.find(&valid.digest()).await.unwrap().unwrap().revoked_at().is_none());
+    KeyManager::new(primary.clone()).revoke(revoked.id()).await.unwrap();
     pair.catches_up().await;
-    assert!(store.find(&revoked.digest).await.unwrap().unwrap().revoked_at.is_some());
+    assert!(store.find(&revoked.digest()).await.unwrap().unwrap().revoked_at().is_some());
     // It changes nothing, and hears of nothing.
-    let error = KeyManager::new(store.clone()).revoke(&valid.id).await.unwrap_err().to_string();
+    let error = KeyManager::new(store.clone()).revoke(valid.id()).await.unwrap_err().to_string();
     assert!(error.contains("is a standby"), "{error}");
     let Err(error) = store.invalidations().subscribe().await else { panic!("it listens") };
     assert!(error.to_string().contains("is a standby"), "{error}");
 
     // From here on it repeats nothing.
     let strict = PostgresStore::connect(&url).accept_standby(Duration::from_secs(2));
-    primary.find(&valid.digest).await.unwrap();
+    primary.find(&valid.digest()).await.unwrap();
     issue(&primary).await;
     pair.catches_up().await;
     let strict = strict.await.unwrap();
-    strict.find(&valid.digest).await.unwrap();
+    strict.find(&valid.digest()).await.unwrap();
     run(&pool(&url).await, "SELECT pg_wal_replay_pause()").await;
     issue(&primary).await;
     sleep(Duration::from_secs(3)).await;
-    let error = strict.find(&valid.digest).await.unwrap_err().to_string();
+    let error = strict.find(&valid.digest()).await.unwrap_err().to_string();
     assert!(error.contains("behind, and 2s is accepted"), "{error}");
-    assert!(store.find(&valid.digest).await.unwrap().is_some());
+    assert!(store.find(&valid.digest()).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -237,7 +238,7 @@ async fn a_pool_that_is_led_to_a_standby_comes_back_by_itself() {
     name.moves_to(pair.standby.address());
     let refused = async {
         loop {
-            match store.find(&key.digest).await {
+            match store.find(&key.digest()).await {
                 Ok(found) => assert!(found.is_some()),
                 Err(error) => break error.to_string(),
             }
@@ -247,7 +248,7 @@ async fn a_pool_that_is_led_to_a_standby_comes_back_by_itself() {
     let error = in_time(refused).await;
     assert!(error.contains("is a standby"), "{error}");
     name.moves_to(pair.primary.address());
-    assert!(store.find(&key.digest).await.unwrap().is_some());
+    assert!(store.find(&key.digest()).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -261,17 +262,17 @@ async fn nothing_is_acknowledged_that_a_synchronous_standby_does_not_have() {
     run(&sql, "ALTER SYSTEM SET synchronous_standby_names = '*'").await;
     run(&sql, "SELECT pg_reload_conf()").await;
     let manager = KeyManager::new(store.clone());
-    manager.revoke(&keys[0].id).await.unwrap();
+    manager.revoke(keys[0].id()).await.unwrap();
     pair.standby.pause().await;
     // Longer than any statement may take.
-    let change = next(&keys[1], |record| record.revoked_at = Some(record.created_at));
+    let change = next(&keys[1], |record| record.set_revoked_at(Some(record.created_at())));
     let changes = [KeyChange::Replace(change)];
     let revoke = tokio::time::timeout(Duration::from_secs(8), store.commit(&changes, &[]));
     assert!(!matches!(revoke.await, Ok(Ok(()))), "it was acknowledged");
     pair.standby.resume();
     // Once it is acknowledged, it outlives a failover.
     let revoked = async {
-        while let Err(error) = manager.revoke(&keys[1].id).await {
+        while let Err(error) = manager.revoke(keys[1].id()).await {
             assert!(!error.to_string().contains("standby"), "{error}");
             sleep(Duration::from_millis(50)).await;
         }

@@ -57,8 +57,8 @@ async fn issue(keys: &KeyManager) -> IssuedKey {
 
 fn revoked(record: &KeyRecord) -> KeyChange {
     let mut record = record.clone();
-    record.revision += 1;
-    record.revoked_at = Some(std::time::SystemTime::now());
+    record.set_revision(record.revision() + 1);
+    record.set_revoked_at(Some(std::time::SystemTime::now()));
     KeyChange::Replace(Arc::new(record))
 }
 
@@ -110,7 +110,7 @@ async fn a_node_left_on_a_demoted_server_accepts_no_revoked_key<K: Kind>() {
         pair.fail_over().await;
         break_link(&pair.links[1]);
         let current = store(pair.second.address()).await;
-        let record = current.find(&doomed.record.digest).await.unwrap().unwrap();
+        let record = current.find(&doomed.record.digest()).await.unwrap().unwrap();
         current.commit(&[revoked(&record)], &[]).await.unwrap();
         assert_eq!(ask(plain, &doomed).await, 503);
         tokio::time::sleep(BOUND).await;
@@ -121,7 +121,7 @@ async fn a_node_left_on_a_demoted_server_accepts_no_revoked_key<K: Kind>() {
         }
         assert!(!cached.is_live());
         // It would have told anybody who asks in another way.
-        let name = format!("{{api-keys}}:key:{}", doomed.record.digest);
+        let name = format!("{{api-keys}}:key:{}", doomed.record.digest());
         let stale: String = run(&pair.first.url(), &format!("GET {name}")).await;
         assert!(stale.contains("\"revoked_at\":null") || !stale.contains("revoked_at"), "{stale}");
         nothing_is_told_by(&left, &doomed).await;
@@ -133,7 +133,7 @@ async fn a_node_left_on_a_demoted_server_accepts_no_revoked_key<K: Kind>() {
 
 /// Neither look-ups, one by one and in lists, nor changes, nor heartbeats.
 async fn nothing_is_told_by(left: &RedisStore, key: &IssuedKey) {
-    let (id, digest) = (&key.record.id, &key.record.digest);
+    let (id, digest) = (key.record.id(), &key.record.digest());
     let query = KeyQuery::new();
     in_time(left.find(digest)).await.unwrap_err();
     in_time(left.find_stored(digest)).await.unwrap_err();
@@ -237,7 +237,7 @@ async fn a_primary_that_lost_its_replicas_is_not_believed_where_that_is_set<K: K
     for _ in 0..50 {
         assert_eq!((ask(node, &valid).await, ask(node, &doomed).await), (503, 503));
     }
-    let error = left.find(&doomed.record.digest).await.unwrap_err().to_string();
+    let error = left.find(&doomed.record.digest()).await.unwrap_err().to_string();
     assert!(error.contains("NOREPLICAS"), "{error}");
 }
 
@@ -251,7 +251,7 @@ async fn a_primary_that_cannot_write_to_its_disk_is_believed_and_a_replica_is_no
     let commit = left.commit(&[revoked(&doomed.record)], &[]).await;
     assert!(matches!(commit, Err(CommitError::Store(_))), "{commit:?}");
     assert_eq!((ask(node, &valid).await, ask(node, &doomed).await), (200, 200));
-    assert_eq!(left.get(&valid.record.id).await.unwrap().unwrap().record, valid.record);
+    assert_eq!(left.get(valid.record.id()).await.unwrap().unwrap().record, valid.record);
     assert_eq!(left.list(&KeyQuery::new()).await.unwrap().keys.len(), 2);
     // The same server as a replica.
     let port = pair.links[1].address().port();
@@ -305,7 +305,7 @@ async fn after_a_restore_all_nodes_forget_at_one_command<K: Kind>() {
     };
     let nodes = [cached().await, cached().await];
     let key = issue(&KeyManager::new(nodes[0].clone())).await;
-    let digest = &key.record.digest;
+    let digest = &key.record.digest();
     let remembers = |node: &CachedStore<RedisStore>| {
         let known = node.find_now(digest);
         matches!(known, Immediate::Answer(Some(_)))

@@ -102,7 +102,7 @@ impl Cluster {
 
     /// Returns the id of a key that stays valid.
     pub fn valid_id(&self) -> &KeyId {
-        &self.load.valid[0].record.id
+        self.load.valid[0].record.id()
     }
 
     /// From now on, keys may be refused because they cannot be looked up.
@@ -149,7 +149,7 @@ impl Cluster {
     pub async fn revoke_by(&self, node: Option<usize>, how: impl AsyncFnOnce(&KeyId)) {
         let doomed = self.load.next_doomed();
         doomed.began.set(Instant::now()).unwrap();
-        in_time(how(&doomed.key.record.id)).await;
+        in_time(how(doomed.key.record.id())).await;
         doomed.revoked.set(Revoked { at: Instant::now(), by: node }).ok().unwrap();
     }
 

@@ -125,7 +125,7 @@ async fn the_last_use_of_a_key_is_listed_beside_its_record() {
     let first = clock.now();
     assert_eq!(ask(address, &used).await.status, 200);
     // Long before the interval is over.
-    keys.wait_for(&used.record.id, first).await;
+    keys.wait_for(used.record.id(), first).await;
     clock.advance(Duration::from_secs(5));
     for _ in 0..3 {
         assert_eq!(ask(address, &used).await.status, 200);
@@ -134,10 +134,10 @@ async fn the_last_use_of_a_key_is_listed_beside_its_record() {
     let last = first + Duration::from_secs(5);
     let page = KeyRepository::list(&keys, &KeyQuery::new()).await.unwrap();
     for key in page.keys {
-        let expected = (key.record.id == used.record.id).then_some(last);
+        let expected = (key.record.id() == used.record.id()).then_some(last);
         assert_eq!(key.last_used_at, expected);
     }
-    assert_eq!(keys.last_used_at(&unused.record.id).await, None);
+    assert_eq!(keys.last_used_at(unused.record.id()).await, None);
     assert_eq!(keys.rows.lock().unwrap().len(), 2, "the uses of the second batch are one row");
 }
 
@@ -147,7 +147,7 @@ async fn a_use_is_found_by_who_looks_for_unused_keys() {
     let [used, unused] = ["used", "unused"].map(|name| {
         let issued = keys.issue(NewKey::named(name)).unwrap();
         let long_ago = SystemTime::now() - Duration::from_secs(100 * 24 * 3600);
-        keys.update(&issued.record.id, |record| record.created_at = long_ago).unwrap();
+        keys.update(issued.record.id(), |record| record.set_created_at(long_ago)).unwrap();
         issued
     });
     let last_used = LastUsed::new(keys.clone());
@@ -156,8 +156,8 @@ async fn a_use_is_found_by_who_looks_for_unused_keys() {
     last_used.shutdown().await.unwrap();
     let month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
     let page = KeyRepository::list(&keys, &KeyQuery::new().unused_since(month_ago)).await.unwrap();
-    let ids: Vec<_> = page.keys.iter().map(|key| &key.record.id).collect();
-    assert_eq!(ids, [&unused.record.id]);
+    let ids: Vec<_> = page.keys.iter().map(|key| key.record.id()).collect();
+    assert_eq!(ids, [unused.record.id()]);
 }
 
 #[tokio::test]
@@ -173,9 +173,9 @@ async fn a_repository_that_fails_fails_no_request_and_no_use_is_lost() {
             clock.advance(Duration::from_secs(1));
             assert_eq!(ask(address, &key).await.text(), "in", "{does:?}");
         }
-        assert_eq!(keys.last_used_at(&key.record.id).await, None, "{does:?}");
+        assert_eq!(keys.last_used_at(key.record.id()).await, None, "{does:?}");
         keys.now_do(Does::Record);
-        keys.wait_for(&key.record.id, clock.now()).await;
+        keys.wait_for(key.record.id(), clock.now()).await;
         assert_eq!(keys.rows.lock().unwrap().len(), 1, "{does:?}");
     }
     let lines = logged("last used cannot be written");
@@ -210,7 +210,7 @@ async fn a_shutdown_while_the_repository_fails_says_so_and_requests_go_on() {
         assert_eq!(ask(address, &key).await.status, 200, "{does:?}");
         keys.now_do(Does::Record);
         in_time(recorder.shutdown()).await.unwrap();
-        assert!(keys.last_used_at(&key.record.id).await.is_some(), "{does:?}");
+        assert!(keys.last_used_at(key.record.id()).await.is_some(), "{does:?}");
     }
 }
 
@@ -219,12 +219,12 @@ async fn a_request_that_is_refused_is_no_use() {
     let keys = Keys::new(Does::Record);
     let refused = ["revoked", "disabled", "expired", "weak"];
     let [revoked, disabled, expired, weak] = refused.map(|name| keys.issue(NewKey::named(name)));
-    assert!(keys.keys.revoke(&revoked.record.id));
+    assert!(keys.keys.revoke(revoked.record.id()));
     let change = |key: &IssuedKey, change: fn(&mut KeyRecord)| {
-        keys.keys.update(&key.record.id, change).unwrap();
+        keys.keys.update(key.record.id(), change).unwrap();
     };
-    change(&disabled, |record| record.disabled = true);
-    change(&expired, |record| record.expires_at = Some(record.created_at));
+    change(&disabled, |record| record.set_disabled(true));
+    change(&expired, |record| record.set_expires_at(Some(record.created_at())));
     let strong = keys.issue(NewKey::named("strong").abilities(["bots:read"]));
     let recorder = LastUsed::new(keys.clone());
     let layer = ApiKeyLayer::new(keys.clone()).observer(recorder.clone());
@@ -237,7 +237,7 @@ async fn a_request_that_is_refused_is_no_use() {
     assert_eq!(ask(address, &strong).await.status, 200);
     recorder.shutdown().await.unwrap();
     let rows = keys.rows.lock().unwrap();
-    assert_eq!(rows.iter().map(|row| &row.id).collect::<Vec<_>>(), [&strong.record.id]);
+    assert_eq!(rows.iter().map(|row| &row.id).collect::<Vec<_>>(), [strong.record.id()]);
 }
 
 #[tokio::test]
@@ -247,7 +247,7 @@ async fn a_use_never_changes_a_record_nor_takes_back_what_was_done_to_it() {
     let recorder = LastUsed::builder(keys.clone()).write_timeout(Duration::from_millis(50));
     let recorder = recorder.build();
     let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.clone())).await;
-    let id = &key.record.id;
+    let id = key.record.id();
     assert_eq!(ask(address, &key).await.status, 200);
     assert_eq!(keys.keys.get(id), Some(Arc::clone(&key.record)));
     // The use of a key that was good is written when it is not any more.

@@ -29,7 +29,7 @@ async fn a_change_of_a_key_is_seen_by_the_next_request_on_the_same_connection() 
     let url = format!("http://{}/", serve(tell_kind(app)).await);
     let client = reqwest::Client::new();
     let issued = keys.issue(NewKey::named("x").abilities(["bots:read"])).unwrap();
-    let (id, key) = (&issued.record.id, issued.secret.reveal());
+    let (id, key) = (issued.record.id(), issued.secret.reveal());
     let answer = async || {
         let response = client.get(&url).header("x-api-key", key).send().await.unwrap();
         let kind = response.headers().get("x-kind").map(|kind| kind.to_str().unwrap().to_owned());
@@ -41,11 +41,11 @@ async fn a_change_of_a_key_is_seen_by_the_next_request_on_the_same_connection() 
     assert!(keys.set_disabled(id, false));
     assert_eq!(answer().await, "200 OK");
     let past = Some(SystemTime::UNIX_EPOCH);
-    keys.update(id, |record| record.expires_at = past).unwrap();
+    keys.update(id, |record| record.set_expires_at(past)).unwrap();
     assert_eq!(answer().await, "expired");
-    keys.update(id, |record| record.expires_at = None).unwrap();
+    keys.update(id, |record| record.set_expires_at(None)).unwrap();
     assert_eq!(answer().await, "200 OK");
-    keys.update(id, |record| record.abilities = Default::default()).unwrap();
+    keys.update(id, |record| record.set_abilities(Default::default())).unwrap();
     assert_eq!(answer().await, "missing_ability");
     keys.remove(id).unwrap();
     assert_eq!(answer().await, "unknown");
@@ -53,7 +53,7 @@ async fn a_change_of_a_key_is_seen_by_the_next_request_on_the_same_connection() 
     assert_eq!(answer().await, "200 OK");
     assert!(keys.revoke(id));
     assert_eq!(answer().await, "revoked");
-    let taken_back = keys.update(id, |record| record.revoked_at = None);
+    let taken_back = keys.update(id, |record| record.set_revoked_at(None));
     assert_eq!(taken_back, Err(UpdateError::Revoked));
     assert!(keys.set_disabled(id, true) && keys.set_disabled(id, false));
     assert_eq!(answer().await, "revoked");
@@ -67,29 +67,29 @@ fn threads_issue_revoke_and_read_without_losing_a_change() {
     let write = |keys: &MemoryStore| {
         for round in 0..200 {
             let record = keys.issue(NewKey::named("x")).unwrap().record;
-            assert_eq!(look(keys, &record.digest), Some(Arc::clone(&record)));
-            assert!(round % 2 == 0 || keys.revoke(&record.id));
-            let found = look(keys, &record.digest).unwrap();
-            assert_eq!(found.revoked_at.is_some(), round % 2 == 1);
-            let count = |record: &mut KeyRecord| record.name.push('+');
-            keys.update(&counted.id, count).unwrap();
-            assert!(round % 4 != 0 || keys.remove(&record.id).is_some());
-            assert_eq!(look(keys, &record.digest).is_none(), round % 4 == 0);
+            assert_eq!(look(keys, &record.digest()), Some(Arc::clone(&record)));
+            assert!(round % 2 == 0 || keys.revoke(record.id()));
+            let found = look(keys, &record.digest()).unwrap();
+            assert_eq!(found.revoked_at().is_some(), round % 2 == 1);
+            let count = |record: &mut KeyRecord| record.set_name(format!("{}+", record.name()));
+            keys.update(counted.id(), count).unwrap();
+            assert!(round % 4 != 0 || keys.remove(record.id()).is_some());
+            assert_eq!(look(keys, &record.digest()).is_none(), round % 4 == 0);
         }
     };
     let read = |keys: &MemoryStore| {
         let mut revoked = HashMap::new();
         while !done.load(Ordering::SeqCst) {
             for record in keys.list() {
-                let found = look(keys, &record.digest);
-                assert!(found.as_ref().is_none_or(|found| found.id == record.id));
-                if record.revoked_at.is_some() {
-                    revoked.insert(record.id.clone(), record.revoked_at);
-                    assert_eq!(found.unwrap().revoked_at, record.revoked_at);
+                let found = look(keys, &record.digest());
+                assert!(found.as_ref().is_none_or(|found| found.id() == record.id()));
+                if record.revoked_at().is_some() {
+                    revoked.insert(record.id().clone(), record.revoked_at());
+                    assert_eq!(found.unwrap().revoked_at(), record.revoked_at());
                 }
             }
         }
-        assert!(revoked.iter().all(|(id, at)| keys.get(id).unwrap().revoked_at == *at));
+        assert!(revoked.iter().all(|(id, at)| keys.get(id).unwrap().revoked_at() == *at));
     };
     thread::scope(|scope| {
         let writers = [(); 4].map(|()| scope.spawn(|| write(&keys)));
@@ -102,6 +102,6 @@ fn threads_issue_revoke_and_read_without_losing_a_change() {
     });
     let all = keys.list();
     assert_eq!(all.len(), 1 + 4 * 150);
-    assert_eq!(all.iter().filter(|record| record.revoked_at.is_some()).count(), 4 * 100);
-    assert_eq!(keys.get(&counted.id).unwrap().name.len(), "counted".len() + 4 * 200);
+    assert_eq!(all.iter().filter(|record| record.revoked_at().is_some()).count(), 4 * 100);
+    assert_eq!(keys.get(counted.id()).unwrap().name().len(), "counted".len() + 4 * 200);
 }

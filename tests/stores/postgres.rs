@@ -13,6 +13,7 @@ use tower_api_key::store::{CommitError, KeyChange, KeyQuery, KeyRepository, KeyU
 use tower_api_key::{KeyDigest, KeyStore, PostgresStore};
 
 use crate::common::in_time;
+use crate::common::with_id;
 use crate::sql::version_1::{self, Old};
 use crate::sql::{
     Count, Server, at, check, check_all_or_nothing, check_cancelled, check_refusals,
@@ -129,7 +130,7 @@ async fn what_cannot_be_kept_is_refused() {
         let keys = schema.connect().await;
         check_refusals(&keys, schema).await;
         let mut odd = record();
-        odd.name.push('\0');
+        odd.set_name(format!("{}\0", odd.name()));
         let error = keys.commit(&[insert(&record()), insert(&odd)], &[]).await.unwrap_err();
         assert!(matches!(error, CommitError::Store(_)), "{error}");
         assert_eq!(schema.count("api_keys").await, 0);
@@ -440,8 +441,8 @@ async fn a_migrated_database_needs_no_right_to_change_its_tables() {
         for builder in [builder(), builder().without_migration()] {
             let keys = builder.await.unwrap();
             let record = inserted(&keys).await;
-            keys.record_uses(&[KeyUse::new(record.id.clone(), at(7))]).await.unwrap();
-            let rename = replace(&record, |record| record.name.push('!'));
+            keys.record_uses(&[KeyUse::new(record.id().clone(), at(7))]).await.unwrap();
+            let rename = replace(&record, |record| record.set_name(format!("{}!", record.name())));
             keys.commit(&[rename], &[event(Some(&record), None)]).await.unwrap();
             keys.commit(&[remove(&got(&keys, &record).await)], &[]).await.unwrap();
         }
@@ -492,7 +493,7 @@ async fn a_revocation_by_plain_sql_is_not_lost() {
             format!("DROP TRIGGER api_keys_raise_revision ON api_keys; {revoke}"),
         ] {
             let record = inserted(&keys).await;
-            let update = replace(&record, |record| record.name.push('!'));
+            let update = replace(&record, |record| record.set_name(format!("{}!", record.name())));
             // While a commit waits for it.
             let mut plain = schema.pool.begin().await.unwrap();
             sqlx::raw_sql(AssertSqlSafe(script.clone())).execute(&mut *plain).await.unwrap();
@@ -505,8 +506,8 @@ async fn a_revocation_by_plain_sql_is_not_lost() {
             let error = in_time(commit).await.unwrap().unwrap_err();
             assert!(matches!(error, CommitError::Conflict), "{script}: {error}");
             let revoked = got(&keys, &record).await;
-            assert_eq!(revoked.revoked_at, Some(at(1_700_000_000_000_000)));
-            assert_eq!(revoked.revision, u64::from(!script.starts_with("DROP")), "{script}");
+            assert_eq!(revoked.revoked_at(), Some(at(1_700_000_000_000_000)));
+            assert_eq!(revoked.revision(), u64::from(!script.starts_with("DROP")), "{script}");
             schema.run("DELETE FROM api_keys").await;
         }
     })
@@ -542,16 +543,16 @@ async fn a_row_that_cannot_be_read_is_no_missing_key() {
             server.assert_kind(200, None).await;
             let copy = "CREATE TABLE copy AS SELECT * FROM api_keys";
             schema.run(format!("{copy}; UPDATE api_keys SET {column} = {value}")).await;
-            let error = keys.find(&record.digest).await.unwrap_err().to_string();
+            let error = keys.find(&record.digest()).await.unwrap_err().to_string();
             assert!(error.contains(column), "{error}");
-            assert!(keys.get(&record.id).await.is_err());
+            assert!(keys.get(record.id()).await.is_err());
             assert!(keys.list(&KeyQuery::new()).await.is_err());
             server.assert_kind(503, Some("unavailable")).await;
             let back = "DELETE FROM api_keys; INSERT INTO api_keys SELECT * FROM copy";
             schema.run(format!("{back}; DROP TABLE copy")).await;
         }
         schema.run("UPDATE api_keys SET digest = '\\x00'").await;
-        let error = keys.get(&record.id).await.unwrap_err().to_string();
+        let error = keys.get(record.id()).await.unwrap_err().to_string();
         assert!(error.contains("`digest`"), "{error}");
     })
     .await;
@@ -564,15 +565,14 @@ async fn ids_are_ordered_by_their_bytes_whatever_the_locale() {
         let keys = schema.connect().await;
         let mut ids = ["key_a", "key_B", "key_-", "key_1", "key_.", "KEY_a", "key__"];
         for id in ids {
-            let mut record = record();
-            record.id = id.parse().unwrap();
+            let record = with_id(&record(), &id.parse().unwrap());
             keys.commit(&[insert(&record)], &[]).await.unwrap();
         }
         ids.sort_unstable_by(|one, other| other.cmp(one));
         let (mut query, mut listed) = (KeyQuery::new().limit(1), Vec::new());
         loop {
             let page = keys.list(&query).await.unwrap();
-            listed.push(page.keys[0].record.id.to_string());
+            listed.push(page.keys[0].record.id().to_string());
             let Some(next) = page.next else { break };
             query = query.after(next);
         }
@@ -600,25 +600,25 @@ async fn every_change_of_a_key_is_notified_and_nothing_else() {
         let record = record();
         let mut expected = Vec::new();
         keys.commit(&[insert(&record)], &[event(None, Some(&record))]).await.unwrap();
-        expected.push(record.digest.to_string());
-        let change = replace(&record, |record| record.disabled = true);
+        expected.push(record.digest().to_string());
+        let change = replace(&record, |record| record.set_disabled(true));
         keys.commit(std::slice::from_ref(&change), &[]).await.unwrap();
-        expected.push(record.digest.to_string());
+        expected.push(record.digest().to_string());
         assert!(keys.commit(&[change], &[]).await.is_err());
-        keys.record_uses(&[KeyUse::new(record.id.clone(), at(7))]).await.unwrap();
+        keys.record_uses(&[KeyUse::new(record.id().clone(), at(7))]).await.unwrap();
         keys.commit(&[KeyChange::Require(got(&keys, &record).await.into())], &[]).await.unwrap();
         schema.run("UPDATE api_keys SET name = 'plain'").await;
-        expected.push(record.digest.to_string());
+        expected.push(record.digest().to_string());
         // As a replication writes.
         let mut replica = schema.pool.acquire().await.unwrap();
         let script = "SET session_replication_role = replica; UPDATE api_keys SET name = 'copied'; \
                       RESET session_replication_role";
         sqlx::raw_sql(script).execute(&mut *replica).await.unwrap();
         drop(replica);
-        expected.push(record.digest.to_string());
+        expected.push(record.digest().to_string());
         let other = "01".repeat(32);
         schema.run(format!("UPDATE api_keys SET digest = '\\x{other}'")).await;
-        expected.extend([record.digest.to_string(), other.clone()]);
+        expected.extend([record.digest().to_string(), other.clone()]);
         schema.run("DELETE FROM api_keys").await;
         expected.push(other);
         schema.run("TRUNCATE api_keys CASCADE").await;
@@ -645,7 +645,7 @@ async fn a_channel_with_a_long_name_is_hashed() {
         let mut listener = PgListener::connect(&database_url()).await.unwrap();
         listener.listen(&channel).await.unwrap();
         let record = inserted(&keys).await;
-        assert_eq!(payload(&mut listener).await, record.digest.to_string());
+        assert_eq!(payload(&mut listener).await, record.digest().to_string());
     })
     .await;
 }
@@ -664,7 +664,7 @@ async fn those_who_note_uses_and_those_who_remove_keys_do_not_lock_each_other_ou
             for round in 0..6_u64 {
                 let mut uses: Vec<_> = records
                     .iter()
-                    .map(|record| KeyUse::new(record.id.clone(), at(round)))
+                    .map(|record| KeyUse::new(record.id().clone(), at(round)))
                     .collect();
                 if round % 2 == 0 {
                     uses.reverse();
@@ -697,21 +697,23 @@ async fn two_commits_that_lock_each_other_out_are_settled() {
         let keys = schema.connect().await;
         for _ in 0..3 {
             let (one, other) = (inserted(&keys).await, inserted(&keys).await);
-            let rename = |record: &_| replace(record, |record| record.name.push('!'));
+            let rename = |record: &_| {
+                replace(record, |record| record.set_name(format!("{}!", record.name())))
+            };
             let mut plain = schema.pool.begin().await.unwrap();
             let lock = "SELECT 1 FROM api_keys WHERE id = $1 FOR UPDATE";
-            sqlx::query(lock).bind(other.id.as_str()).execute(&mut *plain).await.unwrap();
+            sqlx::query(lock).bind(other.id().as_str()).execute(&mut *plain).await.unwrap();
             let commit = tokio::spawn({
                 let (keys, changes) = (keys.clone(), [rename(&one), rename(&other)]);
                 async move { keys.commit(&changes, &[]).await }
             });
             tokio::time::sleep(Duration::from_millis(100)).await;
             // Waits for the commit, which waits for this: the server gives one of them up.
-            let both = sqlx::query(lock).bind(one.id.as_str()).execute(&mut *plain).await;
+            let both = sqlx::query(lock).bind(one.id().as_str()).execute(&mut *plain).await;
             drop(both);
             let _ = plain.rollback().await;
             in_time(commit).await.unwrap().unwrap();
-            assert_eq!(got(&keys, &other).await.name, "a key!");
+            assert_eq!(got(&keys, &other).await.name(), "a key!");
         }
     })
     .await;
@@ -725,14 +727,15 @@ async fn a_key_that_is_required_is_locked_by_one_at_a_time_and_can_be_noted_as_u
     with_schema(async |schema| {
         let keys = schema.connect().await;
         let other = inserted(&keys).await;
-        let rename = |record: &_| replace(record, |record| record.name.push('!'));
+        let rename =
+            |record: &_| replace(record, |record| record.set_name(format!("{}!", record.name())));
         for with_another in [false, true] {
             let owner = inserted(&keys).await;
             let mut changes = vec![KeyChange::Require(Arc::new(owner.clone()))];
             if with_another {
                 changes.push(rename(&other));
             }
-            let id = owner.id.clone();
+            let id = owner.id().clone();
             let shared = async |mode: &str| {
                 let mut plain = schema.pool.begin().await.unwrap();
                 let lock = AssertSqlSafe(format!("SELECT 1 FROM api_keys WHERE id = $1 {mode}"));
@@ -767,7 +770,7 @@ async fn a_key_that_is_required_is_locked_by_one_at_a_time_and_can_be_noted_as_u
             in_time(commit).await.unwrap().unwrap();
             noting.rollback().await.unwrap();
         }
-        assert_eq!(got(&keys, &other).await.name, "a key!");
+        assert_eq!(got(&keys, &other).await.name(), "a key!");
     })
     .await;
 }
@@ -779,7 +782,8 @@ async fn connections_that_the_server_closed_are_replaced() {
         let keys = schema.connect().await;
         let record = inserted(&keys).await;
         for _ in 0..3 {
-            let finds = (0..8).map(|_| keys.find(&record.digest));
+            let digest = record.digest();
+            let finds = (0..8).map(|_| keys.find(&digest));
             for found in futures_util::future::join_all(finds).await {
                 assert_eq!(found.unwrap().as_deref(), Some(&record));
             }
@@ -788,7 +792,7 @@ async fn connections_that_the_server_closed_are_replaced() {
             let own = schema.name.replace('"', "\"\"");
             sqlx::query(end).bind(own).execute(&schema.pool).await.unwrap();
         }
-        assert_eq!(keys.find(&record.digest).await.unwrap().as_deref(), Some(&record));
+        assert_eq!(keys.find(&record.digest()).await.unwrap().as_deref(), Some(&record));
     })
     .await;
 }
@@ -802,13 +806,14 @@ async fn a_connection_whose_server_is_silent_does_not_keep_its_place() {
         let record = inserted(&keys).await;
         let mut lock = schema.pool.begin().await.unwrap();
         sqlx::raw_sql("LOCK TABLE api_keys").execute(&mut *lock).await.unwrap();
-        let waiting = tokio::time::timeout(Duration::from_millis(100), keys.find(&record.digest));
+        let digest = record.digest();
+        let waiting = tokio::time::timeout(Duration::from_millis(100), keys.find(&digest));
         assert!(waiting.await.is_err(), "the table is locked");
         // The lock is still held: what answers is another connection.
         let one: i32 = in_time(sqlx::query_scalar("SELECT 1").fetch_one(&pool)).await.unwrap();
         assert_eq!(one, 1);
         lock.rollback().await.unwrap();
-        assert_eq!(keys.find(&record.digest).await.unwrap().as_deref(), Some(&record));
+        assert_eq!(keys.find(&record.digest()).await.unwrap().as_deref(), Some(&record));
     })
     .await;
 }

@@ -126,7 +126,7 @@ struct Cached {
 impl Cached {
     fn by(pool: PgPool, channel: &str) -> Self {
         let keys = MemoryStore::new();
-        let digest = keys.issue(NewKey::named("robot")).unwrap().record.digest;
+        let digest = keys.issue(NewKey::named("robot")).unwrap().record.digest();
         let source = PostgresInvalidations::new(pool, channel);
         let cached = CachedStore::builder(keys).invalidated_by(source).heartbeat(HEARTBEAT);
         Self { cached: cached.build(), digest }

@@ -74,7 +74,7 @@ impl World {
     async fn accepts(&self, builder: PostgresStoreBuilder) {
         let keys = KeyManager::new(in_time(builder.into_future()).await.unwrap());
         let issued = keys.issue(NewKey::named("a key")).await.unwrap();
-        keys.revoke(&issued.record.id).await.unwrap();
+        keys.revoke(issued.record.id()).await.unwrap();
     }
 
     /// Asserts that a store is refused because of what a role owns.

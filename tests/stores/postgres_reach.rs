@@ -122,16 +122,16 @@ async fn through_pgbouncer_in_session_mode_everything_works_without_special_sett
     .await;
     let keys = KeyManager::new(here.clone());
     let key = keys.issue(NewKey::named("robot")).await.unwrap().record;
-    assert!(there.find(&key.digest).await.unwrap().unwrap().revoked_at.is_none());
-    keys.revoke(&key.id).await.unwrap();
+    assert!(there.find(&key.digest()).await.unwrap().unwrap().revoked_at().is_none());
+    keys.revoke(key.id()).await.unwrap();
     let heard = async {
-        while there.find(&key.digest).await.unwrap().unwrap().revoked_at.is_none() {
+        while there.find(&key.digest()).await.unwrap().unwrap().revoked_at().is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     in_time(heard).await;
     assert!(there.is_live());
-    assert!(store.get(&key.id).await.unwrap().is_some());
+    assert!(store.get(key.id()).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,11 +54,12 @@ async fn replicates_aloud(tables: &Tables, store: &PostgresStore) {
     let replicated = format!(
         "BEGIN; SET LOCAL session_replication_role = replica; \
          UPDATE \"{}\".\"Acme_api_keys\" SET disabled = true WHERE id = '{}'; COMMIT",
-        tables.schema, record.id
+        tables.schema,
+        record.id()
     );
     run(&tables.sql, &replicated).await;
     let heard = in_time(subscription.next()).await.unwrap();
-    assert_eq!(heard, Invalidation::Key(record.digest));
+    assert_eq!(heard, Invalidation::Key(record.digest()));
 }
 
 #[tokio::test]
@@ -131,13 +132,13 @@ async fn every_node_forgets_what_it_knows_when_it_is_told_to() {
     let tellers: [&dyn KeyRepository; 2] = [&operator, &here];
     for teller in tellers {
         for node in [&here, &there] {
-            node.find(&key.digest).await.unwrap().unwrap();
-            assert!(node.find_now(&key.digest).answer().is_some());
+            node.find(&key.digest()).await.unwrap().unwrap();
+            assert!(node.find_now(&key.digest()).answer().is_some());
         }
         teller.invalidate_everywhere().await.unwrap();
         for node in [&here, &there] {
             let forgets = async {
-                while node.find_now(&key.digest).answer().is_some() {
+                while node.find_now(&key.digest()).answer().is_some() {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             };

@@ -17,6 +17,7 @@ use tower_api_key::{KeyId, KeyManager, KeyRecord, KeyScheme, KeyStore, NewKey};
 
 use crate::common::in_time;
 use crate::common::servers::{Redis, redis_url};
+use crate::common::with_id;
 
 /// A store with names of its own on the server that tests share, and another way to them.
 struct Shared {
@@ -44,7 +45,7 @@ impl Shared {
     }
 
     fn record(&self, record: &KeyRecord) -> String {
-        self.name(&format!("key:{}", record.digest))
+        self.name(&format!("key:{}", record.digest()))
     }
 
     async fn run<T: FromRedisValue>(&self, command: &mut Cmd) -> T {
@@ -89,7 +90,7 @@ fn remove(record: &KeyRecord) -> KeyChange {
 
 fn replace(record: &KeyRecord, change: impl FnOnce(&mut KeyRecord)) -> KeyChange {
     let mut record = record.clone();
-    record.revision += 1;
+    record.set_revision(record.revision() + 1);
     change(&mut record);
     KeyChange::Replace(Arc::new(record))
 }
@@ -102,7 +103,7 @@ async fn list(store: &RedisStore, query: &KeyQuery) -> Vec<KeyId> {
     let (mut query, mut ids) = (query.clone(), Vec::new());
     loop {
         let page = in_time(store.list(&query)).await.unwrap();
-        ids.extend(page.keys.iter().map(|key| key.record.id.clone()));
+        ids.extend(page.keys.iter().map(|key| key.record.id().clone()));
         match page.next {
             Some(next) => query = query.after(next),
             None => return ids,
@@ -139,12 +140,12 @@ async fn stores_with_different_prefixes_are_apart() {
     let (one, other) = (Shared::start().await, Shared::start().await);
     let record = record();
     commit(&one.store, &[insert(&record)]).await.unwrap();
-    assert_eq!(other.store.find(&record.digest).await.unwrap(), None);
-    assert_eq!(other.store.get(&record.id).await.unwrap(), None);
+    assert_eq!(other.store.find(&record.digest()).await.unwrap(), None);
+    assert_eq!(other.store.get(record.id()).await.unwrap(), None);
     assert_eq!(list(&other.store, &KeyQuery::new()).await, NO_IDS);
     commit(&other.store, &[insert(&record)]).await.unwrap();
     commit(&one.store, &[remove(&record)]).await.unwrap();
-    assert_eq!(other.store.get(&record.id).await.unwrap().unwrap().record, Arc::new(record));
+    assert_eq!(other.store.get(record.id()).await.unwrap().unwrap().record, Arc::new(record));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,20 +157,21 @@ async fn of_writers_in_several_processes_none_loses_a_change_or_a_revocation() {
     let revoked_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let mut writers = Vec::new();
     for _ in 0..4 {
-        let (store, id) = (shared.other().await, record.id.clone());
+        let (store, id) = (shared.other().await, record.id().clone());
         writers.push(tokio::spawn(async move {
             for _ in 0..10 {
-                until_made(&store, &id, |record| record.name.push('x')).await;
+                until_made(&store, &id, |record| record.set_name(format!("{}x", record.name())))
+                    .await;
             }
         }));
     }
-    until_made(&shared.store, &record.id, |record| record.revoked_at = Some(revoked_at)).await;
+    until_made(&shared.store, record.id(), |record| record.set_revoked_at(Some(revoked_at))).await;
     for writer in writers {
         in_time(writer).await.unwrap();
     }
-    let found = shared.store.find(&record.digest).await.unwrap().unwrap();
-    assert_eq!(found.revoked_at, Some(revoked_at));
-    assert_eq!((found.revision, found.name.len()), (41, "test".len() + 40));
+    let found = shared.store.find(&record.digest()).await.unwrap().unwrap();
+    assert_eq!(found.revoked_at(), Some(revoked_at));
+    assert_eq!((found.revision(), found.name().len()), (41, "test".len() + 40));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,11 +180,9 @@ async fn of_processes_that_insert_the_same_key_one_wins() {
     let shared = Shared::start().await;
     for same_id in [false, true] {
         let model = record();
-        let rival = || {
-            record_with(|record| match same_id {
-                true => record.id = model.id.clone(),
-                false => record.digest = model.digest,
-            })
+        let rival = || match same_id {
+            true => with_id(&record(), model.id()),
+            false => record_with(|record| record.set_digest(model.digest())),
         };
         let stores = join_all((0..8).map(|_| shared.other())).await;
         let tried = stores.into_iter().map(|store| {
@@ -207,7 +207,7 @@ async fn a_commit_that_fails_has_changed_nothing() {
         let () = shared.run(cmd("DEL").arg(shared.name(broken))).await;
         let () = shared.run(cmd("SET").arg(shared.name(broken)).arg("no such type")).await;
         let contents = shared.contents().await;
-        let moved = replace(&old, |record| record.tenant = Some("globex".parse().unwrap()));
+        let moved = replace(&old, |record| record.set_tenant(Some("globex".parse().unwrap())));
         let result = commit(&shared.store, &[moved, insert(&new)]).await;
         assert!(matches!(result, Err(CommitError::Store(_))), "{broken}: {result:?}");
         assert!(shared.contents().await == contents, "{broken}");
@@ -250,7 +250,7 @@ async fn what_is_only_required_is_neither_written_nor_published() {
     let kept: String = shared.run(cmd("GET").arg(shared.record(&owner))).await;
     assert_eq!(kept, json);
     let heard = in_time(published.on_message().next()).await.unwrap();
-    assert_eq!(heard.get_payload::<String>().unwrap(), new.digest.to_string());
+    assert_eq!(heard.get_payload::<String>().unwrap(), new.digest().to_string());
     // Indices that were lost stay so: the record is found all the same.
     let () = shared.run(cmd("DEL").arg(shared.name("ids")).arg(shared.name("all"))).await;
     let require = KeyChange::Require(Arc::new(owner));
@@ -271,7 +271,7 @@ async fn what_is_required_is_compared_by_the_server_when_it_makes_the_changes() 
     // Who reads is answered, and who writes waits.
     let () =
         cmd("CLIENT").arg(&["PAUSE", "60000", "WRITE"]).exec_async(&mut connection).await.unwrap();
-    let revoked = replace(&owner, |record| record.revoked_at = Some(SystemTime::now()));
+    let revoked = replace(&owner, |record| record.set_revoked_at(Some(SystemTime::now())));
     let issue = [KeyChange::Require(Arc::new(owner)), insert(&new)];
     let mut commits = Vec::new();
     for (store, changes) in [(operator, vec![revoked]), (issuer.clone(), issue.to_vec())] {
@@ -295,7 +295,7 @@ async fn what_is_required_is_compared_by_the_server_when_it_makes_the_changes() 
     let [Ok(Ok(())), Ok(Err(CommitError::Conflict))] = results.as_slice() else {
         panic!("{results:?}")
     };
-    assert_eq!(issuer.get(&new.id).await.unwrap(), None);
+    assert_eq!(issuer.get(new.id()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -311,10 +311,10 @@ async fn a_record_that_cannot_be_read_is_an_error_and_no_unknown_key() {
     let of_another = serde_json::to_string(&good).unwrap();
     for value in values.into_iter().chain([of_another.as_str()]) {
         let () = shared.run(cmd("SET").arg(&name).arg(value)).await;
-        shared.store.find(&bad.digest).await.unwrap_err();
-        shared.store.get(&bad.id).await.unwrap_err();
+        shared.store.find(&bad.digest()).await.unwrap_err();
+        shared.store.get(bad.id()).await.unwrap_err();
         shared.store.list(&KeyQuery::new()).await.unwrap_err();
-        let revoked = replace(&bad, |record| record.revoked_at = Some(SystemTime::now()));
+        let revoked = replace(&bad, |record| record.set_revoked_at(Some(SystemTime::now())));
         for change in [revoked, insert(&bad), remove(&bad)] {
             let result = commit(&shared.store, &[change]).await;
             assert!(matches!(result, Err(CommitError::Store(_))), "{value}: {result:?}");
@@ -322,10 +322,10 @@ async fn a_record_that_cannot_be_read_is_an_error_and_no_unknown_key() {
     }
     let () = shared.run(cmd("DEL").arg(&name)).await;
     let () = shared.run(cmd("RPUSH").arg(&name).arg("a list")).await;
-    shared.store.find(&bad.digest).await.unwrap_err();
-    let () = shared.run(cmd("HSET").arg(shared.name("ids")).arg(good.id.as_str()).arg("?")).await;
-    shared.store.get(&good.id).await.unwrap_err();
-    assert_eq!(*shared.store.find(&good.digest).await.unwrap().unwrap(), good);
+    shared.store.find(&bad.digest()).await.unwrap_err();
+    let () = shared.run(cmd("HSET").arg(shared.name("ids")).arg(good.id().as_str()).arg("?")).await;
+    shared.store.get(good.id()).await.unwrap_err();
+    assert_eq!(*shared.store.find(&good.digest()).await.unwrap().unwrap(), good);
 }
 
 #[tokio::test]
@@ -342,14 +342,14 @@ async fn fields_of_a_newer_version_stay_when_a_record_is_changed() {
     let mut newer = json().await;
     newer["later"] = serde_json::json!({ "number": 1.5, "list": [null, "x"] });
     let () = shared.run(cmd("SET").arg(&name).arg(newer.to_string())).await;
-    assert_eq!(*shared.store.find(&record.digest).await.unwrap().unwrap(), record);
-    let rename = replace(&record, |record| record.name.push('!'));
+    assert_eq!(*shared.store.find(&record.digest()).await.unwrap().unwrap(), record);
+    let rename = replace(&record, |record| record.set_name(format!("{}!", record.name())));
     commit(&shared.store, &[rename]).await.unwrap();
     newer["name"] = "test!".into();
     newer["revision"] = 1.into();
     assert_eq!(json().await, newer);
-    let same_digest = record_with(|other| other.digest = record.digest);
-    let renamed = shared.store.get(&record.id).await.unwrap().unwrap().record;
+    let same_digest = record_with(|other| other.set_digest(record.digest()));
+    let renamed = shared.store.get(record.id()).await.unwrap().unwrap().record;
     commit(&shared.store, &[remove(&renamed), insert(&same_digest)]).await.unwrap();
     assert_eq!(json().await.get("later"), None, "another record has none of it");
 }
@@ -365,11 +365,11 @@ async fn a_record_of_the_first_version_is_read_and_its_successor_counts_as_it() 
     let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
     old.as_object_mut().unwrap().remove("counted_as").expect("a record has it");
     let () = shared.run(cmd("SET").arg(&name).arg(old.to_string())).await;
-    assert_eq!(*shared.store.find(&record.digest).await.unwrap().unwrap(), record);
+    assert_eq!(*shared.store.find(&record.digest()).await.unwrap().unwrap(), record);
     let keys = KeyManager::new(shared.other().await);
-    let rotated = keys.rotate(&record.id, Duration::from_secs(60)).await.unwrap();
-    let found = shared.store.find(&rotated.record.digest).await.unwrap().unwrap();
-    assert_eq!(found.counted_as, Some(record.id));
+    let rotated = keys.rotate(record.id(), Duration::from_secs(60)).await.unwrap();
+    let found = shared.store.find(&rotated.record.digest()).await.unwrap().unwrap();
+    assert_eq!(found.counted_as(), Some(record.id()));
 }
 
 #[tokio::test]
@@ -379,27 +379,27 @@ async fn what_a_record_says_counts_whatever_an_index_says() {
     let (one, other) = (record(), record());
     commit(&shared.store, &[insert(&one), insert(&other)]).await.unwrap();
     let ids = shared.name("ids");
-    let digest = other.digest.to_string();
-    let () = shared.run(cmd("HSET").arg(&ids).arg(one.id.as_str()).arg(digest)).await;
-    assert_eq!(shared.store.get(&one.id).await.unwrap(), None, "that is the record of another");
-    assert_eq!(list(&shared.store, &KeyQuery::new()).await, std::slice::from_ref(&other.id));
+    let digest = other.digest().to_string();
+    let () = shared.run(cmd("HSET").arg(&ids).arg(one.id().as_str()).arg(digest)).await;
+    assert_eq!(shared.store.get(one.id()).await.unwrap(), None, "that is the record of another");
+    assert_eq!(list(&shared.store, &KeyQuery::new()).await, std::slice::from_ref(other.id()));
 
     let () = shared.run(cmd("DEL").arg(&ids).arg(shared.name("all"))).await;
-    assert_eq!(*shared.store.find(&one.digest).await.unwrap().unwrap(), one);
-    let same_digest = record_with(|record| record.digest = one.digest);
+    assert_eq!(*shared.store.find(&one.digest()).await.unwrap().unwrap(), one);
+    let same_digest = record_with(|record| record.set_digest(one.digest()));
     let result = commit(&shared.store, &[insert(&same_digest)]).await;
     assert!(matches!(result, Err(CommitError::Exists)), "{result:?}");
-    let revoked = replace(&one, |record| record.revoked_at = Some(SystemTime::now()));
+    let revoked = replace(&one, |record| record.set_revoked_at(Some(SystemTime::now())));
     commit(&shared.store, &[revoked]).await.unwrap();
-    let got = shared.store.get(&one.id).await.unwrap().unwrap();
-    assert!(got.record.revoked_at.is_some(), "a change puts the index right");
-    assert_eq!(list(&shared.store, &KeyQuery::new()).await, std::slice::from_ref(&one.id));
+    let got = shared.store.get(one.id()).await.unwrap().unwrap();
+    assert!(got.record.revoked_at().is_some(), "a change puts the index right");
+    assert_eq!(list(&shared.store, &KeyQuery::new()).await, std::slice::from_ref(one.id()));
 
-    let stale = format!("{:020}.{}", 7, one.id);
+    let stale = format!("{:020}.{}", 7, one.id());
     let () = shared.run(cmd("ZADD").arg(shared.name("all")).arg(0).arg(stale)).await;
     let lost = format!("{:020}.key_lost", 8);
     let () = shared.run(cmd("ZADD").arg(shared.name("all")).arg(0).arg(lost)).await;
-    assert_eq!(list(&shared.store, &KeyQuery::new().limit(1)).await, [one.id]);
+    assert_eq!(list(&shared.store, &KeyQuery::new().limit(1)).await, [one.id().clone()]);
 }
 
 #[tokio::test]
@@ -409,20 +409,18 @@ async fn an_id_or_a_digest_can_go_to_another_record_in_one_commit() {
     for _ in 0..20 {
         let old = record();
         commit(&shared.store, &[insert(&old)]).await.unwrap();
-        let same_id = record_with(|record| {
-            record.id = old.id.clone();
-            record.created_at = old.created_at;
-        });
+        let mut same_id = with_id(&record(), old.id());
+        same_id.set_created_at(old.created_at());
         commit(&shared.store, &[remove(&old), insert(&same_id)]).await.unwrap();
-        assert_eq!(shared.store.find(&old.digest).await.unwrap(), None);
-        assert_eq!(*shared.store.get(&old.id).await.unwrap().unwrap().record, same_id);
-        let same_digest = record_with(|record| record.digest = same_id.digest);
+        assert_eq!(shared.store.find(&old.digest()).await.unwrap(), None);
+        assert_eq!(*shared.store.get(old.id()).await.unwrap().unwrap().record, same_id);
+        let same_digest = record_with(|record| record.set_digest(same_id.digest()));
         commit(&shared.store, &[remove(&same_id), insert(&same_digest)]).await.unwrap();
-        assert_eq!(shared.store.get(&old.id).await.unwrap(), None);
-        assert_eq!(*shared.store.find(&same_id.digest).await.unwrap().unwrap(), same_digest);
+        assert_eq!(shared.store.get(old.id()).await.unwrap(), None);
+        assert_eq!(*shared.store.find(&same_id.digest()).await.unwrap().unwrap(), same_digest);
         assert_eq!(
             list(&shared.store, &KeyQuery::new()).await,
-            std::slice::from_ref(&same_digest.id)
+            std::slice::from_ref(same_digest.id())
         );
         commit(&shared.store, &[remove(&same_digest)]).await.unwrap();
     }
@@ -435,12 +433,12 @@ async fn a_change_under_another_id_is_a_conflict() {
     let shared = Shared::start().await;
     let old = record();
     commit(&shared.store, &[insert(&old)]).await.unwrap();
-    let another = record_with(|record| record.digest = old.digest);
+    let another = record_with(|record| record.set_digest(old.digest()));
     for change in [replace(&another, |_| {}), remove(&another)] {
         let result = commit(&shared.store, &[change]).await;
         assert!(matches!(result, Err(CommitError::Conflict)), "{result:?}");
     }
-    assert_eq!(*shared.store.get(&old.id).await.unwrap().unwrap().record, old);
+    assert_eq!(*shared.store.get(old.id()).await.unwrap().unwrap().record, old);
 }
 
 #[tokio::test]
@@ -450,8 +448,8 @@ async fn a_key_that_changes_hands_is_listed_where_it_is() {
     let record = record();
     commit(&shared.store, &[insert(&record)]).await.unwrap();
     let moved = replace(&record, |record| {
-        record.tenant = None;
-        record.created_at += Duration::from_secs(1);
+        record.set_tenant(None);
+        record.set_created_at(record.created_at() + Duration::from_secs(1));
     });
     commit(&shared.store, &[moved]).await.unwrap();
     let of = |tenant| {
@@ -463,9 +461,9 @@ async fn a_key_that_changes_hands_is_listed_where_it_is() {
     assert_eq!(list(&shared.store, &of(acme)).await, NO_IDS);
     assert_eq!(
         list(&shared.store, &of(TenantFilter::Nobody)).await,
-        std::slice::from_ref(&record.id)
+        std::slice::from_ref(record.id())
     );
-    assert_eq!(list(&shared.store, &of(TenantFilter::Any)).await, [record.id]);
+    assert_eq!(list(&shared.store, &of(TenantFilter::Any)).await, [record.id().clone()]);
 }
 
 #[tokio::test]
@@ -476,8 +474,8 @@ async fn a_few_of_many_keys_of_one_moment_are_listed_in_order() {
     let records: Vec<_> = (0..1200)
         .map(|number| {
             record_with(|record| {
-                record.created_at = created_at;
-                record.disabled = number % 400 != 7;
+                record.set_created_at(created_at);
+                record.set_disabled(number % 400 != 7);
             })
         })
         .collect();
@@ -489,7 +487,7 @@ async fn a_few_of_many_keys_of_one_moment_are_listed_in_order() {
         let mut ids: Vec<_> = records
             .iter()
             .filter(|record| listed(record))
-            .map(|record| record.id.clone())
+            .map(|record| record.id().clone())
             .collect();
         ids.sort_by(|one, other| other.cmp(one));
         ids
@@ -497,7 +495,7 @@ async fn a_few_of_many_keys_of_one_moment_are_listed_in_order() {
     let active = KeyQuery::new().state(KeyState::Active);
     for limit in [1, 2, 3, 100] {
         let listed = list(&shared.store, &active.clone().limit(limit)).await;
-        assert_eq!(listed, ids(&|record| !record.disabled), "{limit} a page");
+        assert_eq!(listed, ids(&|record| !record.is_disabled()), "{limit} a page");
     }
     for limit in [49, 50, 499, 500, 1000] {
         let listed = list(&shared.store, &KeyQuery::new().limit(limit)).await;
@@ -513,7 +511,7 @@ async fn scripts_that_the_server_forgets_are_sent_again() {
         let record = record();
         commit(&shared.store, &[insert(&record)]).await.unwrap();
         let () = shared.run(cmd("SCRIPT").arg("FLUSH")).await;
-        let revoked = replace(&record, |record| record.revoked_at = Some(SystemTime::now()));
+        let revoked = replace(&record, |record| record.set_revoked_at(Some(SystemTime::now())));
         commit(&shared.store, &[revoked]).await.unwrap();
     }
 }
@@ -526,11 +524,11 @@ async fn who_gives_up_is_not_answered_in_the_place_of_another() {
     commit(&shared.store, &[insert(&one), insert(&other)]).await.unwrap();
     for polls in 0..100 {
         for _ in 0..polls % 5 {
-            let _ = shared.store.find(&one.digest).now_or_never();
+            let _ = shared.store.find(&one.digest()).now_or_never();
             tokio::task::yield_now().await;
         }
-        let found = in_time(shared.store.find(&other.digest)).await.unwrap().unwrap();
-        assert_eq!(found.id, other.id);
+        let found = in_time(shared.store.find(&other.digest())).await.unwrap().unwrap();
+        assert_eq!(found.id(), other.id());
     }
 }
 
@@ -544,12 +542,12 @@ async fn a_lookup_is_one_command_and_so_are_many_uses() {
     let client = Client::open(redis.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     // The server knows the script from then on.
-    store.find(&records[0].digest).await.unwrap().unwrap();
+    store.find(&records[0].digest()).await.unwrap().unwrap();
     let () = cmd("CONFIG").arg("RESETSTAT").query_async(&mut connection).await.unwrap();
     for record in &records {
-        store.find(&record.digest).await.unwrap().unwrap();
+        store.find(&record.digest()).await.unwrap().unwrap();
     }
-    let used = |record: &KeyRecord| KeyUse::new(record.id.clone(), SystemTime::now());
+    let used = |record: &KeyRecord| KeyUse::new(record.id().clone(), SystemTime::now());
     store.record_uses(&records.iter().map(used).collect::<Vec<_>>()).await.unwrap();
     let stats: String = cmd("INFO").arg("commandstats").query_async(&mut connection).await.unwrap();
     let run = |line: &str| Some(line.strip_prefix("cmdstat_")?.split_once(',')?.0.to_owned());
@@ -569,17 +567,17 @@ async fn times_of_use_are_kept_to_the_microsecond() {
     commit(&shared.store, &[insert(&record)]).await.unwrap();
     let at = |micros| SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
     for micros in [1, 1_700_000_000_123_457, (1 << 53) - 1, 1 << 53] {
-        let used = KeyUse::new(record.id.clone(), at(micros));
+        let used = KeyUse::new(record.id().clone(), at(micros));
         shared.store.record_uses(&[used]).await.unwrap();
-        let key = shared.store.get(&record.id).await.unwrap().unwrap();
+        let key = shared.store.get(record.id()).await.unwrap().unwrap();
         assert_eq!(key.last_used_at, Some(at(micros)));
     }
-    let renamed = replace(&record, |record| record.name = "renamed".to_owned());
+    let renamed = replace(&record, |record| record.set_name("renamed"));
     commit(&shared.store, &[renamed]).await.unwrap();
-    let key = shared.store.get(&record.id).await.unwrap().unwrap();
+    let key = shared.store.get(record.id()).await.unwrap().unwrap();
     assert_eq!(key.last_used_at, Some(at(1 << 53)), "a change forgets no use");
-    let far = KeyUse::new(record.id.clone(), at(u64::MAX / 1000));
+    let far = KeyUse::new(record.id().clone(), at(u64::MAX / 1000));
     shared.store.record_uses(&[far]).await.unwrap();
-    let key = shared.store.get(&record.id).await.unwrap().unwrap();
+    let key = shared.store.get(record.id()).await.unwrap().unwrap();
     assert_eq!(key.last_used_at, Some(at(1 << 53)));
 }

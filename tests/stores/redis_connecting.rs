@@ -52,7 +52,7 @@ async fn insert(store: &RedisStore) -> tower_api_key::KeyDigest {
     let key = NewKey::named("test").generate(&KeyScheme::default()).unwrap();
     let insert = KeyChange::Insert(Arc::clone(&key.record));
     in_time(store.commit(&[insert], &[])).await.unwrap();
-    key.record.digest
+    key.record.digest()
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn who_may_not_ask_what_the_server_is_is_told_what_was_not_checked() {
     assert_says(&warning, &[" WARN ", "is a primary", "evicts", "cluster", "permissions"]);
     assert!(!warning.contains("hush"), "{warning}");
     let digest = insert(&store).await;
-    let id = store.find(&digest).await.unwrap().unwrap().id.clone();
+    let id = store.find(&digest).await.unwrap().unwrap().id().clone();
     store.record_uses(&[KeyUse::new(id.clone(), SystemTime::now())]).await.unwrap();
     assert!(store.get(&id).await.unwrap().unwrap().last_used_at.is_some());
     let record = store.list(&KeyQuery::new()).await.unwrap().keys.remove(0).record;

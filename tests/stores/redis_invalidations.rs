@@ -25,7 +25,7 @@ fn record() -> Arc<KeyRecord> {
 
 fn changed(record: &KeyRecord) -> KeyChange {
     let mut record = record.clone();
-    record.revision += 1;
+    record.set_revision(record.revision() + 1);
     KeyChange::Replace(Arc::new(record))
 }
 
@@ -58,7 +58,7 @@ async fn every_change_is_told_to_every_subscriber_and_to_nobody_else() {
     for changes in commits {
         writer.commit(&changes, &[]).await.unwrap();
         let expected: HashSet<KeyDigest> =
-            changes.iter().map(|change| change.record().digest).collect();
+            changes.iter().map(|change| change.record().digest()).collect();
         for subscription in &mut subscriptions {
             let mut told = HashSet::new();
             for _ in &expected {
@@ -71,11 +71,11 @@ async fn every_change_is_told_to_every_subscriber_and_to_nobody_else() {
         }
     }
     writer.commit(&[changed(&other)], &[]).await.unwrap_err();
-    writer.invalidations().publish(&other.digest).await.unwrap();
+    writer.invalidations().publish(&other.digest()).await.unwrap();
     writer.invalidations().beat(7).await.unwrap();
     writer.invalidations().publish_everything().await.unwrap();
     for subscription in &mut subscriptions {
-        assert_eq!(next(subscription).await, Invalidation::Key(other.digest));
+        assert_eq!(next(subscription).await, Invalidation::Key(other.digest()));
         assert_eq!(next(subscription).await, Invalidation::Heartbeat(7));
         assert_eq!(next(subscription).await, Invalidation::Everything);
     }
@@ -103,11 +103,11 @@ async fn a_change_is_told_once_it_is_found() {
         let changes = [change];
         let (committed, found) = futures_util::future::join(writer.commit(&changes, &[]), async {
             next(&mut subscription).await;
-            reader.get(&record.id).await.unwrap().unwrap().record
+            reader.get(record.id()).await.unwrap().unwrap().record
         })
         .await;
         committed.unwrap();
-        assert_eq!(found.revision, record.revision);
+        assert_eq!(found.revision(), record.revision());
     }
 }
 
@@ -123,7 +123,7 @@ async fn a_subscription_that_is_cut_is_reported_and_does_not_come_back() {
         let mut subscription = in_time(source.subscribe()).await.unwrap();
         let record = record();
         store.commit(&[KeyChange::Insert(Arc::clone(&record))], &[]).await.unwrap();
-        assert_eq!(next(&mut subscription).await, Invalidation::Key(record.digest));
+        assert_eq!(next(&mut subscription).await, Invalidation::Key(record.digest()));
         match lost {
             "by the server" => run(&redis, &["CLIENT", "KILL", "TYPE", "pubsub"]).await,
             "on the way" => proxy.cut(),
@@ -207,6 +207,6 @@ async fn waiting_for_a_change_can_be_given_up() {
             }
         })
         .await;
-        assert_eq!(told, Invalidation::Key(record.digest));
+        assert_eq!(told, Invalidation::Key(record.digest()));
     }
 }

@@ -29,8 +29,8 @@ async fn insert(store: &RedisStore, key: &IssuedKey) -> Result<(), CommitError> 
 
 async fn revoke(store: &RedisStore, record: &KeyRecord) -> Result<(), CommitError> {
     let mut revoked = record.clone();
-    revoked.revision += 1;
-    revoked.revoked_at = Some(std::time::SystemTime::now());
+    revoked.set_revision(revoked.revision() + 1);
+    revoked.set_revoked_at(Some(std::time::SystemTime::now()));
     in_time(store.commit(&[KeyChange::Replace(Arc::new(revoked))], &[])).await
 }
 
@@ -115,16 +115,16 @@ async fn a_server_that_hangs_is_given_up_and_its_late_answers_are_nobodys() {
     let address = start(store.clone()).await;
     redis.pause().await;
     let began = Instant::now();
-    store.find(&one.record.digest).await.unwrap_err();
+    store.find(&one.record.digest()).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(5), "before a layer gives up");
     assert_unavailable(&ask(address, &one).await);
     assert!(matches!(insert(&store, &new).await, Err(CommitError::Store(_))));
     redis.resume();
     assert_eq!(until_back(address, &one).await.status, 200);
     for _ in 0..20 {
-        let found = in_time(store.find(&other.record.digest)).await.unwrap().unwrap();
-        assert_eq!(found.id, other.record.id);
-        assert_eq!(in_time(store.find(&key().record.digest)).await.unwrap(), None);
+        let found = in_time(store.find(&other.record.digest())).await.unwrap().unwrap();
+        assert_eq!(found.id(), other.record.id());
+        assert_eq!(in_time(store.find(&key().record.digest())).await.unwrap(), None);
     }
 }
 
@@ -252,7 +252,7 @@ async fn a_server_that_became_a_replica_is_left_for_its_successor() {
     })
     .await;
     let of_new = RedisStore::connect(&new.url()).await.unwrap();
-    assert_eq!(of_new.find(&other.record.digest).await.unwrap(), Some(other.record));
+    assert_eq!(of_new.find(&other.record.digest()).await.unwrap(), Some(other.record));
 }
 
 #[tokio::test]
@@ -314,9 +314,9 @@ async fn a_server_that_is_full_changes_nothing() {
         ];
         let result = in_time(store.commit(&changes, &[])).await;
         assert!(matches!(result, Err(CommitError::Store(_))), "{result:?}");
-        let got = store.get(&old.record.id).await.unwrap().unwrap();
+        let got = store.get(old.record.id()).await.unwrap().unwrap();
         assert_eq!(got.record, old.record);
-        assert_eq!(store.get(&new.record.id).await.unwrap(), None);
+        assert_eq!(store.get(new.record.id()).await.unwrap(), None);
         revoke(&store, &old.record).await.unwrap_err();
     }
     run(&redis.url(), &["CONFIG", "SET", "maxmemory", "0"]).await;

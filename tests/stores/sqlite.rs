@@ -14,6 +14,7 @@ use tower_api_key::store::{CommitError, KeyQuery, KeyRepository, KeyUse, TablesE
 use tower_api_key::{KeyDigest, KeyStore, SqliteStore};
 
 use crate::common::in_time;
+use crate::common::with_id;
 use crate::sql::version_1::{self, Old};
 use crate::sql::{
     Count, Server, at, check, check_all_or_nothing, check_cancelled, check_refusals,
@@ -165,9 +166,9 @@ const SHARED_FILE: &str = "TOWER_API_KEY_TEST_FILE";
 async fn a_process_that_shares_a_file() {
     let Ok(path) = std::env::var(SHARED_FILE) else { return };
     let keys = SqliteStore::open(path).await.unwrap();
-    let mut counted = record();
-    (counted.id, counted.name) = ("key_counted".parse().unwrap(), String::new());
-    counted.digest = tower_api_key::KeyDigest::from_bytes([1; 32]);
+    let mut counted = with_id(&record(), &"key_counted".parse().unwrap());
+    counted.set_name("");
+    counted.set_digest(tower_api_key::KeyDigest::from_bytes([1; 32]));
     match keys.commit(&[insert(&counted)], &[]).await {
         Ok(()) | Err(CommitError::Exists) => {}
         Err(error) => panic!("{error}"),
@@ -176,7 +177,7 @@ async fn a_process_that_shares_a_file() {
         inserted(&keys).await;
         loop {
             let current = got(&keys, &counted).await;
-            let change = replace(&current, |record| record.name.push('+'));
+            let change = replace(&current, |record| record.set_name(format!("{}+", record.name())));
             match keys.commit(&[change], &[event(Some(&current), None)]).await {
                 Ok(()) => break,
                 Err(CommitError::Conflict) => {}
@@ -201,7 +202,7 @@ async fn processes_share_a_file() {
     }
     let keys = file.open().await;
     let counted = keys.get(&"key_counted".parse().unwrap()).await.unwrap().unwrap().record;
-    assert_eq!((counted.name.len(), counted.revision), (80, 80));
+    assert_eq!((counted.name().len(), counted.revision()), (80, 80));
     let plain = file.plain().await;
     assert_eq!((plain.count("api_keys").await, plain.count("api_key_audit").await), (81, 80));
 }
@@ -211,9 +212,9 @@ async fn keys_outlive_the_process() {
     let file = File::new();
     let keys = file.open().await;
     let record = inserted(&keys).await;
-    keys.record_uses(&[KeyUse::new(record.id.clone(), at(7))]).await.unwrap();
+    keys.record_uses(&[KeyUse::new(record.id().clone(), at(7))]).await.unwrap();
     drop(keys);
-    let key = file.open().await.get(&record.id).await.unwrap().unwrap();
+    let key = file.open().await.get(record.id()).await.unwrap().unwrap();
     assert_eq!((&*key.record, key.last_used_at), (&record, Some(at(7))));
     let mode: String =
         sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&file.plain().await).await.unwrap();
@@ -373,7 +374,7 @@ async fn a_migrated_database_needs_no_right_to_change_its_tables() {
         [SqliteStore::from_pool(pool.clone()), SqliteStore::from_pool(pool).without_migration()]
     {
         let keys = builder.await.unwrap();
-        assert_eq!(keys.find(&record.digest).await.unwrap().as_deref(), Some(&record));
+        assert_eq!(keys.find(&record.digest()).await.unwrap().as_deref(), Some(&record));
         let error = keys.commit(&[insert(&self::record())], &[]).await.unwrap_err();
         assert!(matches!(error, CommitError::Store(_)), "{error}");
     }
@@ -385,7 +386,7 @@ async fn prefixes_keep_keys_apart() {
     let one = SqliteStore::open(&file.path).table_prefix("acme_").await.unwrap();
     let other = SqliteStore::open(&file.path).table_prefix("group").await.unwrap();
     let record = inserted(&one).await;
-    assert_eq!(other.find(&record.digest).await.unwrap(), None);
+    assert_eq!(other.find(&record.digest()).await.unwrap(), None);
     other.commit(&[insert(&record)], &[]).await.unwrap();
     // SQLite takes names in upper and lower case for the same.
     let same = SqliteStore::open(&file.path).table_prefix("ACME_").await.unwrap();
@@ -409,13 +410,13 @@ async fn a_revocation_by_plain_sql_is_not_lost() {
         format!("DROP TRIGGER api_keys_raise_revision; {revoke}"),
     ] {
         let record = inserted(&keys).await;
-        let update = replace(&record, |record| record.name.push('!'));
+        let update = replace(&record, |record| record.set_name(format!("{}!", record.name())));
         run(&plain, script.clone()).await;
         let error = keys.commit(&[update], &[]).await.unwrap_err();
         assert!(matches!(error, CommitError::Conflict), "{script}: {error}");
         let revoked = got(&keys, &record).await;
-        assert_eq!(revoked.revoked_at, Some(at(1_700_000_000_000_000)));
-        assert_eq!(revoked.revision, u64::from(!script.starts_with("DROP")), "{script}");
+        assert_eq!(revoked.revoked_at(), Some(at(1_700_000_000_000_000)));
+        assert_eq!(revoked.revision(), u64::from(!script.starts_with("DROP")), "{script}");
         run(&plain, "DELETE FROM api_keys").await;
     }
 }
@@ -444,9 +445,9 @@ async fn a_row_that_cannot_be_read_is_no_missing_key() {
         server.assert_kind(200, None).await;
         let copy = "CREATE TABLE copy AS SELECT * FROM api_keys";
         run(&plain, format!("{copy}; UPDATE api_keys SET {column} = {value}")).await;
-        let error = keys.find(&record.digest).await.unwrap_err().to_string();
+        let error = keys.find(&record.digest()).await.unwrap_err().to_string();
         assert!(error.contains(column), "{error}");
-        assert!(keys.get(&record.id).await.is_err() && keys.list(&KeyQuery::new()).await.is_err());
+        assert!(keys.get(record.id()).await.is_err() && keys.list(&KeyQuery::new()).await.is_err());
         server.assert_kind(503, Some("unavailable")).await;
         let back = "DELETE FROM api_keys; INSERT INTO api_keys SELECT * FROM copy; DROP TABLE copy";
         run(&plain, back).await;
@@ -467,7 +468,7 @@ async fn those_who_wait_to_write_do_not_keep_others_from_reading() {
         .collect();
     tokio::time::sleep(Duration::from_millis(100)).await;
     for _ in 0..20 {
-        assert_eq!(keys.find(&record.digest).await.unwrap().as_deref(), Some(&record));
+        assert_eq!(keys.find(&record.digest()).await.unwrap().as_deref(), Some(&record));
     }
     other_process.rollback().await.unwrap();
     for writer in writers {
@@ -485,10 +486,10 @@ async fn a_database_that_is_locked_too_long_is_a_failure_and_no_conflict() {
     let (keys, plain) = (SqliteStore::from_pool(pool).await.unwrap(), file.plain().await);
     let record = inserted(&keys).await;
     let other_process = plain.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let change = replace(&record, |record| record.disabled = true);
+    let change = replace(&record, |record| record.set_disabled(true));
     let error = keys.commit(std::slice::from_ref(&change), &[]).await.unwrap_err();
     assert!(matches!(error, CommitError::Store(_)), "{error}");
-    assert!(keys.record_uses(&[KeyUse::new(record.id.clone(), at(7))]).await.is_err());
+    assert!(keys.record_uses(&[KeyUse::new(record.id().clone(), at(7))]).await.is_err());
     other_process.rollback().await.unwrap();
     keys.commit(&[change], &[]).await.unwrap();
 }
@@ -498,13 +499,13 @@ async fn a_store_in_memory_is_one_database() {
     let keys = SqliteStore::open(":memory:").await.unwrap();
     let record = inserted(&keys).await;
     for _ in 0..20 {
-        let (keys, digest) = (keys.clone(), record.digest);
+        let (keys, digest) = (keys.clone(), record.digest());
         let found = tokio::spawn(async move { keys.find(&digest).await.unwrap() });
         assert_eq!(found.await.unwrap().as_deref(), Some(&record));
     }
     assert!(!Path::new(":memory:").exists());
     let other = SqliteStore::in_memory().await.unwrap();
-    assert_eq!(other.find(&record.digest).await.unwrap(), None);
+    assert_eq!(other.find(&record.digest()).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -64,14 +64,15 @@ async fn check(keys: &SqliteStore, fill: impl AsyncFnOnce(), make_room: impl Asy
     for round in 0..200 {
         // Of several at once, also those that share connections with those who read.
         let issue = || manager.issue(NewKey::named("x".repeat(200)));
-        let revoke = manager.revoke(&acknowledged[round % 20].id);
-        let uses = [KeyUse::new(acknowledged[0].id.clone(), SystemTime::now())];
+        let revoke = manager.revoke(acknowledged[round % 20].id());
+        let digest = acknowledged[0].digest();
+        let uses = [KeyUse::new(acknowledged[0].id().clone(), SystemTime::now())];
         let (issued, revoked, noted, found) = in_time(async {
             tokio::join!(
                 join_all((0..4).map(|_| issue())),
                 revoke,
                 keys.record_uses(&uses),
-                keys.find(&acknowledged[0].digest),
+                keys.find(&digest),
             )
         })
         .await;
@@ -89,14 +90,15 @@ async fn check(keys: &SqliteStore, fill: impl AsyncFnOnce(), make_room: impl Asy
     for round in 0..50 {
         let issued = in_time(manager.issue(NewKey::named("after"))).await;
         let issued = issued.unwrap_or_else(|error| panic!("write {round} after it: {error}"));
-        manager.revoke(&issued.record.id).await.unwrap();
-        let uses = [KeyUse::new(issued.record.id.clone(), SystemTime::now())];
+        manager.revoke(issued.record.id()).await.unwrap();
+        let digest = acknowledged[0].digest();
+        let uses = [KeyUse::new(issued.record.id().clone(), SystemTime::now())];
         keys.record_uses(&uses).await.unwrap();
-        let found = keys.find(&issued.record.digest).await.unwrap().unwrap();
-        assert!(found.revoked_at.is_some());
+        let found = keys.find(&issued.record.digest()).await.unwrap().unwrap();
+        assert!(found.revoked_at().is_some());
     }
     for key in &acknowledged {
-        assert!(keys.get(&key.id).await.unwrap().is_some(), "{} is lost", key.id);
+        assert!(keys.get(key.id()).await.unwrap().is_some(), "{} is lost", key.id());
     }
     assert!(!keys.list(&KeyQuery::new()).await.unwrap().keys.is_empty());
 }

@@ -61,7 +61,7 @@ impl Writers {
         let failures = journals.iter().map(|journal| journal.failures).sum();
         journals.iter().flat_map(|journal| &journal.keys).for_each(|key| check(key, &kept));
         for key in kept.values() {
-            let successor = key.record.successor.as_ref();
+            let successor = key.record.successor();
             assert!(successor.is_none_or(|id| kept.contains_key(id)), "half a rotation: {key:?}");
         }
         (kept.len(), failures)
@@ -73,7 +73,8 @@ async fn write(keys: KeyManager, ends: Arc<AtomicBool>) -> Journal {
     while !ends.load(Ordering::SeqCst) {
         match keys.issue(NewKey::named("new").tenant(TENANT)).await {
             Ok(issued) => {
-                let written = change(&keys, issued.record.id.clone(), &mut journal.failures).await;
+                let written =
+                    change(&keys, issued.record.id().clone(), &mut journal.failures).await;
                 journal.keys.push(written);
             }
             Err(error) => failed(&error, &mut journal.failures).await,
@@ -94,7 +95,7 @@ async fn change(keys: &KeyManager, id: KeyId, failures: &mut usize) -> Written {
         }
     }
     let rotation = match keys.rotate(&id, Duration::from_secs(3600)).await {
-        Ok(rotated) => Rotation::Acknowledged(rotated.record.id.clone()),
+        Ok(rotated) => Rotation::Acknowledged(rotated.record.id().clone()),
         Err(error) => {
             failed(&error, failures).await;
             Rotation::Failed
@@ -115,7 +116,7 @@ async fn all(keys: &KeyManager) -> HashMap<KeyId, StoredKey> {
     let mut query = KeyQuery::new().tenant(TENANT.parse().unwrap());
     loop {
         let page = keys.list(&query).await.unwrap();
-        all.extend(page.keys.into_iter().map(|key| (key.record.id.clone(), key)));
+        all.extend(page.keys.into_iter().map(|key| (key.record.id().clone(), key)));
         let Some(next) = page.next else { return all };
         query = query.after(next);
     }
@@ -123,8 +124,12 @@ async fn all(keys: &KeyManager) -> HashMap<KeyId, StoredKey> {
 
 fn check(written: &Written, kept: &HashMap<KeyId, StoredKey>) {
     let Some(key) = kept.get(&written.id) else { panic!("{} is lost", written.id) };
-    assert!(written.names.contains(&key.record.name), "{:?}: {key:?}", written.names);
-    let successor = key.record.successor.as_ref();
+    assert!(
+        written.names.iter().any(|name| name == key.record.name()),
+        "{:?}: {key:?}",
+        written.names
+    );
+    let successor = key.record.successor();
     match &written.rotation {
         Rotation::Failed => {}
         Rotation::Acknowledged(id) => assert_eq!(successor, Some(id)),

@@ -252,8 +252,14 @@ fn id() -> KeyId {
 /// A store with such a key alone, whose text is [`KEY`].
 fn store(key: NewKey) -> MemoryStore {
     let hasher = KeyHasher::sha256();
-    let mut record = KeyRecord::clone(&key.generate(&KeyScheme::default()).unwrap().record);
-    (record.id, record.digest) = (id(), hasher.digest(KEY));
+    let issued = key.generate(&KeyScheme::default()).unwrap().record;
+    let mut record = KeyRecord::new(id(), hasher.digest(KEY), issued.name(), issued.created_at());
+    record.set_hint(issued.hint().clone());
+    record.set_tenant(issued.tenant().cloned());
+    record.set_abilities(issued.abilities().clone());
+    record.set_limits(issued.limits().clone());
+    record.set_restrictions(issued.restrictions().clone());
+    record.set_metadata(issued.metadata().clone());
     let store = MemoryStore::new();
     store.insert(record);
     store

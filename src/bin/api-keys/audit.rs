@@ -110,7 +110,7 @@ async fn of_records(session: &Session, since: SystemTime) -> Result<Vec<Event>, 
         let page = session.keys.list(&query).await?;
         for key in &page.keys {
             let record = &*key.record;
-            let times = [("issued", Some(record.created_at)), ("revoked", record.revoked_at)];
+            let times = [("issued", Some(record.created_at())), ("revoked", record.revoked_at())];
             let times = times.into_iter().filter_map(|(action, at)| Some((action, at?)));
             let recent = times.filter(|(_, at)| *at >= since);
             events.extend(recent.map(|(action, at)| Event::of_record(record, action, at)));
@@ -131,8 +131,8 @@ impl Event {
             at,
             actor: None,
             action: action.to_owned(),
-            key_id: Some(record.id.to_string()),
-            tenant: record.tenant.as_ref().map(ToString::to_string),
+            key_id: Some(record.id().to_string()),
+            tenant: record.tenant().map(ToString::to_string),
             before: None,
             after: None,
         }

@@ -16,10 +16,10 @@ pub(crate) fn explain_known(key: &StoredKey, kind: RejectionKind, now: SystemTim
         time.map_or_else(|| "before".to_owned(), |time| format_relative(time, now))
     };
     match kind {
-        RejectionKind::Revoked => format!("it was revoked at {}", since(record.revoked_at)),
-        RejectionKind::Expired => format!("it expired at {}", since(record.expires_at)),
+        RejectionKind::Revoked => format!("it was revoked at {}", since(record.revoked_at())),
+        RejectionKind::Expired => format!("it expired at {}", since(record.expires_at())),
         RejectionKind::Disabled => {
-            let id = &record.id;
+            let id = record.id();
             format!("it is disabled; `api-keys update {id} --enable` puts it into use again")
         }
         _ => "its record is not one of a key with such a prefix".to_owned(),

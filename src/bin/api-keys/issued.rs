@@ -26,9 +26,9 @@ impl Issued<'_> {
         let record = self.record;
         self.line(session)
             .and_then(|line| session.output.write(line.as_bytes()))
-            .map_err(|source| Failure::SecretLost { id: record.id.clone(), source })?;
-        let (name, hint) = (printable(&record.name), printable(&record.hint));
-        say(format_args!("Issued {} ({name}), {hint}.", record.id));
+            .map_err(|source| Failure::SecretLost { id: record.id().clone(), source })?;
+        let (name, hint) = (printable(record.name()), printable(record.hint().as_str()));
+        say(format_args!("Issued {} ({name}), {hint}.", record.id()));
         say(format_args!("Its secret is on standard output, and is not shown again."));
         for warning in warnings(record) {
             say(format_args!("{warning}"));
@@ -49,12 +49,15 @@ impl Issued<'_> {
 
 /// Says why a key may not do what its owner expects.
 fn warnings(record: &KeyRecord) -> impl Iterator<Item = &'static str> {
-    let restrictions = &record.restrictions;
+    let restrictions = record.restrictions();
     let names_sites = restrictions.origins.is_some() || restrictions.referrers.is_some();
     [
-        (record.abilities.is_empty(), "It has no --ability, and is refused where one is required."),
         (
-            record.kind == KeyKind::Public && !names_sites,
+            record.abilities().is_empty(),
+            "It has no --ability, and is refused where one is required.",
+        ),
+        (
+            record.kind() == KeyKind::Public && !names_sites,
             "It is public and has no --origin and no --referrer: it works nowhere.",
         ),
     ]

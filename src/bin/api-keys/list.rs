@@ -95,13 +95,13 @@ impl List {
         print(session, query, self.count.unwrap_or(usize::MAX), header, |key| {
             let record = &*key.record;
             [
-                record.id.to_string(),
-                record.name.clone(),
-                or_none(record.tenant.as_ref()),
+                record.id().to_string(),
+                record.name().to_owned(),
+                or_none(record.tenant()),
                 record.state(session.now).to_string(),
-                record.hint.clone(),
+                record.hint().to_string(),
                 time(key.last_used_at),
-                time(record.expires_at),
+                time(record.expires_at()),
             ]
         })
         .await
@@ -116,12 +116,12 @@ impl DueForRotation {
         print(session, query, usize::MAX, header, |key| {
             let record = &*key.record;
             [
-                record.id.to_string(),
-                record.name.clone(),
-                or_none(record.tenant.as_ref()),
-                record.hint.clone(),
+                record.id().to_string(),
+                record.name().to_owned(),
+                or_none(record.tenant()),
+                record.hint().to_string(),
                 time(key.last_used_at),
-                time(record.rotation_due_at),
+                time(record.rotation_due_at()),
             ]
         })
         .await

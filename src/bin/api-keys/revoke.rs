@@ -77,7 +77,7 @@ impl Revoke {
         say_what_was_done(session, &revoked);
         if session.output.json {
             let RevokedKey { record, revoked_successors, working_successors, .. } = &revoked;
-            let last_used_at = keys.get(&record.id).await?.last_used_at;
+            let last_used_at = keys.get(record.id()).await?.last_used_at;
             let key = StoredKey::new(record.clone(), last_used_at);
             let key = Key::new(&key, session.now);
             session.output.json(&Revoked { key, revoked_successors, working_successors })?;
@@ -103,7 +103,7 @@ impl Revoke {
 
 fn say_what_was_done(session: &Session, revoked: &RevokedKey) {
     let record = &revoked.record;
-    say(format_args!("Revoked {} ({}).", record.id, printable(&record.name)));
+    say(format_args!("Revoked {} ({}).", record.id(), printable(record.name())));
     for id in &revoked.revoked_successors {
         say(format_args!("Revoked its successor {id}."));
     }
@@ -113,7 +113,7 @@ fn say_what_was_done(session: &Session, revoked: &RevokedKey) {
     if !revoked.working_successors.is_empty() {
         say(format_args!(
             "`api-keys revoke {} --with-successors` revokes what replaced it, too.",
-            record.id
+            record.id()
         ));
     }
     say(format_args!("{}", session.database.heeded(revoked.propagation)));

@@ -110,7 +110,7 @@ impl Report<'_> {
     fn revoked(&mut self, line: usize, revoked: &RevokedKey) {
         self.count.revoked += 1;
         self.heeded = Some(revoked.propagation);
-        let mut outcome = Outcome::of(line, Some(&revoked.record.id), "revoked");
+        let mut outcome = Outcome::of(line, Some(revoked.record.id()), "revoked");
         outcome.revoked_successors = &revoked.revoked_successors;
         outcome.working_successors = &revoked.working_successors;
         self.tell(&outcome);

@@ -44,7 +44,8 @@ impl Rotate {
         refuse_options(&session.formats, options, self.body.is_given())?;
         let keys = match session.formats.is_empty() {
             true => {
-                let format = self.body.format_of_old(old.record.prefix())?;
+                let format =
+                    self.body.format_of_old(old.record.hint().prefix().unwrap_or_default())?;
                 session.keys.clone().scheme(session.scheme(format))
             }
             false => session.keys.clone(),
@@ -58,7 +59,7 @@ impl Rotate {
         };
         let exit = new.print(session)?;
         let old = &*rotated.predecessor;
-        match (old.revoked_at, old.expires_at) {
+        match (old.revoked_at(), old.expires_at()) {
             (Some(_), _) => say(format_args!("{id} is revoked.")),
             (None, Some(end)) => {
                 say(format_args!("{id} works until {}.", format_relative(end, session.now)));

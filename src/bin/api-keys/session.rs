@@ -56,7 +56,7 @@ impl Session {
             return Ok(None);
         }
         let record = self.database.repository().find_stored(&digest).await?;
-        Ok(record.map(|record| record.id.clone()))
+        Ok(record.map(|record| record.id().clone()))
     }
 
     /// Has events of changes written to a file as well.
@@ -70,10 +70,10 @@ impl Session {
     /// Shows a key that was changed: to programs what it is now, and to people what was done.
     pub(crate) async fn changed(&self, done: &str, changed: ChangedKey) -> Result<Exit, Failure> {
         let ChangedKey { record, propagation, .. } = changed;
-        say(format_args!("{done} {} ({}).", record.id, printable(&record.name)));
+        say(format_args!("{done} {} ({}).", record.id(), printable(record.name())));
         say(format_args!("{}", self.database.heeded(propagation)));
         if self.output.json {
-            let last_used_at = self.keys.get(&record.id).await?.last_used_at;
+            let last_used_at = self.keys.get(record.id()).await?.last_used_at;
             self.output.json(&Key::new(&StoredKey::new(record, last_used_at), self.now))?;
         }
         Ok(Exit::Done)

@@ -70,7 +70,7 @@ impl Verify {
         };
         let invalid = why_invalid(&verdict)?;
         let explanation = match (&key, invalid) {
-            (Some(key), None) => format!("{} works", key.record.id),
+            (Some(key), None) => format!("{} works", key.record.id()),
             (Some(key), Some(rejection)) => explain_known(key, rejection.kind(), session.now),
             (None, _) => match session.find_without_pepper(&secret).await? {
                 Some(id) => explain_without_pepper(&id),

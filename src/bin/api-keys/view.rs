@@ -36,8 +36,8 @@ impl Key {
     pub(crate) fn new(key: &StoredKey, now: SystemTime) -> Self {
         Self {
             key: KeyView::new(key, now),
-            tenant: key.record.tenant.clone(),
-            metadata: key.record.metadata.clone(),
+            tenant: key.record.tenant().cloned(),
+            metadata: key.record.metadata().clone(),
         }
     }
 }
@@ -45,33 +45,33 @@ impl Key {
 /// Describes a key to people, one attribute a line, without those that it does not have.
 pub(crate) fn details(key: &StoredKey, now: SystemTime) -> String {
     let record = &*key.record;
-    let restrictions = &record.restrictions;
+    let restrictions = record.restrictions();
     let time = |time: Option<SystemTime>| time.map(|time| vec![format_relative(time, now)]);
     let or = |lines: Option<Vec<String>>, otherwise: &str| {
         lines.or_else(|| Some(vec![otherwise.to_owned()]))
     };
     let lines: [(&str, Option<Vec<String>>); 21] = [
-        ("id", one(&record.id)),
-        ("name", one(&record.name)),
+        ("id", one(record.id())),
+        ("name", one(record.name())),
         ("state", one(&record.state(now))),
-        ("hint", one(&record.hint)),
-        ("kind", one(&record.kind)),
-        ("tenant", record.tenant.as_ref().and_then(one)),
-        ("stage", record.stage.as_ref().and_then(one)),
-        ("abilities", or(some(record.abilities.iter()), "none")),
-        ("limits", some(record.limits.iter())),
+        ("hint", one(record.hint())),
+        ("kind", one(&record.kind())),
+        ("tenant", record.tenant().and_then(one)),
+        ("stage", record.stage().and_then(one)),
+        ("abilities", or(some(record.abilities().iter()), "none")),
+        ("limits", some(record.limits().iter())),
         ("addresses", list(&restrictions.addresses)),
         ("origins", list(&restrictions.origins)),
         ("referrers", list(&restrictions.referrers)),
         ("endpoints", list(&restrictions.endpoints)),
-        ("created", time(Some(record.created_at))),
+        ("created", time(Some(record.created_at()))),
         ("last used", or(time(key.last_used_at), "never, as far as is known")),
-        ("expires", or(time(record.expires_at), "never")),
-        ("revoked", time(record.revoked_at)),
-        ("to rotate", time(record.rotation_due_at)),
-        ("successor", record.successor.as_ref().and_then(one)),
-        ("counts as", record.counted_as.as_ref().and_then(one)),
-        ("metadata", some(record.metadata.iter().map(|(name, value)| format!("{name}={value}")))),
+        ("expires", or(time(record.expires_at()), "never")),
+        ("revoked", time(record.revoked_at())),
+        ("to rotate", time(record.rotation_due_at())),
+        ("successor", record.successor().and_then(one)),
+        ("counts as", record.counted_as().and_then(one)),
+        ("metadata", some(record.metadata().iter().map(|(name, value)| format!("{name}={value}")))),
     ];
     let mut text = String::new();
     for (name, values) in lines {
@@ -83,7 +83,7 @@ pub(crate) fn details(key: &StoredKey, now: SystemTime) -> String {
     text
 }
 
-fn one(value: &impl ToString) -> Option<Vec<String>> {
+fn one(value: &(impl ToString + ?Sized)) -> Option<Vec<String>> {
     Some(vec![value.to_string()])
 }
 

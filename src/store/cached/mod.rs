@@ -91,7 +91,7 @@ const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let database = MemoryStore::new();
-/// let digest = database.issue(NewKey::named("reports"))?.record.digest;
+/// let digest = database.issue(NewKey::named("reports"))?.record.digest();
 /// let keys = CachedStore::builder(database).capacity(10_000).build();
 /// assert!(keys.find_now(&digest).answer().is_none());
 /// keys.find(&digest).await?;

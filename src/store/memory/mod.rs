@@ -27,8 +27,8 @@ use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme};
 ///
 /// let keys = MemoryStore::new();
 /// let issued = keys.issue(NewKey::named("reports").abilities(["reports:read"]))?;
-/// assert!(keys.revoke(&issued.record.id));
-/// assert!(keys.get(&issued.record.id).unwrap().revoked_at.is_some());
+/// assert!(keys.revoke(issued.record.id()));
+/// assert!(keys.get(issued.record.id()).unwrap().revoked_at().is_some());
 /// # Ok::<_, tower_api_key::key::IssueError>(())
 /// ```
 #[derive(Clone, Default)]
@@ -113,6 +113,18 @@ impl MemoryStore {
     ///
     /// Returns an error, and changes nothing, if there is no such record, or if `change` would
     /// give it another id or digest or take back a revocation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{MemoryStore, NewKey};
+    ///
+    /// let keys = MemoryStore::new();
+    /// let issued = keys.issue(NewKey::named("reports"))?;
+    /// let record = keys.update(issued.record.id(), |record| record.set_disabled(true))?;
+    /// assert!(record.is_disabled());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn update(
         &self,
         id: &KeyId,

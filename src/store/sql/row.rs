@@ -11,7 +11,7 @@ use super::error::{UnreadableRow, UnwritableRecord};
 use super::time::{from_microseconds, to_microseconds};
 use super::value::Value;
 use crate::key::{Ability, KeyDigest};
-use crate::store::{KeyRecord, StoreError, StoredKey};
+use crate::store::{KeyHint, KeyRecord, StoreError, StoredKey};
 
 /// The columns of a key, in the order of [`KeyRow::into_values`].
 pub(super) const COLUMNS: [&str; 19] = [
@@ -132,7 +132,7 @@ impl KeyRow {
         Ok(KeyRecord {
             id: self.parse("id", &self.id)?,
             digest: self.digest()?,
-            hint: self.hint.clone(),
+            hint: KeyHint::from_text(self.hint.clone()),
             name: self.name.clone(),
             tenant: self.optional("tenant", self.tenant.as_deref())?,
             stage: self.optional("stage", self.stage.as_deref())?,
@@ -209,7 +209,7 @@ impl TryFrom<&KeyRecord> for KeyRow {
         Ok(Self {
             id: text(record.id.as_str()),
             digest: record.digest.as_bytes().to_vec(),
-            hint: record.hint.clone(),
+            hint: record.hint.as_str().to_owned(),
             name: record.name.clone(),
             tenant: record.tenant.as_ref().map(|tenant| text(tenant.as_str())),
             stage: record.stage.as_ref().map(|stage| text(stage.as_str())),
@@ -238,8 +238,12 @@ mod tests {
     use crate::key::KeyHasher;
 
     fn record() -> KeyRecord {
-        let mut record =
-            KeyRecord::new("key_1".parse().unwrap(), KeyHasher::sha256().digest("k"), "n");
+        let mut record = KeyRecord::new(
+            "key_1".parse().unwrap(),
+            KeyHasher::sha256().digest("k"),
+            "n",
+            SystemTime::now(),
+        );
         record.created_at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
         record
     }

@@ -60,7 +60,7 @@ use super::sql::Statements;
 /// let keys = SqliteStore::in_memory().await?; // or open("keys.db")
 /// let issued = NewKey::named("reports").generate(&KeyScheme::default())?;
 /// keys.commit(&[KeyChange::Insert(issued.record.clone())], &[]).await?;
-/// assert_eq!(keys.get(&issued.record.id).await?.unwrap().record.name, "reports");
+/// assert_eq!(keys.get(issued.record.id()).await?.unwrap().record.name(), "reports");
 /// let layer = ApiKeyLayer::new(keys);
 /// # Ok(())
 /// # }

@@ -3,7 +3,6 @@
 #![no_main]
 
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -16,9 +15,9 @@ use tower_api_key::extract::{Basic, Bearer, FirstOf, Query};
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    Alphabet, ApiKeyLayer, KeyDigest, KeyFormat, KeyHasher, KeyKind, KeyRecord, KeyScheme, KeyStore,
-    MemoryStore, PeerAddress, RefuseCrossOrigin, RejectionKind, RequireAbility, RequireKind,
-    RequireStage, RequireTenant, StoreError, TrustedProxies,
+    Alphabet, ApiKeyLayer, Immediate, KeyDigest, KeyFormat, KeyHasher, KeyKind, KeyRecord,
+    KeyScheme, KeyStore, MemoryStore, PeerAddress, RefuseCrossOrigin, RejectionKind,
+    RequireAbility, RequireKind, RequireStage, RequireTenant, StoreError, TrustedProxies,
 };
 use tower_api_key_fuzz::credentials::find;
 use tower_api_key_fuzz::decisions::*;
@@ -136,24 +135,24 @@ fn table(policy: &Policy) -> Option<AccessPolicy> {
 
 fn record(key: &Key) -> KeyRecord {
     let digest = KeyHasher::sha256().digest(KEY);
-    let mut record = KeyRecord::new("key_1".parse().unwrap(), digest, "known");
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
-    record.kind = if key.is_public { KeyKind::Public } else { KeyKind::Secret };
-    record.stage = key.stage.map(|name| name.as_str().parse().unwrap());
-    record.tenant = key.tenant.map(|name| name.as_str().parse().unwrap());
-    record.abilities =
-        subset(&ABILITIES, key.abilities).iter().map(|own| own.parse().unwrap()).collect();
-    record.disabled = key.is_disabled;
-    record.revoked_at = key.is_revoked.then_some(now);
-    record.expires_at = key.expires.map(|seconds| {
+    let mut record = KeyRecord::new("key_1".parse().unwrap(), digest, "known", now);
+    record.set_kind(if key.is_public { KeyKind::Public } else { KeyKind::Secret });
+    record.set_stage(key.stage.map(|name| name.as_str().parse().unwrap()));
+    record.set_tenant(key.tenant.map(|name| name.as_str().parse().unwrap()));
+    let abilities = subset(&ABILITIES, key.abilities);
+    record.set_abilities(abilities.iter().map(|own| own.parse().unwrap()).collect());
+    record.set_disabled(key.is_disabled);
+    record.set_revoked_at(key.is_revoked.then_some(now));
+    record.set_expires_at(key.expires.map(|seconds| {
         let away = Duration::from_secs(seconds.unsigned_abs().into());
         if seconds < 0 { now - away } else { now + away }
-    });
+    }));
     if key.is_limited {
-        record.limits =
-            tower_api_key::key::RateLimits::new(["1 per hour".parse().unwrap()]).unwrap();
+        let limits = tower_api_key::key::RateLimits::new(["1 per hour".parse().unwrap()]);
+        record.set_limits(limits.unwrap());
     }
-    let own = &mut record.restrictions;
+    let mut own = record.restrictions().clone();
     own.addresses = key.addresses.map(|bits| {
         let parse = |text: &&str| tower_api_key::address::parse_network(text).unwrap();
         subset(&NETWORKS, bits).iter().map(parse).collect()
@@ -167,6 +166,7 @@ fn record(key: &Key) -> KeyRecord {
     own.endpoints = key
         .endpoints
         .map(|bits| subset(&ENDPOINTS, bits).iter().map(|text| text.parse().unwrap()).collect());
+    record.set_restrictions(own);
     record
 }
 
@@ -234,11 +234,11 @@ impl KeyStore for Answers {
         }
     }
 
-    fn find_now(&self, digest: &KeyDigest) -> Poll<Option<Arc<KeyRecord>>> {
+    fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         match self.how {
             Store::AtOnce => self.keys.find_now(digest),
-            Store::Later | Store::Fails => Poll::Pending,
-            Store::Confused => Poll::Ready(self.keys.list().pop()),
+            Store::Later | Store::Fails => Immediate::Ask,
+            Store::Confused => Immediate::Answer(self.keys.list().pop()),
         }
     }
 }

@@ -6,6 +6,7 @@
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
+use std::time::SystemTime;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -58,9 +59,10 @@ fuzz_target!(|input: &[u8]| {
         ("key_2", "other", FOREIGN),
         ("key_3", "acme", "another"),
     ] {
-        let mut record = KeyRecord::new(id.parse().unwrap(), KeyHasher::sha256().digest(id), name);
-        record.tenant = Some(tenant.parse().unwrap());
-        record.abilities = ["bots:read"].try_into().unwrap();
+        let digest = KeyHasher::sha256().digest(id);
+        let mut record = KeyRecord::new(id.parse().unwrap(), digest, name, SystemTime::now());
+        record.set_tenant(Some(tenant.parse().unwrap()));
+        record.set_abilities(["bots:read"].try_into().unwrap());
         store.insert(record);
     }
     let foreign = store.get(&"key_2".parse().unwrap()).unwrap();
@@ -94,13 +96,13 @@ fuzz_target!(|input: &[u8]| {
     }
 
     // Nothing that Alice has not was granted, and nothing of others was changed.
-    assert!(Arc::ptr_eq(&store.get(&foreign.id).unwrap(), &foreign));
+    assert!(Arc::ptr_eq(&store.get(foreign.id()).unwrap(), &foreign));
     let ceiling: AbilitySet = ["bots:*"].try_into().unwrap();
     let all = store.list();
     assert!(all.len() <= 4);
-    for record in all.iter().filter(|record| record.id != foreign.id) {
-        assert!(record.tenant.as_ref().is_some_and(|tenant| *tenant == "acme"));
-        assert!(ceiling.covers(&record.abilities), "{record:?}");
+    for record in all.iter().filter(|record| record.id() != foreign.id()) {
+        assert!(record.tenant().is_some_and(|tenant| *tenant == "acme"));
+        assert!(ceiling.covers(record.abilities()), "{record:?}");
         let json = serde_json::to_string(&**record).unwrap();
         assert_eq!(&serde_json::from_str::<KeyRecord>(&json).unwrap(), &**record);
     }

@@ -28,8 +28,8 @@ fuzz_target!(|input: &[u8]| {
 
     let keys = MemoryStore::new();
     insert(&keys, "key", |record| {
-        record.limits = set;
-        record.tenant = Some("acme".parse().unwrap());
+        record.set_limits(set);
+        record.set_tenant(Some("acme".parse().unwrap()));
     });
     let clock = FakeClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000));
     let layer = ApiKeyLayer::new(keys).clock(clock.clone()).x_rate_limit_fields();

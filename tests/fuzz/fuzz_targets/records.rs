@@ -32,11 +32,11 @@ fuzz_target!(|input: &[u8]| {
     serde_json::to_string(&KeyView::new(&stored, now)).unwrap();
 
     let mut record = record;
-    record.digest = KeyHasher::sha256().digest("key");
+    record.set_digest(KeyHasher::sha256().digest("key"));
     let keys = MemoryStore::new();
-    let (name, id) = (record.name.clone(), record.id.clone());
-    let is_free = record.restrictions == Default::default();
-    let is_secret = record.kind == tower_api_key::KeyKind::Secret;
+    let (name, id) = (record.name().to_owned(), record.id().clone());
+    let is_free = *record.restrictions() == Default::default();
+    let is_secret = record.kind() == tower_api_key::KeyKind::Secret;
     keys.insert(record);
     assert!(keys.get(&id).is_some());
     let mut request = request(b"/v1/users/7?x", [&b"x-api-key: key"[..]]).unwrap();

@@ -11,7 +11,7 @@ pub mod policies;
 
 use std::convert::Infallible;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::task::Poll;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -118,14 +118,14 @@ impl KeyStore for Asked {
 
     fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         self.0.lock().unwrap().push(*digest);
-        Poll::Ready(None)
+        Immediate::Answer(None)
     }
 }
 
 /// Adds a record of a key with this text to a store.
 pub fn insert(keys: &MemoryStore, text: &str, change: impl FnOnce(&mut KeyRecord)) {
     let digest = tower_api_key::KeyHasher::sha256().digest(text);
-    let mut record = KeyRecord::new("key_1".parse().unwrap(), digest, "known");
+    let mut record = KeyRecord::new("key_1".parse().unwrap(), digest, "known", SystemTime::now());
     change(&mut record);
     keys.insert(record);
 }

@@ -17,18 +17,20 @@ use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
-    Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyQuery, KeyRepository, KeyUse,
+    Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyHint, KeyQuery, KeyRepository,
+    KeyUse,
 };
 use tower_api_key::testing::{check_key_repository, check_record_uses};
 use tower_api_key::{ApiKeyLayer, KeyRecord, KeyScheme, NewKey, Secret};
 
+use crate::common::with_id;
 use crate::common::{RawResponse, get_raw, in_time, serve, tell_kind};
 
 /// Makes a key whose times are whole microseconds.
 pub fn issue(key: NewKey) -> (KeyRecord, Secret) {
     let issued = key.generate(&KeyScheme::default()).unwrap();
     let mut record = KeyRecord::clone(&issued.record);
-    record.created_at = at(1_700_000_000_123_456);
+    record.set_created_at(at(1_700_000_000_123_456));
     (record, issued.secret)
 }
 
@@ -47,7 +49,7 @@ pub fn insert(record: &KeyRecord) -> KeyChange {
 /// Changes a record to its next revision.
 pub fn replace(record: &KeyRecord, change: impl FnOnce(&mut KeyRecord)) -> KeyChange {
     let mut record = record.clone();
-    record.revision += 1;
+    record.set_revision(record.revision() + 1);
     change(&mut record);
     KeyChange::Replace(Arc::new(record))
 }
@@ -75,7 +77,7 @@ pub async fn inserted(keys: &impl KeyRepository) -> KeyRecord {
 }
 
 pub async fn got(keys: &impl KeyRepository, record: &KeyRecord) -> KeyRecord {
-    KeyRecord::clone(&keys.get(&record.id).await.unwrap().unwrap().record)
+    KeyRecord::clone(&keys.get(record.id()).await.unwrap().unwrap().record)
 }
 
 /// Runs the suite over a repository that others write to at the same time.
@@ -93,10 +95,10 @@ pub trait Count {
 /// without digests.
 pub async fn check_all_or_nothing(keys: &(impl KeyRepository + RecordUses), tables: &impl Count) {
     let (old, new) = (inserted(keys).await, record());
-    let rotated = replace(&old, |record| record.successor = Some(new.id.clone()));
-    let stale = replace(&old, |record| record.revision += 5);
+    let rotated = replace(&old, |record| record.set_successor(Some(new.id().clone())));
+    let stale = replace(&old, |record| record.set_revision(record.revision() + 5));
     let mut later = old.clone();
-    later.revision = 5;
+    later.set_revision(5);
     let another = KeyChange::Require(Arc::new(later));
     let events = [event(Some(&old), Some(&new)), event(None, Some(&new))];
     for (changes, conflict) in [
@@ -122,7 +124,7 @@ pub async fn check_all_or_nothing(keys: &(impl KeyRepository + RecordUses), tabl
     keys.commit(&[rotated, insert(&new)], &events).await.unwrap();
     assert_eq!(tables.count("api_key_audit").await, 2);
     assert_eq!(tables.count("api_keys").await, 2);
-    keys.record_uses(&[KeyUse::new(new.id.clone(), at(7))]).await.unwrap();
+    keys.record_uses(&[KeyUse::new(new.id().clone(), at(7))]).await.unwrap();
     keys.commit(&[remove(&new)], &[event(Some(&new), None)]).await.unwrap();
     assert_eq!(tables.count("api_key_uses").await, 0, "a use outlived its key");
     assert_eq!(tables.count("api_key_audit").await, 3, "an event did not outlive its key");
@@ -131,13 +133,13 @@ pub async fn check_all_or_nothing(keys: &(impl KeyRepository + RecordUses), tabl
 /// What is in no form that a row can have is refused, and nothing is written.
 pub async fn check_refusals(keys: &(impl KeyRepository + RecordUses), tables: &impl Count) {
     let changes: [fn(&mut KeyRecord); 5] = [
-        |record| record.revision = 1 << 63,
-        |record| record.created_at = SystemTime::UNIX_EPOCH - Duration::from_nanos(1),
-        |record| record.expires_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40)),
-        |record| record.rotation_due_at = Some(SystemTime::UNIX_EPOCH + Duration::MAX / 4),
+        |record| record.set_revision(1 << 63),
+        |record| record.set_created_at(SystemTime::UNIX_EPOCH - Duration::from_nanos(1)),
+        |record| record.set_expires_at(Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40))),
+        |record| record.set_rotation_due_at(Some(SystemTime::UNIX_EPOCH + Duration::MAX / 4)),
         |record| {
             let deep = (0..200).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
-            record.metadata.insert("deep".to_owned(), deep);
+            record.set_metadata(Map::from_iter([("deep".to_owned(), deep)]));
         },
     ];
     for change in changes {
@@ -147,7 +149,7 @@ pub async fn check_refusals(keys: &(impl KeyRepository + RecordUses), tables: &i
         assert!(error.to_string().contains("cannot be kept"), "{error}");
     }
     assert_eq!(tables.count("api_keys").await, 0);
-    let far = KeyUse::new(record().id, SystemTime::UNIX_EPOCH - Duration::from_secs(1));
+    let far = KeyUse::new(record().id().clone(), SystemTime::UNIX_EPOCH - Duration::from_secs(1));
     assert!(keys.record_uses(&[far]).await.is_err());
     // What no row has can be asked for all the same.
     let mut query = KeyQuery::new();
@@ -179,16 +181,19 @@ pub async fn check_cancelled(keys: &impl KeyRepository, settled: impl AsyncFn())
     let mut dropped = 0;
     for polls in (1..20).chain(1..20) {
         let (one, other) = (inserted(keys).await, inserted(keys).await);
-        let changes = [&one, &other].map(|old| replace(old, |record| record.disabled = true));
+        let changes = [&one, &other].map(|old| replace(old, |record| record.set_disabled(true)));
         let events = [event(Some(&one), Some(&one))];
         let commit = cancelled(keys.commit(&changes, &events), polls).await;
         dropped += usize::from(commit.is_none());
         settled().await;
         // Comes after it, whether it was made or not.
-        let late = in_time(keys.commit(&[replace(&one, |record| record.hint.clear())], &[])).await;
+        let late = in_time(
+            keys.commit(&[replace(&one, |record| record.set_hint(KeyHint::default()))], &[]),
+        )
+        .await;
         let [one, other] = [got(keys, &one).await, got(keys, &other).await];
-        assert_eq!(one.disabled, other.disabled);
-        assert_eq!(late.is_err(), one.disabled);
+        assert_eq!(one.is_disabled(), other.is_disabled());
+        assert_eq!(late.is_err(), one.is_disabled());
     }
     assert!(dropped > 0, "none was dropped");
 }
@@ -227,7 +232,7 @@ where
 {
     let (server, record) = Server::start(keys).await;
     server.assert_kind(200, None).await;
-    let revoke = replace(&record, |record| record.revoked_at = Some(at(1_700_000_000_000_000)));
+    let revoke = replace(&record, |record| record.set_revoked_at(Some(at(1_700_000_000_000_000))));
     keys.commit(&[revoke], &[]).await.unwrap();
     server.assert_kind(401, Some("revoked")).await;
     let (other, _) = Server::start(keys).await;
@@ -243,17 +248,18 @@ where
 pub fn check_round_trip(runtime: &Runtime, keys: &impl KeyRepository, name: &'static str) {
     let config = Config { cases: 200, failure_persistence: None, ..Config::default() };
     let pairs = (any_record(name), any_record(name));
-    let result = TestRunner::new(config).run(&pairs, |(one, mut other)| {
+    let result = TestRunner::new(config).run(&pairs, |(one, other)| {
         runtime.block_on(async {
             keys.commit(&[insert(&one)], &[]).await.unwrap();
             prop_assert_eq!(&got(keys, &one).await, &one);
-            let found = keys.find(&one.digest).await.unwrap();
+            let found = keys.find(&one.digest()).await.unwrap();
             prop_assert_eq!(found.as_deref(), Some(&one));
-            (other.id, other.digest) = (one.id.clone(), one.digest);
-            if one.revoked_at.is_some() {
-                other.revoked_at = one.revoked_at;
+            let mut other = with_id(&other, one.id());
+            other.set_digest(one.digest());
+            if one.revoked_at().is_some() {
+                other.set_revoked_at(one.revoked_at());
             }
-            other.revision = one.revision + 1;
+            other.set_revision(one.revision() + 1);
             let changes = [KeyChange::Replace(Arc::new(other.clone()))];
             keys.commit(&changes, &[event(Some(&one), Some(&other))]).await.unwrap();
             prop_assert_eq!(&got(keys, &one).await, &other);
@@ -320,18 +326,21 @@ fn any_record(name: &'static str) -> impl Strategy<Value = KeyRecord> {
             }
             let issued = key.generate(&KeyScheme::default()).unwrap();
             let mut record = KeyRecord::clone(&issued.record);
-            assert_eq!(record.kind.to_string(), kind);
-            record.digest = tower_api_key::KeyDigest::from_bytes(digest);
-            record.hint = hint;
-            record.tenant = text.as_ref().map(|text| text.parse().unwrap());
-            record.stage = text.as_ref().map(|text| text.parse().unwrap());
-            record.successor = text.as_ref().map(|text| text.parse().unwrap());
-            record.counted_as = text.as_ref().map(|text| text.parse().unwrap());
-            record.created_at = created_at;
-            [record.expires_at, record.revoked_at, record.rotation_due_at] = optional;
-            record.disabled = disabled;
-            record.metadata = metadata;
-            record.revision = revision;
+            assert_eq!(record.kind().to_string(), kind);
+            record.set_digest(tower_api_key::KeyDigest::from_bytes(digest));
+            record.set_hint(KeyHint::from_text(hint));
+            record.set_tenant(text.as_ref().map(|text| text.parse().unwrap()));
+            record.set_stage(text.as_ref().map(|text| text.parse().unwrap()));
+            record.set_successor(text.as_ref().map(|text| text.parse().unwrap()));
+            record.set_counted_as(text.as_ref().map(|text| text.parse().unwrap()));
+            record.set_created_at(created_at);
+            let [expires_at, revoked_at, rotation_due_at] = optional;
+            record.set_expires_at(expires_at);
+            record.set_revoked_at(revoked_at);
+            record.set_rotation_due_at(rotation_due_at);
+            record.set_disabled(disabled);
+            record.set_metadata(metadata);
+            record.set_revision(revision);
             record
         },
     )

@@ -31,12 +31,12 @@ pub trait Old {
     /// name and the revision.
     fn values(&self, record: &KeyRecord) -> Vec<String> {
         let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
-        let id = record.successor.as_ref().map(|id| id.as_str());
+        let id = record.successor().map(|id| id.as_str());
         vec![
-            text(record.id.as_str()),
-            self.digest(&record.digest),
-            text(&record.hint),
-            text(&record.name),
+            text(record.id().as_str()),
+            self.digest(&record.digest()),
+            text(record.hint().as_str()),
+            text(record.name()),
             text("acme"),
             "NULL".to_owned(),
             text("secret"),
@@ -44,13 +44,13 @@ pub trait Old {
             self.time(1_700_000_000_123_456),
             "NULL".to_owned(),
             "NULL".to_owned(),
-            self.flag(record.disabled),
+            self.flag(record.is_disabled()),
             "NULL".to_owned(),
             id.map_or_else(|| "NULL".to_owned(), text),
             text(r#"["100 per hour"]"#),
             text(r#"{"addresses":null,"origins":null,"referrers":null,"endpoints":null}"#),
             text("{}"),
-            record.revision.to_string(),
+            record.revision().to_string(),
         ]
     }
 
@@ -85,7 +85,7 @@ pub trait Old {
 pub async fn check_keys(keys: &impl KeyRepository) {
     let all = keys.list(&KeyQuery::new()).await.unwrap().keys;
     let now = at(1_800_000_000_000_000);
-    let shown: Vec<_> = all.iter().map(|key| (&*key.record.name, key.record.state(now))).collect();
+    let shown: Vec<_> = all.iter().map(|key| (key.record.name(), key.record.state(now))).collect();
     assert_eq!(
         shown,
         [
@@ -96,16 +96,13 @@ pub async fn check_keys(keys: &impl KeyRepository) {
         ]
     );
     let (new, old) = (&all[2].record, &all[3].record);
-    assert_eq!(old.successor.as_ref(), Some(&new.id));
+    assert_eq!(old.successor(), Some(new.id()));
     for record in [old, new] {
-        let limits: Vec<_> = record.limits.iter().map(ToString::to_string).collect();
+        let limits: Vec<_> = record.limits().iter().map(ToString::to_string).collect();
         assert_eq!(limits, ["100 per hour", "pool: 10000 per day, shared by tenant"]);
-        assert_eq!(
-            (&*record.tenant.clone().unwrap().to_string(), record.counted_as.as_ref()),
-            ("acme", None)
-        );
-        assert_eq!(record.metadata["plan"], "paid");
-        let found = keys.find(&record.digest).await.unwrap();
+        assert_eq!((record.tenant().unwrap().as_str(), record.counted_as()), ("acme", None));
+        assert_eq!(record.metadata()["plan"], "paid");
+        let found = keys.find(&record.digest()).await.unwrap();
         assert_eq!(found.as_ref(), Some(record));
     }
 }
@@ -121,24 +118,24 @@ pub async fn check_both(
 
     // What it writes is read.
     let mut by_old = record();
-    by_old.limits = RateLimits::new(["100 per hour".parse().unwrap()]).unwrap();
+    by_old.set_limits(RateLimits::new(["100 per hour".parse().unwrap()]).unwrap());
     assert_eq!(old.insert(&by_old).await, 1);
     assert_eq!(old.insert(&by_old).await, 0, "it is there already");
     assert_eq!(got(keys, &by_old).await, by_old);
     // What is written is read by it.
     let by_new = inserted(keys).await;
-    assert_eq!(old.find(&by_new.digest).await.as_deref(), Some("a key"));
+    assert_eq!(old.find(&by_new.digest()).await.as_deref(), Some("a key"));
 
     // Each changes what the other wrote, and neither what the other changed meanwhile.
     let mut first = by_old.clone();
-    first.revision = 1;
-    "changed by both".clone_into(&mut first.name);
+    first.set_revision(1);
+    first.set_name("changed by both");
     keys.commit(&[KeyChange::Replace(first.clone().into())], &[]).await.unwrap();
-    assert_eq!(old.find(&first.digest).await.as_deref(), Some("changed by both"));
+    assert_eq!(old.find(&first.digest()).await.as_deref(), Some("changed by both"));
     assert_eq!(old.replace(&first).await, 0, "a change to an old revision");
     let mut second = first.clone();
-    second.revision = 2;
-    "changed by the old".clone_into(&mut second.name);
+    second.set_revision(2);
+    second.set_name("changed by the old");
     assert_eq!(old.replace(&second).await, 1);
     assert_eq!(got(keys, &second).await, second);
     keys.commit(&[replace(&first, |_| {})], &[]).await.unwrap_err();
@@ -147,30 +144,30 @@ pub async fn check_both(
     let manager = KeyManager::new(keys.clone());
     let key = NewKey::named("nightly import").tenant("acme").abilities(["bots:read"]);
     let issued = manager.issue(key.limit("100 per hour")).await.unwrap().record;
-    let rotated = manager.rotate(&issued.id, Duration::from_secs(60)).await.unwrap().record;
-    assert_eq!(rotated.counted_as.as_ref(), Some(&issued.id));
+    let rotated = manager.rotate(issued.id(), Duration::from_secs(60)).await.unwrap().record;
+    assert_eq!(rotated.counted_as(), Some(issued.id()));
     let event = "SELECT after ->> 'counted_as' FROM api_key_audit WHERE action = 'issued' AND";
-    let event = old.text(format!("{event} key_id = '{}'", rotated.id)).await;
-    assert_eq!(event.as_deref(), Some(issued.id.as_str()));
+    let event = old.text(format!("{event} key_id = '{}'", rotated.id())).await;
+    assert_eq!(event.as_deref(), Some(issued.id().as_str()));
     let mut renamed = KeyRecord::clone(&rotated);
-    renamed.revision += 1;
-    "renamed by the old".clone_into(&mut renamed.name);
+    renamed.set_revision(renamed.revision() + 1);
+    renamed.set_name("renamed by the old");
     assert_eq!(old.replace(&renamed).await, 1);
     let kept = got(keys, &renamed).await;
-    assert_eq!((&*kept.name, kept.revision), ("renamed by the old", 1));
-    assert_eq!(kept.counted_as.as_ref(), Some(&issued.id));
+    assert_eq!((kept.name(), kept.revision()), ("renamed by the old", 1));
+    assert_eq!(kept.counted_as(), Some(issued.id()));
     let update = KeyUpdate::new().name("renamed by the new");
-    let updated = manager.update(&rotated.id, &update).await.unwrap().record;
-    assert_eq!(updated.counted_as.as_ref(), Some(&issued.id));
+    let updated = manager.update(rotated.id(), &update).await.unwrap().record;
+    assert_eq!(updated.counted_as(), Some(issued.id()));
 
     // Uses, and the end of a key.
-    assert_eq!(old.change(old.note(by_new.id.as_str(), 7)).await, 1);
-    keys.record_uses(&[KeyUse::new(by_new.id.clone(), at(9))]).await.unwrap();
-    assert_eq!(old.change(old.note(by_new.id.as_str(), 8)).await, 0, "it went back");
-    assert_eq!(keys.get(&by_new.id).await.unwrap().unwrap().last_used_at, Some(at(9)));
-    let (id, digest) = (by_new.id.as_str(), old.digest(&by_new.digest));
+    assert_eq!(old.change(old.note(by_new.id().as_str(), 7)).await, 1);
+    keys.record_uses(&[KeyUse::new(by_new.id().clone(), at(9))]).await.unwrap();
+    assert_eq!(old.change(old.note(by_new.id().as_str(), 8)).await, 0, "it went back");
+    assert_eq!(keys.get(by_new.id()).await.unwrap().unwrap().last_used_at, Some(at(9)));
+    let (id, digest) = (by_new.id().as_str(), old.digest(&by_new.digest()));
     let remove =
         format!("DELETE FROM api_keys WHERE id = '{id}' AND digest = {digest} AND revision = 0");
     assert_eq!(old.change(remove).await, 1);
-    assert_eq!(keys.get(&by_new.id).await.unwrap(), None);
+    assert_eq!(keys.get(by_new.id()).await.unwrap(), None);
 }

@@ -91,7 +91,6 @@ async fn check(keys: &SqliteStore, fill: impl AsyncFnOnce(), make_room: impl Asy
         let issued = in_time(manager.issue(NewKey::named("after"))).await;
         let issued = issued.unwrap_or_else(|error| panic!("write {round} after it: {error}"));
         manager.revoke(issued.record.id()).await.unwrap();
-        let digest = acknowledged[0].digest();
         let uses = [KeyUse::new(issued.record.id().clone(), SystemTime::now())];
         keys.record_uses(&uses).await.unwrap();
         let found = keys.find(&issued.record.digest()).await.unwrap().unwrap();

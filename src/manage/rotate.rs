@@ -79,7 +79,9 @@ impl KeyManager {
             state => return Err(ManageError::State(state)),
         }
         let formats = self.settings.scheme.issued_formats();
-        let format = formats.with_prefix_of(old).ok_or(ManageError::Format)?;
+        let format = formats
+            .with_prefix_of(&old.hint, old.stage.as_ref(), old.kind)
+            .ok_or(ManageError::Format)?;
         let mut new = KeyRecord::clone(old);
         new.created_at = now;
         new.revision = 0;

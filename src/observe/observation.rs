@@ -78,7 +78,10 @@ impl Observation {
     }
 
     /// Tells how the request ended.
-    #[allow(clippy::boxed_local, reason = "whoever has one has it in a box")]
+    #[allow(
+        clippy::boxed_local,
+        reason = "callers have it in a box, and moving it out would copy it"
+    )]
     pub(crate) fn end(mut self: Box<Self>, outcome: Outcome<'_>) {
         self.tell(outcome);
     }

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::KeyRecord;
-use crate::key::{KeyFormat, KeyFormats, Secret};
+use crate::key::{KeyFormat, KeyFormats, KeyKind, Secret, Stage};
 
 /// What stands in a hint for the characters that are not shown.
 const OMITTED: char = '\u{2026}';
@@ -90,12 +89,15 @@ impl crate::key::HeapSize for KeyHint {
 }
 
 impl KeyFormats {
-    /// Returns the format with the same prefix as the key of `record`, if there is one whose
-    /// prefix stands for the same stage and kind.
-    pub(crate) fn with_prefix_of(&self, record: &KeyRecord) -> Option<&KeyFormat> {
-        let prefix = record.hint.prefix()?;
-        self.iter().find(|format| {
-            format.prefix() == prefix && format.allows(record.stage.as_ref(), record.kind)
-        })
+    /// Returns the format with the prefix of a key's hint, if there is one whose prefix stands for
+    /// the stage and the kind of the key.
+    pub(crate) fn with_prefix_of(
+        &self,
+        hint: &KeyHint,
+        stage: Option<&Stage>,
+        kind: KeyKind,
+    ) -> Option<&KeyFormat> {
+        let prefix = hint.prefix()?;
+        self.iter().find(|format| format.prefix() == prefix && format.allows(stage, kind))
     }
 }

@@ -8,7 +8,9 @@ use super::entries::{Entries, Limits};
 use super::grace::Grace;
 use super::liveness::Liveness;
 use super::memory::{Memory, Timer};
+use super::span::nanoseconds;
 use super::subscriber::{OnChange, PATIENCE, Subscriber};
+use super::subscribing::subscribe;
 use super::{CachedStore, Inner};
 use crate::clock::{Clock, MonotonicClock};
 use crate::store::InvalidationSource;
@@ -220,7 +222,7 @@ impl<S> CachedStoreBuilder<S> {
                 max_staleness: self.max_staleness,
                 on_change: self.on_change,
             };
-            tokio::spawn(subscriber.run()).abort_handle()
+            tokio::spawn(subscribe(subscriber)).abort_handle()
         });
         CachedStore(Arc::new(Inner::new(self.store, memory, subscription)))
     }
@@ -229,10 +231,6 @@ impl<S> CachedStoreBuilder<S> {
 fn positive(duration: Duration) -> Duration {
     assert!(!duration.is_zero(), "a duration of a cache must not be 0");
     duration
-}
-
-pub(super) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl<S> fmt::Debug for CachedStoreBuilder<S> {

@@ -1,13 +1,11 @@
 //! [`Grace`]: what is served while the store cannot be reached.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::builder::nanoseconds;
-use super::memory::Memory;
+use super::span::nanoseconds;
 use crate::key::KeyDigest;
-use crate::store::KeyRecord;
 
 /// How long the store has to answer before a record of which it was heard is served instead.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,31 +32,20 @@ impl Grace {
     fn failing(&self) -> MutexGuard<'_, HashMap<KeyDigest, u64>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Memory {
-    /// Returns the record of a key that may be served if the store cannot be reached.
-    pub(super) fn in_grace(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
-        let grace = self.grace.as_ref()?;
-        // Read before the record is: what was heard later says nothing of what was forgotten before.
-        let proved_until = self.liveness.proved_until();
-        let now = self.now();
-        let (record, loaded_at) = self.entries.remembered(digest, now)?;
-        let confirmed_at = loaded_at.max(proved_until);
-        (now.saturating_sub(confirmed_at) < grace.age).then_some(record)
+    /// Tells whether a record may be served at `now` that was last known to be true at `confirmed_at`.
+    pub(super) fn covers(&self, confirmed_at: u64, now: u64) -> bool {
+        now.saturating_sub(confirmed_at) < self.age
     }
 
-    /// Returns such a record if the store was asked for it in vain a moment ago.
-    pub(super) fn meanwhile(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
-        let failing_until = self.grace.as_ref()?.failing().get(digest).copied()?;
-        if self.now() < failing_until { self.in_grace(digest) } else { None }
+    /// Tells whether the store was asked for a key in vain a moment ago.
+    pub(super) fn is_failing(&self, digest: &KeyDigest, now: u64) -> bool {
+        self.failing().get(digest).is_some_and(|until| now < *until)
     }
 
     /// Notes that the store was asked for a key in vain.
-    pub(super) fn failed(&self, digest: &KeyDigest) {
-        let Some(grace) = &self.grace else { return };
-        let now = self.now();
-        let mut failing = grace.failing();
+    pub(super) fn failed(&self, digest: &KeyDigest, now: u64) {
+        let mut failing = self.failing();
         if failing.len() >= REMEMBERED {
             failing.retain(|_, until| now < *until);
         }
@@ -69,8 +56,6 @@ impl Memory {
 
     /// Notes that the store has answered for a key.
     pub(super) fn answered(&self, digest: &KeyDigest) {
-        if let Some(grace) = &self.grace {
-            grace.failing().remove(digest);
-        }
+        self.failing().remove(digest);
     }
 }

@@ -1,10 +1,13 @@
 //! [`Memory`]: what the tasks of a cache share.
 
+use std::sync::Arc;
+
 use super::entries::{Entries, Known};
 use super::grace::Grace;
 use super::liveness::Liveness;
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::KeyDigest;
+use crate::store::KeyRecord;
 
 pub(super) struct Memory {
     pub(super) entries: Entries,
@@ -36,6 +39,36 @@ impl Memory {
         match &self.clock {
             Timer::Monotonic(clock) => clock.elapsed(),
             Timer::Set(clock) => nanoseconds(clock.now()),
+        }
+    }
+
+    /// Returns the record of a key that may be served if the store cannot be reached.
+    pub(super) fn in_grace(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+        let grace = self.grace.as_ref()?;
+        // Read before the record is: what was heard later says nothing of what was forgotten before.
+        let proved_until = self.liveness.proved_until();
+        let now = self.now();
+        let (record, loaded_at) = self.entries.remembered(digest, now)?;
+        grace.covers(loaded_at.max(proved_until), now).then_some(record)
+    }
+
+    /// Returns such a record if the store was asked for it in vain a moment ago.
+    pub(super) fn meanwhile(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+        let is_failing = self.grace.as_ref()?.is_failing(digest, self.now());
+        if is_failing { self.in_grace(digest) } else { None }
+    }
+
+    /// Notes that the store was asked for a key in vain.
+    pub(super) fn failed(&self, digest: &KeyDigest) {
+        if let Some(grace) = &self.grace {
+            grace.failed(digest, self.now());
+        }
+    }
+
+    /// Notes that the store has answered for a key.
+    pub(super) fn answered(&self, digest: &KeyDigest) {
+        if let Some(grace) = &self.grace {
+            grace.answered(digest);
         }
     }
 }

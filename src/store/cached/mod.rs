@@ -24,8 +24,10 @@ mod renewal;
 mod repository;
 mod session;
 mod size;
+mod span;
 mod stamp;
 mod subscriber;
+mod subscribing;
 
 use std::fmt;
 use std::sync::Arc;

@@ -6,8 +6,8 @@ use futures_util::future::{Either, select};
 use tokio::time::{Instant, timeout_at};
 
 use super::beats::{Beats, Ear, Heard};
-use super::builder::nanoseconds;
 use super::renewal::{Event, Next, Renewal};
+use super::span::nanoseconds;
 use super::subscriber::Subscriber;
 use crate::store::{Invalidation, StoreError, Subscription};
 

@@ -1,15 +1,14 @@
-//! [`Subscriber`]: the task that hears what others change.
+//! [`Subscriber`]: what is subscribed to, and how.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::beats::Beats;
-use super::builder::nanoseconds;
 use super::memory::Memory;
-use super::session::Session;
+use super::span::nanoseconds;
 use crate::contain;
 use crate::store::{InvalidationSource, StoreError, Subscription};
 
@@ -19,10 +18,7 @@ pub(super) const PATIENCE: u32 = 3;
 /// How long it may take to subscribe.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long it is waited before subscribing again: twice as long each time.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// Is told when the cache begins to hear of changes, and when it does not any more.
+/// Called when the cache begins to get notifications, and when it no longer does.
 pub(super) type OnChange = dyn Fn(bool) + Send + Sync;
 
 pub(super) struct Subscriber {
@@ -34,23 +30,6 @@ pub(super) struct Subscriber {
 }
 
 impl Subscriber {
-    /// Subscribes, again and again, until it is aborted.
-    pub(super) async fn run(self) {
-        let mut told = None;
-        let mut pause = PAUSES.0;
-        loop {
-            let mut session = Session::of(&self, &mut told);
-            // A source that panics is one that failed: nobody else would subscribe again.
-            let reason = contain::wait(session.listen()).await.unwrap_or_else(StoreError::new);
-            session.lost(&reason);
-            if session.was_live {
-                pause = PAUSES.0;
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
-        }
-    }
-
     /// Sends heartbeats, whether they are heard or not.
     pub(super) async fn beat(&self, beats: &Beats) -> Infallible {
         let mut ticks = interval(self.heartbeat);

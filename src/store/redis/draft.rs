@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::decode;
+use super::decode::decode;
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{CommitError, KeyChange, KeyRecord, StoreError};
 

@@ -2,6 +2,7 @@
 
 mod commit;
 mod connect;
+mod decode;
 mod draft;
 #[cfg(feature = "cache")]
 mod invalidations;
@@ -21,6 +22,7 @@ use crate::key::KeyDigest;
 use crate::redis::{Connection, LIFETIME};
 
 pub use self::connect::RedisStoreBuilder;
+use self::decode::decode;
 #[cfg(feature = "cache")]
 pub use self::invalidations::RedisInvalidations;
 use self::read::{Read, Use};
@@ -208,13 +210,4 @@ impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore").field("prefix", &self.prefix).finish_non_exhaustive()
     }
-}
-
-/// Reads what is kept under `digest`.
-fn decode(json: &[u8], digest: &KeyDigest) -> Result<Arc<KeyRecord>, StoreError> {
-    let record: KeyRecord = serde_json::from_slice(json).map_err(StoreError::new)?;
-    if record.digest != *digest {
-        return Err(StoreError::new("a record is kept under the digest of another key"));
-    }
-    Ok(Arc::new(record))
 }

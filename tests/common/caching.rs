@@ -186,9 +186,10 @@ pub struct ScriptedSource(Arc<Mutex<Wire>>);
 
 #[derive(Default)]
 struct Wire {
+    /// The oldest first.
     subscribers: Vec<Subscriber>,
-    /// What is under way, and how many had subscribed when it was sent.
-    queue: VecDeque<(Invalidation, usize)>,
+    /// How many keys were told to be changed.
+    changes: usize,
     /// Whether what is sent waits until it is delivered.
     slow: bool,
     /// Whether nobody can subscribe or send.
@@ -205,7 +206,8 @@ struct Wire {
 }
 
 struct Subscriber {
-    number: usize,
+    /// What is under way to it, and how many changes were told before.
+    queue: VecDeque<(Invalidation, usize)>,
     sender: mpsc::UnboundedSender<Result<Invalidation, StoreError>>,
     /// Whether it hears nothing any more.
     is_mute: bool,
@@ -247,8 +249,10 @@ impl ScriptedSource {
     /// From now on, the subscriptions that there are hear nothing: the server is another.
     pub fn mute(&self) {
         let mut wire = self.wire();
-        wire.subscribers.iter_mut().for_each(|subscriber| subscriber.is_mute = true);
-        wire.queue.clear();
+        for subscriber in &mut wire.subscribers {
+            subscriber.is_mute = true;
+            subscriber.queue.clear();
+        }
     }
 
     pub fn subscriptions(&self) -> usize {
@@ -268,32 +272,43 @@ impl ScriptedSource {
     /// Tells the subscribers, now or when it is [delivered](Self::deliver).
     pub fn send(&self, invalidation: Invalidation) {
         let mut wire = self.wire();
-        if wire.deaf || wire.subscribers.iter().all(|subscriber| subscriber.is_mute) {
+        let told = (invalidation, wire.changes);
+        wire.changes += usize::from(matches!(invalidation, Invalidation::Key(_)));
+        if wire.deaf {
             return;
         }
-        let before = wire.subscriptions;
-        wire.queue.push_back((invalidation, before));
+        wire.prune();
+        let hearing = wire.subscribers.iter_mut().filter(|subscriber| !subscriber.is_mute);
+        hearing.for_each(|subscriber| subscriber.queue.push_back(told));
         let slow = wire.slow;
         drop(wire);
         while !slow && self.deliver().is_some() {}
     }
 
-    /// Lets the subscribers hear what was sent first.
+    /// Lets the oldest subscriber to whom something is under way hear what was sent first.
     pub fn deliver(&self) -> Option<Invalidation> {
+        let subscribers = self.wire().subscribers.len();
+        let told = (0..subscribers).find_map(|index| self.deliver_to(index));
+        told.map(|(invalidation, _)| invalidation)
+    }
+
+    /// Lets one of the subscribers, counted round, hear what was sent to it first. Returns how many changes
+    /// were told before it, too.
+    pub fn deliver_to(&self, index: usize) -> Option<(Invalidation, usize)> {
         let mut wire = self.wire();
-        let (invalidation, before) = wire.queue.pop_front()?;
-        let hear = |subscriber: &&Subscriber| !subscriber.is_mute && subscriber.number <= before;
-        for subscriber in wire.subscribers.iter().filter(hear) {
-            let _ = subscriber.sender.send(Ok(invalidation));
-        }
-        Some(invalidation)
+        wire.prune();
+        let index = index.checked_rem(wire.subscribers.len())?;
+        let subscriber = &mut wire.subscribers[index];
+        let told = subscriber.queue.pop_front()?;
+        let _ = subscriber.sender.send(Ok(told.0));
+        Some(told)
     }
 
     /// Sends what overtakes everything.
     pub fn send_first(&self, invalidation: Invalidation) {
         let mut wire = self.wire();
-        let before = wire.subscriptions;
-        wire.queue.push_front((invalidation, before));
+        let told = (invalidation, wire.changes);
+        wire.subscribers.iter_mut().for_each(|subscriber| subscriber.queue.push_front(told));
     }
 
     /// Returns whether anybody listens.
@@ -303,13 +318,12 @@ impl ScriptedSource {
 
     /// Returns whether all was delivered or lost.
     pub fn is_empty(&self) -> bool {
-        self.wire().queue.is_empty()
+        self.wire().subscribers.iter().all(|subscriber| subscriber.queue.is_empty())
     }
 
     /// Ends the subscriptions with an error.
     pub fn lose(&self) {
         let mut wire = self.wire();
-        wire.queue.clear();
         for subscriber in wire.subscribers.drain(..) {
             let _ = subscriber.sender.send(Err(StoreError::new("the connection was cut")));
         }
@@ -327,13 +341,9 @@ impl InvalidationSource for ScriptedSource {
         }
         let (sender, receiver) = mpsc::unbounded_channel();
         wire.prune();
-        if wire.subscribers.is_empty() {
-            wire.queue.clear();
-            wire.sessions += 1;
-        }
+        wire.sessions += usize::from(wire.subscribers.is_empty());
         wire.subscriptions += 1;
-        let number = wire.subscriptions;
-        wire.subscribers.push(Subscriber { number, sender, is_mute: false });
+        wire.subscribers.push(Subscriber { queue: VecDeque::new(), sender, is_mute: false });
         Ok(Box::new(Receiver(receiver)))
     }
 

@@ -3,7 +3,6 @@
 //!
 //! The code under test is the real one. Only who goes on next, and when, is the test's.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -50,9 +49,9 @@ enum Step {
     Read,
     /// Somebody is told what was read.
     Tell,
-    /// The subscriber hears what was sent first.
-    Deliver,
-    /// It hears all that was sent.
+    /// A subscription hears what was sent first.
+    Deliver(usize),
+    /// Each hears all that was sent.
     DeliverAll,
     /// The subscription fails.
     Lose,
@@ -81,7 +80,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Step::ChangeElsewhere),
         2 => Just(Step::Read),
         2 => Just(Step::Tell),
-        3 => Just(Step::Deliver),
+        3 => (0usize..2).prop_map(Step::Deliver),
         4 => Just(Step::DeliverAll),
         1 => Just(Step::Lose),
         1 => Just(Step::Mute),
@@ -103,8 +102,8 @@ struct Model {
     elsewhere: Vec<(u64, Instant)>,
     /// What was read of the record by who was not told of it yet.
     read: Option<Arc<KeyRecord>>,
-    /// Revisions in the notifications under way.
-    sent: VecDeque<u64>,
+    /// What was notified of, in that order.
+    sent: Vec<u64>,
     /// What every request that begins now has to see.
     acknowledged: Arc<std::sync::Mutex<u64>>,
     /// How often the cache had subscribed anew when it was last live.
@@ -146,7 +145,7 @@ impl Model {
             requests: Vec::new(),
             elsewhere: Vec::new(),
             read: None,
-            sent: VecDeque::new(),
+            sent: Vec::new(),
             acknowledged: Arc::default(),
             listened: 0,
         }
@@ -237,18 +236,16 @@ impl Model {
         self.elsewhere.push((version, Instant::now()));
         if let Some(source) = &self.source {
             source.send(Invalidation::Key(self.digest));
-            self.sent.push_back(version);
+            self.sent.push(version);
         }
     }
 
-    async fn deliver(&mut self) -> bool {
-        let Some(invalidation) = self.source.as_ref().and_then(ScriptedSource::deliver) else {
-            return false;
-        };
+    async fn deliver(&mut self, subscription: usize) -> bool {
+        let told = self.source.as_ref().and_then(|source| source.deliver_to(subscription));
+        let Some((invalidation, before)) = told else { return false };
         settle().await;
         if let Invalidation::Key(_) = invalidation {
-            let version = self.sent.pop_front().unwrap();
-            self.acknowledge(version);
+            self.acknowledge(self.sent[before]);
         }
         true
     }
@@ -284,8 +281,9 @@ impl Model {
                     self.acknowledge(record.revision() + 1);
                 }
             }
-            Step::Deliver => drop(self.deliver().await),
-            Step::DeliverAll => while self.deliver().await {},
+            Step::Deliver(subscription) => drop(self.deliver(subscription).await),
+            // The new one first, since the old one may then be at its end.
+            Step::DeliverAll => while self.deliver(1).await || self.deliver(0).await {},
             Step::Lose => {
                 self.source.iter().for_each(ScriptedSource::lose);
                 settle().await;
@@ -311,9 +309,6 @@ impl Model {
         if sessions != self.listened && self.cached.is_live() {
             self.listened = sessions;
             self.acknowledge(self.version());
-        }
-        if source.is_empty() {
-            self.sent.clear();
         }
     }
 }

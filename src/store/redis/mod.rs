@@ -14,18 +14,15 @@ mod repository;
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use redis::Client;
 
-use super::{KeyRecord, KeyStore, StoreError, TenantFilter};
+use super::TenantFilter;
 use crate::key::KeyDigest;
 use crate::redis::{Connection, LIFETIME};
 
 pub use self::connect::RedisStoreBuilder;
-use self::decode::decode;
 #[cfg(feature = "cache")]
 pub use self::invalidations::RedisInvalidations;
-use self::read::{Read, Use};
 
 /// Keeps keys in Redis 7 or later, or in Valkey.
 ///
@@ -194,15 +191,6 @@ impl RedisStore {
     /// Where the digests of changed keys are published.
     fn channel(&self) -> String {
         self.name("changes")
-    }
-}
-
-#[async_trait]
-impl KeyStore for RedisStore {
-    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        let read = Read::new("GET", self.record(digest));
-        let json: Option<Vec<u8>> = self.read(&read, Use::Believed).await?;
-        json.map(|json| decode(&json, digest)).transpose()
     }
 }
 

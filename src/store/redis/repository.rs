@@ -1,22 +1,33 @@
-//! The write side of [`RedisStore`].
+//! The traits of [`RedisStore`].
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures_util::future::try_join;
 
 use super::RedisStore;
+use super::decode::decode;
 use super::publish::{EVERYTHING, publish};
 use super::read::{Read, Use};
 use crate::clock::microseconds;
-use crate::key::KeyId;
+use crate::key::{KeyDigest, KeyId};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyUse, RecordUses,
-    StoreError, StoredKey,
+    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
+    KeyUse, RecordUses, StoreError, StoredKey,
 };
 
 /// The latest time that a score holds to the microsecond, in the year 2255.
 const LATEST: u64 = 1 << f64::MANTISSA_DIGITS;
+
+#[async_trait]
+impl KeyStore for RedisStore {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        let read = Read::new("GET", self.record(digest));
+        let json: Option<Vec<u8>> = self.read(&read, Use::Believed).await?;
+        json.map(|json| decode(&json, digest)).transpose()
+    }
+}
 
 #[async_trait]
 impl KeyRepository for RedisStore {

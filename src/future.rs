@@ -16,6 +16,7 @@ use crate::body::ResponseBody;
 use crate::charge::Charged;
 use crate::decide::{Decision, Wait};
 use crate::drain::Refusal;
+use crate::ending::Ending;
 use crate::gate::Gate;
 use crate::head::RequestHead;
 use crate::limit::Usage;
@@ -128,7 +129,20 @@ where
                     }
                 }
                 StateProj::Forward { future, finish, observation } => {
-                    let mut response = match ready!(future.poll(cx)) {
+                    let polled = future.poll(cx);
+                    if polled.is_pending()
+                        && let Some(cancel) = &mut finish.cancel
+                        && let Poll::Ready((rejection, response)) = cancel.poll(cx)
+                    {
+                        if let Some(observation) = observation.take() {
+                            observation.end(Outcome::Refused(&rejection));
+                        }
+                        // Drops the inner future.
+                        let refusal = Some(Refusal::Whole(response));
+                        state.set(State::Rejected { refusal });
+                        continue;
+                    }
+                    let mut response = match ready!(polled) {
                         Ok(response) => response,
                         Err(error) => {
                             if let Some(observation) = observation.take() {
@@ -137,6 +151,10 @@ where
                             return Poll::Ready(Err(error));
                         }
                     };
+                    let admission = finish.admission.take();
+                    // First, since it is quick where the service has written no fields.
+                    let watch =
+                        admission.map(|admission| (admission, Ending::of(response.headers())));
                     if let Some(fields) = &finish.cache_fields {
                         fields.write(response.headers_mut());
                     }
@@ -153,7 +171,10 @@ where
                     if let Some(observation) = observation {
                         observation.answered(&response);
                     }
-                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                    return Poll::Ready(Ok(response.map(|body| match watch {
+                        Some((admission, ending)) => ResponseBody::watched(body, admission, ending),
+                        None => ResponseBody::inner(body),
+                    })));
                 }
                 StateProj::Refund { refunding, response, observation } => {
                     let usage = ready!(refunding.poll_unpin(cx));

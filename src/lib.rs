@@ -131,6 +131,7 @@ pub mod address;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
+mod cancel;
 mod charge;
 #[cfg(feature = "client")]
 pub mod client;
@@ -138,11 +139,13 @@ mod clock;
 mod contain;
 mod decide;
 mod drain;
+mod ending;
 pub mod extract;
 mod future;
 mod gate;
 mod grpc;
 pub mod guard;
+pub mod guide;
 mod head;
 pub mod http_cache;
 mod immediate;
@@ -168,12 +171,13 @@ mod protocol;
 mod redis;
 pub mod reject;
 mod service;
-
+mod still_allows;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
 mod verify;
+mod watch;
 
 #[doc(inline)]
 pub use self::address::{PeerAddress, TrustedProxies};
@@ -230,6 +234,7 @@ pub use self::store::{
     IssuedKey, KeyRecord, KeyRepository, KeyStore, MemoryStore, NewKey, StoreError,
 };
 pub use self::verify::VerifiedKey;
+pub use self::watch::{EndReason, KeyEnded, StreamWatch};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -7,16 +7,28 @@
 #[cfg(feature = "tracing")]
 mod events {
     use std::error::Error;
+    use std::time::Duration;
 
     use http::Method;
 
     use crate::key::KeyId;
+    use crate::watch::KeyEnded;
 
     /// The target of all events, which filters name.
     const TARGET: &str = "tower_api_key";
 
     pub(crate) fn verified(id: &KeyId) {
         tracing::trace!(target: TARGET, key = id.as_str(), "API key verified");
+    }
+
+    pub(crate) fn stream_ended(ended: &KeyEnded, open: Duration) {
+        tracing::info!(
+            target: TARGET,
+            reason = ended.reason().as_str(),
+            key = ended.key_id().map(KeyId::as_str),
+            open_seconds = open.as_secs_f64(),
+            "stream ended with its API key"
+        );
     }
 
     pub(crate) fn would_reject(
@@ -104,12 +116,15 @@ mod events {
 #[cfg(not(feature = "tracing"))]
 mod events {
     use std::error::Error;
+    use std::time::Duration;
 
     use http::Method;
 
     use crate::key::KeyId;
+    use crate::watch::KeyEnded;
 
     pub(crate) fn verified(_: &KeyId) {}
+    pub(crate) fn stream_ended(_: &KeyEnded, _: Duration) {}
     pub(crate) fn would_reject(
         _: &'static str,
         _: Option<&KeyId>,
@@ -142,7 +157,8 @@ pub(crate) use events::no_original_uri;
 #[cfg(feature = "manage")]
 pub(crate) use events::not_managed;
 pub(crate) use events::{
-    foreign_record, no_client_address, not_refunded, panicked, unlimited, verified, would_reject,
+    foreign_record, no_client_address, not_refunded, panicked, stream_ended, unlimited, verified,
+    would_reject,
 };
 #[cfg(feature = "cache")]
 pub(crate) use events::{subscribed, unsubscribed};

@@ -1,10 +1,13 @@
-//! Observing requests: when they are let through, and when they have ended.
+//! Observing requests: when they are let through, when they have ended, and when what they opened ends
+//! with its key.
 
+mod ended_stream;
 mod finished;
 mod observation;
 
 use std::sync::Arc;
 
+pub use self::ended_stream::EndedStream;
 pub use self::finished::{Finished, Outcome};
 pub(crate) use self::observation::{Observation, Step};
 use crate::clock::Clock;
@@ -12,10 +15,10 @@ use crate::contain;
 use crate::head::RequestHead;
 use crate::verify::VerifiedKey;
 
-/// Observes the requests of a layer at two moments: when a request with a key is let through, and
-/// when a request has ended.
+/// Observes the requests of a layer at three moments: when a request with a key is let through, when a
+/// request has ended, and when a stream that it opened ends with the key.
 ///
-/// Both are called while the request waits, so they must be quick and must not block. A panic is
+/// All are called while somebody waits, so they must be quick and must not block. A panic is
 /// logged and fails no request. Closures and functions implement `admitted`.
 ///
 /// # Examples
@@ -72,6 +75,12 @@ pub trait Observe: Send + Sync {
         let _ = request;
     }
 
+    /// Observes a stream that ended with its key: the body of a response that was still being sent, or
+    /// what waited for the [end of a key](VerifiedKey::ended). What ends by itself is not told of.
+    fn stream_ended(&self, stream: &EndedStream<'_>) {
+        let _ = stream;
+    }
+
     /// Tells whether [`finished`](Self::finished) is to be called. If no observer of a layer wants it,
     /// nothing is kept of a request.
     fn observes_finished(&self) -> bool {
@@ -116,6 +125,12 @@ impl Observers {
     /// Returns those that observe the end of requests, if there are any.
     pub(crate) fn of_end(&self) -> Option<&Arc<[Arc<dyn Observe>]>> {
         self.of_end.as_ref()
+    }
+
+    pub(crate) fn stream_ended(&self, stream: &EndedStream<'_>) {
+        for observer in &self.all {
+            contain::notify("an observer", || observer.stream_ended(stream));
+        }
     }
 
     pub(crate) fn admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>, clock: &dyn Clock) {

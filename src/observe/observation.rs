@@ -88,6 +88,7 @@ impl Observation {
     }
 
     /// Tells how the request ended.
+    #[allow(clippy::boxed_local, reason = "it is boxed where it is kept")]
     pub(crate) fn end(mut self: Box<Self>, outcome: Outcome<'_>) {
         self.tell(outcome);
     }

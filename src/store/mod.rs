@@ -8,6 +8,7 @@ mod hint;
 #[cfg(feature = "cache")]
 mod invalidation;
 mod key_change;
+mod key_changes;
 mod key_repository;
 mod key_store;
 mod memory;
@@ -32,6 +33,7 @@ pub use self::cached::{CachedStore, CachedStoreBuilder};
 #[cfg(feature = "cache")]
 pub use self::invalidation::{Invalidation, InvalidationSource, Subscription};
 pub use self::key_change::KeyChange;
+pub use self::key_changes::KeyChanges;
 pub use self::key_repository::{CommitError, KeyRepository, Propagation};
 pub use self::key_store::{KeyStore, StoreError};
 pub use self::memory::{MemoryStore, UpdateError};
@@ -53,5 +55,6 @@ pub use self::sql::TablesError;
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
 
+pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;

@@ -4,11 +4,13 @@ use super::entries::{Entries, Known};
 use super::liveness::Liveness;
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::KeyDigest;
+use crate::store::KeyChanges;
 
 pub(super) struct Memory {
     pub(super) entries: Entries,
     pub(super) liveness: Liveness,
     pub(super) clock: Timer,
+    pub(super) changes: KeyChanges,
 }
 
 /// What ages are measured by.
@@ -23,6 +25,18 @@ impl Memory {
         let now = self.now();
         // Asked first: what is forgotten before it becomes live is seen to be forgotten then.
         if self.liveness.is_live(now) { self.entries.look(digest, now) } else { Known::Nothing }
+    }
+
+    /// Forgets what was loaded of a key until now, and has whoever holds it open ask again.
+    pub(super) fn forget(&self, digest: &KeyDigest) {
+        self.entries.forget(digest);
+        self.changes.changed(digest);
+    }
+
+    /// Forgets what was loaded of all keys until now.
+    pub(super) fn forget_all(&self) {
+        self.entries.forget_all();
+        self.changes.all_changed();
     }
 
     pub(super) fn is_live(&self) -> bool {

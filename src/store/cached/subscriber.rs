@@ -117,8 +117,8 @@ impl Session<'_> {
                 }
             };
             match heard {
-                Invalidation::Key(digest) => memory.entries.forget(&digest),
-                Invalidation::Everything => memory.entries.forget_all(),
+                Invalidation::Key(digest) => memory.forget(&digest),
+                Invalidation::Everything => memory.forget_all(),
                 Invalidation::Heartbeat(number) => {
                     if let Some(sent_at) = beats.heard(number) {
                         silent_at = Instant::now() + patience;
@@ -137,7 +137,7 @@ impl Session<'_> {
         let memory = &self.subscriber.memory;
         if !self.was_live {
             // What was changed before the subscription was not heard.
-            memory.entries.forget_all();
+            memory.forget_all();
             self.was_live = true;
         }
         // Counted from when it was sent: one that was on its way for long proves little.

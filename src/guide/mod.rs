@@ -1,0 +1,3 @@
+//! Pages of documentation.
+
+pub mod streams;

@@ -1,0 +1,1 @@
+//! Streams and revocation: what is open ends when its key does.

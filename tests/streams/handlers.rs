@@ -10,11 +10,13 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
-use tower::{Layer as _, Service, ServiceExt as _, service_fn};
+use tokio::sync::Notify;
+use tower::util::BoxService;
+use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_api_key::testing::ActAs;
 use tower_api_key::{
-    ApiKeyLayer, EndReason, MemoryStore, NewKey, RejectionKind, RequireAbility, StreamWatch,
-    VerifiedKey,
+    ApiKeyLayer, EndReason, MemoryStore, NewKey, RejectionKind, RequireAbility, ResponseBody,
+    StreamWatch, VerifiedKey,
 };
 
 use crate::common::in_time;
@@ -134,24 +136,17 @@ async fn a_socket_ends_when_its_key_may_not_open_it_any_more() {
 }
 
 /// Serves by a handler that answers when it is told to.
-fn slow(
-    layer: &ApiKeyLayer,
-    answers: Arc<tokio::sync::Notify>,
-) -> impl Service<
-    Request<Empty<Bytes>>,
-    Response = Response<impl http_body::Body<Data = Bytes, Error = tower::BoxError>>,
-    Error = Infallible,
-    Future: Send,
-> + Send
-+ use<> {
-    layer.layer(service_fn(move |_| {
+fn slow(layer: &ApiKeyLayer, answers: Arc<Notify>) -> Slow {
+    BoxService::new(layer.layer(service_fn(move |_| {
         let answers = Arc::clone(&answers);
         async move {
             answers.notified().await;
             Ok(Response::new(Empty::<Bytes>::new()))
         }
-    }))
+    })))
 }
+
+type Slow = BoxService<Request<Empty<Bytes>>, Response<ResponseBody<Empty<Bytes>>>, Infallible>;
 
 #[tokio::test]
 async fn a_handler_goes_on_unless_it_is_to_be_cancelled() {
@@ -161,7 +156,7 @@ async fn a_handler_goes_on_unless_it_is_to_be_cancelled() {
         let watch = StreamWatch::new();
         let watch = if cancels { watch.cancel_handlers() } else { watch };
         let layer = ApiKeyLayer::new(keys.clone()).streams(watch);
-        let answers = Arc::new(tokio::sync::Notify::new());
+        let answers = Arc::new(Notify::new());
         let ask = || {
             let request = get().header("x-api-key", issued.secret.reveal());
             slow(&layer, Arc::clone(&answers)).oneshot(request.body(Empty::new()).unwrap())

@@ -13,6 +13,9 @@ mod reductions;
 // How the layer comes to know.
 mod stores;
 
+// What clients make of the end.
+mod clients;
+
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};

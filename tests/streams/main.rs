@@ -11,6 +11,7 @@ mod handlers;
 mod reductions;
 
 // How the layer comes to know.
+mod model;
 mod stores;
 
 // What clients make of the end.

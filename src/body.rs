@@ -11,7 +11,8 @@ use pin_project_lite::pin_project;
 use tower::BoxError;
 
 use crate::ending::Ending;
-use crate::watch::{Admission, KeyEnded, Stream};
+use crate::verify::VerifiedKey;
+use crate::watch::{KeyEnded, Stream};
 
 pin_project! {
     /// The body of a response: the inner service's own, or that of a rejection.
@@ -30,43 +31,42 @@ pin_project! {
     #[project = KindProj]
     #[derive(Debug)]
     enum Kind<B> {
-        Inner { #[pin] body: B },
-        Watched { #[pin] body: B, watch: Watch },
+        Inner { #[pin] body: B, watch: Watch },
         Rejected { #[pin] body: Full<Bytes> },
         Ended,
     }
 }
 
-/// Watches over the frames of a body.
+/// Watches over the frames of a body. Small, since every response carries one.
 struct Watch {
     state: State,
+    /// Whether a frame was sent.
+    has_begun: bool,
     ending: Ending,
 }
 
 enum State {
     /// At most one frame was sent: what is whole with its first frame is not watched.
-    Begun {
-        admission: Admission,
-        sent: bool,
-    },
+    Begun(VerifiedKey),
     // Boxed, since most bodies never come here.
     Open(Box<Stream>),
+    /// It is not watched, or not any more.
     Over,
 }
 
 impl<B> ResponseBody<B> {
     pub(crate) fn inner(body: B) -> Self {
-        Self { kind: Kind::Inner { body } }
+        Self::watched(body, None, Ending::Fail)
     }
 
     pub(crate) fn rejected(body: Bytes) -> Self {
         Self { kind: Kind::Rejected { body: Full::new(body) } }
     }
 
-    /// Has a body end when the key does.
-    pub(crate) fn watched(body: B, admission: Admission, ending: Ending) -> Self {
-        let watch = Watch { state: State::Begun { admission, sent: false }, ending };
-        Self { kind: Kind::Watched { body, watch } }
+    /// Has a body end when the key does, if there is one.
+    pub(crate) fn watched(body: B, key: Option<VerifiedKey>, ending: Ending) -> Self {
+        let state = key.map_or(State::Over, State::Begun);
+        Self { kind: Kind::Inner { body, watch: Watch { state, has_begun: false, ending } } }
     }
 }
 
@@ -102,17 +102,16 @@ impl Watch {
     }
 
     fn advance(&mut self) -> Option<KeyEnded> {
-        if let State::Begun { sent: sent @ false, .. } = &mut self.state {
-            *sent = true;
-            return None;
-        }
-        self.open()?.check()
+        if std::mem::replace(&mut self.has_begun, true) { self.open()?.check() } else { None }
     }
 
     /// Puts the body on the list of open streams.
     fn open(&mut self) -> Option<&mut Stream> {
         self.state = match std::mem::replace(&mut self.state, State::Over) {
-            State::Begun { admission, .. } => State::Open(Box::new(Stream::open(admission))),
+            State::Begun(key) => match key.admission() {
+                Some(admission) => State::Open(Box::new(Stream::open(admission))),
+                None => State::Over,
+            },
             state => state,
         };
         match &mut self.state {
@@ -148,14 +147,11 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut kind = self.project().kind;
         let (ended, watch) = match kind.as_mut().project() {
-            KindProj::Inner { body } => {
-                return body.poll_frame(cx).map_err(Into::into);
-            }
             KindProj::Rejected { body } => {
                 return body.poll_frame(cx).map_err(|never| match never {});
             }
             KindProj::Ended => return Poll::Ready(None),
-            KindProj::Watched { body, watch } => match body.poll_frame(cx) {
+            KindProj::Inner { body, watch } => match body.poll_frame(cx) {
                 // After the frame was made, and just before it is handed on.
                 Poll::Ready(Some(frame)) => match watch.check() {
                     None => return Poll::Ready(Some(frame.map_err(Into::into))),
@@ -181,7 +177,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for ResponseBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Inner { body } | Kind::Watched { body, .. } => body.is_end_stream(),
+            Kind::Inner { body, .. } => body.is_end_stream(),
             Kind::Rejected { body } => body.is_end_stream(),
             Kind::Ended => true,
         }
@@ -189,7 +185,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for ResponseBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Inner { body } | Kind::Watched { body, .. } => body.size_hint(),
+            Kind::Inner { body, .. } => body.size_hint(),
             Kind::Rejected { body } => body.size_hint(),
             Kind::Ended => SizeHint::with_exact(0),
         }

@@ -129,32 +129,28 @@ where
                     }
                 }
                 StateProj::Forward { future, finish, observation } => {
-                    let polled = future.poll(cx);
-                    if polled.is_pending()
-                        && let Some(cancel) = &mut finish.cancel
-                        && let Poll::Ready((rejection, response)) = cancel.poll(cx)
-                    {
-                        if let Some(observation) = observation.take() {
-                            observation.end(Outcome::Refused(&rejection));
-                        }
-                        // Drops the inner future.
-                        let refusal = Some(Refusal::Whole(response));
-                        state.set(State::Rejected { refusal });
-                        continue;
-                    }
-                    let mut response = match ready!(polled) {
-                        Ok(response) => response,
-                        Err(error) => {
+                    let mut response = match future.poll(cx) {
+                        Poll::Ready(Ok(response)) => response,
+                        Poll::Ready(Err(error)) => {
                             if let Some(observation) = observation.take() {
                                 observation.end(Outcome::Failed);
                             }
                             return Poll::Ready(Err(error));
                         }
+                        Poll::Pending => {
+                            let Some(cancel) = &mut finish.cancel else { return Poll::Pending };
+                            let (rejection, response) = ready!(cancel.poll(cx));
+                            if let Some(observation) = observation.take() {
+                                observation.end(Outcome::Refused(&rejection));
+                            }
+                            // Drops the inner future.
+                            let refusal = Some(Refusal::Whole(response));
+                            state.set(State::Rejected { refusal });
+                            continue;
+                        }
                     };
-                    let admission = finish.admission.take();
                     // First, since it is quick where the service has written no fields.
-                    let watch =
-                        admission.map(|admission| (admission, Ending::of(response.headers())));
+                    let ending = Ending::of(response.headers());
                     if let Some(fields) = &finish.cache_fields {
                         fields.write(response.headers_mut());
                     }
@@ -171,10 +167,9 @@ where
                     if let Some(observation) = observation {
                         observation.answered(&response);
                     }
-                    return Poll::Ready(Ok(response.map(|body| match watch {
-                        Some((admission, ending)) => ResponseBody::watched(body, admission, ending),
-                        None => ResponseBody::inner(body),
-                    })));
+                    let key = finish.watched.take();
+                    let watched = |body| ResponseBody::watched(body, key, ending);
+                    return Poll::Ready(Ok(response.map(watched)));
                 }
                 StateProj::Refund { refunding, response, observation } => {
                     let usage = ready!(refunding.poll_unpin(cx));

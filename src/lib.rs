@@ -44,6 +44,8 @@
 //! A request that fails a step is answered by the layer's [responder](reject::Respond), and
 //! [what went wrong](Rejection) is left in the extensions of the response.
 //!
+//! What a request opened ends with its key: see [streams and revocation](guide::streams).
+//!
 //! # Around the layer
 //!
 //! * [`KeyManager`] issues, lists, changes, rotates and revokes keys; `manage::api` (feature `manage`)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, Request, Version, header};
+use http::Request;
 use http_body::Body;
 
 use crate::cancel::Cancel;
@@ -14,7 +14,7 @@ use crate::http_cache::{CacheFields, ResponseFields};
 use crate::observe::Observation;
 use crate::reject::{PathIsSecret, Rejection};
 use crate::verify::{Anonymous, VerifiedKey};
-use crate::watch::{Admission, Asked};
+use crate::watch::Asked;
 
 /// The positive decision: nothing else lets a request through.
 pub(crate) enum Pass {
@@ -27,7 +27,7 @@ pub(crate) struct Finish {
     pub(crate) cache_fields: Option<ResponseFields>,
     pub(crate) charged: Option<Charged>,
     /// None if the response may go on without the key.
-    pub(crate) admission: Option<Admission>,
+    pub(crate) watched: Option<VerifiedKey>,
     pub(crate) cancel: Option<Box<Cancel>>,
 }
 
@@ -55,28 +55,21 @@ impl Pass {
                     observation.admitted(&key);
                 }
                 let charged = charge.map(|charge| Charged::new(gate, &key, charge));
-                let asked = gate.asked(&key, &head);
-                let key = match &asked {
-                    Some(asked) if asks_for_upgrade(&head) => {
-                        key.asking(Some(Arc::new(asked.clone())))
-                    }
-                    _ => key,
-                };
-                let admission = key.admission().map(|admission| Admission { asked, ..admission });
-                let cancels = gate.watch.cancels_handlers;
-                let cancel = admission.as_ref().filter(|_| cancels).cloned();
-                let cancel = cancel.map(|admission| Box::new(Cancel::new(&head, admission)));
+                let mut key = key;
+                gate.keep_asked(&mut key, &head);
+                let watched = gate.watch.is_on.then(|| key.clone());
+                let cancel = gate.cancel(&key, &head);
                 request.extensions_mut().insert(key);
                 let cache_fields =
                     gate.cache_fields.as_ref().map(|fields| fields.with_key(&carrier));
-                Ok(Finish { cache_fields, charged, admission, cancel })
+                Ok(Finish { cache_fields, charged, watched, cancel })
             }
             Self::Anonymous => {
                 // What an outer layer verified was verified by other keys.
                 request.extensions_mut().remove::<VerifiedKey>();
                 request.extensions_mut().insert(Anonymous(Arc::clone(&gate.rejector)));
                 let cache_fields = gate.cache_fields.as_ref().map(CacheFields::without_key);
-                Ok(Finish { cache_fields, charged: None, admission: None, cancel: None })
+                Ok(Finish { cache_fields, charged: None, watched: None, cancel: None })
             }
         }
     }
@@ -84,25 +77,35 @@ impl Pass {
 
 impl Gate {
     /// Keeps what a request asks for, if it may have to be judged by that again.
-    fn asked(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Option<Asked> {
+    #[inline]
+    fn keep_asked(&self, key: &mut VerifiedKey, head: &RequestHead<'_>) {
         #[cfg(feature = "policy")]
         let judges = self.policy.is_some() || !self.guards.is_empty();
         #[cfg(not(feature = "policy"))]
         let judges = !self.guards.is_empty();
         let restrictions = &key.record().restrictions;
         let addresses = restrictions.addresses.is_some();
-        if !(self.watch.is_on && self.watch.reductions)
-            || !(judges || addresses || restrictions.endpoints.is_some())
-        {
+        if judges || addresses || restrictions.endpoints.is_some() {
+            self.keep(key, head, addresses);
+        }
+    }
+
+    fn keep(&self, key: &mut VerifiedKey, head: &RequestHead<'_>, addresses: bool) {
+        if self.watch.is_on && self.watch.reductions {
+            let address = if addresses { self.client_address(head) } else { None };
+            key.keep_asked(Asked::of(head, address));
+        }
+    }
+
+    /// Cancels the handler when the key ends, if that is wanted.
+    #[inline]
+    fn cancel(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Option<Box<Cancel>> {
+        if !self.watch.cancels_handlers {
             return None;
         }
-        Asked::of(head, if addresses { self.client_address(head) } else { None })
+        let admission = key.clone().admission()?;
+        Some(Box::new(Cancel::new(head, admission)))
     }
-}
-
-fn asks_for_upgrade(head: &RequestHead<'_>) -> bool {
-    head.method() == Method::CONNECT
-        || (head.version() <= Version::HTTP_11 && head.headers().contains_key(header::UPGRADE))
 }
 
 #[cold]

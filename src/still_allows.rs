@@ -67,7 +67,7 @@ impl Authority for Gate {
     }
 
     fn ended(&self, ended: &KeyEnded, open: Duration) {
-        trace::stream_ended(ended, open);
+        trace::stream_ended(ended.reason().as_str(), ended.key_id(), open);
         self.observers.stream_ended(&EndedStream::new(ended, open));
     }
 }

@@ -12,7 +12,6 @@ mod events {
     use http::Method;
 
     use crate::key::KeyId;
-    use crate::watch::KeyEnded;
 
     /// The target of all events, which filters name.
     const TARGET: &str = "tower_api_key";
@@ -21,11 +20,11 @@ mod events {
         tracing::trace!(target: TARGET, key = id.as_str(), "API key verified");
     }
 
-    pub(crate) fn stream_ended(ended: &KeyEnded, open: Duration) {
+    pub(crate) fn stream_ended(reason: &'static str, key: Option<&KeyId>, open: Duration) {
         tracing::info!(
             target: TARGET,
-            reason = ended.reason().as_str(),
-            key = ended.key_id().map(KeyId::as_str),
+            reason,
+            key = key.map(KeyId::as_str),
             open_seconds = open.as_secs_f64(),
             "stream ended with its API key"
         );
@@ -121,10 +120,9 @@ mod events {
     use http::Method;
 
     use crate::key::KeyId;
-    use crate::watch::KeyEnded;
 
     pub(crate) fn verified(_: &KeyId) {}
-    pub(crate) fn stream_ended(_: &KeyEnded, _: Duration) {}
+    pub(crate) fn stream_ended(_: &'static str, _: Option<&KeyId>, _: Duration) {}
     pub(crate) fn would_reject(
         _: &'static str,
         _: Option<&KeyId>,

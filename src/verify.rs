@@ -35,7 +35,7 @@ use crate::watch::{Admission, Asked, Authority};
 pub struct VerifiedKey {
     record: Arc<KeyRecord>,
     authority: Arc<dyn Authority>,
-    /// Kept for requests that a body does not show: upgrades.
+    /// None if nothing depended on it.
     asked: Option<Arc<Asked>>,
 }
 
@@ -126,17 +126,15 @@ impl VerifiedKey {
     }
 
     /// Keeps what the request asked for, to be judged again.
-    pub(crate) fn asking(self, asked: Option<Arc<Asked>>) -> Self {
-        Self { asked, ..self }
+    pub(crate) fn keep_asked(&mut self, asked: Asked) {
+        self.asked = Some(Arc::new(asked));
     }
 
     /// Returns by what the request was let through, if the layer watches that.
-    pub(crate) fn admission(&self) -> Option<Admission> {
-        self.authority.settings().is_on.then(|| Admission {
-            authority: Arc::clone(&self.authority),
-            record: Arc::clone(&self.record),
-            asked: self.asked.as_deref().cloned(),
-        })
+    pub(crate) fn admission(self) -> Option<Admission> {
+        let Self { record, authority, asked } = self;
+        let is_on = authority.settings().is_on;
+        is_on.then_some(Admission { authority, record, asked })
     }
 }
 

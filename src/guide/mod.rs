@@ -1,3 +1,3 @@
-//! Pages of documentation.
+//! Pages for operators, beside the documentation of each type.
 
 pub mod streams;

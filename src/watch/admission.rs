@@ -15,45 +15,29 @@ use crate::store::KeyRecord;
 pub(crate) struct Admission {
     pub(crate) authority: Arc<dyn Authority>,
     pub(crate) record: Arc<KeyRecord>,
-    /// None if nothing depended on it, or if it is not known.
-    pub(crate) asked: Option<Asked>,
+    /// None if nothing depended on it.
+    pub(crate) asked: Option<Arc<Asked>>,
 }
 
-/// What a request asked for, as far as it is judged again. Small, since it is kept of every request
-/// to a layer with guards.
-#[derive(Clone)]
+/// What a request asked for, as far as it is judged again.
 pub(crate) struct Asked {
-    path: PathAndQuery,
+    method: Method,
+    /// None if what the client sent is not known.
+    path: Option<PathAndQuery>,
     address: Option<IpAddr>,
-    /// Its number in [`METHODS`].
-    method: u8,
     /// Whether it may have been a `POST` to a server that does not look at the method.
     as_post: bool,
 }
 
-/// The methods that are kept. A request by another one is judged again without a path.
-const METHODS: [Method; 9] = [
-    Method::GET,
-    Method::HEAD,
-    Method::POST,
-    Method::PUT,
-    Method::PATCH,
-    Method::DELETE,
-    Method::OPTIONS,
-    Method::CONNECT,
-    Method::TRACE,
-];
-
 impl Asked {
     /// Keeps what `head` asks for, from `address` if that matters.
-    pub(crate) fn of(head: &RequestHead<'_>, address: Option<IpAddr>) -> Option<Self> {
-        let method = METHODS.iter().position(|method| method == head.method())?;
-        Some(Self {
-            path: head.original_uri().path_and_query()?.clone(),
+    pub(crate) fn of(head: &RequestHead<'_>, address: Option<IpAddr>) -> Self {
+        Self {
+            method: head.method().clone(),
+            path: head.original_uri().path_and_query().cloned(),
             address,
-            method: u8::try_from(method).ok()?,
             as_post: head.may_act_as_post(),
-        })
+        }
     }
 
     pub(crate) fn address(&self) -> Option<IpAddr> {
@@ -68,8 +52,8 @@ impl Asked {
             *request.uri_mut() = Uri::from_static("*");
             return request;
         };
-        *request.method_mut() = METHODS[usize::from(asked.method)].clone();
-        *request.uri_mut() = Uri::from(asked.path.clone());
+        *request.method_mut() = asked.method.clone();
+        *request.uri_mut() = asked.path.clone().map_or(Uri::from_static("*"), Uri::from);
         if asked.as_post {
             let grpc = HeaderValue::from_static("application/grpc");
             request.headers_mut().insert(header::CONTENT_TYPE, grpc);
@@ -87,17 +71,21 @@ mod tests {
         let request =
             lines.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(()).unwrap();
-        Asked::request(Asked::of(&RequestHead::new(&request), None).as_ref())
+        Asked::request(Some(&Asked::of(&RequestHead::new(&request), None)))
     }
 
     #[test]
     fn method_and_path_are_asked_for_again() {
-        for method in METHODS {
-            let request = again(method.as_str(), "/a/b?c=d", &[]);
-            assert_eq!((request.method(), request.uri()), (&method, &Uri::from_static("/a/b?c=d")));
+        for method in ["GET", "POST", "CONNECT", "BREW"] {
+            let request = again(method, "/a/b?c=d", &[]);
+            assert_eq!(
+                (request.method().as_str(), request.uri()),
+                (method, &"/a/b?c=d".parse().unwrap())
+            );
             assert!(!RequestHead::new(&request).may_act_as_post());
         }
-        assert_eq!(again("BREW", "/a", &[]).uri(), "*");
+        assert_eq!(again("OPTIONS", "*", &[]).uri(), "*");
+        assert_eq!(Asked::request(None).uri(), "*");
     }
 
     #[test]

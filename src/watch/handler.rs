@@ -14,7 +14,7 @@ impl VerifiedKey {
     /// It never resolves if the layer [does not watch](crate::StreamWatch::off). See
     /// [`while_valid`](Self::while_valid), which is all that most handlers need.
     pub fn ended(&self) -> impl Future<Output = KeyEnded> + Send + 'static + use<> {
-        let mut admission = self.admission();
+        let mut admission = self.clone().admission();
         let mut stream = None;
         poll_fn(move |cx| {
             if let Some(admission) = admission.take() {
@@ -34,10 +34,6 @@ impl VerifiedKey {
     ///
     /// Response bodies need none of this: the layer ends them. It is for what a body does not show,
     /// such as a WebSocket, and for handlers that must not go on.
-    ///
-    /// What the key may do is judged again by the method, the path and the address of a request that
-    /// asks for an upgrade. Of other requests they are not kept here, and guards that go by
-    /// them are not asked.
     ///
     /// # Errors
     ///

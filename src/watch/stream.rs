@@ -17,7 +17,7 @@ pub(crate) struct Stream {
     entry: Arc<Entry>,
     /// With which it was found to be allowed last.
     record: Arc<KeyRecord>,
-    asked: Option<Asked>,
+    asked: Option<Arc<Asked>>,
     seen: usize,
     place: Option<Place>,
     /// Who is woken. None if nobody is.
@@ -94,7 +94,7 @@ impl Stream {
         let authority = &self.entry.authority;
         if authority.settings().reductions && *record != *self.record {
             let judge = || {
-                let asked = self.asked.as_ref();
+                let asked = self.asked.as_deref();
                 Arc::clone(authority).still_allows(&self.record, &record, asked)
             };
             // A guard that panics would let no new request pass.

@@ -1,5 +1,6 @@
 //! [`ResponseBody`]: the body of an answer, whoever gave it.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -7,12 +8,18 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use pin_project_lite::pin_project;
+use tower::BoxError;
+
+use crate::ending::Ending;
+use crate::verify::VerifiedKey;
+use crate::watch::{KeyEnded, Stream};
 
 pin_project! {
     /// The body of a response: the inner service's own, or that of a rejection.
     ///
     /// It asks nothing of the inner body but that its data are [`Bytes`], so that the
-    /// layers fit over any service.
+    /// layers fit over any service. It ends when the key does with which the request was let through;
+    /// see [`ApiKeyLayer::streams`](crate::ApiKeyLayer::streams).
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -24,18 +31,102 @@ pin_project! {
     #[project = KindProj]
     #[derive(Debug)]
     enum Kind<B> {
-        Inner { #[pin] body: B },
+        Inner { #[pin] body: B, watch: Watch },
         Rejected { #[pin] body: Full<Bytes> },
+        Ended,
     }
+}
+
+/// Watches over the frames of a body. Small, since every response carries one.
+struct Watch {
+    state: State,
+    /// Whether a frame was sent.
+    has_begun: bool,
+    ending: Ending,
+}
+
+enum State {
+    /// At most one frame was sent: what is whole with its first frame is not watched.
+    Begun(VerifiedKey),
+    // Boxed, since most bodies never come here.
+    Open(Box<Stream>),
+    /// It is not watched, or not any more.
+    Over,
 }
 
 impl<B> ResponseBody<B> {
     pub(crate) fn inner(body: B) -> Self {
-        Self { kind: Kind::Inner { body } }
+        Self::watched(body, None, Ending::Fail)
     }
 
     pub(crate) fn rejected(body: Bytes) -> Self {
         Self { kind: Kind::Rejected { body: Full::new(body) } }
+    }
+
+    /// Has a body end when the key does, if there is one.
+    pub(crate) fn watched(body: B, key: Option<VerifiedKey>, ending: Ending) -> Self {
+        let state = key.map_or(State::Over, State::Begun);
+        Self { kind: Kind::Inner { body, watch: Watch { state, has_begun: false, ending } } }
+    }
+}
+
+impl Watch {
+    /// Tells whether the key has ended before another frame is sent.
+    #[inline]
+    fn check(&mut self) -> Option<KeyEnded> {
+        match &mut self.state {
+            State::Open(stream) => stream.check(),
+            _ => self.advance(),
+        }
+    }
+
+    /// Tells whether the key has ended before the body has, and watches no more if it has not.
+    fn check_last(&mut self) -> Option<KeyEnded> {
+        let ended = match &mut self.state {
+            State::Open(stream) => stream.check(),
+            _ => None,
+        };
+        if ended.is_none() {
+            self.state = State::Over;
+        }
+        ended
+    }
+
+    /// Waits for the end of the key while the body waits.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<KeyEnded> {
+        let stream = match &mut self.state {
+            State::Open(stream) => Some(&mut **stream),
+            _ => self.open(),
+        };
+        stream.map_or(Poll::Pending, |stream| stream.poll_ended(cx))
+    }
+
+    fn advance(&mut self) -> Option<KeyEnded> {
+        if std::mem::replace(&mut self.has_begun, true) { self.open()?.check() } else { None }
+    }
+
+    /// Puts the body on the list of open streams.
+    fn open(&mut self) -> Option<&mut Stream> {
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Begun(key) => match key.admission() {
+                Some(admission) => State::Open(Box::new(Stream::open(admission))),
+                None => State::Over,
+            },
+            state => state,
+        };
+        match &mut self.state {
+            State::Open(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// Returns the last frame, if there is to be one.
+    fn end(&mut self, ended: KeyEnded) -> Option<Result<Frame<Bytes>, BoxError>> {
+        let State::Open(stream) = std::mem::replace(&mut self.state, State::Over) else {
+            return None;
+        };
+        stream.report(&ended);
+        self.ending.last_frame(ended, stream.authority())
     }
 }
 
@@ -46,32 +137,64 @@ impl<B> Default for ResponseBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
+impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for ResponseBody<B> {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().kind.project() {
-            KindProj::Inner { body } => body.poll_frame(cx),
-            KindProj::Rejected { body } => body.poll_frame(cx).map_err(|never| match never {}),
-        }
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut kind = self.project().kind;
+        let (ended, watch) = match kind.as_mut().project() {
+            KindProj::Rejected { body } => {
+                return body.poll_frame(cx).map_err(|never| match never {});
+            }
+            KindProj::Ended => return Poll::Ready(None),
+            KindProj::Inner { body, watch } => match body.poll_frame(cx) {
+                // After the frame was made, and just before it is handed on.
+                Poll::Ready(Some(frame)) => match watch.check() {
+                    None => return Poll::Ready(Some(frame.map_err(Into::into))),
+                    Some(ended) => (ended, watch),
+                },
+                Poll::Pending => match watch.poll_ended(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(ended) => (ended, watch),
+                },
+                // What makes the frames may have stopped because of the end, which does not make them
+                // whole.
+                Poll::Ready(None) => match watch.check_last() {
+                    None => return Poll::Ready(None),
+                    Some(ended) => (ended, watch),
+                },
+            },
+        };
+        let last = watch.end(ended);
+        // Drops the inner body.
+        kind.set(Kind::Ended);
+        Poll::Ready(last)
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Inner { body, .. } => body.is_end_stream(),
             Kind::Rejected { body } => body.is_end_stream(),
+            Kind::Ended => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Inner { body } => body.size_hint(),
+            Kind::Inner { body, .. } => body.size_hint(),
             Kind::Rejected { body } => body.size_hint(),
+            Kind::Ended => SizeHint::with_exact(0),
         }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("ending", &self.ending).finish_non_exhaustive()
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct LookedUp {
 
 impl Gate {
     /// Takes the steps up to the store, and the others as far as nothing has to be waited for.
-    pub(crate) fn decide(&self, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
+    pub(crate) fn decide(self: &Arc<Self>, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
         if !self.rejector.protocol.allows(head) {
             return Err(Rejection::not_post());
         }
@@ -145,14 +145,14 @@ impl Gate {
 
     /// Takes the steps after the store.
     fn judge(
-        &self,
+        self: &Arc<Self>,
         record: Arc<KeyRecord>,
         digest: &KeyDigest,
         claims: &Claims,
         carrier: Carrier,
         head: &RequestHead<'_>,
     ) -> Result<Decision, Rejection> {
-        let key = verify(record, digest, claims, &*self.clock, &self.rejector)?;
+        let key = verify(record, digest, claims, &*self.clock, self)?;
         let guarded = self.guard(&key, head).map_err(|rejection| rejection.of_key(key.id()));
         if key.record().limits.is_empty() {
             guarded?;
@@ -202,7 +202,7 @@ impl Gate {
         check_restrictions(key.record(), head, || self.client_address(head))
     }
 
-    fn accept_kind(&self, key: &VerifiedKey) -> Result<(), Rejection> {
+    pub(crate) fn accept_kind(&self, key: &VerifiedKey) -> Result<(), Rejection> {
         // A policy says for each route which kind it accepts, unless it is only tried.
         #[cfg(feature = "policy")]
         if self.policy.as_ref().is_some_and(|policy| !policy.is_report_only()) {
@@ -237,7 +237,7 @@ impl Wait {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        gate: &Gate,
+        gate: &Arc<Gate>,
         head: &RequestHead<'_>,
     ) -> Poll<Result<Decision, Rejection>> {
         Poll::Ready(match self {

@@ -16,6 +16,7 @@ use crate::body::ResponseBody;
 use crate::charge::Charged;
 use crate::decide::{Decision, Wait};
 use crate::drain::Refusal;
+use crate::ending::Ending;
 use crate::gate::Gate;
 use crate::head::RequestHead;
 use crate::limit::Usage;
@@ -128,15 +129,28 @@ where
                     }
                 }
                 StateProj::Forward { future, finish, observation } => {
-                    let mut response = match ready!(future.poll(cx)) {
-                        Ok(response) => response,
-                        Err(error) => {
+                    let mut response = match future.poll(cx) {
+                        Poll::Ready(Ok(response)) => response,
+                        Poll::Ready(Err(error)) => {
                             if let Some(observation) = observation.take() {
                                 observation.end(Outcome::Failed);
                             }
                             return Poll::Ready(Err(error));
                         }
+                        Poll::Pending => {
+                            let Some(cancel) = &mut finish.cancel else { return Poll::Pending };
+                            let (rejection, response) = ready!(cancel.poll(cx));
+                            if let Some(observation) = observation.take() {
+                                observation.end(Outcome::Refused(&rejection));
+                            }
+                            // Drops the inner future.
+                            let refusal = Some(Refusal::Whole(response));
+                            state.set(State::Rejected { refusal });
+                            continue;
+                        }
                     };
+                    // First, since it is quick where the service has written no fields.
+                    let ending = Ending::of(response.headers());
                     if let Some(fields) = &finish.cache_fields {
                         fields.write(response.headers_mut());
                     }
@@ -153,7 +167,9 @@ where
                     if let Some(observation) = observation {
                         observation.answered(&response);
                     }
-                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                    let key = finish.watched.take();
+                    let watched = |body| ResponseBody::watched(body, key, ending);
+                    return Poll::Ready(Ok(response.map(watched)));
                 }
                 StateProj::Refund { refunding, response, observation } => {
                     let usage = ready!(refunding.poll_unpin(cx));

@@ -19,6 +19,7 @@ use crate::policy::AccessPolicy;
 use crate::reject::{Challenge, Rejector};
 use crate::store::KeyStore;
 use crate::verify::VerifiedKey;
+use crate::watch::{StreamWatch, Streams};
 
 /// Tells what a request costs.
 pub(crate) type Cost = dyn Fn(&VerifiedKey, &RequestHead<'_>) -> u32 + Send + Sync;
@@ -51,6 +52,8 @@ pub(crate) struct Gate {
     pub(crate) rejector: Arc<Rejector>,
     pub(crate) realm: String,
     pub(crate) generic_challenge: bool,
+    pub(crate) watch: StreamWatch,
+    pub(crate) streams: Streams,
 }
 
 impl Gate {
@@ -81,6 +84,8 @@ impl Gate {
             rejector: Arc::new(Rejector::default()),
             realm: "api".to_owned(),
             generic_challenge: false,
+            watch: StreamWatch::new(),
+            streams: Streams::default(),
         };
         gate.describe_extractor();
         gate
@@ -174,6 +179,7 @@ impl fmt::Debug for Gate {
             .field("forward_preflight", &self.forward_preflight)
             .field("protocol", &self.rejector.protocol)
             .field("realm", &self.realm)
+            .field("watch", &self.watch)
             .finish_non_exhaustive()
     }
 }

@@ -13,7 +13,7 @@ use crate::extract::Extract;
 use crate::gate::Gate;
 use crate::guard::Guard;
 use crate::head::RequestHead;
-use crate::key::KeyScheme;
+use crate::key::{KeyId, KeyScheme};
 use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 use crate::observe::Observe;
 #[cfg(feature = "openapi")]
@@ -25,6 +25,7 @@ use crate::reject::Respond;
 use crate::service::ApiKeyService;
 use crate::store::KeyStore;
 use crate::verify::VerifiedKey;
+use crate::watch::StreamWatch;
 
 /// Forwards requests with a valid API key, and refuses all others.
 ///
@@ -75,6 +76,7 @@ impl ApiKeyLayer {
     /// | [`allow_when_limiter_fails`](Self::allow_when_limiter_fails) | no |
     /// | [`x_rate_limit_fields`](Self::x_rate_limit_fields) | no |
     /// | [`failure_throttle`](Self::failure_throttle) | none |
+    /// | [`streams`](Self::streams) | end with their keys |
     /// | [`observer`](Self::observer) | none |
     /// | [`on_rotation_due`](Self::on_rotation_due) | none |
     /// | [`without_cache_fields`](Self::without_cache_fields) | `Cache-Control: private` and `Vary` |
@@ -204,6 +206,12 @@ impl ApiKeyLayer {
     /// that has the least left. `-Reset` is in seconds from now.
     pub fn x_rate_limit_fields(self) -> Self {
         self.with(|gate| gate.older_limit_fields = true)
+    }
+
+    /// Sets how responses are watched that are still being sent when their key ends. By default, they
+    /// end with it: see [streams and revocation](crate::guide::streams).
+    pub fn streams(self, watch: StreamWatch) -> Self {
+        self.with(|gate| gate.watch = watch)
     }
 
     /// Adds an observer of requests, after those added before.
@@ -394,6 +402,21 @@ impl ApiKeyLayer {
             gate.generic_challenge = true;
             gate.write_challenge();
         })
+    }
+
+    /// Returns how many streams are open: bodies of responses of which more than one frame was sent, or
+    /// that wait, and what waits for the [end of a key](VerifiedKey::ended).
+    ///
+    /// A layer with other settings counts for itself.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.gate.streams.len()
+    }
+
+    /// Returns how many [streams](Self::open_streams) of one key are open.
+    #[must_use]
+    pub fn open_streams_of(&self, id: &KeyId) -> usize {
+        self.gate.streams.len_of(id)
     }
 
     /// Returns the security schemes of an [OpenAPI document](crate::openapi): how clients present keys.

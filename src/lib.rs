@@ -44,6 +44,8 @@
 //! A request that fails a step is answered by the layer's [responder](reject::Respond), and
 //! [what went wrong](Rejection) is left in the extensions of the response.
 //!
+//! What a request opened ends with its key: see [streams and revocation](guide::streams).
+//!
 //! # Around the layer
 //!
 //! * [`KeyManager`] issues, lists, changes, rotates and revokes keys; `manage::api` (feature `manage`)
@@ -173,8 +175,10 @@ pub mod manage;
 pub mod testing;
 
 // 2. The way of a request.
+mod cancel;
 mod charge;
 mod decide;
+mod ending;
 mod future;
 mod gate;
 mod layer;
@@ -183,6 +187,7 @@ mod lookup;
 pub mod openapi;
 mod pass;
 mod service;
+mod still_allows;
 
 // 3. What decides.
 pub mod guard;
@@ -190,6 +195,7 @@ pub mod observe;
 #[cfg(feature = "policy")]
 pub mod policy;
 mod verify;
+mod watch;
 
 // 4. What is read from a request, and what is answered.
 mod drain;
@@ -274,6 +280,7 @@ pub use self::store::{
     IssuedKey, KeyRecord, KeyRepository, KeyStore, MemoryStore, NewKey, StoreError,
 };
 pub use self::verify::VerifiedKey;
+pub use self::watch::{EndReason, KeyEnded, StreamWatch};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

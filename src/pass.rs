@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use http::Request;
+use http_body::Body;
 
+use crate::cancel::Cancel;
 use crate::charge::{Charge, Charged};
 use crate::extract::Carrier;
 use crate::gate::Gate;
@@ -12,6 +14,7 @@ use crate::http_cache::{CacheFields, ResponseFields};
 use crate::observe::Observation;
 use crate::reject::{PathIsSecret, Rejection};
 use crate::verify::{Anonymous, VerifiedKey};
+use crate::watch::Asked;
 
 /// The positive decision: nothing else lets a request through.
 pub(crate) enum Pass {
@@ -23,11 +26,14 @@ pub(crate) enum Pass {
 pub(crate) struct Finish {
     pub(crate) cache_fields: Option<ResponseFields>,
     pub(crate) charged: Option<Charged>,
+    /// None if the response may go on without the key.
+    pub(crate) watched: Option<VerifiedKey>,
+    pub(crate) cancel: Option<Box<Cancel>>,
 }
 
 impl Pass {
     /// Prepares the request for the inner service, which has to be called next.
-    pub(crate) fn stamp<B>(
+    pub(crate) fn stamp<B: Body>(
         self,
         request: &mut Request<B>,
         gate: &Arc<Gate>,
@@ -43,25 +49,62 @@ impl Pass {
                 } else {
                     carrier.remove_from(request)?;
                 }
-                let head = RequestHead::new(request);
+                let head = RequestHead::with_known_body(request);
                 gate.observers.admitted(&key, &head, &*gate.clock);
                 if let Some(observation) = observation {
                     observation.admitted(&key);
                 }
                 let charged = charge.map(|charge| Charged::new(gate, &key, charge));
+                let mut key = key;
+                gate.keep_asked(&mut key, &head);
+                let watched = gate.watch.is_on.then(|| key.clone());
+                let cancel = gate.cancel(&key, &head);
                 request.extensions_mut().insert(key);
                 let cache_fields =
                     gate.cache_fields.as_ref().map(|fields| fields.with_key(&carrier));
-                Ok(Finish { cache_fields, charged })
+                Ok(Finish { cache_fields, charged, watched, cancel })
             }
             Self::Anonymous => {
                 // What an outer layer verified was verified by other keys.
                 request.extensions_mut().remove::<VerifiedKey>();
                 request.extensions_mut().insert(Anonymous(Arc::clone(&gate.rejector)));
                 let cache_fields = gate.cache_fields.as_ref().map(CacheFields::without_key);
-                Ok(Finish { cache_fields, charged: None })
+                Ok(Finish { cache_fields, charged: None, watched: None, cancel: None })
             }
         }
+    }
+}
+
+impl Gate {
+    /// Keeps what a request asks for, if it may have to be judged by that again.
+    #[inline]
+    fn keep_asked(&self, key: &mut VerifiedKey, head: &RequestHead<'_>) {
+        #[cfg(feature = "policy")]
+        let judges = self.policy.is_some() || !self.guards.is_empty();
+        #[cfg(not(feature = "policy"))]
+        let judges = !self.guards.is_empty();
+        let restrictions = &key.record().restrictions;
+        let addresses = restrictions.addresses.is_some();
+        if judges || addresses || restrictions.endpoints.is_some() {
+            self.keep(key, head, addresses);
+        }
+    }
+
+    fn keep(&self, key: &mut VerifiedKey, head: &RequestHead<'_>, addresses: bool) {
+        if self.watch.is_on && self.watch.reductions {
+            let address = if addresses { self.client_address(head) } else { None };
+            key.keep_asked(Asked::of(head, address));
+        }
+    }
+
+    /// Cancels the handler when the key ends, if that is wanted.
+    #[inline]
+    fn cancel(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Option<Box<Cancel>> {
+        if !self.watch.cancels_handlers {
+            return None;
+        }
+        let admission = key.clone().admission()?;
+        Some(Box::new(Cancel::new(head, admission)))
     }
 }
 

@@ -8,7 +8,6 @@
 #[cfg(feature = "tracing")]
 mod events {
     use std::error::Error;
-    #[cfg(feature = "postgres")]
     use std::time::Duration;
 
     use http::Method;
@@ -18,6 +17,16 @@ mod events {
 
     pub(crate) fn verified(id: &str) {
         tracing::trace!(target: TARGET, key = id, "API key verified");
+    }
+
+    pub(crate) fn stream_ended(reason: &'static str, key: Option<&str>, open: Duration) {
+        tracing::info!(
+            target: TARGET,
+            reason,
+            key,
+            open_seconds = open.as_secs_f64(),
+            "stream ended with its API key"
+        );
     }
 
     pub(crate) fn would_reject(
@@ -149,12 +158,12 @@ mod events {
 #[cfg(not(feature = "tracing"))]
 mod events {
     use std::error::Error;
-    #[cfg(feature = "postgres")]
     use std::time::Duration;
 
     use http::Method;
 
     pub(crate) fn verified(_: &str) {}
+    pub(crate) fn stream_ended(_: &'static str, _: Option<&str>, _: Duration) {}
     pub(crate) fn would_reject(
         _: &'static str,
         _: Option<&str>,
@@ -203,7 +212,8 @@ pub(crate) use events::not_managed;
 #[cfg(feature = "redis")]
 pub(crate) use events::redis_unchecked;
 pub(crate) use events::{
-    foreign_record, no_client_address, not_refunded, panicked, unlimited, verified, would_reject,
+    foreign_record, no_client_address, not_refunded, panicked, stream_ended, unlimited, verified,
+    would_reject,
 };
 #[cfg(feature = "cache")]
 pub(crate) use events::{moved, served_while_unreachable, subscribed, unsubscribed};

@@ -11,12 +11,14 @@ use crate::key::{AbilitySet, KeyDigest, KeyId, KeyKind, Stage, TenantId};
 use crate::reject::{Rejection, RejectionKind, Rejector};
 use crate::store::{KeyRecord, KeyState};
 use crate::trace;
+use crate::watch::{Admission, Asked, Authority};
 
 /// The proof that a request came with a valid key, and all that is known of the key.
 ///
 /// Only the layer makes one, after all checks; handlers find it in the request's extensions.
-/// Cloning it is cheap. It says how things stood when the request came: for a request that
-/// lasts, the key may have been revoked since.
+/// Cloning it is cheap. It says how things stood when the request came. For a request that
+/// lasts, [`ended`](Self::ended) and [`while_valid`](Self::while_valid) tell when the key is not valid
+/// any more; the layer ends response bodies by itself.
 ///
 /// # Examples
 ///
@@ -32,7 +34,9 @@ use crate::trace;
 #[derive(Clone)]
 pub struct VerifiedKey {
     record: Arc<KeyRecord>,
-    rejector: Arc<Rejector>,
+    authority: Arc<dyn Authority>,
+    /// None if nothing depended on it.
+    asked: Option<Arc<Asked>>,
 }
 
 impl VerifiedKey {
@@ -118,7 +122,19 @@ impl VerifiedKey {
 
     /// Returns how the layer that verified the key refuses requests.
     pub(crate) fn rejector(&self) -> &Rejector {
-        &self.rejector
+        self.authority.rejector()
+    }
+
+    /// Keeps what the request asked for, to be judged again.
+    pub(crate) fn keep_asked(&mut self, asked: Asked) {
+        self.asked = Some(Arc::new(asked));
+    }
+
+    /// Returns by what the request was let through, if the layer watches that.
+    pub(crate) fn admission(self) -> Option<Admission> {
+        let Self { record, authority, asked } = self;
+        let is_on = authority.settings().is_on;
+        is_on.then_some(Admission { authority, record, asked })
     }
 }
 
@@ -137,13 +153,13 @@ pub(crate) struct Claims {
 
 /// Judges the record that a store returned for `digest`.
 ///
-/// This is the only place that makes a [`VerifiedKey`].
+/// This file is the only one that makes a [`VerifiedKey`].
 pub(crate) fn verify(
     record: Arc<KeyRecord>,
     digest: &KeyDigest,
     claims: &Claims,
     clock: &dyn Clock,
-    rejector: &Arc<Rejector>,
+    authority: &Arc<impl Authority + 'static>,
 ) -> Result<VerifiedKey, Rejection> {
     let refuse = |kind: RejectionKind| Err(Rejection::new(kind).of_key(&record.id));
     // In constant time: `KeyDigest` compares no other way.
@@ -167,7 +183,22 @@ pub(crate) fn verify(
         KeyState::Revoked => return refuse(RejectionKind::Revoked),
     }
     trace::verified(record.id.as_str());
-    Ok(VerifiedKey { record, rejector: Arc::clone(rejector) })
+    Ok(vouched(record, authority))
+}
+
+/// Makes the key of a record that was verified.
+fn vouched(record: Arc<KeyRecord>, authority: &Arc<impl Authority + 'static>) -> VerifiedKey {
+    VerifiedKey { record, authority: Arc::clone(authority) as _, asked: None }
+}
+
+/// Makes the keys of a record that was verified when a request came, and of what has become of it, so
+/// that guards can be asked again.
+pub(crate) fn verified_again(
+    before: &Arc<KeyRecord>,
+    now: &Arc<KeyRecord>,
+    authority: &Arc<impl Authority + 'static>,
+) -> [VerifiedKey; 2] {
+    [before, now].map(|record| vouched(Arc::clone(record), authority))
 }
 
 /// What the layer leaves in the extensions of a request that it let pass without a key, so
@@ -181,7 +212,9 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
+    use crate::gate::Gate;
     use crate::key::KeyHasher;
+    use crate::store::MemoryStore;
 
     struct At(SystemTime);
 
@@ -198,7 +231,8 @@ mod tests {
 
     fn judge(record: KeyRecord, claims: &Claims, clock: &dyn Clock) -> Result<(), RejectionKind> {
         let digest = KeyHasher::sha256().digest("k");
-        verify(Arc::new(record), &digest, claims, clock, &Arc::default())
+        let gate = Arc::new(Gate::new(Arc::new(MemoryStore::new())));
+        verify(Arc::new(record), &digest, claims, clock, &gate)
             .map(drop)
             .map_err(|rejection| rejection.kind())
     }

@@ -14,13 +14,13 @@ use allocation_counter::measure;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, VARY};
-use http::{Extensions, HeaderValue, Request, Response};
+use http::{Extensions, HeaderValue, Request, Response, Uri};
 use http_body_util::Empty;
 use tower::{Layer, Service, service_fn};
 use tower_api_key::{
     Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyRecord,
     KeyScheme, KeyStore, LastUsed, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter, Rejection,
-    RequestHead, RequireAbility, RequireStage, RequireTenant, VerifiedKey,
+    RequestHead, RequireAbility, RequireStage, RequireTenant, StreamWatch, VerifiedKey,
 };
 
 use self::common::{CountingStore, OddStore};
@@ -41,7 +41,10 @@ where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible>,
 {
     let mut service = layer.layer(service_fn(inner as fn(Request<Empty<Bytes>>) -> Answered));
-    let request = || Request::get("/prod/acme").header(name, value).body(Empty::new()).unwrap();
+    // As servers make it: a part of what they have read, which many may share.
+    let line = Bytes::copy_from_slice(b"GET /prod/acme");
+    let uri = || Uri::from_maybe_shared(line.slice(4..)).unwrap();
+    let request = || Request::get(uri()).header(name, value).body(Empty::new()).unwrap();
     let mut requests = [request(), request()].into_iter();
     count(|| {
         let answer = service.call(requests.next().unwrap()).now_or_never();
@@ -100,19 +103,22 @@ fn accepting_a_key_allocates_no_more_than_one_insert() {
     let key = keys.issue(new_key()).unwrap().secret;
     let layer = ApiKeyLayer::new(keys);
     let guards = RequireStage::in_path_segment(0).and(RequireAbility::by_method("bots"));
-    for layer in [
-        layer.clone(),
-        layer.clone().optional().forward_preflight(),
-        layer.clone().keep_credential(),
-        layer.clone().guard(guards).guard(RequireTenant::in_path_segment(1)),
+    let guarded = layer.clone().guard(guards).guard(RequireTenant::in_path_segment(1));
+    // What guards judged is kept until the response ends, to be judged again if the key changes.
+    for (layer, kept) in [
+        (layer.clone(), 0),
+        (layer.clone().optional().forward_preflight(), 0),
+        (layer.clone().keep_credential(), 0),
+        (guarded.clone(), 1),
+        (guarded.streams(StreamWatch::new().ignore_reductions()), 0),
     ] {
         let bearer = format!("Bearer {}", key.reveal());
         for credential in [(HEADER, key.reveal()), (BEARER, &*bearer)] {
             let count = count_call(&layer, credential, 200);
-            assert!(count <= one_insert() + two_fields(), "{count} by {layer:?}");
+            assert!(count <= one_insert() + two_fields() + kept, "{count} by {layer:?}");
         }
         let count = count_call(&layer.without_cache_fields(), (HEADER, key.reveal()), 200);
-        assert!(count <= one_insert(), "{count}");
+        assert!(count <= one_insert() + kept, "{count}");
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) use self::ability::needed;
 pub(crate) use self::layer::{admit, rejector};
 #[cfg(feature = "policy")]
 pub(crate) use self::report_only::OnReport;
-pub(crate) use self::restrictions::check_restrictions;
+pub(crate) use self::restrictions::{allows_address, allows_endpoint, check_restrictions};
 
 use crate::head::RequestHead;
 use crate::reject::Rejection;

@@ -25,23 +25,34 @@ pub(crate) fn check_restrictions(
     if !allowed_site {
         return refuse("The API key does not work on this site");
     }
-    if let Some(networks) = &restrictions.addresses {
-        let within = |address| networks.iter().any(|network| network.contains(&address));
-        if !client_address().is_some_and(within) {
-            return refuse("The API key does not work from this address");
-        }
+    if !allows_address(restrictions, client_address) {
+        return refuse("The API key does not work from this address");
     }
-    if let Some(endpoints) = &restrictions.endpoints {
-        let path = head.normal_path();
-        let on_list = |method: &Method| {
-            let path = path.as_ref();
-            path.is_some_and(|path| EndpointPattern::any_matches(endpoints, method, path))
-        };
-        if !on_list(head.method()) || (head.may_act_as_post() && !on_list(&Method::POST)) {
-            return refuse("The API key does not work on this endpoint");
-        }
+    if !allows_endpoint(restrictions, head) {
+        return refuse("The API key does not work on this endpoint");
     }
     Ok(())
+}
+
+/// Judges the address, which is only asked for if it matters.
+pub(crate) fn allows_address(
+    restrictions: &Restrictions,
+    client_address: impl FnOnce() -> Option<IpAddr>,
+) -> bool {
+    let Some(networks) = &restrictions.addresses else { return true };
+    let within = |address| networks.iter().any(|network| network.contains(&address));
+    client_address().is_some_and(within)
+}
+
+/// Judges the method and the path.
+pub(crate) fn allows_endpoint(restrictions: &Restrictions, head: &RequestHead<'_>) -> bool {
+    let Some(endpoints) = &restrictions.endpoints else { return true };
+    let path = head.normal_path();
+    let on_list = |method: &Method| {
+        let path = path.as_ref();
+        path.is_some_and(|path| EndpointPattern::any_matches(endpoints, method, path))
+    };
+    on_list(head.method()) && (!head.may_act_as_post() || on_list(&Method::POST))
 }
 
 fn refuse(message: &'static str) -> Result<(), Rejection> {

@@ -1,3 +1,4 @@
 //! Pages for operators, beside the documentation of each type.
 
 pub mod failover;
+pub mod streams;

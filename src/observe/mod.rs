@@ -1,11 +1,14 @@
-//! Observing requests: when they are let through, and when they have ended.
+//! Observing requests: when they are let through, when they have ended, and when what they opened ends
+//! with its key.
 
+mod ended_stream;
 mod finished;
 mod observation;
 mod observed;
 
 use std::sync::Arc;
 
+pub use self::ended_stream::EndedStream;
 pub use self::finished::{Finished, Outcome};
 pub(crate) use self::observation::{Observation, Step};
 use crate::clock::Clock;
@@ -13,10 +16,10 @@ use crate::contain;
 use crate::head::RequestHead;
 use crate::verify::VerifiedKey;
 
-/// Observes the requests of a layer at two moments: when a request with a key is let through, and
-/// when a request has ended.
+/// Observes the requests of a layer at three moments: when a request with a key is let through, when a
+/// request has ended, and when a stream that it opened ends with the key.
 ///
-/// The request waits for both methods, so they must be quick and must not block. The layer logs a panic
+/// The request or the stream waits for all methods, so they must be quick and must not block. The layer logs a panic
 /// of an observer, and the request goes on. Closures and functions implement `admitted`.
 ///
 /// # Examples
@@ -76,6 +79,13 @@ pub trait Observe: Send + Sync {
         let _ = request;
     }
 
+    /// Observes a stream that ended with its key: the body of a response that was still being sent, or a
+    /// handler that waited for the [end of a key](VerifiedKey::ended). Streams that end by themselves are
+    /// not observed.
+    fn stream_ended(&self, stream: &EndedStream<'_>) {
+        let _ = stream;
+    }
+
     /// Tells whether the layer calls [`finished`](Self::finished). If no observer wants it, the layer keeps
     /// nothing of a request.
     fn observes_finished(&self) -> bool {
@@ -120,6 +130,12 @@ impl Observers {
     /// Returns those that observe the end of requests, if there are any.
     pub(crate) fn of_end(&self) -> Option<&Arc<[Arc<dyn Observe>]>> {
         self.of_end.as_ref()
+    }
+
+    pub(crate) fn stream_ended(&self, stream: &EndedStream<'_>) {
+        for observer in &self.all {
+            contain::notify("an observer", || observer.stream_ended(stream));
+        }
     }
 
     pub(crate) fn admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>, clock: &dyn Clock) {

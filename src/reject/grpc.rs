@@ -67,11 +67,22 @@ pub(super) fn add_status(
 
 fn write(headers: &mut HeaderMap, of: GrpcType, kind: RejectionKind, message: &str) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(of.as_str()));
+    write_status(headers, kind, message);
+}
+
+fn write_status(headers: &mut HeaderMap, kind: RejectionKind, message: &str) {
     headers.insert("grpc-status", HeaderValue::from_static(status(kind)));
     let message = utf8_percent_encode(message, ENCODED).to_string();
     if let Ok(message) = HeaderValue::try_from(message) {
         headers.insert("grpc-message", message);
     }
+}
+
+/// Makes the trailers of a call that ends so.
+pub(super) fn trailers(kind: RejectionKind, message: &str) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(2);
+    write_status(&mut trailers, kind, message);
+    trailers
 }
 
 const fn status(kind: RejectionKind) -> &'static str {

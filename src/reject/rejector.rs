@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 
 use super::{Challenge, Rejection, RejectionKind, Respond, Responder, event, grpc};
 use crate::drain::Drain;
@@ -112,6 +112,11 @@ impl Rejector {
         };
         response.extensions_mut().insert(rejection);
         response
+    }
+
+    /// Makes the trailers of a gRPC call that ends because of `rejection`.
+    pub(crate) fn grpc_trailers(&self, rejection: &Rejection) -> HeaderMap {
+        grpc::trailers(rejection.kind(), &self.respond.message(rejection))
     }
 
     /// Answers a request of HTTP.

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::KeyRecord;
+use super::{KeyChanges, KeyRecord};
 use crate::immediate::Immediate;
 use crate::key::KeyDigest;
 
@@ -80,7 +81,35 @@ pub trait KeyStore: Send + Sync {
         let _ = digest;
         Immediate::Ask
     }
+
+    /// Finds the records with these digests, in their order.
+    ///
+    /// Layers ask so, again and again, for keys with open streams. By default each is
+    /// [found](Self::find) by itself, a few at the same time. A store that can ask for many at once
+    /// does so here.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store cannot tell of one of them. Each is asked for by itself then.
+    async fn find_many(
+        &self,
+        digests: &[KeyDigest],
+    ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
+        // Futures first, since a closure in a stream would have to hold for every lifetime.
+        let found: Vec<_> = digests.iter().map(|digest| self.find(digest)).collect();
+        stream::iter(found).buffered(AT_ONCE).try_collect().await
+    }
+
+    /// Returns where the store tells of changes, so that open streams end at once with their keys. A
+    /// store without, which is the default, is asked again in a
+    /// [period](crate::StreamWatch::recheck_every).
+    fn changes(&self) -> Option<&KeyChanges> {
+        None
+    }
 }
+
+/// How many keys are found at the same time, of many.
+const AT_ONCE: usize = 8;
 
 macro_rules! forward_to_the_inner_store {
     ($pointer:ident) => {
@@ -100,6 +129,22 @@ macro_rules! forward_to_the_inner_store {
 
             fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
                 (**self).find_now(digest)
+            }
+
+            fn find_many<'a, 'b, 'c>(
+                &'a self,
+                digests: &'b [KeyDigest],
+            ) -> futures_util::future::BoxFuture<'c, Result<Vec<Option<Arc<KeyRecord>>>, StoreError>>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).find_many(digests)
+            }
+
+            fn changes(&self) -> Option<&KeyChanges> {
+                (**self).changes()
             }
         }
     };

@@ -13,6 +13,7 @@ mod invalidation;
 #[cfg(feature = "serde")]
 mod json_lines_audit;
 mod key_change;
+mod key_changes;
 mod key_repository;
 mod key_store;
 mod memory;
@@ -43,6 +44,7 @@ pub use self::invalidation::{Invalidation, InvalidationSource, Subscription};
 #[cfg(feature = "serde")]
 pub use self::json_lines_audit::JsonLinesAudit;
 pub use self::key_change::KeyChange;
+pub use self::key_changes::KeyChanges;
 pub use self::key_repository::{KeyRepository, Propagation};
 pub use self::key_store::{KeyStore, StoreError};
 pub use self::memory::{MemoryStore, UpdateError};
@@ -64,5 +66,6 @@ pub use self::sql::TablesError;
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
 
+pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;

@@ -1,7 +1,7 @@
 //! [`CachedStoreBuilder`]: the settings of a cache.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::entries::{Entries, Limits};
@@ -13,9 +13,9 @@ use super::subscriber::{OnChange, PATIENCE, Subscriber};
 use super::subscribing::subscribe;
 use super::{CachedStore, Inner};
 use crate::clock::{Clock, MonotonicClock};
-use crate::store::InvalidationSource;
 #[cfg(doc)]
 use crate::store::StoreError;
+use crate::store::{InvalidationSource, KeyChanges};
 
 /// Sets up a [`CachedStore`].
 #[must_use]
@@ -213,7 +213,13 @@ impl<S> CachedStoreBuilder<S> {
         });
         let liveness = if self.source.is_some() { Liveness::lost() } else { Liveness::forever() };
         let grace = self.grace.map(Grace::of);
-        let memory = Arc::new(Memory { entries, liveness, grace, clock: self.clock });
+        let hears = self.source.is_some();
+        let memory = Arc::new_cyclic(|memory: &Weak<Memory>| {
+            let memory = Weak::clone(memory);
+            let is_live = move || memory.upgrade().is_some_and(|memory| memory.is_live());
+            let changes = KeyChanges::while_true(move || hears && is_live());
+            Memory { entries, liveness, grace, clock: self.clock, changes }
+        });
         let subscription = self.source.map(|source| {
             let subscriber = Subscriber {
                 source,

@@ -7,7 +7,7 @@ use super::grace::Grace;
 use super::liveness::Liveness;
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::KeyDigest;
-use crate::store::KeyRecord;
+use crate::store::{KeyChanges, KeyRecord};
 
 pub(super) struct Memory {
     pub(super) entries: Entries,
@@ -15,6 +15,7 @@ pub(super) struct Memory {
     /// None if nothing is served while the store cannot be reached.
     pub(super) grace: Option<Grace>,
     pub(super) clock: Timer,
+    pub(super) changes: KeyChanges,
 }
 
 /// What ages are measured by.
@@ -29,6 +30,18 @@ impl Memory {
         let now = self.now();
         // Asked first: what is forgotten before it becomes live is seen to be forgotten then.
         if self.liveness.is_live(now) { self.entries.look(digest, now) } else { Known::Nothing }
+    }
+
+    /// Forgets what was loaded of a key until now, and has whoever holds it open ask again.
+    pub(super) fn forget(&self, digest: &KeyDigest) {
+        self.entries.forget(digest);
+        self.changes.changed(digest);
+    }
+
+    /// Forgets what was loaded of all keys until now.
+    pub(super) fn forget_all(&self) {
+        self.entries.forget_all();
+        self.changes.all_changed();
     }
 
     pub(super) fn is_live(&self) -> bool {

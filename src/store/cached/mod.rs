@@ -46,7 +46,7 @@ use self::stamp::Stamp;
 use crate::contain;
 use crate::immediate::Immediate;
 use crate::key::KeyDigest;
-use crate::store::{KeyRecord, KeyStore, StoreError};
+use crate::store::{KeyChanges, KeyRecord, KeyStore, StoreError};
 
 /// How long a load in the background may take, and how long it is waited after one that failed.
 const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
@@ -132,13 +132,13 @@ impl<S> CachedStore<S> {
 
     /// Forgets what is known of a key. For changes that were made past the cache.
     pub fn invalidate(&self, digest: &KeyDigest) {
-        self.0.memory.entries.forget(digest);
+        self.0.memory.forget(digest);
     }
 
     /// Forgets everything. For changes that were made past the cache. It is about this cache:
     /// [`invalidate_everywhere`](crate::KeyRepository::invalidate_everywhere) is about all nodes.
     pub fn invalidate_all(&self) {
-        self.0.memory.entries.forget_all();
+        self.0.memory.forget_all();
     }
 
     /// Returns whether keys are served from memory: always, but for a cache with a source that it
@@ -167,6 +167,43 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
                 None => Immediate::Ask,
             },
         }
+    }
+
+    /// Asks the store for all that is not at hand at once.
+    async fn find_many(
+        &self,
+        digests: &[KeyDigest],
+    ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
+        let mut found: Vec<_> =
+            digests.iter().map(|digest| self.find_now(digest).answer()).collect();
+        let missing = digests.iter().zip(&found).filter(|(_, found)| found.is_none());
+        let missing: Vec<_> = missing.map(|(digest, _)| *digest).collect();
+        match &*missing {
+            [] => {}
+            // Together with requests that ask for the same.
+            [digest] => {
+                let record = self.0.load(digest).await?;
+                found.iter_mut().filter(|found| found.is_none()).for_each(|found| {
+                    *found = Some(record.clone());
+                });
+            }
+            _ => {
+                let mut loaded = self.0.load_many(&missing).await?.into_iter();
+                for found in found.iter_mut().filter(|found| found.is_none()) {
+                    *found = loaded.next();
+                }
+            }
+        }
+        let found: Vec<_> = found.into_iter().flatten().collect();
+        if found.len() == digests.len() {
+            return Ok(found);
+        }
+        Err(StoreError::new("the store answered for other keys than it was asked for"))
+    }
+
+    /// Tells what this cache forgets, which is what was changed through it and what it hears of.
+    fn changes(&self) -> Option<&KeyChanges> {
+        Some(&self.0.memory.changes)
     }
 }
 
@@ -215,6 +252,25 @@ impl<S: KeyStore + 'static> Inner<S> {
             Ok(flight) => flight.await,
             Err(known) => Ok(known),
         }
+    }
+
+    /// Asks the store for several keys at once.
+    async fn load_many(
+        &self,
+        digests: &[KeyDigest],
+    ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
+        let Memory { entries, .. } = &*self.memory;
+        let keeps = self.memory.is_live();
+        let now = self.memory.now();
+        // Before the store is asked.
+        let stamps: Vec<_> = digests.iter().map(|digest| entries.stamp(digest, now)).collect();
+        let loaded = self.store.find_many(digests).await?;
+        if keeps && loaded.len() == digests.len() {
+            for ((digest, stamp), found) in digests.iter().zip(stamps).zip(&loaded) {
+                entries.keep(digest, stamp, found);
+            }
+        }
+        Ok(loaded)
     }
 
     /// Loads a key again in the background, and returns whether somebody does.

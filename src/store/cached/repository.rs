@@ -59,7 +59,7 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         let Memory { entries, .. } = &*self.0.memory;
         // Loads first: what they bring is kept before they end.
         if self.0.flights.is_loading(&record.digest) || !entries.has_only(record) {
-            entries.forget(&record.digest);
+            self.0.memory.forget(&record.digest);
         }
     }
 
@@ -100,6 +100,6 @@ struct Forget {
 
 impl Drop for Forget {
     fn drop(&mut self) {
-        self.digests.iter().for_each(|digest| self.memory.entries.forget(digest));
+        self.digests.iter().for_each(|digest| self.memory.forget(digest));
     }
 }

@@ -85,10 +85,10 @@ impl<'a> Session<'a> {
 
     /// Forgets what is invalidated. Of one's own heartbeats, returns what is known.
     fn heed(&self, heard: Invalidation, beats: &Beats, by: Ear) -> Option<Heard> {
-        let entries = &self.subscriber.memory.entries;
+        let memory = &self.subscriber.memory;
         match heard {
-            Invalidation::Key(digest) => entries.forget(&digest),
-            Invalidation::Everything => entries.forget_all(),
+            Invalidation::Key(digest) => memory.forget(&digest),
+            Invalidation::Everything => memory.forget_all(),
             Invalidation::Heartbeat(number) => return beats.heard(number, by),
         }
         None
@@ -127,7 +127,7 @@ impl<'a> Session<'a> {
             // What was changed before the subscription was not heard. What is loaded from now on has to
             // come from the server that is heard.
             source.server_changed();
-            memory.entries.forget_all();
+            memory.forget_all();
             self.was_live = true;
         }
         // Counted from when it was sent: one that was on its way for long proves little.

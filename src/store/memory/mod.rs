@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use super::{IssuedKey, KeyRecord, KeyStore, NewKey, StoreError};
+use super::{IssuedKey, KeyChanges, KeyRecord, KeyStore, NewKey, StoreError};
 use crate::immediate::Immediate;
 use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme};
 
@@ -43,6 +43,7 @@ struct Shared {
     /// Where each id's record is. Its lock is held by whoever writes.
     digests: Mutex<BTreeMap<KeyId, KeyDigest>>,
     uses: Mutex<Uses>,
+    changes: KeyChanges,
 }
 
 /// When keys were last used.
@@ -80,16 +81,18 @@ impl MemoryStore {
         let record = record.into();
         let mut digests = self.lock();
         let records = self.shared.records.pin();
-        if let Some(old) = digests.insert(record.id.clone(), record.digest)
-            && old != record.digest
-        {
-            records.remove(&old);
+        let before = digests.insert(record.id.clone(), record.digest);
+        let before = before.filter(|old| *old != record.digest);
+        if let Some(old) = &before {
+            records.remove(old);
         }
         if let Some(old) = records.insert(record.digest, Arc::clone(&record))
             && old.id != record.id
         {
             digests.remove(&old.id);
         }
+        drop(digests);
+        before.iter().chain([&record.digest]).for_each(|digest| self.changed(digest));
     }
 
     /// Returns the record with this id.
@@ -145,6 +148,8 @@ impl MemoryStore {
         new.revision = old.revision.saturating_add(1);
         let new = Arc::new(new);
         records.insert(new.digest, Arc::clone(&new));
+        drop(digests);
+        self.changed(&new.digest);
         Ok(new)
     }
 
@@ -176,7 +181,15 @@ impl MemoryStore {
         let mut digests = self.lock();
         let digest = digests.remove(id)?;
         self.uses().remove(id);
-        self.shared.records.pin().remove(&digest).cloned()
+        let removed = self.shared.records.pin().remove(&digest).cloned();
+        drop(digests);
+        self.changed(&digest);
+        removed
+    }
+
+    /// Tells of a change that was made. Without the lock, since who is told may change something, too.
+    fn changed(&self, digest: &KeyDigest) {
+        self.shared.changes.changed(digest);
     }
 
     /// Waits for the other writers.
@@ -195,6 +208,10 @@ impl KeyStore for MemoryStore {
 
     fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         Immediate::Answer(self.shared.records.pin().get(digest).cloned())
+    }
+
+    fn changes(&self) -> Option<&KeyChanges> {
+        Some(&self.shared.changes)
     }
 }
 

@@ -36,11 +36,13 @@ impl KeyRepository for MemoryStore {
         let mut after = Draft { store: self, digests: &digests, changed: BTreeMap::new() };
         changes.iter().try_for_each(|change| after.make(change))?;
         let changed = after.changed;
+        let mut touched: Vec<_> = changed.values().map(|(digest, _)| *digest).collect();
         let records = self.shared.records.pin();
         // Removed first: a digest may go from one record to another.
         for (id, _) in changed.iter().filter(|(_, (_, record))| record.is_none()) {
             if let Some(digest) = digests.remove(id) {
                 records.remove(&digest);
+                touched.push(digest);
             }
             self.uses().remove(id);
         }
@@ -52,8 +54,12 @@ impl KeyRepository for MemoryStore {
                 && old != digest
             {
                 records.remove(&old);
+                touched.push(old);
             }
         }
+        drop(records);
+        drop(digests);
+        touched.iter().for_each(|digest| self.changed(digest));
         Ok(())
     }
 }

@@ -1,0 +1,109 @@
+//! What the layer let through, judged again with the record of the key as it is now.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::gate::Gate;
+use crate::guard::{Guard, allows_address, allows_endpoint};
+use crate::head::RequestHead;
+use crate::key::{KeyId, Restrictions};
+use crate::observe::EndedStream;
+use crate::reject::{Rejection, RejectionKind, Rejector};
+use crate::store::{KeyRecord, KeyStore};
+use crate::trace;
+use crate::verify::{VerifiedKey, verified_again};
+use crate::watch::{Asked, Authority, KeyEnded, StreamWatch, Streams};
+
+impl Authority for Gate {
+    fn rejector(&self) -> &Rejector {
+        &self.rejector
+    }
+
+    fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    fn settings(&self) -> &StreamWatch {
+        &self.watch
+    }
+
+    fn store(&self) -> &dyn KeyStore {
+        &*self.store
+    }
+
+    fn lookup_timeout(&self) -> Duration {
+        self.lookup_timeout
+    }
+
+    fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    fn still_allows(
+        self: Arc<Self>,
+        before: &Arc<KeyRecord>,
+        now: &Arc<KeyRecord>,
+        asked: Option<&Asked>,
+    ) -> Result<(), Rejection> {
+        if !self.scheme.formats().is_empty()
+            && (before.stage != now.stage || before.kind != now.kind)
+        {
+            // The prefix of the key may say otherwise.
+            return Err(RejectionKind::Unknown.into());
+        }
+        let request = Asked::request(asked);
+        let head = RequestHead::new(&request);
+        let keys = verified_again(before, now, &self);
+        let [_, key] = &keys;
+        self.accept_kind(key)?;
+        #[cfg(feature = "policy")]
+        if let Some(policy) = &self.policy {
+            still_passes(policy, &keys, &head)?;
+        }
+        for guard in &self.guards {
+            still_passes(&**guard, &keys, &head)?;
+        }
+        still_unrestricted(&before.restrictions, &now.restrictions, asked, &head)
+    }
+
+    fn ended(&self, ended: &KeyEnded, open: Duration) {
+        trace::stream_ended(ended.reason().as_str(), ended.key_id().map(KeyId::as_str), open);
+        self.observers.stream_ended(&EndedStream::new(ended, open));
+    }
+}
+
+/// Asks a guard again. One that would refuse the key as it was, too, asks for something that is not
+/// known any more, such as a header.
+fn still_passes(
+    guard: &(impl Guard + ?Sized),
+    [before, now]: &[VerifiedKey; 2],
+    head: &RequestHead<'_>,
+) -> Result<(), Rejection> {
+    match guard.check(now, head) {
+        Err(rejection) if guard.check(before, head).is_ok() => Err(rejection),
+        _ => Ok(()),
+    }
+}
+
+/// Compares what is asked for with restrictions that were changed. What cannot be compared, because it
+/// was not kept, is not allowed any more: the client may ask anew.
+fn still_unrestricted(
+    before: &Restrictions,
+    now: &Restrictions,
+    asked: Option<&Asked>,
+    head: &RequestHead<'_>,
+) -> Result<(), Rejection> {
+    let is_list_left = |was: bool, is: bool, same: bool| same || (was && !is);
+    let sites = is_list_left(
+        before.names_sites(),
+        now.names_sites(),
+        before.origins == now.origins && before.referrers == now.referrers,
+    );
+    let addresses =
+        before.addresses == now.addresses || allows_address(now, || asked.and_then(Asked::address));
+    let endpoints = before.endpoints == now.endpoints || allows_endpoint(now, head);
+    if sites && addresses && endpoints {
+        return Ok(());
+    }
+    Err(RejectionKind::NotAllowed.into())
+}

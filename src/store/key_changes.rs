@@ -1,0 +1,115 @@
+//! [`KeyChanges`]: where a store tells of changes.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::contain;
+use crate::key::KeyDigest;
+
+/// Tells layers which keys were changed, so that what is open ends with its key at once.
+///
+/// A store that knows of changes has one of these, returns it from
+/// [`KeyStore::changes`](crate::KeyStore::changes), and calls it after each change: when whoever asks
+/// the store finds what is new. Of other stores, layers ask for keys with open streams again and
+/// again.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use async_trait::async_trait;
+/// use tower_api_key::store::KeyChanges;
+/// use tower_api_key::{KeyDigest, KeyRecord, KeyStore, StoreError};
+///
+/// struct Directory {
+///     changes: KeyChanges,
+/// }
+///
+/// impl Directory {
+///     async fn revoke(&self, digest: &KeyDigest) {
+///         // …
+///         self.changes.changed(digest);
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl KeyStore for Directory {
+///     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+///         # let _ = digest;
+///         // …
+///         # Ok(None)
+///     }
+///
+///     fn changes(&self) -> Option<&KeyChanges> {
+///         Some(&self.changes)
+///     }
+/// }
+/// ```
+pub struct KeyChanges {
+    listeners: Mutex<Arc<[Weak<dyn Listen>]>>,
+    tells_all: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// Who is told of changes.
+pub(crate) trait Listen: Send + Sync {
+    fn changed(&self, digest: &KeyDigest);
+
+    fn all_changed(&self);
+}
+
+impl KeyChanges {
+    /// For a store that tells of every change, whoever made it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::while_true(|| true)
+    }
+
+    /// For a store that tells of every change only while `tells_all` says so, such as one that hears
+    /// of changes over a connection. At other times it is asked in a period, too.
+    #[must_use]
+    pub fn while_true(tells_all: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { listeners: Mutex::new(Arc::default()), tells_all: Box::new(tells_all) }
+    }
+
+    /// Tells that the record with this digest was changed, added or removed, or may have been.
+    ///
+    /// What listens asks the store, possibly before this returns: no lock may be held that the store
+    /// needs for an answer.
+    pub fn changed(&self, digest: &KeyDigest) {
+        self.each(|listener| listener.changed(digest));
+    }
+
+    /// Tells that any record may have been changed.
+    pub fn all_changed(&self) {
+        self.each(|listener| listener.all_changed());
+    }
+
+    pub(crate) fn tells_all(&self) -> bool {
+        contain::call(|| (self.tells_all)()).unwrap_or(false)
+    }
+
+    /// Tells a listener, as long as there is one.
+    pub(crate) fn listen(&self, listener: &Arc<dyn Listen>) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = listeners.iter().filter(|known| known.strong_count() > 0).cloned();
+        *listeners = there.chain([Arc::downgrade(listener)]).collect();
+    }
+
+    fn each(&self, tell: impl Fn(&dyn Listen)) {
+        let listeners = Arc::clone(&self.listeners.lock().unwrap_or_else(PoisonError::into_inner));
+        listeners.iter().filter_map(Weak::upgrade).for_each(|listener| tell(&*listener));
+    }
+}
+
+impl Default for KeyChanges {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for KeyChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyChanges").field("tells_all", &self.tells_all()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! [`KeyEnded`]: that a key ended, and why.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::key::KeyId;
+use crate::reject::{Rejection, RejectionKind};
+use crate::store::KeyState;
+
+/// Why what a key opened has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The key was revoked.
+    Revoked,
+    /// The key was disabled.
+    Disabled,
+    /// The key has expired.
+    Expired,
+    /// The store does not have the key any more.
+    Removed,
+    /// The layer's policy, a guard of the layer or the key's own restrictions do not allow the request
+    /// any more.
+    Reduced,
+    /// The store could not be asked for too long: whether the key is valid is not known.
+    Unavailable,
+}
+
+impl EndReason {
+    /// Returns the name that events carry, in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Removed => "removed",
+            Self::Reduced => "reduced",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    pub(super) const fn of_state(state: KeyState) -> Option<Self> {
+        match state {
+            KeyState::Active => None,
+            KeyState::Disabled => Some(Self::Disabled),
+            KeyState::Expired => Some(Self::Expired),
+            KeyState::Revoked => Some(Self::Revoked),
+        }
+    }
+
+    /// Returns the kind of the refusal that a new request gets.
+    const fn kind(self) -> RejectionKind {
+        match self {
+            Self::Revoked => RejectionKind::Revoked,
+            Self::Disabled => RejectionKind::Disabled,
+            Self::Expired => RejectionKind::Expired,
+            Self::Removed => RejectionKind::Unknown,
+            Self::Reduced => RejectionKind::NotAllowed,
+            Self::Unavailable => RejectionKind::Unavailable,
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The key with which a request was let through has ended.
+///
+/// The error of a response body that was cut off, and of
+/// [`VerifiedKey::while_valid`](crate::VerifiedKey::while_valid). Its text may be shown to clients,
+/// for example as the reason of a WebSocket's close frame: it does not tell whether the key was
+/// revoked, disabled or removed, or has expired.
+#[derive(Clone)]
+pub struct KeyEnded {
+    reason: EndReason,
+    rejection: Rejection,
+}
+
+impl KeyEnded {
+    pub(super) fn new(reason: EndReason, key: &KeyId) -> Self {
+        Self { reason, rejection: Rejection::new(reason.kind()).of_key(key) }
+    }
+
+    pub(super) fn reduced(rejection: Rejection, key: &KeyId) -> Self {
+        Self { reason: EndReason::Reduced, rejection: rejection.of_key(key) }
+    }
+
+    /// Returns why, for the operator.
+    #[must_use]
+    pub const fn reason(&self) -> EndReason {
+        self.reason
+    }
+
+    /// Returns the public id of the key.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&KeyId> {
+        self.rejection.key_id()
+    }
+
+    /// Returns the refusal that a new request with the key would get.
+    #[must_use]
+    pub const fn rejection(&self) -> &Rejection {
+        &self.rejection
+    }
+}
+
+impl fmt::Debug for KeyEnded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyEnded")
+            .field("reason", &self.reason)
+            .field("key_id", &self.key_id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for KeyEnded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.reason {
+            EndReason::Reduced => "the API key does not allow this any more",
+            EndReason::Unavailable => "the API key cannot be verified at the moment",
+            _ => "the API key is not valid any more",
+        })
+    }
+}
+
+/// It has no source: hyper would take over the reason of an `h2::Error` that it finds there.
+impl Error for KeyEnded {}

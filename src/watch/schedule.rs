@@ -1,0 +1,329 @@
+//! [`Schedule`]: the keys with open streams, and when the store is to be asked for each.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::StreamWatch;
+use super::entry::{Entry, Standing};
+use crate::key::{KeyDigest, KeyId};
+use crate::store::KeyRecord;
+
+/// How many keys are asked for at once, …
+const BATCH: usize = 100;
+/// … how often at the same time, …
+const IN_FLIGHT: usize = 4;
+/// … and how often in a second, where nobody says that a certain key was changed.
+const PER_SECOND: usize = 20;
+
+/// For how long nobody looks what is to be done, at most.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What no setting exceeds, so that moments can be computed with it.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The keys with open streams. A key that has ended is not among them any more.
+#[derive(Default)]
+pub(super) struct Schedule {
+    slots: HashMap<KeyDigest, Slot>,
+    /// By when the store is to be asked again.
+    due: BTreeMap<(Instant, u64), Arc<Entry>>,
+    /// By when they expire.
+    expiring: BTreeMap<(SystemTime, u64), Arc<Entry>>,
+    /// Those of which somebody says that they were changed.
+    urgent: Vec<Arc<Entry>>,
+    next: u64,
+    /// Since when so many batches were asked for.
+    window: Option<(Instant, usize)>,
+}
+
+struct Slot {
+    entry: Arc<Entry>,
+    number: u64,
+    streams: usize,
+    /// None while the store is asked.
+    due: Option<Instant>,
+    expires_at: Option<SystemTime>,
+    /// When the store was asked what it answered last.
+    answered_at: Instant,
+    /// Whether nothing is known to have been changed since.
+    settled: bool,
+    /// Whether the key was among several that the store could not answer.
+    alone: bool,
+    /// For how long it is waited before the store is asked again.
+    pause: Duration,
+}
+
+/// When it is, and what is known of the store.
+pub(super) struct Moment<'a> {
+    pub(super) now: Instant,
+    pub(super) time: SystemTime,
+    /// Whether the store tells of all changes.
+    pub(super) is_told: bool,
+    pub(super) in_flight: usize,
+    pub(super) settings: &'a StreamWatch,
+}
+
+/// What is to be done.
+pub(super) struct Plan {
+    pub(super) expired: Vec<Arc<Entry>>,
+    pub(super) unavailable: Vec<Arc<Entry>>,
+    pub(super) batches: Vec<Vec<Arc<Entry>>>,
+    /// When to look again, at the latest.
+    pub(super) next: Instant,
+}
+
+impl Schedule {
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub(super) fn get(&self, digest: &KeyDigest) -> Option<&Arc<Entry>> {
+        self.slots.get(digest).map(|slot| &slot.entry)
+    }
+
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.slots.values().map(|slot| Arc::clone(&slot.entry)).collect()
+    }
+
+    /// Returns the number of open streams of a key.
+    pub(super) fn streams_of(&self, id: &KeyId) -> usize {
+        let of_key = self.slots.values().filter(|slot| slot.entry.look().record.id == *id);
+        of_key.map(|slot| slot.streams).sum()
+    }
+
+    /// Adds a stream, and returns the entry of its key and whether that is new.
+    pub(super) fn add(
+        &mut self,
+        record: &Arc<KeyRecord>,
+        now: Instant,
+        settings: &StreamWatch,
+        entry: impl FnOnce() -> Entry,
+    ) -> (Arc<Entry>, bool) {
+        if let Some(slot) = self.slots.get_mut(&record.digest) {
+            slot.streams += 1;
+            return (Arc::clone(&slot.entry), false);
+        }
+        let entry = Arc::new(entry());
+        self.next += 1;
+        let slot = Slot {
+            entry: Arc::clone(&entry),
+            number: self.next,
+            streams: 1,
+            due: None,
+            expires_at: None,
+            answered_at: now,
+            settled: true,
+            alone: false,
+            pause: settings.period,
+        };
+        self.slots.insert(record.digest, slot);
+        self.set_due(&entry, now + jittered(settings.period, &entry.digest));
+        self.set_expiry(&entry, record.expires_at);
+        (entry, true)
+    }
+
+    /// Takes away a stream.
+    pub(super) fn close(&mut self, entry: &Arc<Entry>) {
+        let Some(slot) = self.slot(entry) else { return };
+        slot.streams -= 1;
+        if slot.streams == 0 {
+            self.remove(entry);
+        }
+    }
+
+    /// Takes away a key that has ended: what is opened by it later is something else.
+    pub(super) fn remove(&mut self, entry: &Arc<Entry>) {
+        if self.slot(entry).is_none() {
+            return;
+        }
+        if let Some(slot) = self.slots.remove(&entry.digest) {
+            slot.due.map(|due| self.due.remove(&(due, slot.number)));
+            slot.expires_at.map(|at| self.expiring.remove(&(at, slot.number)));
+        }
+    }
+
+    /// Has the store asked for a key as soon as possible.
+    pub(super) fn ask_soon(&mut self, entry: &Arc<Entry>) {
+        if self.slot(entry).is_some() && !self.urgent.iter().any(|known| Arc::ptr_eq(known, entry))
+        {
+            self.urgent.push(Arc::clone(entry));
+        }
+    }
+
+    /// Has the store asked for all keys, as fast as it may be.
+    pub(super) fn ask_for_all(&mut self, now: Instant) {
+        for entry in self.entries() {
+            let Some(slot) = self.slot(&entry) else { continue };
+            slot.settled = false;
+            if slot.due.is_some() {
+                self.set_due(&entry, now);
+            } else {
+                // What is under way may have begun before.
+                self.ask_soon(&entry);
+            }
+        }
+    }
+
+    /// Takes note of what the store answered to a question that was asked at `asked_at`.
+    pub(super) fn answered(
+        &mut self,
+        entry: &Arc<Entry>,
+        standing: Standing,
+        asked_at: Instant,
+        settings: &StreamWatch,
+    ) {
+        let Standing::Valid { expires_at } = standing else { return self.remove(entry) };
+        let Some(slot) = self.slot(entry) else { return };
+        (slot.settled, slot.alone, slot.pause) = (true, false, settings.period);
+        slot.answered_at = slot.answered_at.max(asked_at);
+        self.set_due(entry, asked_at + jittered(settings.period, &entry.digest));
+        self.set_expiry(entry, expires_at);
+    }
+
+    /// Takes note that the store did not answer.
+    pub(super) fn unanswered(&mut self, entry: &Arc<Entry>, among: usize, now: Instant) {
+        let (settings, timeout) = (entry.authority.settings(), entry.authority.lookup_timeout());
+        let Some(slot) = self.slot(entry) else { return };
+        slot.settled = false;
+        // One that cannot be read must not hide the others.
+        slot.alone = slot.alone || among > 1;
+        let longest = settings.max_unchecked.min(LONGEST);
+        let until = slot.answered_at + longest;
+        // So that there is time for an answer.
+        let last_try = slot.answered_at + longest.saturating_sub(timeout);
+        let next = now + jittered(slot.pause, &entry.digest);
+        slot.pause = (slot.pause.min(LONGEST) * 2).min(longest);
+        self.set_due(entry, next.min(if now < last_try { last_try } else { until.max(now) }));
+    }
+
+    /// Says what is to be done.
+    pub(super) fn plan(&mut self, moment: &Moment<'_>) -> Plan {
+        let &Moment { now, time, is_told, in_flight, settings } = moment;
+        let mut plan = Plan {
+            expired: Vec::new(),
+            unavailable: Vec::new(),
+            batches: Vec::new(),
+            next: now + TICK,
+        };
+        while let Some(first) = self.expiring.first_entry() {
+            let left = first.key().0.duration_since(time).unwrap_or_default();
+            if !left.is_zero() {
+                // No longer than a tick, since the clock may be set.
+                plan.next = plan.next.min(now + left.min(TICK));
+                break;
+            }
+            plan.expired.push(first.remove());
+        }
+        self.plan_urgent(&mut plan, in_flight);
+        let mut batch = Vec::new();
+        while let Some((&(due, number), entry)) = self.due.first_key_value() {
+            if due > now {
+                plan.next = plan.next.min(due);
+                break;
+            }
+            let entry = Arc::clone(entry);
+            self.due.remove(&(due, number));
+            let Some(slot) = self.slot(&entry) else { continue };
+            slot.due = None;
+            if slot.settled && is_told {
+                slot.answered_at = now;
+                self.set_due(&entry, now + jittered(settings.period, &entry.digest));
+            } else if now >= slot.answered_at + settings.max_unchecked.min(LONGEST) {
+                plan.unavailable.push(entry);
+            } else {
+                let alone = slot.alone;
+                let begins = alone || batch.is_empty();
+                if begins && !self.may_ask(now, in_flight + plan.batches.len()) {
+                    self.set_due(&entry, due);
+                    let (since, _) = self.window.unwrap_or((now, 0));
+                    plan.next = plan.next.min((since + TICK).max(now + TICK / 20));
+                    break;
+                }
+                if alone {
+                    plan.batches.push(vec![entry]);
+                    continue;
+                }
+                batch.push(entry);
+                if batch.len() == BATCH {
+                    plan.batches.push(std::mem::take(&mut batch));
+                }
+            }
+        }
+        if !batch.is_empty() {
+            plan.batches.push(batch);
+        }
+        plan
+    }
+
+    /// Plans questions for keys of which it is said that they were changed. They wait for those under
+    /// way only.
+    fn plan_urgent(&mut self, plan: &mut Plan, in_flight: usize) {
+        let mut later = Vec::new();
+        let mut batch = Vec::new();
+        for entry in std::mem::take(&mut self.urgent) {
+            let full = in_flight + plan.batches.len() >= IN_FLIGHT;
+            let Some(slot) = self.slot(&entry) else { continue };
+            slot.settled = false;
+            let Some(due) = slot.due.filter(|_| !full) else {
+                // It is asked for already, but perhaps since before the change.
+                later.push(entry);
+                continue;
+            };
+            slot.due = None;
+            let (number, alone) = (slot.number, slot.alone);
+            self.due.remove(&(due, number));
+            if alone {
+                plan.batches.push(vec![entry]);
+                continue;
+            }
+            batch.push(entry);
+            if batch.len() == BATCH {
+                plan.batches.push(std::mem::take(&mut batch));
+            }
+        }
+        if !batch.is_empty() {
+            plan.batches.push(batch);
+        }
+        self.urgent = later;
+    }
+
+    /// Tells whether another batch may be asked for, and counts it.
+    fn may_ask(&mut self, now: Instant, in_flight: usize) -> bool {
+        if in_flight >= IN_FLIGHT {
+            return false;
+        }
+        let (since, asked) =
+            self.window.filter(|(since, _)| now < *since + TICK).unwrap_or((now, 0));
+        let may = asked < PER_SECOND;
+        self.window = Some((since, asked + usize::from(may)));
+        may
+    }
+
+    /// Returns the slot of an entry, unless its key has ended.
+    fn slot(&mut self, entry: &Arc<Entry>) -> Option<&mut Slot> {
+        self.slots.get_mut(&entry.digest).filter(|slot| Arc::ptr_eq(&slot.entry, entry))
+    }
+
+    fn set_due(&mut self, entry: &Arc<Entry>, due: Instant) {
+        let Some(slot) = self.slot(entry) else { return };
+        let (before, number) = (slot.due.replace(due), slot.number);
+        before.map(|before| self.due.remove(&(before, number)));
+        self.due.insert((due, number), Arc::clone(entry));
+    }
+
+    fn set_expiry(&mut self, entry: &Arc<Entry>, expires_at: Option<SystemTime>) {
+        let Some(slot) = self.slot(entry) else { return };
+        let (before, number) = (std::mem::replace(&mut slot.expires_at, expires_at), slot.number);
+        before.map(|before| self.expiring.remove(&(before, number)));
+        expires_at.map(|at| self.expiring.insert((at, number), Arc::clone(entry)));
+    }
+}
+
+/// Returns a time that is up to a fifth shorter or longer, by the key.
+fn jittered(period: Duration, digest: &KeyDigest) -> Duration {
+    let [.., byte] = *digest.as_bytes();
+    period.min(LONGEST) * (816 + 368 * u32::from(byte) / 255) / 1000
+}

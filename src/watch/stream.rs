@@ -1,0 +1,124 @@
+//! [`Stream`]: something that was let through and is still open.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::Instant;
+
+use super::entry::{Entry, Look};
+use super::wakers::Place;
+use super::{Admission, Asked, Authority, EndReason, KeyEnded};
+use crate::contain;
+use crate::reject::{Rejection, RejectionKind};
+use crate::store::KeyRecord;
+
+/// One open stream. It is on the list of its layer until it is dropped.
+pub(crate) struct Stream {
+    entry: Arc<Entry>,
+    /// With which it was found to be allowed last.
+    record: Arc<KeyRecord>,
+    asked: Option<Arc<Asked>>,
+    seen: usize,
+    place: Option<Place>,
+    /// Who is woken. None if nobody is.
+    waker: Option<Waker>,
+    since: Instant,
+}
+
+impl Stream {
+    pub(crate) fn open(admission: Admission) -> Self {
+        let Admission { authority, record, asked } = admission;
+        let entry = authority.streams().open(&authority, &record);
+        let mut stream =
+            Self { entry, record, asked, seen: 0, place: None, waker: None, since: Instant::now() };
+        let Look { version, record, ended } = stream.entry.look();
+        stream.seen = version;
+        if ended.is_some() || record.revision > stream.record.revision {
+            // To be looked at by the first check.
+            stream.seen = version.wrapping_sub(1);
+        } else if *record != *stream.record {
+            // What others know of the key may be older than what the request found.
+            authority.streams().doubt(&stream.entry);
+        }
+        stream
+    }
+
+    /// Tells whether the key has ended by now. The clock is asked for keys that can expire.
+    #[inline]
+    pub(crate) fn check(&mut self) -> Option<KeyEnded> {
+        if self.entry.version() != self.seen
+            && let Some(ended) = self.look()
+        {
+            return Some(ended);
+        }
+        let expires_at = self.record.expires_at?;
+        (self.entry.authority.now() >= expires_at).then(|| self.because(EndReason::Expired))
+    }
+
+    /// Waits until the key has ended.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<KeyEnded> {
+        loop {
+            if let Some(ended) = self.check() {
+                return Poll::Ready(ended);
+            }
+            let waker = cx.waker();
+            if self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                return Poll::Pending;
+            }
+            // Who was not there when its runtime ended has it done by the next.
+            self.entry.authority.streams().start(&self.entry.authority);
+            if self.entry.wait(self.seen, &mut self.place, waker) {
+                self.waker = Some(waker.clone());
+                return Poll::Pending;
+            }
+        }
+    }
+
+    pub(crate) fn authority(&self) -> &dyn Authority {
+        &*self.entry.authority
+    }
+
+    /// Tells the layer that the stream ends.
+    pub(crate) fn report(&self, ended: &KeyEnded) {
+        self.entry.authority.ended(ended, self.since.elapsed());
+    }
+
+    /// Looks what has changed.
+    #[cold]
+    fn look(&mut self) -> Option<KeyEnded> {
+        let Look { version, record, ended } = self.entry.look();
+        (self.seen, self.waker) = (version, None);
+        if let Some(reason) = ended {
+            return Some(self.because(reason));
+        }
+        let authority = &self.entry.authority;
+        if authority.settings().reductions && *record != *self.record {
+            let judge = || {
+                let asked = self.asked.as_deref();
+                Arc::clone(authority).still_allows(&self.record, &record, asked)
+            };
+            // A guard that panics would let no new request pass.
+            let judged = contain::call(judge).unwrap_or_else(|failure| {
+                Err(Rejection::new(RejectionKind::NotAllowed).with_source(failure))
+            });
+            if let Err(rejection) = judged {
+                return Some(KeyEnded::reduced(rejection, &self.record.id));
+            }
+        }
+        self.record = record;
+        None
+    }
+
+    fn because(&self, reason: EndReason) -> KeyEnded {
+        KeyEnded::new(reason, &self.record.id)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.entry.leave(place);
+        }
+        self.entry.authority.streams().close(&self.entry);
+    }
+}

@@ -213,6 +213,15 @@ struct Subscriber {
     is_mute: bool,
 }
 
+/// What a subscriber was told.
+pub struct Told {
+    pub invalidation: Invalidation,
+    /// How many changes were told before.
+    pub before: usize,
+    /// Whether it was told to the oldest that somebody listens to.
+    pub to_the_oldest: bool,
+}
+
 impl Wire {
     /// Removes those that nobody listens to any more.
     fn prune(&mut self) {
@@ -289,19 +298,18 @@ impl ScriptedSource {
     pub fn deliver(&self) -> Option<Invalidation> {
         let subscribers = self.wire().subscribers.len();
         let told = (0..subscribers).find_map(|index| self.deliver_to(index));
-        told.map(|(invalidation, _)| invalidation)
+        told.map(|told| told.invalidation)
     }
 
-    /// Lets one of the subscribers, counted round, hear what was sent to it first. Returns how many changes
-    /// were told before it, too.
-    pub fn deliver_to(&self, index: usize) -> Option<(Invalidation, usize)> {
+    /// Lets one of the subscribers, counted round, hear what was sent to it first.
+    pub fn deliver_to(&self, index: usize) -> Option<Told> {
         let mut wire = self.wire();
         wire.prune();
         let index = index.checked_rem(wire.subscribers.len())?;
         let subscriber = &mut wire.subscribers[index];
-        let told = subscriber.queue.pop_front()?;
-        let _ = subscriber.sender.send(Ok(told.0));
-        Some(told)
+        let (invalidation, before) = subscriber.queue.pop_front()?;
+        let _ = subscriber.sender.send(Ok(invalidation));
+        Some(Told { invalidation, before, to_the_oldest: index == 0 })
     }
 
     /// Sends what overtakes everything.

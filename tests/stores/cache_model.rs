@@ -242,10 +242,16 @@ impl Model {
 
     async fn deliver(&mut self, subscription: usize) -> bool {
         let told = self.source.as_ref().and_then(|source| source.deliver_to(subscription));
-        let Some((invalidation, before)) = told else { return false };
+        let Some(told) = told else { return false };
         settle().await;
-        if let Invalidation::Key(_) = invalidation {
-            self.acknowledge(self.sent[before]);
+        match told.invalidation {
+            Invalidation::Key(_) => self.acknowledge(self.sent[told.before]),
+            // The subscription that is relied on has told of all that was changed before.
+            Invalidation::Heartbeat(_) if told.to_the_oldest => {
+                let versions = &self.sent[..told.before];
+                self.acknowledge(versions.iter().copied().max().unwrap_or_default());
+            }
+            _ => {}
         }
         true
     }

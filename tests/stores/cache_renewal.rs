@@ -93,6 +93,34 @@ async fn what_is_changed_while_a_subscription_is_renewed_is_heard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_old_subscription_is_heard_to_its_end_before_the_new_one_takes_its_place() {
+    let test = start().await;
+    while test.source.subscriptions() == 1 {
+        // What is changed now is on its way by the old one only, and the heartbeats after it.
+        test.source.set_slow(true);
+        test.source.send(Invalidation::Key(test.digest));
+        advance(SECOND / 10).await;
+        if test.source.subscriptions() == 1 {
+            test.source.set_slow(false);
+            while test.source.deliver().is_some() {}
+            settle().await;
+            test.find().await;
+        }
+    }
+    assert!(test.is_known());
+    while test.source.deliver_to(1).is_none() {
+        advance(SECOND / 10).await;
+    }
+    settle().await;
+    // The new one has heard a heartbeat, which the old one has yet to hear.
+    assert!(test.is_known() && test.cached.is_live());
+    while test.source.deliver_to(0).is_some() {}
+    settle().await;
+    assert!(!test.is_known() && test.cached.is_live());
+    assert_eq!((test.source.sessions(), test.source.server_changes()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_server_has_everything_forgotten_before_it_is_too_old() {
     start_log();
     let test = start().await;

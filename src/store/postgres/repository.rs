@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::{Connection as _, PgConnection, Row as _, query, raw_sql};
+use sqlx::{Connection as _, PgConnection, Row as _, query};
 
 use super::PostgresStore;
 use super::attempts::Attempts;
@@ -40,10 +40,6 @@ const BEGIN: &str = "
     SELECT set_config('synchronous_commit', 'local', true)
         WHERE current_setting('synchronous_commit') = 'off';
 ";
-
-/// Said before the transaction is committed. A commit that waits for a synchronous standby is not undone
-/// when its time is over: the server acknowledges it, though a failover would lose it.
-const WAIT_FOR_STANDBY: &str = "SET LOCAL statement_timeout = 0";
 
 #[async_trait]
 impl KeyStore for PostgresStore {
@@ -173,7 +169,6 @@ async fn transact(
             return Ok(Err(refusal));
         }
     }
-    raw_sql(WAIT_FOR_STANDBY).execute(&mut *transaction).await?;
     transaction.commit().await.map(Ok)
 }
 

@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::hint::black_box;
 use std::sync::{Arc, RwLock};
+use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -22,10 +23,12 @@ use axum::response::IntoResponse as _;
 use axum::routing::get;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
-use http_body_util::Empty;
+use http_body::Frame;
+use http_body_util::{Empty, StreamBody};
 use sha2::{Digest as _, Sha256};
-use tower::{Layer, ServiceBuilder, service_fn};
+use tower::{Layer, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore, MemoryRateLimiter,
@@ -219,5 +222,34 @@ fn memory(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, floor, tower, guard, axum, peer, memory, limiter);
+/// One frame of a body that never waits, with and without a layer that watches it.
+fn stream(criterion: &mut Criterion) {
+    let frames = || {
+        let frame = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"frame")));
+        StreamBody::new(futures_util::stream::repeat_with(frame))
+    };
+    let (store, key) = store();
+    let layer = ApiKeyLayer::new(store);
+    let answer =
+        move |_: Request<Empty<Bytes>>| ready(Ok::<_, Infallible>(Response::new(frames())));
+    let service = layer.layer(service_fn(answer));
+    let request = request(&[("x-api-key", &key)]);
+    let watched = service.oneshot(request).now_or_never().unwrap().unwrap().into_body();
+    frame(criterion, "bare_frame", frames());
+    frame(criterion, "watched_frame", watched);
+}
+
+fn frame(criterion: &mut Criterion, id: &str, body: impl http_body::Body<Data = Bytes>) {
+    let mut body = Box::pin(body);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut next = || body.as_mut().poll_frame(&mut context);
+    for _ in 0..3 {
+        assert!(matches!(next(), Poll::Ready(Some(Ok(_)))));
+    }
+    criterion.benchmark_group("stream").bench_function(id, |bencher| {
+        bencher.iter(|| black_box(next().is_ready()));
+    });
+}
+
+criterion_group!(benches, floor, tower, guard, axum, peer, memory, limiter, stream);
 criterion_main!(benches);

@@ -67,7 +67,8 @@ impl Authority for Gate {
     }
 
     fn ended(&self, ended: &KeyEnded, open: Duration) {
-        trace::stream_ended(ended.reason().as_str(), ended.key_id().map(KeyId::as_str), open);
+        let key = ended.key_id().map(KeyId::as_str);
+        trace::stream_ended(ended.reason().as_str(), key, open);
         self.observers.stream_ended(&EndedStream::new(ended, open));
     }
 }

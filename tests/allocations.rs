@@ -150,6 +150,56 @@ fn a_guard_on_a_route_allocates_nothing_for_a_key_that_it_lets_pass() {
     assert!(count_call(&layers, (HEADER, key.reveal()), 200) <= one_insert());
 }
 
+/// What an idle stream that waits for its next frame takes, beside what it takes without a layer.
+#[test]
+fn an_idle_stream_that_is_watched_takes_at_most_200_bytes() {
+    const STREAMS: usize = 50_000;
+    const KEYS: usize = 1000;
+
+    fn silent(
+        _: Request<Empty<Bytes>>,
+    ) -> std::future::Ready<Result<Response<Silent>, Infallible>> {
+        std::future::ready(Ok(Response::new(Silent)))
+    }
+
+    /// Has the size of a box, such as the body of axum has.
+    struct Silent;
+
+    impl http_body::Body for Silent {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    let store = MemoryStore::new();
+    let issue = |_| store.issue(new_key()).unwrap().secret.reveal().to_owned();
+    let keys: Vec<_> = (0..KEYS).map(issue).collect();
+    let layer = ApiKeyLayer::new(store.clone());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut open = |number: usize| {
+        let service = layer.layer(service_fn(silent));
+        let request = Request::get("/events").header(HEADER, &keys[number % KEYS]);
+        let request = request.body(Empty::new()).unwrap();
+        let body = tower::ServiceExt::oneshot(service, request).now_or_never().unwrap().unwrap();
+        // As a connection holds it: not in an allocation of its own.
+        let mut body = Box::pin(body.into_body());
+        assert!(http_body::Body::poll_frame(body.as_mut(), &mut context).is_pending());
+        body
+    };
+    let mut streams = Vec::with_capacity(STREAMS);
+    let used = measure(|| streams.extend((0..STREAMS).map(&mut open)));
+    assert_eq!(layer.open_streams(), STREAMS);
+    let each = used.bytes_current / i64::try_from(STREAMS).unwrap();
+    println!("{each} bytes");
+    assert!(each <= 200, "{each}");
+}
+
 #[test]
 fn a_use_that_is_noted_again_allocates_nothing() {
     let keys = MemoryStore::new();

@@ -93,9 +93,27 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
         other.hint.clone_from(&one.hint);
         insert(one.clone()).await;
         insert(other.clone()).await;
-        for record in [one, other] {
+        for record in [&one, &other] {
             let found = self.find(&record.digest).await;
-            assert_eq!(found.as_deref(), Some(&record), "two keys were taken for one another");
+            assert_eq!(found.as_deref(), Some(record), "two keys were taken for one another");
+        }
+        self.many_are_found_in_order(&one, &other).await;
+    }
+
+    async fn many_are_found_in_order(&self, one: &KeyRecord, other: &KeyRecord) {
+        let unknown = KeyDigest::from_bytes([0; 32]);
+        for asked in [
+            &[][..],
+            &[unknown],
+            &[one.digest, other.digest],
+            &[other.digest, unknown, one.digest, other.digest],
+        ] {
+            let found = self.store.find_many(asked).await;
+            let found = found.unwrap_or_else(|error| panic!("`find_many` failed: {error}"));
+            let records: Vec<_> = found.iter().map(Option::as_deref).collect();
+            let of = |digest| [one, other].into_iter().find(|record| record.digest == digest);
+            let expected: Vec<_> = asked.iter().map(|digest| of(*digest)).collect();
+            assert_eq!(records, expected, "`find_many` answers otherwise than `find`");
         }
     }
 

@@ -151,6 +151,9 @@ async fn an_event_stream_ends_whole_after_its_last_event() {
     }
 }
 
+/// The method of gRPC's health service whose answer does not end.
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+
 fn watch(key: &str) -> tonic::Request<HealthCheckRequest> {
     let mut request = tonic::Request::new(HealthCheckRequest::default());
     request.metadata_mut().insert("x-api-key", key.parse().unwrap());

@@ -14,7 +14,7 @@ use super::connections::Purpose;
 use super::lease::Lease;
 use super::types::{Json, Timestamp};
 use crate::key::{KeyDigest, KeyId};
-use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, constant, failed};
+use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, constant, failed, in_order};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
     KeyUse, Propagation, RecordUses, StoreError, StoredKey,
@@ -46,6 +46,19 @@ impl KeyStore for PostgresStore {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         let Some(row) = self.one(&self.statements.find(digest)).await? else { return Ok(None) };
         read(&row).map_err(failed)?.read().map(Some)
+    }
+
+    async fn find_many(
+        &self,
+        digests: &[KeyDigest],
+    ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
+        let find = self.statements.find_many(digests);
+        let mut lease = Lease::of(&self.connections).await.map_err(failed)?;
+        let rows = bound(&find).persistent(false).fetch_all(&mut **lease).await;
+        lease.give_back();
+        let rows = rows.map_err(failed)?;
+        let found = rows.iter().map(|row| read(row).map_err(failed)?.read());
+        Ok(in_order(digests, found.collect::<Result<Vec<_>, _>>()?))
     }
 }
 

@@ -1,12 +1,15 @@
 //! The statements, which are the same in every database but for the types of their values.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 use super::row::COLUMNS;
 use super::time::to_microseconds;
 use super::{Tables, Value};
 use crate::key::{KeyDigest, KeyId};
-use crate::store::{KeyUse, StoreError};
+use crate::store::{KeyRecord, KeyUse, StoreError};
 
 /// A statement and its values, `$1` and so on.
 pub(in crate::store) struct Statement {
@@ -72,6 +75,17 @@ impl Statements {
         Statement { sql: self.find.clone(), values: vec![digest] }
     }
 
+    /// Finds the rows of several digests, in any order. Of the many forms that it may have, none is
+    /// worth to be kept.
+    pub(in crate::store) fn find_many(&self, digests: &[KeyDigest]) -> Statement {
+        let (columns, keys) = (COLUMNS.join(", "), self.tables.keys());
+        let numbers: Vec<_> = (1..=digests.len()).map(|number| format!("${number}")).collect();
+        let numbers = numbers.join(", ");
+        let sql = format!("SELECT {columns} FROM {keys} WHERE digest IN ({numbers})");
+        let values = digests.iter().map(|digest| Value::Bytes(digest.as_bytes().to_vec()));
+        Statement { sql: constant(sql), values: values.collect() }
+    }
+
     /// Notes uses by a statement over their ids and their times.
     ///
     /// # Errors
@@ -96,6 +110,15 @@ impl Statements {
     }
 }
 
+/// Returns the records that were found, in the order of the digests that were asked for.
+pub(in crate::store) fn in_order(
+    digests: &[KeyDigest],
+    found: impl IntoIterator<Item = Arc<KeyRecord>>,
+) -> Vec<Option<Arc<KeyRecord>>> {
+    let found: HashMap<_, _> = found.into_iter().map(|record| (record.digest, record)).collect();
+    digests.iter().map(|digest| found.get(digest).cloned()).collect()
+}
+
 /// Selects rows of keys, with `last_used_at`.
 pub(super) fn select_with_use(tables: &Tables) -> String {
     let (columns, keys, uses) = (COLUMNS.join(", "), tables.keys(), tables.uses());
@@ -105,7 +128,7 @@ pub(super) fn select_with_use(tables: &Tables) -> String {
 /// Marks a text that has no text of a user in it.
 pub(in crate::store) fn constant(sql: String) -> SqlStr {
     // Shared, so that a clone copies nothing.
-    AssertSqlSafe(std::sync::Arc::<str>::from(sql)).into_sql_str()
+    AssertSqlSafe(Arc::<str>::from(sql)).into_sql_str()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use sqlx::{Row as _, SqliteConnection, query};
 
 use super::SqliteStore;
 use crate::key::{KeyDigest, KeyId};
-use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed};
+use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed, in_order};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
     KeyUse, RecordUses, StoreError, StoredKey,
@@ -21,6 +21,16 @@ impl KeyStore for SqliteStore {
         let found = bound(&self.statements.find(digest)).fetch_optional(&self.pool).await;
         let Some(row) = found.map_err(failed)? else { return Ok(None) };
         read(&row).map_err(failed)?.read().map(Some)
+    }
+
+    async fn find_many(
+        &self,
+        digests: &[KeyDigest],
+    ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
+        let find = self.statements.find_many(digests);
+        let rows = bound(&find).persistent(false).fetch_all(&self.pool).await.map_err(failed)?;
+        let found = rows.iter().map(|row| read(row).map_err(failed)?.read());
+        Ok(in_order(digests, found.collect::<Result<Vec<_>, _>>()?))
     }
 }
 

@@ -384,3 +384,41 @@ async fn a_store_finds_many_as_it_finds_one() {
     database.is_down.store(true, Ordering::SeqCst);
     assert!(OneByOne(database).find_many(&digests).await.is_err());
 }
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn what_another_node_or_plain_sql_changes_in_postgresql_ends_streams() {
+    use tower_api_key::{KeyManager, PostgresStore};
+
+    let schema = format!("streams_{}", std::process::id());
+    let url = crate::common::servers::database_url();
+    let connect = async || PostgresStore::connect(&url).schema(&schema).await.unwrap();
+    let database = connect().await;
+    let source = database.invalidations();
+    let cached = CachedStore::builder(database).invalidated_by(source).build();
+    // Asking again would take longer than the test.
+    let watch = StreamWatch::new().recheck_every(Duration::from_secs(3600));
+    let layer = ApiKeyLayer::new(cached.clone()).streams(watch);
+    let other_node = KeyManager::new(connect().await);
+    in_time(async {
+        while !cached.is_live() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let mut keys = Vec::new();
+    for name in ["by the other node", "by SQL"] {
+        keys.push(other_node.issue(NewKey::named(name)).await.unwrap());
+    }
+    let (frames, mut first) = opened(&layer, &keys[0]).await;
+    let (_frames, mut second) = opened(&layer, &keys[1]).await;
+    goes_on(&frames, &mut first);
+    other_node.revoke(&keys[0].record.id).await.unwrap();
+    assert_eq!(failure(&mut first).await, EndReason::Revoked);
+    let pool = sqlx::PgPool::connect(&url).await.unwrap();
+    let sql = format!("UPDATE {schema}.api_keys SET disabled = true, revision = revision + 1");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    assert_eq!(failure(&mut second).await, EndReason::Disabled);
+    let drop = format!("DROP SCHEMA {schema} CASCADE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&pool).await.unwrap();
+}

@@ -29,9 +29,6 @@ use crate::common::python::python;
 use crate::common::{http2_client, in_time, serve, serve_tonic};
 use crate::until;
 
-/// A method of the health service that streams.
-const WATCH: &str = "/grpc.health.v1.Health/Watch";
-
 /// Servers with one key, whose end the clients see.
 struct Server {
     keys: MemoryStore,

@@ -1,6 +1,6 @@
 //! Open streams and sockets end when their key does: over bodies, over sockets, by real clients.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -413,7 +413,7 @@ async fn what_another_node_or_plain_sql_changes_in_postgresql_ends_streams() {
     let (frames, mut first) = opened(&layer, &keys[0]).await;
     let (_frames, mut second) = opened(&layer, &keys[1]).await;
     goes_on(&frames, &mut first);
-    other_node.revoke(&keys[0].record.id).await.unwrap();
+    other_node.revoke(keys[0].record.id()).await.unwrap();
     assert_eq!(failure(&mut first).await, EndReason::Revoked);
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
     let sql = format!("UPDATE {schema}.api_keys SET disabled = true, revision = revision + 1");

@@ -53,7 +53,7 @@ impl KeyStore for PostgresStore {
         digests: &[KeyDigest],
     ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
         let find = self.statements.find_many(digests);
-        let mut lease = Lease::of(&self.connections).await.map_err(failed)?;
+        let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
         let rows = bound(&find).persistent(false).fetch_all(&mut **lease).await;
         lease.give_back();
         let rows = rows.map_err(failed)?;

@@ -7,9 +7,9 @@ use crate::store::{KeyRecord, StoreError};
 
 /// Reads what is kept under `digest`.
 pub(super) fn decode(json: &[u8], digest: &KeyDigest) -> Result<Arc<KeyRecord>, StoreError> {
-    let record: KeyRecord = serde_json::from_slice(json).map_err(StoreError::new)?;
+    let record: KeyRecord = serde_json::from_slice(json).map_err(StoreError::answered)?;
     if record.digest != *digest {
-        return Err(StoreError::new("a record is kept under the digest of another key"));
+        return Err(StoreError::answered("a record is kept under the digest of another key"));
     }
     Ok(Arc::new(record))
 }

@@ -421,3 +421,27 @@ async fn no_end_is_missed_while_others_open_and_change() {
         assert_eq!(layer.open_streams(), 0);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_streams_of_a_key_all_end() {
+    let keys = MemoryStore::new();
+    let issued = keys.issue(NewKey::named("listener")).unwrap();
+    let layer = ApiKeyLayer::new(keys.clone());
+    let mut streams = tokio::task::JoinSet::new();
+    for _ in 0..10_000 {
+        let (layer, key) = (layer.clone(), issued.secret.reveal().to_owned());
+        streams.spawn(async move {
+            let (_frames, body) = open(&layer, &key, get()).await;
+            failure(&mut body.into_body()).await
+        });
+    }
+    until(|| layer.open_streams() == 10_000).await;
+    let began = std::time::Instant::now();
+    assert!(keys.revoke(&issued.record.id));
+    println!("told after {:?}", began.elapsed());
+    while let Some(ended) = in_time(streams.join_next()).await {
+        assert_eq!(ended.unwrap(), EndReason::Revoked);
+    }
+    println!("ended after {:?}", began.elapsed());
+    assert_eq!(layer.open_streams(), 0);
+}

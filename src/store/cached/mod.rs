@@ -180,9 +180,9 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
         let missing: Vec<_> = missing.map(|(digest, _)| *digest).collect();
         match &*missing {
             [] => {}
-            // Together with requests that ask for the same.
+            // As requests ask, and together with those that ask for the same.
             [digest] => {
-                let record = self.0.load(digest).await?;
+                let record = self.find(digest).await?;
                 found.iter_mut().filter(|found| found.is_none()).for_each(|found| {
                     *found = Some(record.clone());
                 });

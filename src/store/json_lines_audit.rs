@@ -1,9 +1,9 @@
 //! [`JsonLinesAudit`]: a record of changes outside of the database.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -32,7 +32,7 @@ const LAST: Duration = Duration::from_secs(253_402_300_799);
 /// event, so that it may be moved away at any time, and a line is on the disk when the change is
 /// answered, whose thread waits for that. Several processes may write to one file. Lines that cannot be written, as on a full disk,
 /// are written with a later event, and the failure is an event at `ERROR`; they are lost with the
-/// process.
+/// process, unless [`flush`](Self::flush) writes them before it ends.
 ///
 /// A new file can be read by its owner only. Secrets and digests are not in it; names, tenants and
 /// metadata of keys are. As every [sink](AuditSink), it is not told of a change of which its node does
@@ -64,8 +64,8 @@ pub struct JsonLinesAudit {
 #[derive(Debug, Default)]
 struct Unwritten {
     lines: Vec<u8>,
-    /// Whether the file may end with a part of a line.
-    is_torn: bool,
+    /// How many events were lost because there were too many of these.
+    lost: usize,
 }
 
 /// A line.
@@ -92,6 +92,28 @@ impl JsonLinesAudit {
         Ok(sink)
     }
 
+    /// Writes the events that could not be written when they were recorded.
+    ///
+    /// A process that ends asks so whether all that it did is in the file.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if they still cannot be written, or if some were lost because there were too many.
+    pub fn flush(&self) -> io::Result<()> {
+        let mut unwritten = self.unwritten();
+        if !unwritten.lines.is_empty() {
+            self.append(&mut unwritten)?;
+        }
+        match unwritten.lost {
+            0 => Ok(()),
+            lost => Err(io::Error::other(format!("{lost} events are lost"))),
+        }
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, Unwritten> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn file(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.append(true).create(true);
@@ -101,28 +123,41 @@ impl JsonLinesAudit {
     }
 
     fn write(&self, line: &[u8]) -> io::Result<()> {
-        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unwritten = self.unwritten();
         if unwritten.lines.len() + line.len() > MOST_UNWRITTEN {
+            unwritten.lost += 1;
             return Err(io::Error::other("too many events are not written: this one is lost"));
         }
         unwritten.lines.extend(line);
-        let written = self.append(&mut unwritten);
-        if written.is_ok() {
-            *unwritten = Unwritten::default();
-        }
-        written
+        self.append(&mut unwritten)
     }
 
     fn append(&self, unwritten: &mut Unwritten) -> io::Result<()> {
         let mut file = self.file()?;
-        if unwritten.is_torn {
+        if self.is_torn() {
             // What was begun stays a line of its own, which is no JSON.
             file.write_all(b"\n")?;
         }
         // Some of it may be written, and is written again.
-        unwritten.is_torn = true;
         file.write_all(&unwritten.lines)?;
-        file.sync_data()
+        file.sync_data()?;
+        unwritten.lines = Vec::new();
+        Ok(())
+    }
+
+    /// Tells whether the file ends with a part of a line, as one does whose disk was full, also when
+    /// another process wrote it. Of what is no file, or may not be read, it is not known.
+    fn is_torn(&self) -> bool {
+        let last = || -> io::Result<u8> {
+            if !self.path.metadata()?.is_file() {
+                return Ok(b'\n');
+            }
+            let (mut file, mut last) = (File::open(&self.path)?, [0]);
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+            Ok(last[0])
+        };
+        last().is_ok_and(|last| last != b'\n')
     }
 }
 
@@ -237,11 +272,43 @@ mod tests {
         let sink = JsonLinesAudit::open(&path).unwrap();
         let line = line(&event(AuditAction::Revoked)).unwrap();
         std::fs::write(&path, &line[..40]).unwrap();
-        *sink.unwritten.lock().unwrap() = Unwritten { lines: line, is_torn: true };
+        *sink.unwritten.lock().unwrap() = Unwritten { lines: line, lost: 0 };
         sink.record(&event(AuditAction::Removed));
         let lines = lines(&path);
         assert!(lines.len() == 3 && lines[0].is_err(), "{lines:?}");
         assert_eq!(lines[1].as_ref().unwrap()["action"], "revoked");
         assert_eq!(lines[2].as_ref().unwrap()["action"], "removed");
+    }
+    #[test]
+    fn a_line_that_another_process_left_unfinished_takes_no_other_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        std::fs::write(&path, br#"{"at":"2026"#).unwrap();
+        JsonLinesAudit::open(&path).unwrap().record(&event(AuditAction::Revoked));
+        JsonLinesAudit::open(&path).unwrap().record(&event(AuditAction::Removed));
+        let lines = lines(&path);
+        assert!(lines.len() == 3 && lines[0].is_err(), "{lines:?}");
+        assert_eq!(lines[1].as_ref().unwrap()["action"], "revoked");
+        assert_eq!(lines[2].as_ref().unwrap()["action"], "removed");
+    }
+
+    #[test]
+    fn who_asks_is_told_what_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("folder");
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("audit.jsonl");
+        let sink = JsonLinesAudit::open(&path).unwrap();
+        sink.flush().unwrap();
+        let away = directory.path().join("away");
+        std::fs::rename(&folder, &away).unwrap();
+        sink.record(&event(AuditAction::Issued));
+        sink.flush().unwrap_err();
+        std::fs::rename(&away, &folder).unwrap();
+        sink.flush().unwrap();
+        sink.flush().unwrap();
+        assert_eq!(lines(&path).len(), 1);
+        sink.unwritten.lock().unwrap().lost = 1;
+        assert!(sink.flush().unwrap_err().to_string().contains("1 events are lost"));
     }
 }

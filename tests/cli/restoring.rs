@@ -216,6 +216,23 @@ fn a_file_of_events_outlives_a_restore_and_says_what_to_revoke_again() {
     operator.run(&["list", "--audit-file=missing/audit.jsonl"]).refuses(2, "--audit-file");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_event_that_is_not_in_the_file_is_no_success() {
+    let operator = Operator::new();
+    let (id, _) = operator.issue("robot", &[]);
+    let full = "--audit-file=/dev/full";
+    operator.run(&["list", full]).succeeds();
+    operator.run(&["revoke", &id, full]).refuses(1, "--audit-file: what was done is not written");
+    assert_eq!(operator.show(&id)["state"], "revoked");
+    let file = "--audit-file=audit.jsonl";
+    operator.pipe(&*id, &["revoke", "--ids-stdin", file]).succeeds();
+    let (other, _) = operator.issue("other", &[]);
+    let ran = operator.pipe(&*other, &["revoke", "--ids-stdin", full]).exits(1);
+    assert!(ran.out.starts_with("revoked") && ran.err.contains("--audit-file"), "{ran:?}");
+    assert_eq!(operator.show(&other)["state"], "revoked");
+}
+
 #[test]
 fn sqlite_says_that_it_notifies_nobody() {
     Operator::new().run(&["invalidate"]).refuses(1, "notifies no nodes");

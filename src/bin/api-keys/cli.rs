@@ -17,6 +17,7 @@ use crate::output::Output;
 use crate::prune::Prune;
 use crate::revoke::Revoke;
 use crate::rotate::Rotate;
+use crate::say::say;
 use crate::session::{Session, actor, actor_name, hasher};
 use crate::show::Show;
 use crate::update::Update;
@@ -122,8 +123,16 @@ impl Cli {
                     session.write_events_to(path)?;
                 }
                 let outcome = command.run(&session).await;
+                let events = session.end_events();
                 session.database.close().await;
-                outcome
+                match (outcome, events) {
+                    // Both are to be known, and one is what the process ends with.
+                    (Err(failure), Err(events)) => {
+                        say(format_args!("api-keys: {events}"));
+                        Err(failure)
+                    }
+                    (outcome, written) => written.and(outcome),
+                }
             }
         }
     }

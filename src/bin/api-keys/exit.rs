@@ -59,6 +59,8 @@ pub(crate) enum Failure {
     Manage(#[from] ManageError),
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
+    #[error("--audit-file: what was done is not written there: {0}")]
+    Events(io::Error),
     /// The key is there, and nobody has its secret.
     #[error(
         "{id} was issued, but its secret could not be written to standard output ({source}): \

@@ -2,11 +2,12 @@
 
 use std::env;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tower_api_key::key::KeyFormats;
 use tower_api_key::manage::ChangedKey;
-use tower_api_key::store::{ActorName, JsonLinesAudit, StoredKey};
+use tower_api_key::store::{ActorName, AuditEvent, AuditSink as _, JsonLinesAudit, StoredKey};
 use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyScheme};
 use zeroize::Zeroizing;
 
@@ -27,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) hasher: KeyHasher,
     pub(crate) output: Output,
     pub(crate) now: SystemTime,
+    /// What writes events to a file as well.
+    events: Option<Arc<JsonLinesAudit>>,
 }
 
 impl Session {
@@ -40,7 +43,7 @@ impl Session {
         let scheme = KeyScheme::new(formats.clone()).hasher(hasher.clone());
         let keys = KeyManager::new(database.repository()).scheme(scheme);
         let keys = keys.acting_as(&*format!("cli:{actor}"));
-        Self { database, keys, formats, hasher, output, now: SystemTime::now() }
+        Self { database, keys, formats, hasher, output, now: SystemTime::now(), events: None }
     }
 
     /// Returns what keys of these formats look like, and how they are hashed.
@@ -63,8 +66,17 @@ impl Session {
     pub(crate) fn write_events_to(&mut self, path: &Path) -> Result<(), Failure> {
         let sink = JsonLinesAudit::open(path)
             .map_err(|error| Failure::usage(format!("--audit-file {}: {error}", path.display())))?;
-        self.keys = self.keys.clone().audit(sink);
+        let sink = Arc::new(sink);
+        let writes = Arc::clone(&sink);
+        self.keys = self.keys.clone().audit(move |event: &AuditEvent| writes.record(event));
+        self.events = Some(sink);
         Ok(())
+    }
+
+    /// Says if events of what was done are not in the file that was to have them.
+    pub(crate) fn end_events(&self) -> Result<(), Failure> {
+        let Some(sink) = &self.events else { return Ok(()) };
+        sink.flush().map_err(Failure::Events)
     }
 
     /// Shows a key that was changed: to programs what it is now, and to people what was done.

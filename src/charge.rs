@@ -126,7 +126,7 @@ impl Charged {
 
     /// Tells whether a guard within refused what was granted here.
     pub(crate) fn was_refused<B>(&self, response: &Response<B>) -> bool {
-        Rejection::of_response(response, &self.key.id).is_some()
+        Rejection::of_response(response, Some(&self.key.id)).is_some()
     }
 
     /// Tells whether the response may say how the limits stand: of a key that is not valid,

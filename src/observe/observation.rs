@@ -70,8 +70,8 @@ impl Observation {
 
     /// Tells that there is a response: that of a guard within, or of the service.
     pub(crate) fn answered<B>(self: Box<Self>, response: &Response<B>) {
-        let key = self.observed.key.as_ref();
-        match key.and_then(|key| Rejection::of_response(response, key.id())) {
+        let id = self.observed.key.as_ref().map(VerifiedKey::id);
+        match Rejection::of_response(response, id) {
             Some(rejection) => self.end(Outcome::Refused(rejection)),
             None => self.end(Outcome::Answered(response.status())),
         }

@@ -131,13 +131,17 @@ impl Rejection {
         self
     }
 
-    /// Returns what a guard or a layer within says of the key with `id`, if it refused the request.
+    /// Returns what a guard or a layer within says of the key with `id`, or of a request without a
+    /// key, if it refused the request.
     ///
     /// Another rejection, such as that of a service that a handler asked, is the application's
     /// answer like any.
-    pub(crate) fn of_response<'a, B>(response: &'a Response<B>, id: &KeyId) -> Option<&'a Self> {
+    pub(crate) fn of_response<'a, B>(
+        response: &'a Response<B>,
+        id: Option<&KeyId>,
+    ) -> Option<&'a Self> {
         let rejection: &Self = response.extensions().get()?;
-        (rejection.key_id() == Some(id)).then_some(rejection)
+        (rejection.key_id() == id).then_some(rejection)
     }
 
     /// Adds the key that was refused.

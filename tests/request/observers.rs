@@ -319,6 +319,16 @@ async fn a_request_without_a_key_has_an_outcome_where_keys_are_optional() {
     assert_eq!(ends.0.take(), ["GET /: 200 for nobody"]);
 }
 
+#[tokio::test]
+async fn a_guard_that_refuses_a_request_without_a_key_has_refused_it() {
+    let ends = Ends::default();
+    let layer = ApiKeyLayer::new(MemoryStore::new()).optional().observer(ends.clone());
+    let guarded = get(async || "").layer(RequireAbility::new("bots:write"));
+    let address = serve(Router::new().route("/write", guarded).layer(layer)).await;
+    assert_eq!(in_time(get_raw(address, "/write", &[])).await.status, 401);
+    assert_eq!(ends.0.take(), ["GET /write: missing for nobody"]);
+}
+
 fn request(key: &str) -> http::Request<axum::body::Body> {
     http::Request::get("/").header("x-api-key", key).body(axum::body::Body::empty()).unwrap()
 }

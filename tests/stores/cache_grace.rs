@@ -83,6 +83,10 @@ impl KeyRepository for Moody {
         self.answer().await?;
         self.keys.commit(changes, events).await
     }
+
+    async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
+        self.answer().await
+    }
 }
 
 #[async_trait]
@@ -272,6 +276,17 @@ async fn what_was_invalidated_is_not_served() {
     }
     assert!(test.cached.is_live());
     test.find().await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_all_are_to_forget_is_forgotten_here_also_if_nobody_waits_for_the_others() {
+    for mood in [Mood::Fails, Mood::Hangs] {
+        let test = Test::start(Some(GRACE), mood).await;
+        test.assert_served().await;
+        let invalidated = tokio::time::timeout(SECOND, test.cached.invalidate_everywhere()).await;
+        assert!(!matches!(invalidated, Ok(Ok(()))));
+        test.find().await.unwrap_err();
+    }
 }
 
 #[tokio::test(start_paused = true)]

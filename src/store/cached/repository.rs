@@ -63,11 +63,10 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         }
     }
 
-    /// Has this node forget what it knew, also if others cannot be told.
+    /// Has this node forget what it knew, also if others cannot be told, and if that is not waited for.
     async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
-        let told = self.0.store.invalidate_everywhere().await;
-        self.invalidate_all();
-        told
+        let _forget = ForgetAll(&self.0.memory);
+        self.0.store.invalidate_everywhere().await
     }
 
     fn propagation(&self) -> Propagation {
@@ -101,5 +100,14 @@ struct Forget {
 impl Drop for Forget {
     fn drop(&mut self) {
         self.digests.iter().for_each(|digest| self.memory.forget(digest));
+    }
+}
+
+/// Forgets everything when it is dropped.
+struct ForgetAll<'a>(&'a Memory);
+
+impl Drop for ForgetAll<'_> {
+    fn drop(&mut self) {
+        self.0.entries.forget_all();
     }
 }

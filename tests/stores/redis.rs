@@ -10,11 +10,13 @@ use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, FromRedisValue, cmd};
 use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
-    CommitError, KeyChange, KeyQuery, KeyRepository, KeyState, KeyUse, RedisStore, TenantFilter,
+    CachedStore, CommitError, KeyChange, KeyQuery, KeyRepository, KeyState, KeyUse, RedisStore,
+    TenantFilter,
 };
 use tower_api_key::testing::{check_key_repository, check_record_uses};
 use tower_api_key::{KeyId, KeyManager, KeyRecord, KeyScheme, KeyStore, NewKey};
 
+use crate::common::caching::ScriptedSource;
 use crate::common::in_time;
 use crate::common::servers::{Redis, redis_url};
 use crate::common::with_id;
@@ -580,4 +582,49 @@ async fn times_of_use_are_kept_to_the_microsecond() {
     shared.store.record_uses(&[far]).await.unwrap();
     let key = shared.store.get(record.id()).await.unwrap().unwrap();
     assert_eq!(key.last_used_at, Some(at(1 << 53)));
+}
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
+async fn a_record_that_cannot_be_read_is_no_outage_to_a_cache() {
+    let shared = Shared::start().await;
+    let source = ScriptedSource::default();
+    let cached = CachedStore::builder(shared.store.clone()).invalidated_by(source.clone());
+    let cached = cached.serve_while_unreachable(Duration::from_secs(50)).build();
+    let other = record();
+    let (name, wrong_name) = (shared.record(&other), "of another type");
+    let (text, other_text) =
+        (serde_json::to_string(&other).unwrap(), serde_json::to_string(&record()));
+    for (wrong, says) in
+        [("no JSON", "expected"), (&*other_text.unwrap(), "another key"), (wrong_name, "WRONGTYPE")]
+    {
+        let _: () = shared.run(cmd("DEL").arg(&name)).await;
+        let _: () = shared.run(cmd("SET").arg(&name).arg(&text)).await;
+        source.set_away(false);
+        in_time(async {
+            while !cached.is_live() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        cached.invalidate_all();
+        cached.find(&other.digest()).await.unwrap().unwrap();
+        // Nothing is heard any more, so the store is asked again.
+        source.set_away(true);
+        source.lose();
+        in_time(async {
+            while cached.is_live() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        if wrong == wrong_name {
+            let _: () = shared.run(cmd("DEL").arg(&name)).await;
+            let _: () = shared.run(cmd("RPUSH").arg(&name).arg("x")).await;
+        } else {
+            let _: () = shared.run(cmd("SET").arg(&name).arg(wrong)).await;
+        }
+        let error = cached.find(&other.digest()).await.unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
 }

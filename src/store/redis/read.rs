@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, FromRedisValue, RedisResult};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind};
 
 use super::RedisStore;
 use super::draft::Kept;
@@ -95,7 +95,7 @@ impl RedisStore {
             }
             answer => answer,
         };
-        answer.map_err(StoreError::new)
+        answer.map_err(failed)
     }
 
     /// Returns what is kept under digests, in their order.
@@ -132,4 +132,12 @@ impl RedisStore {
         }
         Ok(digests)
     }
+}
+
+/// Tells a server that has answered, and cannot tell, from one that cannot be asked.
+fn failed(error: RedisError) -> StoreError {
+    let has_answered = error.kind() == ErrorKind::UnexpectedReturnType
+        || error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+        || error.code() == Some("WRONGTYPE");
+    if has_answered { StoreError::answered(error) } else { StoreError::new(error) }
 }

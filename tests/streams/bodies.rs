@@ -437,7 +437,7 @@ async fn ten_thousand_streams_of_a_key_all_end() {
     }
     until(|| layer.open_streams() == 10_000).await;
     let began = std::time::Instant::now();
-    assert!(keys.revoke(&issued.record.id));
+    assert!(keys.revoke(issued.record.id()));
     println!("told after {:?}", began.elapsed());
     while let Some(ended) = in_time(streams.join_next()).await {
         assert_eq!(ended.unwrap(), EndReason::Revoked);

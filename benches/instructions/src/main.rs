@@ -257,6 +257,9 @@ fn store(key: NewKey) -> MemoryStore {
     record.set_hint(issued.hint().clone());
     record.set_tenant(issued.tenant().cloned());
     record.set_abilities(issued.abilities().clone());
+    record.set_stage(issued.stage().cloned());
+    record.set_kind(issued.kind());
+    record.set_expires_at(issued.expires_at());
     record.set_limits(issued.limits().clone());
     record.set_restrictions(issued.restrictions().clone());
     record.set_metadata(issued.metadata().clone());

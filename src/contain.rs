@@ -1,7 +1,8 @@
-//! Foreign code that panics or hangs: stores, limiters, guards, sinks and callbacks.
+//! Foreign code that panics or hangs: stores, limiters, observers, sinks, callbacks and guards on trial.
 //!
-//! The crate calls all code of its users through this file, so that a panic, or a future that hangs, fails
-//! one request and not the server.
+//! The crate calls them through this file, so that a panic, or a future that hangs, fails one request and
+//! not the server. What decides in a request's own call, such as a guard or an extractor, is called as a
+//! handler is: a panic there ends the call, and lets nobody in.
 
 use std::any::Any;
 use std::fmt;

@@ -158,9 +158,9 @@
 //    `http_cache` (the line of `Vary`) and `drain`. This is the only circle of rooms. It is no circle of files:
 //    the files of a refusal and its kind import from none of these rooms, and neither does that of `Vary`.
 // 5. `limit` -> `store` -> `key`. Neither a store nor a limiter knows of requests.
-// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested` and `contain` -> `trace`. All code
-//    that a user of the crate wrote is called through `contain`. `body`, `clock`, `immediate`, `line` and
-//    `redis` import from no room.
+// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested` and `contain` -> `trace`. Stores,
+//    limiters, observers, sinks, callbacks and guards on trial are called through `contain`. `body`, `clock`,
+//    `immediate`, `line` and `redis` import from no room.
 
 // 1. Around the layer.
 #[cfg(feature = "axum")]

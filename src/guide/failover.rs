@@ -15,9 +15,11 @@
 //!
 //! | after a failover | bound |
 //! |---|---|
-//! | a `CachedStore` with a source | `max_staleness`: subscriptions are made anew before half of it is over, and nothing is served by one that is older |
+//! | a `CachedStore` with the source of a `PostgresStore` | `max_staleness`: subscriptions are made anew before half of it is over, and nothing is served by one that is older |
+//! | a `CachedStore` with the source of a `RedisStore` | the life of a connection, a minute by default, and three heartbeats, also where `max_staleness` is less; three heartbeats where the old server has become a replica |
 //! | a `CachedStore` without a source | its `max_staleness` and the life of a connection |
 //! | a `PostgresStore` alone | the life of a connection, 30 seconds by default |
+//! | a `RedisStore` alone | the life of a connection, a minute by default; none where the old server has become a replica |
 //!
 //! While a database cannot be reached, requests are answered with 503. By
 //! `CachedStoreBuilder::serve_while_unreachable`, records in memory are served for some time: so long may
@@ -86,11 +88,12 @@
 //! Whatever the database was, and also after a failover that may have lost changes:
 //!
 //! 1. Before clients come back, find out what is missing: from the events of an
-//!    [`AuditSink`](crate::store::AuditSink) that writes outside of the database, such as `TraceEvents`
-//!    in a log that is kept elsewhere. The audit table is as old as the rest.
-//! 2. Revoke again what had been revoked since.
+//!    [`AuditSink`](crate::store::AuditSink) that writes outside of the database, such as `JsonLinesAudit`
+//!    to a file on another disk, `--audit-file` of `api-keys`, or `TraceEvents` in a log that is kept
+//!    elsewhere. The audit table is as old as the rest.
+//! 2. Revoke again what had been revoked since: `api-keys revoke --ids-stdin` takes the ids.
 //! 3. Have all nodes forget what they know: it may be of the other past.
-//!    [`KeyRepository::invalidate_everywhere`](crate::KeyRepository::invalidate_everywhere) does so, and a
-//!    node does by itself when it notices that the server is another. Processes over SQLite have to be
+//!    [`KeyRepository::invalidate_everywhere`](crate::KeyRepository::invalidate_everywhere) does so, as does
+//!    `api-keys invalidate`, and a node by itself when it notices that the server is another. Processes over SQLite have to be
 //!    started again.
 //! 4. Keys that were issued since are unknown now, and their owners need new ones.

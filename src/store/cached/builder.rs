@@ -146,7 +146,9 @@ impl<S> CachedStoreBuilder<S> {
     ///
     /// It is for caches that are [invalidated by](Self::invalidated_by) a source: others serve records
     /// up to `max_staleness` in any case. A store that answers that it
-    /// [cannot read](StoreError::answered) a record, or that panics, is no outage.
+    /// [cannot read](StoreError::answered) a record, or that panics, is no outage. A layer whose
+    /// [`lookup_timeout`](crate::ApiKeyLayer::lookup_timeout) is no more than that second gives up before a
+    /// store that hangs is one.
     ///
     /// # Panics
     ///

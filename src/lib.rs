@@ -153,14 +153,15 @@
 // 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
 //    (asks the limiter); `pass` -> `charge`. At the end is `gate`, the settings of the layer, which all but
 //    `lookup` import. `layer` -> `openapi` -> `gate`.
-// 3. `policy` -> `guard` -> `verify`, and `observe` -> `verify`.
+// 3. `policy` -> `guard` -> `verify` -> `watch` (what is open), and `observe` -> `verify`. `guard` -> `body` ->
+//    `ending` -> `watch`. What is open asks the layer by a trait, which `still_allows` implements.
 // 4. `extract` -> `reject` (a refusal and its kind); `http_cache` -> `extract` (where keys may be); `reject` ->
 //    `http_cache` (the line of `Vary`) and `drain`. This is the only circle of rooms. It is no circle of files:
 //    the files of a refusal and its kind import from none of these rooms, and neither does that of `Vary`.
 // 5. `limit` -> `store` -> `key`. Neither a store nor a limiter knows of requests.
-// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested` and `contain` -> `trace`. Stores,
-//    limiters, observers, sinks, callbacks and guards on trial are called through `contain`. `body`, `clock`,
-//    `immediate`, `line` and `redis` import from no room.
+// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace`. Stores,
+//    limiters, observers, sinks, callbacks and guards on trial are called through `contain`. `clock`, `immediate` and
+//    `line` import from no room.
 
 // 1. Around the layer.
 #[cfg(feature = "axum")]
@@ -178,7 +179,6 @@ pub mod testing;
 mod cancel;
 mod charge;
 mod decide;
-mod ending;
 mod future;
 mod gate;
 mod layer;
@@ -189,7 +189,9 @@ mod pass;
 mod service;
 mod still_allows;
 
-// 3. What decides.
+// 3. What decides, and how bodies end when a key does.
+mod body;
+mod ending;
 pub mod guard;
 pub mod observe;
 #[cfg(feature = "policy")]
@@ -210,7 +212,6 @@ pub mod store;
 
 // 6. What all rooms use.
 pub mod address;
-mod body;
 mod clock;
 mod contain;
 mod grpc;

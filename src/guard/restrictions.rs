@@ -45,6 +45,7 @@ pub(crate) fn allows_address(
 }
 
 /// Judges the method and the path.
+#[inline]
 pub(crate) fn allows_endpoint(restrictions: &Restrictions, head: &RequestHead<'_>) -> bool {
     let Some(endpoints) = &restrictions.endpoints else { return true };
     let path = head.normal_path();

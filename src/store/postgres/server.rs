@@ -7,12 +7,16 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, query_as, raw_sql};
 use thiserror::Error;
+use tokio::time::timeout;
 
 use crate::store::StoreError;
 use crate::store::sql::failed;
 
 /// How often two connections are compared.
 const COMPARISONS: usize = 4;
+
+/// How long a second connection may take.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a server may be that is asked for keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +153,11 @@ pub(super) async fn refuse_transaction_pooling(
     options: &PgConnectOptions,
 ) -> Result<(), StoreError> {
     let server = Server::of(options);
-    let mut other = options.connect().await.map_err(|error| server.unreachable(error))?;
+    let Ok(other) = timeout(PATIENCE, options.connect()).await else {
+        // A pooler has no other connection to the database while this one lives: it pools sessions.
+        return Ok(());
+    };
+    let mut other = other.map_err(|error| server.unreachable(error))?;
     let mut before = None;
     for _ in 0..COMPARISONS {
         let now = [process(connection).await?, process(&mut other).await?];

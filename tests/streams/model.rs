@@ -133,7 +133,7 @@ impl Model {
     }
 
     fn open(&mut self) {
-        let is_quiet = self.streams.len() % 2 == 0;
+        let is_quiet = self.streams.len().is_multiple_of(2);
         let service = self.layer.layer(service_fn(move |_| {
             let frames = stream::unfold((), move |()| async move {
                 let pause = Duration::from_millis(if is_quiet { 1_000_000_000 } else { 70 });

@@ -97,6 +97,33 @@ impl<'a> RequestHead<'a> {
         self.method
     }
 
+    /// Returns the method by which policies, endpoints of keys and guards judge the request.
+    ///
+    /// It is the request's own, but `GET` for a WebSocket over HTTP/2: a `CONNECT` for the protocol
+    /// `websocket` (RFC 8441), which is a `GET` over HTTP/1.1. hyper says which protocol a `CONNECT`
+    /// is for, and the features `axum` and `tonic` read that. Without them, and of other protocols
+    /// and servers, a `CONNECT` is a `CONNECT`, which no rule, endpoint or method covers.
+    #[must_use]
+    pub fn judged_method(&self) -> &'a Method {
+        static GET: Method = Method::GET;
+        if self.opens_web_socket_by_connect() { &GET } else { self.method }
+    }
+
+    #[cfg(any(feature = "axum", feature = "tonic"))]
+    fn opens_web_socket_by_connect(&self) -> bool {
+        // The comparison comes first: hardly any request is a `CONNECT`.
+        *self.method == Method::CONNECT
+            && self.extensions.get::<hyper::ext::Protocol>().is_some_and(|protocol| {
+                // As axum reads it. Another case is another protocol.
+                protocol.as_str() == "websocket"
+            })
+    }
+
+    #[cfg(not(any(feature = "axum", feature = "tonic")))]
+    fn opens_web_socket_by_connect(&self) -> bool {
+        false
+    }
+
     /// Returns the URI as this service sees it.
     ///
     /// A router that nests services may have cut off a prefix; see
@@ -183,7 +210,8 @@ impl<'a> RequestHead<'a> {
     pub(crate) fn may_act_as_post(&self) -> bool {
         match *self.method {
             Method::POST => false,
-            Method::GET | Method::HEAD | Method::OPTIONS => {
+            // Of a `CONNECT`, hyper hands on no body, but other servers may.
+            Method::GET | Method::HEAD | Method::OPTIONS | Method::CONNECT => {
                 self.may_have_body() || GrpcType::is_in(self.headers)
             }
             _ => GrpcType::is_in(self.headers),
@@ -317,7 +345,7 @@ mod tests {
             RequestHead::new(&request(method, lines, "x")).may_act_as_post()
         };
         let grpc = ["content-type: application/grpc+proto"];
-        for method in ["GET", "HEAD", "OPTIONS"] {
+        for method in ["GET", "HEAD", "OPTIONS", "CONNECT"] {
             assert!(!known(method, &[], ""));
             assert!(known(method, &[], "x"));
             assert!(!unknown(method, &["content-length: 0"]));
@@ -333,6 +361,28 @@ mod tests {
             assert!(!known(method, &["content-type: application/json"], "{}"), "{method}");
         }
         assert!(!known("POST", &grpc, "x"));
+    }
+
+    #[cfg(any(feature = "axum", feature = "tonic"))]
+    #[test]
+    fn only_a_connect_for_a_web_socket_is_judged_as_a_get() {
+        use hyper::ext::Protocol;
+
+        let judged = |method: &str, protocol: Option<&'static str>| {
+            let mut request = request(method, &[], "");
+            if let Some(protocol) = protocol {
+                request.extensions_mut().insert(Protocol::from_static(protocol));
+            }
+            RequestHead::new(&request).judged_method().clone()
+        };
+        assert_eq!(judged("CONNECT", Some("websocket")), Method::GET);
+        for other in ["WebSocket", "websockets", "webtransport", "connect-udp", ""] {
+            assert_eq!(judged("CONNECT", Some(other)), Method::CONNECT, "{other}");
+        }
+        assert_eq!(judged("CONNECT", None), Method::CONNECT);
+        for method in ["GET", "HEAD", "POST", "DELETE", "connect"] {
+            assert_eq!(judged(method, Some("websocket")).as_str(), method);
+        }
     }
 
     #[test]

@@ -81,7 +81,8 @@ impl RequireAbility {
     /// Requires `resource:read` for `GET` and `HEAD`, and `resource:write` for `POST`, `PUT`,
     /// `PATCH` and `DELETE`.
     ///
-    /// Any other method is refused. Headers that would override the method are not looked at. A `GET`
+    /// Any other method is refused. A WebSocket over HTTP/2 is
+    /// [judged](RequestHead::judged_method) as the `GET` that it is over HTTP/1.1. Headers that would override the method are not looked at. A `GET`
     /// or `HEAD` that has a body or a content type of gRPC requires both abilities: there are servers,
     /// such as tonic, that look at the body and not at the method.
     ///
@@ -117,7 +118,7 @@ impl Guard for RequireAbility {
         match &self.0 {
             Needs::OneOf(abilities) => has_one_of(own, abilities),
             Needs::OneOfEach(each) => each.iter().try_for_each(|one| has_one_of(own, one)),
-            Needs::ByMethod { read, write } => match *head.method() {
+            Needs::ByMethod { read, write } => match *head.judged_method() {
                 Method::GET | Method::HEAD if head.may_act_as_post() => {
                     has_one_of(own, read).and_then(|()| has_one_of(own, write))
                 }

@@ -53,7 +53,7 @@ pub(crate) fn allows_endpoint(restrictions: &Restrictions, head: &RequestHead<'_
         let path = path.as_ref();
         path.is_some_and(|path| EndpointPattern::any_matches(endpoints, method, path))
     };
-    on_list(head.method()) && (!head.may_act_as_post() || on_list(&Method::POST))
+    on_list(head.judged_method()) && (!head.may_act_as_post() || on_list(&Method::POST))
 }
 
 fn refuse(message: &'static str) -> Result<(), Rejection> {

@@ -25,7 +25,8 @@ use crate::path::NormalPath;
 /// is matched by nothing. A `*` may be written as axum
 /// writes it, `{*path}`. In nested axum routers, the whole path is known with the feature `axum`
 /// only. `GET` covers `HEAD`; without a method, all methods that HTTP defines for
-/// resources are meant, and never `TRACE`, `CONNECT` or an invented one.
+/// resources are meant, and never `TRACE`, `CONNECT` or an invented one. A WebSocket over HTTP/2 is
+/// [judged](crate::RequestHead::judged_method) as the `GET` that it is over HTTP/1.1.
 ///
 /// # Examples
 ///

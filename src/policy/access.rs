@@ -31,7 +31,8 @@ use crate::verify::VerifiedKey;
 ///
 /// A `GET`, `HEAD` or `OPTIONS` with a body, and a request by any method but `POST` with a content
 /// type of gRPC, has to be allowed as the `POST` that it may be to a server that does not look at the
-/// method, too.
+/// method, too. A WebSocket over HTTP/2 is [judged](RequestHead::judged_method) as the `GET` that it
+/// is over HTTP/1.1, and no rule covers another `CONNECT`.
 ///
 /// Mounted by [`ApiKeyLayer::policy`](crate::ApiKeyLayer::policy), it also lets requests without
 /// a key pass where it says `public`. As a guard it judges requests with a key only. Clones
@@ -69,7 +70,8 @@ impl AccessPolicy {
     /// Tells what the policy says of a request, and by which rule: for tests, and for the
     /// question why a client is refused.
     ///
-    /// It judges what the key may do, and neither whether it is revoked or expired, nor its own
+    /// The method of a WebSocket over HTTP/2 is `GET`, as
+    /// [`RequestHead::judged_method`] returns it. It judges what the key may do, and neither whether it is revoked or expired, nor its own
     /// restrictions and limits.
     ///
     /// # Examples
@@ -133,10 +135,10 @@ impl AccessPolicy {
     fn judge(&self, key: Option<&KeyRecord>, head: &RequestHead<'_>) -> Explanation<'_> {
         let path = head.original_uri().path();
         if !head.may_act_as_post() {
-            return self.explain(key, head.method(), path);
+            return self.explain(key, head.judged_method(), path);
         }
         let [explained, as_post] =
-            [head.method(), &Method::POST].map(|method| self.explain(key, method, path));
+            [head.judged_method(), &Method::POST].map(|method| self.explain(key, method, path));
         match (&explained.decision, &as_post.decision) {
             (PolicyDecision::Allowed, _) => as_post,
             (PolicyDecision::Reported(_), PolicyDecision::Refused(_)) => as_post,

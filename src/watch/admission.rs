@@ -33,7 +33,8 @@ impl Asked {
     /// Keeps what `head` asks for, from `address` if that matters.
     pub(crate) fn of(head: &RequestHead<'_>, address: Option<IpAddr>) -> Self {
         Self {
-            method: head.method().clone(),
+            // A WebSocket over HTTP/2 is judged as a `GET` again.
+            method: head.judged_method().clone(),
             path: head.original_uri().path_and_query().cloned(),
             address,
             as_post: head.may_act_as_post(),

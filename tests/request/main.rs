@@ -39,6 +39,9 @@ mod cors;
 mod cross_origin;
 mod preflight;
 
+// WebSockets.
+mod sockets_http2;
+
 // Caches and proxies on the way.
 mod caching;
 #[cfg(unix)]

@@ -91,6 +91,18 @@ impl Gate {
         gate
     }
 
+    /// Panics if the keys of a format cannot be where the extractor looks: all of them would be
+    /// refused.
+    pub(crate) fn check_formats(&self) {
+        for format in self.scheme.formats().iter() {
+            assert!(
+                self.extractor.can_carry(format),
+                "the extractor cannot carry keys of the format {format}: set another extractor, or \
+                 a scheme of other formats"
+            );
+        }
+    }
+
     pub(crate) fn describe_extractor(&mut self) {
         if self.cache_fields.is_some() {
             self.write_cache_fields(Some(CacheFields::new(&self.extractor.places())));

@@ -90,9 +90,15 @@ impl ApiKeyLayer {
     }
 
     /// Sets where a request carries its key.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the [scheme](Self::scheme) has a format whose keys the extractor
+    /// [cannot carry](Extract::can_carry).
     pub fn extractor(self, extractor: impl Extract + 'static) -> Self {
         self.with(|gate| {
             gate.extractor = Arc::new(extractor);
+            gate.check_formats();
             gate.describe_extractor();
         })
     }
@@ -101,8 +107,16 @@ impl ApiKeyLayer {
     /// formats before it hashes it. The keys in the store must be of the same scheme.
     ///
     /// [`KeyManager::layer`](crate::KeyManager::layer) makes a layer with the scheme of the manager.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the scheme has a format whose keys the [extractor](Self::extractor)
+    /// [cannot carry](Extract::can_carry).
     pub fn scheme(self, scheme: KeyScheme) -> Self {
-        self.with(|gate| gate.scheme = scheme)
+        self.with(|gate| {
+            gate.scheme = scheme;
+            gate.check_formats();
+        })
     }
 
     /// Sets the clock by which keys expire. Unless a [limiter](Self::rate_limiter) is set, the layer counts

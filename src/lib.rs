@@ -90,6 +90,8 @@
 //! * Rate limits are counted by each process for itself, and by each
 //!   [`MemoryRateLimiter`]: layers that are to count together share one. Processes share a
 //!   `RedisRateLimiter`.
+//! * Browsers send cookies by themselves: where a [key is in one](extract::Cookie), mount
+//!   [`RefuseCrossOrigin`].
 //! * gRPC servers such as tonic do not look at the HTTP method. One that speaks nothing else sets
 //!   [`Protocol::Grpc`]; beside other routes, [`RequirePost`](guard::RequirePost) guards it.
 //! * Layers *outside* of this one that replace the body of requests may hide that there is none, as

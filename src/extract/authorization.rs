@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderValue;
 
+use super::items::{is_token, is_token_character};
 use super::place::AUTHORIZATION;
 use super::{Carrier, Credential, CredentialPlace, Extract};
 use crate::head::RequestHead;
@@ -36,10 +37,7 @@ impl AuthorizationScheme {
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
-        assert!(
-            !name.is_empty() && name.bytes().all(is_token_character),
-            "an authentication scheme is a token: {name:?}"
-        );
+        assert!(is_token(name.as_bytes()), "an authentication scheme is a token: {name:?}");
         Self(name)
     }
 }
@@ -122,28 +120,6 @@ fn rest_after<'a>(value: &'a HeaderValue, scheme: &str) -> Option<&'a [u8]> {
     let is_scheme = name.eq_ignore_ascii_case(scheme.as_bytes())
         && !rest.first().copied().is_some_and(is_token_character);
     is_scheme.then_some(rest)
-}
-
-/// RFC 9110, section 5.6.2.
-const fn is_token_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
 
 /// RFC 9110, section 11.2, the `b64token` of RFC 6750, section 2.1.

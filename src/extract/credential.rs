@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::header::{Entry, HeaderName};
 use http::{Request, Uri};
 
+use super::items::{COOKIES, List, SUBPROTOCOLS, after_prefix, cookie_value};
 use super::{CredentialPlace, uri};
 use crate::reject::{Rejection, RejectionKind};
 
@@ -57,10 +58,19 @@ impl fmt::Debug for Credential<'_> {
 impl Carrier {
     /// Takes the credential out of the request that is to be forwarded.
     pub(crate) fn remove_from<B>(&self, request: &mut Request<B>) -> Result<(), Rejection> {
-        if let Self::Shared(place) = self
-            && let CredentialPlace::Query(name) = &**place
-        {
-            return remove_parameter(name, request);
+        if let Self::Shared(place) = self {
+            match &**place {
+                CredentialPlace::Query(name) => return remove_parameter(name, request),
+                CredentialPlace::Cookie(name) => {
+                    let ours = |item: &[u8]| cookie_value(item, name).is_some();
+                    return remove_item(&COOKIES, request, ours);
+                }
+                CredentialPlace::Subprotocol(prefix) => {
+                    let ours = |item: &[u8]| after_prefix(item, prefix).is_some();
+                    return remove_item(&SUBPROTOCOLS, request, ours);
+                }
+                CredentialPlace::Header(_) | CredentialPlace::Authorization(_) => {}
+            }
         }
         if let Some(name) = self.header() {
             request.headers_mut().remove(name);
@@ -90,6 +100,15 @@ impl From<CredentialPlace> for Carrier {
     fn from(place: CredentialPlace) -> Self {
         Self::Shared(Arc::new(place))
     }
+}
+
+fn remove_item<B>(
+    list: &List,
+    request: &mut Request<B>,
+    ours: impl Fn(&[u8]) -> bool,
+) -> Result<(), Rejection> {
+    // What is left is a header value; if it were not, the request must not go on.
+    list.remove(request.headers_mut(), ours).map_err(|_| RejectionKind::Malformed.into())
 }
 
 fn remove_parameter<B>(name: &str, request: &mut Request<B>) -> Result<(), Rejection> {

@@ -2,6 +2,7 @@
 
 use super::{Bearer, Credential, CredentialPlace, Extract, Header};
 use crate::head::RequestHead;
+use crate::key::KeyFormat;
 use crate::reject::{Rejection, RejectionKind};
 
 /// Finds the key in one of several places, and refuses a request that has it in two.
@@ -55,6 +56,10 @@ impl<A: Extract, B: Extract> Extract for FirstOf<A, B> {
 
     fn places(&self) -> Vec<CredentialPlace> {
         [self.first.places(), self.second.places()].concat()
+    }
+
+    fn can_carry(&self, format: &KeyFormat) -> bool {
+        self.first.can_carry(format) && self.second.can_carry(format)
     }
 
     fn reads_path(&self) -> bool {

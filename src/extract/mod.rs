@@ -5,22 +5,27 @@
 
 mod authorization;
 mod basic;
+mod cookie;
 mod credential;
 mod first_of;
 mod header;
+mod items;
 mod place;
 mod query;
+mod subprotocol;
 mod uri;
 
 use std::sync::Arc;
 
 pub use self::authorization::{AuthorizationScheme, Bearer};
 pub use self::basic::Basic;
+pub use self::cookie::Cookie;
 pub use self::credential::Credential;
 pub use self::first_of::FirstOf;
 pub use self::header::Header;
 pub use self::place::CredentialPlace;
 pub use self::query::Query;
+pub use self::subprotocol::Subprotocol;
 
 #[cfg(feature = "client")]
 pub(crate) use self::authorization::is_token68;
@@ -29,6 +34,7 @@ pub(crate) use self::credential::Carrier;
 pub(crate) use self::header::X_API_KEY;
 
 use crate::head::RequestHead;
+use crate::key::KeyFormat;
 use crate::reject::Rejection;
 
 /// Finds the credential of a request.
@@ -71,6 +77,45 @@ pub trait Extract: Send + Sync {
     /// nothing of keys.
     fn places(&self) -> Vec<CredentialPlace> {
         Vec::new()
+    }
+
+    /// Tells whether keys of `format` can be where it looks.
+    ///
+    /// A layer whose scheme has a format of which they cannot be is not built: it would refuse all
+    /// of these keys. By default, and for functions, they can.
+    ///
+    /// # Examples
+    ///
+    /// Host names have no case, so keys in them must not either:
+    ///
+    /// ```should_panic
+    /// use tower_api_key::extract::{Credential, Extract};
+    /// use tower_api_key::{ApiKeyLayer, KeyFormat, KeyScheme, MemoryStore, Rejection, RequestHead};
+    ///
+    /// struct FirstLabel;
+    ///
+    /// impl Extract for FirstLabel {
+    ///     fn extract<'a>(
+    ///         &self,
+    ///         head: &RequestHead<'a>,
+    ///     ) -> Result<Option<Credential<'a>>, Rejection> {
+    ///         let label = head.uri().host().and_then(|host| host.split('.').next());
+    ///         Ok(label.map(|label| Credential::elsewhere(label.as_bytes())))
+    ///     }
+    ///
+    ///     fn can_carry(&self, format: &KeyFormat) -> bool {
+    ///         format.characters().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-'))
+    ///     }
+    /// }
+    /// let hex = KeyFormat::new("key-").body(tower_api_key::Alphabet::Hex, 40);
+    /// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(FirstLabel);
+    /// let layer = layer.scheme(KeyScheme::new(hex)); // passes
+    ///
+    /// let layer = layer.scheme(KeyScheme::new(KeyFormat::default())); // panics
+    /// ```
+    fn can_carry(&self, format: &KeyFormat) -> bool {
+        let _ = format;
+        true
     }
 
     /// Tells whether the key may be in the path of a request.

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
+use super::items::{COOKIES, SUBPROTOCOLS};
+
 /// A static, so that it can be lent.
 pub(super) static AUTHORIZATION: HeaderName = http::header::AUTHORIZATION;
 
@@ -20,6 +22,10 @@ pub enum CredentialPlace {
     Authorization(Cow<'static, str>),
     /// The query parameter of this name.
     Query(Cow<'static, str>),
+    /// The cookie of this name.
+    Cookie(Cow<'static, str>),
+    /// `Sec-WebSocket-Protocol`, in the item that begins with this prefix, such as `key.`.
+    Subprotocol(Cow<'static, str>),
 }
 
 impl CredentialPlace {
@@ -28,6 +34,8 @@ impl CredentialPlace {
         match self {
             Self::Header(name) => Some(name),
             Self::Authorization(_) => Some(&AUTHORIZATION),
+            Self::Cookie(_) => Some(&COOKIES.name),
+            Self::Subprotocol(_) => Some(&SUBPROTOCOLS.name),
             Self::Query(_) => None,
         }
     }
@@ -36,7 +44,7 @@ impl CredentialPlace {
     pub(crate) fn scheme(&self) -> Option<&str> {
         match self {
             Self::Authorization(scheme) => Some(scheme),
-            Self::Header(_) | Self::Query(_) => None,
+            Self::Header(_) | Self::Query(_) | Self::Cookie(_) | Self::Subprotocol(_) => None,
         }
     }
 }

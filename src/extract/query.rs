@@ -11,8 +11,9 @@ use crate::reject::{Rejection, RejectionKind};
 /// **Do not use it if you can help it.** URIs are written to access logs, browser histories,
 /// `Referer` headers and error reports on every hop, and the layer can only clean what comes
 /// after it (RFC 6750, section 5.3: "Don't pass bearer tokens in page URLs"). It is there for
-/// clients that can set no header, such as `EventSource` and WebSocket in browsers; give them
-/// keys of few abilities and a short life.
+/// clients that can set no header. Give them keys of few abilities and a short life. WebSockets of
+/// browsers have a better place, [`Subprotocol`](super::Subprotocol), and so has `EventSource` on pages
+/// of the same site: a [`Cookie`](super::Cookie).
 ///
 /// The name and the value are decoded as `application/x-www-form-urlencoded`. The parameter
 /// is removed from the forwarded URI unless the layer keeps credentials.

@@ -127,7 +127,9 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::extract::{Basic, Bearer, Credential, Extract, FirstOf, Header, Query};
+    use crate::extract::{
+        Basic, Bearer, Cookie, Credential, Extract, FirstOf, Header, Query, Subprotocol,
+    };
     use crate::head::RequestHead;
 
     fn usual() -> CacheFields {
@@ -145,12 +147,16 @@ mod tests {
         let usual = usual();
         let acme = CacheFields::new(&FirstOf::new(Header::new("x-acme-key"), Bearer).places());
         let query = CacheFields::new(&Query::new("k").places());
+        let sockets = FirstOf::new(Subprotocol::default(), Cookie::new("k"));
+        let sockets = CacheFields::new(&sockets.places());
 
         let api_key = found(&Header::x_api_key(), "x-api-key", "K");
         let bearer = found(&Bearer, "authorization", "Bearer K");
         let basic = found(&Basic, "authorization", "Basic Szo=");
         let ticket = Credential::in_header(HeaderName::from_static("ticket"), &b"K"[..]).carrier;
         let parameter = Credential::in_query("k", &b"K"[..]).carrier;
+        let subprotocol = found(&Subprotocol::default(), "sec-websocket-protocol", "a, key.K");
+        let cookie = found(&Cookie::new("k"), "cookie", "a=b; k=K");
         for (fields, carrier, vary) in [
             (&usual, &api_key, Some("x-api-key, authorization")),
             (&usual, &bearer, Some("x-api-key, authorization")),
@@ -164,6 +170,9 @@ mod tests {
             (&none, &ticket, Some("ticket")),
             (&none, &Carrier::Elsewhere, None),
             (&query, &parameter, None),
+            (&sockets, &subprotocol, Some("sec-websocket-protocol, cookie")),
+            (&sockets, &cookie, Some("sec-websocket-protocol, cookie")),
+            (&usual, &cookie, Some("x-api-key, authorization, cookie")),
         ] {
             let fields = fields.with_key(carrier);
             assert_eq!(fields.get(VARY).map(HeaderValue::as_bytes), vary.map(str::as_bytes));

@@ -25,6 +25,8 @@ use crate::policy::AccessPolicy;
 /// | `Authorization: Basic` | `authorization.basic` | `http`, `basic` |
 /// | `Authorization: Token` | `authorization.token` | `apiKey` in `header`, as HTTP knows no such scheme |
 /// | the query parameter `api_key` | `query.api_key` | `apiKey` in `query` |
+/// | the cookie `api_key` | `cookie.api_key` | `apiKey` in `cookie` |
+/// | the subprotocol `key.…` of a WebSocket | `subprotocol.key.2E` | `apiKey` in `header`, as OpenAPI knows no WebSocket |
 ///
 /// The names depend on nothing else, so that they can be relied on. What may not stand in them is
 /// written as a dot and two hexadecimal digits.
@@ -136,6 +138,8 @@ fn name(place: &CredentialPlace) -> String {
             format!("authorization.{}", escaped(&scheme.to_ascii_lowercase()))
         }
         CredentialPlace::Query(name) => format!("query.{}", escaped(name)),
+        CredentialPlace::Cookie(name) => format!("cookie.{}", escaped(name)),
+        CredentialPlace::Subprotocol(prefix) => format!("subprotocol.{}", escaped(prefix)),
     }
 }
 
@@ -157,6 +161,18 @@ fn scheme(place: &CredentialPlace) -> SecurityScheme {
         CredentialPlace::Authorization(scheme) => in_authorization(scheme),
         CredentialPlace::Query(name) => {
             SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::new(&**name)))
+        }
+        CredentialPlace::Cookie(name) => {
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(&**name)))
+        }
+        CredentialPlace::Subprotocol(prefix) => {
+            let description = format!(
+                "For WebSockets: the subprotocol `{prefix}` followed by the key, beside the one that \
+                 is to be spoken."
+            );
+            let value =
+                ApiKeyValue::with_description("Sec-WebSocket-Protocol".to_owned(), description);
+            SecurityScheme::ApiKey(ApiKey::Header(value))
         }
     }
 }

@@ -16,7 +16,9 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
 use http::header::COOKIE;
 use percent_encoding::percent_decode;
 use tower::util::MapResponseLayer;
-use tower_api_key::extract::{AuthorizationScheme, Basic, Credential, Extract, FirstOf, Query};
+use tower_api_key::extract::{
+    AuthorizationScheme, Basic, Cookie, Credential, Extract, FirstOf, Query, Subprotocol,
+};
 use tower_api_key::guard::{Guard as _, Report};
 use tower_api_key::limit::{LimitDecision, LimiterError};
 use tower_api_key::policy::{AccessPolicy, Requirement};
@@ -93,7 +95,11 @@ fn places() -> Vec<Place> {
         place("basic", other, "authorization: Basic $", basic, Arc::new(Basic)),
         place("query", "/hooks/1?key=$", "a: b", plain, Arc::new(Query::new("key"))),
         place("encoded query", "/hooks/1?key=$", "a: b", percent, Arc::new(Query::new("key"))),
-        place("cookie", other, "cookie: key=$", plain, Arc::new(in_cookie)),
+        place("cookie", other, "cookie: a=b; key=$", plain, Arc::new(Cookie::new("key"))),
+        place("all cookies", other, "cookie: key=$", plain, Arc::new(in_cookie)),
+        place("subprotocol", other, "sec-websocket-protocol: realtime, key.$", plain, {
+            Arc::new(Subprotocol::default())
+        }),
         place("user", "http://$@localhost/hooks/1", "a: b", plain, Arc::new(as_user)),
         place("path", all, "a: b", plain, Arc::new(in_path)),
         place("encoded path", all, "a: b", percent, Arc::new(in_path_encoded)),
@@ -276,6 +282,7 @@ async fn no_place_of_a_key_is_shown_whatever_becomes_of_the_request() {
             let key = issued.secret.reveal();
             let presented = match case {
                 // A key has no such character, and a target may.
+                "malformed" if place.name == "subprotocol" => format!("{key}="),
                 "malformed" => format!("{key},"),
                 "too long" => key.repeat(12),
                 _ if case.starts_with("unknown") => format!("{key}x"),

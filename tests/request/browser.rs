@@ -76,26 +76,14 @@ impl Sites {
 impl Page {
     /// Opens the page, lets it call each URL with its key, and returns what it could read.
     async fn calls(&self, calls: &[(&str, &str)]) -> Vec<Value> {
-        let chromium = std::env::var("CHROMIUM")
-            .expect("CHROMIUM names the program, as in CHROMIUM=$(which chromium)");
         let profile = Profile::fresh();
         let calls = json!(calls).to_string();
         let fragment = utf8_percent_encode(&calls, NON_ALPHANUMERIC);
-        let browser = tokio::process::Command::new(chromium)
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"])
-            .args(["--disable-background-networking", "--disable-component-update"])
-            .args(["--disable-sync", "--disable-extensions"])
-            .arg(format!("--user-data-dir={}", profile.0.display()))
-            .arg(
-                "--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, \
-                 EXCLUDE localhost, EXCLUDE 127.0.0.1",
-            )
+        let browser = browser(&profile)
             .arg(format!("--unsafely-treat-insecure-origin-as-secure={}", self.secure.join(",")))
             // It waits for the answers, and not for the time that timers ask for.
             .args(["--virtual-time-budget=10000", "--dump-dom"])
             .arg(format!("http://{}/#{fragment}", self.authority))
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
             .output();
         let limit = Duration::from_secs(60);
         let output = tokio::time::timeout(limit, browser).await.expect("it hangs");
@@ -112,11 +100,30 @@ impl Page {
     }
 }
 
+/// Returns a command that starts the browser, which finds servers of this machine only.
+pub fn browser(profile: &Profile) -> tokio::process::Command {
+    let chromium = std::env::var("CHROMIUM")
+        .expect("CHROMIUM names the program, as in CHROMIUM=$(which chromium)");
+    let mut browser = tokio::process::Command::new(chromium);
+    browser
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update"])
+        .args(["--disable-sync", "--disable-extensions"])
+        .arg(format!("--user-data-dir={}", profile.0.display()))
+        .arg(
+            "--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, \
+             EXCLUDE localhost, EXCLUDE 127.0.0.1",
+        )
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    browser
+}
+
 /// A directory for the browser's own files.
-struct Profile(PathBuf);
+pub struct Profile(PathBuf);
 
 impl Profile {
-    fn fresh() -> Self {
+    pub fn fresh() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("chromium-{}-{number}", std::process::id());

@@ -40,6 +40,7 @@ mod cross_origin;
 mod preflight;
 
 // WebSockets.
+mod sockets;
 mod sockets_http2;
 
 // Caches and proxies on the way.

@@ -4,7 +4,8 @@
 
 use serde_json::{Value, json};
 use tower_api_key::extract::{
-    AuthorizationScheme, Basic, Bearer, Credential, FirstOf, Header, Query, extract_fn,
+    AuthorizationScheme, Basic, Bearer, Cookie, Credential, FirstOf, Header, Query, Subprotocol,
+    extract_fn,
 };
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{ApiKeyLayer, MemoryStore};
@@ -101,7 +102,9 @@ fn a_document_says_how_keys_are_presented() {
 fn each_place_is_a_scheme() {
     let extractor = FirstOf::new(Query::new("api[key]"), Header::new("X-Acme-Key"))
         .or(Basic)
-        .or(AuthorizationScheme::new("Token"));
+        .or(AuthorizationScheme::new("Token"))
+        .or(Cookie::new("__Host-key"))
+        .or(Subprotocol::default());
     let schemes = json!({
         "query.api.5Bkey.5D": { "type": "apiKey", "in": "query", "name": "api[key]" },
         "header.x-acme-key": { "type": "apiKey", "in": "header", "name": "x-acme-key" },
@@ -116,12 +119,22 @@ fn each_place_is_a_scheme() {
             "name": "Authorization",
             "description": "`Token`, a space, and the key.",
         },
+        "cookie.__Host-key": { "type": "apiKey", "in": "cookie", "name": "__Host-key" },
+        "subprotocol.key.2E": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Sec-WebSocket-Protocol",
+            "description": "For WebSockets: the subprotocol `key.` followed by the key, beside the \
+                            one that is to be spoken.",
+        },
     });
     let security = json!([
         { "query.api.5Bkey.5D": [] },
         { "header.x-acme-key": [] },
         { "authorization.basic": [] },
         { "authorization.token": [] },
+        { "cookie.__Host-key": [] },
+        { "subprotocol.key.2E": [] },
     ]);
     assert_eq!(added(&layer().extractor(extractor)), [schemes, security]);
 }

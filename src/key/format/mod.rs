@@ -126,6 +126,15 @@ impl KeyFormat {
         self.kind
     }
 
+    /// Returns the characters of which keys of this format are made, some of them twice.
+    ///
+    /// An [`Extract`](crate::Extract) tells by them whether it
+    /// [can carry](crate::Extract::can_carry) such keys.
+    pub fn characters(&self) -> impl Iterator<Item = u8> + '_ {
+        // The checksum is written in the alphabet of the body.
+        self.prefix.bytes().chain(self.alphabet.characters().iter().copied())
+    }
+
     /// Tells whether a key of this format may have this stage and this kind.
     pub(crate) fn allows(&self, stage: Option<&Stage>, kind: KeyKind) -> bool {
         self.allows_stage(stage) && self.allows_kind(kind)

@@ -92,6 +92,8 @@
 //!   `RedisRateLimiter`.
 //! * Browsers send cookies by themselves: where a [key is in one](extract::Cookie), mount
 //!   [`RefuseCrossOrigin`].
+//! * Sessions of a service, such as those of MCP, belong to a key only by
+//!   [`BindSession`](guard::BindSession).
 //! * gRPC servers such as tonic do not look at the HTTP method. One that speaks nothing else sets
 //!   [`Protocol::Grpc`]; beside other routes, [`RequirePost`](guard::RequirePost) guards it.
 //! * Layers *outside* of this one that replace the body of requests may hide that there is none, as

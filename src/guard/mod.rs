@@ -3,7 +3,8 @@
 //! A guard runs for every request of the layer ([`ApiKeyLayer::guard`]), or for those of a
 //! route or a service on which it is mounted: [`RequireAbility`], [`RequireStage`],
 //! [`RequireTenant`], [`RequireKind`], [`RequirePost`] and [`RefuseCrossOrigin`] are layers, and
-//! [`GuardLayer`] mounts any other. [`ReportOnly`] tries a guard out.
+//! [`GuardLayer`] mounts any other. [`ReportOnly`] tries a guard out. [`BindSession`] is a layer only: it
+//! sees responses, too.
 //!
 //! What the [record](crate::KeyRecord) of a key restricts and limits needs no guard: the layer
 //! sees to it, after the guards.
@@ -15,6 +16,7 @@
 //! [`ApiKeyLayer::guard`]: crate::ApiKeyLayer::guard
 
 mod ability;
+mod bind_session;
 mod combine;
 mod cross_origin;
 mod expected;
@@ -30,6 +32,7 @@ mod tenant;
 use std::sync::Arc;
 
 pub use self::ability::RequireAbility;
+pub use self::bind_session::{BindSession, BindSessionFuture, BindSessionService};
 pub use self::combine::{And, Or};
 pub use self::cross_origin::RefuseCrossOrigin;
 pub use self::future::GuardFuture;

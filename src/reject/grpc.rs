@@ -87,6 +87,7 @@ pub(super) fn trailers(kind: RejectionKind, message: &str) -> HeaderMap {
 
 const fn status(kind: RejectionKind) -> &'static str {
     const RESOURCE_EXHAUSTED: &str = "8";
+    const NOT_FOUND: &str = "5";
     const PERMISSION_DENIED: &str = "7";
     const INTERNAL: &str = "13";
     const UNAVAILABLE: &str = "14";
@@ -103,6 +104,7 @@ const fn status(kind: RejectionKind) -> &'static str {
         | RejectionKind::WrongTenant
         | RejectionKind::MissingAbility
         | RejectionKind::NotAllowed => PERMISSION_DENIED,
+        RejectionKind::UnknownSession => NOT_FOUND,
         RejectionKind::RateLimited => RESOURCE_EXHAUSTED,
         RejectionKind::Unavailable => UNAVAILABLE,
         RejectionKind::MissingLayer => INTERNAL,

@@ -32,6 +32,8 @@ pub enum RejectionKind {
     MissingAbility,
     /// The key does not allow this request for another reason.
     NotAllowed,
+    /// There is no such session, or another key opened it.
+    UnknownSession,
     /// The key was used too often, or the client presented too many wrong keys.
     RateLimited,
     /// A guard saw no verified key because no `ApiKeyLayer` is around it.
@@ -39,7 +41,7 @@ pub enum RejectionKind {
 }
 
 impl RejectionKind {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Missing,
         Self::Ambiguous,
         Self::Malformed,
@@ -52,6 +54,7 @@ impl RejectionKind {
         Self::WrongTenant,
         Self::MissingAbility,
         Self::NotAllowed,
+        Self::UnknownSession,
         Self::RateLimited,
         Self::MissingLayer,
     ];
@@ -76,6 +79,7 @@ impl RejectionKind {
             Self::WrongTenant => "wrong_tenant",
             Self::MissingAbility => "missing_ability",
             Self::NotAllowed => "not_allowed",
+            Self::UnknownSession => "unknown_session",
             Self::RateLimited => "rate_limited",
             Self::MissingLayer => "missing_layer",
         }
@@ -95,6 +99,7 @@ impl RejectionKind {
             Self::WrongStage | Self::WrongTenant | Self::MissingAbility | Self::NotAllowed => {
                 StatusCode::FORBIDDEN
             }
+            Self::UnknownSession => StatusCode::NOT_FOUND,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::MissingLayer => StatusCode::INTERNAL_SERVER_ERROR,
@@ -113,6 +118,7 @@ impl RejectionKind {
             Self::WrongTenant => "The API key is for another tenant",
             Self::MissingAbility => "The API key lacks an ability",
             Self::NotAllowed => "The API key does not allow this request",
+            Self::UnknownSession => "There is no such session",
             Self::RateLimited => "The API key was used too often",
             Self::Unavailable => "API keys cannot be verified at the moment",
             // Whoever forgets the layer reads this first. Users of a release learn nothing.

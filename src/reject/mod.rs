@@ -10,6 +10,7 @@
 //! | `Malformed`, `Unknown`, `Disabled`, `Revoked`, `Expired` | 401 | 16 | `WWW-Authenticate` with `invalid_token` |
 //! | `WrongStage`, `WrongTenant`, `NotAllowed` | 403 | 7 | |
 //! | `MissingAbility` | 403 | 7 | `WWW-Authenticate` with `insufficient_scope` and `scope` |
+//! | `UnknownSession` | 404 | 5 | |
 //! | `RateLimited` | 429 | 8 | `Retry-After`, and those of the key's [limits](crate::limit) |
 //! | `Unavailable` | 503 | 14 | `Retry-After` |
 //! | `MissingLayer` | 500 | 13 | |

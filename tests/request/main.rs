@@ -39,7 +39,8 @@ mod cors;
 mod cross_origin;
 mod preflight;
 
-// WebSockets.
+// WebSockets, and the sessions of MCP.
+mod sessions;
 mod sockets;
 mod sockets_http2;
 

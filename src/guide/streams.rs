@@ -28,7 +28,9 @@
 //! depends on the [store](#when-the-layer-knows).
 //!
 //! A body is compared from its second frame on, and while it waits. What is whole with its first frame
-//! is not watched, and costs next to nothing.
+//! is not watched: nothing is allocated or put on a list for it, unless the layer has guards or a policy, or
+//! the key is bound to endpoints or addresses. Then the method, the path and the address are kept, in one
+//! allocation, for as long as the response lasts.
 //!
 //! A key that was [rotated](crate::KeyManager) counts as valid until its grace is over.
 //!

@@ -12,15 +12,11 @@ use crate::reject::{Rejection, RejectionKind, Rejector};
 use crate::store::{KeyRecord, KeyStore};
 use crate::trace;
 use crate::verify::{VerifiedKey, verified_again};
-use crate::watch::{Asked, Authority, KeyEnded, StreamWatch, Streams};
+use crate::watch::{Asked, Authority, KeyEnded, StreamWatch, Streams, Watcher};
 
 impl Authority for Gate {
     fn rejector(&self) -> &Rejector {
         &self.rejector
-    }
-
-    fn streams(&self) -> &Streams {
-        &self.streams
     }
 
     fn settings(&self) -> &StreamWatch {
@@ -70,6 +66,12 @@ impl Authority for Gate {
         let key = ended.key_id().map(KeyId::as_str);
         trace::stream_ended(ended.reason().as_str(), key, open);
         self.observers.stream_ended(&EndedStream::new(ended, open));
+    }
+}
+
+impl Watcher for Gate {
+    fn streams(&self) -> &Streams {
+        &self.streams
     }
 }
 

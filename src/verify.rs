@@ -11,7 +11,7 @@ use crate::key::{AbilitySet, KeyDigest, KeyId, KeyKind, Stage, TenantId};
 use crate::reject::{Rejection, RejectionKind, Rejector};
 use crate::store::{KeyRecord, KeyState};
 use crate::trace;
-use crate::watch::{Admission, Asked, Authority};
+use crate::watch::{Admission, Asked, Watcher};
 
 /// The proof that a request came with a valid key, and all that is known of the key.
 ///
@@ -34,7 +34,7 @@ use crate::watch::{Admission, Asked, Authority};
 #[derive(Clone)]
 pub struct VerifiedKey {
     record: Arc<KeyRecord>,
-    authority: Arc<dyn Authority>,
+    authority: Arc<dyn Watcher>,
     /// None if nothing depended on it.
     asked: Option<Arc<Asked>>,
 }
@@ -159,7 +159,7 @@ pub(crate) fn verify(
     digest: &KeyDigest,
     claims: &Claims,
     clock: &dyn Clock,
-    authority: &Arc<impl Authority + 'static>,
+    authority: &Arc<impl Watcher + 'static>,
 ) -> Result<VerifiedKey, Rejection> {
     let refuse = |kind: RejectionKind| Err(Rejection::new(kind).of_key(&record.id));
     // In constant time: `KeyDigest` compares no other way.
@@ -187,7 +187,7 @@ pub(crate) fn verify(
 }
 
 /// Makes the key of a record that was verified.
-fn vouched(record: Arc<KeyRecord>, authority: &Arc<impl Authority + 'static>) -> VerifiedKey {
+fn vouched(record: Arc<KeyRecord>, authority: &Arc<impl Watcher + 'static>) -> VerifiedKey {
     VerifiedKey { record, authority: Arc::clone(authority) as _, asked: None }
 }
 
@@ -196,7 +196,7 @@ fn vouched(record: Arc<KeyRecord>, authority: &Arc<impl Authority + 'static>) ->
 pub(crate) fn verified_again(
     before: &Arc<KeyRecord>,
     now: &Arc<KeyRecord>,
-    authority: &Arc<impl Authority + 'static>,
+    authority: &Arc<impl Watcher + 'static>,
 ) -> [VerifiedKey; 2] {
     [before, now].map(|record| vouched(Arc::clone(record), authority))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Asked, KeyEnded, StreamWatch, Streams};
+use super::{Asked, KeyEnded, StreamWatch};
 use crate::reject::{Rejection, Rejector};
 use crate::store::{KeyRecord, KeyStore};
 
@@ -11,9 +11,6 @@ use crate::store::{KeyRecord, KeyStore};
 pub(crate) trait Authority: Send + Sync {
     /// Returns how it refuses requests.
     fn rejector(&self) -> &Rejector;
-
-    /// Returns what it let through that is still open.
-    fn streams(&self) -> &Streams;
 
     /// Returns how it watches them.
     fn settings(&self) -> &StreamWatch;

@@ -8,6 +8,7 @@
 //! 6. [`ended`]: why a stream ended.
 
 mod admission;
+mod asked;
 mod authority;
 mod ended;
 mod entry;
@@ -16,13 +17,17 @@ mod registry;
 mod schedule;
 mod settings;
 mod stream;
+mod streams;
 mod task;
 mod wakers;
+mod watcher;
 
 pub use self::ended::{EndReason, KeyEnded};
 pub use self::settings::StreamWatch;
 
-pub(crate) use self::admission::{Admission, Asked};
+pub(crate) use self::admission::Admission;
+pub(crate) use self::asked::Asked;
 pub(crate) use self::authority::Authority;
-pub(crate) use self::registry::Streams;
 pub(crate) use self::stream::Stream;
+pub(crate) use self::streams::Streams;
+pub(crate) use self::watcher::Watcher;

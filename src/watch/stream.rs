@@ -7,13 +7,14 @@ use tokio::time::Instant;
 
 use super::entry::{Entry, Look};
 use super::wakers::Place;
-use super::{Admission, Asked, Authority, EndReason, KeyEnded};
+use super::{Admission, Asked, Authority, EndReason, KeyEnded, Watcher};
 use crate::contain;
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
 
 /// One open stream. It is on the list of its layer until it is dropped.
 pub(crate) struct Stream {
+    watcher: Arc<dyn Watcher>,
     entry: Arc<Entry>,
     /// With which it was found to be allowed last.
     record: Arc<KeyRecord>,
@@ -27,10 +28,12 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn open(admission: Admission) -> Self {
-        let Admission { authority, record, asked } = admission;
-        let entry = authority.streams().open(&authority, &record);
+        let Admission { authority: watcher, record, asked } = admission;
+        let authority: Arc<dyn Authority> = Arc::clone(&watcher) as _;
+        let entry = watcher.streams().open(&authority, &record);
+        let since = Instant::now();
         let mut stream =
-            Self { entry, record, asked, seen: 0, place: None, waker: None, since: Instant::now() };
+            Self { watcher, entry, record, asked, seen: 0, place: None, waker: None, since };
         let Look { version, record, ended } = stream.entry.look();
         stream.seen = version;
         if ended.is_some() || record.revision > stream.record.revision {
@@ -38,7 +41,7 @@ impl Stream {
             stream.seen = version.wrapping_sub(1);
         } else if *record != *stream.record {
             // What others know of the key may be older than what the request found.
-            authority.streams().doubt(&stream.entry);
+            stream.watcher.streams().doubt(&stream.entry);
         }
         stream
     }
@@ -66,7 +69,7 @@ impl Stream {
                 return Poll::Pending;
             }
             // Who was not there when its runtime ended has it done by the next.
-            self.entry.authority.streams().start(&self.entry.authority);
+            self.watcher.streams().start(&self.entry.authority);
             if self.entry.wait(self.seen, &mut self.place, waker) {
                 self.waker = Some(waker.clone());
                 return Poll::Pending;
@@ -119,6 +122,6 @@ impl Drop for Stream {
         if let Some(place) = self.place {
             self.entry.leave(place);
         }
-        self.entry.authority.streams().close(&self.entry);
+        self.watcher.streams().close(&self.entry);
     }
 }

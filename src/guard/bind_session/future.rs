@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use http::{HeaderName, Response, StatusCode};
 use pin_project_lite::pin_project;
 
-use super::only;
 use super::sessions::{SessionId, Sessions};
 use crate::body::ResponseBody;
 use crate::drain::Refusal;
@@ -48,7 +47,7 @@ impl Binding {
             }
             _ => {
                 // Of several, nobody can tell which the client will use. None of them works.
-                if let Ok(Some(id)) = only(response.headers(), &self.header) {
+                if let Ok(Some(id)) = SessionId::named(response.headers(), &self.header) {
                     self.sessions.bind(id, &self.owner);
                 }
             }

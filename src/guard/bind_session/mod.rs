@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, HeaderName, Method, Request, Response};
+use http::{HeaderName, Method, Request, Response};
 use http_body::Body;
 use tower::Service;
 use tower_layer::Layer;
@@ -36,12 +36,15 @@ use crate::verify::VerifiedKey;
 /// chain, [`KeyRecord::counted_id`](crate::KeyRecord::counted_id). A key that has ended passes no layer,
 /// so nobody can use its sessions.
 ///
+/// What names no session passes: in version 2026-07-28 of MCP there are none, and servers such as rmcp 3.11
+/// open them for clients of older versions only.
+///
 /// Mount it within an [`ApiKeyLayer`](crate::ApiKeyLayer) and around the service that opens the sessions. It
 /// refuses requests without a key, as guards on routes do. Clones share what is remembered.
 ///
 /// # Bounds
 ///
-/// A process remembers up to 65 536 sessions, and up to 1024 of one key; about 200 bytes each. Beyond
+/// A process remembers up to 65 536 sessions, and up to 1024 of one key; less than a kilobyte each. Beyond
 /// that it forgets those that were not used for the longest time, first of the key that opens the new one.
 /// A session that is forgotten is unknown, also to its own key: its client gets a 404 and opens a new
 /// one. So is every session after a restart, and on another node: clients have to come back to the node
@@ -109,18 +112,6 @@ impl BindSession {
     }
 }
 
-/// Several values of a header that names one session.
-struct Several;
-
-/// Returns the session that is named by a header, if any is.
-fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Option<SessionId>, Several> {
-    let mut values = headers.get_all(name).into_iter();
-    match (values.next(), values.next()) {
-        (value, None) => Ok(value.map(|value| SessionId::of(value.as_bytes()))),
-        (_, Some(_)) => Err(Several),
-    }
-}
-
 /// The half of [`BindSession`] that sees requests. It is no guard for users, since it would know no
 /// session without the other half.
 struct OwnSession<'a>(&'a BindSession);
@@ -128,7 +119,7 @@ struct OwnSession<'a>(&'a BindSession);
 impl Guard for OwnSession<'_> {
     fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
         let BindSession { header, sessions } = self.0;
-        match only(head.headers(), header) {
+        match SessionId::named(head.headers(), header) {
             Ok(None) => Ok(()),
             Ok(Some(id)) if sessions.is_of(id, key.record().counted_id()) => Ok(()),
             _ => Err(RejectionKind::UnknownSession.into()),
@@ -182,7 +173,7 @@ where
             Ok(owner) => {
                 let BindSession { header, sessions } = self.binds.clone();
                 let ends = match *request.method() {
-                    Method::DELETE => only(request.headers(), &header).ok().flatten(),
+                    Method::DELETE => SessionId::named(request.headers(), &header).ok().flatten(),
                     _ => None,
                 };
                 let binding = Binding { sessions, header, owner, ends };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use http::{HeaderMap, HeaderName};
 use sha2::{Digest as _, Sha256};
 
 use crate::key::{KeyDigest, KeyId};
@@ -40,8 +41,20 @@ struct Session {
     used: u64,
 }
 
+/// Several values of a header that names one session.
+pub(super) struct Several;
+
 impl SessionId {
-    pub(super) fn of(id: &[u8]) -> Self {
+    /// Returns the session that a header names, if any is.
+    pub(super) fn named(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>, Several> {
+        let mut values = headers.get_all(name).into_iter();
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value.map(|value| Self::of(value.as_bytes()))),
+            (_, Some(_)) => Err(Several),
+        }
+    }
+
+    fn of(id: &[u8]) -> Self {
         Self(KeyDigest::from_bytes(Sha256::digest(id).into()))
     }
 }

@@ -12,6 +12,7 @@ use hyper::ext::Protocol;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tower_api_key::extract::Subprotocol;
 use tower_api_key::guard::RequirePost;
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{
@@ -190,6 +191,25 @@ async fn it_is_no_call_of_grpc() {
     let app = |layer: ApiKeyLayer| routes().layer(layer.guard(RequirePost::new()));
     let api = Api::serve(app).await;
     assert_eq!(api.statuses(NewKey::named("x")).await, (403, REFUSED.into()));
+}
+
+#[tokio::test]
+async fn its_key_may_be_among_the_subprotocols() {
+    let policy = AccessPolicy::builder().allow("GET /socket", Requirement::key());
+    let policy = policy.build().unwrap();
+    let api =
+        Api::serve(|layer| routes().layer(layer.extractor(Subprotocol::default()).policy(policy)))
+            .await;
+    let url = format!("http://{}/socket", api.address);
+    let key = issue(&api.keys, NewKey::named("x"));
+    for (offered, status) in [
+        (format!("realtime, key.{key}"), 200),
+        (format!("realtime, key.{key}x"), 401),
+        (format!("key.{key}, key.{key}"), 400),
+    ] {
+        let lines = [("sec-websocket-protocol", &*offered)];
+        assert_eq!(connect(api.address, &url, Some("websocket"), &lines).await.0, status);
+    }
 }
 
 #[tokio::test]

@@ -129,9 +129,9 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `axum` | [`VerifiedKey`] as an extractor, the original URI of nested routers, client addresses |
+//! | `axum` | [`VerifiedKey`] as an extractor, the original URI of nested routers, client addresses, WebSockets over HTTP/2 |
 //! | `matched-path` | the patterns of axum's routes, for [observers](Observe) |
-//! | `tonic` | `NamedService` for layered services, client addresses |
+//! | `tonic` | `NamedService` for layered services, client addresses, WebSockets over HTTP/2 |
 //! | `policy` | the access of a whole application as one table |
 //! | `tracing` (default) | [events](#events) |
 //! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns; `JsonLinesAudit` |

@@ -6,9 +6,8 @@ use serde_json::Value;
 
 /// An event that a store for an SQL database has kept in its table.
 ///
-/// It is as it was written, by whichever version, and the records in it have no digests. Read with
-/// [`SqliteStore::audit_log`](crate::SqliteStore::audit_log) or
-/// [`PostgresStore::audit_log`](crate::PostgresStore::audit_log).
+/// It is as it was written, by whichever version, and the records in it have no digests. The method
+/// `audit_log` of `SqliteStore` and of `PostgresStore` reads them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AuditEntry {

@@ -21,6 +21,7 @@ mod hapnd_client;
 mod happily;
 mod heffl;
 mod rest;
+mod streams;
 
 // What the repository says of itself.
 mod readme;

@@ -137,9 +137,9 @@ impl Charged {
     }
 
     /// Gives back what was granted, and tells how the limits stand then.
-    pub(crate) fn refund(self) -> BoxFuture<'static, Usage> {
+    pub(crate) fn refund(self: Box<Self>) -> BoxFuture<'static, Usage> {
         Box::pin(async move {
-            let Self { gate, key, charge } = self;
+            let Self { gate, key, charge } = *self;
             let Charge { cost, decision } = charge;
             let refunded = match contained(|| gate.limiter.refund_now(&key, cost, &decision)) {
                 Immediate::Answer(refunded) => refunded,

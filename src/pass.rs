@@ -25,7 +25,8 @@ pub(crate) enum Pass {
 /// What is to be done with the response.
 pub(crate) struct Finish {
     pub(crate) cache_fields: Option<ResponseFields>,
-    pub(crate) charged: Option<Charged>,
+    /// Boxed, so that the futures of requests without limits are small.
+    pub(crate) charged: Option<Box<Charged>>,
     /// None if the response may go on without the key.
     pub(crate) watched: Option<VerifiedKey>,
     pub(crate) cancel: Option<Box<Cancel>>,
@@ -54,7 +55,7 @@ impl Pass {
                 if let Some(observation) = observation {
                     observation.admitted(&key);
                 }
-                let charged = charge.map(|charge| Charged::new(gate, &key, charge));
+                let charged = charge.map(|charge| Box::new(Charged::new(gate, &key, charge)));
                 let mut key = key;
                 gate.keep_asked(&mut key, &head);
                 let watched = gate.watch.is_on.then(|| key.clone());

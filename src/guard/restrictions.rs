@@ -47,7 +47,10 @@ pub(crate) fn allows_address(
 /// Judges the method and the path.
 #[inline]
 pub(crate) fn allows_endpoint(restrictions: &Restrictions, head: &RequestHead<'_>) -> bool {
-    let Some(endpoints) = &restrictions.endpoints else { return true };
+    restrictions.endpoints.as_ref().is_none_or(|endpoints| is_on(endpoints, head))
+}
+
+fn is_on(endpoints: &[EndpointPattern], head: &RequestHead<'_>) -> bool {
     let path = head.normal_path();
     let on_list = |method: &Method| {
         let path = path.as_ref();

@@ -42,6 +42,7 @@ where
     suite.finding_changes_nothing(&full).await;
     suite.changes_are_seen_at_once(full, &insert).await;
     suite.finding_is_cancel_safe(&insert).await;
+    suite.many_are_found_in_order(&insert).await;
 }
 
 struct Suite<'a, S: ?Sized> {
@@ -97,10 +98,12 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
             let found = self.find(&record.digest).await;
             assert_eq!(found.as_deref(), Some(record), "two keys were taken for one another");
         }
-        self.many_are_found_in_order(&one, &other).await;
     }
 
-    async fn many_are_found_in_order(&self, one: &KeyRecord, other: &KeyRecord) {
+    async fn many_are_found_in_order(&self, insert: &impl AsyncFn(KeyRecord)) {
+        let (one, other) = (full_record(), full_record());
+        insert(one.clone()).await;
+        insert(other.clone()).await;
         let unknown = KeyDigest::from_bytes([0; 32]);
         for asked in [
             &[][..],
@@ -111,7 +114,7 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
             let found = self.store.find_many(asked).await;
             let found = found.unwrap_or_else(|error| panic!("`find_many` failed: {error}"));
             let records: Vec<_> = found.iter().map(Option::as_deref).collect();
-            let of = |digest| [one, other].into_iter().find(|record| record.digest == digest);
+            let of = |digest| [&one, &other].into_iter().find(|record| record.digest == digest);
             let expected: Vec<_> = asked.iter().map(|digest| of(*digest)).collect();
             assert_eq!(records, expected, "`find_many` answers otherwise than `find`");
         }

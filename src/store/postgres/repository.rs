@@ -52,6 +52,10 @@ impl KeyStore for PostgresStore {
         &self,
         digests: &[KeyDigest],
     ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
+        // SQL has no empty list.
+        if digests.is_empty() {
+            return Ok(Vec::new());
+        }
         let find = self.statements.find_many(digests);
         let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
         let rows = bound(&find).persistent(false).fetch_all(&mut **lease).await;

@@ -27,6 +27,10 @@ impl KeyStore for SqliteStore {
         &self,
         digests: &[KeyDigest],
     ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
+        // SQL has no empty list.
+        if digests.is_empty() {
+            return Ok(Vec::new());
+        }
         let find = self.statements.find_many(digests);
         let rows = bound(&find).persistent(false).fetch_all(&self.pool).await.map_err(failed)?;
         let found = rows.iter().map(|row| read(row).map_err(failed)?.read());

@@ -13,7 +13,7 @@ cd "$directory"
 python3 -m venv python
 python/bin/python -m pip install --quiet --disable-pip-version-check mcp==1.30.0
 python/bin/python - <<'PYTHON'
-import asyncio, json, threading
+import asyncio, json, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 
@@ -78,8 +78,8 @@ async def main():
                 except McpError as error:
                     ends.append(str(error))
     print(f"mcp {version('mcp')}: {ends}; asked: {asked}")
-    assert ends == ["Session terminated"] * 2, ends
-    assert asked.count("initialize") == 1, asked
+    if ends != ["Session terminated"] * 2 or asked.count("initialize") != 1:
+        sys.exit("this has changed: the client went on, or opened another session")
 
 
 asyncio.run(main())

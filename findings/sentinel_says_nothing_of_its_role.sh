@@ -29,6 +29,6 @@ for _ in range(100):
 server = sentinel.info("server")
 replication, role = sentinel.info("replication"), sentinel.execute_command("ROLE")[0]
 print(f"valkey {server['valkey_version']}: INFO replication {replication}, server_mode {server['server_mode']}, ROLE {role}")
-assert server["valkey_version"] == "9.1.2"
-assert replication == {} and server["server_mode"] == role == "sentinel"
+if server["valkey_version"] != "9.1.2" or replication or not server["server_mode"] == role == "sentinel":
+    sys.exit("this has changed: another version, or a sentinel that tells its role")
 PYTHON

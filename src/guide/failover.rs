@@ -46,7 +46,7 @@
 //! | triggers that are `ENABLE ALWAYS` | changes by a logical replication, or by a session with `session_replication_role = replica`, notify the nodes, too |
 //!
 //! A change waits for a synchronous standby for as long as it takes: no `statement_timeout` counts for a
-//! commit. Whoever waits may give up (`KeyManager::deadline`), and then does not know whether it was made.
+//! commit. The caller may give up (`KeyManager::deadline`), and then does not know whether it was made.
 //! Do not cancel the backend (`pg_cancel_backend`): PostgreSQL acknowledges a commit whose wait is cut short.
 //!
 //! Restoring data with `pg_restore --disable-triggers` leaves the notifying triggers ordinary. Connecting,

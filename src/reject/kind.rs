@@ -121,7 +121,7 @@ impl RejectionKind {
             Self::UnknownSession => "There is no such session",
             Self::RateLimited => "The API key was used too often",
             Self::Unavailable => "API keys cannot be verified at the moment",
-            // Whoever forgets the layer reads this first. Users of a release learn nothing.
+            // A developer who forgot the layer reads this first. Users of a release learn nothing.
             Self::MissingLayer if cfg!(debug_assertions) => {
                 "The server is misconfigured: a guard or an extractor saw no verified key. Mount \
                  ApiKeyLayer outside of it; in axum, by `Router::layer` after the routes. (Builds \

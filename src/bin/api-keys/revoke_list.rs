@@ -141,7 +141,7 @@ impl Report<'_> {
             output.write(outcome.in_words())
         };
         match written {
-            // Whoever reads has read enough.
+            // The reader of the output has closed it.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) => drop(self.failed.get_or_insert(error.into())),
             Ok(()) => {}

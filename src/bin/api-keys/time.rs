@@ -43,7 +43,7 @@ pub(crate) fn format(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-/// Does as [`format()`], to the microsecond.
+/// Like [`format()`], but to the microsecond.
 pub(crate) fn format_exact(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let time = SystemTime::UNIX_EPOCH + since.min(Duration::from_secs(LAST));

@@ -85,7 +85,7 @@ impl Sessions {
         if known.sessions.contains_key(&id) {
             return;
         }
-        // Whoever opens many loses their own first.
+        // A key that opens many sessions loses its own first.
         while known.owned.get(owner).is_some_and(|own| own.len() >= self.bounds.per_key)
             && let Some(oldest) = known.oldest_of(owner)
         {

@@ -153,10 +153,8 @@ pub(super) async fn refuse_transaction_pooling(
     options: &PgConnectOptions,
 ) -> Result<(), StoreError> {
     let server = Server::of(options);
-    let Ok(other) = timeout(PATIENCE, options.connect()).await else {
-        // A pooler has no other connection to the database while this one lives: it pools sessions.
-        return Ok(());
-    };
+    // A node needs several connections, so a pooler that has only one is of no use to it.
+    let other = timeout(PATIENCE, options.connect()).await.map_err(|_| server.silent(PATIENCE))?;
     let mut other = other.map_err(|error| server.unreachable(error))?;
     let mut before = None;
     for _ in 0..COMPARISONS {

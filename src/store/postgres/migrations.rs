@@ -5,13 +5,15 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgConnection, query, query_as, query_scalar, raw_sql};
 
 use super::channel::NOTIFY;
+use super::migration_3;
 use crate::key::KeyHasher;
 use crate::store::StoreError;
 use crate::store::sql::{Found, Migration, Tables, TablesError, constant, failed, pending, quoted};
 
-static MIGRATIONS: [Migration; 2] = [
+static MIGRATIONS: [Migration; 3] = [
     Migration { script: create_tables, oldest: 1 },
     Migration { script: count_successors, oldest: 1 },
+    Migration { script: migration_3::script, oldest: 1 },
 ];
 
 /// For how long a migration waits for those who use the tables, such as a backup. Whoever asks for a

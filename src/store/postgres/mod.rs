@@ -8,6 +8,7 @@ mod connections;
 #[cfg(feature = "cache")]
 mod invalidations;
 mod lease;
+mod migration_3;
 mod migrations;
 mod owners;
 mod repository;

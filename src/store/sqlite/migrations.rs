@@ -2,13 +2,15 @@
 
 use sqlx::{SqliteConnection, SqlitePool, query_as, query_scalar, raw_sql};
 
+use super::migration_3;
 use super::writing::Writers;
 use crate::store::StoreError;
 use crate::store::sql::{Found, Migration, Tables, constant, failed, pending};
 
-static MIGRATIONS: [Migration; 2] = [
+static MIGRATIONS: [Migration; 3] = [
     Migration { script: create_tables, oldest: 1 },
     Migration { script: count_successors, oldest: 1 },
+    Migration { script: migration_3::script, oldest: 1 },
 ];
 
 fn create_tables(tables: &Tables) -> String {

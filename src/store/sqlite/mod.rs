@@ -1,6 +1,7 @@
 //! [`SqliteStore`]: keys in SQLite.
 
 mod audit;
+mod migration_3;
 mod migrations;
 mod open;
 mod repository;

@@ -12,6 +12,7 @@ use http_body::Body;
 use crate::charge::{Answer, Chargeable};
 use crate::drain::Refusal;
 use crate::extract::Carrier;
+use crate::front::Front;
 use crate::gate::Gate;
 #[cfg(feature = "policy")]
 use crate::guard::Guard as _;
@@ -24,8 +25,7 @@ use crate::lookup::{Found, look_up, look_up_in_place, look_up_now};
 use crate::observe::Step;
 use crate::pass::Pass;
 use crate::reject::{Rejection, RejectionKind};
-use crate::store::KeyRecord;
-use crate::verify::{Claims, VerifiedKey, verify};
+use crate::verify::{Claims, Known, VerifiedKey, verify};
 
 /// What the steps that could be taken came to.
 pub(crate) enum Decision {
@@ -49,7 +49,11 @@ pub(crate) struct LookedUp {
 
 impl Gate {
     /// Takes the steps up to the store, and the others as far as nothing has to be waited for.
-    pub(crate) fn decide(self: &Arc<Self>, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
+    pub(crate) fn decide(
+        self: &Arc<Self>,
+        front: &Front,
+        head: &RequestHead<'_>,
+    ) -> Result<Decision, Rejection> {
         if !self.rejector.protocol.allows(head) {
             return Err(Rejection::not_post());
         }
@@ -70,9 +74,9 @@ impl Gate {
         let mut ways = self.scheme.ways();
         while let Some(way) = ways.next() {
             let digest = way.digest(key);
-            match look_up_now(&*self.store, &digest)? {
-                Immediate::Answer(Some(record)) => {
-                    return self.judge(record, &digest, &claims, carrier, head);
+            match look_up_now(self, front, &digest)? {
+                Immediate::Answer(Some(known)) => {
+                    return self.judge(known, &digest, &claims, carrier, head);
                 }
                 Immediate::Answer(None) => {}
                 Immediate::Ask => {
@@ -146,13 +150,13 @@ impl Gate {
     /// Takes the steps after the store.
     fn judge(
         self: &Arc<Self>,
-        record: Arc<KeyRecord>,
+        known: Arc<Known>,
         digest: &KeyDigest,
         claims: &Claims,
         carrier: Carrier,
         head: &RequestHead<'_>,
     ) -> Result<Decision, Rejection> {
-        let key = verify(record, digest, claims, &*self.clock, self)?;
+        let key = verify(known, digest, claims, &*self.clock)?;
         let guarded = self.guard(&key, head).map_err(|rejection| rejection.of_key(key.id()));
         if key.record().limits.is_empty() {
             guarded?;
@@ -244,7 +248,7 @@ impl Wait {
             Self::Lookup(lookup) => {
                 let LookedUp { found, place, claims, carrier } = ready!(lookup.poll_unpin(cx));
                 let decided = found.and_then(|Found { record, digest }| {
-                    gate.judge(record, &digest, &claims, carrier, head)
+                    gate.judge(Known::new(record, gate), &digest, &claims, carrier, head)
                 });
                 let decided = decided.inspect_err(|rejection| gate.count_failure(rejection, head));
                 // What waits for the place has to see the failure.

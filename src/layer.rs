@@ -10,6 +10,7 @@ use crate::address::TrustedProxies;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::extract::Extract;
+use crate::front::Entrance;
 use crate::gate::Gate;
 use crate::guard::Guard;
 use crate::head::RequestHead;
@@ -32,6 +33,13 @@ use crate::watch::StreamWatch;
 /// The layer has no type parameters: one value can be a struct's field, and can be mounted on an axum
 /// router, a tonic server and a hyper service alike. A clone shares its settings.
 ///
+/// Over a store that can [tell whether a record still holds](KeyStore::still_holds), as [`MemoryStore`] and
+/// `CachedStore` can, each thread keeps up to 256 keys that it saw more than once, so that threads do not wait for
+/// each other. It keeps no record of more than 4 KiB, which makes a mebibyte for a thread and a layer at
+/// most, until the layer and its services are dropped.
+///
+/// [`MemoryStore`]: crate::MemoryStore
+///
 /// # Examples
 ///
 /// ```
@@ -47,7 +55,7 @@ use crate::watch::StreamWatch;
 #[derive(Clone)]
 #[must_use]
 pub struct ApiKeyLayer {
-    gate: Arc<Gate>,
+    entrance: Arc<Entrance>,
 }
 
 impl ApiKeyLayer {
@@ -86,7 +94,7 @@ impl ApiKeyLayer {
     }
 
     pub(crate) fn over(store: Arc<dyn KeyStore>) -> Self {
-        Self { gate: Arc::new(Gate::new(store)) }
+        Self { entrance: Arc::new(Entrance::new(Gate::new(store))) }
     }
 
     /// Sets where a request carries its key.
@@ -424,24 +432,24 @@ impl ApiKeyLayer {
     /// A layer with other settings counts for itself.
     #[must_use]
     pub fn open_streams(&self) -> usize {
-        self.gate.streams.len()
+        self.entrance.gate.streams.len()
     }
 
     /// Returns how many [streams](Self::open_streams) of one key are open.
     #[must_use]
     pub fn open_streams_of(&self, id: &KeyId) -> usize {
-        self.gate.streams.len_of(id)
+        self.entrance.gate.streams.len_of(id)
     }
 
     /// Returns the security schemes of an [OpenAPI document](crate::openapi): how clients present keys.
     #[cfg(feature = "openapi")]
     #[must_use]
     pub fn security_schemes(&self) -> SecuritySchemes {
-        SecuritySchemes::new(&self.gate)
+        SecuritySchemes::new(&self.entrance.gate)
     }
 
     fn with(mut self, change: impl FnOnce(&mut Gate)) -> Self {
-        change(Arc::make_mut(&mut self.gate));
+        self.entrance.change(change);
         self
     }
 }
@@ -450,13 +458,13 @@ impl<S> Layer<S> for ApiKeyLayer {
     type Service = ApiKeyService<S>;
 
     fn layer(&self, inner: S) -> ApiKeyService<S> {
-        ApiKeyService::new(inner, Arc::clone(&self.gate))
+        ApiKeyService::new(inner, Arc::clone(&self.entrance))
     }
 }
 
 impl fmt::Debug for ApiKeyLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.gate.fmt(f)
+        self.entrance.gate.fmt(f)
     }
 }
 

@@ -155,8 +155,8 @@
 // 1. None: `manage` imports `layer`, because a manager makes its layer, and all others only what is further
 //    below. The program `api-keys` (`src/bin`) uses the public API alone.
 // 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
-//    (asks the limiter); `pass` -> `charge`. At the end is `gate`, the settings of the layer, which all but
-//    `lookup` import. `layer` -> `openapi` -> `gate`.
+//    (asks the limiter); `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the
+//    settings of the layer, which all import. `layer` -> `openapi` -> `gate`.
 // 3. `policy` -> `guard` -> `verify` -> `watch` (what is open), and `observe` -> `verify`. `guard` -> `body` ->
 //    `ending` -> `watch`. What is open asks the layer by a trait, which `still_allows` implements.
 // 4. `extract` -> `reject` (a refusal and its kind); `http_cache` -> `extract` (where keys may be); `reject` ->
@@ -183,6 +183,7 @@ pub mod testing;
 mod cancel;
 mod charge;
 mod decide;
+mod front;
 mod future;
 mod gate;
 mod layer;

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::contain;
+use crate::front::Front;
+use crate::gate::Gate;
 use crate::immediate::Immediate;
 use crate::key::KeyDigest;
 use crate::limit::{FailureThrottle, Place};
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::{KeyRecord, KeyStore, StoreError};
+use crate::verify::Known;
 
 /// A record, and the digest for which the store returned it.
 #[derive(Debug)]
@@ -18,13 +21,25 @@ pub(crate) struct Found {
     pub(crate) digest: KeyDigest,
 }
 
-/// Asks for one digest, if the answer is at hand.
+/// Asks for one digest, if the answer is at hand: by this thread, or by the store.
 pub(crate) fn look_up_now(
-    store: &dyn KeyStore,
+    gate: &Arc<Gate>,
+    front: &Front,
     digest: &KeyDigest,
-) -> Result<Immediate<Option<Arc<KeyRecord>>>, Rejection> {
-    contain::call(|| store.find_now(digest))
-        .map_err(|failure| unavailable(StoreError::new(failure)))
+) -> Result<Immediate<Option<Arc<Known>>>, Rejection> {
+    let look_up = || {
+        if let Some(known) = front.get(digest, &*gate.store) {
+            return Immediate::Answer(Some(known));
+        }
+        gate.store.find_to_keep(digest).map(|(found, token)| {
+            let known = Known::new(found?, gate);
+            if let Some(token) = token {
+                front.missed(digest, token, &known);
+            }
+            Some(known)
+        })
+    };
+    contain::call(look_up).map_err(|failure| unavailable(StoreError::new(failure)))
 }
 
 /// Asks for several digests in turn.

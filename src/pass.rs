@@ -94,7 +94,7 @@ impl Gate {
     fn keep(&self, key: &mut VerifiedKey, head: &RequestHead<'_>, addresses: bool) {
         if self.watch.is_on && self.watch.reductions {
             let address = if addresses { self.client_address(head) } else { None };
-            key.keep_asked(Asked::of(head, address));
+            key.keep_asked(Arc::new(Asked::of(head, address)));
         }
     }
 

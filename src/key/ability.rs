@@ -179,14 +179,12 @@ impl AbilitySet {
     }
 }
 
-#[cfg(feature = "cache")]
 impl super::HeapSize for AbilitySet {
     fn heap_size(&self) -> usize {
         self.0.heap_size()
     }
 }
 
-#[cfg(feature = "cache")]
 impl super::HeapSize for Ability {
     fn heap_size(&self) -> usize {
         self.0.heap_size()

@@ -33,7 +33,6 @@ mod referrer;
 mod restrictions;
 mod scheme;
 mod secret;
-#[cfg(feature = "cache")]
 mod size;
 mod text;
 
@@ -60,5 +59,4 @@ pub(crate) use self::alphabet::random_text;
 pub(crate) use self::endpoint::{METHODS, Segment, judged_method};
 pub(crate) use self::origin::{Site, syntax as origin_syntax};
 pub(crate) use self::referrer::Page;
-#[cfg(feature = "cache")]
 pub(crate) use self::size::HeapSize;

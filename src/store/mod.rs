@@ -7,6 +7,7 @@ mod audit_log;
 #[cfg(feature = "cache")]
 mod cached;
 mod commit_error;
+mod editions;
 mod hint;
 #[cfg(feature = "cache")]
 mod invalidation;
@@ -25,11 +26,13 @@ mod record;
 mod record_uses;
 #[cfg(feature = "redis")]
 mod redis;
+mod size;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod state;
+mod token;
 
 pub use self::actor::{Actor, ActorName, ActorNameError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
@@ -65,7 +68,9 @@ pub use self::sql::TablesError;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
+pub use self::token::Token;
 
 pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;
+pub(crate) use self::size::size_of_record;

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use tokio::time::Instant;
 use tower_api_key::Immediate;
-use tower_api_key::store::{CachedStore, Invalidation, KeyChange, KeyRepository};
+use tower_api_key::store::{CachedStore, Invalidation, KeyChange, KeyRepository, Token};
 use tower_api_key::{KeyDigest, KeyHasher, KeyRecord, KeyStore as _};
 
 use crate::common::caching::{
@@ -25,14 +25,17 @@ const MAX_STALENESS: Duration = Duration::from_secs(3);
 const HEARTBEAT: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// How many threads keep the record in front of the cache.
+const THREADS: usize = 2;
+
 /// For how long a subscription is used where it is renewed.
 const LIFETIME: Duration = Duration::from_millis(600);
 
 /// What happens next. Numbers choose among what is there.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A request asks for the key.
-    Begin,
+    /// A request asks for the key, on one of the threads.
+    Begin(usize),
     /// The task of a request goes on.
     Poll(usize),
     /// A client goes away.
@@ -71,7 +74,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Answered::WithAPanic),
     ];
     let step = prop_oneof![
-        8 => Just(Step::Begin),
+        8 => (0..THREADS).prop_map(Step::Begin),
         4 => any.clone().prop_map(Step::Poll),
         1 => any.clone().prop_map(Step::Abandon),
         6 => any.clone().prop_map(Step::Act),
@@ -98,6 +101,8 @@ struct Model {
     cached: CachedStore<GatedStore>,
     source: Option<ScriptedSource>,
     requests: Vec<Request>,
+    /// What each thread keeps, as the layer does.
+    kept: [Option<(Arc<KeyRecord>, Token)>; THREADS],
     /// What was changed elsewhere, and when.
     elsewhere: Vec<(u64, Instant)>,
     /// What was read of the record by who was not told of it yet.
@@ -116,6 +121,7 @@ struct Request {
 }
 
 static HITS: AtomicUsize = AtomicUsize::new(0);
+static KEPT: AtomicUsize = AtomicUsize::new(0);
 
 impl Model {
     fn new(notified: bool, renewed: bool) -> Self {
@@ -143,6 +149,7 @@ impl Model {
             cached: builder.build(),
             source,
             requests: Vec::new(),
+            kept: [const { None }; THREADS],
             elsewhere: Vec::new(),
             read: None,
             sent: Vec::new(),
@@ -191,11 +198,24 @@ impl Model {
         *self.acknowledged.lock().unwrap()
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, thread: usize) {
         let acknowledged = self.acknowledged();
-        if let Immediate::Answer(found) = self.cached.find_now(&self.digest) {
+        if let Some((record, token)) = &self.kept[thread]
+            && self.cached.still_holds(&self.digest, *token)
+        {
+            KEPT.fetch_add(1, Ordering::Relaxed);
+            check(record.revision() + 1, acknowledged);
+            // Others may have pushed it out of the cache, but nothing else is known.
+            if let Immediate::Answer(found) = self.cached.find_now(&self.digest) {
+                assert_eq!(found.as_ref(), Some(record), "a thread serves what the cache does not");
+            }
+            return;
+        }
+        if let Immediate::Answer((found, token)) = self.cached.find_to_keep(&self.digest) {
             HITS.fetch_add(1, Ordering::Relaxed);
-            return check(found.map_or(0, |record| record.revision() + 1), acknowledged);
+            check(found.as_ref().map_or(0, |record| record.revision() + 1), acknowledged);
+            self.kept[thread] = found.zip(token);
+            return;
         }
         let (cached, digest) = (self.cached.clone(), self.digest);
         let future = Box::pin(async move {
@@ -258,7 +278,7 @@ impl Model {
 
     async fn step(&mut self, step: Step) {
         match step {
-            Step::Begin => self.begin(),
+            Step::Begin(thread) => self.begin(thread),
             Step::Poll(request) => self.poll(request),
             Step::Abandon(request) => {
                 if let Some(request) = request.checked_rem(self.requests.len()) {

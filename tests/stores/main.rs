@@ -53,6 +53,7 @@ mod redis_outages;
 mod redis_replication;
 
 // The cache.
+mod cache_front;
 mod cache_grace;
 mod cache_loads;
 mod cache_model;

@@ -4,10 +4,9 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::size::size_of_record;
 use super::stamp::Stamp;
 use crate::key::KeyDigest;
-use crate::store::KeyRecord;
+use crate::store::{KeyRecord, size_of_record};
 
 /// In how many parts a large map is kept at most, so that making room is short work.
 const PARTS: usize = 64;

@@ -8,11 +8,14 @@ use super::bounded::{Bounded, Entry};
 use super::generations::Generations;
 use super::stamp::Stamp;
 use crate::key::KeyDigest;
-use crate::store::{FirstBytes, KeyRecord};
+use crate::store::editions::Editions;
+use crate::store::{FirstBytes, KeyRecord, Token};
 
 /// Records, and digests of which it is known that they have none. Neither pushes the other out.
 pub(super) struct Entries {
     generations: Generations,
+    /// What threads keep of the records.
+    editions: Editions,
     // Stored digests are as random as a hash.
     found: Bounded<BuildHasherDefault<FirstBytes>>,
     // Whoever presents keys chooses their digests, and must not choose their places too.
@@ -32,6 +35,14 @@ pub(super) struct Limits {
     pub(super) max_staleness: u64,
 }
 
+impl Limits {
+    /// Returns how old a record may be that a thread serves without looking into the cache. In the last
+    /// tenth of its time each request looks, so that the cache sees who is used, and loads it again.
+    const fn kept(&self) -> u64 {
+        self.ttl - self.ttl / 10
+    }
+}
+
 /// What is known of a key.
 #[derive(Debug, PartialEq)]
 pub(super) enum Known {
@@ -47,6 +58,7 @@ impl Entries {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             generations: Generations::new(),
+            editions: Editions::default(),
             found: Bounded::at_most(limits.capacity, limits.max_bytes),
             // Each is of the same size.
             unknown: Bounded::at_most(limits.negative_capacity, usize::MAX),
@@ -71,6 +83,31 @@ impl Entries {
             Some(age) if age < self.limits.negative_ttl => Known::Fresh(None),
             _ => Known::Nothing,
         }
+    }
+
+    /// Returns a record that threads may keep, with what tells for how long.
+    pub(super) fn look_to_keep(
+        &self,
+        digest: &KeyDigest,
+        now: u64,
+    ) -> Option<(Arc<KeyRecord>, Token)> {
+        // First: what happens from now on outdates what is found.
+        let edition = self.editions.current(digest)?;
+        let current = self.stamp(digest, now);
+        let read = |entry: &Entry| {
+            let age = current.age_of(entry.stamp)?;
+            let record = entry.found.clone().filter(|_| age < self.limits.kept())?;
+            Some((record, Token::new([edition, entry.stamp.at()])))
+        };
+        self.found.read(digest, read).flatten()
+    }
+
+    /// Tells whether a thread may still serve what it keeps.
+    pub(super) fn still_holds(&self, digest: &KeyDigest, token: Token, now: u64) -> bool {
+        let [edition, loaded_at] = token.numbers();
+        // What comes from the future has no age.
+        let age = now.checked_sub(loaded_at);
+        age.is_some_and(|age| age < self.limits.kept()) && self.editions.is_current(digest, edition)
     }
 
     /// Returns a record that was not forgotten and is not too old, and when it was loaded.
@@ -101,6 +138,7 @@ impl Entries {
             return;
         }
         let entry = Entry::new(found.clone(), stamp);
+        let _changing = self.editions.changing(digest);
         if found.is_some() {
             self.unknown.remove(digest);
             self.found.insert(*digest, entry);
@@ -117,9 +155,15 @@ impl Entries {
             && self.unknown.read(&record.digest, |_| ()).is_none()
     }
 
+    /// Has threads look again that keep what is known of a key, or was before it was pushed out.
+    pub(super) fn take_back(&self, digest: &KeyDigest) {
+        self.editions.advance(digest);
+    }
+
     /// Forgets what was loaded of a key until now, also what is being loaded and was not kept yet.
     pub(super) fn forget(&self, digest: &KeyDigest) {
         self.generations.advance(digest);
+        self.editions.advance(digest);
         // Only for their memory: they are outdated.
         self.found.remove(digest);
         self.unknown.remove(digest);
@@ -129,6 +173,7 @@ impl Entries {
     pub(super) fn forget_all(&self) {
         // Their memory is reused as keys are loaded again. To free it would hold up everybody.
         self.generations.advance_all();
+        self.editions.advance_all();
     }
 
     /// Returns how many records and how many unknown digests are in memory.

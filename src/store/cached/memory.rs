@@ -7,7 +7,7 @@ use super::grace::Grace;
 use super::liveness::Liveness;
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::KeyDigest;
-use crate::store::{KeyChanges, KeyRecord};
+use crate::store::{KeyChanges, KeyRecord, Token};
 
 pub(super) struct Memory {
     pub(super) entries: Entries,
@@ -30,6 +30,20 @@ impl Memory {
         let now = self.now();
         // Asked first: what is forgotten before it becomes live is seen to be forgotten then.
         if self.liveness.is_live(now) { self.entries.look(digest, now) } else { Known::Nothing }
+    }
+
+    /// Returns a record that threads may keep.
+    pub(super) fn look_to_keep(&self, digest: &KeyDigest) -> Option<(Arc<KeyRecord>, Token)> {
+        let now = self.now();
+        // Asked first, as above.
+        if self.liveness.is_live(now) { self.entries.look_to_keep(digest, now) } else { None }
+    }
+
+    /// Tells whether a thread may still serve what it keeps.
+    pub(super) fn still_holds(&self, digest: &KeyDigest, token: Token) -> bool {
+        let now = self.now();
+        // Asked first, as above: by the clock, so that a subscriber that is stalled keeps nothing alive.
+        self.liveness.is_live(now) && self.entries.still_holds(digest, token, now)
     }
 
     /// Forgets what was loaded of a key until now, and has whoever holds it open ask again.

@@ -9,6 +9,23 @@
 //! 4. [`liveness`]: nothing is served from memory that may have been invalidated unheard.
 //! 5. [`repository`]: a change that is made through the cache is heeded before it returns.
 //! 6. [`grace`]: while the store cannot be reached, nothing is served beyond what was set.
+//!
+//! Threads of a layer keep some records in front of the cache. What keeps a revoked key from being served
+//! by them is that the cache is asked each time whether its token [still holds](Entries::still_holds):
+//!
+//! 1. The token has the [edition](crate::store::editions) of the key from before the record was looked up
+//!    in the entries. What outdates an entry (1 and 5), or puts another in its place, begins another
+//!    edition, and does so before anybody can find what is new. So what a thread serves is what the entries
+//!    hold, or held until they were full.
+//! 2. It has the moment at which the record was loaded. A thread serves it for nine tenths of the time to
+//!    live, so never longer than the entries would, and what comes then goes the usual way.
+//! 3. The subscription lives by the clock (4), which is asked before the edition is: what is forgotten
+//!    before the cache is live again is seen to be forgotten.
+//! 4. A record that is served because the store cannot be reached (6) comes without a token.
+//! 5. Who changes a record, or is told of it, has the cache [heed](crate::KeyRepository::heed) it first.
+//!    That begins another edition, too: what was pushed out of the entries, threads may keep.
+//!
+//! Nor do loads (3) and the watchers of streams see what threads keep.
 
 mod beats;
 mod bounded;
@@ -23,7 +40,6 @@ mod memory;
 mod renewal;
 mod repository;
 mod session;
-mod size;
 mod span;
 mod stamp;
 mod subscriber;
@@ -46,7 +62,7 @@ use self::stamp::Stamp;
 use crate::contain;
 use crate::immediate::Immediate;
 use crate::key::KeyDigest;
-use crate::store::{KeyChanges, KeyRecord, KeyStore, StoreError};
+use crate::store::{KeyChanges, KeyRecord, KeyStore, StoreError, Token};
 
 /// How long a load in the background may take, and how long it is waited after one that failed.
 const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
@@ -167,6 +183,20 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
                 None => Immediate::Ask,
             },
         }
+    }
+
+    fn find_to_keep(
+        &self,
+        digest: &KeyDigest,
+    ) -> Immediate<(Option<Arc<KeyRecord>>, Option<Token>)> {
+        match self.0.memory.look_to_keep(digest) {
+            Some((record, token)) => Immediate::Answer((Some(record), Some(token))),
+            None => self.find_now(digest).map(|found| (found, None)),
+        }
+    }
+
+    fn still_holds(&self, digest: &KeyDigest, token: Token) -> bool {
+        self.0.memory.still_holds(digest, token)
     }
 
     /// Asks the store for all that is not at hand at once.

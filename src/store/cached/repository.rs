@@ -60,6 +60,8 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         // Loads first: what they bring is kept before they end.
         if self.0.flights.is_loading(&record.digest) || !entries.has_only(record) {
             self.0.memory.forget(&record.digest);
+        } else {
+            entries.take_back(&record.digest);
         }
     }
 

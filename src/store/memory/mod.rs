@@ -11,7 +11,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use super::{IssuedKey, KeyChanges, KeyRecord, KeyStore, NewKey, StoreError};
+use super::editions::{Changing, Editions};
+use super::{IssuedKey, KeyChanges, KeyRecord, KeyStore, NewKey, StoreError, Token};
 use crate::immediate::Immediate;
 use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme};
 
@@ -43,6 +44,8 @@ struct Shared {
     /// Where each id's record is. Its lock is held by whoever writes.
     digests: Mutex<BTreeMap<KeyId, KeyDigest>>,
     uses: Mutex<Uses>,
+    /// What threads keep of the records.
+    editions: Editions,
     changes: KeyChanges,
 }
 
@@ -83,6 +86,8 @@ impl MemoryStore {
         let records = self.shared.records.pin();
         let before = digests.insert(record.id.clone(), record.digest);
         let before = before.filter(|old| *old != record.digest);
+        let touched: Vec<_> = before.iter().chain([&record.digest]).copied().collect();
+        let changing = self.changing(&touched);
         if let Some(old) = &before {
             records.remove(old);
         }
@@ -91,8 +96,9 @@ impl MemoryStore {
         {
             digests.remove(&old.id);
         }
+        drop(changing);
         drop(digests);
-        before.iter().chain([&record.digest]).for_each(|digest| self.changed(digest));
+        touched.iter().for_each(|digest| self.changed(digest));
     }
 
     /// Returns the record with this id.
@@ -147,7 +153,9 @@ impl MemoryStore {
         }
         new.revision = old.revision.saturating_add(1);
         let new = Arc::new(new);
+        let changing = self.shared.editions.changing(&new.digest);
         records.insert(new.digest, Arc::clone(&new));
+        drop(changing);
         drop(digests);
         self.changed(&new.digest);
         Ok(new)
@@ -181,10 +189,18 @@ impl MemoryStore {
         let mut digests = self.lock();
         let digest = digests.remove(id)?;
         self.uses().remove(id);
+        let changing = self.shared.editions.changing(&digest);
         let removed = self.shared.records.pin().remove(&digest).cloned();
+        drop(changing);
         drop(digests);
         self.changed(&digest);
         removed
+    }
+
+    /// Announces changes. Until they are over, and from then on, what threads keep of these records is not
+    /// served.
+    fn changing(&self, digests: &[KeyDigest]) -> Vec<Changing<'_>> {
+        digests.iter().map(|digest| self.shared.editions.changing(digest)).collect()
     }
 
     /// Tells of a change that was made. Without the lock, since who is told may change something, too.
@@ -208,6 +224,22 @@ impl KeyStore for MemoryStore {
 
     fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         Immediate::Answer(self.shared.records.pin().get(digest).cloned())
+    }
+
+    fn find_to_keep(
+        &self,
+        digest: &KeyDigest,
+    ) -> Immediate<(Option<Arc<KeyRecord>>, Option<Token>)> {
+        // Before it is looked up: what is changed meanwhile outdates the answer.
+        let edition = self.shared.editions.current(digest);
+        let token = edition.map(|edition| Token::new([edition, 0]));
+        self.find_now(digest).map(|found| (found, token))
+    }
+
+    #[inline]
+    fn still_holds(&self, digest: &KeyDigest, token: Token) -> bool {
+        let [edition, _] = token.numbers();
+        self.shared.editions.is_current(digest, edition)
     }
 
     fn changes(&self) -> Option<&KeyChanges> {

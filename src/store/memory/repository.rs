@@ -1,6 +1,6 @@
 //! The write side of [`MemoryStore`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -36,13 +36,16 @@ impl KeyRepository for MemoryStore {
         let mut after = Draft { store: self, digests: &digests, changed: BTreeMap::new() };
         changes.iter().try_for_each(|change| after.make(change))?;
         let changed = after.changed;
-        let mut touched: Vec<_> = changed.values().map(|(digest, _)| *digest).collect();
+        let before = changed.keys().filter_map(|id| digests.get(id));
+        let touched = changed.values().map(|(digest, _)| digest).chain(before);
+        let touched: BTreeSet<_> = touched.map(|digest| *digest.as_bytes()).collect();
+        let touched: Vec<_> = touched.into_iter().map(KeyDigest::from_bytes).collect();
+        let changing = self.changing(&touched);
         let records = self.shared.records.pin();
         // Removed first: a digest may go from one record to another.
         for (id, _) in changed.iter().filter(|(_, (_, record))| record.is_none()) {
             if let Some(digest) = digests.remove(id) {
                 records.remove(&digest);
-                touched.push(digest);
             }
             self.uses().remove(id);
         }
@@ -54,10 +57,10 @@ impl KeyRepository for MemoryStore {
                 && old != digest
             {
                 records.remove(&old);
-                touched.push(old);
             }
         }
         drop(records);
+        drop(changing);
         drop(digests);
         touched.iter().for_each(|digest| self.changed(digest));
         Ok(())

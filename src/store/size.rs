@@ -9,7 +9,7 @@ use crate::store::KeyRecord;
 const NODE: usize = 11;
 
 /// Estimates the bytes that a record takes.
-pub(super) fn size_of_record(record: &KeyRecord) -> usize {
+pub(crate) fn size_of_record(record: &KeyRecord) -> usize {
     // Each of them by name, so that none that is added later is forgotten.
     let KeyRecord {
         id,

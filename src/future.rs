@@ -18,7 +18,7 @@ use crate::decide::{Decision, Wait};
 use crate::drain::Refusal;
 use crate::ending::Ending;
 use crate::gate::Gate;
-use crate::head::RequestHead;
+use crate::head::{Noted, RequestHead};
 use crate::limit::Usage;
 use crate::observe::{Observation, Outcome};
 use crate::pass::Finish;
@@ -113,7 +113,12 @@ where
                         Ok(Decision::Admit(pass)) => {
                             let Waiting { gate, mut ready, mut request, mut observation, .. } =
                                 *resumed;
-                            let next = match pass.stamp(&mut request, &gate, &mut observation) {
+                            let next = match pass.stamp(
+                                &mut request,
+                                &gate,
+                                &Noted::default(),
+                                &mut observation,
+                            ) {
                                 Ok(finish) => {
                                     let future = ready.call(request);
                                     State::Forward { future, finish, observation }

@@ -9,7 +9,7 @@ use crate::cancel::Cancel;
 use crate::charge::{Charge, Charged};
 use crate::extract::Carrier;
 use crate::gate::Gate;
-use crate::head::RequestHead;
+use crate::head::{Noted, RequestHead};
 use crate::http_cache::{CacheFields, ResponseFields};
 use crate::observe::Observation;
 use crate::reject::{PathIsSecret, Rejection};
@@ -38,6 +38,7 @@ impl Pass {
         self,
         request: &mut Request<B>,
         gate: &Arc<Gate>,
+        noted: &Noted,
         observation: &mut Option<Box<Observation>>,
     ) -> Result<Finish, Rejection> {
         if gate.rejector.hides_paths {
@@ -50,7 +51,7 @@ impl Pass {
                 } else {
                     carrier.remove_from(request)?;
                 }
-                let head = RequestHead::with_known_body(request);
+                let head = RequestHead::with_known_body(request).noting(noted);
                 gate.observers.admitted(&key, &head, &*gate.clock);
                 if let Some(observation) = observation {
                     observation.admitted(&key);
@@ -94,7 +95,7 @@ impl Gate {
     fn keep(&self, key: &mut VerifiedKey, head: &RequestHead<'_>, addresses: bool) {
         if self.watch.is_on && self.watch.reductions {
             let address = if addresses { self.client_address(head) } else { None };
-            key.keep_asked(Arc::new(Asked::of(head, address)));
+            key.keep_asked(Asked::of(head, address, self.rejector.hides_paths));
         }
     }
 

@@ -12,7 +12,7 @@ use crate::body::ResponseBody;
 use crate::decide::Decision;
 use crate::front::Entrance;
 use crate::future::ResponseFuture;
-use crate::head::RequestHead;
+use crate::head::{Noted, RequestHead};
 use crate::observe::Outcome;
 
 /// Verifies the key of a request before it calls the inner service. Made by
@@ -44,11 +44,12 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Entrance { gate, front } = &*self.entrance;
-        let head = RequestHead::with_known_body(&request);
+        let noted = Noted::default();
+        let head = RequestHead::with_known_body(&request).noting(&noted);
         let mut observation = gate.observe(&head);
         let decision = gate.decide(front, &head);
         let admitted = match decision {
-            Ok(Decision::Admit(pass)) => pass.stamp(&mut request, gate, &mut observation),
+            Ok(Decision::Admit(pass)) => pass.stamp(&mut request, gate, &noted, &mut observation),
             Ok(Decision::Wait(wait)) => {
                 let gate = Arc::clone(gate);
                 return ResponseFuture::wait(wait, gate, self.take_ready(), request, observation);

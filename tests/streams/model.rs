@@ -235,6 +235,13 @@ impl Model {
         if !works {
             assert_eq!(finished, self.streams.len(), "streams are open whose key has ended");
             assert_eq!(self.layer.open_streams(), 0);
+            // Nor does the thread that keeps the key let a request pass.
+            self.open();
+            settle().await;
+            self.quiesce(Duration::from_millis(100)).await;
+            let refused = self.streams.last_mut().unwrap().now_or_never();
+            assert!(matches!(refused, Some(Ok(None))), "{refused:?}");
+            self.streams.pop();
         }
         for stream in &mut self.streams {
             let ended = stream.now_or_never().map(Result::unwrap);

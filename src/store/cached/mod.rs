@@ -11,7 +11,7 @@
 //! 6. [`grace`]: while the store cannot be reached, nothing is served beyond what was set.
 //!
 //! Threads of a layer keep some records in front of the cache. What keeps a revoked key from being served
-//! by them is that the cache is asked each time whether its token [still holds](Entries::still_holds):
+//! by them is that the cache is asked each time whether its token [still holds](entries::Entries::still_holds):
 //!
 //! 1. The token has the [edition](crate::store::editions) of the key from before the record was looked up
 //!    in the entries. What outdates an entry (1 and 5), or puts another in its place, begins another

@@ -445,6 +445,24 @@ async fn who_is_told_of_a_change_is_not_contradicted_by_what_threads_kept() {
     assert_eq!(ask(&layer, &key).await.unwrap_err(), "revoked");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_one_thread_has_seen_no_other_contradicts() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys);
+    let cached = cache(keys.clone()).capacity(1).build();
+    let layer = ApiKeyLayer::new(cached.clone());
+    for _ in 0..4 {
+        ask(&layer, &key).await.unwrap();
+    }
+    // Others push it out of the cache, another node revokes it, and another thread finds that.
+    for _ in 0..3 {
+        cached.find(&issue(&keys).record.digest()).await.unwrap();
+    }
+    assert!(keys.revoke(key.record.id()));
+    cached.find(&key.record.digest()).await.unwrap();
+    assert_eq!(ask(&layer, &key).await.unwrap_err(), "revoked");
+}
+
 /// A store that can be away.
 #[derive(Clone)]
 struct Away(MemoryStore, Arc<AtomicBool>);

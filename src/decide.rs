@@ -153,7 +153,7 @@ impl Gate {
         head: &RequestHead<'_>,
     ) -> Result<Decision, Rejection> {
         let key = verify(record, digest, claims, &*self.clock, self)?;
-        let guarded = self.guard(&key, head).map_err(|rejection| rejection.of_key(key.id()));
+        let guarded = self.guard(&key, head).map_err(|rejection| rejection.of_key(key.record()));
         if key.record().limits.is_empty() {
             guarded?;
             return Ok(Decision::Admit(Pass::Verified { key, carrier, charge: None }));

@@ -163,9 +163,9 @@
 //    `http_cache` (the line of `Vary`) and `drain`. This is the only circle of rooms. It is no circle of files:
 //    the files of a refusal and its kind import from none of these rooms, and neither does that of `Vary`.
 // 5. `limit` -> `store` -> `key`. Neither a store nor a limiter knows of requests.
-// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace`. Stores,
-//    limiters, observers, sinks, callbacks and guards on trial are called through `contain`. `clock`, `immediate` and
-//    `line` import from no room.
+// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace` -> `neighbours`. Stores,
+//    limiters, observers, sinks, callbacks and guards on trial are called through `contain`. `clock`, `immediate`,
+//    `line` and `neighbours` import from no room.
 
 // 1. Around the layer.
 #[cfg(feature = "axum")]
@@ -222,6 +222,7 @@ mod grpc;
 mod head;
 mod immediate;
 mod line;
+mod neighbours;
 #[cfg(feature = "axum")]
 mod nested;
 mod path;

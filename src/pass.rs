@@ -40,7 +40,7 @@ impl Pass {
         gate: &Arc<Gate>,
         observation: &mut Option<Box<Observation>>,
     ) -> Result<Finish, Rejection> {
-        if gate.rejector.hides_paths {
+        if gate.rejector.log.hides_paths {
             keep_path_secret(request);
         }
         match self {

@@ -161,7 +161,7 @@ pub(crate) fn verify(
     clock: &dyn Clock,
     authority: &Arc<impl Watcher + 'static>,
 ) -> Result<VerifiedKey, Rejection> {
-    let refuse = |kind: RejectionKind| Err(Rejection::new(kind).of_key(&record.id));
+    let refuse = |kind: RejectionKind| Err(Rejection::new(kind).of_key(&record));
     // In constant time: `KeyDigest` compares no other way.
     if record.digest != *digest {
         trace::foreign_record(record.id.as_str(), "its digest is another");

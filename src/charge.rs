@@ -89,16 +89,16 @@ impl Gate {
             }
             (Ok(decision), None) => {
                 let usage = self.usage(key.record(), decision);
-                Err(Rejection::rate_limited(usage).of_key(key.id()))
+                Err(Rejection::rate_limited(usage).of_key(key.record()))
             }
             (Err(error), None) if self.allow_unlimited => {
-                crate::trace::unlimited(key.id().as_str(), &error);
+                crate::trace::unlimited(&self.rejector.log.repeats, key.id().as_str(), &error);
                 Ok((key, None))
             }
             (Err(error), None) => Err(Rejection::new(RejectionKind::Unavailable)
                 .with_message("Rate limits cannot be checked at the moment")
                 .with_source(error)
-                .of_key(key.id())),
+                .of_key(key.record())),
         }
     }
 
@@ -151,7 +151,7 @@ impl Charged {
             match refunded {
                 Ok(decision) => gate.usage(&key, decision),
                 Err(error) => {
-                    crate::trace::not_refunded(key.id.as_str(), &error);
+                    crate::trace::not_refunded(&gate.rejector.log.repeats, key.id.as_str(), &error);
                     gate.usage(&key, decision)
                 }
             }

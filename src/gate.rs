@@ -121,7 +121,7 @@ impl Gate {
         let scheme = places.iter().find_map(CredentialPlace::scheme);
         let challenge = Challenge::new(scheme, &self.realm, self.generic_challenge);
         let mut rejector = self.rejector.with_challenge(challenge);
-        rejector.hides_paths = self.extractor.reads_path();
+        rejector.log.hides_paths = self.extractor.reads_path();
         self.rejector = Arc::new(rejector);
     }
 

@@ -168,6 +168,16 @@ impl<'a> RequestHead<'a> {
         self.uri
     }
 
+    /// Returns the pattern of the route, such as `/bots/{id}`, if an axum router around the layer matched
+    /// one.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn matched_path(&self) -> Option<&'a str> {
+        #[cfg(feature = "matched-path")]
+        return self.extensions.get().map(axum::extract::MatchedPath::as_str);
+        #[cfg(not(feature = "matched-path"))]
+        None
+    }
+
     /// Returns the request's HTTP version.
     #[must_use]
     pub fn version(&self) -> Version {

@@ -122,6 +122,7 @@ impl ApiKeyLayer {
     /// [cannot carry](Extract::can_carry).
     pub fn scheme(self, scheme: KeyScheme) -> Self {
         self.with(|gate| {
+            Arc::make_mut(&mut gate.rejector).log.formats = scheme.formats().clone();
             gate.scheme = scheme;
             gate.check_formats();
         })
@@ -150,7 +151,10 @@ impl ApiKeyLayer {
     /// Sets the proxies whose headers name the client, such as `X-Forwarded-For`. By default none: the
     /// client is at the other end of the socket.
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
-        self.with(|gate| gate.proxies = proxies)
+        self.with(|gate| {
+            Arc::make_mut(&mut gate.rejector).log.proxies = proxies.clone();
+            gate.proxies = proxies;
+        })
     }
 
     /// Sets the throttle that refuses addresses that present too many wrong keys.
@@ -234,6 +238,13 @@ impl ApiKeyLayer {
     /// end with it: see [streams and revocation](crate::guide::streams).
     pub fn streams(self, watch: StreamWatch) -> Self {
         self.with(|gate| gate.watch = watch)
+    }
+
+    /// Leaves the addresses of clients out of events, where they are personal data that logs must not hold.
+    ///
+    /// Events that come again are then told apart by their kind and key only.
+    pub fn hide_client_addresses(self) -> Self {
+        self.with(|gate| Arc::make_mut(&mut gate.rejector).log.hides_clients = true)
     }
 
     /// Adds an observer of requests, after those added before.

@@ -116,6 +116,16 @@
 //! `ERROR`, requests that a report-only rule would refuse and lost notifications of a cache at `WARN`,
 //! verified keys at `TRACE`. No event holds a key, a header's value or a query.
 //!
+//! A refusal is told with its kind, the method and the address of the client, which
+//! [`ApiKeyLayer::hide_client_addresses`] leaves out; where they are known, also with the id and the tenant of
+//! the key, and the route (feature `matched-path`). Without a route it is told with the path, unless the layer
+//! [may read a key](Extract::reads_path) from it or one of its segments could be a key of the layer's formats.
+//!
+//! Of equal events, such as refusals of one kind and key for one address (of IPv6, one /64 network) or failures
+//! of a store with one error, the first is written, and then every ten seconds how many more there were:
+//! `request refused: 4211 more in 10 s`. A layer tells 200 of them apart, so a flood of bad requests from
+//! everywhere writes some 40 lines a second at most.
+//!
 //! The target of every event is `tower_api_key` or below it: changes of keys, which `manage::TraceEvents`
 //! reports, have `tower_api_key::audit`. The target is stable, so filters can name it:
 //!
@@ -163,9 +173,9 @@
 //    `http_cache` (the line of `Vary`) and `drain`. This is the only circle of rooms. It is no circle of files:
 //    the files of a refusal and its kind import from none of these rooms, and neither does that of `Vary`.
 // 5. `limit` -> `store` -> `key`. Neither a store nor a limiter knows of requests.
-// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace`. Stores,
-//    limiters, observers, sinks, callbacks and guards on trial are called through `contain`. `clock`, `immediate` and
-//    `line` import from no room.
+// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace` -> `neighbours`. Stores,
+//    limiters, observers, sinks, callbacks and guards on trial are called through `contain`. `clock`, `immediate`,
+//    `line` and `neighbours` import from no room.
 
 // 1. Around the layer.
 #[cfg(feature = "axum")]
@@ -223,6 +233,7 @@ mod grpc;
 mod head;
 mod immediate;
 mod line;
+mod neighbours;
 #[cfg(feature = "axum")]
 mod nested;
 mod path;

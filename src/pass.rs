@@ -41,7 +41,7 @@ impl Pass {
         noted: &Noted,
         observation: &mut Option<Box<Observation>>,
     ) -> Result<Finish, Rejection> {
-        if gate.rejector.hides_paths {
+        if gate.rejector.log.hides_paths {
             keep_path_secret(request);
         }
         match self {
@@ -95,7 +95,7 @@ impl Gate {
     fn keep(&self, key: &mut VerifiedKey, head: &RequestHead<'_>, addresses: bool) {
         if self.watch.is_on && self.watch.reductions {
             let address = if addresses { self.client_address(head) } else { None };
-            key.keep_asked(Asked::of(head, address, self.rejector.hides_paths));
+            key.keep_asked(Asked::of(head, address, self.rejector.log.hides_paths));
         }
     }
 

@@ -184,7 +184,7 @@ pub(crate) fn verify(
     clock: &dyn Clock,
 ) -> Result<VerifiedKey, Rejection> {
     let record = &*known.record;
-    let refuse = |kind: RejectionKind| Err(Rejection::new(kind).of_key(&record.id));
+    let refuse = |kind: RejectionKind| Err(Rejection::new(kind).of_key(&known.record));
     // In constant time: `KeyDigest` compares no other way.
     if record.digest != *digest {
         trace::foreign_record(record.id.as_str(), "its digest is another");

@@ -103,7 +103,7 @@ pub(crate) fn admit<'a>(
     let rejection = if let Some(key) = extensions.get::<VerifiedKey>() {
         match guard.check(key, head) {
             Ok(()) => return Ok(key),
-            Err(rejection) => rejection.of_key(key.id()),
+            Err(rejection) => rejection.of_key(key.record()),
         }
     } else if extensions.get::<Anonymous>().is_some() {
         RejectionKind::Missing.into()

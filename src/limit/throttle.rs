@@ -10,10 +10,10 @@ use super::LimitStatus;
 use super::gcra::Gcra;
 use super::in_flight::{InFlight, Place};
 use super::levels::Levels;
-use super::neighbours::Neighbours;
 use super::subject::Subject;
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::RateLimit;
+use crate::neighbours::Neighbours;
 
 /// How many addresses are kept: about 20 MB of them.
 const MAX_ADDRESSES: usize = 100_000;

@@ -213,7 +213,7 @@ impl AccessPolicy {
         rule: Option<&Rule>,
     ) {
         let report = Report::new(rejection, rejector, head, rule.map(|rule| &*rule.text));
-        report.send(self.table.on_report.as_deref());
+        report.send(rejector, self.table.on_report.as_deref());
     }
 }
 
@@ -223,7 +223,8 @@ impl Guard for AccessPolicy {
         match decision {
             PolicyDecision::Allowed => Ok(()),
             PolicyDecision::Reported(rejection) => {
-                let (rejection, rule) = (rejection.of_key(key.id()), rule.map(|(_, rule)| rule));
+                let (rejection, rule) =
+                    (rejection.of_key(key.record()), rule.map(|(_, rule)| rule));
                 self.report(&rejection, key.rejector(), head, rule);
                 Ok(())
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 
+use super::log::Log;
 use super::{Challenge, Rejection, RejectionKind, Respond, Responder, event, grpc};
 use crate::drain::Drain;
 use crate::head::RequestHead;
@@ -32,8 +33,8 @@ pub(crate) struct Rejector {
     pub(crate) protocol: Protocol,
     /// What becomes of the bodies of requests that are refused.
     pub(crate) drain: Drain,
-    /// Whether a path may hold a key, so that nobody may read it.
-    pub(crate) hides_paths: bool,
+    /// What events show of requests.
+    pub(crate) log: Log,
     /// The headers in which a key may be, for caches.
     vary: Option<HeaderValue>,
     /// By kind, the responses to rejections that say nothing but their kind, if the responder
@@ -48,7 +49,7 @@ impl Rejector {
             challenge,
             protocol: Protocol::default(),
             drain: Drain::default(),
-            hides_paths: false,
+            log: Log::default(),
             vary: None,
             prepared: None,
         };
@@ -69,8 +70,10 @@ impl Rejector {
     /// Returns what stands in for the layer's own where no layer is.
     pub(crate) fn without_layer() -> &'static Self {
         // Nobody knows here where a key is.
-        static DEFAULT: LazyLock<Rejector> =
-            LazyLock::new(|| Rejector { hides_paths: true, ..Rejector::default() });
+        static DEFAULT: LazyLock<Rejector> = LazyLock::new(|| {
+            let log = Log { hides_paths: true, ..Log::default() };
+            Rejector { log, ..Rejector::default() }
+        });
         &DEFAULT
     }
 
@@ -91,12 +94,14 @@ impl Rejector {
 
     /// Returns the path of `uri`, which is a URI of the request, if it holds no key.
     pub(crate) fn shown_path<'a>(&self, uri: &'a Uri, head: &RequestHead<'_>) -> Option<&'a str> {
-        let hidden = self.hides_paths || head.extensions().get::<PathIsSecret>().is_some();
+        let hidden = self.log.hides_paths
+            || head.extensions().get::<PathIsSecret>().is_some()
+            || self.log.may_hold_key(uri.path());
         (!hidden).then(|| uri.path())
     }
 
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
-        event::rejected(&rejection, head, || self.shown_path(head.original_uri(), head));
+        event::rejected(&rejection, head, &self.log, || self.shown_path(head.original_uri(), head));
         let mut response = match grpc::Form::of(head, self.protocol, rejection.kind()) {
             None => self.answer(&rejection, head),
             Some(grpc::Form::TrailersOnly) => {

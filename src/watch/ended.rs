@@ -2,10 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::key::KeyId;
 use crate::reject::{Rejection, RejectionKind};
-use crate::store::KeyState;
+use crate::store::{KeyRecord, KeyState};
 
 /// Why what a key opened has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,11 +82,11 @@ pub struct KeyEnded {
 }
 
 impl KeyEnded {
-    pub(super) fn new(reason: EndReason, key: &KeyId) -> Self {
+    pub(super) fn new(reason: EndReason, key: &Arc<KeyRecord>) -> Self {
         Self { reason, rejection: Rejection::new(reason.kind()).of_key(key) }
     }
 
-    pub(super) fn reduced(rejection: Rejection, key: &KeyId) -> Self {
+    pub(super) fn reduced(rejection: Rejection, key: &Arc<KeyRecord>) -> Self {
         Self { reason: EndReason::Reduced, rejection: rejection.of_key(key) }
     }
 

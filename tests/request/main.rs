@@ -65,3 +65,4 @@ mod grpc_refusals;
 mod events;
 mod observers;
 mod openapi;
+mod repeated_events;

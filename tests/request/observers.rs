@@ -168,9 +168,7 @@ async fn an_observer_that_panics_fails_no_request_and_keeps_nobody_from_being_to
     let keys = MemoryStore::new();
     let due = NewKey::named("robot").rotation_due_at(SystemTime::now());
     let key = issue(&keys, due);
-    for (number, layer) in
-        [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys))].into_iter().enumerate()
-    {
+    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys))] {
         let told = Told::default();
         let (one, two) = (told.clone(), told.clone());
         let layer = layer
@@ -182,7 +180,8 @@ async fn an_observer_that_panics_fails_no_request_and_keeps_nobody_from_being_to
         let address = start(layer).await;
         assert_eq!(ask(address, "/", &key).await.text(), "in");
         assert_eq!(told.take(), ["robot GET /", "last", "robot is due"]);
-        assert_eq!(errors("observer's own fault"), 2 * (number + 1));
+        // The second layer's faults are the same as those of the first.
+        assert_eq!(errors("observer's own fault"), 2);
     }
 }
 

@@ -63,6 +63,7 @@ use crate::contain;
 use crate::immediate::Immediate;
 use crate::key::KeyDigest;
 use crate::store::{KeyChanges, KeyRecord, KeyStore, StoreError, Token};
+use crate::trace::Repeats;
 
 /// How long a load in the background may take, and how long it is waited after one that failed.
 const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
@@ -126,6 +127,8 @@ struct Inner<S> {
     flights: Arc<Flights>,
     claims: Arc<Claims>,
     subscription: Option<AbortHandle>,
+    /// What counts events that come again.
+    repeats: Repeats,
 }
 
 impl<S> CachedStore<S> {
@@ -240,7 +243,8 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
 impl<S> Inner<S> {
     fn new(store: S, memory: Arc<Memory>, subscription: Option<AbortHandle>) -> Self {
         let flights = Arc::new(Flights::new(memory.entries.max_staleness()));
-        Self { store: Arc::new(store), memory, flights, claims: Arc::default(), subscription }
+        let (store, claims, repeats) = (Arc::new(store), Arc::default(), Repeats::default());
+        Self { store, memory, flights, claims, subscription, repeats }
     }
 }
 
@@ -260,7 +264,7 @@ impl<S: KeyStore + 'static> Inner<S> {
         };
         // Not what was found before: it may have been changed, or be too old by now.
         let Some(record) = self.memory.in_grace(digest) else { return Err(error) };
-        crate::trace::served_while_unreachable(record.id.as_str(), &error);
+        crate::trace::served_while_unreachable(&self.repeats, record.id.as_str(), &error);
         self.memory.failed(digest);
         Ok(Some(record))
     }

@@ -528,7 +528,7 @@ async fn a_row_that_cannot_be_read_is_no_missing_key() {
             ("restrictions", r#"'{"adresses":["10.0.0.0/8"]}'"#),
             ("restrictions", r#"'{"addresses":["10.0.0.1/8"]}'"#),
             ("restrictions", "'null'"),
-            ("abilities", "'{admin}'"),
+            ("abilities", "'{admin:}'"),
             ("abilities", "'{NULL}'"),
             ("limits", r#"'["1 per month"]'"#),
             ("metadata", "'[]'"),

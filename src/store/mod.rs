@@ -18,6 +18,7 @@ mod key_repository;
 mod key_store;
 mod memory;
 mod new_key;
+mod or_store;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod query;
@@ -49,6 +50,7 @@ pub use self::key_repository::{KeyRepository, Propagation};
 pub use self::key_store::{KeyStore, StoreError};
 pub use self::memory::{MemoryStore, UpdateError};
 pub use self::new_key::{IssuedKey, NewKey};
+pub use self::or_store::{KeyStoreExt, OrStore};
 #[cfg(all(feature = "postgres", feature = "cache"))]
 pub use self::postgres::PostgresInvalidations;
 #[cfg(feature = "postgres")]

@@ -156,7 +156,8 @@
 //    below. The program `api-keys` (`src/bin`) uses the public API alone.
 // 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
 //    (asks the limiter); `pass` -> `charge`. At the end is `gate`, the settings of the layer, which all but
-//    `lookup` import. `layer` -> `openapi` -> `gate`.
+//    `lookup` import. `layer` -> `openapi` -> `gate`. `layer`, `gate`, `decide` and `lookup` -> `fallback` (asks
+//    another system).
 // 3. `policy` -> `guard` -> `verify` -> `watch` (what is open), and `observe` -> `verify`. `guard` -> `body` ->
 //    `ending` -> `watch`. What is open asks the layer by a trait, which `still_allows` implements.
 // 4. `extract` -> `reject` (a refusal and its kind); `http_cache` -> `extract` (where keys may be); `reject` ->
@@ -183,6 +184,7 @@ pub mod testing;
 mod cancel;
 mod charge;
 mod decide;
+mod fallback;
 mod future;
 mod gate;
 mod layer;
@@ -238,6 +240,7 @@ pub use self::body::ResponseBody;
 pub use self::clock::{Clock, SystemClock};
 #[doc(inline)]
 pub use self::extract::Extract;
+pub use self::fallback::Fallback;
 pub use self::future::ResponseFuture;
 #[doc(inline)]
 pub use self::guard::{

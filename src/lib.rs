@@ -50,6 +50,7 @@
 //!
 //! * [`KeyManager`] issues, lists, changes, rotates and revokes keys; `manage::api` (feature `manage`)
 //!   lets their owners do so over HTTP, and the program `api-keys` (feature `cli`) operators.
+//! * Keys of another system are [imported, adopted or asked for](guide::migrating).
 //! * `openapi` (feature) describes in an application's document how clients present keys.
 //! * `client` (feature) is the other side: the key of outgoing requests, where a program finds it,
 //!   and what answers mean.

@@ -34,7 +34,7 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 /// let error = "$2y$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
 ///     .parse::<StoredHash>()
 ///     .unwrap_err();
-/// assert!(error.to_string().starts_with("no key can be looked up by a bcrypt hash"));
+/// assert!(error.to_string().starts_with("no key can be looked up by a hash of bcrypt"));
 /// # Ok::<_, tower_api_key::key::StoredHashError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct StoredHash(KeyDigest);
 pub enum StoredHashError {
     /// It is a salted password hash, which is another one each time.
     #[error(
-        "no key can be looked up by a {0} hash, which has a salt: leave it in its table, and have \
+        "no key can be looked up by a hash of {0}, which has a salt: leave it in its table, and have \
          the layer ask there by `ApiKeyLayer::fallback`, which adopts each key when it is first used"
     )]
     Salted(&'static str),

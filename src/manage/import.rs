@@ -188,10 +188,6 @@ impl Importer {
             if batch.is_empty() {
                 return Ok(outcomes);
             }
-            if !self.is_dry {
-                // What came before is in the store.
-                self.seen = Seen::default();
-            }
             let deadline = self.keys.begin();
             outcomes.extend(deadline.bound(self.add_batch(&batch)).await?);
         }
@@ -201,14 +197,16 @@ impl Importer {
         &mut self,
         batch: &[Arc<KeyRecord>],
     ) -> Result<Vec<ImportOutcome>, ManageError> {
-        let judge = |record: &Arc<KeyRecord>| match check_name(&record.name) {
-            Ok(()) => self.seen.judge(record),
-            Err(error) => Some(refused(&error)),
-        };
-        let mut outcomes: Vec<_> = batch.iter().map(judge).collect();
         for attempt in 0..Errand::Change.attempts() {
             let authority = self.keys.authority().await?;
-            self.judge(batch, &mut outcomes, &authority, attempt > 0).await?;
+            let mut outcomes = self.judge(batch, &authority, attempt > 0).await?;
+            if !self.is_dry {
+                // What came before is in the store.
+                self.seen = Seen::default();
+            }
+            for (record, outcome) in batch.iter().zip(&mut outcomes) {
+                *outcome = outcome.take().or_else(|| self.seen.judge(record));
+            }
             let is_left = |(_, outcome): &(_, &Option<_>)| outcome.is_none();
             let left = batch.iter().zip(&outcomes).filter(is_left).map(|(record, _)| record);
             let left: Vec<_> = left.cloned().collect();
@@ -232,26 +230,23 @@ impl Importer {
     async fn judge(
         &self,
         batch: &[Arc<KeyRecord>],
-        outcomes: &mut [Option<ImportOutcome>],
         authority: &Authority,
         asks_each: bool,
-    ) -> Result<(), ManageError> {
+    ) -> Result<Vec<Option<ImportOutcome>>, ManageError> {
         let repository = &self.keys.settings.repository;
         let digests: Vec<_> = batch.iter().map(|record| record.digest).collect();
         let mut found = repository.find_many(&digests).await?.into_iter();
-        for (record, outcome) in batch.iter().zip(outcomes) {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for record in batch {
             let mut found = found.next().flatten();
-            if outcome.is_some() {
-                continue;
-            }
             if let Err(error) = check(record, authority) {
-                *outcome = Some(refused(&error));
+                outcomes.push(Some(refused(&error)));
                 continue;
             }
             if found.is_none() && asks_each {
                 found = repository.find_stored(&record.digest).await?;
             }
-            *outcome = match found {
+            outcomes.push(match found {
                 Some(found) if found.id == record.id => Some(ImportOutcome::Unchanged),
                 Some(found) => {
                     let visible = authority.visible(TenantFilter::Any);
@@ -260,13 +255,16 @@ impl Importer {
                     Some(ImportOutcome::Refused(ImportRefusal::KeyTaken(id)))
                 }
                 None if asks_each || self.is_dry => {
-                    let has_id = repository.get(&record.id).await?.is_some();
-                    has_id.then_some(ImportOutcome::Refused(ImportRefusal::IdTaken))
+                    let same_id = repository.get(&record.id).await?;
+                    same_id.map(|same_id| match same_id.record.digest == record.digest {
+                        true => ImportOutcome::Unchanged,
+                        false => ImportOutcome::Refused(ImportRefusal::IdTaken),
+                    })
                 }
                 None => None,
-            };
+            });
         }
-        Ok(())
+        Ok(outcomes)
     }
 
     async fn commit(
@@ -300,6 +298,7 @@ fn refused(error: &ManageError) -> ImportOutcome {
 }
 
 fn check(record: &KeyRecord, authority: &Authority) -> Result<(), ManageError> {
+    check_name(&record.name)?;
     authority.check(record)?;
     authority.check_limits(&RateLimits::default(), &record.limits)
 }

@@ -23,6 +23,7 @@ mod or_store;
 mod postgres;
 mod query;
 mod record;
+mod record_field;
 mod record_uses;
 #[cfg(feature = "redis")]
 mod redis;
@@ -57,6 +58,7 @@ pub use self::postgres::PostgresInvalidations;
 pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
 pub use self::query::{KeyCursor, KeyPage, KeyQuery, ParseCursorError, StoredKey, TenantFilter};
 pub use self::record::KeyRecord;
+pub use self::record_field::RecordField;
 pub use self::record_uses::{KeyUse, RecordUses};
 #[cfg(all(feature = "redis", feature = "cache"))]
 pub use self::redis::RedisInvalidations;
@@ -64,6 +66,8 @@ pub use self::redis::RedisInvalidations;
 pub use self::redis::{RedisStore, RedisStoreBuilder};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use self::sql::TablesError;
+#[cfg(all(feature = "sqlite", feature = "cache"))]
+pub use self::sqlite::SqliteInvalidations;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;

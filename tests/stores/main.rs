@@ -36,6 +36,8 @@ mod sql;
 mod sqlite;
 #[cfg(feature = "sqlite")]
 mod sqlite_full;
+#[cfg(all(feature = "sqlite", feature = "cache"))]
+mod sqlite_invalidations;
 
 // Redis.
 #[cfg(unix)]

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 use zeroize::Zeroizing;
 
@@ -92,7 +92,7 @@ pub struct Fallback {
 struct Inner {
     ask: Box<Ask>,
     repository: Arc<dyn KeyRepository>,
-    attempts: Semaphore,
+    attempts: Arc<Semaphore>,
     flights: Mutex<Flights>,
 }
 
@@ -120,7 +120,7 @@ impl Fallback {
         let shared = Inner {
             ask: Box::new(move |key| Box::pin(ask(key))),
             repository: Arc::new(repository),
-            attempts: Semaphore::new(AT_MOST),
+            attempts: Arc::new(Semaphore::new(AT_MOST)),
             flights: Mutex::default(),
         };
         Self { shared: Arc::new(shared), sinks: Vec::new() }
@@ -135,7 +135,7 @@ impl Fallback {
     pub fn at_most(mut self, attempts: usize) -> Self {
         assert!(attempts > 0, "a fallback that makes no attempts finds nothing");
         let shared = Arc::get_mut(&mut self.shared).expect("set it before the fallback is cloned");
-        shared.attempts = Semaphore::new(attempts.min(Semaphore::MAX_PERMITS));
+        shared.attempts = Arc::new(Semaphore::new(attempts.min(Semaphore::MAX_PERMITS)));
         self
     }
 
@@ -167,14 +167,24 @@ impl Attempt {
     /// under which it was adopted.
     pub(crate) async fn run(self) -> Result<Option<(Arc<KeyRecord>, KeyDigest)>, StoreError> {
         let digest = self.digest;
-        Ok(self.join().await?.map(|record| (record, digest)))
+        let shared = Arc::clone(&self.fallback.shared);
+        let known = shared.flights().get(&digest).cloned();
+        let flight = match known {
+            Some(flight) => flight,
+            None => {
+                // In the request, so that no attempt waits for which nobody waits.
+                let place = Arc::clone(&shared.attempts).acquire_owned().await;
+                self.join(place.map_err(StoreError::new)?)
+            }
+        };
+        Ok(flight.await?.map(|record| (record, digest)))
     }
 
-    /// Begins an attempt, unless there is one for the same key.
+    /// Begins an attempt, unless another request with the same key was faster.
     ///
     /// It goes on if nobody waits for it any more: what it does on other threads cannot be called off,
     /// and has to count.
-    fn join(self) -> Shared<BoxFuture<'static, Answer>> {
+    fn join(self, place: OwnedSemaphorePermit) -> Shared<BoxFuture<'static, Answer>> {
         let shared = Arc::clone(&self.fallback.shared);
         let digest = self.digest;
         let mut flights = shared.flights();
@@ -183,7 +193,7 @@ impl Attempt {
         }
         let landing = Landing { shared: Arc::clone(&shared), digest };
         let attempt = tokio::spawn(async move {
-            let _landing = landing;
+            let _landed = (landing, place);
             self.ask().await
         });
         let answered = attempt.map(|ended| ended.unwrap_or_else(|error| Err(lost(&error))));
@@ -193,9 +203,8 @@ impl Attempt {
     }
 
     async fn ask(self) -> Answer {
-        let Inner { ask, repository, attempts, .. } = &*self.fallback.shared;
-        let _place = attempts.acquire().await.map_err(StoreError::new)?;
-        // Whoever waited before may have adopted it.
+        let Inner { ask, repository, .. } = &*self.fallback.shared;
+        // Another request may have adopted it meanwhile.
         if let Some(record) = repository.find_stored(&self.digest).await? {
             return Ok(Some(record));
         }

@@ -17,7 +17,7 @@
 //! curl -H "Authorization: Bearer $ADMIN" http://127.0.0.1:3000/api-keys
 //! curl -H "Authorization: Bearer $ADMIN" -H 'content-type: application/json' \
 //!     -d '{"name":"nightly import","abilities":["admin"]}' http://127.0.0.1:3000/api-keys
-//! curl -H "Authorization: Bearer $ADMIN" -X POST http://127.0.0.1:3000/api-keys/1/revoke
+//! curl -H "Authorization: Bearer $ADMIN" -X DELETE http://127.0.0.1:3000/api-keys/1
 //! ```
 
 #[path = "../support/mod.rs"]

@@ -249,6 +249,10 @@ fn what_cannot_be_meant_is_refused() {
     refuses(&["--tenant-column=tenant"], "id, name, hash, owner");
     refuses(&["--hash=md5"], "sha256-after-id");
     refuses(&["--id-prefix=a b"], "--id-prefix");
+    // The column with the hashes in the place of another.
+    let ran = import(&operator, &table, &["--abilities-column=hash"]).exits(2);
+    assert!(ran.out.contains("`hash`: an ability is no secret and no hash"), "{ran:?}");
+    assert!(!ran.out.contains(&sha256("key-1")), "{ran:?}");
     refuses(&["--delimiter=ü"], "--delimiter");
     operator.run(&["import", "keys.csv"]).refuses(2, "keys.csv");
     operator.run(&["import", "keys.txt"]).refuses(2, "--format");

@@ -97,7 +97,7 @@ async fn a_key_that_cannot_be_revoked_stops_no_other_and_is_told() {
     let (good, _) = operator.issue("good", &[]);
     let url = format!("sqlite:{}", operator.file().display());
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-    let spoil = format!("UPDATE api_keys SET abilities = '[\"admin\"]' WHERE id = '{bad}'");
+    let spoil = format!("UPDATE api_keys SET abilities = '[\"admin:\"]' WHERE id = '{bad}'");
     sqlx::raw_sql(sqlx::AssertSqlSafe(spoil)).execute(&pool).await.unwrap();
     pool.close().await;
     let ran = operator.pipe(format!("{bad}\n{good}\n"), &["revoke", "--ids-stdin"]).exits(1);

@@ -120,10 +120,10 @@ async fn keys_are_managed_in_the_table_and_a_change_counts_at_once() {
 
     // It is in the memory of the cache.
     assert_eq!(server.call("reader", "GET", "/notes", "").await.status, 200);
-    let path = format!("/api-keys/{}/revoke", server.id("reader"));
-    let revoked = server.call("admin", "POST", &path, "").await;
+    let path = format!("/api-keys/{}", server.id("reader"));
+    let revoked = server.call("admin", "DELETE", &path, "").await;
     assert_eq!(revoked.status, 200, "{}", revoked.text());
     assert_eq!(server.call("reader", "GET", "/notes", "").await.status, 401);
-    let of_globex = format!("/api-keys/{}/revoke", server.id("globex"));
-    assert_eq!(server.call("admin", "POST", &of_globex, "").await.status, 404);
+    let of_globex = format!("/api-keys/{}", server.id("globex"));
+    assert_eq!(server.call("admin", "DELETE", &of_globex, "").await.status, 404);
 }

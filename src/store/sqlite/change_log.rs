@@ -2,7 +2,7 @@
 
 use crate::store::sql::Tables;
 
-/// How many changes the log has at least. Who is further behind forgets everything.
+/// How many changes the log has at least. A cache that missed more forgets everything.
 const KEPT: u32 = 4096;
 
 /// After how many changes old ones are removed.

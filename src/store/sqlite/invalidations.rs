@@ -23,7 +23,7 @@ use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
 /// How often it is looked for changes.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// How many heartbeats are kept for who is late.
+/// How many heartbeats are kept for a subscription that is late.
 const BEATS: usize = 64;
 
 /// Hears of changes that other processes make in the file of a [`SqliteStore`], such as the command line.
@@ -31,7 +31,7 @@ const BEATS: usize = 64;
 ///
 /// SQLite notifies nobody, so a subscription looks: every 100 ms, by `PRAGMA data_version` over a
 /// connection of its own, which costs some microseconds and locks nothing. Only if another connection has
-/// committed, it reads the table `api_key_changes`, which triggers keep. So a cache heeds a change within
+/// committed, it reads the table `api_key_changes`, which triggers keep. So a cache sees a change within
 /// 250 ms, unless the machine is so busy that a look takes longer than 150 ms.
 ///
 /// The table keeps the last 4096 changes. A cache that missed more, or whose file was restored meanwhile,

@@ -10,6 +10,7 @@ use tower_api_key::{Ability, AbilitySet, KeyDigest, KeyId, KeyRecord, Stage, Ten
 use super::rows::{Field, Fields};
 use super::values::{flag, time, words};
 use crate::exit::Failure;
+use crate::id::parse_ability;
 
 #[derive(Args)]
 #[command(next_help_heading = "Columns")]
@@ -48,7 +49,8 @@ pub(crate) struct Columns {
     #[arg(long, value_name = "COLUMN")]
     abilities_column: Option<String>,
     /// What all keys may do, besides; may be repeated
-    #[arg(long = "ability", value_name = "ABILITY")]
+    #[arg(long = "ability", value_name = "ABILITY", value_delimiter = ',')]
+    #[arg(value_parser = parse_ability)]
     abilities: Vec<Ability>,
     /// The column with the time when the key was issued; by default now
     #[arg(long, value_name = "COLUMN")]
@@ -62,7 +64,7 @@ pub(crate) struct Columns {
     /// The column that says whether the key is out of use: `1`, `true`, `t` or `yes`
     #[arg(long, value_name = "COLUMN")]
     disabled_column: Option<String>,
-    /// The column with what people may see of the key, such as `sk_…x789`
+    /// The column with what people may see of the key, such as `sk_...x789`
     #[arg(long, value_name = "COLUMN")]
     hint_column: Option<String>,
 }
@@ -194,7 +196,8 @@ impl Columns {
                     Field::Text(text) => words(text).map_err(|error| said(column, error))?,
                     Field::List(words) => words.clone(),
                 };
-                words.iter().map(|word| parse(column, word)).collect::<Result<_, _>>()?
+                let own = words.iter().map(|word| parse_ability(word));
+                own.collect::<Result<_, _>>().map_err(|error| said(column, error))?
             }
         };
         Ok(own.into_iter().chain(self.abilities.iter().cloned()).collect())

@@ -33,9 +33,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use tower_api_key::manage::api::{KeyOwner, KeyRoutes};
 use tower_api_key::store::{AuditEvent, CachedStore};
-use tower_api_key::{
-    ApiKeyLayer, KeyFormat, KeyHasher, KeyManager, LastUsed, RequireAbility, VerifiedKey,
-};
+use tower_api_key::{KeyFormat, KeyHasher, KeyManager, LastUsed, RequireAbility, VerifiedKey};
 
 use self::table::{NEW_COLUMNS, OLD_TABLE, OwnTable, microseconds};
 

@@ -131,7 +131,7 @@ async fn a_key_of_another_system_is_adopted_and_then_found_in_the_store() {
     );
     assert_eq!(event.after.as_ref(), Some(&record));
     // Once it is known, only the store is believed.
-    keys.revoke(record.id());
+    assert!(keys.revoke(record.id()));
     assert_eq!(send(address, "GET /", "old-key").await, "401 revoked");
     assert_eq!(old.asked(), 1);
 }

@@ -91,8 +91,8 @@ impl Gate {
     }
 
     /// Prepares to ask the fallback, if there is one.
-    fn attempt(&self, key: &[u8]) -> Option<Attempt> {
-        self.fallback.as_ref()?.attempt(key, &self.scheme)
+    fn attempt(&self, key: &[u8]) -> Option<Box<Attempt>> {
+        self.fallback.as_ref()?.attempt(key, &self.scheme).map(Box::new)
     }
 
     /// Returns what the prefix of a key says, if it could be one.
@@ -109,7 +109,7 @@ impl Gate {
     fn wait_for_store(
         &self,
         digests: Vec<KeyDigest>,
-        fallback: Option<Attempt>,
+        fallback: Option<Box<Attempt>>,
         claims: Claims,
         carrier: Carrier,
         head: &RequestHead<'_>,

@@ -32,7 +32,7 @@ pub(crate) fn look_up_now(
 pub(crate) async fn look_up(
     store: &dyn KeyStore,
     digests: &[KeyDigest],
-    fallback: Option<Attempt>,
+    fallback: Option<Box<Attempt>>,
     timeout: Duration,
 ) -> Result<Found, Rejection> {
     match contain::wait_within(timeout, find_first(store, digests, fallback)).await {
@@ -51,7 +51,7 @@ pub(crate) async fn look_up_in_place(
     address: IpAddr,
     store: &dyn KeyStore,
     digests: &[KeyDigest],
-    fallback: Option<Attempt>,
+    fallback: Option<Box<Attempt>>,
     timeout: Duration,
 ) -> (Result<Found, Rejection>, Option<Place>) {
     let started = Instant::now();
@@ -70,7 +70,7 @@ pub(crate) async fn look_up_in_place(
 async fn find_first(
     store: &dyn KeyStore,
     digests: &[KeyDigest],
-    fallback: Option<Attempt>,
+    fallback: Option<Box<Attempt>>,
 ) -> Result<Option<Found>, StoreError> {
     for digest in digests {
         if let Some(record) = store.find(digest).await? {
@@ -78,7 +78,8 @@ async fn find_first(
         }
     }
     let Some(attempt) = fallback else { return Ok(None) };
-    Ok(attempt.run().await?.map(|(record, digest)| Found { record, digest }))
+    // Boxed, so that the futures of requests without a fallback are small.
+    Ok(Box::pin(attempt.run()).await?.map(|(record, digest)| Found { record, digest }))
 }
 
 fn unavailable(error: StoreError) -> Rejection {

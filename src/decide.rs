@@ -12,6 +12,7 @@ use http_body::Body;
 use crate::charge::{Answer, Chargeable};
 use crate::drain::Refusal;
 use crate::extract::Carrier;
+use crate::fallback::Attempt;
 use crate::front::Front;
 use crate::gate::Gate;
 #[cfg(feature = "policy")]
@@ -71,7 +72,7 @@ impl Gate {
         let key = &*credential.bytes;
         let claims = self.parse(key).map_err(Rejection::malformed)?;
         let carrier = credential.carrier;
-        let mut ways = self.scheme.ways();
+        let mut ways = self.scheme.ways(key);
         while let Some(way) = ways.next() {
             let digest = way.digest(key);
             match look_up_now(self, front, &digest)? {
@@ -82,11 +83,20 @@ impl Gate {
                 Immediate::Ask => {
                     let rest = ways.map(|way| way.digest(key));
                     let digests = std::iter::once(digest).chain(rest).collect();
-                    return Ok(self.wait_for_store(digests, claims, carrier, head));
+                    let fallback = self.attempt(key);
+                    return Ok(self.wait_for_store(digests, fallback, claims, carrier, head));
                 }
             }
         }
-        Err(RejectionKind::Unknown.into())
+        match self.attempt(key) {
+            None => Err(RejectionKind::Unknown.into()),
+            fallback => Ok(self.wait_for_store(Vec::new(), fallback, claims, carrier, head)),
+        }
+    }
+
+    /// Prepares to ask the fallback, if there is one.
+    fn attempt(&self, key: &[u8]) -> Option<Box<Attempt>> {
+        self.fallback.as_ref()?.attempt(key, &self.scheme).map(Box::new)
     }
 
     /// Returns what the prefix of a key says, if it could be one.
@@ -103,6 +113,7 @@ impl Gate {
     fn wait_for_store(
         &self,
         digests: Vec<KeyDigest>,
+        fallback: Option<Box<Attempt>>,
         claims: Claims,
         carrier: Carrier,
         head: &RequestHead<'_>,
@@ -110,13 +121,14 @@ impl Gate {
         let (store, timeout) = (Arc::clone(&self.store), self.lookup_timeout);
         let Some((throttle, address)) = self.counts_failures(head) else {
             return Decision::Wait(Wait::Lookup(Box::pin(async move {
-                let found = look_up(&*store, &digests, timeout).await;
+                let found = look_up(&*store, &digests, fallback, timeout).await;
                 LookedUp { found, place: None, claims, carrier }
             })));
         };
         let throttle = throttle.clone();
         Decision::Wait(Wait::Lookup(Box::pin(async move {
-            let looked_up = look_up_in_place(&throttle, address, &*store, &digests, timeout);
+            let looked_up =
+                look_up_in_place(&throttle, address, &*store, &digests, fallback, timeout);
             let (found, place) = looked_up.await;
             LookedUp { found, place, claims, carrier }
         })))

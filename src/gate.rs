@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::address::TrustedProxies;
 use crate::clock::{Clock, SystemClock};
 use crate::extract::{CredentialPlace, Extract, FirstOf};
+use crate::fallback::Fallback;
 use crate::guard::Guard;
 use crate::head::RequestHead;
 use crate::http_cache::CacheFields;
@@ -29,6 +30,7 @@ pub(crate) struct Gate {
     pub(crate) store: Arc<dyn KeyStore>,
     pub(crate) extractor: Arc<dyn Extract>,
     pub(crate) scheme: KeyScheme,
+    pub(crate) fallback: Option<Fallback>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lookup_timeout: Duration,
     pub(crate) limiter_timeout: Duration,
@@ -62,6 +64,7 @@ impl Gate {
             store,
             extractor: Arc::new(FirstOf::default()),
             scheme: KeyScheme::default(),
+            fallback: None,
             clock: Arc::new(SystemClock),
             lookup_timeout: Duration::from_secs(5),
             limiter_timeout: Duration::from_secs(5),
@@ -180,6 +183,7 @@ impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeyLayer")
             .field("scheme", &self.scheme)
+            .field("fallback", &self.fallback)
             .field("lookup_timeout", &self.lookup_timeout)
             .field("limiter_timeout", &self.limiter_timeout)
             .field("proxies", &self.proxies)

@@ -10,6 +10,7 @@ use crate::address::TrustedProxies;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::extract::Extract;
+use crate::fallback::Fallback;
 use crate::front::Entrance;
 use crate::gate::Gate;
 use crate::guard::Guard;
@@ -65,6 +66,7 @@ impl ApiKeyLayer {
     /// |---|---|
     /// | [`extractor`](Self::extractor) | `x-api-key` or `Authorization: Bearer`; both is an error |
     /// | [`scheme`](Self::scheme) | any text of up to 256 visible ASCII characters, and SHA-256 |
+    /// | [`fallback`](Self::fallback) | none |
     /// | [`lookup_timeout`](Self::lookup_timeout) | 5 seconds |
     /// | [`guard`](Self::guard) | none |
     /// | [`optional`](Self::optional) | no |
@@ -126,6 +128,12 @@ impl ApiKeyLayer {
             gate.scheme = scheme;
             gate.check_formats();
         })
+    }
+
+    /// Sets what is asked, with the text of the key, for keys that the store does not know. The record that
+    /// it returns is inserted into the store. See [`Fallback`].
+    pub fn fallback(self, fallback: Fallback) -> Self {
+        self.with(|gate| gate.fallback = Some(fallback))
     }
 
     /// Sets the clock by which keys expire. Unless a [limiter](Self::rate_limiter) is set, the layer counts

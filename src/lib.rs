@@ -50,6 +50,7 @@
 //!
 //! * [`KeyManager`] issues, lists, changes, rotates and revokes keys; `manage::api` (feature `manage`)
 //!   lets their owners do so over HTTP, and the program `api-keys` (feature `cli`) operators.
+//! * Keys of another system are [imported, adopted or asked for](guide::migrating).
 //! * `openapi` (feature) describes in an application's document how clients present keys.
 //! * `client` (feature) is the other side: the key of outgoing requests, where a program finds it,
 //!   and what answers mean.
@@ -166,7 +167,8 @@
 //    below. The program `api-keys` (`src/bin`) uses the public API alone.
 // 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
 //    (asks the limiter); `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the
-//    settings of the layer, which all import. `layer` -> `openapi` -> `gate`.
+//    settings of the layer, which all import. `layer` -> `openapi` -> `gate`. `layer`, `gate`, `decide` and
+//    `lookup` -> `fallback` (asks another system).
 // 3. `policy` -> `guard` -> `verify` -> `watch` (what is open), and `observe` -> `verify`. `guard` -> `body` ->
 //    `ending` -> `watch`. What is open asks the layer by a trait, which `still_allows` implements.
 // 4. `extract` -> `reject` (a refusal and its kind); `http_cache` -> `extract` (where keys may be); `reject` ->
@@ -193,6 +195,7 @@ pub mod testing;
 mod cancel;
 mod charge;
 mod decide;
+mod fallback;
 mod front;
 mod future;
 mod gate;
@@ -250,6 +253,7 @@ pub use self::body::ResponseBody;
 pub use self::clock::{Clock, SystemClock};
 #[doc(inline)]
 pub use self::extract::Extract;
+pub use self::fallback::Fallback;
 pub use self::future::ResponseFuture;
 #[doc(inline)]
 pub use self::guard::{

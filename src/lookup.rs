@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::contain;
+use crate::fallback::Attempt;
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::immediate::Immediate;
@@ -42,13 +43,14 @@ pub(crate) fn look_up_now(
     contain::call(look_up).map_err(|failure| unavailable(StoreError::new(failure)))
 }
 
-/// Asks for several digests in turn.
+/// Asks for several digests in turn, and then the fallback, if there is one.
 pub(crate) async fn look_up(
     store: &dyn KeyStore,
     digests: &[KeyDigest],
+    fallback: Option<Box<Attempt>>,
     timeout: Duration,
 ) -> Result<Found, Rejection> {
-    match contain::wait_within(timeout, find_first(store, digests)).await {
+    match contain::wait_within(timeout, find_first(store, digests, fallback)).await {
         Ok(Ok(Some(found))) => Ok(found),
         Ok(Ok(None)) => Err(RejectionKind::Unknown.into()),
         Ok(Err(error)) => Err(unavailable(error)),
@@ -64,6 +66,7 @@ pub(crate) async fn look_up_in_place(
     address: IpAddr,
     store: &dyn KeyStore,
     digests: &[KeyDigest],
+    fallback: Option<Box<Attempt>>,
     timeout: Duration,
 ) -> (Result<Found, Rejection>, Option<Place>) {
     let started = Instant::now();
@@ -76,19 +79,22 @@ pub(crate) async fn look_up_in_place(
         }
     };
     let left = timeout.saturating_sub(started.elapsed());
-    (look_up(store, digests, left).await, Some(place))
+    (look_up(store, digests, fallback, left).await, Some(place))
 }
 
 async fn find_first(
     store: &dyn KeyStore,
     digests: &[KeyDigest],
+    fallback: Option<Box<Attempt>>,
 ) -> Result<Option<Found>, StoreError> {
     for digest in digests {
         if let Some(record) = store.find(digest).await? {
             return Ok(Some(Found { record, digest: *digest }));
         }
     }
-    Ok(None)
+    let Some(attempt) = fallback else { return Ok(None) };
+    // Boxed, so that the futures of requests without a fallback are small.
+    Ok(Box::pin(attempt.run()).await?.map(|(record, digest)| Found { record, digest }))
 }
 
 fn unavailable(error: StoreError) -> Rejection {
@@ -108,7 +114,7 @@ mod tests {
     fn without_a_runtime_a_lookup_fails_and_does_not_panic() {
         let store = MemoryStore::new();
         let digests = [KeyDigest::from_bytes([0; 32])];
-        let lookup = look_up(&store, &digests, Duration::from_secs(1));
+        let lookup = look_up(&store, &digests, None, Duration::from_secs(1));
         let rejection = lookup.now_or_never().unwrap().unwrap_err();
         assert_eq!(rejection.kind(), RejectionKind::Unavailable);
         let reason = rejection.source().unwrap().to_string();

@@ -8,6 +8,7 @@ use super::items::{is_token, is_token_character};
 use super::place::AUTHORIZATION;
 use super::{Carrier, Credential, CredentialPlace, Extract};
 use crate::head::RequestHead;
+use crate::key::PresentedKey;
 use crate::reject::{Rejection, RejectionKind};
 
 /// Finds the key in `Authorization`, after the name of a scheme such as `ApiKey` or `Token`.
@@ -26,7 +27,19 @@ use crate::reject::{Rejection, RejectionKind};
 ///     ApiKeyLayer::new(MemoryStore::new()).extractor(AuthorizationScheme::new("Token"));
 /// ```
 #[derive(Clone, Debug)]
-pub struct AuthorizationScheme(Cow<'static, str>);
+pub struct AuthorizationScheme {
+    name: Cow<'static, str>,
+    tokens: Tokens,
+}
+
+/// Which texts may follow the name of the scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tokens {
+    /// Those that the RFCs allow.
+    Token68,
+    /// All that could be a key.
+    AnyKey,
+}
 
 impl AuthorizationScheme {
     /// Looks for the scheme `name`.
@@ -38,17 +51,37 @@ impl AuthorizationScheme {
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
         assert!(is_token(name.as_bytes()), "an authentication scheme is a token: {name:?}");
-        Self(name)
+        Self { name, tokens: Tokens::Token68 }
+    }
+
+    /// Also accepts keys with characters that RFC 9110 does not allow there, such as the `1|abc` of
+    /// Laravel Sanctum: all visible ASCII characters but `,`, `;`, `"` and `\`.
+    ///
+    /// By default such a key is malformed. Clients that are strict, and proxies, may refuse to send it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::extract::Bearer;
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    ///
+    /// let bearer = Bearer.with_any_key_characters();
+    /// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(bearer);
+    /// ```
+    #[must_use]
+    pub fn with_any_key_characters(mut self) -> Self {
+        self.tokens = Tokens::AnyKey;
+        self
     }
 }
 
 impl Extract for AuthorizationScheme {
     fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
-        extract(head, &self.0)
+        extract(head, &self.name, self.tokens)
     }
 
     fn places(&self) -> Vec<CredentialPlace> {
-        vec![CredentialPlace::Authorization(self.0.clone())]
+        vec![CredentialPlace::Authorization(self.name.clone())]
     }
 
     fn reads_path(&self) -> bool {
@@ -62,9 +95,18 @@ impl Extract for AuthorizationScheme {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bearer;
 
+impl Bearer {
+    /// Also accepts keys with characters that the RFC does not allow, such as `1|abc`. See
+    /// [`AuthorizationScheme::with_any_key_characters`].
+    #[must_use]
+    pub fn with_any_key_characters(self) -> AuthorizationScheme {
+        AuthorizationScheme::new("Bearer").with_any_key_characters()
+    }
+}
+
 impl Extract for Bearer {
     fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
-        extract(head, "Bearer")
+        extract(head, "Bearer", Tokens::Token68)
     }
 
     fn places(&self) -> Vec<CredentialPlace> {
@@ -76,14 +118,22 @@ impl Extract for Bearer {
     }
 }
 
-fn extract<'a>(head: &RequestHead<'a>, scheme: &str) -> Result<Option<Credential<'a>>, Rejection> {
+fn extract<'a>(
+    head: &RequestHead<'a>,
+    scheme: &str,
+    tokens: Tokens,
+) -> Result<Option<Credential<'a>>, Rejection> {
     let Some(rest) = after_scheme(head, scheme)? else {
         return Ok(None);
     };
     let token = rest.trim_ascii_start();
     // Only spaces may stand between them, and at least one must.
     let spaces = &rest[..rest.len() - token.len()];
-    if spaces.is_empty() || spaces.iter().any(|byte| *byte != b' ') || !is_token68(token) {
+    let is_token = match tokens {
+        Tokens::Token68 => is_token68(token),
+        Tokens::AnyKey => PresentedKey::check(token).is_ok(),
+    };
+    if spaces.is_empty() || spaces.iter().any(|byte| *byte != b' ') || !is_token {
         return Err(RejectionKind::Malformed.into());
     }
     Ok(Some(in_authorization(token)))
@@ -185,6 +235,27 @@ mod tests {
         ] {
             assert_eq!(bearer(&[value]), Err(RejectionKind::Malformed), "{value:?}");
         }
+    }
+
+    #[test]
+    fn any_characters_of_keys_are_accepted_where_that_is_set() {
+        let extractor = Bearer.with_any_key_characters();
+        let found = |value: &str| {
+            let request = Request::get("/").header(&AUTHORIZATION, value).body(()).unwrap();
+            let found = extractor.extract(&RequestHead::new(&request));
+            found
+                .map(|found| found.map(|found| found.bytes.to_vec()))
+                .map_err(|rejection| rejection.kind())
+        };
+        for key in ["1|abc", "K=K", "a!b@c#d$e%f^g&h*", "{x}", "K"] {
+            assert_eq!(found(&format!("Bearer {key}")), Ok(Some(key.into())), "{key}");
+            assert_eq!(found(&format!("Basic {key}")), Ok(None), "{key}");
+        }
+        let long = "x".repeat(257);
+        for wrong in ["", " ", " 1|a b", " a,b", " \"K\"", " a;b", " a\\b", &format!(" {long}")] {
+            assert_eq!(found(&format!("Bearer{wrong}")), Err(RejectionKind::Malformed), "{wrong}");
+        }
+        assert_eq!(bearer(&["Bearer 1|abc"]), Err(RejectionKind::Malformed));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | [`PresentedKey`] | a text that passed the formats, not yet verified |
 //! | [`Secret`] | the text of a new key, shown once |
 //! | [`KeyDigest`], [`KeyHasher`] | the only thing that a store ever sees |
+//! | [`StoredHash`] | what another system kept of a key |
 //! | [`KeyId`] | the public name of a key, for logs and revocation |
 //! | [`Ability`], [`AbilitySet`] | what a key may do |
 //! | [`Stage`], [`TenantId`], [`KeyKind`] | what a key is bound to |
@@ -34,6 +35,7 @@ mod restrictions;
 mod scheme;
 mod secret;
 mod size;
+mod stored_hash;
 mod text;
 
 pub use self::ability::{Ability, AbilityError, AbilitySet};
@@ -53,6 +55,7 @@ pub use self::referrer::ReferrerPattern;
 pub use self::restrictions::Restrictions;
 pub use self::scheme::{IssueError, KeyScheme};
 pub use self::secret::Secret;
+pub use self::stored_hash::{StoredHash, StoredHashError};
 
 pub(crate) use self::alphabet::random_text;
 #[cfg(feature = "policy")]

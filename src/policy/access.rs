@@ -390,7 +390,7 @@ mod tests {
             .allow("GET v1", any())
             .allow("GET /a//b", any())
             .allow("HEAD /a", any())
-            .allow("GET /b", Requirement::ability("admin"))
+            .allow("GET /b", Requirement::ability("admin:"))
             .allow("GET /c", Requirement::ability("bots:*"))
             .allow("GET /d", Requirement::all_of::<&str>([]))
             .allow("GET /e", any().stage("a b"))
@@ -413,7 +413,7 @@ the access policy has mistakes:
 - `GET v1`: an endpoint is written like `GET /v1/users/{id}` or `/v1/reports/*`
 - `GET /a//b`: no request has such a path: it has an empty, a dot or an encoded segment, or a `;`
 - `HEAD /a`: an endpoint for GET is one for HEAD too
-- `GET /b`: an ability is `resource:action`, `resource:*` or `*`
+- `GET /b`: an ability is `resource:action`, `resource:*`, a word such as `admin`, or `*`
 - `GET /c`: one action is required, not the wildcard bots:*
 - `GET /d`: no ability is named; for any secret key there is `key()`
 - `GET /e`: a stage has 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`

@@ -13,6 +13,8 @@ use crate::key::{KeyId, TenantId};
 pub enum AuditAction {
     /// It was issued.
     Issued,
+    /// It was issued by another system, from which it was taken over.
+    Imported,
     /// Its record was changed, and it is in use or not as before.
     Updated,
     /// It was taken out of use for the time being, and perhaps changed otherwise.
@@ -33,6 +35,7 @@ impl AuditAction {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Issued => "issued",
+            Self::Imported => "imported",
             Self::Updated => "updated",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",

@@ -19,10 +19,12 @@ mod key_repository;
 mod key_store;
 mod memory;
 mod new_key;
+mod or_store;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod query;
 mod record;
+mod record_field;
 mod record_uses;
 #[cfg(feature = "redis")]
 mod redis;
@@ -52,12 +54,14 @@ pub use self::key_repository::{KeyRepository, Propagation};
 pub use self::key_store::{KeyStore, StoreError};
 pub use self::memory::{MemoryStore, UpdateError};
 pub use self::new_key::{IssuedKey, NewKey};
+pub use self::or_store::{KeyStoreExt, OrStore};
 #[cfg(all(feature = "postgres", feature = "cache"))]
 pub use self::postgres::PostgresInvalidations;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
 pub use self::query::{KeyCursor, KeyPage, KeyQuery, ParseCursorError, StoredKey, TenantFilter};
 pub use self::record::KeyRecord;
+pub use self::record_field::RecordField;
 pub use self::record_uses::{KeyUse, RecordUses};
 #[cfg(all(feature = "redis", feature = "cache"))]
 pub use self::redis::RedisInvalidations;
@@ -65,6 +69,8 @@ pub use self::redis::RedisInvalidations;
 pub use self::redis::{RedisStore, RedisStoreBuilder};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use self::sql::TablesError;
+#[cfg(all(feature = "sqlite", feature = "cache"))]
+pub use self::sqlite::SqliteInvalidations;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;

@@ -445,7 +445,7 @@ mod tests {
         let digest = KeyHasher::sha256().digest("k");
         let text = serde_json::json!({
             "id": "key_1", "digest": digest, "name": "x", "created_at": "2023-11-14T22:13:20Z",
-            "abilities": ["bots:read", "admin"],
+            "abilities": ["bots:read", "admin:"],
         });
         let error = serde_json::from_value::<KeyRecord>(text).unwrap_err().to_string();
         assert!(error.contains("an ability is"), "{error}");

@@ -149,7 +149,7 @@ fn a_key_is_revoked_by_its_id_and_again() {
         ran.out.is_empty() && ran.err.starts_with(&format!("Revoked {id} (a key).")),
         "{ran:?}"
     );
-    assert!(ran.err.contains("SQLite notifies nobody"), "{ran:?}");
+    assert!(ran.err.contains("within 250 ms if they look for changes"), "{ran:?}");
     let revoked = operator.show(&id);
     assert_eq!(operator.run(&["revoke", &id, "--json"]).succeeds().json(), revoked);
     operator.pipe(&*secret, &["verify"]).exits(5);

@@ -205,7 +205,7 @@ fn what_a_rule_refuses_is_not_issued() {
 fn arguments_that_do_not_parse_are_refused() {
     let operator = Operator::new();
     for (option, said) in [
-        ("--ability=admin", "an ability is"),
+        ("--ability=admin:", "an ability is"),
         ("--ability=", "an ability is"),
         ("--limit=60 per month", "a rate limit is written like"),
         ("--address=10.0.0.1/8", "the network around it is 10.0.0.0/8"),

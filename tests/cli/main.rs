@@ -10,6 +10,7 @@ mod changing;
 mod databases;
 mod documents;
 mod environment;
+mod importing;
 mod input;
 mod issuing;
 mod operator;

@@ -17,6 +17,7 @@ mod upload;
 
 // What of a request is the key, and whose it is.
 mod extractors;
+mod fallback;
 mod finding_the_credential;
 mod matching_the_key;
 mod matching_the_record;

@@ -12,6 +12,7 @@ mod writers;
 
 mod conformance;
 mod memory_store;
+mod or_store;
 
 // SQL. The helper `sql` checks what both databases have to do.
 #[cfg(all(unix, feature = "postgres", feature = "cache", feature = "last-used"))]
@@ -35,6 +36,8 @@ mod sql;
 mod sqlite;
 #[cfg(feature = "sqlite")]
 mod sqlite_full;
+#[cfg(all(feature = "sqlite", feature = "cache"))]
+mod sqlite_invalidations;
 
 // Redis.
 #[cfg(unix)]

@@ -308,7 +308,7 @@ async fn a_record_that_cannot_be_read_is_an_error_and_no_unknown_key() {
     commit(&shared.store, &[insert(&good), insert(&bad)]).await.unwrap();
     let name = shared.record(&bad);
     let whole = serde_json::to_string(&bad).unwrap();
-    let no_ability = whole.replace(r#""abilities":[]"#, r#""abilities":["admin"]"#);
+    let no_ability = whole.replace(r#""abilities":[]"#, r#""abilities":["admin:"]"#);
     let values = ["", "{", "null", r#"{"id":"key_1"}"#, &whole[..whole.len() - 1], &no_ability];
     let of_another = serde_json::to_string(&good).unwrap();
     for value in values.into_iter().chain([of_another.as_str()]) {

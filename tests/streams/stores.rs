@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use tower_api_key::store::{CachedStore, Invalidation, KeyChange, KeyRepository};
+use tower_api_key::store::{CachedStore, Invalidation, KeyChange, KeyRepository, KeyStoreExt as _};
 use tower_api_key::{
     ApiKeyLayer, EndReason, IssuedKey, KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey,
     StoreError, StreamWatch,
@@ -421,4 +421,35 @@ async fn what_another_node_or_plain_sql_changes_in_postgresql_ends_streams() {
     assert_eq!(failure(&mut second).await, EndReason::Disabled);
     let drop = format!("DROP SCHEMA {schema} CASCADE");
     sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&pool).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_over_two_stores_end_whichever_of_them_has_the_key() {
+    // Both tell of changes, so nothing has to be waited for.
+    for of_old in [false, true] {
+        let (new, old) = (MemoryStore::new(), MemoryStore::new());
+        let layer = ApiKeyLayer::new(new.clone().or(old.clone()));
+        let keys = if of_old { &old } else { &new };
+        let key = issue(keys);
+        let (feed, mut body) = opened(&layer, &key).await;
+        goes_on(&feed, &mut body);
+        if of_old {
+            // What the new store says of a key counts from then on.
+            let mut record = KeyRecord::clone(&key.record);
+            record.set_disabled(true);
+            new.insert(record);
+            assert_eq!(failure(&mut body).await, EndReason::Disabled);
+        } else {
+            assert!(keys.revoke(key.record.id()));
+            assert_eq!(failure(&mut body).await, EndReason::Revoked);
+        }
+    }
+    // One of them tells nobody, so its keys are asked for.
+    let (new, old) = (MemoryStore::new(), Database::default());
+    let layer = ApiKeyLayer::new(new.or(old.clone()));
+    let key = issue(&old.keys);
+    let (_feed, mut body) = opened(&layer, &key).await;
+    assert!(old.keys.revoke(key.record.id()));
+    tokio::time::sleep(LONGEST + Duration::from_millis(10)).await;
+    assert_eq!(failure(&mut body).await, EndReason::Revoked);
 }

@@ -9,6 +9,7 @@ use crate::database::{DatabaseArgs, Missing};
 use crate::docs::{Completions, Man};
 use crate::exit::{self, Exit, Failure};
 use crate::formats::formats;
+use crate::import::Import;
 use crate::init;
 use crate::invalidate::Invalidate;
 use crate::issue::Issue;
@@ -93,6 +94,7 @@ A new SQLite file can be read by its owner only. Redis has no tables: its server
 it is there.")]
     Init,
     Issue(Box<Issue>),
+    Import(Box<Import>),
     List(List),
     Show(Show),
     Update(Box<Update>),
@@ -143,6 +145,7 @@ impl Command {
     async fn run(self, session: &Session) -> Result<Exit, Failure> {
         match self {
             Self::Issue(issue) => issue.run(session).await,
+            Self::Import(import) => import.run(session).await,
             Self::List(list) => list.run(session).await,
             Self::Show(show) => show.run(session).await,
             Self::Update(update) => update.run(session).await,

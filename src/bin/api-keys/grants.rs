@@ -10,6 +10,7 @@ use tower_api_key::key::{EndpointPattern, OriginPattern, RateLimits, ReferrerPat
 use tower_api_key::{Ability, RateLimit};
 
 use crate::exit::Failure;
+use crate::id::parse_ability;
 use crate::time::{later, parse_period, parse_time};
 
 /// What a key may do, from where and how often.
@@ -18,6 +19,7 @@ use crate::time::{later, parse_period, parse_time};
 pub(crate) struct Grants {
     /// An ability, such as `imports:write`, `imports:*` or `*`; may be repeated
     #[arg(long = "ability", value_name = "ABILITY", value_delimiter = ',')]
+    #[arg(value_parser = parse_ability)]
     pub(crate) abilities: Vec<Ability>,
     /// A rate limit, such as `1000 per hour` or `100 per minute, burst 20, shared by tenant`; may be
     /// repeated

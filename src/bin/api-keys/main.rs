@@ -11,6 +11,7 @@ mod format;
 mod formats;
 mod grants;
 mod id;
+mod import;
 mod init;
 mod input;
 mod invalidate;

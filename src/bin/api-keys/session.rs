@@ -92,8 +92,13 @@ impl Session {
     }
 }
 
-/// Returns how the keys are hashed, by the peppers of the environment.
+/// Returns how the keys are hashed, by the peppers of the environment. Those that were imported with the
+/// id as a part of their text are found as well.
 pub(crate) fn hasher() -> Result<KeyHasher, Failure> {
+    Ok(peppered()?.or_sha256_after_id())
+}
+
+fn peppered() -> Result<KeyHasher, Failure> {
     let (pepper, previous) =
         (secret_variable("API_KEYS_PEPPER")?, secret_variable("API_KEYS_PREVIOUS_PEPPER")?);
     match (pepper, previous) {

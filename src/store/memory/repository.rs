@@ -19,10 +19,7 @@ impl KeyRepository for MemoryStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        let follows = |record: &KeyRecord| {
-            query.after.as_ref().is_none_or(|after| KeyCursor::of(record) < *after)
-        };
-        let records = Self::list(self).into_iter().filter(|record| follows(record));
+        let records = Self::list(self).into_iter().filter(|record| query.is_after_cursor(record));
         let keys = records.map(|record| self.with_use(record));
         let mut keys: Vec<_> = keys.filter(|key| query.matches(key)).collect();
         keys.sort_by_cached_key(|key| std::cmp::Reverse(KeyCursor::of(&key.record)));

@@ -301,7 +301,7 @@ mod tests {
             ("tenant", |row| row.tenant = Some(String::new())),
             ("stage", |row| row.stage = Some("/".to_owned())),
             ("kind", |row| row.kind = "Secret".to_owned()),
-            ("abilities", |row| row.abilities.push("admin".to_owned())),
+            ("abilities", |row| row.abilities.push("admin:".to_owned())),
             ("created_at", |row| row.created_at = -1),
             ("expires_at", |row| row.expires_at = Some(i64::MAX)),
             ("revoked_at", |row| row.revoked_at = Some(i64::MIN)),

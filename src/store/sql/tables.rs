@@ -53,6 +53,12 @@ impl Tables {
         self.name("api_key_audit")
     }
 
+    /// Returns the name of the log of changes, which only SQLite needs.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::store) fn changes(&self) -> String {
+        self.name("api_key_changes")
+    }
+
     pub(in crate::store) fn migrations(&self) -> String {
         self.name("api_key_migrations")
     }

@@ -9,7 +9,7 @@ use sqlx::{Row as _, SqliteConnection, query};
 
 use super::SqliteStore;
 use crate::key::{KeyDigest, KeyId};
-use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed, in_order};
+use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, constant, failed, in_order};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
     KeyUse, RecordUses, StoreError, StoredKey,
@@ -68,6 +68,16 @@ impl KeyRepository for SqliteStore {
                 Err(refusal)
             }
         }
+    }
+
+    /// Has the caches of all processes that hear of changes forget what they know.
+    async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
+        let changes = self.statements.tables.changes();
+        let note = constant(format!("INSERT INTO {changes} (digest) VALUES (NULL)"));
+        let mut writing = self.writers.take().await.map_err(failed)?;
+        query(note).execute(writing.connection()).await.map_err(failed)?;
+        writing.give_back();
+        Ok(())
     }
 }
 

@@ -99,8 +99,17 @@
 //! | `CachedStore` without a source | at once after changes through it; after others as the next row says, by what the cache may still serve |
 //! | any other | within the [period](crate::StreamWatch::recheck_every), 5 seconds, with up to a fifth more |
 //!
-//! Stores that tell of nothing are asked once for a key, however many streams it has, for up to a hundred keys
-//! at a time, twenty times a second and four times at once at most. While they do not answer, they are
+//! The store is asked
+//!
+//! * once for a key in a period, however many streams it has, and not at all while it tells of all changes;
+//! * for up to a hundred keys at a time;
+//! * at most twenty times in any second and four times at once, also after a subscription was lost, when
+//!   all keys are asked for: those first that have waited for the longest time. Only a key of which the store
+//!   says that it was changed is asked for at once, with others of which it says so, and four times at once
+//!   at most.
+//!
+//! So a period is as long as the store has to be asked for all keys with open streams: above 10 000 it grows
+//! beyond 5 seconds, 2000 keys for each. While the store does not answer, it is
 //! asked less and less often. After [a minute](crate::StreamWatch::max_unchecked) without an answer
 //! streams end as [unavailable](crate::EndReason::Unavailable). A store of your own tells by
 //! [`KeyStore::changes`](crate::KeyStore::changes), and finds many keys by

@@ -1,6 +1,6 @@
 //! [`Schedule`]: the keys with open streams, and when the store is to be asked for each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -32,11 +32,11 @@ pub(super) struct Schedule {
     due: BTreeMap<(Instant, u64), Arc<Entry>>,
     /// By when they expire.
     expiring: BTreeMap<(SystemTime, u64), Arc<Entry>>,
-    /// Those of which somebody says that they were changed.
+    /// Those of which somebody says that they were changed, each once.
     urgent: Vec<Arc<Entry>>,
     next: u64,
-    /// Since when so many batches were asked for.
-    window: Option<(Instant, usize)>,
+    /// When the last batches were asked for, as many as there may be in a second.
+    asked: VecDeque<Instant>,
 }
 
 struct Slot {
@@ -50,6 +50,10 @@ struct Slot {
     answered_at: Instant,
     /// Whether nothing is known to have been changed since.
     settled: bool,
+    /// Whether it is among those that are urgent.
+    urgent: bool,
+    /// Since when what is under way may be outdated.
+    again: Option<Instant>,
     /// Whether the key was among several that the store could not answer.
     alone: bool,
     /// For how long it is waited before the store is asked again.
@@ -116,6 +120,8 @@ impl Schedule {
             expires_at: None,
             answered_at: now,
             settled: true,
+            urgent: false,
+            again: None,
             alone: false,
             pause: settings.period,
         };
@@ -147,8 +153,8 @@ impl Schedule {
 
     /// Has the store asked for a key as soon as possible.
     pub(super) fn ask_soon(&mut self, entry: &Arc<Entry>) {
-        if self.slot(entry).is_some() && !self.urgent.iter().any(|known| Arc::ptr_eq(known, entry))
-        {
+        let Some(slot) = self.slot(entry) else { return };
+        if !std::mem::replace(&mut slot.urgent, true) {
             self.urgent.push(Arc::clone(entry));
         }
     }
@@ -158,11 +164,10 @@ impl Schedule {
         for entry in self.entries() {
             let Some(slot) = self.slot(&entry) else { continue };
             slot.settled = false;
-            if slot.due.is_some() {
-                self.set_due(&entry, now);
-            } else {
-                // What is under way may have begun before.
-                self.ask_soon(&entry);
+            match slot.due {
+                // What has waited for longer comes first, or it might never come.
+                Some(due) => self.set_due(&entry, due.min(now)),
+                None => slot.again = Some(now),
             }
         }
     }
@@ -177,9 +182,11 @@ impl Schedule {
     ) {
         let Standing::Valid { expires_at } = standing else { return self.remove(entry) };
         let Some(slot) = self.slot(entry) else { return };
-        (slot.settled, slot.alone, slot.pause) = (true, false, settings.period);
+        let again = slot.again.take();
+        (slot.settled, slot.alone, slot.pause) = (again.is_none(), false, settings.period);
         slot.answered_at = slot.answered_at.max(asked_at);
-        self.set_due(entry, asked_at + jittered(settings.period, &entry.digest));
+        let next = asked_at + jittered(settings.period, &entry.digest);
+        self.set_due(entry, again.unwrap_or(next));
         self.set_expiry(entry, expires_at);
     }
 
@@ -187,7 +194,7 @@ impl Schedule {
     pub(super) fn unanswered(&mut self, entry: &Arc<Entry>, among: usize, now: Instant) {
         let (settings, timeout) = (entry.authority.settings(), entry.authority.lookup_timeout());
         let Some(slot) = self.slot(entry) else { return };
-        slot.settled = false;
+        (slot.settled, slot.again) = (false, None);
         // One that cannot be read must not hide the others.
         slot.alone = slot.alone || among > 1;
         let longest = settings.max_unchecked.min(LONGEST);
@@ -238,7 +245,8 @@ impl Schedule {
                 let begins = alone || batch.is_empty();
                 if begins && !self.may_ask(now, in_flight + plan.batches.len()) {
                     self.set_due(&entry, due);
-                    let (since, _) = self.window.unwrap_or((now, 0));
+                    // An answer has it looked again, too.
+                    let since = self.asked.front().copied().unwrap_or(now);
                     plan.next = plan.next.min((since + TICK).max(now + TICK / 20));
                     break;
                 }
@@ -273,6 +281,7 @@ impl Schedule {
                 continue;
             };
             slot.due = None;
+            slot.urgent = false;
             let (number, alone) = (slot.number, slot.alone);
             self.due.remove(&(due, number));
             if alone {
@@ -295,11 +304,14 @@ impl Schedule {
         if in_flight >= IN_FLIGHT {
             return false;
         }
-        let (since, asked) =
-            self.window.filter(|(since, _)| now < *since + TICK).unwrap_or((now, 0));
-        let may = asked < PER_SECOND;
-        self.window = Some((since, asked + usize::from(may)));
-        may
+        if self.asked.len() == PER_SECOND {
+            if self.asked.front().is_some_and(|since| now < *since + TICK) {
+                return false;
+            }
+            self.asked.pop_front();
+        }
+        self.asked.push_back(now);
+        true
     }
 
     /// Returns the slot of an entry, unless its key has ended.

@@ -43,6 +43,8 @@ struct Slot {
     entry: Arc<Entry>,
     number: u64,
     streams: usize,
+    /// What waits for the end of the key and is no stream. For that alone the store is asked less often.
+    onlookers: usize,
     /// None while the store is asked.
     due: Option<Instant>,
     expires_at: Option<SystemTime>,
@@ -58,6 +60,33 @@ struct Slot {
     alone: bool,
     /// For how long it is waited before the store is asked again.
     pause: Duration,
+}
+
+impl Slot {
+    fn count(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Stream => &mut self.streams,
+            Kind::Onlooker => &mut self.onlookers,
+        }
+    }
+
+    /// Returns after which time the store is asked again.
+    fn period(&self, settings: &StreamWatch) -> Duration {
+        let period = match self.streams {
+            0 => settings.period.max(settings.max_unchecked / 2),
+            _ => settings.period,
+        };
+        jittered(period, &self.entry.digest)
+    }
+}
+
+/// What waits for the end of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// What must end with the key.
+    Stream,
+    /// What only tidies up after it.
+    Onlooker,
 }
 
 /// When it is, and what is known of the store.
@@ -102,20 +131,31 @@ impl Schedule {
     pub(super) fn add(
         &mut self,
         record: &Arc<KeyRecord>,
+        kind: Kind,
         now: Instant,
         settings: &StreamWatch,
         entry: impl FnOnce() -> Entry,
     ) -> (Arc<Entry>, bool) {
         if let Some(slot) = self.slots.get_mut(&record.digest) {
-            slot.streams += 1;
-            return (Arc::clone(&slot.entry), false);
+            *slot.count(kind) += 1;
+            let (entry, due) = (Arc::clone(&slot.entry), slot.due);
+            if kind == Kind::Stream && slot.streams == 1 {
+                // Nobody was in a hurry until now.
+                let next = now + jittered(settings.period, &entry.digest);
+                if due.is_some_and(|due| next < due) {
+                    self.set_due(&entry, next);
+                }
+                return (entry, true);
+            }
+            return (entry, false);
         }
         let entry = Arc::new(entry());
         self.next += 1;
-        let slot = Slot {
+        let mut slot = Slot {
             entry: Arc::clone(&entry),
             number: self.next,
-            streams: 1,
+            streams: 0,
+            onlookers: 0,
             due: None,
             expires_at: None,
             answered_at: now,
@@ -125,17 +165,19 @@ impl Schedule {
             alone: false,
             pause: settings.period,
         };
+        *slot.count(kind) += 1;
+        let due = now + slot.period(settings);
         self.slots.insert(record.digest, slot);
-        self.set_due(&entry, now + jittered(settings.period, &entry.digest));
+        self.set_due(&entry, due);
         self.set_expiry(&entry, record.expires_at);
         (entry, true)
     }
 
     /// Takes away a stream.
-    pub(super) fn close(&mut self, entry: &Arc<Entry>) {
+    pub(super) fn close(&mut self, entry: &Arc<Entry>, kind: Kind) {
         let Some(slot) = self.slot(entry) else { return };
-        slot.streams -= 1;
-        if slot.streams == 0 {
+        *slot.count(kind) -= 1;
+        if (slot.streams, slot.onlookers) == (0, 0) {
             self.remove(entry);
         }
     }
@@ -185,7 +227,7 @@ impl Schedule {
         let again = slot.again.take();
         (slot.settled, slot.alone, slot.pause) = (again.is_none(), false, settings.period);
         slot.answered_at = slot.answered_at.max(asked_at);
-        let next = asked_at + jittered(settings.period, &entry.digest);
+        let next = asked_at + slot.period(settings);
         self.set_due(entry, again.unwrap_or(next));
         self.set_expiry(entry, expires_at);
     }
@@ -237,7 +279,8 @@ impl Schedule {
             slot.due = None;
             if slot.settled && is_told {
                 slot.answered_at = now;
-                self.set_due(&entry, now + jittered(settings.period, &entry.digest));
+                let due = now + slot.period(settings);
+                self.set_due(&entry, due);
             } else if now >= slot.answered_at + settings.max_unchecked.min(LONGEST) {
                 plan.unavailable.push(entry);
             } else {

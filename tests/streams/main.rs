@@ -14,6 +14,9 @@ mod reductions;
 mod model;
 mod stores;
 
+// What is tidied up after a key.
+mod sessions;
+
 // What clients make of the end.
 mod clients;
 

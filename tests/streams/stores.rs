@@ -18,12 +18,12 @@ use crate::common::in_time;
 use crate::{Feed, Streamed, failure, get, goes_on, open, poll};
 
 /// A question for some keys, and when it was asked.
-type Asked = (Vec<KeyDigest>, Instant);
+pub type Asked = (Vec<KeyDigest>, Instant);
 
 /// A database that tells nobody of changes.
 #[derive(Clone, Default)]
-struct Database {
-    keys: MemoryStore,
+pub struct Database {
+    pub keys: MemoryStore,
     asked: Arc<Mutex<Vec<Asked>>>,
     in_flight: Arc<AtomicUsize>,
     most_in_flight: Arc<AtomicUsize>,
@@ -35,7 +35,7 @@ struct Database {
 }
 
 impl Database {
-    fn take_asked(&self) -> Vec<Asked> {
+    pub fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 

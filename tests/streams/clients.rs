@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::extract::ws::{CloseFrame, Message, WebSocketUpgrade};
 use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
@@ -22,39 +23,44 @@ use tokio::process::Command;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tower::Layer as _;
-use tower_api_key::extract::{FirstOf, Header, Query};
-use tower_api_key::{ApiKeyLayer, IssuedKey, MemoryStore, NewKey, RequireAbility, StreamWatch};
+use tower_api_key::extract::{FirstOf, Header, Query, Subprotocol};
+use tower_api_key::{
+    ApiKeyLayer, IssuedKey, MemoryStore, NewKey, RequireAbility, StreamWatch, VerifiedKey,
+};
 
 use crate::common::python::python;
 use crate::common::{http2_client, in_time, serve, serve_tonic};
 use crate::until;
 
 /// Servers with one key, whose end the clients see.
-struct Server {
+pub struct Server {
     keys: MemoryStore,
     key: IssuedKey,
     layer: ApiKeyLayer,
     http: SocketAddr,
     grpc: SocketAddr,
-    /// How often events were asked for.
-    asked: Arc<AtomicUsize>,
+    /// How often events, or a socket, were asked for.
+    pub asked: Arc<AtomicUsize>,
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let keys = MemoryStore::new();
         let key = keys.issue(NewKey::named("listener").abilities(["events:read"])).unwrap();
         let watch = StreamWatch::new()
             .last_event(|ended| Some(format!("event: end\ndata: {ended}\n\n").into()));
         let layer = ApiKeyLayer::new(keys.clone())
             .guard(RequireAbility::new("events:read"))
-            .extractor(FirstOf::new(Header::x_api_key(), Query::new("key")))
+            .extractor(
+                FirstOf::new(Header::x_api_key(), Query::new("key")).or(Subprotocol::default()),
+            )
             .streams(watch);
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
         let guarded = Router::new()
             .route("/events", get(async || ticks("text/event-stream", "data: tick\n\n")))
             .route("/download", get(async || ticks("text/plain", "some of it\n")))
+            .route("/socket", get(socket))
             .layer(layer.clone())
             .layer(from_fn(move |request: Request, next: Next| {
                 count.fetch_add(1, Ordering::SeqCst);
@@ -68,7 +74,7 @@ impl Server {
     }
 
     /// Ends the key when so many streams are open.
-    async fn end(&self, streams: usize) {
+    pub async fn end(&self, streams: usize) {
         until(|| self.layer.open_streams() >= streams).await;
         // So that something was sent.
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -87,7 +93,11 @@ impl Server {
         format!("http://{}{path}", self.http)
     }
 
-    fn secret(&self) -> &str {
+    pub fn socket(&self) -> String {
+        format!("ws://{}/socket", self.http)
+    }
+
+    pub fn secret(&self) -> &str {
         self.key.secret.reveal()
     }
 }
@@ -101,8 +111,23 @@ fn ticks(content_type: &'static str, frame: &'static str) -> Response {
     ([("content-type", content_type)], Body::from_stream(frames)).into_response()
 }
 
+/// Sends a message every few milliseconds as long as the key is valid.
+async fn socket(key: VerifiedKey, upgrade: WebSocketUpgrade) -> Response {
+    upgrade.protocols(["realtime"]).on_upgrade(async move |mut socket| {
+        let serve = async {
+            while socket.send(Message::text("tick")).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if let Err(ended) = key.while_valid(serve).await {
+            let reason = ended.to_string().into();
+            let _ = socket.send(Message::Close(Some(CloseFrame { code: 1008, reason }))).await;
+        }
+    })
+}
+
 /// Runs a program until it ends.
-async fn run(mut command: Command) -> Output {
+pub async fn run(mut command: Command) -> Output {
     let command = command.stdin(Stdio::null()).kill_on_drop(true);
     tokio::time::timeout(Duration::from_secs(60), command.output())
         .await
@@ -111,7 +136,7 @@ async fn run(mut command: Command) -> Output {
 }
 
 /// Runs a script for Node, which finds what `tests/package.json` lists.
-async fn node(script: &str, arguments: &[&str]) -> String {
+pub async fn node(script: &str, arguments: &[&str]) -> String {
     let mut command = Command::new("node");
     command.arg(format!("tests/streams/{script}")).args(arguments);
     command.env("NODE_PATH", std::env::var("TEST_NODE_PATH").expect("tests/all sets it"));

@@ -19,6 +19,8 @@ mod sessions;
 
 // What clients make of the end.
 mod clients;
+mod mcp;
+mod sockets;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};

@@ -46,14 +46,14 @@ impl Counts {
         self.most_in_flight.store(self.in_flight.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
-    /// Says how often the store was asked beside how often it may be, if so many keys were `changed` in
-    /// the meantime.
-    pub(crate) fn compare(&self, changed: usize, time: Duration) -> support::Result<String> {
+    /// Says how often the store was asked beside how often it may be, if the layer was `told` so often in
+    /// the meantime that a key was changed.
+    pub(crate) fn compare(&self, told: usize, time: Duration) -> support::Result<String> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let most = asked.iter().map(|(_, keys)| *keys).max().unwrap_or_default();
         let keys: usize = asked.iter().map(|(_, keys)| keys).sum();
         let in_flight = self.most_in_flight.load(Ordering::SeqCst);
-        let bound = PER_SECOND * (time.as_secs() as usize + 1) + changed;
+        let bound = PER_SECOND * (time.as_secs() as usize + 1) + told;
         let times = asked.len();
         let said = format!(
             "asked {times} times for {keys} keys (may: {bound} times), for at most {most} at once \

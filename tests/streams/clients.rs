@@ -28,6 +28,7 @@ use tower_api_key::{
     ApiKeyLayer, IssuedKey, MemoryStore, NewKey, RequireAbility, StreamWatch, VerifiedKey,
 };
 
+use crate::common::browser::Browser;
 use crate::common::python::python;
 use crate::common::{http2_client, in_time, serve, serve_tonic};
 use crate::until;
@@ -312,16 +313,15 @@ async fn grpcio_is_told_the_status_and_the_message() {
     }
 }
 
-/// Listens until the browser gives up, and writes what happened as its title.
-const PAGE: &str = r#"<!doctype html><title>waiting</title><script>
+/// Listens until the browser gives up, and says what happened.
+const PAGE: &str = r#"<!doctype html><p id=said>waiting</p><script>
 const events = new EventSource("/events" + location.search);
 let ticks = 0, last = "none";
 events.onmessage = () => { ticks += 1; };
 events.addEventListener("end", event => { last = event.data; });
 events.onerror = () => {
-    if (events.readyState === EventSource.CLOSED) {
-        fetch("/closed?ticks=" + (ticks > 0) + "&last=" + encodeURIComponent(last));
-    }
+    if (events.readyState !== EventSource.CLOSED) return;
+    document.getElementById("said").textContent = `ticks: ${ticks > 0}; last event: ${last}`;
 };
 </script>"#;
 
@@ -329,50 +329,25 @@ events.onerror = () => {
 #[ignore = "needs Chromium: run tests/all"]
 async fn the_event_source_of_chromium_asks_once_more_and_stops() {
     let server = Server::start().await;
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let app = Router::new()
-        .route("/", get(Html(PAGE)))
-        .route(
-            "/closed",
-            get(async move |uri: axum::http::Uri| {
-                let _ = tell.send(uri.query().unwrap().to_owned());
-            }),
-        )
-        .merge(
-            Router::new()
-                .route("/events", get(async || ticks("text/event-stream", "data: tick\n\n")))
-                .route_layer(server.layer.clone())
-                .route_layer(from_fn({
-                    let asked = Arc::clone(&server.asked);
-                    move |request: Request, next: Next| {
-                        asked.fetch_add(1, Ordering::SeqCst);
-                        next.run(request)
-                    }
-                })),
-        );
+    let app = Router::new().route("/", get(Html(PAGE))).merge(
+        Router::new()
+            .route("/events", get(async || ticks("text/event-stream", "data: tick\n\n")))
+            .route_layer(server.layer.clone())
+            .route_layer(from_fn({
+                let asked = Arc::clone(&server.asked);
+                move |request: Request, next: Next| {
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    next.run(request)
+                }
+            })),
+    );
     let address = serve(app).await;
-    let profile = tempfile::tempdir().unwrap();
-    let chromium = std::env::var("CHROMIUM").expect("CHROMIUM names the program");
-    let mut browser = Command::new(chromium)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update"])
-        .args(["--disable-sync", "--disable-extensions", "--remote-debugging-port=0"])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("http://{address}/?key={}", server.secret()))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let wait = tokio::time::timeout(Duration::from_secs(60), async {
-        server.end(1).await;
-        told.recv().await.unwrap()
-    });
-    let told = wait.await.expect("it hangs");
-    assert_eq!(told, "ticks=true&last=the%20API%20key%20is%20not%20valid%20any%20more");
+    let browser = Browser::start().await;
+    browser.open(format!("http://{address}/?key={}", server.secret())).await;
+    server.end(1).await;
+    let said = browser.wait_for("#said", |said| said != "waiting").await;
+    assert_eq!(said, "ticks: true; last event: the API key is not valid any more");
     // It comes no more.
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(server.asked.load(Ordering::SeqCst), 2);
-    browser.kill().await.unwrap();
 }

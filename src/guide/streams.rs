@@ -52,7 +52,7 @@
 //!
 //! | response | ends by | what clients make of it |
 //! |---|---|---|
-//! | `application/grpc` | trailers with `grpc-status` 16 (7 if the key may do less, 14 if it cannot be verified) and a message | grpcio 1.76, `@grpc/grpc-js` 1.14 and tonic 0.14 return the status and the message |
+//! | `application/grpc` | trailers with `grpc-status` 16 (7 if the key may do less, 14 if it cannot be verified) and a message | grpcio 1.76, `@grpc/grpc-js` 1.14, tonic 0.14.9 and tonic 0.14.5 return the status and the message |
 //! | `application/grpc-web`, `-text` | the frame of trailers, with the same | as above |
 //! | `text/event-stream` | the end, after a [last event](crate::StreamWatch::last_event) if one is set | `EventSource` of Chromium 156 and of npm 4.1 asks once more, is refused with 401 and stops; so does `fetch-event-source` 2.0 |
 //! | WebSocket | a close frame with code 1008 and a reason, [by its handler](#handlers-and-sockets) | `ws` 8.23 of npm, `websockets` 17 of Python and Chromium return code and reason; their next handshake is refused with 401, and `websockets`, which connects again by itself, stops |

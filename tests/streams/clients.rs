@@ -1,6 +1,6 @@
 //! What real clients make of a stream that ends with its key.
 //!
-//! `tests/all` sets up Python, Node and their packages, and Chromium. The table in the documentation
+//! `tests/all` sets up Python, Node and their packages, an older tonic, and Chromium. The table in the documentation
 //! of streams is what these tests show.
 
 use std::convert::Infallible;
@@ -199,6 +199,22 @@ async fn tonic_is_told_the_status_and_the_message() {
         let (ended, ()) = tokio::join!(in_time(watched.message()), end);
         let status = ended.unwrap_err();
         assert_eq!((status.code(), status.message()), (code, message));
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a client of its own: run tests/all"]
+async fn an_older_tonic_is_told_the_status_and_the_message() {
+    for (reduced, expected) in
+        [(false, "16 The API key is not valid"), (true, "7 Missing ability: events:read")]
+    {
+        let server = Server::start().await;
+        let mut command =
+            Command::new(std::env::var("TEST_TONIC_CLIENT").expect("tests/all sets it"));
+        command.arg(format!("http://{}", server.grpc)).arg(server.secret());
+        let end = async { if reduced { server.reduce().await } else { server.end(1).await } };
+        let (output, ()) = tokio::join!(run(command), end);
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), expected);
     }
 }
 

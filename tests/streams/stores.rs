@@ -468,7 +468,7 @@ async fn a_store_finds_many_as_it_finds_one() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run tests/all"]
-async fn what_another_node_or_plain_sql_changes_in_postgresql_ends_streams() {
+async fn what_another_node_plain_sql_or_the_command_changes_in_postgresql_ends_streams() {
     use tower_api_key::{KeyManager, PostgresStore};
 
     let schema = format!("streams_{}", std::process::id());
@@ -488,18 +488,26 @@ async fn what_another_node_or_plain_sql_changes_in_postgresql_ends_streams() {
     })
     .await;
     let mut keys = Vec::new();
-    for name in ["by the other node", "by SQL"] {
+    for name in ["by the other node", "by the command", "by SQL"] {
         keys.push(other_node.issue(NewKey::named(name)).await.unwrap());
     }
     let (frames, mut first) = opened(&layer, &keys[0]).await;
-    let (_frames, mut second) = opened(&layer, &keys[1]).await;
+    let (second_frames, mut second) = opened(&layer, &keys[1]).await;
+    let (third_frames, mut third) = opened(&layer, &keys[2]).await;
     goes_on(&frames, &mut first);
     other_node.revoke(keys[0].record.id()).await.unwrap();
     assert_eq!(failure(&mut first).await, EndReason::Revoked);
+    goes_on(&second_frames, &mut second);
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_api-keys"));
+    command.args(["--schema", &schema, "revoke", keys[1].record.id().as_str()]);
+    let output = command.env("DATABASE_URL", &url).output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(failure(&mut second).await, EndReason::Revoked);
+    goes_on(&third_frames, &mut third);
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
     let sql = format!("UPDATE {schema}.api_keys SET disabled = true, revision = revision + 1");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
-    assert_eq!(failure(&mut second).await, EndReason::Disabled);
+    assert_eq!(failure(&mut third).await, EndReason::Disabled);
     let drop = format!("DROP SCHEMA {schema} CASCADE");
     sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&pool).await.unwrap();
 }

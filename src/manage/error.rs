@@ -40,6 +40,9 @@ pub enum ManageError {
     /// made.
     #[error(transparent)]
     Issue(#[from] IssueError),
+    /// The tenant has as many keys as it [may have](crate::KeyManager::max_keys_per_tenant).
+    #[error("there are {0} keys, as many as there may be: revoke one that is not needed")]
+    TooManyKeys(u64),
     /// Other nodes changed the key again and again, or others that of the [owner](super::Owner).
     #[error("the key, or that of who calls, was changed by others again and again: try again")]
     Conflict,
@@ -66,6 +69,7 @@ impl From<CommitError> for ManageError {
         match error {
             // A new id and a new digest are random, so what exists is a change made at once.
             CommitError::Conflict | CommitError::Exists => Self::Conflict,
+            CommitError::Full(at_most) => Self::TooManyKeys(at_most),
             CommitError::Unsupported => Self::Store(StoreError::new(error)),
             CommitError::Store(error) => Self::Store(error),
         }

@@ -44,7 +44,9 @@ impl KeyManager {
     ///
     /// Returns an error if there is no such key, if it was rotated already, if it is revoked,
     /// expired or disabled, if no format of the [scheme](Self::scheme) has its prefix, if it is allowed more
-    /// than the owner on whose behalf it is rotated, or if no secret can be made or kept.
+    /// than the owner on whose behalf it is rotated, if the tenant has as many keys as it
+    /// [may have](Self::max_keys_per_tenant) and this one is to work on, or if no secret can be made or
+    /// kept.
     pub async fn rotate(&self, id: &KeyId, grace: Duration) -> Result<RotatedKey, ManageError> {
         let rotated = self.change_in_turn(id, Errand::Change, |key, authority| {
             let (old, now) = (&key.record, self.now());
@@ -84,6 +86,7 @@ impl KeyManager {
             .ok_or(ManageError::Format)?;
         let mut new = KeyRecord::clone(old);
         new.created_at = now;
+        new.created_by = Some(self.actor().clone());
         new.revision = 0;
         new.counted_as = Some(old.counted_id().clone());
         // After the period of this manager, or else after as long a time as that of the old key.

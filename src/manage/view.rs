@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::clock::LAST;
 use crate::key::{AbilitySet, KeyId, KeyKind, RateLimits, Restrictions, Stage};
-use crate::store::{KeyState, StoredKey};
+use crate::store::{Actor, KeyState, StoredKey};
 
 /// A key as people and programs are shown it: without its digest, and never with its secret.
 ///
@@ -63,6 +63,9 @@ pub struct KeyView {
     #[serde(serialize_with = "rfc3339")]
     #[cfg_attr(feature = "manage", schema(value_type = String, format = DateTime))]
     pub created_at: SystemTime,
+    /// Who issued it, if that is known: `system`, `key:` and the id of a key, or `name:` and a name.
+    #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, example = "name:alice@acme.example"))]
+    pub created_by: Option<Actor>,
     /// When it was last used, if that is kept.
     #[serde(serialize_with = "rfc3339_or_null")]
     #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, format = DateTime))]
@@ -107,6 +110,7 @@ impl KeyView {
             stage: record.stage.clone(),
             abilities: record.abilities.clone(),
             created_at: record.created_at,
+            created_by: record.created_by.clone(),
             last_used: key.last_used_at,
             expires_at: record.expires_at,
             revoked_at: record.revoked_at,

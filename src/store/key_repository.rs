@@ -29,6 +29,9 @@ use crate::key::{KeyDigest, KeyId};
 /// * **Required.** A [`KeyChange::Require`] holds in the moment of the others: from then until they
 ///   are made, nobody changes the record that it names. So what is done on behalf of a key that was
 ///   revoked is not done.
+/// * **Bounded.** A [`KeyChange::Bound`] holds for the records as the commit leaves them, also if
+///   others are inserted at the same time: two commits that are bounded do not both take the last
+///   place.
 /// * **In order.** A change finds what those before it in the same commit have left.
 /// * **Known.** A kind of change that the repository does not know is [`CommitError::Unsupported`]:
 ///   it may be a condition of the others, none of which is made then.
@@ -47,6 +50,11 @@ pub trait KeyRepository: KeyStore {
     async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError>;
 
     /// Returns a page of the keys that the query [matches](KeyQuery::matches), the newest first.
+    ///
+    /// It visits at most [so many](KeyQuery::max_visited) records, and returns those of them that match.
+    /// If that is not all, [`KeyPage::next`] is where to go on, also if the page has few keys or none.
+    /// So a page takes no longer where there are more keys. Lists leave look-ups and changes room, so
+    /// many of them at once wait for each other.
     ///
     /// # Errors
     ///

@@ -7,6 +7,7 @@ mod audit_log;
 #[cfg(feature = "cache")]
 mod cached;
 mod commit_error;
+mod cursor;
 mod hint;
 #[cfg(feature = "cache")]
 mod invalidation;
@@ -26,24 +27,27 @@ mod record_uses;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod share;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod state;
 
-pub use self::actor::{Actor, ActorName, ActorNameError};
+pub use self::actor::{Actor, ActorName, ActorNameError, ParseActorError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use self::audit_log::{AuditEntry, AuditQuery};
 #[cfg(feature = "cache")]
 pub use self::cached::{CachedStore, CachedStoreBuilder};
 pub use self::commit_error::CommitError;
+pub use self::cursor::{KeyCursor, ParseCursorError};
 pub use self::hint::KeyHint;
 #[cfg(feature = "cache")]
 pub use self::invalidation::{Invalidation, InvalidationSource, Subscription};
 #[cfg(feature = "serde")]
 pub use self::json_lines_audit::JsonLinesAudit;
-pub use self::key_change::KeyChange;
+pub use self::key_change::{KeyBound, KeyChange};
 pub use self::key_changes::KeyChanges;
 pub use self::key_repository::{KeyRepository, Propagation};
 pub use self::key_store::{KeyStore, StoreError};
@@ -53,7 +57,7 @@ pub use self::new_key::{IssuedKey, NewKey};
 pub use self::postgres::PostgresInvalidations;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
-pub use self::query::{KeyCursor, KeyPage, KeyQuery, ParseCursorError, StoredKey, TenantFilter};
+pub use self::query::{KeyPage, KeyQuery, StoredKey, TenantFilter};
 pub use self::record::KeyRecord;
 pub use self::record_uses::{KeyUse, RecordUses};
 #[cfg(all(feature = "redis", feature = "cache"))]

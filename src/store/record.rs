@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use super::KeyHint;
+use super::{Actor, KeyHint};
 use crate::key::{
     AbilitySet, KeyDigest, KeyId, KeyKind, RateLimits, Restrictions, Stage, TenantId,
 };
@@ -50,6 +50,9 @@ pub struct KeyRecord {
     /// On whose behalf it acts.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) tenant: Option<TenantId>,
+    /// Who issued it, if that is known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) created_by: Option<Actor>,
     /// The only stage in which it works.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) stage: Option<Stage>,
@@ -110,6 +113,7 @@ impl KeyRecord {
             hint: KeyHint::default(),
             name: name.into(),
             tenant: None,
+            created_by: None,
             stage: None,
             kind: KeyKind::default(),
             abilities: AbilitySet::default(),
@@ -165,6 +169,12 @@ impl KeyRecord {
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
         self.tenant.as_ref()
+    }
+
+    /// Returns who issued the key, if that is known: a [`KeyManager`](crate::KeyManager) notes it.
+    #[must_use]
+    pub fn created_by(&self) -> Option<&Actor> {
+        self.created_by.as_ref()
     }
 
     /// Returns the only stage in which the key works.
@@ -279,6 +289,11 @@ impl KeyRecord {
     /// Sets the tenant on whose behalf the key acts. Without one, it acts for nobody in particular.
     pub fn set_tenant(&mut self, tenant: Option<TenantId>) {
         self.tenant = tenant;
+    }
+
+    /// Sets who issued the key.
+    pub fn set_created_by(&mut self, created_by: Option<Actor>) {
+        self.created_by = created_by;
     }
 
     /// Sets the only stage in which the key works. Without one, it works in all.
@@ -427,6 +442,7 @@ mod tests {
             KeyRecord::new("key_1".parse().unwrap(), digest, "n\u{e4}me", SystemTime::UNIX_EPOCH);
         record.abilities = ["bots:*", "chat:send"].try_into().unwrap();
         record.tenant = Some("acme".parse().unwrap());
+        record.created_by = Some(Actor::from("alice@acme.example"));
         record.stage = Some("prod".parse().unwrap());
         record.kind = KeyKind::Public;
         record.counted_as = Some("key_0".parse().unwrap());
@@ -436,6 +452,7 @@ mod tests {
         record.expires_at = Some(record.created_at + Duration::from_secs(60));
         record.metadata.insert("plan".to_owned(), Value::from("free"));
         let text = serde_json::to_string(&record).unwrap();
+        assert!(text.contains(r#""created_by":"name:alice@acme.example""#), "{text}");
         assert!(text.contains(r#""created_at":"2023-11-14T22:13:20.123456789Z""#), "{text}");
         assert_eq!(serde_json::from_str::<KeyRecord>(&text).unwrap(), record);
     }

@@ -13,6 +13,13 @@ mod writers;
 mod conformance;
 mod memory_store;
 
+// Lists, by all filters, and what they cost each store.
+mod lists;
+#[cfg(feature = "postgres")]
+mod lists_postgres;
+#[cfg(unix)]
+mod lists_redis;
+
 // SQL. The helper `sql` checks what both databases have to do.
 #[cfg(all(unix, feature = "postgres", feature = "cache", feature = "last-used"))]
 mod failover_postgres;

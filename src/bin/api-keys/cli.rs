@@ -18,7 +18,7 @@ use crate::prune::Prune;
 use crate::revoke::Revoke;
 use crate::rotate::Rotate;
 use crate::say::say;
-use crate::session::{Session, actor, actor_name, hasher};
+use crate::session::{Session, actor, actor_name, hasher, max_keys};
 use crate::show::Show;
 use crate::update::Update;
 use crate::verify::Verify;
@@ -63,6 +63,8 @@ Environment:
                             they are, at least 16, without a line end, spaces or quotes around them
   API_KEYS_PREVIOUS_PEPPER  the one before, while keys that were hashed with it still work
   API_KEYS_CHECKSUM_SECRET  the secret of `--checksum keyed`
+  API_KEYS_MAX_PER_TENANT   how many keys a tenant has at most, as the servers' `KeyManager` says;
+                            those that were revoked or have expired do not count
   SUDO_USER, USER           who asks, for the audit events, unless --actor says so";
 
 #[derive(Args)]
@@ -116,9 +118,9 @@ impl Cli {
             Command::Init => init::run(self.database).await,
             command => {
                 let actor = self.global.actor.unwrap_or_else(actor);
-                let (formats, hasher) = (formats()?, hasher()?);
+                let (formats, hasher, max_keys) = (formats()?, hasher()?, max_keys()?);
                 let database = self.database.open(Missing::Refuse).await?;
-                let mut session = Session::new(database, formats, hasher, &actor, output);
+                let mut session = Session::new(database, formats, hasher, &actor, max_keys, output);
                 if let Some(path) = &self.global.audit_file {
                     session.write_events_to(path)?;
                 }

@@ -32,7 +32,7 @@ Exit status:
   1  the database or a stream failed, or the tables are missing
   2  the arguments, the environment or the standard input are wrong
   3  there is no such key
-  4  a rule refuses it: the name, the expiry, the state of the key
+  4  a rule refuses it: the name, the expiry, the state of the key, the number of keys
   5  `verify`: the key is not valid
   6  `verify`: the key is valid, but the request would be refused";
 
@@ -93,7 +93,8 @@ impl Failure {
             ManageError::NotFound => Exit::NotFound,
             ManageError::Issue(IssueError::Generate(_)) => Exit::Failed,
             ManageError::Issue(_) => Exit::Usage,
-            ManageError::Name
+            ManageError::TooManyKeys(_)
+            | ManageError::Name
             | ManageError::Expiry
             | ManageError::State(_)
             | ManageError::Rotated(_)

@@ -48,7 +48,7 @@ pub(crate) struct Issue {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Kind {
+pub(crate) enum Kind {
     /// From server to server only
     Secret,
     /// For pages, where everybody can read it; it needs an --origin or a --referrer
@@ -71,11 +71,9 @@ impl Issue {
             Some(prefix) => key.prefix(prefix),
             None => key,
         };
-        key = match self.kind {
-            Some(Kind::Secret) => key.kind(KeyKind::Secret),
-            Some(Kind::Public) => key.kind(KeyKind::Public),
-            None => key,
-        };
+        if let Some(kind) = self.kind {
+            key = key.kind(kind.into());
+        }
         if let Some(tenant) = self.tenant {
             key = key.tenant(tenant);
         }
@@ -89,6 +87,15 @@ impl Issue {
             key = key.rotation_due_at(time);
         }
         self.grants.grant(key)
+    }
+}
+
+impl From<Kind> for KeyKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Secret => Self::Secret,
+            Kind::Public => Self::Public,
+        }
     }
 }
 

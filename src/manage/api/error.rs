@@ -17,13 +17,25 @@ use crate::trace;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     status: StatusCode,
+    kind: Option<ProblemType>,
     field: Option<String>,
     message: Cow<'static, str>,
 }
 
+/// A kind of problem that clients can tell from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ProblemType {
+    uri: &'static str,
+    title: &'static str,
+}
+
 impl ApiError {
+    /// The [type](Self::problem_type) of a request that would make more keys than
+    /// [there may be](crate::KeyManager::max_keys_per_tenant), which is answered with 409.
+    pub const TOO_MANY_KEYS: &'static str = "https://docs.rs/tower-api-key/latest/tower_api_key/enum.ManageError.html#variant.TooManyKeys";
+
     pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, field: None, message: message.into() }
+        Self { status, kind: None, field: None, message: message.into() }
     }
 
     /// Makes the error of a wrong field.
@@ -48,6 +60,13 @@ impl ApiError {
         self.field.as_deref()
     }
 
+    /// Returns the URI by which a client tells this problem from others with the same status, if it has
+    /// one (RFC 9457, section 3.1.1): [`TOO_MANY_KEYS`](Self::TOO_MANY_KEYS).
+    #[must_use]
+    pub fn problem_type(&self) -> Option<&'static str> {
+        self.kind.map(|kind| kind.uri)
+    }
+
     /// Returns what the client is told.
     #[must_use]
     pub fn message(&self) -> &str {
@@ -56,9 +75,14 @@ impl ApiError {
 
     /// Answers with `application/problem+json` (RFC 9457).
     pub(super) fn to_problem(&self) -> Response<Bytes> {
+        let blank = ProblemType {
+            uri: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+        };
+        let kind = self.kind.unwrap_or(blank);
         let mut problem = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or_default(),
+            "type": kind.uri,
+            "title": kind.title,
             "status": self.status.as_u16(),
             "detail": self.message,
         });
@@ -98,6 +122,14 @@ impl From<ManageError> for ApiError {
             ManageError::Name => (StatusCode::UNPROCESSABLE_ENTITY, Some("name")),
             ManageError::Expiry => (StatusCode::UNPROCESSABLE_ENTITY, Some("expires_at")),
             ManageError::Exceeds(excess) => (StatusCode::FORBIDDEN, field_of(*excess)),
+            ManageError::TooManyKeys(_) => {
+                let kind =
+                    Some(ProblemType { uri: Self::TOO_MANY_KEYS, title: "Too many API keys" });
+                return Self {
+                    kind,
+                    ..Self::new(StatusCode::CONFLICT, sentence(&error.to_string()))
+                };
+            }
             ManageError::State(_) | ManageError::Rotated(_) => (StatusCode::CONFLICT, None),
             ManageError::Format => {
                 let message = "Keys with this prefix are not issued any more";

@@ -2,7 +2,7 @@
 //!
 //! | route | does | answers with |
 //! |---|---|---|
-//! | `GET /api-keys` | lists keys, by `?limit=`, `?cursor=` and `?state=` | 200, a page |
+//! | `GET /api-keys` | lists keys, [by](#lists) `?limit=`, `?cursor=`, `?state=` and others | 200, a page |
 //! | `POST /api-keys` | issues a key | 201, the key and its secret |
 //! | `GET /api-keys/{id}` | shows a key | 200, the key |
 //! | `PATCH /api-keys/{id}` | changes a key | 200, the key |
@@ -28,6 +28,24 @@
 //!
 //! A key is a [`KeyView`](super::KeyView). The answers to creating and rotating have its `secret`
 //! beside it, for the only time. No answer may be kept by a cache.
+//!
+//! # Lists
+//!
+//! | parameter | lists only |
+//! |---|---|
+//! | `limit` | so many keys a page, at most 100; by default 20 |
+//! | `cursor` | what follows the page before, whose `next_cursor` it is |
+//! | `state` | keys that are `active`, `disabled`, `expired` or `revoked` |
+//! | `name` | keys with this text in their name; `A` to `Z` are the same as `a` to `z` |
+//! | `stage` | keys that work in this stage alone |
+//! | `kind` | `secret` or `public` keys |
+//! | `created_by` | keys that were issued by this [actor](crate::store::Actor), such as `name:alice` |
+//! | `unused_since` | keys that were neither used nor issued since this time, by RFC 3339 |
+//! | `rotation_due_by` | keys that should be replaced by this time |
+//!
+//! A page looks at 10 000 keys at most, however many there are, and has those of them that match. So it
+//! can have fewer than `limit`, or none, and there can be more: the list ends where `next_cursor` is
+//! `null`.
 //!
 //! # Bodies
 //!
@@ -64,7 +82,7 @@
 //! | 400 | the body is not JSON or has a field twice, or a parameter is wrong |
 //! | 403 | the key would be allowed more than the caller is |
 //! | 404 | there is no such key, or it is another tenant's: nobody can tell which |
-//! | 409 | the key is revoked or was rotated already |
+//! | 409 | the key is revoked or was rotated already, or, with the type [`ApiError::TOO_MANY_KEYS`], there are as many keys as there [may be](crate::KeyManager::max_keys_per_tenant) |
 //! | 408 | the body did not come within [10 seconds](KeyRoutes::body_timeout) |
 //! | 413, 415 | the body has more than [64 KiB](KeyRoutes::body_limit), or is not `application/json` |
 //! | 422 | a field is unknown, missing or wrong |

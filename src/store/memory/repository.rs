@@ -5,11 +5,12 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use super::index::Index;
 use super::{MemoryStore, Uses};
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository,
-    KeyUse, RecordUses, StoreError, StoredKey,
+    AuditEvent, CommitError, KeyBound, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord,
+    KeyRepository, KeyUse, RecordUses, StoreError, StoredKey, TenantFilter,
 };
 
 #[async_trait]
@@ -19,46 +20,58 @@ impl KeyRepository for MemoryStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        let follows = |record: &KeyRecord| {
-            query.after.as_ref().is_none_or(|after| KeyCursor::of(record) < *after)
-        };
-        let records = Self::list(self).into_iter().filter(|record| follows(record));
-        let keys = records.map(|record| self.with_use(record));
-        let mut keys: Vec<_> = keys.filter(|key| query.matches(key)).collect();
-        keys.sort_by_cached_key(|key| std::cmp::Reverse(KeyCursor::of(&key.record)));
-        Ok(query.page(keys))
+        let index = self.lock();
+        let records = self.shared.records.pin();
+        let uses = self.uses();
+        let mut keys = Vec::new();
+        let places = index.places(&query.tenant, query.after.as_ref());
+        for (place, visited) in places.zip(1..) {
+            let record = index.digest(place.id()).and_then(|digest| records.get(digest));
+            let key = record
+                .map(|record| StoredKey::new(Arc::clone(record), uses.get(&record.id).copied()));
+            keys.extend(key.filter(|key| query.matches(key)));
+            if keys.len() > query.page_size() || visited == query.visits() {
+                return Ok(query.page(keys, Some(place.clone())));
+            }
+        }
+        Ok(query.page(keys, None))
     }
 
     /// Keeps no events.
     async fn commit(&self, changes: &[KeyChange], _: &[AuditEvent]) -> Result<(), CommitError> {
-        let mut digests = self.lock();
+        let mut index = self.lock();
         // On copies first, so that what fails has changed nothing.
-        let mut after = Draft { store: self, digests: &digests, changed: BTreeMap::new() };
+        let mut after = Draft { store: self, index: &index, changed: BTreeMap::new() };
         changes.iter().try_for_each(|change| after.make(change))?;
         let changed = after.changed;
         let mut touched: Vec<_> = changed.values().map(|(digest, _)| *digest).collect();
         let records = self.shared.records.pin();
         // Removed first: a digest may go from one record to another.
         for (id, _) in changed.iter().filter(|(_, (_, record))| record.is_none()) {
-            if let Some(digest) = digests.remove(id) {
-                records.remove(&digest);
+            if let Some(digest) = index.digest(id).copied() {
+                if let Some(old) = records.remove(&digest) {
+                    index.remove(old);
+                }
                 touched.push(digest);
             }
             self.uses().remove(id);
         }
         for (id, (digest, record)) in changed {
             let Some(record) = record else { continue };
-            records.insert(digest, record);
             // One with the same id may have been removed by the same commit.
-            if let Some(old) = digests.insert(id, digest)
-                && old != digest
-            {
+            let old = index.digest(&id).copied();
+            if let Some(old) = old.and_then(|old| records.get(&old)) {
+                index.remove(old);
+            }
+            index.add(&record);
+            records.insert(digest, record);
+            if let Some(old) = old.filter(|old| *old != digest) {
                 records.remove(&old);
                 touched.push(old);
             }
         }
         drop(records);
-        drop(digests);
+        drop(index);
         touched.iter().for_each(|digest| self.changed(digest));
         Ok(())
     }
@@ -67,9 +80,9 @@ impl KeyRepository for MemoryStore {
 #[async_trait]
 impl RecordUses for MemoryStore {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
-        let digests = self.lock();
+        let index = self.lock();
         let mut last = self.uses();
-        for KeyUse { id, at } in uses.iter().filter(|used| digests.contains_key(&used.id)) {
+        for KeyUse { id, at } in uses.iter().filter(|used| index.digest(&used.id).is_some()) {
             let time = last.entry(id.clone()).or_insert(*at);
             *time = (*time).max(*at);
         }
@@ -91,12 +104,15 @@ impl MemoryStore {
 /// The records that are about to change.
 struct Draft<'a> {
     store: &'a MemoryStore,
-    digests: &'a BTreeMap<KeyId, KeyDigest>,
+    index: &'a Index,
     changed: BTreeMap<KeyId, (KeyDigest, Option<Arc<KeyRecord>>)>,
 }
 
 impl Draft<'_> {
     fn make(&mut self, change: &KeyChange) -> Result<(), CommitError> {
+        if let KeyChange::Bound(bound) = change {
+            return self.check(bound);
+        }
         let record = change.record();
         let of_id = self.of_id(&record.id);
         let is_taken = of_id.is_some() || self.has_digest(&record.digest);
@@ -112,7 +128,21 @@ impl Draft<'_> {
     fn of_id(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
         match self.changed.get(id) {
             Some((_, changed)) => changed.clone(),
-            None => self.store.shared.records.pin().get(self.digests.get(id)?).cloned(),
+            None => self.store.shared.records.pin().get(self.index.digest(id)?).cloned(),
+        }
+    }
+
+    fn check(&self, bound: &KeyBound) -> Result<(), CommitError> {
+        let tenant = TenantFilter::from(bound.record.tenant.clone());
+        let stored = self.index.places(&tenant, None).map(KeyCursor::id);
+        let stored = stored.filter(|id| !self.changed.contains_key(id));
+        let stored = stored.filter_map(|id| self.of_id(id));
+        let changed = self.changed.values().filter_map(|(_, record)| record.clone());
+        let counted = stored.chain(changed).filter(|record| bound.counts(record));
+        let one_more = usize::try_from(bound.at_most).unwrap_or(usize::MAX).saturating_add(1);
+        match counted.take(one_more).count() < one_more {
+            true => Ok(()),
+            false => Err(CommitError::Full(bound.at_most)),
         }
     }
 

@@ -20,7 +20,7 @@ impl PostgresStore {
     ///
     /// Returns an error if the database fails, or if an event cannot be read.
     pub async fn audit_log(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
-        let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
+        let mut lease = Lease::of(&self.connections, Purpose::List).await?;
         let rows = bound(&self.statements.events(query)).fetch_all(&mut **lease).await;
         lease.give_back();
         let rows = rows.map_err(failed)?;

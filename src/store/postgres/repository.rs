@@ -13,16 +13,39 @@ use super::attempts::Attempts;
 use super::connections::Purpose;
 use super::lease::Lease;
 use super::types::{Json, Timestamp};
-use crate::key::{KeyDigest, KeyId};
-use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, constant, failed, in_order};
+use crate::key::{KeyDigest, KeyHasher, KeyId};
+use crate::store::sql::{
+    Dialect, KeyRow, Statement, Step, Tables, Value, constant, failed, in_order, place,
+};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, Propagation, RecordUses, StoreError, StoredKey,
+    AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository,
+    KeyStore, KeyUse, Propagation, RecordUses, StoreError, StoredKey,
 };
 
 /// What a `SELECT` ends with whose rows are not changed by others until the transaction ends. Keys
 /// that are so locked can be noted as used.
-pub(super) const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
+const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
+
+pub(super) const DIALECT: Dialect = Dialect {
+    locking: FOR_NO_KEY_UPDATE,
+    // Whatever the language of the database is.
+    lower_name: "lower(name COLLATE \"C\")",
+    position: "strpos",
+    keeps_zero: false,
+};
+
+/// What a transaction that makes changes begins with.
+macro_rules! settings {
+    () => {
+        "
+    SELECT set_config(name, longest, true)
+        FROM (VALUES ('lock_timeout', '3s'), ('statement_timeout', '5s')) AS limits (name, longest)
+        WHERE current_setting(name)::interval NOT BETWEEN '1 ms' AND longest::interval;
+    SELECT set_config('synchronous_commit', 'local', true)
+        WHERE current_setting('synchronous_commit') = 'off';
+"
+    };
+}
 
 /// Begins a transaction that waits for a lock for three seconds at most, such as for a row that
 /// another transaction has locked, and for no statement longer than five. Where the server, the role
@@ -32,14 +55,10 @@ pub(super) const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
 /// change when it gets the lock, however late.
 ///
 /// What was acknowledged is on the disk, also where the role or the database does without that.
-const BEGIN: &str = "
-    BEGIN;
-    SELECT set_config(name, longest, true)
-        FROM (VALUES ('lock_timeout', '3s'), ('statement_timeout', '5s')) AS limits (name, longest)
-        WHERE current_setting(name)::interval NOT BETWEEN '1 ms' AND longest::interval;
-    SELECT set_config('synchronous_commit', 'local', true)
-        WHERE current_setting('synchronous_commit') = 'off';
-";
+const BEGIN: &str = concat!("BEGIN;", settings!());
+
+/// The same, which sees what others have committed while it waited, whatever the database isolates.
+const BEGIN_AND_COUNT: &str = concat!("BEGIN ISOLATION LEVEL READ COMMITTED;", settings!());
 
 #[async_trait]
 impl KeyStore for PostgresStore {
@@ -73,13 +92,10 @@ impl KeyRepository for PostgresStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        // Of the many forms that it may have, none is worth to be kept.
-        let list = bound(&self.statements.list(query)).persistent(false);
-        let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
-        let rows = list.fetch_all(&mut **lease).await;
+        let mut lease = Lease::of(&self.connections, Purpose::List).await?;
+        let page = self.page(query, &mut lease).await;
         lease.give_back();
-        let keys = rows.map_err(failed)?.iter().map(read_with_use).collect::<Result<_, _>>()?;
-        Ok(query.page(keys))
+        page
     }
 
     /// Keeps the events in the table `api_key_audit`.
@@ -89,11 +105,11 @@ impl KeyRepository for PostgresStore {
         events: &[AuditEvent],
     ) -> Result<(), CommitError> {
         let steps = self.statements.steps(changes, events)?;
-        let lock = self.lock(changes);
+        let (tenants, lock) = (self.bounded_tenants(changes), self.lock(changes));
         let mut attempts = Attempts::new(&self.connections);
         loop {
             let mut lease = Lease::for_transaction(&self.connections).await?;
-            let outcome = transact(lock.as_ref(), &steps, &mut lease).await;
+            let outcome = transact(&tenants, lock.as_ref(), &steps, &mut lease).await;
             if let Some(outcome) = attempts.end(outcome, lease) {
                 return outcome.map_err(failed)?;
             }
@@ -131,11 +147,50 @@ impl RecordUses for PostgresStore {
 }
 
 impl PostgresStore {
+    async fn page(
+        &self,
+        query: &KeyQuery,
+        connection: &mut PgConnection,
+    ) -> Result<KeyPage, StoreError> {
+        let mut list = self.statements.list(query);
+        loop {
+            // Of the many forms that they may have, none is worth to be kept.
+            let end = match list.window() {
+                Some(window) => {
+                    let row = bound(&window).persistent(false).fetch_optional(&mut *connection);
+                    row.await.map_err(failed)?.as_ref().map(read_place).transpose()?
+                }
+                None => None,
+            };
+            let rows = bound(&list.rows(end.as_ref())).persistent(false);
+            let rows = rows.fetch_all(&mut *connection).await.map_err(failed)?;
+            let keys = rows.iter().map(read_with_use).collect::<Result<_, _>>()?;
+            if let Some(page) = list.take(keys, end) {
+                return Ok(page);
+            }
+        }
+    }
+
     async fn one(&self, statement: &Statement) -> Result<Option<PgRow>, StoreError> {
         let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
         let found = bound(statement).fetch_optional(&mut **lease).await;
         lease.give_back();
         found.map_err(failed)
+    }
+
+    /// Returns the tenants whose keys are counted, as the numbers of locks in their order: nobody else
+    /// counts them until the transaction ends. Two tenants may have one number, and wait for each other
+    /// then.
+    fn bounded_tenants(&self, changes: &[KeyChange]) -> BTreeSet<i64> {
+        let keys = self.statements.tables.keys();
+        let number = |change: &KeyChange| {
+            let KeyChange::Bound(bound) = change else { return None };
+            let tenant = bound.record.tenant.as_ref()?;
+            let name = format!("tower-api-key counts {keys} of {tenant}");
+            let digest = KeyHasher::sha256().digest(&name);
+            digest.as_bytes().as_chunks().0.first().copied().map(i64::from_be_bytes)
+        };
+        changes.iter().filter_map(number).collect()
     }
 
     /// Locks several keys in the order of their ids, as all do who lock several, so that nobody
@@ -145,7 +200,7 @@ impl PostgresStore {
     /// pass for as long as they come, and whoever revokes that key waits for all of them.
     fn lock(&self, changes: &[KeyChange]) -> Option<Statement> {
         let id = |change: &KeyChange| match change {
-            KeyChange::Insert(_) | KeyChange::Unknown(_) => None,
+            KeyChange::Insert(_) | KeyChange::Bound(_) | KeyChange::Unknown(_) => None,
             KeyChange::Replace(record) | KeyChange::Remove(record) | KeyChange::Require(record) => {
                 Some(record.id.to_string())
             }
@@ -166,11 +221,17 @@ impl PostgresStore {
 
 /// Takes all steps, or none.
 async fn transact(
+    tenants: &BTreeSet<i64>,
     lock: Option<&Statement>,
     steps: &[Step],
     connection: &mut PgConnection,
 ) -> sqlx::Result<Result<(), CommitError>> {
-    let mut transaction = connection.begin_with(BEGIN).await?;
+    let begin = if tenants.is_empty() { BEGIN } else { BEGIN_AND_COUNT };
+    let mut transaction = connection.begin_with(begin).await?;
+    for tenant in tenants {
+        let lock = query("SELECT pg_advisory_xact_lock($1)").bind(tenant);
+        lock.execute(&mut *transaction).await?;
+    }
     if let Some(lock) = lock {
         bound(lock).execute(&mut *transaction).await?;
     }
@@ -217,6 +278,11 @@ pub(super) fn bound(statement: &Statement) -> Query<'static, Postgres, PgArgumen
     })
 }
 
+fn read_place(row: &PgRow) -> Result<KeyCursor, StoreError> {
+    let created_at: Timestamp = row.try_get("created_at").map_err(failed)?;
+    place(created_at.0, row.try_get("id").map_err(failed)?)
+}
+
 fn read_with_use(row: &PgRow) -> Result<StoredKey, StoreError> {
     let last_used_at = optional_time(row, "last_used_at").map_err(failed)?;
     read(row).map_err(failed)?.read_with_use(last_used_at)
@@ -243,6 +309,7 @@ fn read(row: &PgRow) -> sqlx::Result<KeyRow> {
         metadata: row.try_get::<Json, _>("metadata")?.0,
         revision: row.try_get("revision")?,
         counted_as: row.try_get("counted_as")?,
+        created_by: row.try_get("created_by")?,
     })
 }
 

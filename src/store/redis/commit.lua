@@ -1,23 +1,28 @@
 #!lua
 -- Makes changes, unless something is not as it was when they were decided on. Says whether it did.
 --
--- KEYS: ids, uses, a name for each record that changes, and one for each that is only compared, an
---   index for each place
--- ARGV: the channel, how many records that change and that are compared, ids and places there are, then
+-- KEYS: ids, uses, revisions, a name for each record that changes, and one for each that is only
+--   compared, an index for each place, one for each tenant whose keys change, and one for each whose
+--   keys were counted
+-- ARGV: the channel, how many records that change and that are compared, ids, places, tenants whose keys
+--   change, and tenants whose keys were counted there are, then
 --   for each record that changes   its digest, and its JSON before and after
 --   for each that is compared      its JSON
 --   for each id                    the id, and its digest before and after
 --   for each place                 the place, and whether it is taken ('1') or left ('0')
+--   for each tenant that changes   its name
+--   for each that was counted      its name, its revision, and how many places its index had
 -- What is not there is an empty text.
 
 local next_key, next_arg = 0, 0
 local function key() next_key = next_key + 1 return KEYS[next_key] end
 local function arg() next_arg = next_arg + 1 return ARGV[next_arg] end
 
-local ids, uses, channel = key(), key(), arg()
+local ids, uses, revisions, channel = key(), key(), key(), arg()
 local number_of_records, number_of_compared = arg(), arg()
 local number_of_ids, number_of_places = arg(), arg()
-local records, compared, names, places = {}, {}, {}, {}
+local number_of_tenants, number_of_counted = arg(), arg()
+local records, compared, names, places, tenants, counted = {}, {}, {}, {}, {}, {}
 for i = 1, tonumber(number_of_records) do
   records[i] = { key = key(), digest = arg(), before = arg(), after = arg() }
 end
@@ -29,6 +34,12 @@ for i = 1, tonumber(number_of_ids) do
 end
 for i = 1, tonumber(number_of_places) do
   places[i] = { index = key(), place = arg(), taken = arg() == '1' }
+end
+for i = 1, tonumber(number_of_tenants) do
+  tenants[i] = { index = key(), tenant = arg() }
+end
+for i = 1, tonumber(number_of_counted) do
+  counted[i] = { index = key(), tenant = arg(), revision = arg(), places = arg() }
 end
 
 -- An error takes back nothing. The first line has the server see that it has memory and may be
@@ -44,6 +55,12 @@ end
 for _, name in ipairs(names) do
   if (redis.call('HGET', ids, name.id) or '') ~= name.before then return 0 end
 end
+-- A tenant's revision tells of changes by nodes that count, and its places of keys that others issue.
+for _, of in ipairs(counted) do
+  if (redis.call('HGET', revisions, of.tenant) or '') ~= of.revision then return 0 end
+  if redis.call('ZCARD', of.index) ~= tonumber(of.places) then return 0 end
+end
+for _, of in ipairs(tenants) do of.revision = redis.call('HGET', revisions, of.tenant) or '0' end
 redis.call('ZCARD', uses)
 for _, place in ipairs(places) do redis.call('ZCARD', place.index) end
 
@@ -62,6 +79,13 @@ for _, place in ipairs(places) do
     redis.call('ZADD', place.index, 0, place.place)
   else
     redis.call('ZREM', place.index, place.place)
+  end
+end
+for _, of in ipairs(tenants) do
+  if redis.call('ZCARD', of.index) == 0 then
+    redis.call('HDEL', revisions, of.tenant)
+  else
+    redis.call('HSET', revisions, of.tenant, string.format('%d', of.revision + 1))
   end
 end
 for _, record in ipairs(records) do

@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::count::Counted;
 use super::decode::decode;
-use crate::key::{KeyDigest, KeyId};
-use crate::store::{CommitError, KeyChange, KeyRecord, StoreError};
+use crate::key::{KeyDigest, KeyId, TenantId};
+use crate::store::{CommitError, KeyBound, KeyChange, KeyRecord, StoreError};
 
 /// The records and ids that changes touch, as they are and as they are going to be.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) records: HashMap<KeyDigest, Kept>,
     pub(super) ids: HashMap<KeyId, Named>,
+    /// The tenants whose keys were counted before.
+    pub(super) counted: HashMap<TenantId, Counted>,
 }
 
 /// What is kept under a digest.
@@ -41,6 +44,12 @@ impl Kept {
         Ok(Self { json, before: Some(Arc::clone(&record)), after: Some(record), is_changed: false })
     }
 
+    /// Returns the tenants whose key it was and is.
+    pub(super) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        let records = self.before.iter().chain(&self.after);
+        records.filter_map(|record| record.tenant.as_ref())
+    }
+
     /// Writes the record afterwards, or nothing if there is none. Fields of that before that this
     /// version does not know stay: a newer one, whose nodes work at the same time, needs them.
     pub(super) fn write(&self) -> Result<Vec<u8>, StoreError> {
@@ -62,6 +71,9 @@ impl Kept {
 impl Draft {
     /// Makes one change more, if it may be made after those before it.
     pub(super) fn make(&mut self, change: &KeyChange) -> Result<(), CommitError> {
+        if let KeyChange::Bound(bound) = change {
+            return self.check(bound);
+        }
         let record = change.record();
         let of_digest = self.records.get(&record.digest).and_then(|kept| kept.after.as_deref());
         let has_id = self.ids.get(&record.id).is_some_and(|named| named.after.is_some());
@@ -72,6 +84,23 @@ impl Draft {
             self.set(record, change.after());
         }
         Ok(())
+    }
+
+    fn check(&self, bound: &KeyBound) -> Result<(), CommitError> {
+        let tenant = bound.record.tenant.as_ref();
+        let Some(counted) = tenant.and_then(|tenant| self.counted.get(tenant)) else {
+            return Ok(());
+        };
+        let number = |record: fn(&Kept) -> Option<&Arc<KeyRecord>>| {
+            let changed = self.records.values().filter(|kept| kept.is_changed);
+            changed.filter_map(record).filter(|record| bound.counts(record)).count() as u64
+        };
+        let (before, after) =
+            (number(|kept| kept.before.as_ref()), number(|kept| kept.after.as_ref()));
+        match (counted.keys + after).saturating_sub(before) <= bound.at_most {
+            true => Ok(()),
+            false => Err(CommitError::Full(bound.at_most)),
+        }
     }
 
     fn set(&mut self, of: &KeyRecord, record: Option<&Arc<KeyRecord>>) {

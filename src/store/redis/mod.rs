@@ -2,6 +2,7 @@
 
 mod commit;
 mod connect;
+mod count;
 mod decode;
 mod draft;
 #[cfg(feature = "cache")]
@@ -10,12 +11,14 @@ mod list;
 mod publish;
 mod read;
 mod repository;
+mod steps;
 
 use std::fmt;
 use std::sync::Arc;
 
 use redis::Client;
 
+use self::steps::Steps;
 use super::TenantFilter;
 use crate::key::KeyDigest;
 use crate::redis::{Connection, LIFETIME};
@@ -28,7 +31,7 @@ pub use self::invalidations::RedisInvalidations;
 ///
 /// A lookup is one `GET`, in a script that a replica refuses. Changes are made by a script, so that
 /// all of them are made or none, and are published in the same moment to those who cache. No modules
-/// are needed. A clone uses the same connection, which comes back by itself and is replaced every
+/// are needed. A clone uses the same connections, which come back by themselves and are replaced every
 /// minute; a command that is not answered fails within three seconds, or within six right after a
 /// restart.
 ///
@@ -100,7 +103,13 @@ pub use self::invalidations::RedisInvalidations;
 /// ```
 #[derive(Clone)]
 pub struct RedisStore {
+    /// For look-ups alone.
     connection: Connection,
+    /// For lists and changes, whose long answers nobody else has to wait for.
+    management: Connection,
+    steps: Steps,
+    /// Held by those who count keys before they issue one.
+    counting: Arc<tokio::sync::Mutex<()>>,
     prefix: Arc<str>,
 }
 
@@ -130,8 +139,12 @@ impl RedisStore {
     pub fn new(client: Client) -> Self {
         let demands = connect::demands();
         let prefix = Arc::clone(&demands.prefix);
-        let connection = Connection::new(client.into(), demands, LIFETIME);
-        Self { connection, prefix }
+        Self::over(Connection::new(client.into(), demands, LIFETIME), prefix)
+    }
+
+    fn over(connection: Connection, prefix: Arc<str>) -> Self {
+        let management = connection.demanding(|_| {});
+        Self { connection, management, steps: Steps::new(), counting: Arc::default(), prefix }
     }
 
     /// Sets with what the names of everything that is kept begin, as
@@ -140,7 +153,7 @@ impl RedisStore {
     pub fn key_prefix(self, prefix: &str) -> Self {
         let prefix: Arc<str> = prefix.into();
         let connection = self.connection.demanding(|demands| demands.prefix = Arc::clone(&prefix));
-        Self { connection, prefix }
+        Self::over(connection, prefix)
     }
 
     /// Returns why it is not known whether the server is a primary, evicts keys or is part of a cluster,
@@ -172,6 +185,11 @@ impl RedisStore {
     /// A hash with the digest of each id.
     fn ids(&self) -> String {
         self.name("ids")
+    }
+
+    /// A hash with a number for each tenant that has keys, which grows with each change of them.
+    fn revisions(&self) -> String {
+        self.name("revisions")
     }
 
     /// A sorted set with each id, by when it was last used in microseconds; 0 is never.

@@ -2,12 +2,12 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 
 use super::RedisStore;
 use super::draft::Kept;
 use crate::key::{KeyDigest, KeyId};
-use crate::redis::{Call, Script};
+use crate::redis::{Call, Connection, Script};
 use crate::store::StoreError;
 
 /// How many names or fields one script is asked for. Lua hands no more than some thousands on.
@@ -20,20 +20,51 @@ if #ARGV == 1 then return redis.call(ARGV[1], unpack(KEYS)) end
 return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))
 ";
 
-/// Does not say that it only reads: so a replica, such as a primary of yesterday, refuses it by
-/// itself, and so does a primary with `min-replicas-to-write` that has lost its replicas.
-static READ: LazyLock<Script> =
-    LazyLock::new(|| Script::new(&format!("#!lua flags=allow-oom{BODY}")));
+static READ: LazyLock<ReadScript> = LazyLock::new(|| ReadScript::new(BODY));
 
-/// Reads from a primary that cannot write to its disk, and refuses to run the other for that.
-static READ_WITHOUT_DISK: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&format!(
-        "#!lua flags=no-writes
+/// A script that reads what is true now.
+pub(super) struct ReadScript {
+    /// Does not say that it only reads: so a replica, such as a primary of yesterday, refuses it by
+    /// itself, and so does a primary with `min-replicas-to-write` that has lost its replicas.
+    script: Script,
+    /// Reads from a primary that cannot write to its disk, and refuses to run the other for that.
+    without_disk: Script,
+}
+
+impl ReadScript {
+    pub(super) fn new(body: &str) -> Self {
+        Self {
+            script: Script::new(&format!("#!lua flags=allow-oom\n{body}")),
+            without_disk: Script::new(&format!(
+                "#!lua flags=no-writes
 if not redis.call('INFO', 'replication'):find('role:master', 1, true) then
   return redis.error_reply('READONLY the server is a replica')
-end{BODY}"
-    ))
-});
+end
+{body}"
+            )),
+        }
+    }
+
+    /// Runs it, and once more if the connection was closed.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        connection: &Connection,
+        add_arguments: impl Fn(&mut Call<'_>),
+    ) -> Result<T, StoreError> {
+        let mut connection = connection.repeating();
+        let mut call = self.script.call();
+        add_arguments(&mut call);
+        let answer = match call.run(&mut connection).await {
+            Err(error) if error.code() == Some("MISCONF") => {
+                let mut call = self.without_disk.call();
+                add_arguments(&mut call);
+                call.run(&mut connection).await
+            }
+            answer => answer,
+        };
+        answer.map_err(failed)
+    }
+}
 
 /// What becomes of something that was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,13 +92,11 @@ impl Read {
         self
     }
 
-    fn call<'a>(&self, script: &'a Script) -> Call<'a> {
-        let mut call = script.call();
+    fn add_to(&self, call: &mut Call<'_>) {
         for key in &self.keys {
             call.key(key.clone());
         }
         call.arg(self.command).arg(&self.args);
-        call
     }
 
     fn command(&self) -> Cmd {
@@ -78,24 +107,24 @@ impl Read {
 }
 
 impl RedisStore {
-    /// Asks, and once more if the connection was closed.
+    /// Looks up what is true now.
+    pub(super) async fn look_up<T: FromRedisValue>(&self, what: &Read) -> Result<T, StoreError> {
+        READ.run(&self.connection, |call| what.add_to(call)).await
+    }
+
+    /// Asks on behalf of lists and changes.
     pub(super) async fn read<T: FromRedisValue>(
         &self,
         what: &Read,
         to_be: Use,
     ) -> Result<T, StoreError> {
-        let mut connection = self.connection.repeating();
-        let answer: RedisResult<T> = match to_be {
-            Use::Compared => what.command().query_async(&mut connection).await,
-            Use::Believed => what.call(&READ).run(&mut connection).await,
-        };
-        let answer = match answer {
-            Err(error) if error.code() == Some("MISCONF") => {
-                what.call(&READ_WITHOUT_DISK).run(&mut connection).await
+        match to_be {
+            Use::Compared => {
+                let answer = what.command().query_async(&mut self.management.repeating()).await;
+                answer.map_err(failed)
             }
-            answer => answer,
-        };
-        answer.map_err(failed)
+            Use::Believed => READ.run(&self.management, |call| what.add_to(call)).await,
+        }
     }
 
     /// Returns what is kept under digests, in their order.

@@ -24,7 +24,7 @@ const LATEST: u64 = 1 << f64::MANTISSA_DIGITS;
 impl KeyStore for RedisStore {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         let read = Read::new("GET", self.record(digest));
-        let json: Option<Vec<u8>> = self.read(&read, Use::Believed).await?;
+        let json: Option<Vec<u8>> = self.look_up(&read).await?;
         json.map(|json| decode(&json, digest)).transpose()
     }
 }
@@ -53,7 +53,7 @@ impl KeyRepository for RedisStore {
     }
 
     async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
-        publish(&self.connection, &self.channel(), EVERYTHING).await
+        publish(&self.management, &self.channel(), EVERYTHING).await
     }
 }
 
@@ -69,7 +69,7 @@ impl RecordUses for RedisStore {
         for KeyUse { id, at } in uses {
             command.arg(microseconds(*at).min(LATEST)).arg(id.as_str());
         }
-        command.query_async(&mut self.connection.repeating()).await.map_err(StoreError::new)
+        command.query_async(&mut self.management.repeating()).await.map_err(StoreError::new)
     }
 }
 
@@ -86,7 +86,7 @@ impl RedisStore {
 }
 
 /// Reads a score, of which 0 is never.
-fn used_at(score: f64) -> Result<Option<SystemTime>, StoreError> {
+pub(super) fn used_at(score: f64) -> Result<Option<SystemTime>, StoreError> {
     if !(0.0..=LATEST as f64).contains(&score) {
         return Err(StoreError::new("a time of last use is none"));
     }

@@ -16,8 +16,8 @@ pub(super) use self::changes::Step;
 pub(super) use self::error::failed;
 pub use self::migration::TablesError;
 pub(super) use self::migration::{Found, Migration, pending};
-pub(super) use self::row::KeyRow;
-pub(super) use self::statements::{Statement, Statements, constant, in_order};
+pub(super) use self::row::{KeyRow, place};
+pub(super) use self::statements::{Dialect, Statement, Statements, constant, in_order};
 pub(super) use self::tables::Tables;
 #[cfg(feature = "postgres")]
 pub(super) use self::tables::quoted;

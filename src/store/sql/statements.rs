@@ -17,10 +17,25 @@ pub(in crate::store) struct Statement {
     pub(in crate::store) values: Vec<Value>,
 }
 
+/// What is not the same in every database.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct Dialect {
+    /// What a `SELECT` ends with that holds its row until the transaction ends, in a database where
+    /// others write meanwhile.
+    pub(in crate::store) locking: &'static str,
+    /// The name with `A` to `Z` as `a` to `z`, and nothing else changed.
+    pub(in crate::store) lower_name: &'static str,
+    /// The function that finds a text in another.
+    pub(in crate::store) position: &'static str,
+    /// Whether a text can have a zero byte.
+    pub(in crate::store) keeps_zero: bool,
+}
+
 /// The statements over some tables. No text of a user is in them: the names of the tables are
 /// checked and quoted, and all else is bound.
 pub(in crate::store) struct Statements {
     pub(in crate::store) tables: Tables,
+    pub(super) dialect: Dialect,
     find: SqlStr,
     get: SqlStr,
     pub(super) insert: SqlStr,
@@ -31,9 +46,8 @@ pub(in crate::store) struct Statements {
 }
 
 impl Statements {
-    /// Makes the statements. `locking` is what a `SELECT` ends with that holds its row until the
-    /// transaction ends, in a database where others write meanwhile.
-    pub(in crate::store) fn new(tables: Tables, locking: &str) -> Self {
+    pub(in crate::store) fn new(tables: Tables, dialect: Dialect) -> Self {
+        let locking = dialect.locking;
         let (keys, audit) = (tables.keys(), tables.audit());
         let columns = COLUMNS.join(", ");
         let values: Vec<_> = (1..=COLUMNS.len()).map(|number| format!("${number}")).collect();
@@ -66,6 +80,7 @@ impl Statements {
                  VALUES ($1, $2, $3, $4, $5, $6, $7)"
             )),
             tables,
+            dialect,
         }
     }
 
@@ -122,7 +137,9 @@ pub(in crate::store) fn in_order(
 /// Selects rows of keys, with `last_used_at`.
 pub(super) fn select_with_use(tables: &Tables) -> String {
     let (columns, keys, uses) = (COLUMNS.join(", "), tables.keys(), tables.uses());
-    format!("SELECT {columns}, last_used_at FROM {keys} LEFT JOIN {uses} ON key_id = id")
+    // A subquery, since a join of a long list may read all uses first.
+    let used = format!("(SELECT last_used_at FROM {uses} WHERE key_id = id)");
+    format!("SELECT {columns}, {used} AS last_used_at FROM {keys}")
 }
 
 /// Marks a text that has no text of a user in it.

@@ -64,6 +64,29 @@ impl Tables {
             .map(|name| self.bare(name))
     }
 
+    /// Returns the statements that make the partial indexes by which keys are listed that are few among
+    /// many. `list.rs` asks by these conditions.
+    pub(in crate::store) fn partial_indexes(&self) -> String {
+        let parts = [
+            ("revoked", "revoked_at IS NOT NULL"),
+            ("disabled", "revoked_at IS NULL AND disabled"),
+            ("expiring", "revoked_at IS NULL AND expires_at IS NOT NULL"),
+            ("rotating", "rotation_due_at IS NOT NULL"),
+        ];
+        let index = |name: &str, columns: &str, condition: &str| {
+            let (index, keys) = (self.part(&format!("api_keys_{name}")), self.keys());
+            format!("CREATE INDEX {index} ON {keys} ({columns}) WHERE {condition};\n")
+        };
+        let by_age = "created_at DESC, id DESC";
+        let by_tenant = format!("tenant, {by_age}");
+        let each = parts.iter().map(|(name, condition)| {
+            let of_tenant = index(&format!("{name}_by_tenant"), &by_tenant, condition);
+            index(name, by_age, condition) + &of_tenant
+        });
+        let not_revoked = index("not_revoked_by_tenant", &by_tenant, "revoked_at IS NULL");
+        each.chain([not_revoked]).collect()
+    }
+
     /// Returns the name of something in the schema, quoted.
     pub(in crate::store) fn name(&self, name: &str) -> String {
         format!("{}{}", self.schema, self.part(name))

@@ -15,6 +15,7 @@ impl SqliteStore {
     ///
     /// Returns an error if the database fails, or if an event cannot be read.
     pub async fn audit_log(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
+        let _place = self.share.for_list().await?;
         let rows = bound(&self.statements.events(query)).fetch_all(&self.pool).await;
         let rows = rows.map_err(failed)?;
         rows.iter().map(|row| read(row).map_err(failed)?.read()).collect()

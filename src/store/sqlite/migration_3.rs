@@ -4,6 +4,16 @@ use crate::store::sql::Tables;
 
 /// Adds what many keys and many owners need: one part for each.
 pub(super) fn script(tables: &Tables) -> String {
-    let parts: [fn(&Tables) -> String; 0] = [];
+    let parts: [fn(&Tables) -> String; 2] = [note_the_issuer, index_what_is_rare];
     parts.map(|part| part(tables)).join("\n")
+}
+
+/// Adds who issued a key.
+fn note_the_issuer(tables: &Tables) -> String {
+    format!("ALTER TABLE {} ADD COLUMN created_by TEXT;", tables.keys())
+}
+
+/// Adds an index for each list of keys that are few among many, so that others are not visited.
+fn index_what_is_rare(tables: &Tables) -> String {
+    tables.partial_indexes()
 }

@@ -15,6 +15,7 @@ use sqlx::SqlitePool;
 
 pub use self::open::SqliteStoreBuilder;
 use self::writing::Writers;
+use super::share::Share;
 use super::sql::Statements;
 
 /// Keeps keys in SQLite, in a file or in memory. Needs the feature `sqlite` and Rust 1.94.
@@ -71,6 +72,7 @@ pub struct SqliteStore {
     pool: SqlitePool,
     statements: Arc<Statements>,
     writers: Writers,
+    share: Share,
 }
 
 impl SqliteStore {

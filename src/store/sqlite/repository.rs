@@ -9,10 +9,10 @@ use sqlx::{Row as _, SqliteConnection, query};
 
 use super::SqliteStore;
 use crate::key::{KeyDigest, KeyId};
-use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed, in_order};
+use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed, in_order, place};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, RecordUses, StoreError, StoredKey,
+    AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository,
+    KeyStore, KeyUse, RecordUses, StoreError, StoredKey,
 };
 
 #[async_trait]
@@ -46,11 +46,25 @@ impl KeyRepository for SqliteStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        // Of the many forms that it may have, none is worth to be kept.
-        let list = self.statements.list(query);
-        let rows = bound(&list).persistent(false).fetch_all(&self.pool).await.map_err(failed)?;
-        let keys = rows.iter().map(read_with_use).collect::<Result<_, _>>()?;
-        Ok(query.page(keys))
+        let _place = self.share.for_list().await?;
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let mut list = self.statements.list(query);
+        loop {
+            // Of the many forms that they may have, none is worth to be kept.
+            let end = match list.window() {
+                Some(window) => {
+                    let row = bound(&window).persistent(false).fetch_optional(&mut *connection);
+                    row.await.map_err(failed)?.as_ref().map(read_place).transpose()?
+                }
+                None => None,
+            };
+            let rows = bound(&list.rows(end.as_ref())).persistent(false);
+            let rows = rows.fetch_all(&mut *connection).await.map_err(failed)?;
+            let keys = rows.iter().map(read_with_use).collect::<Result<_, _>>()?;
+            if let Some(page) = list.take(keys, end) {
+                return Ok(page);
+            }
+        }
     }
 
     /// Keeps the events in the table `api_key_audit`.
@@ -128,6 +142,10 @@ pub(super) fn bound(statement: &Statement) -> Query<'static, Sqlite, SqliteArgum
     })
 }
 
+fn read_place(row: &SqliteRow) -> Result<KeyCursor, StoreError> {
+    place(row.try_get("created_at").map_err(failed)?, row.try_get("id").map_err(failed)?)
+}
+
 fn read_with_use(row: &SqliteRow) -> Result<StoredKey, StoreError> {
     let last_used_at = row.try_get("last_used_at").map_err(failed)?;
     read(row).map_err(failed)?.read_with_use(last_used_at)
@@ -159,5 +177,6 @@ fn read(row: &SqliteRow) -> sqlx::Result<KeyRow> {
         metadata: row.try_get("metadata")?,
         revision: row.try_get("revision")?,
         counted_as: row.try_get("counted_as")?,
+        created_by: row.try_get("created_by")?,
     })
 }

@@ -1,9 +1,10 @@
 //! [`check_key_repository`]: the contract of [`KeyRepository`] as a test.
 
+mod bounds;
+mod lists;
 mod required;
 mod uses;
 
-use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,8 +16,7 @@ use futures_util::future::{join, join_all};
 use super::conformance::{check_key_store, full_record, moment};
 use crate::key::{KeyId, TenantId};
 use crate::store::{
-    CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository, KeyState, RecordUses, StoredKey,
-    TenantFilter,
+    CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository, RecordUses, StoredKey,
 };
 
 /// How many writers try the same at once.
@@ -64,6 +64,10 @@ where
     suite.a_kind_of_change_that_is_not_known_is_refused().await;
     suite.pages_follow_one_another().await;
     suite.lists_are_filtered().await;
+    suite.every_filter_lists_what_the_query_matches().await;
+    suite.a_list_goes_on_where_a_page_has_visited_enough().await;
+    suite.those_keys_are_counted_that_work_or_may_work_again().await;
+    suite.those_who_insert_at_once_keep_to_the_bound().await;
     suite.a_dropped_commit_is_whole().await;
 }
 
@@ -355,132 +359,6 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.committed(&[remove(&same_digest), insert(&again), remove(&again)]).await;
         self.assert_is_gone(&same_digest, "a removed key is found by its digest").await;
         assert_eq!(self.get(&same_id.id).await, None, "the id of a removed record is found");
-    }
-
-    /// Returns the ids of all pages.
-    async fn listed(&self, query: &KeyQuery) -> Vec<KeyId> {
-        let (mut query, mut ids) = (query.clone(), Vec::new());
-        loop {
-            let page = self.repository.list(&query).await;
-            let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
-            assert!(page.keys.len() <= query.limit, "a page has more keys than it may");
-            assert!(
-                page.keys.len() == query.limit || page.next.is_none(),
-                "a page is not full, and there is another"
-            );
-            let is_first = query.after.is_none();
-            assert!(is_first || !page.keys.is_empty(), "a cursor led to an empty page");
-            ids.extend(page.keys.iter().map(|key| key.record.id.clone()));
-            match page.next {
-                Some(next) => query = query.after(next),
-                None => return ids,
-            }
-        }
-    }
-
-    async fn pages_follow_one_another(&self) {
-        let tenant = tenant_of_its_own();
-        let mut records: Vec<_> = (0..7)
-            .map(|number| KeyRecord {
-                tenant: Some(tenant.clone()),
-                // Three pairs that are told apart by their ids only.
-                created_at: moment(1_500_000_000 + number / 2),
-                ..full_record()
-            })
-            .collect();
-        for record in &records {
-            self.committed(&[insert(record)]).await;
-        }
-        records.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
-        let expected: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
-        let query = KeyQuery::new().tenant(tenant.clone());
-        for limit in [1, 2, 3, 7, 8, 1000] {
-            let listed = self.listed(&query.clone().limit(limit)).await;
-            assert_eq!(listed, expected, "the newest first, {limit} a page");
-        }
-        for (limit, length) in [(0, 1), (usize::MAX, expected.len())] {
-            let page = self.repository.list(&KeyQuery { limit, ..query.clone() }).await;
-            let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
-            assert_eq!(page.keys.len(), length, "a page of {limit}");
-            assert_eq!(page.next.is_some(), length < expected.len(), "a page of {limit}");
-        }
-        let page = self.repository.list(&query.clone().limit(3)).await;
-        let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
-        // What comes or goes before the cursor, and the key of the cursor itself, matter not.
-        self.committed(&[remove(&records[2])]).await;
-        let newer = KeyRecord {
-            tenant: Some(tenant.clone()),
-            created_at: moment(1_500_000_100),
-            ..full_record()
-        };
-        self.committed(&[insert(&newer)]).await;
-        let rest = self.listed(&query.after(page.next)).await;
-        assert_eq!(rest, expected[3..], "a cursor lost its place");
-    }
-
-    async fn lists_are_filtered(&self) {
-        let (tenant, now) = (tenant_of_its_own(), moment(1_600_000_000));
-        let earlier = now - Duration::from_secs(1);
-        let record = |change: fn(&mut KeyRecord)| {
-            let mut record = KeyRecord {
-                tenant: Some(tenant.clone()),
-                expires_at: None,
-                rotation_due_at: None,
-                ..full_record()
-            };
-            change(&mut record);
-            record
-        };
-        let active = record(|_| {});
-        let disabled = record(|record| record.disabled = true);
-        let expired = record(|record| record.expires_at = Some(moment(1_600_000_000)));
-        let revoked = record(|record| {
-            record.revoked_at = Some(moment(1_550_000_000));
-            record.disabled = true;
-            record.expires_at = Some(moment(1_550_000_000));
-        });
-        let due = record(|record| record.rotation_due_at = Some(moment(1_600_000_000)));
-        let nobodys = KeyRecord { tenant: None, ..active.clone() };
-        let nobodys = KeyRecord { id: full_record().id, digest: full_record().digest, ..nobodys };
-        for record in [&active, &disabled, &expired, &revoked, &due, &nobodys] {
-            self.committed(&[insert(record)]).await;
-        }
-
-        let query = KeyQuery { at: now, ..KeyQuery::new().tenant(tenant.clone()) };
-        let all = [&active, &disabled, &expired, &revoked, &due];
-        self.assert_lists(&query, &all, "the keys of a tenant").await;
-        let of_state = |state, at| KeyQuery { at, ..query.clone().state(state) };
-        for (query, expected) in [
-            (of_state(KeyState::Active, now), &[&active, &due][..]),
-            (of_state(KeyState::Active, earlier), &[&active, &due, &expired]),
-            (of_state(KeyState::Disabled, now), &[&disabled]),
-            (of_state(KeyState::Expired, now), &[&expired]),
-            (of_state(KeyState::Expired, earlier), &[]),
-            (of_state(KeyState::Revoked, now), &[&revoked]),
-            (query.clone().rotation_due_by(now), &[&due]),
-            (query.clone().rotation_due_by(earlier), &[]),
-            (query.clone().unused_since(now), &all),
-            (query.clone().unused_since(active.created_at), &[]),
-            (query.clone().unused_since(now).state(KeyState::Active).rotation_due_by(now), &[&due]),
-        ] {
-            self.assert_lists(&query, expected, "what a query matches").await;
-        }
-
-        let tenantless = KeyQuery { tenant: TenantFilter::Nobody, ..query.clone() };
-        let listed = self.listed(&tenantless).await;
-        assert!(listed.contains(&nobodys.id) && !listed.contains(&active.id));
-        let listed = self.listed(&KeyQuery { tenant: TenantFilter::Any, ..query }).await;
-        assert!(listed.contains(&nobodys.id) && listed.contains(&active.id));
-    }
-
-    async fn assert_lists(&self, query: &KeyQuery, expected: &[&KeyRecord], what: &str) {
-        let expected: BTreeSet<_> = expected.iter().map(|record| &record.id).collect();
-        // In small pages, so that filters and pages work together.
-        for limit in [2, 100] {
-            let listed = self.listed(&query.clone().limit(limit)).await;
-            assert_eq!(listed.iter().collect::<BTreeSet<_>>(), expected, "{what}: {query:?}");
-            assert_eq!(listed.len(), expected.len(), "a key was listed twice");
-        }
     }
 
     async fn a_dropped_commit_is_whole(&self) {

@@ -1,0 +1,1 @@
+//! What a list asks of PostgreSQL: by which index, and of how many rows.

@@ -26,7 +26,12 @@ use crate::store::{
 /// that are so locked can be noted as used.
 const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
 
+/// When a key was issued, as the indexes of a tenant have it.
+pub(super) const AGE_OF_TENANT: &str = "(created_at AT TIME ZONE 'UTC')";
+
 pub(super) const DIALECT: Dialect = Dialect {
+    age_of_tenant: AGE_OF_TENANT,
+    time_of_tenant: |time| format!("({time} AT TIME ZONE 'UTC')"),
     locking: FOR_NO_KEY_UPDATE,
     // Whatever the language of the database is.
     lower_name: "lower(name COLLATE \"C\")",

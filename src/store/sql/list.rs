@@ -14,8 +14,6 @@ use crate::store::{KeyCursor, KeyPage, KeyQuery, KeyState, StoredKey, TenantFilt
 /// How many rows the first window has: enough where most rows match. The second has the rest.
 const FIRST_WINDOW: usize = 1000;
 
-const ORDER: &str = "ORDER BY created_at DESC, id DESC";
-
 /// A list under way.
 pub(in crate::store) struct List<'a> {
     statements: &'a Statements,
@@ -46,9 +44,9 @@ impl List<'_> {
         let last = i64::try_from(self.size() - 1).unwrap_or(i64::MAX);
         let last = filter.bind(Value::Number(last));
         let keys = self.statements.tables.keys();
-        let filters = filter.conditions();
+        let (filters, order) = (filter.conditions(), self.order());
         let sql =
-            format!("SELECT created_at, id FROM {keys}{filters} {ORDER} LIMIT 1 OFFSET {last}");
+            format!("SELECT created_at, id FROM {keys}{filters} {order} LIMIT 1 OFFSET {last}");
         Some(Statement { sql: constant(sql), values: filter.values })
     }
 
@@ -58,13 +56,13 @@ impl List<'_> {
         let mut filter = self.scope();
         self.add_rest(&mut filter);
         if let Some(end) = end {
-            let place = filter.bind_place(place(end));
-            filter.add(format!("(created_at, id) >= {place}"));
+            self.add_place(&mut filter, ">=", place(end));
         }
         let limit = self.query.page_size() + 1 - self.keys.len();
         let limit = filter.bind(Value::Number(i64::try_from(limit).unwrap_or(i64::MAX)));
-        let (select, filters) = (select_with_use(&self.statements.tables), filter.conditions());
-        let sql = format!("{select}{filters} {ORDER} LIMIT {limit}");
+        let (filters, order) = (filter.conditions(), self.order());
+        let select = select_with_use(&self.statements.tables);
+        let sql = format!("{select}{filters} {order} LIMIT {limit}");
         Statement { sql: constant(sql), values: filter.values }
     }
 
@@ -83,6 +81,22 @@ impl List<'_> {
         Some(self.query.page(std::mem::take(&mut self.keys), end))
     }
 
+    /// Returns when a key was issued, as the indexes have it by which the keys of these tenants are
+    /// listed.
+    fn age(&self) -> &'static str {
+        match self.query.tenant {
+            TenantFilter::Any => "created_at",
+            _ => self.statements.dialect.age_of_tenant,
+        }
+    }
+
+    fn order(&self) -> String {
+        // With the tenant, although it is the same for all: of those without one, PostgreSQL does not
+        // know that.
+        let tenant = if self.query.tenant == TenantFilter::Any { "" } else { "tenant, " };
+        format!("ORDER BY {tenant}{} DESC, id DESC", self.age())
+    }
+
     /// Tells whether every row that is visited matches.
     fn is_exact(&self) -> bool {
         let mut filter = self.scope();
@@ -99,13 +113,12 @@ impl List<'_> {
 
     /// Selects the rows that are visited: by what an index has.
     fn scope(&self) -> Filter<'_> {
-        let mut filter =
-            Filter { statements: self.statements, conditions: Vec::new(), values: Vec::new() };
+        let (conditions, values) = (Vec::new(), Vec::new());
+        let mut filter = Filter { statements: self.statements, conditions, values };
         filter.add_tenant(&self.query.tenant);
         filter.conditions.extend(self.kept_apart().iter().map(|condition| (*condition).to_owned()));
         if let Some(place) = self.start() {
-            let place = filter.bind_place(place);
-            filter.add(format!("(created_at, id) < {place}"));
+            self.add_place(&mut filter, "<", place);
         }
         filter
     }
@@ -133,6 +146,16 @@ impl List<'_> {
             (Some(after), Some(oldest)) => Some(after.min(oldest)),
             (after, oldest) => after.or(oldest),
         }
+    }
+
+    /// Selects the rows on one side of a place.
+    fn add_place(&self, filter: &mut Filter<'_>, side: &str, (time, id): (i64, String)) {
+        let mut time = filter.bind(Value::Time(Some(time)));
+        if self.query.tenant != TenantFilter::Any {
+            time = (self.statements.dialect.time_of_tenant)(time);
+        }
+        let id = filter.bind(Value::Text(Some(id)));
+        filter.add(format!("({}, id) {side} ({time}, {id})", self.age()));
     }
 
     /// Selects of these rows what else is asked for.
@@ -187,12 +210,6 @@ impl Filter<'_> {
     fn bind(&mut self, value: Value) -> String {
         self.values.push(value);
         format!("${}", self.values.len())
-    }
-
-    fn bind_place(&mut self, (time, id): (i64, String)) -> String {
-        let time = self.bind(Value::Time(Some(time)));
-        let id = self.bind(Value::Text(Some(id)));
-        format!("({time}, {id})")
     }
 
     fn add_text(&mut self, column: &str, text: &str) {

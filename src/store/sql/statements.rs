@@ -20,6 +20,9 @@ pub(in crate::store) struct Statement {
 /// What is not the same in every database.
 #[derive(Clone, Copy)]
 pub(in crate::store) struct Dialect {
+    /// When a key was issued, as the indexes by tenant have it, and how a time is compared with that.
+    pub(in crate::store) age_of_tenant: &'static str,
+    pub(in crate::store) time_of_tenant: fn(String) -> String,
     /// What a `SELECT` ends with that holds its row until the transaction ends, in a database where
     /// others write meanwhile.
     pub(in crate::store) locking: &'static str,

@@ -65,8 +65,9 @@ impl Tables {
     }
 
     /// Returns the statements that make the partial indexes by which keys are listed that are few among
-    /// many. `list.rs` asks by these conditions.
-    pub(in crate::store) fn partial_indexes(&self) -> String {
+    /// many: of all tenants by `by_age`, and of each by `by_age_of_tenant`, which may end with what else
+    /// an index has. `list.rs` asks by these conditions.
+    pub(in crate::store) fn partial_indexes(&self, by_age_of_tenant: &str) -> String {
         let parts = [
             ("revoked", "revoked_at IS NOT NULL"),
             ("disabled", "revoked_at IS NULL AND disabled"),
@@ -75,15 +76,13 @@ impl Tables {
         ];
         let index = |name: &str, columns: &str, condition: &str| {
             let (index, keys) = (self.part(&format!("api_keys_{name}")), self.keys());
-            format!("CREATE INDEX {index} ON {keys} ({columns}) WHERE {condition};\n")
+            format!("CREATE INDEX {index} ON {keys} {columns} WHERE {condition};\n")
         };
-        let by_age = "created_at DESC, id DESC";
-        let by_tenant = format!("tenant, {by_age}");
         let each = parts.iter().map(|(name, condition)| {
-            let of_tenant = index(&format!("{name}_by_tenant"), &by_tenant, condition);
-            index(name, by_age, condition) + &of_tenant
+            let of_tenant = index(&format!("{name}_by_tenant"), by_age_of_tenant, condition);
+            index(name, "(created_at DESC, id DESC)", condition) + &of_tenant
         });
-        let not_revoked = index("not_revoked_by_tenant", &by_tenant, "revoked_at IS NULL");
+        let not_revoked = index("not_revoked_by_tenant", by_age_of_tenant, "revoked_at IS NULL");
         each.chain([not_revoked]).collect()
     }
 

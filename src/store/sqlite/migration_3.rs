@@ -15,5 +15,5 @@ fn note_the_issuer(tables: &Tables) -> String {
 
 /// Adds an index for each list of keys that are few among many, so that others are not visited.
 fn index_what_is_rare(tables: &Tables) -> String {
-    tables.partial_indexes()
+    tables.partial_indexes("(tenant, created_at DESC, id DESC)")
 }

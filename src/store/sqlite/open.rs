@@ -17,6 +17,8 @@ use crate::store::share::{SHARE, Share};
 use crate::store::sql::{Dialect, Statements, Tables, failed};
 
 const DIALECT: Dialect = Dialect {
+    age_of_tenant: "created_at",
+    time_of_tenant: |time| time,
     // A transaction that writes is alone.
     locking: "",
     lower_name: "lower(name)",

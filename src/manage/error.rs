@@ -41,7 +41,9 @@ pub enum ManageError {
     #[error(transparent)]
     Issue(#[from] IssueError),
     /// The tenant has as many keys as it [may have](crate::KeyManager::max_keys_per_tenant).
-    #[error("there are {0} keys, as many as there may be: revoke one that is not needed")]
+    #[error(
+        "the number of keys is bounded by {0}, and there are as many: revoke one that is not needed"
+    )]
     TooManyKeys(u64),
     /// Other nodes changed the key again and again, or others that of the [owner](super::Owner).
     #[error("the key, or that of who calls, was changed by others again and again: try again")]

@@ -263,3 +263,16 @@ fn a_secret_that_could_not_be_written_is_reported() {
     let ran = operator.shell("(trap '' PIPE; sleep 0.2; \"$0\" issue 'a key'; echo $? >&2) | :");
     assert!(ran.err.contains("could not be written") && ran.err.ends_with("1\n"), "{ran:?}");
 }
+
+#[test]
+fn a_tenant_has_no_more_keys_than_the_environment_allows() {
+    let operator = Operator::new().with("API_KEYS_MAX_PER_TENANT", "1");
+    let (id, _) = operator.issue("of acme", &["--tenant=acme"]);
+    operator.run(&["issue", "one more", "--tenant=acme"]).refuses(4, "is bounded by 1");
+    operator.run(&["rotate", &id, "--grace=1h"]).refuses(4, "is bounded by 1");
+    operator.issue("of globex", &["--tenant=globex"]);
+    operator.run(&["revoke", &id]).succeeds();
+    operator.issue("of acme again", &["--tenant=acme"]);
+    let operator = operator.with("API_KEYS_MAX_PER_TENANT", "many");
+    operator.run(&["list"]).refuses(2, "API_KEYS_MAX_PER_TENANT is no whole number");
+}

@@ -10,6 +10,7 @@ mod meanwhile;
 mod stores;
 mod world;
 
+mod bounds;
 mod key_manager;
 mod key_scheme;
 

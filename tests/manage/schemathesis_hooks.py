@@ -20,6 +20,12 @@ VALID = {
 }
 
 CURSOR = re.compile(r"\d+\.key_\w+")
+TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ][\d:.]+([Zz]|[+-]\d\d:\d\d)")
+PARAMETERS = [
+    ("created_by", re.compile(r"name:.{1,256}"), "name:alice"),
+    ("unused_since", TIME, "2000-01-01T00:00:00Z"),
+    ("rotation_due_by", TIME, "2000-01-01T00:00:00Z"),
+]
 SECRET = re.compile(r"sk_live_\w{8,}")
 
 
@@ -35,6 +41,10 @@ def before_call(context, case, **kwargs):
     # Only a page says what a cursor is.
     if case.query and not CURSOR.fullmatch(str(case.query.get("cursor", ""))):
         case.query.pop("cursor", None)
+    # A name that can be seen, and a time since 1970, as far as the document asks for one.
+    for parameter, form, valid in PARAMETERS:
+        if case.query and form.fullmatch(str(case.query.get(parameter, ""))):
+            case.query[parameter] = valid
 
 
 def is_allowed(document, field, value):

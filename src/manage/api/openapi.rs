@@ -200,6 +200,9 @@ const CURSOR: &str = "The `next_cursor` of the page before, which may have had f
 const NAME: &str =
     "Only keys whose names have this text in them; `A` to `Z` are the same as `a` to `z`";
 
+/// What an actor looks like; of its name, all characters can be seen.
+const ACTOR: &str = "^(system|key:[A-Za-z0-9_.-]{1,128}|name:.{1,256})$";
+
 const CREATED_BY: &str = "Only keys that were issued by this: `system`, `key:` and the id of a key, or \
                           `name:` and a name";
 
@@ -212,6 +215,7 @@ fn list_parameters() -> [Parameter; 9] {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     let time = || text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
     let name = text().min_length(Some(1)).max_length(Some(MAX_NAME));
+    let stage = text().pattern(Some("^[A-Za-z0-9_.-]+$")).max_length(Some(128));
     let kind = text().enum_values(Some(KINDS.map(|kind| kind.to_string())));
     let state = text().enum_values(Some(KeyState::ALL.map(KeyState::as_str)));
     [
@@ -219,9 +223,9 @@ fn list_parameters() -> [Parameter; 9] {
         parameter("cursor", CURSOR, text()),
         parameter("state", "Only keys in this state", state),
         parameter("name", NAME, name),
-        parameter("stage", "Only keys that work in this stage alone", text()),
+        parameter("stage", "Only keys that work in this stage alone", stage),
         parameter("kind", "Only keys of this kind", kind),
-        parameter("created_by", CREATED_BY, text()),
+        parameter("created_by", CREATED_BY, text().pattern(Some(ACTOR))),
         parameter("unused_since", "Only keys that were neither used nor issued since then", time()),
         parameter("rotation_due_by", "Only keys that should be replaced by then", time()),
     ]

@@ -58,8 +58,11 @@ fn id(number: usize) -> KeyId {
 fn record(number: usize, keys: usize) -> KeyRecord {
     let name = if number == 0 { "needle".to_owned() } else { format!("key {number}") };
     let mut record = KeyRecord::new(id(number), digest(number), name, issued_at(number));
-    let tenant =
-        if number % 2 == 0 { BIG_TENANT.to_owned() } else { format!("t{}", number % 1000) };
+    let tenant = if number.is_multiple_of(2) {
+        BIG_TENANT.to_owned()
+    } else {
+        format!("t{}", number % 1000)
+    };
     record.set_tenant(Some(tenant.parse().unwrap()));
     record.set_stage(Some("live".parse().unwrap()));
     record.set_created_by(Some("alice".into()));

@@ -14,6 +14,7 @@ pub(super) const SHARE: u32 = 2;
 /// Of several connections one is kept from lists: however many there are, a revocation waits for none.
 #[derive(Clone)]
 pub(super) struct Share {
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only its errors say so"))]
     size: u32,
     all: Arc<Semaphore>,
     lists: Arc<Semaphore>,

@@ -66,6 +66,10 @@ use super::sql::Statements;
 /// * A node has up to 10 connections, and two more for each
 ///   cache that hears of changes (`invalidations`). Another two are there for a moment when these are
 ///   made anew, one more while the store connects, and one to find out why there is none.
+/// * Of these, lists, changes and notes of use have [two](PostgresStoreBuilder::management_connections), so
+///   look-ups wait for none of them, and a change waits for no list.
+/// * Version 3 of the tables has more indexes. Changes wait while the migration makes them, some seconds
+///   for a million keys; look-ups do not.
 /// * A standby is refused, unless its lag is [accepted](PostgresStoreBuilder::accept_standby). After a failover,
 ///   no connection leads to yesterday's primary for longer than it
 ///   [lives](PostgresStoreBuilder::connection_lifetime). What a failover can lose, and which settings prevent

@@ -44,6 +44,10 @@ pub use self::invalidations::RedisInvalidations;
 ///
 /// # Deployment caveats
 ///
+/// * Look-ups have a connection of their own, and lists and changes another. A list visits 100 records a
+///   step where it has to look at them, one step of a node at a time, and leaves the server to others for
+///   twice as long after each. What a list asks for is compared with the records themselves, so it finds
+///   what nodes of the version before have changed.
 /// * A server that evicts records is refused: one whose `maxmemory-policy` is neither `noeviction` nor
 ///   one of `volatile-…`, which evict what expires, as no record does. Nor is it used once that is
 ///   changed, within a minute.

@@ -154,7 +154,11 @@ async fn a_page_reads_a_bounded_part_of_the_index_that_fits() {
         let uses = read.remove("api_key_uses_pkey").unwrap_or(0);
         assert!(uses <= visited, "{uses} uses were read: {query:?}");
         let entries = read.remove(index).unwrap_or(0);
-        assert!(entries <= most && (entries > 0 || found == 0), "{entries} of {index}: {query:?}");
+        // The entry that ends a range is read, too.
+        assert!(
+            entries <= most + 5 && (entries > 0 || found == 0),
+            "{entries} of {index}: {query:?}"
+        );
         assert_eq!(read, BTreeMap::new(), "another index was read: {query:?}");
     }
     many.end().await;

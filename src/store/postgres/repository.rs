@@ -32,6 +32,7 @@ pub(super) const AGE_OF_TENANT: &str = "(created_at AT TIME ZONE 'UTC')";
 pub(super) const DIALECT: Dialect = Dialect {
     age_of_tenant: AGE_OF_TENANT,
     time_of_tenant: |time| format!("({time} AT TIME ZONE 'UTC')"),
+    by_index: |_| String::new(),
     locking: FOR_NO_KEY_UPDATE,
     // Whatever the language of the database is.
     lower_name: "lower(name COLLATE \"C\")",

@@ -43,7 +43,7 @@ impl List<'_> {
         let mut filter = self.scope();
         let last = i64::try_from(self.size() - 1).unwrap_or(i64::MAX);
         let last = filter.bind(Value::Number(last));
-        let keys = self.statements.tables.keys();
+        let keys = self.table();
         let (filters, order) = (filter.conditions(), self.order());
         let sql =
             format!("SELECT created_at, id FROM {keys}{filters} {order} LIMIT 1 OFFSET {last}");
@@ -61,7 +61,7 @@ impl List<'_> {
         let limit = self.query.page_size() + 1 - self.keys.len();
         let limit = filter.bind(Value::Number(i64::try_from(limit).unwrap_or(i64::MAX)));
         let (filters, order) = (filter.conditions(), self.order());
-        let select = select_with_use(&self.statements.tables);
+        let select = select_with_use(&self.statements.tables, &self.table());
         let sql = format!("{select}{filters} {order} LIMIT {limit}");
         Statement { sql: constant(sql), values: filter.values }
     }
@@ -123,18 +123,41 @@ impl List<'_> {
         filter
     }
 
-    /// Returns the conditions of the partial index that has the fewest rows for the query.
-    fn kept_apart(&self) -> &'static [&'static str] {
-        match self.query.state {
-            Some(KeyState::Revoked) => &["revoked_at IS NOT NULL"],
-            Some(KeyState::Disabled) => &["revoked_at IS NULL", "disabled"],
-            _ if self.query.rotation_due_by.is_some() => &["rotation_due_at IS NOT NULL"],
-            Some(KeyState::Expired) => &["revoked_at IS NULL", "expires_at IS NOT NULL"],
-            Some(KeyState::Active) if self.query.tenant != TenantFilter::Any => {
-                &["revoked_at IS NULL"]
+    /// Returns the partial index that has the fewest rows for the query, and its conditions.
+    fn partial(&self) -> Option<(&'static str, &'static [&'static str])> {
+        Some(match self.query.state {
+            Some(KeyState::Revoked) => ("revoked", &["revoked_at IS NOT NULL"]),
+            Some(KeyState::Disabled) => ("disabled", &["revoked_at IS NULL", "disabled"]),
+            _ if self.query.rotation_due_by.is_some() => {
+                ("rotating", &["rotation_due_at IS NOT NULL"])
             }
-            _ => &[],
-        }
+            Some(KeyState::Expired) => {
+                ("expiring", &["revoked_at IS NULL", "expires_at IS NOT NULL"])
+            }
+            Some(KeyState::Active) if self.query.tenant != TenantFilter::Any => {
+                ("not_revoked", &["revoked_at IS NULL"])
+            }
+            _ => return None,
+        })
+    }
+
+    fn kept_apart(&self) -> &'static [&'static str] {
+        self.partial().map_or(&[], |(_, conditions)| conditions)
+    }
+
+    /// Names the table, and where the database does as it is told, the index. Of several that fit, such
+    /// as those of what is disabled and of what is not revoked, it may take the one with more rows.
+    fn table(&self) -> String {
+        let Statements { tables, dialect, .. } = self.statements;
+        let is_of_tenant = self.query.tenant != TenantFilter::Any;
+        let index = match (self.partial(), is_of_tenant) {
+            (None, false) => "by_age".to_owned(),
+            (None, true) => "by_tenant".to_owned(),
+            (Some((name, _)), false) => name.to_owned(),
+            (Some((name, _)), true) => format!("{name}_by_tenant"),
+        };
+        let index = tables.part(&format!("api_keys_{index}"));
+        format!("{}{}", tables.keys(), (dialect.by_index)(&index))
     }
 
     /// Returns where visiting begins, as the values of the columns: behind the cursor, and where keys

@@ -23,6 +23,8 @@ pub(in crate::store) struct Dialect {
     /// When a key was issued, as the indexes by tenant have it, and how a time is compared with that.
     pub(in crate::store) age_of_tenant: &'static str,
     pub(in crate::store) time_of_tenant: fn(String) -> String,
+    /// What follows the name of a table that is to be read by an index, if that can be said.
+    pub(in crate::store) by_index: fn(&str) -> String,
     /// What a `SELECT` ends with that holds its row until the transaction ends, in a database where
     /// others write meanwhile.
     pub(in crate::store) locking: &'static str,
@@ -60,7 +62,7 @@ impl Statements {
             changes.map(|(column, value)| format!("{column} = {value}")).collect();
         Self {
             find: constant(format!("SELECT {columns} FROM {keys} WHERE digest = $1")),
-            get: constant(format!("{} WHERE id = $1", select_with_use(&tables))),
+            get: constant(format!("{} WHERE id = $1", select_with_use(&tables, &keys))),
             insert: constant(format!(
                 "INSERT INTO {keys} ({columns}) VALUES ({}) ON CONFLICT DO NOTHING",
                 values.join(", ")
@@ -137,9 +139,9 @@ pub(in crate::store) fn in_order(
     digests.iter().map(|digest| found.get(digest).cloned()).collect()
 }
 
-/// Selects rows of keys, with `last_used_at`.
-pub(super) fn select_with_use(tables: &Tables) -> String {
-    let (columns, keys, uses) = (COLUMNS.join(", "), tables.keys(), tables.uses());
+/// Selects rows of the table of keys, with `last_used_at`.
+pub(super) fn select_with_use(tables: &Tables, keys: &str) -> String {
+    let (columns, uses) = (COLUMNS.join(", "), tables.uses());
     // A subquery, since a join of a long list may read all uses first.
     let used = format!("(SELECT last_used_at FROM {uses} WHERE key_id = id)");
     format!("SELECT {columns}, {used} AS last_used_at FROM {keys}")

@@ -65,7 +65,7 @@ impl Tables {
     }
 
     /// Returns the statements that make the partial indexes by which keys are listed that are few among
-    /// many: of all tenants by `by_age`, and of each by `by_age_of_tenant`, which may end with what else
+    /// many: of all tenants by age, and of each by `by_age_of_tenant`, which may end with what else
     /// an index has. `list.rs` asks by these conditions.
     pub(in crate::store) fn partial_indexes(&self, by_age_of_tenant: &str) -> String {
         let parts = [

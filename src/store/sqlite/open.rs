@@ -19,6 +19,7 @@ use crate::store::sql::{Dialect, Statements, Tables, failed};
 const DIALECT: Dialect = Dialect {
     age_of_tenant: "created_at",
     time_of_tenant: |time| time,
+    by_index: |index| format!(" INDEXED BY {index}"),
     // A transaction that writes is alone.
     locking: "",
     lower_name: "lower(name)",

@@ -26,11 +26,11 @@ use tower_api_key::{KeyDigest, KeyManager, KeyRepository, NewKey};
 use self::fill::{BIG_TENANT, Filled, digest, issued_at};
 
 /// How often each thing is done.
-const RUNS: usize = 11;
+const RUNS: usize = 5;
 
 /// How many lists run at once, while a look-up is measured so often.
 const LISTS: usize = 60;
-const LOOK_UPS: usize = 500;
+const LOOK_UPS: usize = 300;
 
 type Store = Arc<dyn KeyRepository>;
 
@@ -43,6 +43,7 @@ struct Table {
 impl Table {
     fn add(&mut self, store: &str, what: &str, keys: usize, median: Duration) {
         let name = format!("{store}: {what}");
+        eprintln!("{keys} keys, {name}: {median:?}");
         let row = match self.rows.iter().position(|(known, _)| *known == name) {
             Some(row) => row,
             None => {

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tower_api_key::store::{KeyUse, RecordUses as _};
 use tower_api_key::{
-    KeyDigest, KeyId, KeyRecord, MemoryStore, PostgresStore, RedisStore, SqliteStore,
+    KeyDigest, KeyHasher, KeyId, KeyRecord, MemoryStore, PostgresStore, RedisStore, SqliteStore,
 };
 
 use super::Store;
@@ -45,11 +45,8 @@ pub(crate) fn issued_at(number: usize) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(BEGIN + number as u64)
 }
 
-/// Returns the digest of a key, of which the next one's is far away.
 pub(crate) fn digest(number: usize) -> KeyDigest {
-    let scattered = (number as u64 * 2_654_435_761) % (1 << 32);
-    // What differs is at the front, as in digests, by which stores in memory tell keys apart.
-    KeyDigest::from_bytes(format!("{scattered:010}{:022}", 0).into_bytes().try_into().unwrap())
+    KeyHasher::sha256().digest(&number.to_string())
 }
 
 fn id(number: usize) -> KeyId {
@@ -93,17 +90,29 @@ async fn in_sqlite(keys: usize) -> Filled {
     let store = SqliteStore::open(&path).await.unwrap();
     let options = SqliteConnectOptions::new().filename(&path);
     let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    // It has no SHA-256 of its own.
     let fill = format!(
-        "WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < {keys} - 1)
-         INSERT INTO api_keys ({COLUMNS})
-         SELECT printf('key_%026d', n), CAST(printf('%010d%022d', n * 2654435761 % 4294967296, 0) AS BLOB),
-             iif(n = 0, 'needle', 'key ' || n), iif(n % 2 = 0, '{BIG_TENANT}', 't' || n % 1000),
-             'live', 'name:alice', ({BEGIN} + n) * 1000000, n % 10000 = 5000,
+        "INSERT INTO api_keys ({COLUMNS})
+         SELECT printf('key_%026d', n), digest, iif(n = 0, 'needle', 'key ' || n),
+             iif(n % 2 = 0, '{BIG_TENANT}', 't' || n % 1000), 'live', 'name:alice',
+             ({BEGIN} + n) * 1000000, n % 10000 = 5000,
              iif(n % 10000 = 4000, ({BEGIN} + n) * 1000000, NULL),
-             iif(n % 10000 = 3000, ({BEGIN} + {keys}) * 1000000, NULL) FROM n;
-         INSERT INTO api_key_uses SELECT id, ({BEGIN} + {keys} + 2) * 1000000 FROM api_keys;"
+             iif(n % 10000 = 3000, ({BEGIN} + {keys}) * 1000000, NULL)
+         FROM (SELECT key + $1 AS n, unhex(value) AS digest FROM json_each($2))"
     );
-    sqlx::raw_sql(AssertSqlSafe(fill)).execute(&mut connection).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let numbers: Vec<_> = (0..keys).collect();
+    for numbers in numbers.chunks(10_000) {
+        let digests: Vec<_> = numbers.iter().map(|number| digest(*number).to_string()).collect();
+        let digests = serde_json::to_string(&digests).unwrap();
+        let insert = sqlx::query(AssertSqlSafe(fill.clone())).bind(numbers[0] as i64).bind(digests);
+        insert.execute(&mut *transaction).await.unwrap();
+    }
+    let uses = format!(
+        "INSERT INTO api_key_uses SELECT id, ({BEGIN} + {keys} + 2) * 1000000 FROM api_keys"
+    );
+    sqlx::raw_sql(AssertSqlSafe(uses)).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
     connection.close().await.unwrap();
     Filled { name: "SQLite", store: Arc::new(store), clean_up: async { drop(directory) }.boxed() }
 }
@@ -118,7 +127,7 @@ async fn in_postgres(keys: usize) -> Filled {
          ALTER TABLE api_keys DISABLE TRIGGER USER;
          INSERT INTO api_keys ({COLUMNS})
          SELECT 'key_' || lpad(n::text, 26, '0'),
-             convert_to(lpad((n * 2654435761 % 4294967296)::text, 10, '0') || repeat('0', 22), 'UTF8'),
+             sha256(n::text::bytea),
              CASE n WHEN 0 THEN 'needle' ELSE 'key ' || n END,
              CASE n % 2 WHEN 0 THEN '{BIG_TENANT}' ELSE 't' || n % 1000 END, 'live', 'name:alice',
              to_timestamp({BEGIN} + n), n % 10000 = 5000,

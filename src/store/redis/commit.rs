@@ -6,8 +6,7 @@ use std::sync::{Arc, LazyLock};
 use futures_util::future::try_join;
 
 use super::RedisStore;
-use super::count::Counted;
-use super::draft::{Draft, Kept, Named};
+use super::draft::{Counted, Draft, Kept, Named};
 use super::list::place;
 use super::read::Use;
 use crate::key::{KeyDigest, KeyId, TenantId};

@@ -3,21 +3,13 @@
 use std::sync::LazyLock;
 
 use super::RedisStore;
+use super::draft::Counted;
 use super::list::{STEP, exact};
 use super::read::ReadScript;
 use crate::key::TenantId;
 use crate::store::{KeyBound, StoreError, TenantFilter};
 
 static COUNT: LazyLock<ReadScript> = LazyLock::new(|| ReadScript::new(include_str!("count.lua")));
-
-/// The keys of a tenant that were counted at some moment, and what tells whether they still are those.
-pub(super) struct Counted {
-    pub(super) keys: u64,
-    /// The revision of the tenant before anything was counted; empty if it has none.
-    pub(super) revision: String,
-    /// How many places there were in its index.
-    pub(super) places: u64,
-}
 
 /// How many places were visited, the last of them, how many keys count, and what a tenant has.
 type Answer = (usize, String, u64, String, u64);

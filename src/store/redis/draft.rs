@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::count::Counted;
 use super::decode::decode;
 use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{CommitError, KeyBound, KeyChange, KeyRecord, StoreError};
@@ -35,6 +34,15 @@ pub(super) struct Kept {
 pub(super) struct Named {
     pub(super) before: Option<KeyDigest>,
     pub(super) after: Option<KeyDigest>,
+}
+
+/// The keys of a tenant that were counted at some moment, and what tells whether they still are those.
+pub(super) struct Counted {
+    pub(super) keys: u64,
+    /// The revision of the tenant before anything was counted; empty if it has none.
+    pub(super) revision: String,
+    /// How many places there were in its index.
+    pub(super) places: u64,
 }
 
 impl Kept {

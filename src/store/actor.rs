@@ -49,6 +49,37 @@ impl fmt::Display for Actor {
     }
 }
 
+/// The error of a text that is no actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("an actor is written like `name:alice`, `key:key_…` or `system`, as in audit events")]
+pub struct ParseActorError;
+
+impl Actor {
+    /// Reads an actor as it is written. A name without `name:` in front is none: it may look like a key.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the text is of no actor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::store::Actor;
+    ///
+    /// assert_eq!(Actor::parse("system"), Ok(Actor::System));
+    /// assert_eq!(Actor::parse("name:alice"), Ok(Actor::from("alice")));
+    /// assert!(Actor::parse("alice").is_err());
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, ParseActorError> {
+        let actor = match text.split_once(':') {
+            Some(("key", id)) => id.parse().map(Self::Key).ok(),
+            Some(("name", name)) => name.parse().map(Self::Named).ok(),
+            _ => (text == "system").then_some(Self::System),
+        };
+        actor.ok_or(ParseActorError)
+    }
+}
+
 impl From<&str> for Actor {
     /// Escapes what an [`ActorName`] cannot have.
     fn from(name: &str) -> Self {
@@ -166,6 +197,17 @@ mod tests {
             assert_eq!(wrong.parse::<ActorName>(), Err(ActorNameError), "{wrong:?}");
             let escaped = ActorName::escaped(wrong);
             assert_eq!(escaped.as_str().parse(), Ok(escaped.clone()), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_actor_is_read_back_as_it_is_written() {
+        let key = Actor::from("key_1".parse::<KeyId>().unwrap());
+        for actor in [Actor::System, key, Actor::from("key:key_1"), Actor::from("a: b\n")] {
+            assert_eq!(Actor::parse(&actor.to_string()), Ok(actor));
+        }
+        for wrong in ["", "System", "system:", "alice", "name:", "key:", "key:a b", "role:admin"] {
+            assert_eq!(Actor::parse(wrong), Err(ParseActorError), "{wrong}");
         }
     }
 

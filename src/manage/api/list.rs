@@ -30,12 +30,7 @@ pub(super) fn parse_query(query: &str) -> Result<KeyQuery, ApiError> {
             return Err(wrong(name, "it is given twice"));
         }
     }
-    let mut parsed = KeyQuery::new().limit(DEFAULT_LIMIT);
-    if let Some(limit) = limit {
-        let limit = limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-        let error = || wrong("limit", format!("a number from 1 to {MAX_LIMIT} is expected"));
-        parsed = parsed.limit(limit.ok_or_else(error)?);
-    }
+    let mut parsed = KeyQuery::new().limit(parse_limit(limit.as_deref())?);
     if let Some(cursor) = cursor {
         parsed = parsed.after(Some(cursor.parse().map_err(|error| wrong("cursor", error))?));
     }
@@ -46,10 +41,18 @@ pub(super) fn parse_query(query: &str) -> Result<KeyQuery, ApiError> {
     Ok(parsed)
 }
 
+/// Reads how long a page is to be.
+pub(super) fn parse_limit(limit: Option<&str>) -> Result<usize, ApiError> {
+    let Some(limit) = limit else { return Ok(DEFAULT_LIMIT) };
+    let limit = limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    let error = || wrong("limit", format!("a number from 1 to {MAX_LIMIT} is expected"));
+    limit.ok_or_else(error)
+}
+
 const UNKNOWN: &str = "The parameters are `limit`, `cursor` and `state`";
 
 const STATES: &str = "a state is `active`, `disabled`, `expired` or `revoked`";
 
-fn wrong(parameter: &str, message: impl fmt::Display) -> ApiError {
+pub(super) fn wrong(parameter: &str, message: impl fmt::Display) -> ApiError {
     ApiError::field_is(StatusCode::BAD_REQUEST, parameter, message)
 }

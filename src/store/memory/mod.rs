@@ -1,5 +1,6 @@
 //! [`MemoryStore`]: keys in memory.
 
+mod events;
 mod repository;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,8 @@ use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme};
 /// Keeps keys in memory, for tests, examples and programs with a handful of keys.
 ///
 /// Readers take no lock. Writers take one, so that changes of the same key follow one another,
-/// and a change is seen by the next request. A clone is the same store.
+/// and a change is seen by the next request. A clone is the same store. Of the events of a
+/// [`KeyManager`](crate::KeyManager), the last 10 000 are kept.
 ///
 /// # Examples
 ///
@@ -43,6 +45,7 @@ struct Shared {
     /// Where each id's record is. Its lock is held by whoever writes.
     digests: Mutex<BTreeMap<KeyId, KeyDigest>>,
     uses: Mutex<Uses>,
+    events: Mutex<events::Events>,
     changes: KeyChanges,
 }
 

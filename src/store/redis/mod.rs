@@ -4,6 +4,7 @@ mod commit;
 mod connect;
 mod decode;
 mod draft;
+mod ended;
 #[cfg(feature = "cache")]
 mod invalidations;
 mod list;

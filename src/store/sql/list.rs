@@ -33,22 +33,31 @@ impl Statements {
     }
 }
 
-struct Filter {
+/// The conditions of a statement, and the values that they are about.
+#[derive(Default)]
+pub(super) struct Filter {
     conditions: Vec<String>,
-    values: Vec<Value>,
+    pub(super) values: Vec<Value>,
 }
 
 impl Filter {
-    fn add(&mut self, condition: impl Into<String>) {
+    pub(super) fn add(&mut self, condition: impl Into<String>) {
         self.conditions.push(condition.into());
     }
 
-    fn bind(&mut self, value: Value) -> String {
+    /// Has no index used for the conditions that there are so far.
+    pub(super) fn use_no_index(&mut self) {
+        for condition in &mut self.conditions {
+            *condition = format!("({condition}) IS TRUE");
+        }
+    }
+
+    pub(super) fn bind(&mut self, value: Value) -> String {
         self.values.push(value);
         format!("${}", self.values.len())
     }
 
-    fn add_tenant(&mut self, tenant: &TenantFilter) {
+    pub(super) fn add_tenant(&mut self, tenant: &TenantFilter) {
         match tenant {
             TenantFilter::Any => {}
             TenantFilter::Of(tenant) => {
@@ -82,7 +91,7 @@ impl Filter {
         self.add(format!("(created_at, id) < ({created_at}, {id})"));
     }
 
-    fn conditions(&self) -> String {
+    pub(super) fn conditions(&self) -> String {
         if self.conditions.is_empty() {
             String::new()
         } else {

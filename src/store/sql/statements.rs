@@ -1,10 +1,13 @@
 //! The statements, which are the same in every database but for the types of their values.
 
+#[cfg(feature = "sqlite")]
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
+use super::changes::Verb;
 use super::row::COLUMNS;
 use super::time::to_microseconds;
 use super::{Tables, Value};
@@ -23,12 +26,16 @@ pub(in crate::store) struct Statements {
     pub(in crate::store) tables: Tables,
     find: SqlStr,
     get: SqlStr,
-    pub(super) insert: SqlStr,
-    pub(super) replace: SqlStr,
-    pub(super) remove: SqlStr,
-    pub(super) require: SqlStr,
-    pub(super) audit: SqlStr,
+    insert: SqlStr,
+    replace: SqlStr,
+    remove: SqlStr,
+    require: SqlStr,
+    audit: SqlStr,
+    /// Writes the parameter of a number, in statements of many rows.
+    parameter: fn(usize) -> String,
 }
+
+const AUDIT_COLUMNS: &str = "at, actor, action, key_id, tenant, before, after";
 
 impl Statements {
     /// Makes the statements. `locking` is what a `SELECT` ends with that holds its row until the
@@ -62,11 +69,73 @@ impl Statements {
                 "SELECT id FROM {keys} WHERE id = $1 AND digest = $2 AND revision = $3{locking}"
             )),
             audit: constant(format!(
-                "INSERT INTO {audit} (at, actor, action, key_id, tenant, before, after) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)"
+                "INSERT INTO {audit} ({AUDIT_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
             )),
             tables,
+            parameter: |number| format!("${number}"),
         }
+    }
+
+    /// Has parameters without numbers in statements of many rows. SQLite compares each `$1` with all
+    /// others, so that its time grows with the square of their number.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::store) fn with_plain_parameters(self) -> Self {
+        Self { parameter: |_| "?".to_owned(), ..self }
+    }
+
+    /// Returns the statement that does something with one row.
+    pub(super) const fn one(&self, verb: Verb) -> &SqlStr {
+        match verb {
+            Verb::Insert => &self.insert,
+            Verb::Replace => &self.replace,
+            Verb::Remove => &self.remove,
+            Verb::Require => &self.require,
+            Verb::Note => &self.audit,
+        }
+    }
+
+    /// Returns a statement that does the same with `count` rows of so many values.
+    ///
+    /// The columns of `VALUES` are called `column1` and so on, in every database.
+    pub(super) fn many(&self, verb: Verb, count: usize, width: usize) -> SqlStr {
+        let (keys, audit) = (self.tables.keys(), self.tables.audit());
+        let row = |row: usize| {
+            let row = row * width;
+            let numbers = (row + 1..=row + width).map(self.parameter);
+            format!("({})", numbers.collect::<Vec<_>>().join(", "))
+        };
+        let rows = (0..count).map(row).collect::<Vec<_>>().join(", ");
+        let columns = COLUMNS.join(", ");
+        constant(match verb {
+            Verb::Insert => {
+                format!("INSERT INTO {keys} ({columns}) VALUES {rows} ON CONFLICT DO NOTHING")
+            }
+            Verb::Replace => {
+                let changes = (1..).zip(COLUMNS).skip(2);
+                let changes: Vec<_> = changes
+                    .map(|(number, column)| format!("{column} = new.column{number}"))
+                    .collect();
+                format!(
+                    "UPDATE {keys} AS kept SET {} FROM (VALUES {rows}) AS new \
+                     WHERE kept.id = new.column1 AND kept.digest = new.column2 \
+                     AND kept.revision = new.column18 - 1 \
+                     AND (kept.revoked_at IS NULL OR kept.revoked_at = new.column11)",
+                    changes.join(", ")
+                )
+            }
+            // Not `(id, …) IN (VALUES …)`, for which SQLite reads the whole table.
+            Verb::Remove => format!(
+                "DELETE FROM {keys} WHERE id IN (SELECT kept.id FROM (VALUES {rows}) AS gone \
+                 JOIN {keys} AS kept ON kept.id = gone.column1 AND kept.digest = gone.column2 \
+                 AND kept.revision = gone.column3)"
+            ),
+            Verb::Require => format!(
+                "SELECT kept.id FROM (VALUES {rows}) AS needed \
+                 JOIN {keys} AS kept ON kept.id = needed.column1 \
+                 AND kept.digest = needed.column2 AND kept.revision = needed.column3"
+            ),
+            Verb::Note => format!("INSERT INTO {audit} ({AUDIT_COLUMNS}) VALUES {rows}"),
+        })
     }
 
     /// Finds the row of a digest.
@@ -91,6 +160,7 @@ impl Statements {
     /// # Errors
     ///
     /// Returns an error if a time cannot be kept.
+    #[cfg(feature = "postgres")]
     pub(in crate::store) fn note(
         &self,
         uses: &[KeyUse],
@@ -100,6 +170,29 @@ impl Statements {
         let times = uses.iter().map(|used| to_microseconds(used.at));
         let times = times.collect::<Result<_, _>>().map_err(StoreError::new)?;
         let values = vec![Value::Texts(ids), Value::Times(times)];
+        Ok(Statement { sql: constant(sql(&self.tables)), values })
+    }
+
+    /// Notes uses by a statement over one object of JSON, which has the last time of each id.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a time cannot be kept.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::store) fn note_object(
+        &self,
+        uses: &[KeyUse],
+        sql: fn(&Tables) -> String,
+    ) -> Result<Statement, StoreError> {
+        let mut last = BTreeMap::new();
+        for KeyUse { id, at } in uses {
+            let at = to_microseconds(*at).map_err(StoreError::new)?;
+            last.entry(id.as_str())
+                .and_modify(|last: &mut i64| *last = at.max(*last))
+                .or_insert(at);
+        }
+        let object = serde_json::to_string(&last).map_err(StoreError::new)?;
+        let values = vec![Value::Json(Some(object))];
         Ok(Statement { sql: constant(sql(&self.tables)), values })
     }
 

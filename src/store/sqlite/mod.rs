@@ -4,6 +4,8 @@ mod audit;
 mod migration_3;
 mod migrations;
 mod open;
+#[cfg(test)]
+mod plans;
 mod repository;
 mod writing;
 

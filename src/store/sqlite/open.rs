@@ -85,7 +85,7 @@ impl SqliteStoreBuilder {
         let writers = Writers::of(pool.clone()).await.map_err(failed)?;
         migrations::migrate(&pool, &writers, &tables, self.may_migrate).await?;
         // A transaction that writes is alone.
-        let statements = Arc::new(Statements::new(tables, ""));
+        let statements = Arc::new(Statements::new(tables, "").with_plain_parameters());
         Ok(SqliteStore { pool, statements, writers })
     }
 }

@@ -10,6 +10,10 @@ use crate::store::{
     AuditAction, CommitError, EndedPage, EndedQuery, KeyChange, KeyRecord, TenantFilter,
 };
 
+/// How many keys are removed at once, unless the repository finds fewer. Each transaction writes most pages of
+/// an index anew whose values are random.
+const BATCH: usize = 1000;
+
 /// How far [`KeyManager::prune_with`] has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -68,7 +72,7 @@ impl KeyManager {
         time: SystemTime,
         mut progress: impl FnMut(PruneProgress) -> ControlFlow<()> + Send,
     ) -> Result<PruneProgress, ManageError> {
-        let mut query = EndedQuery::before(time.min(self.now()));
+        let mut query = EndedQuery::before(time.min(self.now())).limit(BATCH);
         let mut pruned = PruneProgress::default();
         loop {
             let EndedPage { keys, next } = self.in_time(self.ended(&query)).await?;

@@ -126,7 +126,9 @@ impl Audit {
         }
         loop {
             let page = session.keys.audit_log(&query).await?;
-            printer.print(page.entries.into_iter().map(Event::from).collect())?;
+            if !page.entries.is_empty() {
+                printer.print(page.entries.into_iter().map(Event::from).collect())?;
+            }
             let Some(next) = page.next else { return Ok(Exit::Done) };
             query = query.after(next);
         }

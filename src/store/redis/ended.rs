@@ -19,6 +19,9 @@ use crate::store::{
     EndPlace, EndedCursor, EndedPage, EndedQuery, KeyCursor, KeyRecord, StoreError, TenantFilter,
 };
 
+/// The most keys of a page. One script removes them, and the server does nothing else meanwhile.
+const PAGE: usize = 250;
+
 /// How many keys a step of the sweep looks at.
 const STEP: usize = 500;
 
@@ -122,7 +125,7 @@ impl RedisStore {
         query: &EndedQuery,
         after: Option<&EndPlace>,
     ) -> Result<EndedPage, StoreError> {
-        let size = query.page_size();
+        let size = query.page_size().min(PAGE);
         let from = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
         let before = format!("({:020}.", microsecond_after(query.before));
         let range = [&*from, &before, "BYLEX", "LIMIT", "0", &size.to_string()];

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::row::KeyRow;
-use super::statements::{Statement, Statements};
+use super::statements::{Statement, Statements, Verb};
 use super::time::to_microseconds;
 use super::value::Value;
 use crate::key::KeyId;
@@ -30,17 +30,6 @@ impl Step {
     pub(in crate::store) fn check(&self, rows: u64) -> Result<(), CommitError> {
         if rows == self.rows { Ok(()) } else { Err((self.refusal)()) }
     }
-}
-
-/// What a statement does with each of its rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
-    Insert,
-    Replace,
-    Remove,
-    Require,
-    /// Keeps an event.
-    Note,
 }
 
 /// Rows of one statement.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
-use super::changes::Verb;
 use super::row::COLUMNS;
 use super::time::to_microseconds;
 use super::{Tables, Value};
@@ -18,6 +17,17 @@ use crate::store::{KeyRecord, KeyUse, StoreError};
 pub(in crate::store) struct Statement {
     pub(in crate::store) sql: SqlStr,
     pub(in crate::store) values: Vec<Value>,
+}
+
+/// What a statement does with each of its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Insert,
+    Replace,
+    Remove,
+    Require,
+    /// Keeps an event.
+    Note,
 }
 
 /// The statements over some tables. No text of a user is in them: the names of the tables are
@@ -55,24 +65,21 @@ impl Statements {
                 "INSERT INTO {keys} ({columns}) VALUES ({}) ON CONFLICT DO NOTHING",
                 values.join(", ")
             )),
-            // The last condition holds by the one before, unless somebody disabled the trigger
-            // that counts revisions: a revocation is not taken back even so.
             replace: constant(format!(
-                "UPDATE {keys} SET {} WHERE id = $1 AND digest = $2 AND revision = $18 - 1 \
-                 AND (revoked_at IS NULL OR revoked_at = $11)",
-                changes.join(", ")
+                "UPDATE {keys} SET {} WHERE {}",
+                changes.join(", "),
+                replaceable(numbered)
             )),
-            remove: constant(format!(
-                "DELETE FROM {keys} WHERE id = $1 AND digest = $2 AND revision = $3"
-            )),
+            remove: constant(format!("DELETE FROM {keys} WHERE {}", unchanged(numbered))),
             require: constant(format!(
-                "SELECT id FROM {keys} WHERE id = $1 AND digest = $2 AND revision = $3{locking}"
+                "SELECT id FROM {keys} WHERE {}{locking}",
+                unchanged(numbered)
             )),
             audit: constant(format!(
                 "INSERT INTO {audit} ({AUDIT_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
             )),
             tables,
-            parameter: |number| format!("${number}"),
+            parameter: numbered,
         }
     }
 
@@ -106,6 +113,7 @@ impl Statements {
         };
         let rows = (0..count).map(row).collect::<Vec<_>>().join(", ");
         let columns = COLUMNS.join(", ");
+        let given = |number| format!("given.column{number}");
         constant(match verb {
             Verb::Insert => {
                 format!("INSERT INTO {keys} ({columns}) VALUES {rows} ON CONFLICT DO NOTHING")
@@ -113,26 +121,24 @@ impl Statements {
             Verb::Replace => {
                 let changes = (1..).zip(COLUMNS).skip(2);
                 let changes: Vec<_> = changes
-                    .map(|(number, column)| format!("{column} = new.column{number}"))
+                    .map(|(number, column)| format!("{column} = {}", given(number)))
                     .collect();
                 format!(
-                    "UPDATE {keys} AS kept SET {} FROM (VALUES {rows}) AS new \
-                     WHERE kept.id = new.column1 AND kept.digest = new.column2 \
-                     AND kept.revision = new.column18 - 1 \
-                     AND (kept.revoked_at IS NULL OR kept.revoked_at = new.column11)",
-                    changes.join(", ")
+                    "UPDATE {keys} SET {} FROM (VALUES {rows}) AS given WHERE {}",
+                    changes.join(", "),
+                    replaceable(given)
                 )
             }
             // Not `(id, …) IN (VALUES …)`, for which SQLite reads the whole table.
             Verb::Remove => format!(
-                "DELETE FROM {keys} WHERE id IN (SELECT kept.id FROM (VALUES {rows}) AS gone \
-                 JOIN {keys} AS kept ON kept.id = gone.column1 AND kept.digest = gone.column2 \
-                 AND kept.revision = gone.column3)"
+                "DELETE FROM {keys} WHERE id IN \
+                 (SELECT id FROM (VALUES {rows}) AS given JOIN {keys} ON {})",
+                unchanged(given)
             ),
+            // Others cannot change the rows: those of several keys were locked before.
             Verb::Require => format!(
-                "SELECT kept.id FROM (VALUES {rows}) AS needed \
-                 JOIN {keys} AS kept ON kept.id = needed.column1 \
-                 AND kept.digest = needed.column2 AND kept.revision = needed.column3"
+                "SELECT id FROM (VALUES {rows}) AS given JOIN {keys} ON {}",
+                unchanged(given)
             ),
             Verb::Note => format!("INSERT INTO {audit} ({AUDIT_COLUMNS}) VALUES {rows}"),
         })
@@ -201,6 +207,27 @@ impl Statements {
         let id = Value::Text(Some(id.as_str().to_owned()));
         Statement { sql: self.get.clone(), values: vec![id] }
     }
+}
+
+fn numbered(number: usize) -> String {
+    format!("${number}")
+}
+
+/// Says when a row may be replaced by values, of which each is one of the columns: by one row and by many
+/// alike.
+fn replaceable(value: impl Fn(usize) -> String) -> String {
+    let (id, digest, revoked_at, revision) = (value(1), value(2), value(11), value(18));
+    // The last condition holds by the one before, unless somebody disabled the trigger that counts
+    // revisions: a revocation is not taken back even so.
+    format!(
+        "id = {id} AND digest = {digest} AND revision = {revision} - 1 \
+         AND (revoked_at IS NULL OR revoked_at = {revoked_at})"
+    )
+}
+
+/// Says when a row is at the revision of three values.
+fn unchanged(value: impl Fn(usize) -> String) -> String {
+    format!("id = {} AND digest = {} AND revision = {}", value(1), value(2), value(3))
 }
 
 /// Returns the records that were found, in the order of the digests that were asked for.

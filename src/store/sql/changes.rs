@@ -19,7 +19,7 @@ pub(in crate::store) struct Step {
     pub(in crate::store) statement: Statement,
     /// Whether it finds its rows.
     pub(in crate::store) finds: bool,
-    /// Whether it is worth to be kept prepared. One of many rows has many forms.
+    /// Whether it is worth to be kept prepared: it has one row, or as many as fit. Others have many forms.
     pub(in crate::store) is_common: bool,
     rows: u64,
     refusal: fn() -> CommitError,
@@ -78,7 +78,7 @@ impl Statements {
                 Statement { sql, values: rows.into_iter().flatten().collect() }
             }
         };
-        let (finds, is_common) = (verb == Verb::Require, count == 1);
+        let (finds, is_common) = (verb == Verb::Require, count == 1 || count == MOST_ROWS);
         Step { statement, finds, is_common, rows: count as u64, refusal }
     }
 }
@@ -172,7 +172,7 @@ mod tests {
                 let steps = steps(&changes, count);
                 assert_eq!(steps.len(), statements, "{count}");
                 assert_eq!(steps.iter().map(|step| step.rows).sum::<u64>(), 2 * count as u64);
-                assert!(steps.iter().all(|step| step.is_common == (step.rows == 1)));
+                assert!(steps.iter().all(|step| step.is_common == matches!(step.rows, 1 | 250)));
             }
         }
     }

@@ -17,7 +17,7 @@ impl KeyManager {
     /// # Errors
     ///
     /// Returns an error if the name does not say what the key is for, if the key would be expired
-    /// already, if it would be allowed more than the owner on whose behalf it is issued, if the
+    /// already, if its tenant is suspended, if it would be allowed more than the owner on whose behalf it is issued, if the
     /// [scheme](crate::KeyScheme#issuing) has no format for it or several, or if no secret can be
     /// made or kept.
     pub async fn issue(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
@@ -42,7 +42,7 @@ impl KeyManager {
     }
 
     /// Returns the record of a key that is wanted, as it may be issued.
-    fn granted(
+    pub(super) fn granted(
         &self,
         wanted: &KeyRecord,
         authority: &Authority,

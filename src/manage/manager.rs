@@ -218,6 +218,12 @@ impl KeyManager {
             }
             None => repository.commit(changes, events).await?,
         }
+        self.tell_sinks(events);
+        Ok(())
+    }
+
+    /// Tells of changes that were made.
+    pub(super) fn tell_sinks(&self, events: &[AuditEvent]) {
         for (event, sink) in events
             .iter()
             .flat_map(|event| self.settings.sinks.iter().map(move |sink| (event, sink)))
@@ -225,7 +231,11 @@ impl KeyManager {
             // The change was made, whatever a sink does.
             contain::notify("an audit sink", || sink.record(event));
         }
-        Ok(())
+    }
+
+    /// Returns who is noted for what is done.
+    pub(super) fn actor(&self) -> Actor {
+        self.owner.actor.clone()
     }
 
     pub(super) fn event(

@@ -12,11 +12,15 @@ mod excess;
 mod issue;
 mod manager;
 mod name;
+#[cfg(feature = "manage")]
+mod once;
 mod owner;
 mod prune;
 mod read;
 mod revoke;
+mod revoke_all;
 mod rotate;
+mod suspend;
 mod turns;
 mod update;
 
@@ -31,7 +35,9 @@ pub use self::excess::Excess;
 pub use self::manager::KeyManager;
 pub use self::owner::Owner;
 pub use self::revoke::RevokedKey;
+pub use self::revoke_all::RevokedTenant;
 pub use self::rotate::RotatedKey;
+pub use self::suspend::ChangedTenant;
 #[cfg(feature = "tracing")]
 pub use self::trace_events::TraceEvents;
 pub use self::update::KeyUpdate;

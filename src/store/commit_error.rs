@@ -14,6 +14,9 @@ pub enum CommitError {
     /// There is a record with this id or this digest.
     #[error("there is a key with this id or digest already")]
     Exists,
+    /// The tenant of a new key is suspended.
+    #[error("the tenant is suspended: resume it first")]
+    Suspended,
     /// The repository does not know a kind of change. It has made none of them.
     #[error("the repository does not know this kind of change: update it")]
     Unsupported,

@@ -30,6 +30,7 @@ mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod state;
+mod suspension;
 
 pub use self::actor::{Actor, ActorName, ActorNameError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
@@ -65,6 +66,7 @@ pub use self::sql::TablesError;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
+pub use self::suspension::SuspendedTenant;
 
 pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]

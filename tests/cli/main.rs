@@ -17,4 +17,5 @@ mod restoring;
 mod reviewing;
 mod secrecy;
 mod server;
+mod tenants;
 mod verifying;

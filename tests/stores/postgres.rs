@@ -246,7 +246,7 @@ async fn a_database_that_a_newer_version_left_nothing_in_is_refused() {
         let builder = || PostgresStore::connect(&database_url()).schema(&schema.name);
         for builder in [builder(), builder().without_migration()] {
             let error = builder.await.unwrap_err().to_string();
-            assert!(error.contains("are of version 7") && error.contains("up to 2"), "{error}");
+            assert!(error.contains("are of version 7") && error.contains("up to 3"), "{error}");
         }
     })
     .await;
@@ -272,10 +272,10 @@ async fn a_database_that_a_newer_version_expanded_is_used() {
         let levels: (i64, i64) = sqlx::query_as(levels).fetch_one(&schema.pool).await.unwrap();
         assert_eq!(levels, (1, 9), "nothing was migrated");
         // Until one needs more than this version knows.
-        schema.run("INSERT INTO api_key_migrations VALUES (3, now(), 10)").await;
+        schema.run("INSERT INTO api_key_migrations VALUES (4, now(), 10)").await;
         let error = builder().await.unwrap_err();
         let source = std::error::Error::source(&error).unwrap().downcast_ref();
-        assert_eq!(source, Some(&TablesError::Newer(10, 2)));
+        assert_eq!(source, Some(&TablesError::Newer(10, 3)));
     })
     .await;
 }
@@ -344,7 +344,7 @@ async fn tables_of_version_1_are_migrated_and_nodes_of_both_versions_use_them_at
         let builder = PostgresStore::connect(&database_url()).schema(&schema.name);
         let error = builder.without_migration().await.unwrap_err();
         let source = std::error::Error::source(&error).unwrap().downcast_ref();
-        assert_eq!(source, Some(&TablesError::Older(1, 2)));
+        assert_eq!(source, Some(&TablesError::Older(1, 3)));
         // A node that runs has read, and goes on to read, while another migrates.
         let digest = NIGHTLY_IMPORT.parse().unwrap();
         assert_eq!(schema.find(&digest).await.as_deref(), Some("nightly import"));
@@ -421,7 +421,7 @@ async fn a_migrated_database_needs_no_right_to_change_its_tables() {
     with_schema(async |schema| {
         let builder = || PostgresStore::connect(&database_url()).schema(&schema.name);
         let error = builder().without_migration().await.unwrap_err().to_string();
-        assert!(error.contains("version 0") && error.contains("version 2 is needed"), "{error}");
+        assert!(error.contains("version 0") && error.contains("version 3 is needed"), "{error}");
         schema.connect().await;
         let (role, quoted) =
             (format!("app_{}", std::process::id()), schema.name.replace('"', "\"\""));
@@ -581,7 +581,7 @@ async fn ids_are_ordered_by_their_bytes_whatever_the_locale() {
                          AND table_schema = $1 AND column_name IN ('id', 'tenant', 'key_id')";
         let collated: i64 =
             sqlx::query_scalar(collation).bind(&schema.name).fetch_one(&schema.pool).await.unwrap();
-        assert_eq!(collated, 5);
+        assert_eq!(collated, 6);
     })
     .await;
 }

@@ -243,7 +243,7 @@ async fn a_database_that_a_newer_version_left_nothing_in_is_refused() {
         [SqliteStore::open(&file.path), SqliteStore::open(&file.path).without_migration()]
     {
         let error = builder.await.unwrap_err().to_string();
-        assert!(error.contains("are of version 7") && error.contains("up to 2"), "{error}");
+        assert!(error.contains("are of version 7") && error.contains("up to 3"), "{error}");
     }
 }
 
@@ -267,10 +267,10 @@ async fn a_database_that_a_newer_version_expanded_is_used() {
         .unwrap();
     assert_eq!(levels, (1, 9), "nothing was migrated");
     // Until one needs more than this version knows.
-    run(&plain, "INSERT INTO api_key_migrations VALUES (3, '', 10)").await;
+    run(&plain, "INSERT INTO api_key_migrations VALUES (4, '', 10)").await;
     let error = SqliteStore::open(&file.path).await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().downcast_ref();
-    assert_eq!(source, Some(&TablesError::Newer(10, 2)));
+    assert_eq!(source, Some(&TablesError::Newer(10, 3)));
 }
 
 const VERSION_1: &str = include_str!("sql/version_1.sqlite.sql");
@@ -320,7 +320,7 @@ async fn tables_of_version_1_are_migrated_and_nodes_of_both_versions_use_them_at
     run(&old, VERSION_1).await;
     let error = SqliteStore::open(&file.path).without_migration().await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().downcast_ref();
-    assert_eq!(source, Some(&TablesError::Older(1, 2)));
+    assert_eq!(source, Some(&TablesError::Older(1, 3)));
     // A node that runs has read, and goes on to read, while another migrates.
     let digest: KeyDigest = NIGHTLY_IMPORT.parse().unwrap();
     assert_eq!(old.find(&digest).await.as_deref(), Some("nightly import"));
@@ -363,10 +363,10 @@ async fn a_migrated_database_needs_no_right_to_change_its_tables() {
     std::fs::write(&file.path, "").unwrap();
     let error = SqliteStore::open(&file.path).without_migration().await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().downcast_ref();
-    assert!(matches!(source, Some(TablesError::Older(0, 2))), "{error:?}");
+    assert!(matches!(source, Some(TablesError::Older(0, 3))), "{error:?}");
     assert_eq!(std::fs::metadata(&file.path).unwrap().len(), 0);
     let error = error.to_string();
-    assert!(error.contains("version 0") && error.contains("version 2 is needed"), "{error}");
+    assert!(error.contains("version 0") && error.contains("version 3 is needed"), "{error}");
     let record = inserted(&file.open().await).await;
     let options = SqliteConnectOptions::new().filename(&file.path).read_only(true);
     let pool = SqlitePool::connect_with(options).await.unwrap();

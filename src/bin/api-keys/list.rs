@@ -71,6 +71,7 @@ enum State {
     Disabled,
     Expired,
     Revoked,
+    Suspended,
 }
 
 impl Whose {
@@ -172,6 +173,7 @@ impl From<State> for KeyState {
             State::Disabled => Self::Disabled,
             State::Expired => Self::Expired,
             State::Revoked => Self::Revoked,
+            State::Suspended => Self::Suspended,
         }
     }
 }

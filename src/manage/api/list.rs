@@ -48,7 +48,7 @@ pub(super) fn parse_query(query: &str) -> Result<KeyQuery, ApiError> {
 
 const UNKNOWN: &str = "The parameters are `limit`, `cursor` and `state`";
 
-const STATES: &str = "a state is `active`, `disabled`, `expired` or `revoked`";
+const STATES: &str = "a state is `active`, `disabled`, `expired`, `revoked` or `suspended`";
 
 fn wrong(parameter: &str, message: impl fmt::Display) -> ApiError {
     ApiError::field_is(StatusCode::BAD_REQUEST, parameter, message)

@@ -15,6 +15,7 @@ use super::KeyRoute;
 use super::answer::{New, One, Page, Revoked};
 use super::create::CreateKey;
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
+use super::once::{IDEMPOTENCY_KEY, MAX_LENGTH};
 use super::revoke::WITH_SUCCESSORS;
 use super::rotate::RotateKey;
 use super::route::KEY_ID;
@@ -60,8 +61,8 @@ fn operation(
             let draft = draft("createApiKey", "Create an API key")
                 .body(body, Required::True)
                 .answer("201", "The key, and its secret for the only time", answer)
-                .refuses(&["408", "413", "415", "422"]);
-            (HttpMethod::Post, draft.parameters([]))
+                .refuses(&["408", "409", "413", "415", "422"]);
+            (HttpMethod::Post, draft.parameters([once()]))
         }
         KeyRoute::Show => {
             let answer = schemas.add::<One>();
@@ -131,7 +132,10 @@ impl Draft {
                 "403" => "The caller may not do this, or would grant more than it has",
                 "404" => "There is no such key",
                 "408" => "The body did not come in time",
-                "409" => "The key is revoked or was rotated already",
+                "409" => {
+                    "The key is revoked or was rotated already, its tenant is suspended, or the same request \
+                     has issued a key before"
+                }
                 "413" => "The body is too long",
                 "415" => "The body is not JSON",
                 "422" => "A field is unknown, missing or wrong",
@@ -192,6 +196,18 @@ fn with_successors() -> Parameter {
     parameter(WITH_SUCCESSORS, "Revoke the keys that replaced it, too", flag)
 }
 
+fn once() -> Parameter {
+    let name = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    ParameterBuilder::new()
+        .name(IDEMPOTENCY_KEY.as_str())
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("Names the request: if it is repeated, no second key is issued"))
+        .example(Some("\"8e03978e-40d5-43e8-bc93-6894a57f9324\"".into()))
+        .schema(Some(name.max_length(Some(MAX_LENGTH)).pattern(Some(r#"^"[ !#-\[\]-~]+"$"#))))
+        .build()
+}
+
 fn list_parameters() -> [Parameter; 3] {
     let limit = ObjectBuilder::new()
         .schema_type(Type::Integer)
@@ -233,4 +249,7 @@ struct Problem {
     /// The field or the parameter that is to blame.
     #[schema(nullable = false)]
     field: Option<String>,
+    /// The key that the same request has issued before.
+    #[schema(nullable = false)]
+    key_id: Option<String>,
 }

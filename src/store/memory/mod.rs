@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::{IssuedKey, KeyChanges, KeyRecord, KeyStore, NewKey, StoreError};
 use crate::immediate::Immediate;
-use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme};
+use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme, TenantId};
 
 /// Keeps keys in memory, for tests, examples and programs with a handful of keys.
 ///
@@ -43,6 +43,8 @@ struct Shared {
     /// Where each id's record is. Its lock is held by whoever writes.
     digests: Mutex<BTreeMap<KeyId, KeyDigest>>,
     uses: Mutex<Uses>,
+    /// Locked by whoever writes, after the ids.
+    suspended: Mutex<BTreeMap<TenantId, SystemTime>>,
     changes: KeyChanges,
 }
 
@@ -80,6 +82,7 @@ impl MemoryStore {
     pub fn insert(&self, record: impl Into<Arc<KeyRecord>>) {
         let record = record.into();
         let mut digests = self.lock();
+        let record = self.marked(record);
         let records = self.shared.records.pin();
         let before = digests.insert(record.id.clone(), record.digest);
         let before = before.filter(|old| *old != record.digest);
@@ -146,7 +149,7 @@ impl MemoryStore {
             return Err(UpdateError::Revoked);
         }
         new.revision = old.revision.saturating_add(1);
-        let new = Arc::new(new);
+        let new = self.marked(Arc::new(new));
         records.insert(new.digest, Arc::clone(&new));
         drop(digests);
         self.changed(&new.digest);

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 
 use super::{MemoryStore, Uses};
-use crate::key::{KeyDigest, KeyId};
+use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository,
-    KeyUse, RecordUses, StoreError, StoredKey,
+    KeyUse, RecordUses, StoreError, StoredKey, SuspendedTenant,
 };
 
 #[async_trait]
@@ -48,7 +49,7 @@ impl KeyRepository for MemoryStore {
         }
         for (id, (digest, record)) in changed {
             let Some(record) = record else { continue };
-            records.insert(digest, record);
+            records.insert(digest, self.marked(record));
             // One with the same id may have been removed by the same commit.
             if let Some(old) = digests.insert(id, digest)
                 && old != digest
@@ -61,6 +62,43 @@ impl KeyRepository for MemoryStore {
         drop(digests);
         touched.iter().for_each(|digest| self.changed(digest));
         Ok(())
+    }
+
+    /// Keeps no events.
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        _: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let digests = self.lock();
+        let mut suspended = self.suspended_tenants();
+        if suspended.contains_key(tenant) == since.is_some() {
+            return Ok(false);
+        }
+        match since {
+            Some(since) => suspended.insert(tenant.clone(), since),
+            None => suspended.remove(tenant),
+        };
+        drop(suspended);
+        // Rather than at each look-up.
+        let records = self.shared.records.pin();
+        for digest in digests.values() {
+            let record = records.get(digest).filter(|record| record.tenant.as_ref() == Some(tenant));
+            if let Some(record) = record {
+                records.insert(*digest, self.marked(Arc::clone(record)));
+            }
+        }
+        drop(records);
+        drop(digests);
+        self.shared.changes.tenant_changed(tenant);
+        Ok(true)
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        let suspended = self.suspended_tenants();
+        let tenants = suspended.iter();
+        Ok(tenants.map(|(tenant, since)| SuspendedTenant::new(tenant.clone(), *since)).collect())
     }
 }
 
@@ -83,6 +121,23 @@ impl MemoryStore {
         StoredKey::new(record, last_used_at)
     }
 
+    /// Returns a record that says whether its tenant is suspended, while nobody else writes.
+    pub(super) fn marked(&self, mut record: Arc<KeyRecord>) -> Arc<KeyRecord> {
+        let is_suspended = self.is_suspended(record.tenant.as_ref());
+        if record.suspended != is_suspended {
+            Arc::make_mut(&mut record).suspended = is_suspended;
+        }
+        record
+    }
+
+    fn is_suspended(&self, tenant: Option<&TenantId>) -> bool {
+        tenant.is_some_and(|tenant| self.suspended_tenants().contains_key(tenant))
+    }
+
+    fn suspended_tenants(&self) -> MutexGuard<'_, BTreeMap<TenantId, SystemTime>> {
+        self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn uses(&self) -> MutexGuard<'_, Uses> {
         self.shared.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,6 +157,11 @@ impl Draft<'_> {
         let is_taken = of_id.is_some() || self.has_digest(&record.digest);
         let same = of_id.filter(|of_id| of_id.digest == record.digest);
         change.check(same.as_deref(), is_taken)?;
+        let mut needed = change.needed_tenants(same.as_deref());
+        if let Some((_, refusal)) = needed.find(|(tenant, _)| self.store.is_suspended(Some(tenant))) {
+            return Err(refusal);
+        }
+        drop(needed);
         if change.is_requirement() {
             return Ok(());
         }

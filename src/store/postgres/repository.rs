@@ -2,22 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::{Connection as _, PgConnection, Row as _, query};
+use sqlx::{Connection as _, PgConnection, Row as _, SqlStr, query};
 
 use super::PostgresStore;
 use super::attempts::Attempts;
 use super::connections::Purpose;
 use super::lease::Lease;
 use super::types::{Json, Timestamp};
-use crate::key::{KeyDigest, KeyId};
-use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, constant, failed, in_order};
+use crate::key::{KeyDigest, KeyHasher, KeyId, TenantId};
+use crate::store::sql::{
+    KeyRow, Statement, Step, Tables, Value, constant, failed, in_order, read_suspended,
+};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, Propagation, RecordUses, StoreError, StoredKey,
+    KeyUse, Propagation, RecordUses, StoreError, StoredKey, SuspendedTenant,
 };
 
 /// What a `SELECT` ends with whose rows are not changed by others until the transaction ends. Keys
@@ -32,8 +35,10 @@ pub(super) const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
 /// change when it gets the lock, however late.
 ///
 /// What was acknowledged is on the disk, also where the role or the database does without that.
+///
+/// Each statement sees what was committed before it, and so what was committed before the locks were got.
 const BEGIN: &str = "
-    BEGIN;
+    BEGIN ISOLATION LEVEL READ COMMITTED;
     SELECT set_config(name, longest, true)
         FROM (VALUES ('lock_timeout', '3s'), ('statement_timeout', '5s')) AS limits (name, longest)
         WHERE current_setting(name)::interval NOT BETWEEN '1 ms' AND longest::interval;
@@ -89,15 +94,51 @@ impl KeyRepository for PostgresStore {
         events: &[AuditEvent],
     ) -> Result<(), CommitError> {
         let steps = self.statements.steps(changes, events)?;
+        let begin = self.begin(changes);
         let lock = self.lock(changes);
         let mut attempts = Attempts::new(&self.connections);
         loop {
             let mut lease = Lease::for_transaction(&self.connections).await?;
-            let outcome = transact(lock.as_ref(), &steps, &mut lease).await;
+            let outcome = transact(begin.clone(), lock.as_ref(), &steps, &mut lease).await;
             if let Some(outcome) = attempts.end(outcome, lease) {
                 return outcome.map_err(failed)?;
             }
         }
+    }
+
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        events: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let (set, events) = self.statements.set_suspended(tenant, since, events)?;
+        let lock = self.tenant_lock(tenant);
+        let begin = constant(format!("{BEGIN}SELECT pg_advisory_xact_lock({lock});"));
+        let mut attempts = Attempts::new(&self.connections);
+        loop {
+            let mut lease = Lease::for_transaction(&self.connections).await?;
+            let outcome = suspend(begin.clone(), &set, &events, &mut lease).await;
+            if let Some(outcome) = attempts.end(outcome, lease) {
+                return outcome.map_err(failed)?;
+            }
+        }
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
+        let rows = bound(&self.statements.suspended()).fetch_all(&mut **lease).await;
+        lease.give_back();
+        let read = |row: &PgRow| -> sqlx::Result<(String, Timestamp)> {
+            Ok((row.try_get("tenant")?, row.try_get("suspended_at")?))
+        };
+        let rows = rows.map_err(failed)?;
+        rows.iter()
+            .map(|row| {
+                let (tenant, since) = read(row).map_err(failed)?;
+                read_suspended(&tenant, since.0)
+            })
+            .collect()
     }
 
     /// Sends `*` over the channel, as `TRUNCATE` does.
@@ -138,6 +179,32 @@ impl PostgresStore {
         found.map_err(failed)
     }
 
+    /// Begins changes for which tenants must not be suspended, and waits for those who suspend or resume
+    /// them. Who makes changes for the same tenant does not wait for each other.
+    ///
+    /// Before all else: whoever waits for the lock holds no other, and neither does who waits for whoever
+    /// has it.
+    fn begin(&self, changes: &[KeyChange]) -> SqlStr {
+        let is_needed = |change: &&KeyChange| match change {
+            KeyChange::Insert(_) | KeyChange::Require(_) => true,
+            KeyChange::Replace(record) => record.revoked_at.is_none(),
+            KeyChange::Remove(_) | KeyChange::Unknown(_) => false,
+        };
+        let records = changes.iter().filter(is_needed).map(KeyChange::record);
+        let tenants = records.filter_map(|record| record.tenant.as_ref());
+        let locks: BTreeSet<_> = tenants.map(|tenant| self.tenant_lock(tenant)).collect();
+        let locks = locks.iter().map(|lock| format!("SELECT pg_advisory_xact_lock_shared({lock});"));
+        constant([BEGIN.to_owned()].into_iter().chain(locks).collect())
+    }
+
+    /// Returns the number of the lock of a tenant.
+    fn tenant_lock(&self, tenant: &TenantId) -> i64 {
+        let name = format!("tower-api-key suspends {} {tenant}", self.statements.tables.keys());
+        let digest = KeyHasher::sha256().digest(&name);
+        let [number, ..] = digest.as_bytes().as_chunks().0 else { return 0 };
+        i64::from_be_bytes(*number)
+    }
+
     /// Locks several keys in the order of their ids, as all do who lock several, so that nobody
     /// waits for somebody who waits for them.
     ///
@@ -166,36 +233,69 @@ impl PostgresStore {
 
 /// Takes all steps, or none.
 async fn transact(
+    begin: SqlStr,
     lock: Option<&Statement>,
     steps: &[Step],
     connection: &mut PgConnection,
 ) -> sqlx::Result<Result<(), CommitError>> {
-    let mut transaction = connection.begin_with(BEGIN).await?;
+    let mut transaction = connection.begin_with(begin).await?;
     if let Some(lock) = lock {
         bound(lock).execute(&mut *transaction).await?;
     }
-    for step in steps {
-        let statement = bound(&step.statement);
-        let rows = if step.finds {
-            u64::from(statement.fetch_optional(&mut *transaction).await?.is_some())
-        } else {
-            statement.execute(&mut *transaction).await?.rows_affected()
-        };
-        if let Err(refusal) = step.check(rows) {
-            transaction.rollback().await?;
-            return Ok(Err(refusal));
-        }
+    if let Err(refusal) = take(steps, &mut transaction).await? {
+        transaction.rollback().await?;
+        return Ok(Err(refusal));
     }
     transaction.commit().await.map(Ok)
 }
 
-/// Keys are locked in the order of their ids, so that nobody removes one meanwhile.
+/// Suspends a tenant or resumes it. Returns whether that changed anything.
+async fn suspend(
+    begin: SqlStr,
+    set: &Statement,
+    events: &[Step],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Result<bool, CommitError>> {
+    let mut transaction = connection.begin_with(begin).await?;
+    let rows = bound(set).execute(&mut *transaction).await?.rows_affected();
+    if rows == 0 {
+        transaction.rollback().await?;
+        return Ok(Ok(false));
+    }
+    if let Err(refusal) = take(events, &mut transaction).await? {
+        transaction.rollback().await?;
+        return Ok(Err(refusal));
+    }
+    transaction.commit().await.map(|()| Ok(true))
+}
+
+/// Takes all steps, or says why one may not be taken.
+async fn take(
+    steps: &[Step],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Result<(), CommitError>> {
+    for step in steps {
+        let statement = bound(&step.statement);
+        let rows = if step.finds {
+            u64::from(statement.fetch_optional(&mut *connection).await?.is_some())
+        } else {
+            statement.execute(&mut *connection).await?.rows_affected()
+        };
+        if let Err(refusal) = step.check(rows) {
+            return Ok(Err(refusal));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Locks nothing of the keys, for which it would need the right to change them. One that is removed in between
+/// is a violation of the foreign key, after which it is not among those that are known.
 fn note_uses(tables: &Tables) -> String {
     let (keys, uses) = (tables.keys(), tables.uses());
     format!(
         "WITH used AS (SELECT * FROM unnest($1, $2) AS used (key_id, at)), \
          known AS (SELECT id FROM {keys} WHERE id IN (SELECT key_id FROM used) \
-         ORDER BY id FOR KEY SHARE) \
+         ORDER BY id) \
          INSERT INTO {uses} AS noted (key_id, last_used_at) \
          SELECT id, max(at) FROM known JOIN used ON key_id = id GROUP BY id ORDER BY id \
          ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at \
@@ -243,6 +343,7 @@ fn read(row: &PgRow) -> sqlx::Result<KeyRow> {
         metadata: row.try_get::<Json, _>("metadata")?.0,
         revision: row.try_get("revision")?,
         counted_as: row.try_get("counted_as")?,
+        suspended: row.try_get("suspended")?,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Changes: decided on here, and made by a script if nothing was changed in between.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use futures_util::future::try_join;
@@ -19,6 +19,13 @@ const ATTEMPTS: usize = 5;
 
 static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
 
+/// What became of a draft.
+enum Written {
+    All,
+    NothingSinceChanged,
+    NothingSince(CommitError),
+}
+
 impl RedisStore {
     pub(super) async fn make(&self, changes: &[KeyChange]) -> Result<(), CommitError> {
         if changes.is_empty() {
@@ -27,8 +34,10 @@ impl RedisStore {
         for _ in 0..ATTEMPTS {
             let mut draft = self.draft(changes).await?;
             changes.iter().try_for_each(|change| draft.make(change))?;
-            if self.write(&draft).await? {
-                return Ok(());
+            match self.write(&draft).await? {
+                Written::All => return Ok(()),
+                Written::NothingSinceChanged => {}
+                Written::NothingSince(refusal) => return Err(refusal),
             }
         }
         Err(CommitError::Conflict)
@@ -48,19 +57,21 @@ impl RedisStore {
         Ok(Draft {
             records: digests.into_iter().zip(kept).collect(),
             ids: ids.into_iter().zip(named).collect(),
+            tenants: BTreeMap::new(),
         })
     }
 
-    /// Makes what the draft comes to. Returns whether everything was as it was for the draft.
-    async fn write(&self, draft: &Draft) -> Result<bool, StoreError> {
+    /// Makes what the draft comes to, if everything is as it was for the draft.
+    async fn write(&self, draft: &Draft) -> Result<Written, StoreError> {
         let (changed, compared): (Vec<_>, Vec<_>) =
             draft.records.iter().partition(|(_, kept)| kept.is_changed);
         let mut places: Vec<_> = changed.iter().flat_map(|(_, kept)| self.places(kept)).collect();
         // One record may leave the place that another takes.
         places.sort_by_key(|(_, _, taken)| *taken);
         let mut script = COMMIT.call();
-        script.key(self.ids()).key(self.uses()).arg(self.channel());
+        script.key(self.ids()).key(self.uses()).key(self.suspended_tenants()).arg(self.channel());
         script.arg(changed.len()).arg(compared.len()).arg(draft.ids.len()).arg(places.len());
+        script.arg(draft.tenants.len());
         for (digest, kept) in changed {
             script.key(self.record(digest)).arg(digest.to_string());
             script.arg(&kept.json).arg(kept.write()?);
@@ -77,8 +88,17 @@ impl RedisStore {
         for (index, place, taken) in places {
             script.key(index).arg(place).arg(u8::from(taken));
         }
+        for tenant in draft.tenants.keys() {
+            script.arg(tenant.as_str());
+        }
         // Not repeated: the answer may be what was lost.
-        script.run(&mut self.connection.clone()).await.map_err(StoreError::new)
+        let written: i64 = script.run(&mut self.connection.clone()).await.map_err(StoreError::new)?;
+        Ok(match written {
+            1 => Written::All,
+            0 => Written::NothingSinceChanged,
+            // Which tenant is suspended.
+            number => Written::NothingSince(draft.refusal(number)),
+        })
     }
 
     /// Returns which places in which indices are left or taken.

@@ -1,12 +1,12 @@
 //! [`Draft`]: what changes come to, before they are made.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::decode::decode;
-use crate::key::{KeyDigest, KeyId};
+use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{CommitError, KeyChange, KeyRecord, StoreError};
 
 /// The records and ids that changes touch, as they are and as they are going to be.
@@ -14,6 +14,8 @@ use crate::store::{CommitError, KeyChange, KeyRecord, StoreError};
 pub(super) struct Draft {
     pub(super) records: HashMap<KeyDigest, Kept>,
     pub(super) ids: HashMap<KeyId, Named>,
+    /// The tenants that must not be suspended, and what the changes are otherwise.
+    pub(super) tenants: BTreeMap<TenantId, CommitError>,
 }
 
 /// What is kept under a digest.
@@ -35,9 +37,13 @@ pub(super) struct Named {
 }
 
 impl Kept {
-    pub(super) fn read(json: Option<Vec<u8>>, digest: &KeyDigest) -> Result<Self, StoreError> {
+    pub(super) fn read(
+        json: Option<Vec<u8>>,
+        digest: &KeyDigest,
+        is_suspended: bool,
+    ) -> Result<Self, StoreError> {
         let Some(json) = json else { return Ok(Self::default()) };
-        let record = decode(&json, digest)?;
+        let record = Arc::new(decode(&json, digest, is_suspended)?);
         Ok(Self { json, before: Some(Arc::clone(&record)), after: Some(record), is_changed: false })
     }
 
@@ -68,10 +74,22 @@ impl Draft {
         // The index of ids is not asked for it: that may be lost.
         let same = of_digest.filter(|of_digest| of_digest.id == record.id);
         change.check(same, has_id || of_digest.is_some())?;
+        for (tenant, refusal) in change.needed_tenants(same) {
+            self.tenants.entry(tenant.clone()).or_insert(refusal);
+        }
         if !change.is_requirement() {
             self.set(record, change.after());
         }
         Ok(())
+    }
+
+    /// Returns what the changes are if a tenant is suspended, by its number, which is less than 0.
+    pub(super) fn refusal(&self, number: i64) -> CommitError {
+        let index = usize::try_from(-number).ok().and_then(|number| number.checked_sub(1));
+        match index.and_then(|index| self.tenants.values().nth(index)) {
+            Some(CommitError::Suspended) => CommitError::Suspended,
+            _ => CommitError::Conflict,
+        }
     }
 
     fn set(&mut self, of: &KeyRecord, record: Option<&Arc<KeyRecord>>) {

@@ -12,7 +12,7 @@ pub(in crate::store) struct Step {
     pub(in crate::store) statement: Statement,
     /// Whether it finds a row.
     pub(in crate::store) finds: bool,
-    refusal: fn() -> CommitError,
+    pub(super) refusal: fn() -> CommitError,
 }
 
 impl Step {
@@ -34,9 +34,10 @@ impl Statements {
         changes: &[KeyChange],
         events: &[AuditEvent],
     ) -> Result<Vec<Step>, CommitError> {
+        let tenants = self.tenants_of_new_keys(changes).map(Ok);
         let changes = changes.iter().map(|change| self.change(change));
         let events = events.iter().map(|event| Ok(self.event(event)?));
-        changes.chain(events).collect()
+        tenants.chain(changes).chain(events).collect()
     }
 
     fn change(&self, change: &KeyChange) -> Result<Step, CommitError> {

@@ -1,6 +1,6 @@
 //! A list as a statement.
 
-use super::statements::{Statement, Statements, constant, select_with_use};
+use super::statements::{Statement, Statements, constant, is_suspended, select_with_use};
 use super::time::{not_after, not_before};
 use super::value::Value;
 use crate::store::{KeyCursor, KeyQuery, KeyState, TenantFilter};
@@ -11,7 +11,7 @@ impl Statements {
         let mut filter = Filter { conditions: Vec::new(), values: Vec::new() };
         filter.add_tenant(&query.tenant);
         if let Some(state) = query.state {
-            filter.add_state(state, not_after(query.at));
+            filter.add_state(state, not_after(query.at), &is_suspended(&self.tables));
         }
         if let Some(time) = query.unused_since {
             let time = filter.bind(Value::Time(Some(not_before(time))));
@@ -60,7 +60,7 @@ impl Filter {
     }
 
     /// Says the same as [`KeyRecord::state`](crate::KeyRecord::state).
-    fn add_state(&mut self, state: KeyState, at: i64) {
+    fn add_state(&mut self, state: KeyState, at: i64, is_suspended: &str) {
         match state {
             KeyState::Revoked => self.add("revoked_at IS NOT NULL"),
             KeyState::Disabled => self.add("revoked_at IS NULL AND disabled"),
@@ -68,10 +68,12 @@ impl Filter {
                 let at = self.bind(Value::Time(Some(at)));
                 self.add(format!("revoked_at IS NULL AND NOT disabled AND expires_at <= {at}"));
             }
-            KeyState::Active => {
+            KeyState::Active | KeyState::Suspended => {
                 let at = self.bind(Value::Time(Some(at)));
                 self.add("revoked_at IS NULL AND NOT disabled");
                 self.add(format!("(expires_at IS NULL OR expires_at > {at})"));
+                let not = if state == KeyState::Active { "NOT " } else { "" };
+                self.add(format!("{not}{is_suspended}"));
             }
         }
     }

@@ -7,6 +7,7 @@ mod list;
 mod migration;
 mod row;
 mod statements;
+mod suspension;
 mod tables;
 mod time;
 mod value;
@@ -18,6 +19,7 @@ pub use self::migration::TablesError;
 pub(super) use self::migration::{Found, Migration, pending};
 pub(super) use self::row::KeyRow;
 pub(super) use self::statements::{Statement, Statements, constant, in_order};
+pub(super) use self::suspension::read_suspended;
 pub(super) use self::tables::Tables;
 #[cfg(feature = "postgres")]
 pub(super) use self::tables::quoted;

@@ -58,6 +58,8 @@ pub(in crate::store) struct KeyRow {
     pub(in crate::store) metadata: String,
     pub(in crate::store) revision: i64,
     pub(in crate::store) counted_as: Option<String>,
+    /// Not of the row itself.
+    pub(in crate::store) suspended: bool,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -153,6 +155,7 @@ impl KeyRow {
             restrictions: self.checked("restrictions", serde_json::from_str(&self.restrictions))?,
             metadata: self.checked("metadata", serde_json::from_str(&self.metadata))?,
             revision: self.checked("revision", u64::try_from(self.revision))?,
+            suspended: self.suspended,
         })
     }
 
@@ -226,6 +229,7 @@ impl TryFrom<&KeyRecord> for KeyRow {
             metadata: serde_json::to_string(&record.metadata)?,
             revision: i64::try_from(record.revision)?,
             counted_as: record.counted_as.as_ref().map(|id| text(id.as_str())),
+            suspended: record.suspended,
         })
     }
 }

@@ -35,6 +35,9 @@ impl Statements {
     /// transaction ends, in a database where others write meanwhile.
     pub(in crate::store) fn new(tables: Tables, locking: &str) -> Self {
         let (keys, audit) = (tables.keys(), tables.audit());
+        let is_suspended = is_suspended(&tables);
+        let suspensions = tables.suspensions();
+        let selected = selected(&tables);
         let columns = COLUMNS.join(", ");
         let values: Vec<_> = (1..=COLUMNS.len()).map(|number| format!("${number}")).collect();
         // The id and the digest stay what they are.
@@ -42,7 +45,7 @@ impl Statements {
         let changes: Vec<_> =
             changes.map(|(column, value)| format!("{column} = {value}")).collect();
         Self {
-            find: constant(format!("SELECT {columns} FROM {keys} WHERE digest = $1")),
+            find: constant(format!("SELECT {selected} FROM {keys} WHERE digest = $1")),
             get: constant(format!("{} WHERE id = $1", select_with_use(&tables))),
             insert: constant(format!(
                 "INSERT INTO {keys} ({columns}) VALUES ({}) ON CONFLICT DO NOTHING",
@@ -52,14 +55,17 @@ impl Statements {
             // that counts revisions: a revocation is not taken back even so.
             replace: constant(format!(
                 "UPDATE {keys} SET {} WHERE id = $1 AND digest = $2 AND revision = $18 - 1 \
-                 AND (revoked_at IS NULL OR revoked_at = $11)",
+                 AND (revoked_at IS NULL OR revoked_at = $11) \
+                 AND ($11 IS NOT NULL OR ($12 AND NOT disabled) OR NOT EXISTS \
+                 (SELECT 1 FROM {suspensions} AS s WHERE s.tenant IN ({keys}.tenant, $5)))",
                 changes.join(", ")
             )),
             remove: constant(format!(
                 "DELETE FROM {keys} WHERE id = $1 AND digest = $2 AND revision = $3"
             )),
             require: constant(format!(
-                "SELECT id FROM {keys} WHERE id = $1 AND digest = $2 AND revision = $3{locking}"
+                "SELECT id FROM {keys} WHERE id = $1 AND digest = $2 AND revision = $3 \
+                 AND NOT {is_suspended}{locking}"
             )),
             audit: constant(format!(
                 "INSERT INTO {audit} (at, actor, action, key_id, tenant, before, after) \
@@ -78,7 +84,7 @@ impl Statements {
     /// Finds the rows of several digests, in any order. Of the many forms that it may have, none is
     /// worth to be kept.
     pub(in crate::store) fn find_many(&self, digests: &[KeyDigest]) -> Statement {
-        let (columns, keys) = (COLUMNS.join(", "), self.tables.keys());
+        let (columns, keys) = (selected(&self.tables), self.tables.keys());
         let numbers: Vec<_> = (1..=digests.len()).map(|number| format!("${number}")).collect();
         let numbers = numbers.join(", ");
         let sql = format!("SELECT {columns} FROM {keys} WHERE digest IN ({numbers})");
@@ -119,9 +125,20 @@ pub(in crate::store) fn in_order(
     digests.iter().map(|digest| found.get(digest).cloned()).collect()
 }
 
+/// Returns what is selected of a row of keys.
+fn selected(tables: &Tables) -> String {
+    format!("{}, {} AS suspended", COLUMNS.join(", "), is_suspended(tables))
+}
+
+/// Tells of a row of keys whether its tenant is suspended, by one probe of an index.
+pub(super) fn is_suspended(tables: &Tables) -> String {
+    let (keys, suspensions) = (tables.keys(), tables.suspensions());
+    format!("EXISTS (SELECT 1 FROM {suspensions} AS s WHERE s.tenant = {keys}.tenant)")
+}
+
 /// Selects rows of keys, with `last_used_at`.
 pub(super) fn select_with_use(tables: &Tables) -> String {
-    let (columns, keys, uses) = (COLUMNS.join(", "), tables.keys(), tables.uses());
+    let (columns, keys, uses) = (selected(tables), tables.keys(), tables.uses());
     format!("SELECT {columns}, last_used_at FROM {keys} LEFT JOIN {uses} ON key_id = id")
 }
 
@@ -138,8 +155,8 @@ mod tests {
     #[test]
     fn the_statements_name_the_columns_that_they_mean() {
         assert_eq!(
-            (COLUMNS[0], COLUMNS[1], COLUMNS[10], COLUMNS[17]),
-            ("id", "digest", "revoked_at", "revision")
+            (COLUMNS[0], COLUMNS[1], COLUMNS[4], COLUMNS[10], COLUMNS[11], COLUMNS[17]),
+            ("id", "digest", "tenant", "revoked_at", "disabled", "revision")
         );
     }
 }

@@ -1,6 +1,7 @@
 //! What [`SqliteStore`] does as a store.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use sqlx::query::Query;
@@ -8,11 +9,13 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
 use sqlx::{Row as _, SqliteConnection, query};
 
 use super::SqliteStore;
-use crate::key::{KeyDigest, KeyId};
-use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed, in_order};
+use crate::key::{KeyDigest, KeyId, TenantId};
+use crate::store::sql::{
+    KeyRow, Statement, Step, Tables, Value, failed, in_order, read_suspended,
+};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, RecordUses, StoreError, StoredKey,
+    KeyUse, RecordUses, StoreError, StoredKey, SuspendedTenant,
 };
 
 #[async_trait]
@@ -68,6 +71,43 @@ impl KeyRepository for SqliteStore {
                 Err(refusal)
             }
         }
+    }
+
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        events: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let (set, events) = self.statements.set_suspended(tenant, since, events)?;
+        let mut writing = self.writers.begin().await.map_err(failed)?;
+        let rows = bound(&set).execute(writing.connection()).await.map_err(failed)?.rows_affected();
+        if rows == 0 {
+            writing.roll_back().await.map_err(failed)?;
+            return Ok(false);
+        }
+        match take(&events, writing.connection()).await.map_err(failed)? {
+            Ok(()) => writing.commit().await.map_err(failed)?,
+            Err(refusal) => {
+                writing.roll_back().await.map_err(failed)?;
+                return Err(refusal);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        let rows = bound(&self.statements.suspended()).fetch_all(&self.pool).await;
+        let rows = rows.map_err(failed)?;
+        let read = |row: &SqliteRow| -> sqlx::Result<(String, i64)> {
+            Ok((row.try_get("tenant")?, row.try_get("suspended_at")?))
+        };
+        rows.iter()
+            .map(|row| {
+                let (tenant, since) = read(row).map_err(failed)?;
+                read_suspended(&tenant, since)
+            })
+            .collect()
     }
 }
 
@@ -159,5 +199,6 @@ fn read(row: &SqliteRow) -> sqlx::Result<KeyRow> {
         metadata: row.try_get("metadata")?,
         revision: row.try_get("revision")?,
         counted_as: row.try_get("counted_as")?,
+        suspended: row.try_get("suspended")?,
     })
 }

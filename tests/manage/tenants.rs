@@ -284,7 +284,8 @@ async fn all_keys_of_a_tenant_are_revoked_those_that_manage_keys_first() {
         let nobodys = keys.get(nobodys.record.id()).await.unwrap();
         assert_eq!(nobodys.record.revoked_at(), None);
         // Each with its event, those of keys that manage keys first.
-        let query = AuditQuery { since: Some(since), limit: 1000, ..AuditQuery::default() };
+        let mut query = AuditQuery::default();
+        (query.since, query.limit) = (Some(since), 1000);
         let events = store.audit_log(&query).await.unwrap();
         let ids: Vec<_> = events.iter().filter_map(|event| event.key_id.clone()).collect();
         assert_eq!(ids.len(), before);

@@ -141,7 +141,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_invalidates_everything() {
-        for text in ["", "beat", "beat ", "beat x", "beat -1", "a7", "key_1", "Beat 1", " *", "tenant ", "tenant a b"] {
+        for text in [
+            "",
+            "beat",
+            "beat ",
+            "beat x",
+            "beat -1",
+            "a7",
+            "key_1",
+            "Beat 1",
+            " *",
+            "tenant ",
+            "tenant a b",
+        ] {
             assert_eq!(Invalidation::from_text(text), Invalidation::Everything, "{text:?}");
         }
     }

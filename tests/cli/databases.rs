@@ -37,7 +37,7 @@ fn only_init_makes_a_file() {
 fn a_file_without_tables_is_left_as_it_is() {
     let operator = Operator::without_tables();
     std::fs::write(operator.file(), "").unwrap();
-    let ran = operator.run(&["issue", "a key"]).refuses(1, "version 2 is needed");
+    let ran = operator.run(&["issue", "a key"]).refuses(1, "version 3 is needed");
     assert!(ran.err.contains("`api-keys init` makes or migrates the tables"), "{ran:?}");
     assert_eq!(std::fs::metadata(operator.file()).unwrap().len(), 0);
     let garbage = "no database at all ".repeat(100);
@@ -135,7 +135,7 @@ fn a_table_prefix_has_tables_of_its_own_and_options_of_others_are_refused() {
     let operator = Operator::new();
     operator.issue("without a prefix", &[]);
     let prefix = "--table-prefix=acme_";
-    operator.run(&["list", prefix]).refuses(1, "version 2 is needed");
+    operator.run(&["list", prefix]).refuses(1, "version 3 is needed");
     operator.run(&["init", prefix]).succeeds();
     assert!(operator.run(&["list", "--json", prefix]).succeeds().out.is_empty());
     operator.run(&["list", "--table-prefix=a-b"]).refuses(1, "a table prefix has");

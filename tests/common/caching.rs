@@ -82,7 +82,12 @@ impl GatedStore {
     }
 
     /// Suspends or resumes a tenant without waiting.
-    pub async fn suspend_now(&self, tenant: &TenantId, since: Option<SystemTime>, event: &AuditEvent) {
+    pub async fn suspend_now(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        event: &AuditEvent,
+    ) {
         let events = std::slice::from_ref(event);
         if self.keys.set_suspended(tenant, since, events).await.unwrap() {
             self.suspensions.lock().unwrap().push(event.at);
@@ -358,7 +363,9 @@ impl ScriptedSource {
     pub fn send_first(&self, invalidation: Invalidation) {
         let mut wire = self.wire();
         let told = (invalidation, wire.changes);
-        wire.subscribers.iter_mut().for_each(|subscriber| subscriber.queue.push_front(told.clone()));
+        wire.subscribers
+            .iter_mut()
+            .for_each(|subscriber| subscriber.queue.push_front(told.clone()));
     }
 
     /// Returns whether anybody listens.

@@ -130,13 +130,9 @@ async fn tables_that_another_role_made_first_are_refused_unless_it_is_named() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run tests/all"]
 async fn one_foreign_table_is_enough_and_nothing_is_made_beside_it() {
-    for name in [
-        "api_keys",
-        "api_key_uses",
-        "api_key_audit",
-        "api_key_suspensions",
-        "api_key_migrations",
-    ] {
+    for name in
+        ["api_keys", "api_key_uses", "api_key_audit", "api_key_suspensions", "api_key_migrations"]
+    {
         let world = World::new(&["app", "mallory"]).await;
         world.run("CREATE SCHEMA keys_#; GRANT ALL ON SCHEMA keys_# TO PUBLIC").await;
         world.run_as("mallory", &format!("CREATE TABLE keys_#.{name} (version bigint)")).await;

@@ -66,6 +66,10 @@ impl Grants {
 }
 
 impl Dates {
+    pub(crate) const fn sets_expiry(&self) -> bool {
+        self.expires_in.is_some() || self.expires_at.is_some()
+    }
+
     pub(crate) fn expires_at(&self, now: SystemTime) -> Result<Option<SystemTime>, Failure> {
         match self.expires_in {
             Some(period) => later(now, period).map(Some),

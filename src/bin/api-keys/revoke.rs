@@ -54,7 +54,7 @@ pub(crate) struct Revoke {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["id", "secret_stdin", "ids_stdin", "with_successors"])]
     tenant: Option<TenantId>,
     /// Do not ask for the name of the tenant again
-    #[arg(long, requires = "tenant")]
+    #[arg(long, requires = "tenant", conflicts_with_all = ["id", "secret_stdin", "ids_stdin"])]
     yes: bool,
     /// Revoke the key that replaced it too, the one that replaced that, and so on: all or none
     #[arg(long)]

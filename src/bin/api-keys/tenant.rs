@@ -83,7 +83,9 @@ fn tell(
     say(format_args!("{}", session.database.heeded(changed.propagation)));
     let tenant = tenant.as_str();
     let changed = changed.has_changed;
-    session.output.json(&json!({ "tenant": tenant, "suspended": suspended, "changed": changed }))?;
+    session
+        .output
+        .json(&json!({ "tenant": tenant, "suspended": suspended, "changed": changed }))?;
     Ok(Exit::Done)
 }
 

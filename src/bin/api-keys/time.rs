@@ -150,9 +150,10 @@ mod tests {
     fn periods() -> impl Strategy<Value = String> {
         let unit = |names: &'static [&'static str]| {
             let name = prop::sample::select(names);
-            prop::option::of((0u32..400, "[ ]?", name).prop_map(|(count, space, name)| {
-                format!("{count}{space}{name}")
-            }))
+            prop::option::of(
+                (0u32..400, "[ ]?", name)
+                    .prop_map(|(count, space, name)| format!("{count}{space}{name}")),
+            )
         };
         let long = (
             unit(&["years", "year", "yr", "yrs", "y"]),

@@ -57,7 +57,9 @@ pub(super) fn issued_before(id: KeyId, is_same: bool) -> ApiError {
     let error = match is_same {
         true => ApiError::new(
             StatusCode::CONFLICT,
-            format!("This request has issued the API key {id} before: rotate it for another secret"),
+            format!(
+                "This request has issued the API key {id} before: rotate it for another secret"
+            ),
         ),
         false => ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -91,8 +93,20 @@ mod tests {
             assert_eq!(read(&[line]), Ok(Some(name.to_owned())), "{line}");
         }
         for wrong in [
-            "", " ", "\"\"", "a b", "a,b", "\"a", "a\"", "\"a\"b", "\"a\";b=1", "\"a\\b\"", "\"a\\\"",
-            "\"", "\u{e4}", &"x".repeat(256),
+            "",
+            " ",
+            "\"\"",
+            "a b",
+            "a,b",
+            "\"a",
+            "a\"",
+            "\"a\"b",
+            "\"a\";b=1",
+            "\"a\\b\"",
+            "\"a\\\"",
+            "\"",
+            "\u{e4}",
+            &"x".repeat(256),
         ] {
             assert_eq!(read(&[wrong]).unwrap_err().status(), 400, "{wrong}");
         }

@@ -84,7 +84,8 @@ impl KeyRepository for MemoryStore {
         // Rather than at each look-up.
         let records = self.shared.records.pin();
         for digest in digests.values() {
-            let record = records.get(digest).filter(|record| record.tenant.as_ref() == Some(tenant));
+            let record =
+                records.get(digest).filter(|record| record.tenant.as_ref() == Some(tenant));
             if let Some(record) = record {
                 records.insert(*digest, self.marked(Arc::clone(record)));
             }
@@ -158,7 +159,8 @@ impl Draft<'_> {
         let same = of_id.filter(|of_id| of_id.digest == record.digest);
         change.check(same.as_deref(), is_taken)?;
         let mut needed = change.needed_tenants(same.as_deref());
-        if let Some((_, refusal)) = needed.find(|(tenant, _)| self.store.is_suspended(Some(tenant))) {
+        if let Some((_, refusal)) = needed.find(|(tenant, _)| self.store.is_suspended(Some(tenant)))
+        {
             return Err(refusal);
         }
         drop(needed);

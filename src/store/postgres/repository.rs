@@ -193,7 +193,8 @@ impl PostgresStore {
         let records = changes.iter().filter(is_needed).map(KeyChange::record);
         let tenants = records.filter_map(|record| record.tenant.as_ref());
         let locks: BTreeSet<_> = tenants.map(|tenant| self.tenant_lock(tenant)).collect();
-        let locks = locks.iter().map(|lock| format!("SELECT pg_advisory_xact_lock_shared({lock});"));
+        let locks =
+            locks.iter().map(|lock| format!("SELECT pg_advisory_xact_lock_shared({lock});"));
         constant([BEGIN.to_owned()].into_iter().chain(locks).collect())
     }
 

@@ -11,7 +11,10 @@ use crate::store::sql::{Tables, failed};
 /// # Errors
 ///
 /// Returns an error that names the table that cannot be read.
-pub(super) async fn check(connection: &mut PgConnection, tables: &Tables) -> Result<(), StoreError> {
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    tables: &Tables,
+) -> Result<(), StoreError> {
     for table in [tables.keys(), tables.suspensions()] {
         let may_read = "SELECT has_table_privilege($1, 'SELECT')";
         let may_read = query_scalar(may_read).bind(&table).persistent(false);

@@ -92,7 +92,8 @@ impl RedisStore {
             script.arg(tenant.as_str());
         }
         // Not repeated: the answer may be what was lost.
-        let written: i64 = script.run(&mut self.connection.clone()).await.map_err(StoreError::new)?;
+        let written: i64 =
+            script.run(&mut self.connection.clone()).await.map_err(StoreError::new)?;
         Ok(match written {
             1 => Written::All,
             0 => Written::NothingSinceChanged,

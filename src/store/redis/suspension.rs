@@ -36,7 +36,8 @@ impl RedisStore {
             let since = used_at(score)?.unwrap_or(SystemTime::UNIX_EPOCH);
             Ok(SuspendedTenant::new(tenant.parse().map_err(StoreError::answered)?, since))
         };
-        let mut tenants: Vec<_> = scores.into_iter().map(read).collect::<Result<_, StoreError>>()?;
+        let mut tenants: Vec<_> =
+            scores.into_iter().map(read).collect::<Result<_, StoreError>>()?;
         tenants.sort_by(|one, other| one.tenant.cmp(&other.tenant));
         Ok(tenants)
     }

@@ -66,8 +66,7 @@ impl Tables {
     #[cfg(feature = "postgres")]
     pub(in crate::store) fn all_bare(&self) -> [String; 5] {
         let [keys, uses, audit] = ["api_keys", "api_key_uses", "api_key_audit"];
-        [keys, uses, audit, "api_key_suspensions", "api_key_migrations"]
-            .map(|name| self.bare(name))
+        [keys, uses, audit, "api_key_suspensions", "api_key_migrations"].map(|name| self.bare(name))
     }
 
     /// Returns the name of something in the schema, quoted.

@@ -10,9 +10,7 @@ use sqlx::{Row as _, SqliteConnection, query};
 
 use super::SqliteStore;
 use crate::key::{KeyDigest, KeyId, TenantId};
-use crate::store::sql::{
-    KeyRow, Statement, Step, Tables, Value, failed, in_order, read_suspended,
-};
+use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed, in_order, read_suspended};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
     KeyUse, RecordUses, StoreError, StoredKey, SuspendedTenant,

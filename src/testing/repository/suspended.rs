@@ -90,7 +90,8 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         assert!(self.set_suspended(&tenant, None).await, "a tenant was not resumed");
         assert!(!self.set_suspended(&tenant, None).await, "a tenant was resumed twice");
         for record in [&active, &disabled, &theirs, &nobodys] {
-            self.assert_is(record, "resuming a tenant is not seen, or changed something else").await;
+            self.assert_is(record, "resuming a tenant is not seen, or changed something else")
+                .await;
         }
         assert_eq!(self.ids_in(&tenant, Some(KeyState::Active)).await, [active]);
     }
@@ -102,10 +103,8 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let other = full_record();
         self.committed(&[&active, &removed, &disabled, &other].map(insert)).await;
         self.set_suspended(&tenant, Some(moment(1_700_000_000))).await;
-        let (new, renamed_other) = (
-            of_tenant(&tenant),
-            changed(&other, |record| record.name = "renamed".to_owned()),
-        );
+        let (new, renamed_other) =
+            (of_tenant(&tenant), changed(&other, |record| record.name = "renamed".to_owned()));
         let inserted = self.commit(&[replace(&renamed_other), insert(&new)]).await;
         assert_suspended(inserted, "a key was inserted for a suspended tenant");
         let rename = |record: &mut KeyRecord| record.name = "renamed".to_owned();

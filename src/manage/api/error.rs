@@ -54,7 +54,7 @@ impl ApiError {
         Self { key_id: Some(id), ..self }
     }
 
-    /// Returns the key that the same request has [issued before](super::api#once).
+    /// Returns the key that the same request has [issued before](crate::manage::api#once).
     #[must_use]
     pub const fn key_id(&self) -> Option<&KeyId> {
         self.key_id.as_ref()

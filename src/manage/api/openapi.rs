@@ -204,7 +204,10 @@ fn once() -> Parameter {
         .required(Required::False)
         .description(Some("Names the request: if it is repeated, no second key is issued"))
         .example(Some("\"8e03978e-40d5-43e8-bc93-6894a57f9324\"".into()))
-        .schema(Some(name.max_length(Some(MAX_LENGTH)).pattern(Some(r#"^"[ !#-\[\]-~]+"$"#))))
+        .schema(Some(
+            name.max_length(Some(MAX_LENGTH))
+                .pattern(Some(r#"^("[ !#-\[\]-~]+"|[!#-+\--:<-\[\]-~]+)$"#)),
+        ))
         .build()
 }
 

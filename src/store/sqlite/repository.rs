@@ -200,3 +200,25 @@ fn read(row: &SqliteRow) -> sqlx::Result<KeyRow> {
         suspended: row.try_get("suspended")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, query_scalar};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lookup_searches_two_indices_and_scans_nothing() {
+        let store = SqliteStore::in_memory().await.unwrap();
+        let find = store.statements.find(&KeyDigest::from_bytes([7; 32]));
+        let plan = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", find.sql.as_str()));
+        let plan = query(plan).bind(vec![7_u8; 32]).fetch_all(&store.pool).await.unwrap();
+        let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let searches: Vec<_> = steps.iter().filter(|step| step.starts_with("SEARCH")).collect();
+        assert!(searches[0].contains("(digest=?)"), "{steps:?}");
+        assert!(searches[1].contains("PRIMARY KEY (tenant=?)"), "{steps:?}");
+        assert!(!steps.iter().any(|step| step.contains("SCAN")), "{steps:?}");
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'api_key_suspensions'";
+        assert_eq!(query_scalar::<_, i64>(tables).fetch_one(&store.pool).await.unwrap(), 1);
+    }
+}

@@ -17,9 +17,10 @@ impl KeyManager {
     /// # Errors
     ///
     /// Returns an error if the name does not say what the key is for, if the key would be expired
-    /// already, if it would be allowed more than the owner on whose behalf it is issued, if the
-    /// [scheme](crate::KeyScheme#issuing) has no format for it or several, if its tenant has as
-    /// many keys as it [may have](Self::max_keys_per_tenant), or if no secret can be made or kept.
+    /// already, if its tenant is suspended, if it would be allowed more than the owner on whose behalf
+    /// it is issued, if the [scheme](crate::KeyScheme#issuing) has no format for it or several, if its
+    /// tenant has as many keys as it [may have](Self::max_keys_per_tenant), or if no secret can be made
+    /// or kept.
     pub async fn issue(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
         self.in_time(self.issue_new(key)).await
     }

@@ -253,6 +253,12 @@ impl KeyManager {
             let requirement = requirement.into_iter().collect::<Vec<_>>();
             repository.commit(&[&*requirement, changes, &*bounds].concat(), events).await?;
         }
+        self.tell_sinks(events);
+        Ok(())
+    }
+
+    /// Tells of changes that were made.
+    pub(super) fn tell_sinks(&self, events: &[AuditEvent]) {
         for (event, sink) in events
             .iter()
             .flat_map(|event| self.settings.sinks.iter().map(move |sink| (event, sink)))
@@ -260,7 +266,6 @@ impl KeyManager {
             // The change was made, whatever a sink does.
             contain::notify("an audit sink", || sink.record(event));
         }
-        Ok(())
     }
 
     /// Returns the bounds of the tenants that have more keys after what these events tell of.
@@ -291,6 +296,7 @@ impl KeyManager {
         AuditEvent::new(at, self.owner.actor.clone(), action, before.cloned(), after.cloned())
     }
 
+    /// Returns who is noted for what is done.
     pub(super) fn actor(&self) -> &Actor {
         &self.owner.actor
     }

@@ -14,11 +14,15 @@ mod issue;
 mod issue_all;
 mod manager;
 mod name;
+#[cfg(feature = "manage")]
+mod once;
 mod owner;
 mod prune;
 mod read;
 mod revoke;
+mod revoke_all;
 mod rotate;
+mod suspend;
 mod turns;
 mod update;
 
@@ -35,7 +39,9 @@ pub use self::manager::KeyManager;
 pub use self::owner::Owner;
 pub use self::prune::PruneProgress;
 pub use self::revoke::RevokedKey;
+pub use self::revoke_all::RevokedTenant;
 pub use self::rotate::RotatedKey;
+pub use self::suspend::ChangedTenant;
 #[cfg(feature = "tracing")]
 pub use self::trace_events::TraceEvents;
 pub use self::update::KeyUpdate;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::{CommitError, KeyRecord};
+use crate::key::TenantId;
 
 /// One change of the records, or a condition of the others.
 ///
@@ -112,10 +113,32 @@ impl KeyChange {
         }
     }
 
+    /// Returns the tenants that must not be suspended for the change to be made, and what it is otherwise.
+    ///
+    /// `same` is the record with the same id and digest, if there is one.
+    pub(crate) fn needed_tenants<'a>(
+        &'a self,
+        same: Option<&'a KeyRecord>,
+    ) -> impl Iterator<Item = (&'a TenantId, CommitError)> {
+        let takes_away = |new: &KeyRecord| {
+            new.revoked_at.is_some() || (new.disabled && same.is_some_and(|old| !old.disabled))
+        };
+        let records = match self {
+            Self::Insert(record) | Self::Require(record) => [Some(&**record), None],
+            Self::Replace(record) if !takes_away(record) => [Some(&**record), same],
+            Self::Replace(_) | Self::Remove(_) | Self::Bound(_) | Self::Unknown(_) => [None, None],
+        };
+        let is_new = matches!(self, Self::Insert(_));
+        records.into_iter().flatten().filter_map(move |record| {
+            let refusal = if is_new { CommitError::Suspended } else { CommitError::Conflict };
+            Some((record.tenant.as_ref()?, refusal))
+        })
+    }
+
     /// Tells whether the change may be made, for repositories that have no database to ask.
     ///
     /// `same` is the record with the same id and digest, if there is one; `is_taken` tells whether
-    /// there is one with either.
+    /// there is one with either. Whether tenants are suspended is [asked for](Self::needed_tenants) besides.
     pub(crate) fn check(
         &self,
         same: Option<&KeyRecord>,

@@ -34,6 +34,7 @@ mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod state;
+mod suspension;
 
 pub use self::actor::{Actor, ActorName, ActorNameError, ParseActorError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
@@ -70,6 +71,7 @@ pub use self::sql::TablesError;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
+pub use self::suspension::SuspendedTenant;
 
 #[cfg(all(test, feature = "manage"))]
 pub(crate) use self::audit::without_digest;

@@ -18,4 +18,5 @@ mod restoring;
 mod reviewing;
 mod secrecy;
 mod server;
+mod tenants;
 mod verifying;

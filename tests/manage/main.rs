@@ -8,6 +8,7 @@ mod common;
 // Where the tests take place: the API with sessions, each store, and what happens between two steps.
 mod meanwhile;
 mod stores;
+mod tenants;
 mod world;
 
 mod bounds;
@@ -33,6 +34,7 @@ mod api;
 mod api_answers;
 mod api_bodies;
 mod api_fields;
+mod api_once;
 mod api_owners;
 mod api_revoking;
 mod openapi;

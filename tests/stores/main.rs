@@ -36,6 +36,8 @@ mod postgres_reach;
 #[cfg(unix)]
 mod postgres_replication;
 #[cfg(unix)]
+mod postgres_roles;
+#[cfg(unix)]
 mod postgres_triggers;
 mod sql;
 #[cfg(feature = "sqlite")]

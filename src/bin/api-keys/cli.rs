@@ -20,6 +20,7 @@ use crate::rotate::Rotate;
 use crate::say::say;
 use crate::session::{Session, actor, actor_name, hasher, max_keys};
 use crate::show::Show;
+use crate::tenant::Tenant;
 use crate::update::Update;
 use crate::verify::Verify;
 
@@ -100,6 +101,7 @@ it is there.")]
     Update(Box<Update>),
     Rotate(Rotate),
     Revoke(Revoke),
+    Tenant(Tenant),
     DueForRotation(DueForRotation),
     Audit(Audit),
     Invalidate(Invalidate),
@@ -150,6 +152,7 @@ impl Command {
             Self::Update(update) => update.run(session).await,
             Self::Rotate(rotate) => rotate.run(session).await,
             Self::Revoke(revoke) => revoke.run(session).await,
+            Self::Tenant(tenant) => tenant.run(session).await,
             Self::DueForRotation(due) => due.run(session).await,
             Self::Audit(audit) => audit.run(session).await,
             Self::Invalidate(invalidate) => invalidate.run(session).await,

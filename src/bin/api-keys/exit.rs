@@ -33,7 +33,7 @@ Exit status:
   1  the database or a stream failed, or the tables are missing
   2  the arguments, the environment or the standard input are wrong
   3  there is no such key
-  4  a rule refuses it: the name, the expiry, the state of the key, the number of keys
+  4  a rule refuses it: the name, the expiry, the state of the key or its tenant, the number of keys
   5  `verify`: the key is not valid
   6  `verify`: the key is valid, but the request would be refused
   130  Ctrl-C stopped it: what was done stays done";
@@ -125,6 +125,7 @@ impl Failure {
             | ManageError::Expiry
             | ManageError::State(_)
             | ManageError::Rotated(_)
+            | ManageError::Suspended
             | ManageError::Format => Exit::Refused,
             _ => Exit::Failed,
         }

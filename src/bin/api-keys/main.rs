@@ -27,12 +27,17 @@ mod prune;
 mod request;
 mod revoke;
 mod revoke_list;
+mod revoke_tenant;
+// The same file as that of the library, whose public API has no texts of times.
+#[path = "../../rfc3339.rs"]
+mod rfc3339;
 mod rotate;
 mod say;
 mod session;
 mod show;
 mod surplus;
 mod table;
+mod tenant;
 mod text;
 mod time;
 mod update;

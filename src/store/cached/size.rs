@@ -32,6 +32,7 @@ pub(super) fn size_of_record(record: &KeyRecord) -> usize {
         restrictions,
         metadata,
         revision: _,
+        suspended: _,
     } = record;
     size_of::<KeyRecord>()
         + id.heap_size()

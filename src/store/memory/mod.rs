@@ -16,7 +16,7 @@ use thiserror::Error;
 use self::index::Index;
 use super::{IssuedKey, KeyChanges, KeyRecord, KeyStore, NewKey, StoreError};
 use crate::immediate::Immediate;
-use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme};
+use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme, TenantId};
 
 /// Keeps keys in memory, for tests, examples and programs with a handful of keys.
 ///
@@ -48,6 +48,8 @@ struct Shared {
     index: Mutex<Index>,
     uses: Mutex<Uses>,
     events: Mutex<events::Events>,
+    /// Locked by whoever writes, after the ids.
+    suspended: Mutex<BTreeMap<TenantId, SystemTime>>,
     changes: KeyChanges,
 }
 
@@ -85,6 +87,7 @@ impl MemoryStore {
     pub fn insert(&self, record: impl Into<Arc<KeyRecord>>) {
         let record = record.into();
         let mut index = self.lock();
+        let record = self.marked(record);
         let records = self.shared.records.pin();
         let before = index.digest(&record.id).copied().filter(|old| *old != record.digest);
         if let Some(old) = before.and_then(|old| records.remove(&old)) {
@@ -149,7 +152,7 @@ impl MemoryStore {
             return Err(UpdateError::Revoked);
         }
         new.revision = old.revision.saturating_add(1);
-        let new = Arc::new(new);
+        let new = self.marked(Arc::new(new));
         index.remove(old);
         index.add(&new);
         records.insert(new.digest, Arc::clone(&new));

@@ -21,16 +21,17 @@ pub(in crate::store) struct Step {
     pub(in crate::store) finds: bool,
     /// Whether it is worth to be kept prepared: it has one row, or as many as fit. Others have many forms.
     pub(in crate::store) is_common: bool,
-    rows: u64,
-    refusal: Refusal,
+    pub(super) rows: u64,
+    pub(super) refusal: Refusal,
 }
 
 /// What it means that there is no such row.
 #[derive(Clone, Copy)]
-enum Refusal {
+pub(super) enum Refusal {
     Exists,
     Conflict,
     Full(u64),
+    Suspended,
     EventLost,
 }
 
@@ -39,6 +40,7 @@ impl From<Refusal> for CommitError {
         match refusal {
             Refusal::Exists => Self::Exists,
             Refusal::Conflict => Self::Conflict,
+            Refusal::Suspended => Self::Suspended,
             Refusal::Full(at_most) => Self::Full(at_most),
             Refusal::EventLost => StoreError::new("an event was not kept").into(),
         }
@@ -73,7 +75,7 @@ impl Statements {
         changes: &[KeyChange],
         events: &[AuditEvent],
     ) -> Result<Vec<Step>, CommitError> {
-        let mut steps = Vec::new();
+        let mut steps: Vec<_> = self.tenants_of_new_keys(changes).collect();
         let is_bound = |change: &KeyChange| matches!(change, KeyChange::Bound(_));
         for run in changes.chunk_by(|one, next| !is_bound(one) && !is_bound(next)) {
             match run {

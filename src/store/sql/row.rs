@@ -60,6 +60,8 @@ pub(in crate::store) struct KeyRow {
     pub(in crate::store) revision: i64,
     pub(in crate::store) counted_as: Option<String>,
     pub(in crate::store) created_by: Option<String>,
+    /// Not of the row itself.
+    pub(in crate::store) suspended: bool,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -157,6 +159,7 @@ impl KeyRow {
             restrictions: self.checked("restrictions", serde_json::from_str(&self.restrictions))?,
             metadata: self.checked("metadata", serde_json::from_str(&self.metadata))?,
             revision: self.checked("revision", u64::try_from(self.revision))?,
+            suspended: self.suspended,
         })
     }
 
@@ -237,6 +240,7 @@ impl TryFrom<&KeyRecord> for KeyRow {
             revision: i64::try_from(record.revision)?,
             counted_as: record.counted_as.as_ref().map(|id| text(id.as_str())),
             created_by: record.created_by.as_ref().map(ToString::to_string),
+            suspended: record.suspended,
         })
     }
 }

@@ -36,6 +36,7 @@ use super::sql::Statements;
 /// |---|---|
 /// | `api_keys` | one row a key |
 /// | `api_key_uses` | when a key was last used |
+/// | `api_key_suspensions` | the tenants that are [suspended](crate::KeyManager::suspend) |
 /// | `api_key_audit` | the events of changes, with the records before and after, without digests |
 /// | `api_key_migrations` | the oldest `version` whose code may use these tables, and their own, `level` |
 ///

@@ -4,6 +4,7 @@ mod bounds;
 mod lists;
 mod many;
 mod required;
+mod suspended;
 mod uses;
 
 use std::future::poll_fn;
@@ -26,7 +27,8 @@ const WRITERS: usize = 8;
 /// Checks a repository against the contract of [`KeyRepository`], and so of
 /// [`KeyStore`](crate::KeyStore).
 ///
-/// The repository may hold other records; those of the suite have ids and tenants of their own.
+/// Whether tenants can be suspended is up to the repository: one that answers
+/// [`CommitError::Unsupported`] is not asked for more. The repository may hold other records; those of the suite have ids and tenants of their own.
 ///
 /// # Panics
 ///
@@ -72,6 +74,11 @@ where
     suite.those_keys_are_counted_that_work_or_may_work_again().await;
     suite.those_who_insert_at_once_keep_to_the_bound().await;
     suite.a_dropped_commit_is_whole().await;
+    if suite.can_suspend().await {
+        suite.keys_of_a_suspended_tenant_are_found_as_such().await;
+        suite.keys_of_a_suspended_tenant_can_only_be_taken_out_of_use().await;
+        suite.nothing_is_inserted_once_a_tenant_is_suspended().await;
+    }
 }
 
 /// Checks a repository against the contract of [`RecordUses`].

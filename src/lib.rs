@@ -175,9 +175,9 @@
 //    `http_cache` (the line of `Vary`) and `drain`. This is the only circle of rooms. It is no circle of files:
 //    the files of a refusal and its kind import from none of these rooms, and neither does that of `Vary`.
 // 5. `limit` -> `store` -> `key`. Neither a store nor a limiter knows of requests.
-// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace` -> `neighbours`. Stores,
-//    limiters, observers, sinks, callbacks and guards on trial are called through `contain`. `clock`, `immediate`,
-//    `line` and `neighbours` import from no room.
+// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace` ->
+//    `neighbours`. Stores, limiters, observers, sinks, callbacks and guards on trial are called through `contain`.
+//    `clock`, `immediate`, `line`, `neighbours` and `rfc3339` import from no room.
 
 // 1. Around the layer.
 #[cfg(feature = "axum")]
@@ -243,6 +243,8 @@ mod path;
 mod protocol;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "serde")]
+mod rfc3339;
 mod trace;
 
 #[doc(inline)]

@@ -7,15 +7,16 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, SqliteConnection};
 use tower_api_key::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyUse, RecordField, RecordUses,
-    StoredKey, TenantFilter,
+    AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyUse, RecordField,
+    RecordUses, StoredKey, TenantFilter,
 };
 use tower_api_key::{AbilitySet, KeyDigest, KeyId, KeyRecord, KeyRepository, KeyStore, StoreError};
 
 /// What the table has no columns for. A key for which one of these is set is not issued, rather than
-/// without it; only the hint, which people see, is dropped.
-pub(crate) const NOT_KEPT: [RecordField; 9] = [
+/// without it; only the first two, which people see, are dropped.
+pub(crate) const NOT_KEPT: [RecordField; 10] = [
     RecordField::Hint,
+    RecordField::CreatedBy,
     RecordField::Stage,
     RecordField::Kind,
     RecordField::Disabled,
@@ -95,7 +96,7 @@ impl KeyRepository for OwnTable {
             TenantFilter::Of(tenant) => (false, Some(tenant.as_str())),
             _ => (false, None),
         };
-        let mut keys = Vec::new();
+        let (mut keys, mut visited) = (Vec::new(), 0);
         let mut after = query.after.as_ref().map(|after| {
             let created_at = microseconds(after.created_at());
             (created_at, after.id().as_str().to_owned())
@@ -128,8 +129,13 @@ impl KeyRepository for OwnTable {
                 keys.truncate(query.page_size() + 1);
                 break;
             }
+            visited += rows.len();
+            if visited >= query.visits() {
+                let stopped_at = KeyCursor::of(&read(last)?.record);
+                return Ok(query.page(keys, Some(stopped_at)));
+            }
         }
-        Ok(query.page(keys))
+        Ok(query.page(keys, None))
     }
 
     /// Keeps no events: the manager of the server writes them to its log.
@@ -207,7 +213,7 @@ async fn write(
     statement: &'static str,
     record: &KeyRecord,
 ) -> Result<(), CommitError> {
-    if let Some(field) = RecordField::first_set(&NOT_KEPT[1..], record) {
+    if let Some(field) = RecordField::first_set(&NOT_KEPT[2..], record) {
         return Err(StoreError::answered(format!("there is no column for {field}")).into());
     }
     let scopes: Vec<_> = record.abilities().iter().map(|ability| ability.as_str()).collect();

@@ -2,4 +2,5 @@
 
 pub mod failover;
 pub mod migrating;
+pub mod roles;
 pub mod streams;

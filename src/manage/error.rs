@@ -33,6 +33,9 @@ pub enum ManageError {
     /// The key was rotated already.
     #[error("the key was rotated already; its successor is {0}")]
     Rotated(KeyId),
+    /// The tenant is [suspended](crate::KeyManager::suspend): its keys can only be taken out of use.
+    #[error("the tenant is suspended: resume it first")]
+    Suspended,
     /// No format has the prefix of the key that is to be rotated.
     #[error("no format has the prefix of the key: set the format of its successor's secret")]
     Format,
@@ -40,9 +43,20 @@ pub enum ManageError {
     /// made.
     #[error(transparent)]
     Issue(#[from] IssueError),
+    /// The tenant has as many keys as it [may have](crate::KeyManager::max_keys_per_tenant).
+    #[error(
+        "the number of keys is bounded by {0}, and there are as many: revoke one that is not needed"
+    )]
+    TooManyKeys(u64),
     /// Other nodes changed the key again and again, or others that of the [owner](super::Owner).
     #[error("the key, or that of who calls, was changed by others again and again: try again")]
     Conflict,
+    /// The repository keeps no [events](crate::KeyManager::audit_log).
+    #[error(
+        "this store keeps no audit events: give the manager a sink, such as `JsonLinesAudit` or the \
+         option `--audit-file`"
+    )]
+    NoAuditLog,
     /// It was not done within the [deadline](crate::KeyManager::deadline). If a change was about to
     /// be made, it is not known whether it was. Nothing is half done.
     #[error(
@@ -66,6 +80,8 @@ impl From<CommitError> for ManageError {
         match error {
             // A new id and a new digest are random, so what exists is a change made at once.
             CommitError::Conflict | CommitError::Exists => Self::Conflict,
+            CommitError::Full(at_most) => Self::TooManyKeys(at_most),
+            CommitError::Suspended => Self::Suspended,
             CommitError::Unsupported => Self::Store(StoreError::new(error)),
             CommitError::Store(error) => Self::Store(error),
         }

@@ -17,9 +17,10 @@ impl KeyManager {
     /// # Errors
     ///
     /// Returns an error if the name does not say what the key is for, if the key would be expired
-    /// already, if it would be allowed more than the owner on whose behalf it is issued, if the
-    /// [scheme](crate::KeyScheme#issuing) has no format for it or several, or if no secret can be
-    /// made or kept.
+    /// already, if its tenant is suspended, if it would be allowed more than the owner on whose behalf
+    /// it is issued, if the [scheme](crate::KeyScheme#issuing) has no format for it or several, if its
+    /// tenant has as many keys as it [may have](Self::max_keys_per_tenant), or if no secret can be made
+    /// or kept.
     pub async fn issue(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
         self.in_time(self.issue_new(key)).await
     }
@@ -42,7 +43,7 @@ impl KeyManager {
     }
 
     /// Returns the record of a key that is wanted, as it may be issued.
-    fn granted(
+    pub(super) fn granted(
         &self,
         wanted: &KeyRecord,
         authority: &Authority,
@@ -50,6 +51,7 @@ impl KeyManager {
     ) -> Result<KeyRecord, ManageError> {
         let mut record = wanted.clone();
         record.created_at = now;
+        record.created_by = Some(self.actor().clone());
         record.expires_at = record.expires_at.map(to_microsecond);
         record.rotation_due_at = record
             .rotation_due_at

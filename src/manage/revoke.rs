@@ -210,7 +210,7 @@ impl KeyManager {
     }
 
     /// Revokes those of the records that are not yet.
-    fn revocation_of<'a>(
+    pub(super) fn revocation_of<'a>(
         &self,
         records: impl IntoIterator<Item = &'a Arc<KeyRecord>>,
     ) -> Plan<Vec<Arc<KeyRecord>>> {

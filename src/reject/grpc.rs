@@ -99,7 +99,8 @@ const fn status(kind: RejectionKind) -> &'static str {
         | RejectionKind::Unknown
         | RejectionKind::Disabled
         | RejectionKind::Revoked
-        | RejectionKind::Expired => UNAUTHENTICATED,
+        | RejectionKind::Expired
+        | RejectionKind::Suspended => UNAUTHENTICATED,
         RejectionKind::WrongStage
         | RejectionKind::WrongTenant
         | RejectionKind::MissingAbility

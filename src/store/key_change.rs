@@ -1,8 +1,10 @@
 //! [`KeyChange`]: one change of a commit.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::{CommitError, KeyRecord};
+use crate::key::TenantId;
 
 /// One change of the records, or a condition of the others.
 ///
@@ -18,6 +20,7 @@ use super::{CommitError, KeyRecord};
 ///         KeyChange::Replace(_) => "UPDATE …",
 ///         KeyChange::Remove(_) => "DELETE …",
 ///         KeyChange::Require(_) => "SELECT … FOR NO KEY UPDATE",
+///         KeyChange::Bound(_) => "SELECT count(*) …",
 ///         _ => return Err(CommitError::Unsupported),
 ///     })
 /// }
@@ -37,13 +40,54 @@ pub enum KeyChange {
     /// Changes nothing. The record with the same id and digest has to be at this revision, or else
     /// the commit is [`CommitError::Conflict`].
     Require(Arc<KeyRecord>),
+    /// Changes nothing. After the changes before it, no more keys [count](KeyRecord::counts) than the
+    /// bound allows, or else the commit is [`CommitError::Full`]. Of several that are made at once,
+    /// each counts what the others have left.
+    Bound(KeyBound),
     /// Stands for a kind of a later version, by which the suite sees that unknown kinds are refused.
     #[doc(hidden)]
     Unknown(Arc<KeyRecord>),
 }
 
+/// How many keys of one tenant [count](KeyRecord::counts) at most.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct KeyBound {
+    /// A record of the tenant whose keys are counted. The keys of no tenant are not bounded.
+    pub record: Arc<KeyRecord>,
+    /// How many they are at most.
+    pub at_most: u64,
+    /// The moment at which they count.
+    pub at: SystemTime,
+}
+
+impl KeyBound {
+    /// Bounds the keys of the tenant of `record`.
+    #[must_use]
+    pub const fn new(record: Arc<KeyRecord>, at_most: u64, at: SystemTime) -> Self {
+        Self { record, at_most, at }
+    }
+
+    /// Tells whether a record is one of those that are counted.
+    #[must_use]
+    pub fn counts(&self, record: &KeyRecord) -> bool {
+        record.tenant.is_some() && record.tenant == self.record.tenant && record.counts(self.at)
+    }
+}
+
+impl KeyRecord {
+    /// Tells whether the key counts at `time` where the number of keys is
+    /// [bounded](crate::KeyManager::max_keys_per_tenant): it was not revoked and has not expired. One
+    /// that is disabled counts, since it can be enabled again, and so does one that was rotated, for as
+    /// long as it works on.
+    #[must_use]
+    pub fn counts(&self, time: SystemTime) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|expires_at| expires_at > time)
+    }
+}
+
 impl KeyChange {
-    /// Returns the record that is added, kept, removed or required.
+    /// Returns the record that is added, kept, removed or required, or whose tenant is bounded.
     #[must_use]
     pub const fn record(&self) -> &Arc<KeyRecord> {
         match self {
@@ -51,6 +95,7 @@ impl KeyChange {
             | Self::Replace(record)
             | Self::Remove(record)
             | Self::Require(record)
+            | Self::Bound(KeyBound { record, .. })
             | Self::Unknown(record) => record,
         }
     }
@@ -58,7 +103,7 @@ impl KeyChange {
     /// Tells whether it only compares, and changes nothing.
     #[must_use]
     pub const fn is_requirement(&self) -> bool {
-        matches!(self, Self::Require(_))
+        matches!(self, Self::Require(_) | Self::Bound(_))
     }
 
     /// Returns the record that there is after a change that is no [requirement](Self::Require).
@@ -66,8 +111,30 @@ impl KeyChange {
     pub const fn after(&self) -> Option<&Arc<KeyRecord>> {
         match self {
             Self::Insert(record) | Self::Replace(record) => Some(record),
-            Self::Remove(_) | Self::Require(_) | Self::Unknown(_) => None,
+            Self::Remove(_) | Self::Require(_) | Self::Bound(_) | Self::Unknown(_) => None,
         }
+    }
+
+    /// Returns the tenants that must not be suspended for the change to be made, and what it is otherwise.
+    ///
+    /// `same` is the record with the same id and digest, if there is one.
+    pub(crate) fn needed_tenants<'a>(
+        &'a self,
+        same: Option<&'a KeyRecord>,
+    ) -> impl Iterator<Item = (&'a TenantId, CommitError)> {
+        let takes_away = |new: &KeyRecord| {
+            new.revoked_at.is_some() || (new.disabled && same.is_some_and(|old| !old.disabled))
+        };
+        let records = match self {
+            Self::Insert(record) | Self::Require(record) => [Some(&**record), None],
+            Self::Replace(record) if !takes_away(record) => [Some(&**record), same],
+            Self::Replace(_) | Self::Remove(_) | Self::Bound(_) | Self::Unknown(_) => [None, None],
+        };
+        let is_new = matches!(self, Self::Insert(_));
+        records.into_iter().flatten().filter_map(move |record| {
+            let refusal = if is_new { CommitError::Suspended } else { CommitError::Conflict };
+            Some((record.tenant.as_ref()?, refusal))
+        })
     }
 
     /// Checks whether the change may be made, by the contract of a
@@ -75,7 +142,8 @@ impl KeyChange {
     ///
     /// `same` is the record with the same id and digest, if there is one; `is_taken` tells whether
     /// there is one with either. Both have to be read in the transaction that makes the change, and after
-    /// the changes before it were made.
+    /// the changes before it were made. Whether [tenants are suspended](super::KeyRepository::set_suspended), and
+    /// a [bound](Self::Bound), are to be checked besides.
     ///
     /// # Errors
     ///
@@ -115,7 +183,8 @@ impl KeyChange {
             Self::Remove(record) | Self::Require(record) => {
                 same.is_some_and(|old| old.revision == record.revision)
             }
-            Self::Unknown(_) => return Err(CommitError::Unsupported),
+            // Whoever keeps the records counts them.
+            Self::Bound(_) | Self::Unknown(_) => return Err(CommitError::Unsupported),
         };
         may_be_made.then_some(()).ok_or(CommitError::Conflict)
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{KeyChanges, KeyRecord, KeyStore, Listen, StoreError};
 use crate::immediate::Immediate;
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, TenantId};
 
 /// Asks a store, and another one for the keys that the first does not have. Made by
 /// [`KeyStoreExt::or`].
@@ -172,6 +172,10 @@ struct Forward(Arc<KeyChanges>);
 impl Listen for Forward {
     fn changed(&self, digest: &KeyDigest) {
         self.0.changed(digest);
+    }
+
+    fn tenant_changed(&self, tenant: &TenantId) {
+        self.0.tenant_changed(tenant);
     }
 
     fn all_changed(&self) {

@@ -12,7 +12,7 @@ use crate::key::{KeyKind, RateLimits, Restrictions};
 ///
 /// A repository that does not keep a field returns it empty, and **refuses** a record in which it is set:
 /// a key would be allowed more than its record says if restrictions, limits, a stage or an expiry got
-/// lost. Only the [hint](Self::Hint), which people see, may be dropped.
+/// lost. Only the [hint](Self::Hint) and [who issued a key](Self::CreatedBy), which people see, may be dropped.
 ///
 /// # Examples
 ///
@@ -42,6 +42,8 @@ use crate::key::{KeyKind, RateLimits, Restrictions};
 pub enum RecordField {
     /// [`KeyRecord::hint`].
     Hint,
+    /// [`KeyRecord::created_by`].
+    CreatedBy,
     /// [`KeyRecord::stage`].
     Stage,
     /// [`KeyRecord::kind`]: all keys are secret.
@@ -76,6 +78,7 @@ impl RecordField {
     pub fn is_set(self, record: &KeyRecord) -> bool {
         match self {
             Self::Hint => record.hint != KeyHint::default(),
+            Self::CreatedBy => record.created_by.is_some(),
             Self::Stage => record.stage.is_some(),
             Self::Kind => record.kind != KeyKind::default(),
             Self::ExpiresAt => record.expires_at.is_some(),
@@ -93,6 +96,7 @@ impl RecordField {
     pub fn clear(self, record: &mut KeyRecord) {
         match self {
             Self::Hint => record.hint = KeyHint::default(),
+            Self::CreatedBy => record.created_by = None,
             Self::Stage => record.stage = None,
             Self::Kind => record.kind = KeyKind::default(),
             Self::ExpiresAt => record.expires_at = None,
@@ -112,6 +116,7 @@ impl fmt::Display for RecordField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Hint => "hint",
+            Self::CreatedBy => "created_by",
             Self::Stage => "stage",
             Self::Kind => "kind",
             Self::ExpiresAt => "expires_at",

@@ -218,6 +218,7 @@ pub(super) fn full_record() -> KeyRecord {
     let mut record = KeyRecord::clone(&issued.record);
     record.created_at = moment(1_500_000_000);
     record.rotation_due_at = Some(moment(1_900_000_000));
+    record.created_by = Some("Zo\u{eb} \u{201c}the\u{201d} admin".into());
     record.successor = Some(record.id.clone());
     record.counted_as = Some(KeyId::generate().unwrap_or_else(|error| panic!("{error}")));
     record

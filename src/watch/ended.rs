@@ -16,6 +16,8 @@ pub enum EndReason {
     Revoked,
     /// The key was disabled.
     Disabled,
+    /// The tenant of the key was suspended.
+    Suspended,
     /// The key has expired.
     Expired,
     /// The store does not have the key any more.
@@ -34,6 +36,7 @@ impl EndReason {
         match self {
             Self::Revoked => "revoked",
             Self::Disabled => "disabled",
+            Self::Suspended => "suspended",
             Self::Expired => "expired",
             Self::Removed => "removed",
             Self::Reduced => "reduced",
@@ -47,6 +50,7 @@ impl EndReason {
             KeyState::Disabled => Some(Self::Disabled),
             KeyState::Expired => Some(Self::Expired),
             KeyState::Revoked => Some(Self::Revoked),
+            KeyState::Suspended => Some(Self::Suspended),
         }
     }
 
@@ -55,6 +59,7 @@ impl EndReason {
         match self {
             Self::Revoked => RejectionKind::Revoked,
             Self::Disabled => RejectionKind::Disabled,
+            Self::Suspended => RejectionKind::Suspended,
             Self::Expired => RejectionKind::Expired,
             Self::Removed => RejectionKind::Unknown,
             Self::Reduced => RejectionKind::NotAllowed,
@@ -74,7 +79,7 @@ impl fmt::Display for EndReason {
 /// The error of a response body that was cut off, and of
 /// [`VerifiedKey::while_valid`](crate::VerifiedKey::while_valid). Its text may be shown to clients,
 /// for example as the reason of a WebSocket's close frame: it does not tell whether the key was
-/// revoked, disabled or removed, or has expired.
+/// revoked, disabled, suspended or removed, or has expired.
 #[derive(Clone)]
 pub struct KeyEnded {
     reason: EndReason,

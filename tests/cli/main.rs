@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod batches;
 mod changing;
 mod databases;
 mod documents;
@@ -18,4 +19,5 @@ mod restoring;
 mod reviewing;
 mod secrecy;
 mod server;
+mod tenants;
 mod verifying;

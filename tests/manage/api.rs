@@ -23,6 +23,7 @@ over_each_database! {
     a_revoked_key_is_changed_no_more
     pages_have_every_key_once_while_keys_come_and_go
     a_list_has_the_keys_in_a_state
+    a_list_is_filtered_by_what_else_a_page_asks_for
     the_last_use_is_shown
     head_is_get_without_a_body
 }
@@ -261,6 +262,40 @@ async fn a_list_has_the_keys_in_a_state(world: &World) {
         assert_eq!(page["data"][0]["state"], state);
     }
     assert_eq!(world.alice("GET", "?state=expired", "").await.json()["data"], json!([]));
+}
+
+async fn a_list_is_filtered_by_what_else_a_page_asks_for(world: &World) {
+    let issue = async |name: &str, stage: &str, body: &str| {
+        let body = format!(r#"{{"name":"{name}","prefix":"sk_{stage}_","stage":"{stage}"{body}}}"#);
+        let response = world.alice("POST", "", &body).await;
+        assert_eq!(response.status, 201, "{}", response.text());
+    };
+    issue("Nightly import", "live", "").await;
+    issue("nightly export", "test", "").await;
+    let by_bob = NewKey::named("by bob").tenant("acme").prefix("sk_live_").stage("live");
+    let due = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    world.keys.acting_as("bob").issue(by_bob.rotation_due_at(due)).await.unwrap();
+    for (query, expected) in [
+        ("name=NIGHTLY", &["nightly export", "Nightly import"][..]),
+        ("name=import&stage=live", &["Nightly import"]),
+        ("name=import&stage=test", &[]),
+        ("stage=test", &["nightly export"]),
+        ("kind=public", &[]),
+        ("kind=secret", &["by bob", "nightly export", "Nightly import"]),
+        ("created_by=name:bob", &["by bob"]),
+        ("created_by=name:alice%40acme.example", &["nightly export", "Nightly import"]),
+        ("created_by=system", &[]),
+        ("unused_since=2025-01-01T00:00:00Z", &[]),
+        ("unused_since=2999-01-01T00:00:00Z&limit=1", &["by bob"]),
+        ("rotation_due_by=2025-01-01T00:00:00Z", &[]),
+        ("rotation_due_by=2999-01-01T00:00:00Z", &["by bob"]),
+    ] {
+        let page = world.alice("GET", &format!("?{query}"), "").await.json();
+        let names = page["data"].as_array().unwrap().iter().map(|key| &key["name"]);
+        assert_eq!(names.collect::<Vec<_>>(), expected, "{query}");
+    }
+    let page = world.alice("GET", "?name=bob", "").await.json();
+    assert_eq!(page["data"][0]["created_by"], "name:bob");
 }
 
 async fn the_last_use_is_shown(world: &World) {

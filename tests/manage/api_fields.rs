@@ -162,6 +162,13 @@ async fn a_wrong_parameter_is_named(world: &World) {
         ("state=lost", json!("state")),
         ("state=Active", json!("state")),
         ("sate=active", json!("sate")),
+        ("name=", json!("name")),
+        (&format!("name={}", "x".repeat(101)), json!("name")),
+        ("stage=a%20b", json!("stage")),
+        ("kind=Secret", json!("kind")),
+        ("created_by=alice", json!("created_by")),
+        ("unused_since=yesterday", json!("unused_since")),
+        ("rotation_due_by=90d", json!("rotation_due_by")),
         ("tenant=globex", json!("tenant")),
         ("%FF%00=1", json!(null)),
     ] {

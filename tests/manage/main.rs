@@ -8,11 +8,17 @@ mod common;
 // Where the tests take place: the API with sessions, each store, and what happens between two steps.
 mod meanwhile;
 mod stores;
+mod tenants;
 mod world;
 
+mod bounds;
 mod importing;
 mod key_manager;
 mod key_scheme;
+
+// Many keys at once, and what was done to them.
+mod audit_log;
+mod batches;
 
 // On whose behalf.
 mod authority;
@@ -29,6 +35,7 @@ mod api;
 mod api_answers;
 mod api_bodies;
 mod api_fields;
+mod api_once;
 mod api_owners;
 mod api_revoking;
 mod openapi;

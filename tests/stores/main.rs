@@ -14,6 +14,13 @@ mod conformance;
 mod memory_store;
 mod or_store;
 
+// Lists, by all filters, and what they cost each store.
+mod lists;
+#[cfg(feature = "postgres")]
+mod lists_postgres;
+#[cfg(unix)]
+mod lists_redis;
+
 // SQL. The helper `sql` checks what both databases have to do.
 #[cfg(all(unix, feature = "postgres", feature = "cache", feature = "last-used"))]
 mod failover_postgres;
@@ -29,6 +36,8 @@ mod postgres_owners;
 mod postgres_reach;
 #[cfg(unix)]
 mod postgres_replication;
+#[cfg(unix)]
+mod postgres_roles;
 #[cfg(unix)]
 mod postgres_triggers;
 mod sql;

@@ -482,6 +482,27 @@ async fn those_who_wait_to_write_do_not_keep_others_from_reading() {
     assert_eq!(plain.count("api_keys").await, 21);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_and_changes_that_share_one_connection_have_it_in_turn() {
+    let file = File::new();
+    let keys = SqliteStore::open(&file.path).management_connections(1).await.unwrap();
+    for keys in [keys, SqliteStore::in_memory().await.unwrap()] {
+        let lists = (0..20).map(|_| {
+            let keys = keys.clone();
+            tokio::spawn(async move { drop(keys.list(&KeyQuery::new().name("x")).await.unwrap()) })
+        });
+        let writers = (0..20).map(|_| {
+            let keys = keys.clone();
+            tokio::spawn(async move { drop(inserted(&keys).await) })
+        });
+        let all: Vec<_> = lists.chain(writers).collect();
+        for one in all {
+            in_time(one).await.unwrap();
+        }
+        assert_eq!(keys.list(&KeyQuery::new()).await.unwrap().keys.len(), 20);
+    }
+}
+
 #[tokio::test]
 async fn a_database_that_is_locked_too_long_is_a_failure_and_no_conflict() {
     let file = File::new();

@@ -99,6 +99,41 @@ async fn every_change_of_another_connection_is_heard() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_is_suspended_or_resumed_is_heard_of() {
+    let test = Test::start().await;
+    let record = test.issue().await;
+    let cached = CachedStore::builder(test.store.clone())
+        .invalidated_by(test.store.invalidations().every(Duration::from_millis(5)))
+        .build();
+    let mut subscription = test.subscribe().await;
+    let keys = KeyManager::new(test.other.clone());
+    let acme = "acme".parse().unwrap();
+    for is_suspended in [true, false] {
+        let is_seen = || async {
+            let found = cached.find(&record.digest()).await.unwrap().unwrap();
+            found.is_suspended() == is_suspended
+        };
+        match is_suspended {
+            true => keys.suspend(&acme).await.unwrap(),
+            false => keys.resume(&acme).await.unwrap(),
+        };
+        assert_eq!(heard(&mut subscription).await, Invalidation::Tenant(acme.clone()));
+        in_time(async {
+            while !is_seen().await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+    let plain = test.plain().await;
+    run(&plain, "INSERT INTO api_key_suspensions VALUES ('other', 0); UPDATE api_key_suspensions SET tenant = 'third'").await;
+    for tenant in ["other", "third", "other"] {
+        let tenant = tenant.parse().unwrap();
+        assert_eq!(heard(&mut subscription).await, Invalidation::Tenant(tenant));
+    }
+}
+
+#[tokio::test]
 async fn what_is_rolled_back_or_only_used_is_not_heard() {
     let test = Test::start().await;
     let record = test.issue().await;
@@ -151,7 +186,7 @@ async fn a_look_that_is_dropped_loses_nothing() {
     }
     let of = |all: &[Invalidation], beats: bool| -> Vec<Invalidation> {
         let is_beat = |heard: &&Invalidation| matches!(heard, Invalidation::Heartbeat(_)) == beats;
-        all.iter().filter(is_beat).copied().collect()
+        all.iter().filter(is_beat).cloned().collect()
     };
     for beats in [true, false] {
         assert_eq!(of(&found, beats), of(&expected, beats));

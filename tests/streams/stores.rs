@@ -544,3 +544,40 @@ async fn streams_over_two_stores_end_whichever_of_them_has_the_key() {
     tokio::time::sleep(LONGEST + Duration::from_millis(10)).await;
     assert_eq!(failure(&mut body).await, EndReason::Revoked);
 }
+
+#[tokio::test(start_paused = true)]
+async fn streams_end_when_their_tenant_is_suspended_here_or_elsewhere() {
+    let acme = || "acme".parse().unwrap();
+    for (cached, here) in [(false, true), (true, true), (true, false)] {
+        let keys = MemoryStore::new();
+        let source = ScriptedSource::default();
+        let cache = CachedStore::builder(keys.clone())
+            .clock(RuntimeClock::start())
+            .heartbeat(HEARTBEAT)
+            .invalidated_by(source.clone())
+            .build();
+        advance(HEARTBEAT).await;
+        let layer = match cached {
+            true => ApiKeyLayer::new(cache.clone()),
+            false => ApiKeyLayer::new(keys.clone()),
+        };
+        let theirs = keys.issue(NewKey::named("listener").tenant("acme")).unwrap();
+        let (other, nobodys) =
+            (keys.issue(NewKey::named("listener").tenant("other")).unwrap(), issue(&keys));
+        let (_frames, mut ending) = opened(&layer, &theirs).await;
+        let (of_other, of_nobody) = (opened(&layer, &other).await, opened(&layer, &nobodys).await);
+        let since = Some(std::time::SystemTime::UNIX_EPOCH);
+        match (cached, here) {
+            (true, true) => drop(cache.set_suspended(&acme(), since, &[]).await.unwrap()),
+            _ => drop(keys.set_suspended(&acme(), since, &[]).await.unwrap()),
+        }
+        if !here {
+            source.send(Invalidation::Tenant(acme()));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(failure(&mut ending).await, EndReason::Suspended);
+        for (frames, mut body) in [of_other, of_nobody] {
+            goes_on(&frames, &mut body);
+        }
+    }
+}

@@ -19,8 +19,9 @@ use crate::prune::Prune;
 use crate::revoke::Revoke;
 use crate::rotate::Rotate;
 use crate::say::say;
-use crate::session::{Session, actor, actor_name, hasher};
+use crate::session::{Session, actor, actor_name, hasher, max_keys};
 use crate::show::Show;
+use crate::tenant::Tenant;
 use crate::update::Update;
 use crate::verify::Verify;
 
@@ -64,6 +65,8 @@ Environment:
                             they are, at least 16, without a line end, spaces or quotes around them
   API_KEYS_PREVIOUS_PEPPER  the one before, while keys that were hashed with it still work
   API_KEYS_CHECKSUM_SECRET  the secret of `--checksum keyed`
+  API_KEYS_MAX_PER_TENANT   how many keys a tenant has at most, as the servers' `KeyManager` says;
+                            those that were revoked or have expired do not count
   SUDO_USER, USER           who asks, for the audit events, unless --actor says so";
 
 #[derive(Args)]
@@ -100,6 +103,7 @@ it is there.")]
     Update(Box<Update>),
     Rotate(Rotate),
     Revoke(Revoke),
+    Tenant(Tenant),
     DueForRotation(DueForRotation),
     Audit(Audit),
     Invalidate(Invalidate),
@@ -118,9 +122,9 @@ impl Cli {
             Command::Init => init::run(self.database).await,
             command => {
                 let actor = self.global.actor.unwrap_or_else(actor);
-                let (formats, hasher) = (formats()?, hasher()?);
+                let (formats, hasher, max_keys) = (formats()?, hasher()?, max_keys()?);
                 let database = self.database.open(Missing::Refuse).await?;
-                let mut session = Session::new(database, formats, hasher, &actor, output);
+                let mut session = Session::new(database, formats, hasher, &actor, max_keys, output);
                 if let Some(path) = &self.global.audit_file {
                     session.write_events_to(path)?;
                 }
@@ -151,6 +155,7 @@ impl Command {
             Self::Update(update) => update.run(session).await,
             Self::Rotate(rotate) => rotate.run(session).await,
             Self::Revoke(revoke) => revoke.run(session).await,
+            Self::Tenant(tenant) => tenant.run(session).await,
             Self::DueForRotation(due) => due.run(session).await,
             Self::Audit(audit) => audit.run(session).await,
             Self::Invalidate(invalidate) => invalidate.run(session).await,

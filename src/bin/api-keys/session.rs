@@ -38,11 +38,15 @@ impl Session {
         formats: KeyFormats,
         hasher: KeyHasher,
         actor: &str,
+        max_keys: Option<u64>,
         output: Output,
     ) -> Self {
         let scheme = KeyScheme::new(formats.clone()).hasher(hasher.clone());
         let keys = KeyManager::new(database.repository()).scheme(scheme);
-        let keys = keys.acting_as(&*format!("cli:{actor}"));
+        let mut keys = keys.acting_as(&*format!("cli:{actor}"));
+        if let Some(most) = max_keys {
+            keys = keys.max_keys_per_tenant(most);
+        }
         Self { database, keys, formats, hasher, output, now: SystemTime::now(), events: None }
     }
 
@@ -139,6 +143,14 @@ pub(crate) fn secret_variable(name: &str) -> Result<Option<Zeroizing<String>>, F
         // Not with the error, which has the value.
         Err(env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{name} is not text"))),
     }
+}
+
+/// Returns how many keys a tenant has at most, if the environment says so.
+pub(crate) fn max_keys() -> Result<Option<u64>, Failure> {
+    let Some(text) = env::var_os("API_KEYS_MAX_PER_TENANT") else { return Ok(None) };
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    let error = || Failure::usage("API_KEYS_MAX_PER_TENANT is no whole number");
+    number.map(Some).ok_or_else(error)
 }
 
 /// Returns who asks, by the name that the system knows; behind `sudo`, the one who typed it.

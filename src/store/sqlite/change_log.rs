@@ -10,15 +10,16 @@ const REMOVED_AT_ONCE: u32 = 256;
 
 /// Adds the log. Triggers keep it, so that plain SQL and nodes of the version before are heard of, too.
 ///
-/// A change of a key is the digest of the key, and one of all keys is NULL. Numbers follow one another;
-/// where one is missing, changes were removed or undone by a restore.
+/// A change of a key is the digest of the key, one of all keys of a tenant is the tenant, and one of all keys
+/// is neither. Numbers follow one another; where one is missing, changes were removed or undone by a restore.
 pub(super) fn add(tables: &Tables) -> String {
-    let (keys, changes) = (tables.keys(), tables.changes());
+    let (keys, changes, suspensions) = (tables.keys(), tables.changes(), tables.suspensions());
     format!(
         "
         CREATE TABLE {changes} (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
-            digest BLOB CHECK (digest IS NULL OR length(digest) = 32)
+            digest BLOB CHECK (digest IS NULL OR length(digest) = 32),
+            tenant TEXT
         ) STRICT;
 
         -- `INSERT OR REPLACE` removes rows without a trigger.
@@ -39,6 +40,18 @@ pub(super) fn add(tables: &Tables) -> String {
         BEGIN
             INSERT INTO {changes} (digest) VALUES (OLD.digest);
         END;
+        CREATE TRIGGER {log_suspend} AFTER INSERT ON {suspensions}
+        BEGIN
+            INSERT INTO {changes} (tenant) VALUES (NEW.tenant);
+        END;
+        CREATE TRIGGER {log_resume} AFTER DELETE ON {suspensions}
+        BEGIN
+            INSERT INTO {changes} (tenant) VALUES (OLD.tenant);
+        END;
+        CREATE TRIGGER {log_rename} AFTER UPDATE OF tenant ON {suspensions}
+        BEGIN
+            INSERT INTO {changes} (tenant) VALUES (NEW.tenant), (OLD.tenant);
+        END;
         CREATE TRIGGER {log_bound} AFTER INSERT ON {changes}
         WHEN NEW.number % {REMOVED_AT_ONCE} = 0
         BEGIN
@@ -49,6 +62,9 @@ pub(super) fn add(tables: &Tables) -> String {
         log_insert = tables.part("api_keys_log_insert"),
         log_update = tables.part("api_keys_log_update"),
         log_delete = tables.part("api_keys_log_delete"),
+        log_suspend = tables.part("api_keys_log_suspend"),
+        log_resume = tables.part("api_keys_log_resume"),
+        log_rename = tables.part("api_keys_log_rename"),
         log_bound = tables.part("api_key_changes_bound"),
     )
 }

@@ -16,7 +16,7 @@ use tokio::sync::broadcast::{Receiver, Sender, channel, error::TryRecvError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::SqliteStore;
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, TenantId};
 use crate::store::sql::{constant, failed};
 use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
 
@@ -79,10 +79,10 @@ impl SqliteStore {
         let changes = self.statements.tables.changes();
         let log = Log {
             last: constant(format!(
-                "SELECT number, digest FROM {changes} ORDER BY number DESC LIMIT 1"
+                "SELECT number, digest, tenant FROM {changes} ORDER BY number DESC LIMIT 1"
             )),
             since: constant(format!(
-                "SELECT number, digest FROM {changes} WHERE number >= $1 ORDER BY number"
+                "SELECT number, digest, tenant FROM {changes} WHERE number >= $1 ORDER BY number"
             )),
         };
         SqliteInvalidations {
@@ -184,8 +184,15 @@ struct Looks {
 #[derive(Clone, PartialEq)]
 struct Change {
     number: i64,
-    /// None if all keys may have changed.
-    digest: Option<KeyDigest>,
+    of: Of,
+}
+
+/// Whose keys may have changed.
+#[derive(Clone, PartialEq)]
+enum Of {
+    Key(KeyDigest),
+    Tenant(TenantId),
+    All,
 }
 
 #[async_trait]
@@ -292,13 +299,22 @@ impl Change {
     fn read(row: &SqliteRow) -> Result<Self, StoreError> {
         let number = row.try_get("number").map_err(failed)?;
         let digest: Option<&[u8]> = row.try_get("digest").map_err(failed)?;
+        let tenant: Option<&str> = row.try_get("tenant").map_err(failed)?;
+        let of = match (digest, tenant) {
+            (Some(digest), None) => digest.try_into().ok().map(KeyDigest::from_bytes).map(Of::Key),
+            (None, Some(tenant)) => tenant.parse().ok().map(Of::Tenant),
+            _ => None,
+        };
         // What cannot be read may be any key.
-        let digest = digest.and_then(|digest| digest.try_into().ok().map(KeyDigest::from_bytes));
-        Ok(Self { number, digest })
+        Ok(Self { number, of: of.unwrap_or(Of::All) })
     }
 
     fn invalidation(&self) -> Invalidation {
-        self.digest.map_or(Invalidation::Everything, Invalidation::Key)
+        match &self.of {
+            Of::Key(digest) => Invalidation::Key(*digest),
+            Of::Tenant(tenant) => Invalidation::Tenant(tenant.clone()),
+            Of::All => Invalidation::Everything,
+        }
     }
 }
 

@@ -7,6 +7,8 @@ mod invalidations;
 mod migration_3;
 mod migrations;
 mod open;
+#[cfg(test)]
+mod plans;
 mod repository;
 mod writing;
 
@@ -20,6 +22,7 @@ use sqlx::SqlitePool;
 pub use self::invalidations::SqliteInvalidations;
 pub use self::open::SqliteStoreBuilder;
 use self::writing::Writers;
+use super::share::Share;
 use super::sql::Statements;
 
 /// Keeps keys in SQLite, in a file or in memory. Needs the feature `sqlite` and Rust 1.94.
@@ -38,6 +41,7 @@ use super::sql::Statements;
 /// |---|---|
 /// | `api_keys` | one row a key |
 /// | `api_key_uses` | when a key was last used |
+/// | `api_key_suspensions` | the tenants that are [suspended](crate::KeyManager::suspend) |
 /// | `api_key_audit` | the events of changes, with the records before and after, without digests |
 /// | `api_key_changes` | which keys were changed last, for caches (`invalidations`) |
 /// | `api_key_migrations` | the oldest `version` whose code may use these tables, and their own, `level` |
@@ -77,6 +81,7 @@ pub struct SqliteStore {
     pool: SqlitePool,
     statements: Arc<Statements>,
     writers: Writers,
+    share: Share,
 }
 
 impl SqliteStore {

@@ -1,9 +1,12 @@
 //! [`check_key_repository`]: the contract of [`KeyRepository`] as a test.
 
+mod bounds;
+mod lists;
+mod many;
 mod required;
+mod suspended;
 mod uses;
 
-use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,8 +18,7 @@ use futures_util::future::{join, join_all};
 use super::conformance::{check_key_store_without, full_record, kept, moment};
 use crate::key::{KeyId, TenantId};
 use crate::store::{
-    CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository, KeyState, RecordField, RecordUses,
-    StoredKey, TenantFilter,
+    CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository, RecordField, RecordUses, StoredKey,
 };
 
 /// How many writers try the same at once.
@@ -25,7 +27,8 @@ const WRITERS: usize = 8;
 /// Checks a repository against the contract of [`KeyRepository`], and so of
 /// [`KeyStore`](crate::KeyStore).
 ///
-/// The repository may hold other records; those of the suite have ids and tenants of their own.
+/// Whether tenants can be suspended is up to the repository: one that answers
+/// [`CommitError::Unsupported`] is not asked for more. The repository may hold other records; those of the suite have ids and tenants of their own.
 ///
 /// # Panics
 ///
@@ -79,9 +82,20 @@ where
     suite.a_requirement_finds_what_the_changes_before_it_left().await;
     suite.nothing_is_made_for_what_was_revoked().await;
     suite.a_kind_of_change_that_is_not_known_is_refused().await;
+    suite.many_changes_are_made_or_none().await;
     suite.pages_follow_one_another().await;
+    suite.keys_that_ended_are_found().await;
     suite.lists_are_filtered().await;
+    suite.every_filter_lists_what_the_query_matches().await;
+    suite.a_list_goes_on_where_a_page_has_visited_enough().await;
+    suite.those_keys_are_counted_that_work_or_may_work_again().await;
+    suite.those_who_insert_at_once_keep_to_the_bound().await;
     suite.a_dropped_commit_is_whole().await;
+    if suite.can_suspend().await {
+        suite.keys_of_a_suspended_tenant_are_found_as_such().await;
+        suite.keys_of_a_suspended_tenant_can_only_be_taken_out_of_use().await;
+        suite.nothing_is_inserted_once_a_tenant_is_suspended().await;
+    }
 }
 
 /// Checks a repository against the contract of [`RecordUses`].
@@ -181,8 +195,10 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     /// What got lost might have kept a key from something.
     async fn what_is_not_kept_is_refused(&self) {
-        // The hint is for people.
-        for field in self.without.iter().filter(|field| **field != RecordField::Hint) {
+        // Those are for people.
+        let is_needed =
+            |field: &&RecordField| ![RecordField::Hint, RecordField::CreatedBy].contains(field);
+        for field in self.without.iter().filter(is_needed) {
             let others: Vec<_> =
                 self.without.iter().copied().filter(|other| other != field).collect();
             let mut record = kept(full_record(), &others);
@@ -410,139 +426,6 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.committed(&[remove(&same_digest), insert(&again), remove(&again)]).await;
         self.assert_is_gone(&same_digest, "a removed key is found by its digest").await;
         assert_eq!(self.get(&same_id.id).await, None, "the id of a removed record is found");
-    }
-
-    /// Returns the ids of all pages.
-    async fn listed(&self, query: &KeyQuery) -> Vec<KeyId> {
-        let (mut query, mut ids) = (query.clone(), Vec::new());
-        loop {
-            let page = self.repository.list(&query).await;
-            let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
-            assert!(page.keys.len() <= query.limit, "a page has more keys than it may");
-            assert!(
-                page.keys.len() == query.limit || page.next.is_none(),
-                "a page is not full, and there is another"
-            );
-            let is_first = query.after.is_none();
-            assert!(is_first || !page.keys.is_empty(), "a cursor led to an empty page");
-            ids.extend(page.keys.iter().map(|key| key.record.id.clone()));
-            match page.next {
-                Some(next) => query = query.after(next),
-                None => return ids,
-            }
-        }
-    }
-
-    async fn pages_follow_one_another(&self) {
-        let tenant = tenant_of_its_own();
-        let mut records: Vec<_> = (0..7)
-            .map(|number| KeyRecord {
-                tenant: Some(tenant.clone()),
-                // Three pairs that are told apart by their ids only.
-                created_at: moment(1_500_000_000 + number / 2),
-                ..self.full_record()
-            })
-            .collect();
-        for record in &records {
-            self.committed(&[insert(record)]).await;
-        }
-        records.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
-        let expected: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
-        let query = KeyQuery::new().tenant(tenant.clone());
-        for limit in [1, 2, 3, 7, 8, 1000] {
-            let listed = self.listed(&query.clone().limit(limit)).await;
-            assert_eq!(listed, expected, "the newest first, {limit} a page");
-        }
-        for (limit, length) in [(0, 1), (usize::MAX, expected.len())] {
-            let page = self.repository.list(&KeyQuery { limit, ..query.clone() }).await;
-            let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
-            assert_eq!(page.keys.len(), length, "a page of {limit}");
-            assert_eq!(page.next.is_some(), length < expected.len(), "a page of {limit}");
-        }
-        let page = self.repository.list(&query.clone().limit(3)).await;
-        let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
-        // What comes or goes before the cursor, and the key of the cursor itself, matter not.
-        self.committed(&[remove(&records[2])]).await;
-        let newer = KeyRecord {
-            tenant: Some(tenant.clone()),
-            created_at: moment(1_500_000_100),
-            ..self.full_record()
-        };
-        self.committed(&[insert(&newer)]).await;
-        let rest = self.listed(&query.after(page.next)).await;
-        assert_eq!(rest, expected[3..], "a cursor lost its place");
-    }
-
-    async fn lists_are_filtered(&self) {
-        let (tenant, now) = (tenant_of_its_own(), moment(1_600_000_000));
-        let earlier = now - Duration::from_secs(1);
-        let record = |change: fn(&mut KeyRecord)| {
-            let mut record = KeyRecord {
-                tenant: Some(tenant.clone()),
-                expires_at: None,
-                rotation_due_at: None,
-                ..self.full_record()
-            };
-            change(&mut record);
-            kept(record, self.without)
-        };
-        let active = record(|_| {});
-        let disabled = record(|record| record.disabled = true);
-        let expired = record(|record| record.expires_at = Some(moment(1_600_000_000)));
-        let revoked = record(|record| {
-            record.revoked_at = Some(moment(1_550_000_000));
-            record.disabled = true;
-            record.expires_at = Some(moment(1_550_000_000));
-        });
-        let due = record(|record| record.rotation_due_at = Some(moment(1_600_000_000)));
-        let nobodys = KeyRecord { tenant: None, ..active.clone() };
-        let nobodys =
-            KeyRecord { id: self.full_record().id, digest: self.full_record().digest, ..nobodys };
-        for record in [&active, &disabled, &expired, &revoked, &due, &nobodys] {
-            self.committed(&[insert(record)]).await;
-        }
-
-        let query = KeyQuery { at: now, ..KeyQuery::new().tenant(tenant.clone()) };
-        let all = [&active, &disabled, &expired, &revoked, &due];
-        self.assert_lists(&query, &all, "the keys of a tenant").await;
-        let of_state = |state, at| KeyQuery { at, ..query.clone().state(state) };
-        for (query, expected) in [
-            (of_state(KeyState::Active, now), &[&active, &due][..]),
-            (of_state(KeyState::Active, earlier), &[&active, &due, &expired]),
-            (of_state(KeyState::Disabled, now), &[&disabled]),
-            (of_state(KeyState::Expired, now), &[&expired]),
-            (of_state(KeyState::Expired, earlier), &[]),
-            (of_state(KeyState::Revoked, now), &[&revoked]),
-            (query.clone().rotation_due_by(now), &[&due]),
-            (query.clone().rotation_due_by(earlier), &[]),
-            (query.clone().unused_since(now), &all),
-            (query.clone().unused_since(active.created_at), &[]),
-            (query.clone().unused_since(now).state(KeyState::Active).rotation_due_by(now), &[&due]),
-        ] {
-            // What is not kept is nothing to filter by.
-            let matching = |record: &&&KeyRecord| {
-                query.matches(&StoredKey::new(Arc::new((**record).clone()), None))
-            };
-            let matching: Vec<_> = all.iter().filter(matching).copied().collect();
-            let expected = if self.without.is_empty() { expected } else { &matching };
-            self.assert_lists(&query, expected, "what a query matches").await;
-        }
-
-        let tenantless = KeyQuery { tenant: TenantFilter::Nobody, ..query.clone() };
-        let listed = self.listed(&tenantless).await;
-        assert!(listed.contains(&nobodys.id) && !listed.contains(&active.id));
-        let listed = self.listed(&KeyQuery { tenant: TenantFilter::Any, ..query }).await;
-        assert!(listed.contains(&nobodys.id) && listed.contains(&active.id));
-    }
-
-    async fn assert_lists(&self, query: &KeyQuery, expected: &[&KeyRecord], what: &str) {
-        let expected: BTreeSet<_> = expected.iter().map(|record| &record.id).collect();
-        // In small pages, so that filters and pages work together.
-        for limit in [2, 100] {
-            let listed = self.listed(&query.clone().limit(limit)).await;
-            assert_eq!(listed.iter().collect::<BTreeSet<_>>(), expected, "{what}: {query:?}");
-            assert_eq!(listed.len(), expected.len(), "a key was listed twice");
-        }
     }
 
     async fn a_dropped_commit_is_whole(&self) {

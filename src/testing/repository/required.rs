@@ -11,11 +11,11 @@ use super::super::conformance::moment;
 use super::{Suite, WRITERS, assert_conflict, changed, insert, remove, replace, tenant_of_its_own};
 use crate::store::{CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository};
 
-fn require(record: &KeyRecord) -> KeyChange {
+pub(super) fn require(record: &KeyRecord) -> KeyChange {
     KeyChange::Require(Arc::new(record.clone()))
 }
 
-async fn let_others_go_on() {
+pub(super) async fn let_others_go_on() {
     let mut went_on = false;
     poll_fn(|cx| {
         cx.waker().wake_by_ref();

@@ -346,6 +346,7 @@ fn any_record(name: &'static str) -> impl Strategy<Value = KeyRecord> {
             record.set_digest(tower_api_key::KeyDigest::from_bytes(digest));
             record.set_hint(KeyHint::from_text(hint));
             record.set_tenant(text.as_ref().map(|text| text.parse().unwrap()));
+            record.set_created_by(text.as_ref().map(|text| Actor::from(&**text)));
             record.set_stage(text.as_ref().map(|text| text.parse().unwrap()));
             record.set_successor(text.as_ref().map(|text| text.parse().unwrap()));
             record.set_counted_as(text.as_ref().map(|text| text.parse().unwrap()));

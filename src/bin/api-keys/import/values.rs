@@ -18,7 +18,8 @@ pub(super) fn time(text: &str) -> Result<SystemTime, &'static str> {
         };
         return SystemTime::UNIX_EPOCH.checked_add(since).ok_or(WRONG);
     }
-    parse_time(text).or_else(|_| humantime::parse_rfc3339_weak(text)).map_err(|_| WRONG)
+    // SQL leaves UTC out.
+    parse_time(text).or_else(|_| parse_time(&format!("{text}Z"))).map_err(|_| WRONG)
 }
 
 /// Reads whether something is so.

@@ -296,6 +296,19 @@ async fn all_keys_of_a_tenant_are_revoked_those_that_manage_keys_first() {
 }
 
 #[tokio::test]
+async fn all_keys_are_revoked_also_where_a_page_of_them_visits_many_others_in_vain() {
+    let keys = KeyManager::new(MemoryStore::new()).deadline(Duration::from_secs(100));
+    let disabled = keys.issue(of_acme("the oldest")).await.unwrap();
+    keys.disable(disabled.record.id()).await.unwrap();
+    // A page visits 10 000 of the newest.
+    keys.issue_all((0..10_100).map(|_| of_acme("a newer one"))).await.unwrap();
+    let revoked = keys.revoke_all(&acme(), |_| ()).await.unwrap();
+    assert_eq!(revoked.revoked, 10_101);
+    let disabled = keys.get(disabled.record.id()).await.unwrap();
+    assert!(disabled.record.revoked_at().is_some());
+}
+
+#[tokio::test]
 async fn a_revocation_of_all_that_was_stopped_goes_on_when_it_is_called_again() {
     let keys = KeyManager::new(SqliteStore::in_memory().await.unwrap());
     for _ in 0..450 {

@@ -31,9 +31,11 @@
 //!
 #![doc = concat!("```sql\n", include_str!("manage.sql"), "```")]
 //!
-//! `DELETE` on `api_keys` is for [`prune`](crate::KeyManager::prune) alone, and `INSERT` and `DELETE` on
+//! `DELETE` on `api_keys` is for [`prune`](crate::KeyManager::prune) alone, that on `api_key_audit` for
+//! [`prune_audit_log`](crate::KeyManager::prune_audit_log) alone, and `INSERT` and `DELETE` on
 //! `api_key_suspensions` are for [suspending](crate::KeyManager::suspend) and resuming tenants. Without them,
-//! these fail and nothing else does. A server that both verifies and manages has the rights of both.
+//! these fail and nothing else does: who is to leave traces that they cannot remove has no `DELETE` on
+//! `api_key_audit`. A server that both verifies and manages has the rights of both.
 //!
 //! # Updates of this crate
 //!

@@ -210,7 +210,6 @@ mod tests {
 
     use super::*;
     use crate::key::KeyHasher;
-    use crate::store::sql::{Dialect, Tables};
     use crate::store::{Actor, AuditAction};
 
     fn record(number: usize) -> Arc<KeyRecord> {
@@ -220,16 +219,7 @@ mod tests {
     }
 
     fn steps(changes: &[KeyChange], events: usize) -> Vec<Step> {
-        let dialect = Dialect {
-            age_of_tenant: "created_at",
-            time_of_tenant: |time| time,
-            by_index: |_| String::new(),
-            locking: "",
-            lower_name: "lower(name)",
-            position: "instr",
-            keeps_zero: true,
-        };
-        let statements = Statements::new(Tables::new(None, "").unwrap(), dialect);
+        let statements = Statements::of_no_database();
         let event =
             AuditEvent::new(SystemTime::now(), Actor::System, AuditAction::Issued, None, None);
         statements.steps(changes, &vec![event; events]).unwrap_or_else(|_| panic!("refused"))

@@ -305,6 +305,22 @@ pub(in crate::store) fn constant(sql: String) -> SqlStr {
 }
 
 #[cfg(test)]
+impl Statements {
+    pub(super) fn of_no_database() -> Self {
+        let dialect = Dialect {
+            age_of_tenant: "created_at",
+            time_of_tenant: |time| time,
+            by_index: |_| String::new(),
+            locking: "",
+            lower_name: "lower(name)",
+            position: "instr",
+            keeps_zero: true,
+        };
+        Self::new(Tables::new(None, "").unwrap(), dialect)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -318,7 +334,7 @@ mod tests {
 
     #[test]
     fn many_are_found_by_one_statement_and_very_many_by_a_few() {
-        let statements = Statements::new(Tables::new(None, "").unwrap(), "");
+        let statements = Statements::of_no_database();
         for (digests, expected) in
             [(0, &[][..]), (1, &[1]), (100, &[100]), (2001, &[1000, 1000, 1])]
         {

@@ -18,7 +18,7 @@ use self::recorder::Recorder;
 use self::used_keys::Noted;
 use crate::head::RequestHead;
 use crate::key::KeyId;
-use crate::observe::Observe;
+use crate::observe::{Detail, Observe};
 use crate::store::{RecordUses, StoreError};
 use crate::verify::VerifiedKey;
 
@@ -142,8 +142,8 @@ impl Observe for LastUsed {
         self.note(key.id());
     }
 
-    fn observes_finished(&self) -> bool {
-        false
+    fn detail(&self) -> Detail {
+        Detail::Nothing
     }
 }
 

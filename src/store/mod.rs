@@ -33,6 +33,7 @@ mod sql;
 mod sqlite;
 mod state;
 mod token;
+mod way;
 
 pub use self::actor::{Actor, ActorName, ActorNameError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
@@ -74,3 +75,4 @@ pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;
 pub(crate) use self::size::size_of_record;
+pub(crate) use self::way::{Way, noticing, noticing_after};

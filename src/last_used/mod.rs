@@ -123,6 +123,15 @@ impl LastUsed {
         self.flush().await
     }
 
+    /// Returns what counts the uses that are not written, and does not keep the recorder.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn backlog_counter(
+        &self,
+    ) -> impl Fn() -> Option<usize> + Send + Sync + 'static + use<> {
+        let recorder = Arc::downgrade(&self.shared.recorder);
+        move || Some(recorder.upgrade()?.backlog())
+    }
+
     fn note(&self, id: &KeyId) {
         if self.shared.recorder.note(id) == Noted::First {
             self.shared.start();

@@ -25,6 +25,10 @@ pub enum Lookup {
 }
 
 impl Lookup {
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Thread, Self::Hit, Self::Miss, Self::Coalesced, Self::Grace, Self::Error];
+
     /// Returns the name, such as `hit`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -42,6 +42,8 @@ mod repository;
 mod session;
 mod span;
 mod stamp;
+#[cfg(feature = "metrics")]
+mod statistics;
 mod subscriber;
 mod subscribing;
 

@@ -112,6 +112,8 @@
 //!
 //! # Events
 //!
+//! What else there is to see, such as metrics, is on [a page](guide::observing) of its own.
+//!
 //! The feature `tracing`, which is on by default, adds events: refusals at `INFO`, the server's own faults at
 //! `ERROR`, requests that a report-only rule would refuse and lost notifications of a cache at `WARN`,
 //! verified keys at `TRACE`. No event holds a key, a header's value or a query.

@@ -12,7 +12,7 @@ use crate::key::KeyDigest;
 use crate::limit::{FailureThrottle, Place};
 use crate::observe::{Lookup, Observation};
 use crate::reject::{Rejection, RejectionKind};
-use crate::store::{KeyRecord, KeyStore, StoreError, Way, noticing, noticing_after};
+use crate::store::{KeyRecord, KeyStore, Noticing, StoreError, Way, noticing};
 use crate::verify::Known;
 
 /// A record, and the digest for which the store returned it.
@@ -117,7 +117,7 @@ async fn find_first(
 ) -> (Result<Option<Found>, StoreError>, Option<Way>) {
     let mut last = None;
     for digest in digests {
-        let (found, way) = noticing_after(store.find(digest)).await;
+        let (found, way) = Noticing(store.find(digest)).await;
         last = way;
         match found {
             Ok(Some(record)) => return (Ok(Some(Found { record, digest: *digest })), way),

@@ -75,4 +75,4 @@ pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;
 pub(crate) use self::size::size_of_record;
-pub(crate) use self::way::{Way, noticing, noticing_after};
+pub(crate) use self::way::{Noticing, Way, noticing};

@@ -443,6 +443,10 @@ async fn an_observer_of_ends_that_panics_fails_no_request() {
     struct Panics;
 
     impl Observe for Panics {
+        fn detail(&self) -> observe::Detail {
+            panic!("at the beginning");
+        }
+
         fn finished(&self, _: &Finished<'_>) {
             panic!("at the end");
         }

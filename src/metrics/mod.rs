@@ -129,7 +129,8 @@ impl Metrics {
 
     /// Makes metrics that measure the times of one request in `every`, on each thread; of none if it is 0.
     ///
-    /// Counters count every request. Of a thread that samples more than 1024 requests before they are
+    /// Counters count every request. If another observer has the times of more requests measured, those are in the
+    /// histograms, too. Of a thread that samples more than 1024 requests before they are
     /// published, the others are not in the histograms.
     pub fn sample(every: u32) -> Self {
         Self(Arc::new(Shared::new(every)))

@@ -39,6 +39,7 @@ const SPARE: usize = 32;
 
 thread_local! {
     /// What was used for requests that have ended, so that the next ones allocate nothing.
+    #[allow(clippy::vec_box, reason = "it is the boxes that are used again")]
     static SPARES: RefCell<Vec<Box<UnderWay>>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -2,5 +2,6 @@
 
 pub mod failover;
 pub mod migrating;
+pub mod observing;
 pub mod roles;
 pub mod streams;

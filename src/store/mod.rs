@@ -40,6 +40,7 @@ mod sqlite;
 mod state;
 mod suspension;
 mod token;
+mod way;
 
 pub use self::actor::{Actor, ActorName, ActorNameError, ParseActorError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
@@ -90,3 +91,4 @@ pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;
 pub(crate) use self::size::size_of_record;
+pub(crate) use self::way::{Noticing, Way, noticing};

@@ -20,6 +20,7 @@ mod hapnd;
 mod hapnd_client;
 mod happily;
 mod heffl;
+mod observe;
 mod own_table;
 mod rest;
 mod streams;

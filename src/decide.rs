@@ -11,7 +11,7 @@ use http_body::Body;
 
 use crate::charge::{Answer, Chargeable};
 use crate::drain::Refusal;
-use crate::extract::Carrier;
+use crate::extract::{Carrier, Claimed};
 use crate::fallback::Attempt;
 use crate::front::Front;
 use crate::gate::Gate;
@@ -59,10 +59,7 @@ impl Gate {
             return Err(Rejection::not_post());
         }
         let Some(credential) = self.extractor.extract(head)? else {
-            return match self.lets_pass_without_key(head) {
-                true => Ok(Decision::Admit(Pass::Anonymous)),
-                false => Err(RejectionKind::Missing.into()),
-            };
+            return self.decide_without_key(head).map(|()| Decision::Admit(Pass::Anonymous));
         };
         if let Some((throttle, address)) = self.counts_failures(head)
             && let Some(wait) = throttle.refused_for(address)
@@ -147,6 +144,27 @@ impl Gate {
         {
             throttle.failed(address);
         }
+    }
+
+    fn decide_without_key(&self, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        if let Some(left) = self.extractor.left_to_others(head)
+            && !Claimed::covers(head, left)
+        {
+            // It may be a mistyped key, which must not become anonymous.
+            return Err(RejectionKind::Malformed.into());
+        }
+        if self.lets_pass_without_key(head) || self.is_left_to_others(head) {
+            return Ok(());
+        }
+        Err(RejectionKind::Missing.into())
+    }
+
+    /// Tells whether something else authenticated the request.
+    fn is_left_to_others(&self, head: &RequestHead<'_>) -> bool {
+        let is_left = self.unless.as_ref().is_some_and(|unless| unless(head));
+        #[cfg(feature = "policy")]
+        let is_left = is_left && self.enforced_policy().is_none_or(|policy| policy.lists(head));
+        is_left
     }
 
     fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {

@@ -70,6 +70,7 @@ impl ApiKeyLayer {
     /// | [`lookup_timeout`](Self::lookup_timeout) | 5 seconds |
     /// | [`guard`](Self::guard) | none |
     /// | [`optional`](Self::optional) | no |
+    /// | [`unless`](Self::unless) | no |
     /// | [`keep_credential`](Self::keep_credential) | no |
     /// | [`forward_preflight`](Self::forward_preflight) | no |
     /// | [`protocol`](Self::protocol) | HTTP, gRPC or both |
@@ -316,6 +317,36 @@ impl ApiKeyLayer {
     /// The layer refuses a wrong credential all the same. Guards on routes refuse requests without a key.
     pub fn optional(self) -> Self {
         self.with(|gate| gate.optional = true)
+    }
+
+    /// Lets requests without a key pass if `condition` holds, which looks at what an outer layer left in the
+    /// extensions of the request: those that something else authenticated.
+    ///
+    /// They pass without a [`VerifiedKey`], as they do where keys are [`optional`](Self::optional), and the
+    /// layer refuses others without a key. The condition is not asked for requests with a key, which are
+    /// judged by the key. With a policy, they pass to all routes that it lists: what they may do there is for
+    /// the application to say. Guards on routes refuse them, unless they are told
+    /// [the same](Guard::unless).
+    ///
+    /// A bearer token of a session needs an extractor that
+    /// [leaves it to others](crate::extract::Bearer::starting_with).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    ///
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// let layer = ApiKeyLayer::new(MemoryStore::new())
+    ///     .unless(|head| head.extensions().get::<User>().is_some());
+    /// ```
+    pub fn unless<F>(self, condition: F) -> Self
+    where
+        F: Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
+    {
+        self.with(|gate| gate.unless = Some(Arc::new(condition)))
     }
 
     /// Leaves the credential in the request that is forwarded, marked as sensitive.

@@ -170,6 +170,12 @@ impl AccessPolicy {
         matches!(explained.decision, PolicyDecision::Allowed)
     }
 
+    /// Tells whether there is a rule for the request, and for all that it may be to a server.
+    pub(crate) fn lists(&self, head: &RequestHead<'_>) -> bool {
+        let lists = |method: &Method| self.find(method, head.original_uri().path()).is_some();
+        lists(head.judged_method()) && (!head.may_act_as_post() || lists(&Method::POST))
+    }
+
     /// Tells whether every request to an application's route has a rule.
     #[cfg(feature = "testing")]
     pub(crate) fn covers(&self, route: &EndpointPattern) -> bool {

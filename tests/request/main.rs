@@ -19,6 +19,7 @@ mod upload;
 mod extractors;
 mod fallback;
 mod finding_the_credential;
+mod keys_or_sessions;
 mod matching_the_key;
 mod matching_the_record;
 mod settings;

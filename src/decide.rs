@@ -23,7 +23,7 @@ use crate::immediate::Immediate;
 use crate::key::{FormatError, KeyDigest, KeyKind, PresentedKey};
 use crate::limit::{FailureThrottle, Place};
 use crate::lookup::{Found, look_up, look_up_in_place, look_up_now};
-use crate::observe::Step;
+use crate::observe::{Observation, Step};
 use crate::pass::Pass;
 use crate::reject::{Rejection, RejectionKind};
 use crate::verify::{Claims, Known, VerifiedKey, verify};
@@ -260,15 +260,33 @@ impl Gate {
 
 impl Wait {
     /// Returns what is waited for.
-    pub(crate) fn step(&self) -> Step {
+    fn step(&self) -> Step {
         match self {
             Self::Lookup(_) => Step::Lookup,
             Self::Limits(_) => Step::Limiter,
         }
     }
 
-    /// Goes on as soon as there is an answer.
-    pub(crate) fn poll(
+    /// Goes on as soon as there is an answer, and notes how long that took.
+    pub(crate) fn poll_observed(
+        &mut self,
+        cx: &mut Context<'_>,
+        gate: &Arc<Gate>,
+        head: &RequestHead<'_>,
+        observation: &mut Option<Box<Observation>>,
+    ) -> Poll<Result<Decision, Rejection>> {
+        let step = self.step();
+        let decision = self.poll(cx, gate, head);
+        if let Some(observation) = observation
+            && decision.is_ready()
+        {
+            observation.waited(step);
+            observation.waits();
+        }
+        decision
+    }
+
+    fn poll(
         &mut self,
         cx: &mut Context<'_>,
         gate: &Arc<Gate>,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::address::TrustedProxies;
@@ -28,6 +29,7 @@ use crate::service::ApiKeyService;
 use crate::store::KeyStore;
 use crate::verify::VerifiedKey;
 use crate::watch::StreamWatch;
+use crate::without_service::{Admitted, Refusal};
 
 /// Forwards requests with a valid API key, and refuses all others.
 ///
@@ -474,6 +476,53 @@ impl ApiKeyLayer {
             gate.generic_challenge = true;
             gate.write_challenge();
         })
+    }
+
+    /// Decides without a service, for frameworks that are not built on tower, queues and messages.
+    ///
+    /// It goes the way of the layer's service, with all its settings. A request that passes has its head
+    /// prepared as for a service: the credential is removed, and the [`VerifiedKey`] is in the extensions.
+    /// [`Admitted`] completes the response, and [`Refusal`] is one.
+    ///
+    /// * Whether the request has a body is judged by its headers.
+    /// * The extensions have to hold what the application knows of the client, such as its
+    ///   [`PeerAddress`](crate::PeerAddress).
+    /// * [`StreamWatch::cancel_handlers`](crate::StreamWatch::cancel_handlers) has no effect: use
+    ///   [`VerifiedKey::while_valid`].
+    ///
+    /// # Errors
+    ///
+    /// Returns what the layer refuses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, Response, StatusCode};
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = MemoryStore::new();
+    /// let secret = keys.issue(NewKey::named("a device").limit("100/min"))?.secret;
+    /// let layer = ApiKeyLayer::new(keys);
+    ///
+    /// let request = Request::get("/").header("x-api-key", secret.reveal()).body(())?;
+    /// let (mut parts, ()) = request.into_parts();
+    /// let admitted = layer.verify(&mut parts).await?;
+    /// assert_eq!(admitted.key().unwrap().name(), "a device");
+    /// assert!(!parts.headers.contains_key("x-api-key"));
+    /// let response = admitted.finish(Response::new("…")).await;
+    /// assert_eq!(response.headers()["cache-control"], "private");
+    /// assert!(response.headers().contains_key("ratelimit"));
+    ///
+    /// let (mut parts, ()) = Request::get("/").body(())?.into_parts();
+    /// let refusal = layer.verify(&mut parts).await.unwrap_err();
+    /// assert_eq!(refusal.into_response().status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn verify(&self, parts: &mut Parts) -> Result<Admitted, Refusal> {
+        self.entrance.verify(parts).await
     }
 
     /// Returns how many streams are open: bodies of responses of which more than one frame was sent, or

@@ -166,7 +166,7 @@
 // 1. None: `manage` imports `layer`, because a manager makes its layer, and all others only what is further
 //    below. The program `api-keys` (`src/bin`) uses the public API alone.
 // 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
-//    (asks the limiter); `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the
+//    (asks the limiter); `layer` -> `without_service` -> `decide`, `pass`, `charge` and `front`; `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the
 //    settings of the layer, which all import. `layer` -> `openapi` -> `gate`. `layer`, `gate`, `decide` and
 //    `lookup` -> `fallback` (asks another system).
 // 3. `policy` -> `guard` -> `verify` -> `watch` (what is open), and `observe` -> `verify`. `guard` -> `body` ->
@@ -206,6 +206,7 @@ pub mod openapi;
 mod pass;
 mod service;
 mod still_allows;
+mod without_service;
 
 // 3. What decides, and how bodies end when a key does.
 mod body;
@@ -302,6 +303,7 @@ pub use self::store::{
 };
 pub use self::verify::VerifiedKey;
 pub use self::watch::{EndReason, KeyEnded, StreamWatch};
+pub use self::without_service::{Admitted, Refusal};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -106,13 +106,14 @@ impl Rejector {
             None => self.answer(&rejection, head),
             Some(grpc::Form::TrailersOnly) => {
                 let message = self.respond.message(&rejection);
-                self.complete(grpc::trailers_only(rejection.kind(), &message), &rejection)
+                let response = grpc::trailers_only(rejection.kind(), &message);
+                with_pushback(self.complete(response, &rejection), &rejection)
             }
             Some(grpc::Form::WithHttpStatus(of)) => {
                 let mut response = self.answer(&rejection, head);
                 let message = self.respond.message(&rejection);
                 grpc::add_status(&mut response, of, rejection.kind(), &message);
-                response
+                with_pushback(response, &rejection)
             }
         };
         response.extensions_mut().insert(rejection);
@@ -157,21 +158,28 @@ impl Rejector {
         if let Some(usage) = rejection.usage() {
             usage.write(headers);
         }
-        if let Some(wait) = retry_after(rejection) {
-            headers.entry(header::RETRY_AFTER).or_insert(wait);
+        if let Some(wait) = wait_after(rejection) {
+            headers.entry(header::RETRY_AFTER).or_insert_with(|| seconds(wait).into());
         }
         response
     }
 }
 
-fn retry_after(rejection: &Rejection) -> Option<HeaderValue> {
-    let wait = match rejection.kind() {
+/// Returns how long the client should wait, if trying again helps.
+fn wait_after(rejection: &Rejection) -> Option<Duration> {
+    match rejection.kind() {
         RejectionKind::RateLimited | RejectionKind::Unavailable => {
-            rejection.retry_after().unwrap_or(RETRY_AFTER)
+            Some(rejection.retry_after().unwrap_or(RETRY_AFTER))
         }
-        _ => rejection.retry_after()?,
-    };
-    Some(seconds(wait).into())
+        _ => rejection.retry_after(),
+    }
+}
+
+fn with_pushback(mut response: Response<Bytes>, rejection: &Rejection) -> Response<Bytes> {
+    if let Some(wait) = wait_after(rejection) {
+        grpc::write_pushback(response.headers_mut(), wait);
+    }
+    response
 }
 
 impl Default for Rejector {

@@ -8,7 +8,7 @@ use super::name::check_name;
 use super::turns::Errand;
 use super::{KeyManager, ManageError};
 use crate::clock::{later, to_microsecond};
-use crate::key::RateLimits;
+use crate::key::{AbilitySet, RateLimits};
 use crate::store::{AuditAction, CommitError, IssuedKey, KeyChange, KeyRecord, NewKey};
 
 impl KeyManager {
@@ -17,7 +17,7 @@ impl KeyManager {
     /// # Errors
     ///
     /// Returns an error if the name does not say what the key is for, if the key would be expired
-    /// already, if it would be allowed more than the owner on whose behalf it is issued, if the
+    /// already, if it has an ability that is not in the [catalogue](Self::abilities), if it would be allowed more than the owner on whose behalf it is issued, if the
     /// [scheme](crate::KeyScheme#issuing) has no format for it or several, or if no secret can be
     /// made or kept.
     pub async fn issue(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
@@ -26,6 +26,8 @@ impl KeyManager {
 
     async fn issue_new(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
         let IssuedKey { record: wanted, secret } = key.generate(&self.settings.scheme)?;
+        // Those that are wanted, without what the owner hands on.
+        self.check_abilities(&wanted.abilities, &AbilitySet::default())?;
         for attempt in 0..Errand::Change.attempts() {
             let authority = self.authority().await?;
             let now = self.now();

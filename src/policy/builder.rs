@@ -10,7 +10,7 @@ use super::rule::Access;
 use super::rules::{Methods, Rules};
 use super::{AccessPolicy, PolicyError, PolicyProblem, Requirement, Rule};
 use crate::guard::{OnReport, Report};
-use crate::key::{EndpointPattern, METHODS, PathPattern, Segment};
+use crate::key::{Ability, AbilityCatalogue, EndpointPattern, METHODS, PathPattern, Segment};
 
 const HEALTH: &str = "grpc.health.v1.Health/*";
 const REFLECTION: [&str; 2] =
@@ -21,6 +21,8 @@ const REFLECTION: [&str; 2] =
 #[must_use]
 pub struct AccessPolicyBuilder {
     entries: Vec<Entry>,
+    /// What abilities are.
+    words: Vec<(String, String)>,
     on_report: Option<Arc<OnReport>>,
 }
 
@@ -131,6 +133,12 @@ impl AccessPolicyBuilder {
         self.add(endpoint.to_owned(), Access::Public { reason: reason.to_owned() }, false)
     }
 
+    /// Says in words what an ability is, for the [catalogue](AccessPolicy::abilities) of the policy.
+    pub fn describe(mut self, ability: &str, says: impl Into<String>) -> Self {
+        self.words.push((ability.to_owned(), says.into()));
+        self
+    }
+
     /// Sets what is called for each request that is only reported.
     ///
     /// It is called while the request waits, so it has to be quick.
@@ -177,14 +185,37 @@ impl AccessPolicyBuilder {
                 Err(error) => problems.push(PolicyProblem::Endpoint { entry, error }),
             }
         }
+        let abilities = catalogue(&rules, self.words, &mut problems);
         problems.extend(other_methods_of_grpc(&rules, &grpc));
         let paths = index(&rules, &mut problems);
         if !problems.is_empty() {
             return Err(PolicyError(problems));
         }
-        let table = Rules { rules, paths, on_report: self.on_report };
+        let table = Rules { rules, paths, abilities, on_report: self.on_report };
         Ok(AccessPolicy { table: Arc::new(table), report_only: false })
     }
+}
+
+/// Lists what the rules require, in words where there are some.
+fn catalogue(
+    rules: &[Rule],
+    words: Vec<(String, String)>,
+    problems: &mut Vec<PolicyProblem>,
+) -> AbilityCatalogue {
+    let mut catalogue = AbilityCatalogue::new();
+    let of_rules = rules.iter().filter_map(Rule::requirement);
+    for ability in of_rules.flat_map(|requirement| &requirement.abilities).flat_map(|one| &**one) {
+        catalogue.add(ability.clone(), ability.to_string());
+    }
+    for (ability, says) in words {
+        match ability.parse::<Ability>() {
+            Ok(known) if catalogue.iter().any(|(ability, _)| *ability == known) => {
+                catalogue.add(known, says);
+            }
+            _ => problems.push(PolicyProblem::Description { ability }),
+        }
+    }
+    catalogue
 }
 
 /// Puts the rules into a router of paths.

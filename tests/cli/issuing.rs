@@ -263,3 +263,19 @@ fn a_secret_that_could_not_be_written_is_reported() {
     let ran = operator.shell("(trap '' PIPE; sleep 0.2; \"$0\" issue 'a key'; echo $? >&2) | :");
     assert!(ran.err.contains("could not be written") && ran.err.ends_with("1\n"), "{ran:?}");
 }
+
+#[test]
+fn a_misspelt_ability_is_refused_where_the_environment_lists_them() {
+    let operator = Operator::new().with("API_KEYS_ABILITIES", "bots:read bots:write");
+    operator.run(&["issue", "a robot", "--ability", "bots:read"]).succeeds();
+    operator.run(&["issue", "a robot", "--ability", "bots:*"]).succeeds();
+    let ran = operator.run(&["issue", "a robot", "--ability", "bots:raed"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.err.contains("there is no such ability"), "{ran:?}");
+    assert!(ran.err.contains("API_KEYS_ABILITIES"), "{ran:?}");
+    for wrong in ["bots:*", "bots:", "\"bots:read\"", ""] {
+        let operator = Operator::new().with("API_KEYS_ABILITIES", wrong);
+        let ran = operator.run(&["issue", "a robot", "--ability", "bots:read"]);
+        assert_eq!(ran.code, 2, "{wrong}: {ran:?}");
+    }
+}

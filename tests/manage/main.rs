@@ -25,6 +25,7 @@ mod model;
 mod turns;
 
 // Over HTTP.
+mod abilities;
 mod api;
 mod api_answers;
 mod api_bodies;

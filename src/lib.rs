@@ -154,6 +154,7 @@
 //! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` |
 //! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` |
 //! | `manage` | `KeyRoutes`: an axum router by which owners manage their keys |
+//! | `leaks` | `manage::leaks`: reports of leaked keys, as GitHub's secret scanning sends them |
 //! | `openapi` | the security schemes of a layer, for OpenAPI documents |
 //! | `client` | the other side: keys of outgoing requests, where they are kept, what answers mean |
 //! | `cli` | the program `api-keys`, for operators |

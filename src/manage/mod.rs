@@ -11,6 +11,8 @@ mod error;
 mod excess;
 mod import;
 mod issue;
+#[cfg(feature = "leaks")]
+pub mod leaks;
 mod manager;
 mod name;
 mod owner;

@@ -503,7 +503,7 @@ impl ApiKeyLayer {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let keys = MemoryStore::new();
-    /// let secret = keys.issue(NewKey::named("a device").limit("100/min"))?.secret;
+    /// let secret = keys.issue(NewKey::named("a device").limit("100 per minute"))?.secret;
     /// let layer = ApiKeyLayer::new(keys);
     ///
     /// let request = Request::get("/").header("x-api-key", secret.reveal()).body(())?;

@@ -100,6 +100,12 @@ impl Rejector {
         (!hidden).then(|| uri.path())
     }
 
+    /// Returns the response to rejections that say nothing but their kind, if it is always the same.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn prepared(&self, kind: RejectionKind) -> Option<&Response<Bytes>> {
+        self.prepared.as_ref().map(|prepared| &prepared[kind as usize])
+    }
+
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
         event::rejected(&rejection, head, &self.log, || self.shown_path(head.original_uri(), head));
         let mut response = match grpc::Form::of(head, self.protocol, rejection.kind()) {

@@ -11,7 +11,7 @@ use http_body::Body;
 
 use crate::charge::{Answer, Chargeable};
 use crate::drain::Refusal;
-use crate::extract::Carrier;
+use crate::extract::{Carrier, Claimed};
 use crate::fallback::Attempt;
 use crate::front::Front;
 use crate::gate::Gate;
@@ -60,10 +60,7 @@ impl Gate {
             return Err(Rejection::not_post());
         }
         let Some(credential) = self.extractor.extract(head)? else {
-            return match self.lets_pass_without_key(head) {
-                true => Ok(Decision::Admit(Pass::Anonymous)),
-                false => Err(RejectionKind::Missing.into()),
-            };
+            return self.decide_without_key(head).map(|()| Decision::Admit(Pass::Anonymous));
         };
         if let Some((throttle, address)) = self.counts_failures(head)
             && let Some(wait) = throttle.refused_for(address)
@@ -148,6 +145,27 @@ impl Gate {
         {
             throttle.failed(address);
         }
+    }
+
+    fn decide_without_key(&self, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        if let Some(left) = self.extractor.left_to_others(head)
+            && !Claimed::covers(head, left)
+        {
+            // It may be a mistyped key, which must not become anonymous.
+            return Err(RejectionKind::Malformed.into());
+        }
+        if self.lets_pass_without_key(head) || self.is_left_to_others(head) {
+            return Ok(());
+        }
+        Err(RejectionKind::Missing.into())
+    }
+
+    /// Tells whether something else authenticated the request.
+    fn is_left_to_others(&self, head: &RequestHead<'_>) -> bool {
+        let is_left = self.unless.as_ref().is_some_and(|unless| unless(head));
+        #[cfg(feature = "policy")]
+        let is_left = is_left && self.enforced_policy().is_none_or(|policy| policy.lists(head));
+        is_left
     }
 
     fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
@@ -243,15 +261,33 @@ impl Gate {
 
 impl Wait {
     /// Returns what is waited for.
-    pub(crate) fn step(&self) -> Step {
+    fn step(&self) -> Step {
         match self {
             Self::Lookup(_) => Step::Lookup,
             Self::Limits(_) => Step::Limiter,
         }
     }
 
-    /// Goes on as soon as there is an answer.
-    pub(crate) fn poll(
+    /// Goes on as soon as there is an answer, and notes how long that took.
+    pub(crate) fn poll_observed(
+        &mut self,
+        cx: &mut Context<'_>,
+        gate: &Arc<Gate>,
+        head: &RequestHead<'_>,
+        observation: &mut Option<Observation>,
+    ) -> Poll<Result<Decision, Rejection>> {
+        let step = self.step();
+        let decision = self.poll(cx, gate, head, observation);
+        if let Some(observation) = observation
+            && decision.is_ready()
+        {
+            observation.waited(step);
+            observation.waits();
+        }
+        decision
+    }
+
+    fn poll(
         &mut self,
         cx: &mut Context<'_>,
         gate: &Arc<Gate>,

@@ -157,6 +157,7 @@
 //! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` |
 //! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` |
 //! | `manage` | `KeyRoutes`: an axum router by which owners manage their keys |
+//! | `leaks` | `manage::leaks`: reports of leaked keys, as GitHub's secret scanning sends them |
 //! | `openapi` | the security schemes of a layer, for OpenAPI documents |
 //! | `client` | the other side: keys of outgoing requests, where they are kept, what answers mean |
 //! | `cli` | the program `api-keys`, for operators |
@@ -169,7 +170,7 @@
 // 1. `metrics` -> `last_used`. `manage` imports `layer`, because a manager makes its layer, and all others only what is further
 //    below. The program `api-keys` (`src/bin`) uses the public API alone.
 // 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
-//    (asks the limiter); `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the
+//    (asks the limiter); `layer` -> `without_service` -> `decide`, `pass`, `charge` and `front`; `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the
 //    settings of the layer, which all import. `layer` -> `openapi` -> `gate`. `layer`, `gate`, `decide` and
 //    `lookup` -> `fallback` (asks another system).
 // 3. `policy` -> `guard` -> `verify` -> `watch` (what is open), and `observe` -> `verify`. `guard` -> `body` ->
@@ -211,6 +212,7 @@ pub mod openapi;
 mod pass;
 mod service;
 mod still_allows;
+mod without_service;
 
 // 3. What decides, and how bodies end when a key does.
 mod body;
@@ -312,6 +314,7 @@ pub use self::store::{
 };
 pub use self::verify::VerifiedKey;
 pub use self::watch::{EndReason, KeyEnded, StreamWatch};
+pub use self::without_service::{Admitted, Refusal};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

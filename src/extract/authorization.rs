@@ -8,7 +8,7 @@ use super::items::{is_token, is_token_character};
 use super::place::AUTHORIZATION;
 use super::{Carrier, Credential, CredentialPlace, Extract};
 use crate::head::RequestHead;
-use crate::key::PresentedKey;
+use crate::key::{KeyFormat, PresentedKey};
 use crate::reject::{Rejection, RejectionKind};
 
 /// Finds the key in `Authorization`, after the name of a scheme such as `ApiKey` or `Token`.
@@ -30,6 +30,8 @@ use crate::reject::{Rejection, RejectionKind};
 pub struct AuthorizationScheme {
     name: Cow<'static, str>,
     tokens: Tokens,
+    /// What keys start with, where other tokens are left to others.
+    prefix: Option<Cow<'static, str>>,
 }
 
 /// Which texts may follow the name of the scheme.
@@ -51,7 +53,7 @@ impl AuthorizationScheme {
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
         assert!(is_token(name.as_bytes()), "an authentication scheme is a token: {name:?}");
-        Self { name, tokens: Tokens::Token68 }
+        Self { name, tokens: Tokens::Token68, prefix: None }
     }
 
     /// Also accepts keys with characters that RFC 9110 does not allow there, such as the `1|abc` of
@@ -73,15 +75,53 @@ impl AuthorizationScheme {
         self.tokens = Tokens::AnyKey;
         self
     }
+
+    /// Leaves tokens that do not start with `prefix` to another authenticator. See
+    /// [`Bearer::starting_with`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if `prefix` is empty, or has a character that no key has.
+    #[must_use]
+    pub fn starting_with(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
+        let prefix = prefix.into();
+        assert!(
+            PresentedKey::check(prefix.as_bytes()).is_ok(),
+            "the start of a key is visible ASCII and not empty: {prefix:?}"
+        );
+        self.prefix = Some(prefix);
+        self
+    }
+
+    /// Tells whether what follows the name of the scheme is left to others.
+    fn leaves(&self, rest: &[u8]) -> bool {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        !rest.trim_ascii_start().starts_with(prefix.as_bytes())
+    }
 }
 
 impl Extract for AuthorizationScheme {
     fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
+        if self.prefix.is_some()
+            && after_scheme(head, &self.name)?.is_some_and(|rest| self.leaves(rest))
+        {
+            return Ok(None);
+        }
         extract(head, &self.name, self.tokens)
     }
 
     fn places(&self) -> Vec<CredentialPlace> {
         vec![CredentialPlace::Authorization(self.name.clone())]
+    }
+
+    fn left_to_others<'a>(&self, head: &RequestHead<'a>) -> Option<&'a HeaderValue> {
+        // Several lines are ambiguous, or have another scheme.
+        let value = head.only(&AUTHORIZATION)?;
+        rest_after(value, &self.name).is_some_and(|rest| self.leaves(rest)).then_some(value)
+    }
+
+    fn can_carry(&self, format: &KeyFormat) -> bool {
+        self.prefix.as_deref().is_none_or(|prefix| format.prefix().starts_with(prefix))
     }
 
     fn reads_path(&self) -> bool {
@@ -101,6 +141,48 @@ impl Bearer {
     #[must_use]
     pub fn with_any_key_characters(self) -> AuthorizationScheme {
         AuthorizationScheme::new("Bearer").with_any_key_characters()
+    }
+
+    /// Finds keys that start with `prefix`, and leaves other bearer tokens to another authenticator: for
+    /// routes on which a session or a key may come as `Authorization: Bearer`.
+    ///
+    /// * The other authenticator is mounted outside of the layer, and [claims](super::Claimed) the tokens
+    ///   that it has verified. The layer refuses a token that nobody claims with 401, also where keys are
+    ///   [optional](crate::ApiKeyLayer::optional): a mistyped key does not become anonymous.
+    /// * [`ApiKeyLayer::unless`](crate::ApiKeyLayer::unless) and [`Guard::unless`](crate::Guard::unless) say
+    ///   which requests without a key pass.
+    /// * A key in another place beside a token of others is ambiguous.
+    /// * The challenge, the `Vary` and OpenAPI documents are the same as those of `Bearer`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `prefix` is empty, or has a character that no key has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use tower_api_key::extract::Bearer;
+    /// use tower_api_key::{ApiKeyLayer, Guard, MemoryStore, RequestHead, RequireAbility};
+    ///
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// fn is_user(head: &RequestHead<'_>) -> bool {
+    ///     head.extensions().get::<User>().is_some()
+    /// }
+    /// let app: Router = Router::new()
+    ///     .route("/bots", get(|| async { "…" }).layer(RequireAbility::new("bots:read").unless(is_user)))
+    ///     .layer(
+    ///         ApiKeyLayer::new(MemoryStore::new())
+    ///             .extractor(Bearer.starting_with("sk_"))
+    ///             .unless(is_user),
+    ///     );
+    /// // … and outside of it the layer that verifies sessions: see `Claimed`.
+    /// ```
+    #[must_use]
+    pub fn starting_with(self, prefix: impl Into<Cow<'static, str>>) -> AuthorizationScheme {
+        AuthorizationScheme::new("Bearer").starting_with(prefix)
     }
 }
 

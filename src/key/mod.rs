@@ -19,6 +19,7 @@
 
 mod ability;
 mod alphabet;
+mod catalogue;
 mod checksum;
 mod digest;
 mod endpoint;
@@ -40,6 +41,7 @@ mod text;
 
 pub use self::ability::{Ability, AbilityError, AbilitySet};
 pub use self::alphabet::Alphabet;
+pub use self::catalogue::AbilityCatalogue;
 pub use self::checksum::Checksum;
 pub use self::digest::{KeyDigest, KeyHasher, ParseDigestError};
 pub use self::endpoint::{EndpointError, EndpointPattern, PathPattern};

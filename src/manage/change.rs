@@ -27,8 +27,9 @@ impl KeyManager {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no such key, if it was revoked, if its tenant is suspended, if the new name does not say
-    /// what it is for or the new expiry is in the past, or if it would be allowed more than the
+    /// Returns an error if there is no such key, if it was revoked, if its tenant is suspended, if the new name
+    /// does not say what it is for or the new expiry is in the past, if it is given an ability that is not
+    /// in the [catalogue](Self::abilities), or if it would be allowed more than the
     /// owner on whose behalf it is changed. To take it out of use is allowed all the same.
     pub async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<ChangedKey, ManageError> {
         if let Some(name) = &update.name {
@@ -42,6 +43,9 @@ impl KeyManager {
                 refuse_suspended(record)?;
             }
             let (was_disabled, limits) = (record.disabled, record.limits.clone());
+            if let Some(abilities) = &update.abilities {
+                self.check_abilities(abilities, &record.abilities)?;
+            }
             update.apply(record);
             if !update.only_disables() {
                 authority.check(record)?;

@@ -23,6 +23,9 @@ pub enum ManageError {
     /// The key would be expired already.
     #[error("a key cannot expire in the past")]
     Expiry,
+    /// An ability of the key is not in the [catalogue](crate::KeyManager::abilities).
+    #[error("there is no such ability: it is misspelt, or missing in the catalogue of abilities")]
+    UnknownAbility,
     /// The [owner](super::Owner) that acts may not do this, or the key would be allowed more than
     /// it.
     #[error("a key cannot grant more than it has: {0}")]

@@ -13,6 +13,8 @@ mod excess;
 mod import;
 mod issue;
 mod issue_all;
+#[cfg(feature = "leaks")]
+pub mod leaks;
 mod manager;
 mod name;
 #[cfg(feature = "manage")]

@@ -6,6 +6,7 @@ mod fake_clock;
 #[cfg(feature = "policy")]
 mod policy;
 mod repository;
+mod verified_key;
 
 pub use self::act_as::{ActAs, ActAsService};
 pub use self::conformance::{check_key_store, check_key_store_without};
@@ -16,3 +17,4 @@ pub use self::repository::{
     check_key_repository, check_key_repository_without, check_record_uses,
     check_record_uses_without,
 };
+pub use self::verified_key::verified_key;

@@ -302,3 +302,19 @@ fn a_tenant_has_no_more_keys_than_the_environment_allows() {
     let operator = operator.with("API_KEYS_MAX_PER_TENANT", "many");
     operator.run(&["list"]).refuses(2, "API_KEYS_MAX_PER_TENANT is no whole number");
 }
+
+#[test]
+fn a_misspelt_ability_is_refused_where_the_environment_lists_them() {
+    let operator = Operator::new().with("API_KEYS_ABILITIES", "bots:read bots:write");
+    operator.run(&["issue", "a robot", "--ability", "bots:read"]).succeeds();
+    operator.run(&["issue", "a robot", "--ability", "bots:*"]).succeeds();
+    let ran = operator.run(&["issue", "a robot", "--ability", "bots:raed"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.err.contains("there is no such ability"), "{ran:?}");
+    assert!(ran.err.contains("API_KEYS_ABILITIES"), "{ran:?}");
+    for wrong in ["bots:*", "bots:", "\"bots:read\"", ""] {
+        let operator = Operator::new().with("API_KEYS_ABILITIES", wrong);
+        let ran = operator.run(&["issue", "a robot", "--ability", "bots:read"]);
+        assert_eq!(ran.code, 2, "{wrong}: {ran:?}");
+    }
+}

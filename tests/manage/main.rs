@@ -6,6 +6,7 @@
 mod common;
 
 // Where the tests take place: the API with sessions, each store, and what happens between two steps.
+mod leaks;
 mod meanwhile;
 mod stores;
 mod tenants;
@@ -31,6 +32,7 @@ mod model;
 mod turns;
 
 // Over HTTP.
+mod abilities;
 mod api;
 mod api_answers;
 mod api_bodies;

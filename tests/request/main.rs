@@ -19,10 +19,12 @@ mod upload;
 mod extractors;
 mod fallback;
 mod finding_the_credential;
+mod keys_or_sessions;
 mod matching_the_key;
 mod matching_the_record;
 mod settings;
 mod settings_together;
+mod without_service;
 
 // Who asks whom: clients' addresses, what is layered, and the path by which it is judged.
 mod client_address;

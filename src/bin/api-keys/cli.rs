@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::abilities::abilities;
 use crate::audit::Audit;
 use crate::database::{DatabaseArgs, Missing};
 use crate::docs::{Completions, Man};
@@ -61,6 +62,8 @@ Environment:
                             servers' `KeyScheme` says of it, such as
                             `sk_live_,stage=live sk_test_,stage=test pk_,body=hex:40,kind=public`,
                             and `checksum=crc32` or `checksum=keyed`
+  API_KEYS_ABILITIES        the abilities that the servers know, such as `bots:read bots:write`, so
+                            that a misspelt one is refused
   API_KEYS_PEPPER           the pepper of the servers' `KeyScheme`, if they have one; its bytes as
                             they are, at least 16, without a line end, spaces or quotes around them
   API_KEYS_PREVIOUS_PEPPER  the one before, while keys that were hashed with it still work
@@ -123,8 +126,12 @@ impl Cli {
             command => {
                 let actor = self.global.actor.unwrap_or_else(actor);
                 let (formats, hasher, max_keys) = (formats()?, hasher()?, max_keys()?);
+                let abilities = abilities()?;
                 let database = self.database.open(Missing::Refuse).await?;
                 let mut session = Session::new(database, formats, hasher, &actor, max_keys, output);
+                if let Some(abilities) = abilities {
+                    session.know_abilities(abilities);
+                }
                 if let Some(path) = &self.global.audit_file {
                     session.write_events_to(path)?;
                 }

@@ -122,6 +122,7 @@ impl Failure {
             ManageError::Issue(_) => Exit::Usage,
             ManageError::TooManyKeys(_)
             | ManageError::Name
+            | ManageError::UnknownAbility
             | ManageError::Expiry
             | ManageError::State(_)
             | ManageError::Rotated(_)
@@ -135,6 +136,9 @@ impl Failure {
     fn advice(&self) -> Option<&'static str> {
         if let Self::Manage(ManageError::Issue(IssueError::Ambiguous(_))) = self {
             return Some("--prefix, --stage and --kind choose the format");
+        }
+        if let Self::Manage(ManageError::UnknownAbility) = self {
+            return Some("API_KEYS_ABILITIES lists the abilities that there are");
         }
         let (Self::Store(error) | Self::Manage(ManageError::Store(error))) = self else {
             return None;

@@ -1,5 +1,6 @@
 //! `api-keys`: issues, reviews and revokes API keys in a database. Start reading in `cli`.
 
+mod abilities;
 mod arguments;
 mod audit;
 mod audit_prune;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tower_api_key::key::KeyFormats;
+use tower_api_key::key::{AbilityCatalogue, KeyFormats};
 use tower_api_key::manage::ChangedKey;
 use tower_api_key::store::{ActorName, AuditEvent, AuditSink as _, JsonLinesAudit, StoredKey};
 use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyScheme};
@@ -64,6 +64,11 @@ impl Session {
         }
         let record = self.database.repository().find_stored(&digest).await?;
         Ok(record.map(|record| record.id().clone()))
+    }
+
+    /// Refuses to grant abilities that there are not.
+    pub(crate) fn know_abilities(&mut self, abilities: AbilityCatalogue) {
+        self.keys = self.keys.clone().abilities(abilities);
     }
 
     /// Has events of changes written to a file as well.

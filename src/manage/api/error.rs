@@ -136,6 +136,10 @@ impl From<ManageError> for ApiError {
             ManageError::NotFound => return Self::not_found(),
             ManageError::Name => (StatusCode::UNPROCESSABLE_ENTITY, Some("name")),
             ManageError::Expiry => (StatusCode::UNPROCESSABLE_ENTITY, Some("expires_at")),
+            ManageError::UnknownAbility => {
+                let message = "One of the abilities does not exist";
+                return Self::field_is(StatusCode::UNPROCESSABLE_ENTITY, "abilities", message);
+            }
             ManageError::Exceeds(excess) => (StatusCode::FORBIDDEN, field_of(*excess)),
             ManageError::TooManyKeys(_) => {
                 let kind =

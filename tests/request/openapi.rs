@@ -287,7 +287,7 @@ fn adding_twice_is_adding_once() {
 #[test]
 #[should_panic(expected = "an ability is")]
 fn a_scope_that_is_no_ability_is_refused() {
-    let _ = layer().security_schemes().requirements(["bots"]);
+    let _ = layer().security_schemes().requirements(["bots:"]);
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-#[cfg(feature = "manage")]
 use bytes::Bytes;
 use http::{Extensions, Request, Response};
 use http_body::Body;
@@ -110,7 +109,6 @@ fn ask(guard: &dyn Guard, head: &RequestHead<'_>) -> Result<(), Rejection> {
 
 /// Returns the verified key of a request if `guard` lets it pass, and otherwise the answer in the
 /// words of the layer that is around.
-#[cfg(feature = "manage")]
 #[expect(clippy::result_large_err, reason = "a box would be allocated for each refusal")]
 pub(crate) fn admit<'a>(
     guard: &dyn Guard,

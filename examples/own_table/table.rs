@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, SqliteConnection};
 use tower_api_key::store::{
-    AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyUse, RecordField,
-    RecordUses, StoredKey, TenantFilter,
+    AuditEvent, CommitError, KeyBound, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyUse,
+    RecordField, RecordUses, StoredKey, TenantFilter,
 };
 use tower_api_key::{AbilitySet, KeyDigest, KeyId, KeyRecord, KeyRepository, KeyStore, StoreError};
 
@@ -171,6 +171,9 @@ impl RecordUses for OwnTable {
 
 /// Makes one change, if what is there allows it.
 async fn make(writing: &mut SqliteConnection, change: &KeyChange) -> Result<(), CommitError> {
+    if let KeyChange::Bound(bound) = change {
+        return check_bound(writing, bound).await;
+    }
     let record = change.record();
     let of_id = by_id(writing, record.id()).await?;
     let has_digest: bool =
@@ -205,6 +208,23 @@ async fn make(writing: &mut SqliteConnection, change: &KeyChange) -> Result<(), 
         }
         KeyChange::Require(_) => Ok(()),
         _ => Err(CommitError::Unsupported),
+    }
+}
+
+/// Counts the keys of a tenant, where they are bounded.
+async fn check_bound(writing: &mut SqliteConnection, bound: &KeyBound) -> Result<(), CommitError> {
+    let Some(tenant) = bound.record.tenant() else { return Ok(()) };
+    let count = "SELECT count(*) FROM api_tokens WHERE account = $1 AND revoked_at IS NULL \
+        AND (expires_at IS NULL OR expires_at > $2)";
+    let counted: i64 = sqlx::query_scalar(count)
+        .bind(tenant.as_str())
+        .bind(microseconds(bound.at))
+        .fetch_one(writing)
+        .await
+        .map_err(failed)?;
+    match u64::try_from(counted).map_err(StoreError::answered)? <= bound.at_most {
+        true => Ok(()),
+        false => Err(CommitError::Full(bound.at_most)),
     }
 }
 

@@ -11,7 +11,7 @@ fn a_tenant_is_suspended_listed_and_resumed() {
     let (other, _) = operator.issue("another", &["--tenant", "other"]);
     let ran = operator.run(&["tenant", "suspend", "acme"]).succeeds();
     assert!(ran.out.is_empty() && ran.err.starts_with("Suspended acme."), "{ran:?}");
-    assert!(ran.err.contains("SQLite notifies nobody"), "{ran:?}");
+    assert!(ran.err.contains("`SqliteStore::invalidations`"), "{ran:?}");
     assert_eq!(operator.show(&id)["state"], "suspended");
     assert_eq!(operator.show(&other)["state"], "active");
     let verified = operator.pipe(&*secret, &["verify"]).exits(5);

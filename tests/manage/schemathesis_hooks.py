@@ -38,7 +38,7 @@ def before_call(context, case, **kwargs):
     if isinstance(case.body, dict):
         document = case.operation.schema.raw_schema
         for field in VALID.keys() & case.body.keys():
-            if case.body[field] and is_allowed(document, field, case.body[field]):
+            if case.body[field] is not None and is_allowed(document, field, case.body[field]):
                 case.body[field] = VALID[field]
     # The same name with another body would be refused for what came before.
     name = (case.headers or {}).get("idempotency-key")

@@ -140,6 +140,8 @@ async fn a_page_reads_a_bounded_part_of_the_index_that_fits() {
         (acme().rotation_due_by(early), "api_keys_rotating_by_tenant", 2 * few, 0),
         (old().state(KeyState::Active), "api_keys_not_revoked_by_tenant", 1000 + few + 5, 50),
         (query.clone().state(KeyState::Active), "api_keys_by_age", 1000 + few + 5, 50),
+        (old().state(KeyState::Suspended), "api_keys_not_revoked_by_tenant", 2 * visited, 0),
+        (query.clone().state(KeyState::Suspended), "api_keys_by_age", 2 * visited, 0),
         // What no index knows is looked for among as many rows as a page may visit. Each of them is
         // visited twice: where its window ends, and whether it matches.
         (query.clone().name("no such name"), "api_keys_by_age", 2 * visited, 0),

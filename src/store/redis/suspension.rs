@@ -20,6 +20,12 @@ impl RedisStore {
         tenant: &TenantId,
         since: Option<SystemTime>,
     ) -> Result<bool, StoreError> {
+        // First, so that a connection that was closed meanwhile is made anew: the change is not repeated.
+        let read = Read::new("ZMSCORE", self.suspended_tenants()).args([tenant]);
+        let [before]: [Option<f64>; 1] = self.read(&read, Use::Believed).await?;
+        if before.is_some() == since.is_some() {
+            return Ok(false);
+        }
         // 0 is never.
         let since = since.map(|since| microseconds(since).clamp(1, LATEST).to_string());
         let mut script = SUSPEND.call();

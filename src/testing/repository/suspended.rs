@@ -119,6 +119,8 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         ] {
             assert_conflict(self.commit(&[change, replace(&renamed_other)]).await, what);
         }
+        let both = [require(&other), require(&active), replace(&renamed_other)];
+        assert_conflict(self.commit(&both).await, "one of two keys is not what was required");
         self.assert_is(&other, "a part of a commit was made").await;
         self.assert_is_gone(&new, "a key was inserted for a suspended tenant").await;
         // As somebody does who read the record before, and as somebody who read it since.

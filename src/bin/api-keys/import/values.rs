@@ -18,8 +18,9 @@ pub(super) fn time(text: &str) -> Result<SystemTime, &'static str> {
         };
         return SystemTime::UNIX_EPOCH.checked_add(since).ok_or(WRONG);
     }
-    // SQL leaves UTC out.
-    parse_time(text).or_else(|_| parse_time(&format!("{text}Z"))).map_err(|_| WRONG)
+    // SQL writes a space, and leaves UTC out.
+    let text = text.replacen(' ', "T", 1);
+    parse_time(&text).or_else(|_| parse_time(&format!("{text}Z"))).map_err(|_| WRONG)
 }
 
 /// Reads whether something is so.

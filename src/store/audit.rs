@@ -35,14 +35,17 @@ pub enum AuditAction {
 
 impl AuditAction {
     #[cfg(feature = "metrics")]
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Issued,
+        Self::Imported,
         Self::Updated,
         Self::Disabled,
         Self::Enabled,
         Self::Rotated,
         Self::Revoked,
         Self::Removed,
+        Self::Suspended,
+        Self::Resumed,
     ];
 
     /// Returns the name, in lower case.

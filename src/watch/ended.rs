@@ -31,9 +31,10 @@ pub enum EndReason {
 
 impl EndReason {
     #[cfg(feature = "metrics")]
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Revoked,
         Self::Disabled,
+        Self::Suspended,
         Self::Expired,
         Self::Removed,
         Self::Reduced,

@@ -323,7 +323,7 @@ pub enum Propagation {
     /// Every node that asks the same store heeds it too: this repository caches nothing. A cache in
     /// front of it that was not asked for the change heeds it as it is told.
     Immediate,
-    /// Other nodes are notified, and heed it at once while their subscriptions live; over SQLite, within
+    /// Other nodes are notified, and act on it at once while their subscriptions live; over SQLite, within
     /// 250 ms.
     Notified {
         /// After which time a node heeds it that was not notified, if it has the same settings as

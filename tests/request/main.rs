@@ -70,5 +70,6 @@ mod events;
 mod metrics;
 mod observers;
 mod openapi;
+mod remote;
 mod repeated_events;
 mod spans;

@@ -4,7 +4,6 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -14,44 +13,15 @@ use axum::routing::{get, post};
 use http::{HeaderMap, Method, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
-use tower_api_key::limit::{LimitDecision, LimiterError};
 use tower_api_key::observe::Finished;
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, FailureThrottle, KeyDigest, KeyKind, KeyRecord, KeyStore, MemoryRateLimiter,
-    MemoryStore, NewKey, Observe, PeerAddress, RateLimiter, Rejection, RejectionKind,
-    RequireAbility, StoreError, VerifiedKey,
+    ApiKeyLayer, FailureThrottle, KeyKind, MemoryRateLimiter, MemoryStore, NewKey, Observe,
+    PeerAddress, Rejection, RejectionKind, RequireAbility, VerifiedKey,
 };
 
-/// A store and a limiter that never answer at once.
-struct Remote<T>(T);
-
-#[async_trait]
-impl KeyStore for Remote<MemoryStore> {
-    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        tokio::task::yield_now().await;
-        self.0.find(digest).await
-    }
-}
-
-#[async_trait]
-impl RateLimiter for Remote<MemoryRateLimiter> {
-    async fn reserve(&self, key: &KeyRecord, cost: u32) -> Result<LimitDecision, LimiterError> {
-        tokio::task::yield_now().await;
-        self.0.reserve(key, cost).await
-    }
-
-    async fn refund(
-        &self,
-        key: &KeyRecord,
-        cost: u32,
-        granted: &LimitDecision,
-    ) -> Result<LimitDecision, LimiterError> {
-        tokio::task::yield_now().await;
-        self.0.refund(key, cost, granted).await
-    }
-}
+use crate::remote::Remote;
 
 /// Notes what it observes.
 #[derive(Clone, Default)]

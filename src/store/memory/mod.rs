@@ -51,7 +51,7 @@ struct Shared {
     /// What threads keep of the records.
     editions: Editions,
     events: Mutex<events::Events>,
-    /// Locked by whoever writes, after the ids.
+    /// Writers lock it, after the ids.
     suspended: Mutex<BTreeMap<TenantId, SystemTime>>,
     changes: KeyChanges,
 }

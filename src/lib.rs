@@ -315,7 +315,3 @@ pub use self::store::{
 pub use self::verify::VerifiedKey;
 pub use self::watch::{EndReason, KeyEnded, StreamWatch};
 pub use self::without_service::{Admitted, Refusal};
-
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

@@ -68,22 +68,8 @@ use crate::head::RequestHead;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// `reqwest`, as a service of `http` types:
-///
-/// ```
-/// use tower::{ServiceBuilder, service_fn};
-/// # use tower_api_key::client::{AddApiKeyLayer, ApiKey};
-///
-/// # let key: ApiKey = "sk_live_abc123def456".parse()?;
-/// let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-/// let client = ServiceBuilder::new()
-///     .layer(AddApiKeyLayer::x_api_key(&key, ["https://api.hapnd.example"])?)
-///     .service(service_fn(move |request: http::Request<reqwest::Body>| {
-///         let client = client.clone();
-///         async move { client.execute(request.try_into()?).await.map(http::Response::from) }
-///     }));
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// ```
+// A documentation test of the package in `tests`, which depends on reqwest.
+#[cfg_attr(not(doctest), doc = include_str!("reqwest.md"))]
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct AddApiKeyLayer(Arc<Addition>);

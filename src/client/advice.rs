@@ -99,7 +99,8 @@ impl Advice {
     ///
     /// With tonic:
     ///
-    /// ```
+    #[cfg_attr(feature = "tonic", doc = "```")]
+    #[cfg_attr(not(feature = "tonic"), doc = "```ignore")]
     /// use tower_api_key::client::Advice;
     ///
     /// fn advice(status: &tonic::Status) -> Advice {

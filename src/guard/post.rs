@@ -23,7 +23,7 @@ use crate::verify::VerifiedKey;
 /// use tower_api_key::guard::{Guard, RequireAbility, RequirePost};
 /// use tower_api_key::GuardLayer;
 ///
-/// # let health = tonic_health::server::health_reporter().1;
+/// # let health = tower::service_fn(async |_: http::Request<String>| Ok::<_, std::convert::Infallible>(http::Response::new(String::new())));
 /// let guards = RequirePost::new().and(RequireAbility::new("health:check"));
 /// let guarded = GuardLayer::new(guards).layer(health);
 /// ```

@@ -225,7 +225,7 @@ async fn the_router_does_what_its_document_says() {
     let answered = Answered::default();
     let (app, key) = documented(&answered).await;
     let address = serve(app).await;
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manage");
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("manage");
     let directory = tempfile::tempdir().unwrap();
     let mut schemathesis = python();
     schemathesis

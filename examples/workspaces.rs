@@ -31,7 +31,7 @@ use tower_api_key::extract::{Bearer, Header};
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{KeyAction, KeyRoute, KeyRoutes, Refused};
 use tower_api_key::{
-    AbilitySet, ApiKeyLayer, KeyManager, LastUsed, MemoryStore, NewKey, RequireTenant, Responder,
+    AbilitySet, ApiKeyLayer, KeyManager, UsageRecorder, MemoryStore, NewKey, RequireTenant, Responder,
     VerifiedKey,
 };
 
@@ -39,7 +39,7 @@ use tower_api_key::{
 const LEADS: [(&str, &str); 3] = [("sales", "Ada"), ("sales", "Grace"), ("support", "Edsger")];
 
 /// Answers programs, which have keys.
-fn api(keys: MemoryStore, last_used: LastUsed) -> Router {
+fn api(keys: MemoryStore, last_used: UsageRecorder) -> Router {
     Router::new().route("/api/v1/workspaces/{workspace}/leads", get(leads)).layer(
         ApiKeyLayer::new(keys)
             .extractor(Header::x_api_key())
@@ -89,7 +89,7 @@ async fn main() -> support::Result<()> {
     let sessions = MemoryStore::new();
     let alice = NewKey::named("alice").tenant("sales");
     support::print_key("web-app", &sessions.issue(alice)?);
-    let last_used = LastUsed::new(keys.clone());
+    let last_used = UsageRecorder::new(keys.clone());
     let app = api(keys.clone(), last_used.clone()).merge(web_app(keys, sessions));
     support::serve(app).await?;
     Ok(last_used.shutdown().await?)

@@ -148,7 +148,7 @@
 //! | `url` | origins and referrers in every form that the URL standard allows; without it, those that browsers send |
 //! | `testing` | a fake clock, conformance suites for stores, requests that act as a key, checks of policies |
 //! | `cache` | `CachedStore`: records in memory in front of a store, and revocation on every node |
-//! | `last-used` | `LastUsed`: when keys were last used, written in the background |
+//! | `usage` | `UsageRecorder`: how often keys were used and when last, written in the background |
 //! | `sqlite` | `SqliteStore` |
 //! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` |
 //! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` |
@@ -183,11 +183,11 @@ mod axum;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod guide;
-#[cfg(feature = "last-used")]
-mod last_used;
 pub mod manage;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "usage")]
+mod usage;
 
 // 2. The way of a request.
 mod cancel;
@@ -264,8 +264,6 @@ pub use self::key::{
     Ability, AbilitySet, Alphabet, Checksum, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
     KeyScheme, RateLimit, Secret, Stage, TenantId,
 };
-#[cfg(feature = "last-used")]
-pub use self::last_used::{LastUsed, LastUsedBuilder};
 pub use self::layer::ApiKeyLayer;
 #[cfg(feature = "redis")]
 #[doc(inline)]
@@ -296,6 +294,8 @@ pub use self::store::SqliteStore;
 pub use self::store::{
     IssuedKey, KeyRecord, KeyRepository, KeyStore, MemoryStore, NewKey, StoreError,
 };
+#[cfg(feature = "usage")]
+pub use self::usage::{UsageRecorder, UsageRecorderBuilder};
 pub use self::verify::VerifiedKey;
 pub use self::watch::{EndReason, KeyEnded, StreamWatch};
 

@@ -43,6 +43,12 @@ pub enum ManageError {
     /// Other nodes changed the key again and again, or others that of the [owner](super::Owner).
     #[error("the key, or that of who calls, was changed by others again and again: try again")]
     Conflict,
+    /// The repository keeps no usage of keys.
+    #[error("usage is not kept: use a store that is a `UsageStore`")]
+    UsageNotKept,
+    /// The time of which usage is asked for is too long, or beyond the year 9999.
+    #[error("usage can be asked for of at most 10000 hours or days, until the year 9999")]
+    UsageRange,
     /// It was not done within the [deadline](crate::KeyManager::deadline). If a change was about to
     /// be made, it is not known whether it was. Nothing is half done.
     #[error(

@@ -19,6 +19,7 @@ mod revoke;
 mod rotate;
 mod turns;
 mod update;
+mod usage;
 
 #[cfg(feature = "tracing")]
 mod trace_events;
@@ -35,5 +36,6 @@ pub use self::rotate::RotatedKey;
 #[cfg(feature = "tracing")]
 pub use self::trace_events::TraceEvents;
 pub use self::update::KeyUpdate;
+pub use self::usage::{Usage, UsagePeriod};
 #[cfg(feature = "serde")]
 pub use self::view::KeyView;

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyStore, StoreError,
-    StoredKey,
+    StoredKey, UsageStore,
 };
 use crate::key::{KeyDigest, KeyId};
 
@@ -97,6 +97,11 @@ pub trait KeyRepository: KeyStore {
         ))
     }
 
+    /// Returns what keeps how often keys were used. By default nothing does.
+    fn usage_store(&self) -> Option<&dyn UsageStore> {
+        None
+    }
+
     /// Returns when others that find keys through this repository heed a change.
     fn propagation(&self) -> Propagation {
         Propagation::Immediate
@@ -163,6 +168,10 @@ macro_rules! forward_to_the_inner_repository {
                 Self: 'b,
             {
                 (**self).invalidate_everywhere()
+            }
+
+            fn usage_store(&self) -> Option<&dyn UsageStore> {
+                (**self).usage_store()
             }
 
             fn propagation(&self) -> Propagation {

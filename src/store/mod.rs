@@ -33,6 +33,7 @@ mod sql;
 mod sqlite;
 mod state;
 mod token;
+mod usage;
 
 pub use self::actor::{Actor, ActorName, ActorNameError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
@@ -69,8 +70,14 @@ pub use self::sql::TablesError;
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
 pub use self::token::Token;
+pub use self::usage::{
+    KeyUsage, UsageBatch, UsageBucket, UsageCounts, UsageKind, UsageOf, UsageQuery, UsageRetention,
+    UsageStep, UsageStore,
+};
 
 pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;
 pub(crate) use self::size::size_of_record;
+#[cfg(feature = "usage")]
+pub(crate) use self::usage::Hour;

@@ -62,7 +62,7 @@ mod cache_subscription;
 mod cached_store;
 
 // When keys were last used.
-mod last_used;
+mod usage_recorder;
 
 // The servers that the tests of all programs start.
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! The write side of [`CachedStore`]: what it changes, it forgets.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
@@ -11,7 +11,8 @@ use super::memory::Memory;
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyUse,
-    Propagation, RecordUses, StoreError, StoredKey,
+    Propagation, RecordUses, StoreError, StoredKey, UsageBatch, UsageBucket, UsageQuery,
+    UsageRetention, UsageStore,
 };
 
 #[async_trait]
@@ -71,6 +72,10 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         self.0.store.invalidate_everywhere().await
     }
 
+    fn usage_store(&self) -> Option<&dyn UsageStore> {
+        self.0.store.usage_store()
+    }
+
     fn propagation(&self) -> Propagation {
         let before = match self.0.store.propagation() {
             Propagation::Immediate => Duration::ZERO,
@@ -82,6 +87,27 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
             Some(_) => Propagation::Notified { at_the_latest },
             None => Propagation::Within(at_the_latest),
         }
+    }
+}
+
+/// Usage is not cached.
+#[async_trait]
+impl<S: UsageStore + 'static> UsageStore for CachedStore<S> {
+    async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError> {
+        self.0.store.add_usage(batch).await
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
+        self.0.store.usage(query).await
+    }
+
+    async fn prune_usage(
+        &self,
+        retention: UsageRetention,
+        now: SystemTime,
+        at_most: u32,
+    ) -> Result<u64, StoreError> {
+        self.0.store.prune_usage(retention, now, at_most).await
     }
 }
 

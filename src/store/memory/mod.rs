@@ -1,6 +1,7 @@
 //! [`MemoryStore`]: keys in memory.
 
 mod repository;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use thiserror::Error;
 
+use self::usage::Usage;
 use super::editions::{Changing, Editions};
 use super::{IssuedKey, KeyChanges, KeyRecord, KeyStore, NewKey, StoreError, Token};
 use crate::immediate::Immediate;
@@ -44,6 +46,7 @@ struct Shared {
     /// Where each id's record is. Its lock is held by whoever writes.
     digests: Mutex<BTreeMap<KeyId, KeyDigest>>,
     uses: Mutex<Uses>,
+    usage: Mutex<Usage>,
     /// What threads keep of the records.
     editions: Editions,
     changes: KeyChanges,

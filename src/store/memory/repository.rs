@@ -9,7 +9,7 @@ use super::{MemoryStore, Uses};
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository,
-    KeyUse, RecordUses, StoreError, StoredKey,
+    KeyUse, RecordUses, StoreError, StoredKey, UsageStore,
 };
 
 #[async_trait]
@@ -64,6 +64,10 @@ impl KeyRepository for MemoryStore {
         drop(digests);
         touched.iter().for_each(|digest| self.changed(digest));
         Ok(())
+    }
+
+    fn usage_store(&self) -> Option<&dyn UsageStore> {
+        Some(self)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::key::{KeyDigest, KeyId};
 use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, constant, failed, in_order};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, Propagation, RecordUses, StoreError, StoredKey,
+    KeyUse, Propagation, RecordUses, StoreError, StoredKey, UsageStore,
 };
 
 /// What a `SELECT` ends with whose rows are not changed by others until the transaction ends. Keys
@@ -107,6 +107,10 @@ impl KeyRepository for PostgresStore {
         let notified = notify.execute(&mut **lease).await;
         lease.give_back();
         notified.map(drop).map_err(failed)
+    }
+
+    fn usage_store(&self) -> Option<&dyn UsageStore> {
+        Some(self)
     }
 
     /// A standby that is [accepted](super::PostgresStoreBuilder::accept_standby) finds a change late.

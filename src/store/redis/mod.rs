@@ -10,6 +10,7 @@ mod list;
 mod publish;
 mod read;
 mod repository;
+mod usage;
 
 use std::fmt;
 use std::sync::Arc;

@@ -35,6 +35,16 @@ end{BODY}"
     ))
 });
 
+/// Reads several hashes, each as its fields and values one after the other.
+static READ_HASHES: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "#!lua flags=allow-oom
+local hashes = {}
+for i, key in ipairs(KEYS) do hashes[i] = redis.call('HGETALL', key) end
+return hashes",
+    )
+});
+
 /// What becomes of something that was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
@@ -114,6 +124,18 @@ impl RedisStore {
             }
         }
         Ok(kept)
+    }
+
+    /// Returns the fields of hashes that count something.
+    pub(super) async fn hashes(
+        &self,
+        names: &[String],
+    ) -> Result<Vec<Vec<(String, u64)>>, StoreError> {
+        let mut call = READ_HASHES.call();
+        for name in names {
+            call.key(name.clone());
+        }
+        call.run(&mut self.connection.repeating()).await.map_err(failed)
     }
 
     /// Returns the digests of ids, in their order.

@@ -14,7 +14,7 @@ use crate::clock::microseconds;
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, RecordUses, StoreError, StoredKey,
+    KeyUse, RecordUses, StoreError, StoredKey, UsageStore,
 };
 
 /// The latest time that a score holds to the microsecond, in the year 2255.
@@ -54,6 +54,10 @@ impl KeyRepository for RedisStore {
 
     async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
         publish(&self.connection, &self.channel(), EVERYTHING).await
+    }
+
+    fn usage_store(&self) -> Option<&dyn UsageStore> {
+        Some(self)
     }
 }
 

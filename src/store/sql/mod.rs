@@ -9,6 +9,7 @@ mod row;
 mod statements;
 mod tables;
 mod time;
+pub(super) mod usage;
 mod value;
 
 pub(super) use self::audit::AuditRow;

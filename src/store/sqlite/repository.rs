@@ -12,7 +12,7 @@ use crate::key::{KeyDigest, KeyId};
 use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed, in_order};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, RecordUses, StoreError, StoredKey,
+    KeyUse, RecordUses, StoreError, StoredKey, UsageStore,
 };
 
 #[async_trait]
@@ -68,6 +68,10 @@ impl KeyRepository for SqliteStore {
                 Err(refusal)
             }
         }
+    }
+
+    fn usage_store(&self) -> Option<&dyn UsageStore> {
+        Some(self)
     }
 }
 

@@ -14,7 +14,7 @@ use tower_api_key::store::{
 };
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, Clock as _, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyStore, LastUsed,
+    ApiKeyLayer, Clock as _, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyStore, UsageRecorder,
     MemoryStore, NewKey, RequireAbility, StoreError,
 };
 
@@ -120,7 +120,7 @@ fn fake_clock() -> FakeClock {
 async fn the_last_use_of_a_key_is_listed_beside_its_record() {
     let (keys, clock) = (Keys::new(Does::Record), fake_clock());
     let [used, unused] = ["used", "unused"].map(|name| keys.issue(NewKey::named(name)));
-    let last_used = LastUsed::builder(keys.clone()).clock(clock.clone()).build();
+    let last_used = UsageRecorder::builder(keys.clone()).clock(clock.clone()).build();
     let address = start(ApiKeyLayer::new(keys.clone()).observer(last_used.clone())).await;
     let first = clock.now();
     assert_eq!(ask(address, &used).await.status, 200);
@@ -150,7 +150,7 @@ async fn a_use_is_found_by_who_looks_for_unused_keys() {
         keys.update(issued.record.id(), |record| record.set_created_at(long_ago)).unwrap();
         issued
     });
-    let last_used = LastUsed::new(keys.clone());
+    let last_used = UsageRecorder::new(keys.clone());
     let address = start(ApiKeyLayer::new(keys.clone()).observer(last_used.clone())).await;
     assert_eq!(ask(address, &used).await.status, 200);
     last_used.shutdown().await.unwrap();
@@ -166,7 +166,7 @@ async fn a_repository_that_fails_fails_no_request_and_no_use_is_lost() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {
         let (keys, clock) = (Keys::new(does), fake_clock());
         let key = keys.issue(NewKey::named("robot"));
-        let recorder = LastUsed::builder(keys.clone()).clock(clock.clone());
+        let recorder = UsageRecorder::builder(keys.clone()).clock(clock.clone());
         let recorder = recorder.write_timeout(Duration::from_millis(50)).build();
         let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder)).await;
         for _ in 0..20 {
@@ -188,7 +188,7 @@ async fn a_repository_that_fails_fails_no_request_and_no_use_is_lost() {
 #[tokio::test]
 async fn requests_do_not_wait_for_a_repository_that_never_answers() {
     let keys = Keys::new(Does::Hang);
-    let recorder = LastUsed::builder(keys.clone()).write_timeout(Duration::from_secs(3600));
+    let recorder = UsageRecorder::builder(keys.clone()).write_timeout(Duration::from_secs(3600));
     let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.build())).await;
     for number in 0..20 {
         let key = keys.issue(NewKey::named(format!("robot {number}")));
@@ -202,7 +202,7 @@ async fn a_shutdown_while_the_repository_fails_says_so_and_requests_go_on() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {
         let keys = Keys::new(does);
         let key = keys.issue(NewKey::named("robot"));
-        let recorder = LastUsed::builder(keys.clone());
+        let recorder = UsageRecorder::builder(keys.clone());
         let recorder = recorder.write_timeout(Duration::from_millis(50)).build();
         let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.clone())).await;
         assert_eq!(ask(address, &key).await.status, 200);
@@ -226,7 +226,7 @@ async fn a_request_that_is_refused_is_no_use() {
     change(&disabled, |record| record.set_disabled(true));
     change(&expired, |record| record.set_expires_at(Some(record.created_at())));
     let strong = keys.issue(NewKey::named("strong").abilities(["bots:read"]));
-    let recorder = LastUsed::new(keys.clone());
+    let recorder = UsageRecorder::new(keys.clone());
     let layer = ApiKeyLayer::new(keys.clone()).observer(recorder.clone());
     let address = start(layer.guard(RequireAbility::new("bots:read"))).await;
     for key in [&revoked, &disabled, &expired] {
@@ -244,7 +244,7 @@ async fn a_request_that_is_refused_is_no_use() {
 async fn a_use_never_changes_a_record_nor_takes_back_what_was_done_to_it() {
     let keys = Keys::new(Does::Hang);
     let key = keys.issue(NewKey::named("robot").abilities(["bots:read"]));
-    let recorder = LastUsed::builder(keys.clone()).write_timeout(Duration::from_millis(50));
+    let recorder = UsageRecorder::builder(keys.clone()).write_timeout(Duration::from_millis(50));
     let recorder = recorder.build();
     let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.clone())).await;
     let id = key.record.id();
@@ -267,7 +267,7 @@ async fn of_many_requests_at_once_each_key_is_written_once() {
     let keys = Keys::new(Does::Record);
     let issued: Vec<_> =
         (0..20).map(|number| keys.issue(NewKey::named(format!("robot {number}")))).collect();
-    let recorder = LastUsed::new(keys.clone());
+    let recorder = UsageRecorder::new(keys.clone());
     let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder)).await;
     let client = reqwest::Client::new();
     let requests = (0..400).map(|number| {

@@ -1,4 +1,4 @@
-//! How much more two threads do than one, through the layer.
+//! How much more two threads do than one, through the layer, and what metrics add.
 //!
 //! `cargo bench --bench threads` prints it. Requests are made in batches of 64, which the caches of a
 //! processor hold, and only what the layer does with them is timed.
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use tower::{Layer as _, Service as _, service_fn};
-use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+use tower_api_key::{ApiKeyLayer, MemoryStore, Metrics, NewKey};
 
 use self::support::{answer, request};
 
@@ -54,16 +54,24 @@ fn main() {
     let [first, second] = [issue(), issue()].map(|issued| issued.secret.reveal().to_owned());
     let layer = ApiKeyLayer::new(store);
     let cases = [vec![first.clone()], vec![first.clone(), second], vec![first.clone(), first]];
+    let layers = [layer.clone(), layer.observer(Metrics::new())];
     // In turn, so that what else the machine does falls on all.
-    let mut best = [f64::INFINITY; 3];
+    let mut best = [[f64::INFINITY; 3]; 2];
     for _ in 0..ROUNDS {
-        for (best, keys) in best.iter_mut().zip(&cases) {
-            *best = best.min(run(&layer, keys));
+        for (layer, best) in layers.iter().zip(&mut best) {
+            for (best, keys) in best.iter_mut().zip(&cases) {
+                *best = best.min(run(layer, keys));
+            }
         }
     }
-    let [one, own, same] = best;
-    println!("one thread takes {one:.0} ns a request");
-    for (what, time) in [("own key each", own), ("the same key", same)] {
-        println!("{what}: two threads do {:.2} times as much ({time:.0} ns)", 2.0 * one / time);
+    for (with, [one, own, same]) in ["without metrics", "with metrics"].iter().zip(best) {
+        println!("{with}: one thread takes {one:.0} ns a request");
+        for (what, time) in [("own key each", own), ("the same key", same)] {
+            println!(
+                "  {what}: two threads do {:.2} times as much ({time:.0} ns)",
+                2.0 * one / time
+            );
+        }
     }
+    println!("metrics add {:.0} ns a request", best[1][0] - best[0][0]);
 }

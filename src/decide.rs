@@ -21,8 +21,8 @@ use crate::head::RequestHead;
 use crate::immediate::Immediate;
 use crate::key::{FormatError, KeyDigest, KeyKind, PresentedKey};
 use crate::limit::{FailureThrottle, Place};
-use crate::lookup::{Found, look_up, look_up_in_place, look_up_now};
-use crate::observe::Step;
+use crate::lookup::{Asked, Found, look_up, look_up_in_place, look_up_now};
+use crate::observe::{Observation, Step};
 use crate::pass::Pass;
 use crate::reject::{Rejection, RejectionKind};
 use crate::verify::{Claims, Known, VerifiedKey, verify};
@@ -41,7 +41,7 @@ pub(crate) enum Wait {
 
 /// What the store said, in the place that was needed to ask.
 pub(crate) struct LookedUp {
-    found: Result<Found, Rejection>,
+    asked: Asked,
     place: Option<Place>,
     claims: Claims,
     carrier: Carrier,
@@ -53,6 +53,7 @@ impl Gate {
         self: &Arc<Self>,
         front: &Front,
         head: &RequestHead<'_>,
+        observation: &mut Option<Observation>,
     ) -> Result<Decision, Rejection> {
         if !self.rejector.protocol.allows(head) {
             return Err(Rejection::not_post());
@@ -74,7 +75,7 @@ impl Gate {
         let mut ways = self.scheme.ways();
         while let Some(way) = ways.next() {
             let digest = way.digest(key);
-            match look_up_now(self, front, &digest)? {
+            match look_up_now(self, front, &digest, observation)? {
                 Immediate::Answer(Some(known)) => {
                     return self.judge(known, &digest, &claims, carrier, head);
                 }
@@ -110,15 +111,15 @@ impl Gate {
         let (store, timeout) = (Arc::clone(&self.store), self.lookup_timeout);
         let Some((throttle, address)) = self.counts_failures(head) else {
             return Decision::Wait(Wait::Lookup(Box::pin(async move {
-                let found = look_up(&*store, &digests, timeout).await;
-                LookedUp { found, place: None, claims, carrier }
+                let asked = look_up(&*store, &digests, timeout).await;
+                LookedUp { asked, place: None, claims, carrier }
             })));
         };
         let throttle = throttle.clone();
         Decision::Wait(Wait::Lookup(Box::pin(async move {
             let looked_up = look_up_in_place(&throttle, address, &*store, &digests, timeout);
-            let (found, place) = looked_up.await;
-            LookedUp { found, place, claims, carrier }
+            let (asked, place) = looked_up.await;
+            LookedUp { asked, place, claims, carrier }
         })))
     }
 
@@ -243,11 +244,15 @@ impl Wait {
         cx: &mut Context<'_>,
         gate: &Arc<Gate>,
         head: &RequestHead<'_>,
+        observation: &mut Option<Observation>,
     ) -> Poll<Result<Decision, Rejection>> {
         Poll::Ready(match self {
             Self::Lookup(lookup) => {
-                let LookedUp { found, place, claims, carrier } = ready!(lookup.poll_unpin(cx));
-                let decided = found.and_then(|Found { record, digest }| {
+                let LookedUp { asked, place, claims, carrier } = ready!(lookup.poll_unpin(cx));
+                if let (Some(observation), Some(lookup)) = (observation, asked.lookup) {
+                    observation.looked_up(lookup);
+                }
+                let decided = asked.found.and_then(|Found { record, digest }| {
                     gate.judge(Known::new(record, gate), &digest, &claims, carrier, head)
                 });
                 let decided = decided.inspect_err(|rejection| gate.count_failure(rejection, head));

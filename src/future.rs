@@ -39,11 +39,11 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B, F, R> {
         Wait { waiting: Option<Box<Waiting<S, B>>> },
-        Forward { #[pin] future: F, finish: Finish, observation: Option<Box<Observation>> },
+        Forward { #[pin] future: F, finish: Finish, observation: Option<Observation> },
         Refund {
             refunding: BoxFuture<'static, Usage>,
             response: Option<R>,
-            observation: Option<Box<Observation>>,
+            observation: Option<Observation>,
         },
         Rejected { refusal: Option<Refusal> },
     }
@@ -56,7 +56,7 @@ struct Waiting<S, B> {
     gate: Arc<Gate>,
     ready: S,
     request: Request<B>,
-    observation: Option<Box<Observation>>,
+    observation: Option<Observation>,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -68,7 +68,7 @@ where
         gate: Arc<Gate>,
         ready: S,
         request: Request<B>,
-        mut observation: Option<Box<Observation>>,
+        mut observation: Option<Observation>,
     ) -> Self {
         if let Some(observation) = &mut observation {
             observation.waits();
@@ -80,7 +80,7 @@ where
     pub(crate) fn forward(
         future: S::Future,
         finish: Finish,
-        observation: Option<Box<Observation>>,
+        observation: Option<Observation>,
     ) -> Self {
         Self { state: State::Forward { future, finish, observation } }
     }
@@ -201,7 +201,7 @@ impl<S, B: Body> Waiting<S, B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Rejection>> {
         let step = self.wait.step();
         let head = RequestHead::with_known_body(&self.request);
-        let decision = self.wait.poll(cx, &self.gate, &head);
+        let decision = self.wait.poll(cx, &self.gate, &head, &mut self.observation);
         if let Some(observation) = &mut self.observation
             && decision.is_ready()
         {
@@ -216,7 +216,7 @@ fn rejected<S, B, F, R>(
     rejection: Rejection,
     gate: &Gate,
     request: Request<B>,
-    observation: Option<Box<Observation>>,
+    observation: Option<Observation>,
 ) -> State<S, B, F, R>
 where
     B: Body + Send + 'static,

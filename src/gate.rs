@@ -13,7 +13,7 @@ use crate::head::RequestHead;
 use crate::http_cache::CacheFields;
 use crate::key::KeyScheme;
 use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
-use crate::observe::{Observation, Observe, Observers};
+use crate::observe::{Observation, Observers};
 #[cfg(feature = "policy")]
 use crate::policy::AccessPolicy;
 use crate::reject::{Challenge, Rejector};
@@ -143,18 +143,16 @@ impl Gate {
 
     /// Begins to observe a request, if an observer wants to see its end.
     #[inline]
-    pub(crate) fn observe(&self, head: &RequestHead<'_>) -> Option<Box<Observation>> {
-        self.observers.of_end().map(|observers| self.begin_to_observe(observers, head))
+    pub(crate) fn observe(&self, head: &RequestHead<'_>) -> Option<Observation> {
+        if self.observers.is_empty() { None } else { self.begin_to_observe(head) }
     }
 
-    #[cold]
-    fn begin_to_observe(
-        &self,
-        observers: &Arc<[Arc<dyn Observe>]>,
-        head: &RequestHead<'_>,
-    ) -> Box<Observation> {
-        let path = self.rejector.shown_path(head.original_uri(), head);
-        Observation::begin(observers, head, path, self.proxies.client_address(head))
+    #[inline(never)]
+    fn begin_to_observe(&self, head: &RequestHead<'_>) -> Option<Observation> {
+        Observation::begin(&self.observers, head, || {
+            let path = self.rejector.shown_path(head.original_uri(), head);
+            (path, self.proxies.client_address(head))
+        })
     }
 
     pub(crate) fn client_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {

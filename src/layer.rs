@@ -452,6 +452,14 @@ impl ApiKeyLayer {
         self.entrance.gate.streams.len_of(id)
     }
 
+    /// Returns what counts the open streams, and does not keep the layer.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn stream_counter(
+        &self,
+    ) -> impl Fn() -> Option<usize> + Send + Sync + 'static + use<> {
+        self.entrance.gate.streams.counter()
+    }
+
     /// Returns the security schemes of an [OpenAPI document](crate::openapi): how clients present keys.
     #[cfg(feature = "openapi")]
     #[must_use]

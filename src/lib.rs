@@ -112,6 +112,8 @@
 //!
 //! # Events
 //!
+//! What else there is to see, such as metrics, is on [a page](guide::observing) of its own.
+//!
 //! The feature `tracing`, which is on by default, adds events: refusals at `INFO`, the server's own faults at
 //! `ERROR`, requests that a report-only rule would refuse and lost notifications of a cache at `WARN`,
 //! verified keys at `TRACE`. No event holds a key, a header's value or a query.
@@ -148,6 +150,7 @@
 //! | `url` | origins and referrers in every form that the URL standard allows; without it, those that browsers send |
 //! | `testing` | a fake clock, conformance suites for stores, requests that act as a key, checks of policies |
 //! | `cache` | `CachedStore`: records in memory in front of a store, and revocation on every node |
+//! | `metrics` | `Metrics`: counters, gauges and histograms, by the facade [`metrics`](https://docs.rs/metrics) |
 //! | `usage` | `UsageRecorder`: how often keys were used and when last, written in the background |
 //! | `sqlite` | `SqliteStore` |
 //! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` |
@@ -162,7 +165,7 @@
 // (`tests/examples/rooms.rs` checks that), and no file imports from a file that imports from it. The arrows
 // within a group:
 //
-// 1. None: `manage` imports `layer`, because a manager makes its layer, and all others only what is further
+// 1. `metrics` -> `usage`. `manage` imports `layer`, because a manager makes its layer, and all others only what is further
 //    below. The program `api-keys` (`src/bin`) uses the public API alone.
 // 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
 //    (asks the limiter); `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the
@@ -184,6 +187,8 @@ mod axum;
 pub mod client;
 pub mod guide;
 pub mod manage;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "usage")]
@@ -272,6 +277,9 @@ pub use self::limit::RedisRateLimiter;
 pub use self::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 #[doc(inline)]
 pub use self::manage::{KeyManager, KeyUpdate, ManageError};
+#[cfg(feature = "metrics")]
+#[doc(inline)]
+pub use self::metrics::Metrics;
 #[doc(inline)]
 pub use self::observe::Observe;
 pub use self::protocol::Protocol;

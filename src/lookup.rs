@@ -10,8 +10,9 @@ use crate::gate::Gate;
 use crate::immediate::Immediate;
 use crate::key::KeyDigest;
 use crate::limit::{FailureThrottle, Place};
+use crate::observe::{Lookup, Observation};
 use crate::reject::{Rejection, RejectionKind};
-use crate::store::{KeyRecord, KeyStore, StoreError};
+use crate::store::{KeyRecord, KeyStore, StoreError, Way, noticing, noticing_after};
 use crate::verify::Known;
 
 /// A record, and the digest for which the store returned it.
@@ -26,12 +27,18 @@ pub(crate) fn look_up_now(
     gate: &Arc<Gate>,
     front: &Front,
     digest: &KeyDigest,
+    observation: &mut Option<Observation>,
 ) -> Result<Immediate<Option<Arc<Known>>>, Rejection> {
     let look_up = || {
         if let Some(known) = front.get(digest, &*gate.store) {
+            note(observation, Lookup::Thread);
             return Immediate::Answer(Some(known));
         }
-        gate.store.find_to_keep(digest).map(|(found, token)| {
+        let (found, way) = noticing(|| gate.store.find_to_keep(digest));
+        if let Immediate::Answer(_) = found {
+            note(observation, answered_at_once(way));
+        }
+        found.map(|(found, token)| {
             let known = Known::new(found?, gate);
             if let Some(token) = token {
                 front.missed(digest, token, &known);
@@ -39,7 +46,18 @@ pub(crate) fn look_up_now(
             Some(known)
         })
     };
-    contain::call(look_up).map_err(|failure| unavailable(StoreError::new(failure)))
+    contain::call(look_up).map_err(|failure| {
+        note(observation, Lookup::Error);
+        unavailable(StoreError::new(failure))
+    })
+}
+
+/// What came of asking a store that had to be waited for.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) found: Result<Found, Rejection>,
+    /// None if the store was not asked.
+    pub(crate) lookup: Option<Lookup>,
 }
 
 /// Asks for several digests in turn.
@@ -47,12 +65,25 @@ pub(crate) async fn look_up(
     store: &dyn KeyStore,
     digests: &[KeyDigest],
     timeout: Duration,
-) -> Result<Found, Rejection> {
-    match contain::wait_within(timeout, find_first(store, digests)).await {
-        Ok(Ok(Some(found))) => Ok(found),
-        Ok(Ok(None)) => Err(RejectionKind::Unknown.into()),
-        Ok(Err(error)) => Err(unavailable(error)),
-        Err(failure) => Err(unavailable(StoreError::new(failure))),
+) -> Asked {
+    let (found, way) = match contain::wait_within(timeout, find_first(store, digests)).await {
+        Ok((Ok(Some(found)), way)) => (Ok(found), way),
+        Ok((Ok(None), way)) => (Err(RejectionKind::Unknown.into()), way),
+        Ok((Err(error), _)) => return Asked::failed(error),
+        Err(failure) => return Asked::failed(StoreError::new(failure)),
+    };
+    let lookup = match way {
+        None => Lookup::Miss,
+        Some(Way::Hit) => Lookup::Hit,
+        Some(Way::Joined) => Lookup::Coalesced,
+        Some(Way::Grace) => Lookup::Grace,
+    };
+    Asked { found, lookup: Some(lookup) }
+}
+
+impl Asked {
+    fn failed(error: StoreError) -> Self {
+        Self { found: Err(unavailable(error)), lookup: Some(Lookup::Error) }
     }
 }
 
@@ -65,14 +96,15 @@ pub(crate) async fn look_up_in_place(
     store: &dyn KeyStore,
     digests: &[KeyDigest],
     timeout: Duration,
-) -> (Result<Found, Rejection>, Option<Place>) {
+) -> (Asked, Option<Place>) {
+    let refused = |rejection| (Asked { found: Err(rejection), lookup: None }, None);
     let started = Instant::now();
     let place = match contain::wait_within(timeout, throttle.place(address)).await {
         Ok(Ok(place)) => place,
-        Ok(Err(wait)) => return (Err(Rejection::throttled(wait)), None),
+        Ok(Err(wait)) => return refused(Rejection::throttled(wait)),
         Err(failure) => {
             let failure = format!("waiting for other look-ups of the address: {failure}");
-            return (Err(unavailable(StoreError::new(failure))), None);
+            return refused(unavailable(StoreError::new(failure)));
         }
     };
     let left = timeout.saturating_sub(started.elapsed());
@@ -82,13 +114,32 @@ pub(crate) async fn look_up_in_place(
 async fn find_first(
     store: &dyn KeyStore,
     digests: &[KeyDigest],
-) -> Result<Option<Found>, StoreError> {
+) -> (Result<Option<Found>, StoreError>, Option<Way>) {
+    let mut last = None;
     for digest in digests {
-        if let Some(record) = store.find(digest).await? {
-            return Ok(Some(Found { record, digest: *digest }));
+        let (found, way) = noticing_after(store.find(digest)).await;
+        last = way;
+        match found {
+            Ok(Some(record)) => return (Ok(Some(Found { record, digest: *digest })), way),
+            Ok(None) => {}
+            Err(error) => return (Err(error), way),
         }
     }
-    Ok(None)
+    (Ok(None), last)
+}
+
+fn answered_at_once(way: Option<Way>) -> Lookup {
+    match way {
+        Some(Way::Grace) => Lookup::Grace,
+        _ => Lookup::Hit,
+    }
+}
+
+#[inline]
+fn note(observation: &mut Option<Observation>, lookup: Lookup) {
+    if let Some(observation) = observation {
+        observation.looked_up(lookup);
+    }
 }
 
 fn unavailable(error: StoreError) -> Rejection {
@@ -109,7 +160,7 @@ mod tests {
         let store = MemoryStore::new();
         let digests = [KeyDigest::from_bytes([0; 32])];
         let lookup = look_up(&store, &digests, Duration::from_secs(1));
-        let rejection = lookup.now_or_never().unwrap().unwrap_err();
+        let rejection = lookup.now_or_never().unwrap().found.unwrap_err();
         assert_eq!(rejection.kind(), RejectionKind::Unavailable);
         let reason = rejection.source().unwrap().to_string();
         assert!(reason.contains("no reactor running"), "{reason}");

@@ -39,7 +39,7 @@ impl Pass {
         request: &mut Request<B>,
         gate: &Arc<Gate>,
         noted: &Noted,
-        observation: &mut Option<Box<Observation>>,
+        observation: &mut Option<Observation>,
     ) -> Result<Finish, Rejection> {
         if gate.rejector.log.hides_paths {
             keep_path_secret(request);
@@ -54,7 +54,7 @@ impl Pass {
                 let head = RequestHead::with_known_body(request).noting(noted);
                 gate.observers.admitted(&key, &head, &*gate.clock);
                 if let Some(observation) = observation {
-                    observation.admitted(&key);
+                    observation.admitted(Some(&key));
                 }
                 let charged = charge.map(|charge| Box::new(Charged::new(gate, &key, charge)));
                 let mut key = key;
@@ -70,6 +70,9 @@ impl Pass {
                 // What an outer layer verified was verified by other keys.
                 request.extensions_mut().remove::<VerifiedKey>();
                 request.extensions_mut().insert(Anonymous(Arc::clone(&gate.rejector)));
+                if let Some(observation) = observation {
+                    observation.admitted(None);
+                }
                 let cache_fields = gate.cache_fields.as_ref().map(CacheFields::without_key);
                 Ok(Finish { cache_fields, charged: None, watched: None, cancel: None })
             }

@@ -47,7 +47,7 @@ where
         let noted = Noted::default();
         let head = RequestHead::with_known_body(&request).noting(&noted);
         let mut observation = gate.observe(&head);
-        let decision = gate.decide(front, &head);
+        let decision = gate.decide(front, &head, &mut observation);
         let admitted = match decision {
             Ok(Decision::Admit(pass)) => pass.stamp(&mut request, gate, &noted, &mut observation),
             Ok(Decision::Wait(wait)) => {

@@ -19,8 +19,8 @@ use http_body_util::Empty;
 use tower::{Layer, Service, service_fn};
 use tower_api_key::{
     Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyRecord,
-    KeyScheme, KeyStore, UsageRecorder, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter, Rejection,
-    RequestHead, RequireAbility, RequireStage, RequireTenant, StreamWatch, VerifiedKey,
+    KeyScheme, KeyStore, MemoryRateLimiter, MemoryStore, Metrics, NewKey, RateLimiter,
+    Rejection, RequestHead, RequireAbility, RequireStage, RequireTenant, StreamWatch, UsageRecorder, VerifiedKey,
 };
 
 use self::common::{CountingStore, OddStore};
@@ -248,6 +248,19 @@ fn a_use_that_is_noted_again_allocates_nothing() {
         });
     let count = count_call(&layer.without_cache_fields(), (HEADER, key.reveal()), 200);
     assert!(count <= one_insert(), "{count}");
+}
+
+/// Beside what a sample takes, which is one request in 64.
+#[test]
+fn an_outcome_that_is_counted_allocates_nothing() {
+    let keys = MemoryStore::new();
+    let key = keys.issue(new_key()).unwrap().secret;
+    let layer = ApiKeyLayer::new(keys).without_cache_fields();
+    let bare = count_call(&layer, (HEADER, "a b"), 401);
+    let layer = layer.observer(Metrics::new());
+    let count = count_call(&layer, (HEADER, key.reveal()), 200);
+    assert!(count <= one_insert(), "{count}");
+    assert_eq!(count_call(&layer, (HEADER, "a b"), 401), bare);
 }
 
 #[test]

@@ -95,6 +95,15 @@ impl FailureThrottle {
         Self { shared: Arc::new(shared) }
     }
 
+    /// Returns what counts the addresses, and does not keep the throttle.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn address_counter(
+        &self,
+    ) -> impl Fn() -> Option<usize> + Send + Sync + 'static + use<> {
+        let shared = Arc::downgrade(&self.shared);
+        move || Some(shared.upgrade()?.addresses.len())
+    }
+
     /// Tells for how long an address is refused, if it is.
     pub(crate) fn refused_for(&self, address: IpAddr) -> Option<Duration> {
         self.shared.refused_for(Neighbours::of(address))

@@ -164,6 +164,10 @@ impl Rejection {
         self.key.as_deref().map(KeyRecord::id)
     }
 
+    pub(crate) fn record(&self) -> Option<&Arc<KeyRecord>> {
+        self.key.as_ref()
+    }
+
     /// Returns on whose behalf the key acts, if the request got as far as a record.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {

@@ -28,6 +28,17 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Issued,
+        Self::Updated,
+        Self::Disabled,
+        Self::Enabled,
+        Self::Rotated,
+        Self::Revoked,
+        Self::Removed,
+    ];
+
     /// Returns the name, in lower case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -34,6 +34,7 @@ mod sqlite;
 mod state;
 mod token;
 mod usage;
+mod way;
 
 pub use self::actor::{Actor, ActorName, ActorNameError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
@@ -81,3 +82,4 @@ pub(crate) use self::memory::FirstBytes;
 pub(crate) use self::size::size_of_record;
 #[cfg(feature = "usage")]
 pub(crate) use self::usage::Hour;
+pub(crate) use self::way::{Way, noticing, noticing_after};

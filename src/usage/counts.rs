@@ -60,6 +60,12 @@ impl Counts {
         std::mem::take(&mut self.keys).into()
     }
 
+    /// Returns how many rows are to be added.
+    pub(super) fn len(&self) -> usize {
+        let batches = self.batches.iter().map(|batch| batch.rows().len());
+        self.keys.len() + self.rows.len() + batches.sum::<usize>()
+    }
+
     /// Returns the keys whose turn it was.
     pub(super) fn take_done(&mut self) -> Vec<Arc<UsedKey>> {
         std::mem::take(&mut self.done)

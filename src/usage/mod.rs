@@ -19,11 +19,9 @@ use tokio::task::JoinHandle;
 
 pub use self::builder::UsageRecorderBuilder;
 use self::recorder::{Recorder, Wants};
-use crate::head::RequestHead;
-use crate::observe::Observe;
+use crate::observe::{Detail, Finished, Observe};
 use crate::reject::RejectionKind;
 use crate::store::{StoreError, UsageKind, UsageStore};
-use crate::verify::VerifiedKey;
 
 /// Counts the requests of each key by the hour, notes when it was last used, and has a [`UsageStore`] keep
 /// both.
@@ -139,10 +137,13 @@ impl UsageRecorder {
         self.flush().await
     }
 
-    fn does(&self, wants: Wants) {
-        if wants == Wants::ATask {
-            self.shared.start();
-        }
+    /// Returns what counts the rows that are not written, and does not keep the recorder.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn backlog_counter(
+        &self,
+    ) -> impl Fn() -> Option<usize> + Send + Sync + 'static + use<> {
+        let recorder = Arc::downgrade(&self.shared.recorder);
+        move || Some(recorder.upgrade()?.backlog())
     }
 }
 
@@ -154,12 +155,23 @@ impl UsageRecorderBuilder {
 }
 
 impl Observe for UsageRecorder {
-    fn admitted(&self, key: &VerifiedKey, _: &RequestHead<'_>) {
-        self.does(self.shared.recorder.accept(key.record()));
+    fn finished(&self, request: &Finished<'_>) {
+        let Some(key) = request.record() else { return };
+        let recorder = &*self.shared.recorder;
+        let wants = if request.is_accepted() {
+            recorder.accept(key)
+        } else if let Some(rejection) = request.rejection() {
+            recorder.refuse(key, usage_kind(rejection.kind()))
+        } else {
+            return;
+        };
+        if wants == Wants::ATask {
+            self.shared.start();
+        }
     }
 
-    fn observes_finished(&self) -> bool {
-        false
+    fn detail(&self) -> Detail {
+        Detail::Outcome
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Recorder`]: between the requests, which are counted, and the task that has the counts written.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -15,7 +15,6 @@ use super::used_keys::{Noted, UsedKeys};
 use super::writer::Writer;
 use crate::clock::{Clock, microseconds};
 use crate::contain;
-use crate::key::{KeyId, TenantId};
 use crate::store::{KeyRecord, StoreError, UsageKind, UsageRetention, UsageStore};
 use crate::trace;
 
@@ -36,6 +35,8 @@ pub(super) struct Recorder {
     wake: Notify,
     closed: AtomicBool,
     told_of_too_many: AtomicBool,
+    /// How many rows the writer had to write when it was last looked at: while it writes, it is not there.
+    unwritten: AtomicUsize,
 }
 
 /// Deletes what is too old.
@@ -74,6 +75,7 @@ impl Recorder {
             wake: Notify::new(),
             closed: AtomicBool::new(false),
             told_of_too_many: AtomicBool::new(false),
+            unwritten: AtomicUsize::new(0),
         }
     }
 
@@ -97,15 +99,14 @@ impl Recorder {
     /// Counts a refused request.
     pub(super) fn refuse(
         &self,
-        id: &KeyId,
-        tenant: Option<&TenantId>,
+        key: &KeyRecord,
         kind: UsageKind,
     ) -> Wants {
         if self.is_closed() {
             return Wants::Nothing;
         }
         let now = Moment::of(microseconds(self.clock.now()));
-        self.noted(&self.keys.note(id, tenant, |key| key.refuse(kind, now)))
+        self.noted(&self.keys.note(&key.id, key.tenant.as_ref(), |key| key.refuse(kind, now)))
     }
 
     fn noted(&self, noted: &Noted) -> Wants {
@@ -153,9 +154,11 @@ impl Recorder {
             return Some(retry_at);
         }
         writer.take_due(&self.keys);
+        self.look_at(&writer);
         if let Err(error) = writer.write().await {
             trace::uses_not_written(&error);
         }
+        self.look_at(&writer);
         writer.next_write()
     }
 
@@ -189,12 +192,24 @@ impl Recorder {
     pub(super) async fn write_all(&self) -> Result<(), StoreError> {
         let mut writer = self.writer.lock().await;
         writer.take_all(&self.keys);
+        self.look_at(&writer);
         let written = writer.write().await;
+        self.look_at(&writer);
         if written.is_err() {
             // The task has to try again sooner than it was going to.
             self.wake.notify_one();
         }
         written
+    }
+
+    fn look_at(&self, writer: &Writer) {
+        self.unwritten.store(writer.unwritten(), Ordering::Relaxed);
+    }
+
+    /// Returns how many rows are not written, and would be by now.
+    #[cfg(feature = "metrics")]
+    pub(super) fn backlog(&self) -> usize {
+        self.keys.new_keys() + self.unwritten.load(Ordering::Relaxed)
     }
 
     pub(super) fn close(&self) {

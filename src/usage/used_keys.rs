@@ -62,6 +62,12 @@ impl UsedKeys {
         std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Returns how many keys came since they were taken.
+    #[cfg(feature = "metrics")]
+    pub(super) fn new_keys(&self) -> usize {
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Forgets a key: its next use is a first one. What was counted so far stays with it.
     pub(super) fn forget(&self, key: &UsedKey) {
         key.close();

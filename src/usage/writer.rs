@@ -71,6 +71,11 @@ impl Writer {
         }
     }
 
+    /// Returns how many rows are to be written now.
+    pub(super) fn unwritten(&self) -> usize {
+        self.last_uses.keys.len() + self.counts.len()
+    }
+
     /// Returns when to try again, if the last attempt failed.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry.map(|retry| retry.at)

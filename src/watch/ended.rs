@@ -28,6 +28,16 @@ pub enum EndReason {
 }
 
 impl EndReason {
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Revoked,
+        Self::Disabled,
+        Self::Expired,
+        Self::Removed,
+        Self::Reduced,
+        Self::Unavailable,
+    ];
+
     /// Returns the name that events carry, in lower case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -20,6 +20,7 @@ mod hapnd;
 mod hapnd_client;
 mod happily;
 mod heffl;
+mod observe;
 mod rest;
 mod streams;
 

@@ -63,6 +63,8 @@ mod grpc_refusals;
 
 // What else is told of requests and of the layer.
 mod events;
+mod metrics;
 mod observers;
 mod openapi;
 mod repeated_events;
+mod spans;

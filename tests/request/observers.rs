@@ -14,7 +14,8 @@ use futures_util::FutureExt as _;
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::extract::{Credential, Query, extract_fn};
 use tower_api_key::limit::{LimitDecision, LimiterError};
-use tower_api_key::observe::{Finished, Observe, Outcome};
+use tower_api_key::observe::{self, Finished, Lookup, Observe, Outcome};
+use tower_api_key::store::CachedStore;
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
     ApiKeyLayer, Clock, KeyDigest, KeyId, KeyRecord, KeyStore, MemoryRateLimiter, MemoryStore,
@@ -383,13 +384,15 @@ struct Detail {
 impl Observe for Details {
     fn finished(&self, request: &Finished<'_>) {
         let waited = (request.lookup_time(), request.limiter_time());
-        assert!(waited.0.unwrap_or_default() + waited.1.unwrap_or_default() <= request.duration());
+        let took = request.duration().unwrap();
+        assert!(waited.0.unwrap_or_default() + waited.1.unwrap_or_default() <= took);
+        assert!(request.decision_time().unwrap() <= took);
         self.0.lock().unwrap().push(Detail {
             key: request.key().map(|key| key.name().to_owned()),
             matched_path: request.matched_path().map(str::to_owned),
             address: request.address(),
             waited: (waited.0.is_some(), waited.1.is_some()),
-            took: request.duration(),
+            took,
         });
     }
 }
@@ -452,4 +455,124 @@ async fn an_observer_of_ends_that_panics_fails_no_request() {
     assert_eq!(ask(address, "/", &key).await.status, 200);
     assert_eq!(ask(address, "/", "wrong").await.status, 401);
     assert_eq!(ends.0.take().len(), 2);
+}
+
+/// Notes outcomes, of which an observer may know most without any detail.
+#[derive(Clone, Default)]
+struct Outcomes(Told);
+
+impl Observe for Outcomes {
+    fn detail(&self) -> observe::Detail {
+        observe::Detail::Outcome
+    }
+
+    fn finished(&self, request: &Finished<'_>) {
+        assert_eq!((request.path(), request.address(), request.duration()), (None, None, None));
+        let said = match (request.is_accepted(), request.rejection()) {
+            (true, None) => "accepted",
+            (false, Some(rejection)) => rejection.kind().as_str(),
+            (false, None) => "undecided",
+            (true, Some(_)) => "both",
+        };
+        let key = request.record().map_or("nobody", |record| record.name());
+        assert_eq!(request.key_id(), request.record().map(|record| record.id()));
+        let lookup = request.lookup().map_or("-", Lookup::as_str);
+        self.0.note(format!("{said} {key} {lookup}"));
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_names_the_key_also_of_a_request_that_is_refused() {
+    let keys = MemoryStore::new();
+    let past = SystemTime::now() - Duration::from_secs(1);
+    let key = issue(&keys, NewKey::named("good"));
+    let expired = issue(&keys, NewKey::named("expired").expires_at(past));
+    let elsewhere = issue(&keys, NewKey::named("elsewhere").addresses(["192.0.2.1"]));
+    let limited = issue(&keys, NewKey::named("limited").limit("1 per hour"));
+    let outcomes = Outcomes::default();
+    let told = &outcomes.0;
+    let layer = ApiKeyLayer::new(keys.clone()).observer(outcomes.clone());
+    let route = get(async || "in").layer(RequireAbility::new("bots:read"));
+    let app = Router::new().route("/bots", route).fallback(any(async || "in"));
+    let address = serve_known("127.0.0.1", app.layer(layer.clone())).await.unwrap();
+    for (path, key, status, outcome) in [
+        ("/", &key, 200, "accepted good hit"),
+        ("/", &expired, 401, "expired expired hit"),
+        ("/", &elsewhere, 403, "not_allowed elsewhere hit"),
+        ("/", &limited, 200, "accepted limited hit"),
+        ("/", &limited, 429, "rate_limited limited hit"),
+        ("/", &"unknown".to_owned(), 401, "unknown nobody hit"),
+        ("/", &"a b".to_owned(), 401, "malformed nobody -"),
+        // The layer admits it and the guard of the route refuses it, which is one outcome.
+        ("/bots", &key, 403, "missing_ability good hit"),
+        ("/bots", &limited, 429, "rate_limited limited hit"),
+    ] {
+        assert_eq!(ask(address, path, key).await.status, status, "{outcome}");
+        // Threads may have seen the key before.
+        let told: Vec<_> = told.take().iter().map(|told| told.replace("thread", "hit")).collect();
+        assert_eq!(told, [outcome]);
+    }
+    assert_eq!(in_time(get_raw(address, "/", &[])).await.status, 401);
+    assert_eq!(told.take(), ["missing nobody -"]);
+    let address = start(layer.optional()).await;
+    assert_eq!(in_time(get_raw(address, "/", &[])).await.status, 200);
+    assert_eq!(told.take(), ["accepted nobody -"]);
+}
+
+#[tokio::test]
+async fn a_future_that_is_dropped_is_one_outcome() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("good"));
+    let outcomes = Outcomes::default();
+    let request = || {
+        let request = http::Request::get("/").header("x-api-key", &key);
+        request.body(axum::body::Body::empty()).unwrap()
+    };
+    let pending = tower::service_fn(|_: http::Request<axum::body::Body>| {
+        std::future::pending::<Result<http::Response<axum::body::Body>, Infallible>>()
+    });
+    let layer = ApiKeyLayer::new(keys.clone()).observer(outcomes.clone());
+    assert!(layer.layer(pending).oneshot(request()).now_or_never().is_none());
+    assert_eq!(outcomes.0.take(), ["accepted good hit"]);
+    let waiting = ApiKeyLayer::new(OddStore { answer: || Poll::Pending, at_once: false });
+    let waiting = waiting.observer(outcomes.clone()).layer(pending);
+    assert!(waiting.oneshot(request()).now_or_never().is_none());
+    assert_eq!(outcomes.0.take(), ["undecided nobody -"]);
+}
+
+#[tokio::test]
+async fn an_outcome_says_how_the_look_up_ended() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("good"));
+    let outcomes = Outcomes::default();
+    let inner = tower::service_fn(async |_: http::Request<axum::body::Body>| {
+        Ok::<_, Infallible>(http::Response::new(axum::body::Body::empty()))
+    });
+    let request = |key: &str| {
+        let request = http::Request::get("/").header("x-api-key", key);
+        request.body(axum::body::Body::empty()).unwrap()
+    };
+    let cached = CachedStore::new(Slow(keys.clone()));
+    let layer = ApiKeyLayer::new(cached).observer(outcomes.clone());
+    let service = layer.layer(inner);
+    let [one, other] = [(); 2].map(|()| service.clone().oneshot(request(&key)));
+    let (one, other) = tokio::join!(one, other);
+    assert_eq!(
+        (one.unwrap().status(), other.unwrap().status()),
+        (http::StatusCode::OK, http::StatusCode::OK)
+    );
+    let mut told = outcomes.0.take();
+    told.sort();
+    assert_eq!(told, ["accepted good coalesced", "accepted good miss"]);
+    for lookup in ["hit", "hit", "thread", "thread"] {
+        service.clone().oneshot(request(&key)).await.unwrap();
+        assert_eq!(outcomes.0.take(), [format!("accepted good {lookup}")]);
+    }
+    let failing = || Poll::Ready(Err(StoreError::new("gone")));
+    for at_once in [false, true] {
+        let failing = OddStore { answer: failing, at_once };
+        let service = ApiKeyLayer::new(failing).observer(outcomes.clone()).layer(inner);
+        service.oneshot(request(&key)).await.unwrap();
+        assert_eq!(outcomes.0.take(), ["unavailable nobody error"], "{at_once}");
+    }
 }

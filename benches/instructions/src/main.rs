@@ -30,8 +30,8 @@ use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::store::CachedStore;
 use tower_api_key::{
     ApiKeyLayer, FailureThrottle, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore,
-    MemoryStore, NewKey, PeerAddress, RequireAbility, RequireStage, RequireTenant, ResponseBody,
-    StoreError, StreamWatch,
+    MemoryStore, Metrics, NewKey, PeerAddress, RequireAbility, RequireStage, RequireTenant,
+    ResponseBody, StoreError, StreamWatch,
 };
 
 /// As many as the key of `benches/request.rs` has.
@@ -64,6 +64,9 @@ fn over_tower(gauge: &mut Gauge) {
     });
     gauge.count("tower/accept_cached", 200, with_key, || {
         ApiKeyLayer::new(CachedStore::new(store(key()))).layer(service_fn(answer))
+    });
+    gauge.count("tower/accept_metrics", 200, with_key, || {
+        layer().observer(Metrics::new()).layer(service_fn(answer))
     });
     gauge.count("tower/guarded", 200, with_key, || {
         layer().layer(RequireAbility::new("bots:read").layer(service_fn(answer)))

@@ -181,6 +181,12 @@ impl Entries {
         (self.found.len(), self.unknown.len())
     }
 
+    /// Returns how many records and how many unknown digests had to make room.
+    #[cfg(feature = "metrics")]
+    pub(super) fn evicted(&self) -> [u64; 2] {
+        [self.found.evicted(), self.unknown.evicted()]
+    }
+
     /// Returns how many bytes the records are estimated to have.
     pub(super) fn bytes(&self) -> usize {
         self.found.bytes()

@@ -42,6 +42,8 @@ mod repository;
 mod session;
 mod span;
 mod stamp;
+#[cfg(feature = "metrics")]
+mod statistics;
 mod subscriber;
 mod subscribing;
 
@@ -62,6 +64,7 @@ use self::stamp::Stamp;
 use crate::contain;
 use crate::immediate::Immediate;
 use crate::key::KeyDigest;
+use crate::store::way::{Way, note};
 use crate::store::{KeyChanges, KeyRecord, KeyStore, StoreError, Token};
 use crate::trace::Repeats;
 
@@ -179,10 +182,13 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
 
     fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         match self.0.memory.look(digest) {
-            Known::Fresh(found) => Immediate::Answer(found),
-            Known::Aging(found) if self.0.refresh(digest) => Immediate::Answer(found),
+            Known::Fresh(found) => hit(found),
+            Known::Aging(found) if self.0.refresh(digest) => hit(found),
             Known::Aging(_) | Known::Nothing => match self.0.memory.meanwhile(digest) {
-                Some(record) => Immediate::Answer(Some(record)),
+                Some(record) => {
+                    note(Way::Grace);
+                    Immediate::Answer(Some(record))
+                }
                 None => Immediate::Ask,
             },
         }
@@ -266,6 +272,7 @@ impl<S: KeyStore + 'static> Inner<S> {
         let Some(record) = self.memory.in_grace(digest) else { return Err(error) };
         crate::trace::served_while_unreachable(&self.repeats, record.id.as_str(), &error);
         self.memory.failed(digest);
+        note(Way::Grace);
         Ok(Some(record))
     }
 
@@ -281,10 +288,23 @@ impl<S: KeyStore + 'static> Inner<S> {
             Known::Fresh(found) => Some(found),
             _ => None,
         };
-        let load = |stamp| load(Arc::clone(&self.store), Arc::clone(&self.memory), *digest, stamp);
+        let mut begun = false;
+        let load = |stamp| {
+            begun = true;
+            load(Arc::clone(&self.store), Arc::clone(&self.memory), *digest, stamp)
+        };
         match self.flights.join(digest, stamp, known, load) {
-            Ok(flight) => flight.await,
-            Err(known) => Ok(known),
+            Ok(flight) => {
+                let loaded = flight.await;
+                if !begun {
+                    note(Way::Joined);
+                }
+                loaded
+            }
+            Err(known) => {
+                note(Way::Hit);
+                Ok(known)
+            }
         }
     }
 
@@ -324,6 +344,12 @@ impl<S: KeyStore + 'static> Inner<S> {
             tokio::time::sleep(REFRESH.1).await;
         }
     }
+}
+
+/// Answers with what is in memory.
+fn hit(found: Option<Arc<KeyRecord>>) -> Immediate<Option<Arc<KeyRecord>>> {
+    note(Way::Hit);
+    Immediate::Answer(found)
 }
 
 /// Asks the store and keeps what it answers.

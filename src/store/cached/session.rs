@@ -136,7 +136,9 @@ impl<'a> Session<'a> {
             until = until.min(self.begun.saturating_add(longest));
         }
         memory.liveness.prove(sent_at, until);
-        if memory.now() >= until {
+        let now = memory.now();
+        memory.liveness.heard_after(now.saturating_sub(sent_at));
+        if now >= until {
             return self.tell_lost(&StoreError::new("heartbeats come too late"));
         }
         if self.told.replace(true) != Some(true) {

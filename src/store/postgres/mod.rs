@@ -169,6 +169,16 @@ impl PostgresStore {
     }
 }
 
+#[cfg(feature = "metrics")]
+impl PostgresStore {
+    /// Returns what returns the pool and how many wait for it, as long as there is the store.
+    pub(crate) fn pool_statistics(
+        &self,
+    ) -> impl Fn() -> Option<(sqlx::PgPool, usize)> + Send + Sync + 'static + use<> {
+        self.connections.statistics()
+    }
+}
+
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresStore")

@@ -118,6 +118,15 @@ impl SqliteStore {
     }
 }
 
+#[cfg(feature = "metrics")]
+impl SqliteStore {
+    /// Returns what returns the pool, as long as there is the store.
+    pub(crate) fn weak_pool(&self) -> impl Fn() -> Option<SqlitePool> + Send + Sync + 'static {
+        let (pool, statements) = (self.pool.clone(), Arc::downgrade(&self.statements));
+        move || (statements.strong_count() > 0).then(|| pool.clone())
+    }
+}
+
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore")

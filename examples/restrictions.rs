@@ -53,8 +53,8 @@ use tokio::sync::Mutex;
 use tower_api_key::extract::Bearer;
 use tower_api_key::manage::api::{ApiError, KeyOwner, KeyRoute, KeyRoutes};
 use tower_api_key::{
-    KeyFormat, KeyManager, KeyScheme, UsageRecorder, MemoryStore, NewKey, Rejection, RequestHead,
-    TrustedProxies, VerifiedKey,
+    KeyFormat, KeyManager, KeyScheme, MemoryStore, NewKey, Rejection, RequestHead, TrustedProxies,
+    UsageRecorder, VerifiedKey,
 };
 
 #[derive(Clone, Default, Deserialize, Serialize)]

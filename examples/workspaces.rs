@@ -31,8 +31,8 @@ use tower_api_key::extract::{Bearer, Header};
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{KeyAction, KeyRoute, KeyRoutes, Refused};
 use tower_api_key::{
-    AbilitySet, ApiKeyLayer, KeyManager, UsageRecorder, MemoryStore, NewKey, RequireTenant, Responder,
-    VerifiedKey,
+    AbilitySet, ApiKeyLayer, KeyManager, MemoryStore, NewKey, RequireTenant, Responder,
+    UsageRecorder, VerifiedKey,
 };
 
 /// Workspace and name of every lead.

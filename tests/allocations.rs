@@ -19,8 +19,9 @@ use http_body_util::Empty;
 use tower::{Layer, Service, service_fn};
 use tower_api_key::{
     Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyRecord,
-    KeyScheme, KeyStore, MemoryRateLimiter, MemoryStore, Metrics, NewKey, RateLimiter,
-    Rejection, RequestHead, RequireAbility, RequireStage, RequireTenant, StreamWatch, UsageRecorder, VerifiedKey,
+    KeyScheme, KeyStore, MemoryRateLimiter, MemoryStore, Metrics, NewKey, RateLimiter, Rejection,
+    RequestHead, RequireAbility, RequireStage, RequireTenant, StreamWatch, UsageRecorder,
+    VerifiedKey,
 };
 
 use self::common::{CountingStore, OddStore};

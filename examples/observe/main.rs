@@ -38,8 +38,9 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tower_api_key::metrics::{DURATION_BUCKETS, Watched};
 use tower_api_key::store::CachedStore;
 use tower_api_key::{
-    ApiKeyLayer, FailureThrottle, KeyManager, KeyRepository, KeyStore, UsageRecorder, MemoryRateLimiter,
-    Metrics, NewKey, PostgresStore, RequestHead, RequireAbility, SqliteStore, VerifiedKey, store,
+    ApiKeyLayer, FailureThrottle, KeyManager, KeyRepository, KeyStore, MemoryRateLimiter, Metrics,
+    NewKey, PostgresStore, RequestHead, RequireAbility, SqliteStore, UsageRecorder, VerifiedKey,
+    store,
 };
 use tower_http::trace::TraceLayer;
 

@@ -152,9 +152,8 @@ impl KeyManager {
         let mut all = 0;
         loop {
             let now = self.settings.clock.now();
-            let pruning = async {
-                Ok(self.usage_store()?.prune_usage(retention, now, PRUNED).await?)
-            };
+            let pruning =
+                async { Ok(self.usage_store()?.prune_usage(retention, now, PRUNED).await?) };
             let deleted = self.in_time(pruning).await?;
             all += deleted;
             if deleted < PRUNED.into() {
@@ -190,8 +189,7 @@ impl KeyManager {
         if length.is_zero() {
             return Ok(usage);
         }
-        for UsageBucket { start, counts } in
-            store.usage(&UsageQuery::new(of, &range, step)).await?
+        for UsageBucket { start, counts } in store.usage(&UsageQuery::new(of, &range, step)).await?
         {
             usage.total.add_all(&counts);
             let start = if period == UsagePeriod::Month { month_of(start) } else { start };
@@ -210,7 +208,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 fn month_of(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let days = since.as_secs() / DAY.as_secs();
-    let start = days - u64::from(day_of_month(days)) + 1;
+    let start = days + 1 - u64::from(day_of_month(days));
     SystemTime::UNIX_EPOCH + Duration::from_secs(start * DAY.as_secs())
 }
 

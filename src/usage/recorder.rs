@@ -58,7 +58,14 @@ pub(super) enum Wants {
 impl Recorder {
     pub(super) fn new(settings: UsageRecorderBuilder) -> Self {
         let UsageRecorderBuilder {
-            store, clock, interval, write_timeout, max_keys, retention, prunes, ..
+            store,
+            clock,
+            interval,
+            write_timeout,
+            max_keys,
+            retention,
+            prunes,
+            ..
         } = settings;
         let prune = Prune {
             store: Arc::clone(&store),
@@ -97,11 +104,7 @@ impl Recorder {
     }
 
     /// Counts a refused request.
-    pub(super) fn refuse(
-        &self,
-        key: &KeyRecord,
-        kind: UsageKind,
-    ) -> Wants {
+    pub(super) fn refuse(&self, key: &KeyRecord, kind: UsageKind) -> Wants {
         if self.is_closed() {
             return Wants::Nothing;
         }

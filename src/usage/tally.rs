@@ -85,7 +85,10 @@ mod tests {
         assert_eq!([tally.add(Hour(8)), tally.add(Hour(6))], [Counted::OtherHour; 2]);
         assert_eq!(tally.take(), Some((Hour(7), 2)));
         assert_eq!((tally.add(Hour(6)), tally.close()), (Counted::Here, Some((Hour(6), 1))));
-        assert_eq!((tally.add(Hour(6)), tally.take(), tally.close()), (Counted::Closed, None, None));
+        assert_eq!(
+            (tally.add(Hour(6)), tally.take(), tally.close()),
+            (Counted::Closed, None, None)
+        );
         assert!(tally.is_closed());
     }
 

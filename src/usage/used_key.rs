@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::tally::{Counted, Tally};
 use crate::key::{KeyId, TenantId};
 use crate::store::Hour;
-use crate::store::{KeyUse, KeyUsage, UsageCounts, UsageKind};
+use crate::store::{KeyUsage, KeyUse, UsageCounts, UsageKind};
 
 /// How many hours of a key are kept that cannot be written. Beyond that, the oldest are added to the ones
 /// after them.

@@ -8,7 +8,7 @@ use futures_util::future::join;
 use tokio::time::Instant;
 
 use super::counts::Counts;
-use super::used_key::{UsedKey, Unwritten};
+use super::used_key::{Unwritten, UsedKey};
 use super::used_keys::UsedKeys;
 use crate::contain;
 use crate::store::{KeyUse, RecordUses, StoreError, UsageRetention, UsageStore};

@@ -16,9 +16,9 @@ use tower_api_key::store::{
     CachedStore, Invalidation, InvalidationSource, KeyUse, RecordUses, Subscription,
 };
 use tower_api_key::{
-    ApiKeyLayer, FailureThrottle, KeyManager, KeyStore as _, KeyUpdate, UsageRecorder,
-    MemoryRateLimiter, MemoryStore, Metrics, NewKey, PeerAddress, RequestHead, RequireAbility,
-    SqliteStore, StoreError, VerifiedKey,
+    ApiKeyLayer, FailureThrottle, KeyManager, KeyStore as _, KeyUpdate, MemoryRateLimiter,
+    MemoryStore, Metrics, NewKey, PeerAddress, RequestHead, RequireAbility, SqliteStore,
+    StoreError, UsageRecorder, VerifiedKey,
 };
 
 use crate::common::{OddStore, in_time, issue};

@@ -1,4 +1,4 @@
-//! When keys were last used: what servers keep of it, and what it never does.
+//! How often keys were used, and when last: what servers keep of it, and what it never does.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,15 +7,14 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use axum::Router;
 use axum::routing::any;
-use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyState, KeyUse,
-    StoredKey,
+    RecordUses, StoredKey, UsageBatch, UsageBucket, UsageQuery, UsageRetention, UsageStore,
 };
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, Clock as _, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyStore, UsageRecorder,
-    MemoryStore, NewKey, RequireAbility, StoreError,
+    ApiKeyLayer, Clock as _, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyStore, MemoryStore, NewKey,
+    RequireAbility, StoreError, UsageRecorder,
 };
 
 use crate::common::{RawResponse, get_raw, in_time, logged, serve, start_log};
@@ -103,6 +102,33 @@ impl RecordUses for Keys {
     }
 }
 
+#[async_trait]
+impl UsageStore for Keys {
+    async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError> {
+        let does = *self.does.lock().unwrap();
+        match does {
+            Does::Record => {}
+            Does::Fail => return Err(StoreError::new("no counts today")),
+            Does::Hang => std::future::pending().await,
+            Does::Panic => panic!("the repository's own fault"),
+        }
+        self.keys.add_usage(batch).await
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
+        self.keys.usage(query).await
+    }
+
+    async fn prune_usage(
+        &self,
+        retention: UsageRetention,
+        now: SystemTime,
+        at_most: u32,
+    ) -> Result<u64, StoreError> {
+        self.keys.prune_usage(retention, now, at_most).await
+    }
+}
+
 async fn start(layer: ApiKeyLayer) -> SocketAddr {
     serve(Router::new().fallback(any(async || "in")).layer(layer)).await
 }
@@ -120,8 +146,8 @@ fn fake_clock() -> FakeClock {
 async fn the_last_use_of_a_key_is_listed_beside_its_record() {
     let (keys, clock) = (Keys::new(Does::Record), fake_clock());
     let [used, unused] = ["used", "unused"].map(|name| keys.issue(NewKey::named(name)));
-    let last_used = UsageRecorder::builder(keys.clone()).clock(clock.clone()).build();
-    let address = start(ApiKeyLayer::new(keys.clone()).observer(last_used.clone())).await;
+    let usage = UsageRecorder::builder(keys.clone()).clock(clock.clone()).build();
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(usage.clone())).await;
     let first = clock.now();
     assert_eq!(ask(address, &used).await.status, 200);
     // Long before the interval is over.
@@ -130,7 +156,7 @@ async fn the_last_use_of_a_key_is_listed_beside_its_record() {
     for _ in 0..3 {
         assert_eq!(ask(address, &used).await.status, 200);
     }
-    last_used.flush().await.unwrap();
+    usage.flush().await.unwrap();
     let last = first + Duration::from_secs(5);
     let page = KeyRepository::list(&keys, &KeyQuery::new()).await.unwrap();
     for key in page.keys {
@@ -150,10 +176,10 @@ async fn a_use_is_found_by_who_looks_for_unused_keys() {
         keys.update(issued.record.id(), |record| record.set_created_at(long_ago)).unwrap();
         issued
     });
-    let last_used = UsageRecorder::new(keys.clone());
-    let address = start(ApiKeyLayer::new(keys.clone()).observer(last_used.clone())).await;
+    let usage = UsageRecorder::new(keys.clone());
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(usage.clone())).await;
     assert_eq!(ask(address, &used).await.status, 200);
-    last_used.shutdown().await.unwrap();
+    usage.shutdown().await.unwrap();
     let month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
     let page = KeyRepository::list(&keys, &KeyQuery::new().unused_since(month_ago)).await.unwrap();
     let ids: Vec<_> = page.keys.iter().map(|key| key.record.id()).collect();
@@ -178,7 +204,7 @@ async fn a_repository_that_fails_fails_no_request_and_no_use_is_lost() {
         keys.wait_for(key.record.id(), clock.now()).await;
         assert_eq!(keys.rows.lock().unwrap().len(), 1, "{does:?}");
     }
-    let lines = logged("last used cannot be written");
+    let lines = logged("usage of keys cannot be written");
     for reason in ["no uses today", "no answer within 50ms", "the repository's own fault"] {
         let told = lines.iter().any(|line| line.contains(" ERROR ") && line.contains(reason));
         assert!(told, "{reason}: {lines:?}");

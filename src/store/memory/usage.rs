@@ -112,5 +112,6 @@ fn found<'a>(
         UsageOf::Key(key) => id == key,
         UsageOf::Tenant(tenant) => row.tenant.as_ref() == Some(tenant),
     };
-    rows.filter(move |((_, id), row)| is_asked(id, row)).map(|((hour, _), row)| (*hour, &row.counts))
+    rows.filter(move |((_, id), row)| is_asked(id, row))
+        .map(|((hour, _), row)| (*hour, &row.counts))
 }

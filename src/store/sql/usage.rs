@@ -46,7 +46,8 @@ pub(in crate::store) fn rows_of(batch: &UsageBatch) -> Value {
     let rows = batch.rows.iter().map(|row| {
         let mut object = Map::new();
         object.insert("key_id".to_owned(), row.id.as_str().into());
-        object.insert("tenant".to_owned(), json!(row.tenant.as_ref().map(|tenant| tenant.as_str())));
+        object
+            .insert("tenant".to_owned(), json!(row.tenant.as_ref().map(|tenant| tenant.as_str())));
         object.insert("hour".to_owned(), row.hour.0.into());
         object.insert("accepted".to_owned(), 0.into());
         for (kind, count) in row.counts.iter() {

@@ -12,9 +12,7 @@ use crate::store::sql::usage::{
     self, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums, time_of,
 };
 use crate::store::sql::{Statement, Tables, Value, constant, failed};
-use crate::store::{
-    StoreError, UsageBatch, UsageBucket, UsageQuery, UsageRetention, UsageStore,
-};
+use crate::store::{StoreError, UsageBatch, UsageBucket, UsageQuery, UsageRetention, UsageStore};
 
 /// When the day of a row begins.
 const DAY: &str = "(starts_at - starts_at % 86400000000)";

@@ -25,12 +25,7 @@ pub struct KeyUsage {
 impl KeyUsage {
     /// Says how many requests there were in the hour in which `time` is, in UTC.
     #[must_use]
-    pub fn new(
-        id: KeyId,
-        tenant: Option<TenantId>,
-        time: SystemTime,
-        counts: UsageCounts,
-    ) -> Self {
+    pub fn new(id: KeyId, tenant: Option<TenantId>, time: SystemTime, counts: UsageCounts) -> Self {
         Self { id, tenant, hour: Hour::of(time), counts }
     }
 

@@ -162,7 +162,10 @@ mod tests {
         counts.add(UsageKind::Accepted, u64::MAX);
         counts.add(UsageKind::Other, u64::MAX);
         counts.add_all(&counts.clone());
-        assert_eq!((counts.accepted(), counts.refused(), counts.total()), (u64::MAX, u64::MAX, u64::MAX));
+        assert_eq!(
+            (counts.accepted(), counts.refused(), counts.total()),
+            (u64::MAX, u64::MAX, u64::MAX)
+        );
         assert_eq!(format!("{:?}", UsageCounts::default()), "{}");
     }
 }

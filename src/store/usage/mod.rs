@@ -13,9 +13,9 @@ use futures_util::future::BoxFuture;
 
 pub use self::batch::{KeyUsage, UsageBatch, UsageRetention};
 pub use self::counts::{UsageCounts, UsageKind};
-pub(crate) use self::hours::Hour;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 pub(crate) use self::hours::HOURS_PER_DAY;
+pub(crate) use self::hours::Hour;
 pub use self::query::{UsageBucket, UsageOf, UsageQuery, UsageStep};
 use super::{RecordUses, StoreError};
 

@@ -65,7 +65,7 @@ async fn main() -> support::Result<()> {
 
 async fn serve<S>(keys: S, cache: CachedStore<S>) -> support::Result<()>
 where
-    S: KeyStore + KeyRepository + store::RecordUses + Watched + Clone + 'static,
+    S: KeyStore + KeyRepository + store::UsageStore + Watched + Clone + 'static,
 {
     // Any recorder of the facade will do; this one renders what Prometheus reads.
     let durations = Matcher::Suffix("_duration_seconds".to_owned());

@@ -24,6 +24,8 @@ mod usage;
 #[cfg(feature = "tracing")]
 mod trace_events;
 #[cfg(feature = "serde")]
+mod usage_view;
+#[cfg(feature = "serde")]
 mod view;
 
 pub use self::change::ChangedKey;
@@ -37,5 +39,7 @@ pub use self::rotate::RotatedKey;
 pub use self::trace_events::TraceEvents;
 pub use self::update::KeyUpdate;
 pub use self::usage::{Usage, UsagePeriod};
+#[cfg(feature = "serde")]
+pub use self::usage_view::{BucketView, CountsView, UsageView};
 #[cfg(feature = "serde")]
 pub use self::view::KeyView;

@@ -12,4 +12,4 @@ pub use self::conformance::check_key_store;
 pub use self::fake_clock::FakeClock;
 #[cfg(feature = "policy")]
 pub use self::policy::assert_policy_covers;
-pub use self::repository::{check_key_repository, check_record_uses};
+pub use self::repository::{check_key_repository, check_record_uses, check_usage_store};

@@ -13,7 +13,8 @@ use http_body_util::BodyExt as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_api_key::store::{
-    CachedStore, Invalidation, InvalidationSource, KeyUse, RecordUses, Subscription,
+    CachedStore, Invalidation, InvalidationSource, KeyUse, RecordUses, Subscription, UsageBatch,
+    UsageBucket, UsageQuery, UsageRetention, UsageStore,
 };
 use tower_api_key::{
     ApiKeyLayer, FailureThrottle, KeyManager, KeyStore as _, KeyUpdate, MemoryRateLimiter,
@@ -273,6 +274,26 @@ impl RecordUses for Gate {
     async fn record_uses(&self, _: &[KeyUse]) -> Result<(), StoreError> {
         self.0.acquire().await.map_err(StoreError::new)?.forget();
         Ok(())
+    }
+}
+
+#[async_trait]
+impl UsageStore for Gate {
+    async fn add_usage(&self, _: &UsageBatch) -> Result<(), StoreError> {
+        self.record_uses(&[]).await
+    }
+
+    async fn usage(&self, _: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn prune_usage(
+        &self,
+        _: UsageRetention,
+        _: SystemTime,
+        _: u32,
+    ) -> Result<u64, StoreError> {
+        Ok(0)
     }
 }
 

@@ -14,9 +14,9 @@ mod conformance;
 mod memory_store;
 
 // SQL. The helper `sql` checks what both databases have to do.
-#[cfg(all(unix, feature = "postgres", feature = "cache", feature = "last-used"))]
+#[cfg(all(unix, feature = "postgres", feature = "cache", feature = "usage"))]
 mod failover_postgres;
-#[cfg(all(unix, feature = "postgres", feature = "cache", feature = "last-used"))]
+#[cfg(all(unix, feature = "postgres", feature = "cache", feature = "usage"))]
 mod faults_postgres;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -21,6 +21,7 @@ use crate::say::say;
 use crate::session::{Session, actor, actor_name, hasher};
 use crate::show::Show;
 use crate::update::Update;
+use crate::usage::Usage;
 use crate::verify::Verify;
 
 /// Issues, reviews and revokes API keys.
@@ -99,6 +100,7 @@ it is there.")]
     Rotate(Rotate),
     Revoke(Revoke),
     DueForRotation(DueForRotation),
+    Usage(Usage),
     Audit(Audit),
     Invalidate(Invalidate),
     Prune(Prune),
@@ -149,6 +151,7 @@ impl Command {
             Self::Rotate(rotate) => rotate.run(session).await,
             Self::Revoke(revoke) => revoke.run(session).await,
             Self::DueForRotation(due) => due.run(session).await,
+            Self::Usage(usage) => usage.run(session).await,
             Self::Audit(audit) => audit.run(session).await,
             Self::Invalidate(invalidate) => invalidate.run(session).await,
             Self::Prune(prune) => prune.run(session).await,

@@ -11,7 +11,7 @@ use super::create::CreateKey;
 use super::list::parse_query;
 use super::rotate::RotateKey;
 use super::update::UpdateKey;
-use super::{answer, revoke, route};
+use super::{answer, revoke, route, usage};
 use crate::head::RequestHead;
 use crate::key::KeyId;
 use crate::manage::KeyManager;
@@ -66,6 +66,15 @@ pub(super) async fn rotate(keys: KeyManager, mut parts: Parts, body: RequestBody
     let location = keys_path.map(|(path, _)| format!("{path}/{}", rotated.record.id));
     let key = StoredKey::new(rotated.record, None);
     Ok(answer::created(&key, &rotated.secret, location.as_deref(), keys.now()))
+}
+
+pub(super) async fn usage(keys: KeyManager, mut parts: Parts, _: RequestBody) -> Result {
+    let id = key_id(&mut parts).await?;
+    // First, so that who may not see a key is told nothing else.
+    keys.get(&id).await?;
+    let query = parts.uri.query().unwrap_or_default();
+    let (range, period) = usage::parse_query(query, keys.now())?;
+    Ok(answer::usage(&keys.usage(&id, range, period).await?, period))
 }
 
 /// Returns the id in the path. One that is none is an unknown one.

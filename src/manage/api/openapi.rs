@@ -5,20 +5,22 @@ use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, Paths,
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{
     Content, Header, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, ResponseBuilder,
     Schema,
 };
 
 use super::KeyRoute;
-use super::answer::{New, One, Page, Revoked};
+use super::answer::{New, One, Page, Revoked, Used};
 use super::create::CreateKey;
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
 use super::revoke::WITH_SUCCESSORS;
 use super::rotate::RotateKey;
 use super::route::KEY_ID;
 use super::update::UpdateKey;
+use super::usage::DEFAULT_DAYS;
+use crate::manage::UsagePeriod;
 use crate::store::KeyState;
 
 /// Describes `routes`, whose errors are problems or else of a shape that only the application
@@ -92,6 +94,14 @@ fn operation(
                 .answer("201", "The successor, and its secret for the only time", answer)
                 .refuses(&["404", "408", "409", "413", "415", "422"]);
             (HttpMethod::Post, draft.parameters([key_id()]))
+        }
+        KeyRoute::Usage => {
+            let answer = schemas.add::<Used>();
+            let draft = draft("getApiKeyUsage", "Tell how often an API key was used")
+                .answer("200", "The hours, days or months with requests", answer)
+                .refuses(&["404"]);
+            let [from, to, bucket] = usage_parameters();
+            (HttpMethod::Get, draft.parameters([key_id(), from, to, bucket]))
         }
     }
 }
@@ -204,6 +214,23 @@ fn list_parameters() -> [Parameter; 3] {
         parameter("limit", "How many keys a page has at most", limit),
         parameter("cursor", "The `next_cursor` of the page before", text()),
         parameter("state", "Only keys in this state", state),
+    ]
+}
+
+fn usage_parameters() -> [Parameter; 3] {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let time = || {
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        text().format(Some(format))
+    };
+    let from = format!("From when on; by default {DEFAULT_DAYS} days before the end");
+    let bucket = text()
+        .enum_values(Some(UsagePeriod::ALL.map(UsagePeriod::as_str)))
+        .default(Some(UsagePeriod::Day.as_str().into()));
+    [
+        parameter("from", &from, time()),
+        parameter("to", "Until when; by default now", time()),
+        parameter("bucket", "By which times, in UTC", bucket),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! [`check_key_repository`]: the contract of [`KeyRepository`] as a test.
 
 mod required;
+mod usage;
 mod uses;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 
+pub use self::usage::check_usage_store;
 use super::conformance::{check_key_store, full_record, moment};
 use crate::key::{KeyId, TenantId};
 use crate::store::{

@@ -57,8 +57,7 @@ pub struct Usage {
 impl KeyManager {
     /// Returns how often a key was used: by the hours, days or months of which a part is within `range`.
     ///
-    /// What was counted is known as late as the [recorder](crate::store::UsageStore) writes it, and as long as
-    /// it is kept. The usage of a key that was removed is told to a manager that may do everything.
+    /// What was counted is known as late as it is [written](crate::guide::usage), and as long as it is kept. The usage of a key that was removed is told to a manager that may do everything.
     ///
     /// # Errors
     ///
@@ -137,8 +136,7 @@ impl KeyManager {
     /// Sums up hours of usage that are too old as days, and deletes days that are. Returns how many rows were
     /// deleted.
     ///
-    /// Recorders do so by themselves, unless they
-    /// [leave it to others](crate::store::UsageStore::prune_usage). It is done in small parts, so that requests
+    /// Recorders do so by themselves, unless they are built to leave it to others. It is done in small parts, so that requests
     /// go on; the [deadline](Self::deadline) is that of each part.
     ///
     /// # Errors

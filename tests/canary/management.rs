@@ -9,8 +9,8 @@ use sqlx::{Row as _, SqlitePool};
 use tower_api_key::manage::TraceEvents;
 use tower_api_key::store::{AuditEvent, KeyQuery, KeyRepository as _, RedisStore};
 use tower_api_key::{
-    ApiKeyLayer, CachedStore, KeyHasher, KeyId, KeyManager, KeyScheme, KeyUpdate, LastUsed, NewKey,
-    PostgresStore, RedisRateLimiter, SqliteStore, VerifiedKey,
+    ApiKeyLayer, CachedStore, KeyHasher, KeyId, KeyManager, KeyScheme, KeyUpdate, NewKey,
+    PostgresStore, RedisRateLimiter, SqliteStore, UsageRecorder, VerifiedKey,
 };
 
 use crate::common::canary::{assert_error_hidden, assert_hidden, forms, gives_away};
@@ -53,7 +53,7 @@ async fn no_event_no_log_and_no_table_shows_a_secret() {
                 events.lock().unwrap().push_str(&format!("{event:?} {event:#?}"));
             }
         });
-    let last_used = LastUsed::new(store.clone());
+    let last_used = UsageRecorder::new(store.clone());
     let layer = ApiKeyLayer::new(store.clone())
         .scheme(KeyScheme::default().hasher(KeyHasher::hmac_sha256(PEPPER.as_bytes())))
         .observer(last_used.clone())

@@ -14,6 +14,7 @@ use tower_api_key::{KeyDigest, KeyStore, PostgresStore};
 
 use crate::common::in_time;
 use crate::common::with_id;
+use crate::sql::usage;
 use crate::sql::version_1::{self, Old};
 use crate::sql::{
     Count, Server, at, check, check_all_or_nothing, check_cancelled, check_refusals,
@@ -65,6 +66,12 @@ impl Count for Schema {
         let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         sqlx::query_scalar(count).fetch_one(&self.pool).await.unwrap()
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn usage_is_kept() {
+    with_schema(async |schema| usage::check_usage(&schema.connect().await).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -344,7 +351,7 @@ async fn tables_of_version_1_are_migrated_and_nodes_of_both_versions_use_them_at
         let builder = PostgresStore::connect(&database_url()).schema(&schema.name);
         let error = builder.without_migration().await.unwrap_err();
         let source = std::error::Error::source(&error).unwrap().downcast_ref();
-        assert_eq!(source, Some(&TablesError::Older(1, 2)));
+        assert_eq!(source, Some(&TablesError::Older(1, 3)));
         // A node that runs has read, and goes on to read, while another migrates.
         let digest = NIGHTLY_IMPORT.parse().unwrap();
         assert_eq!(schema.find(&digest).await.as_deref(), Some("nightly import"));

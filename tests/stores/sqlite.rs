@@ -15,6 +15,7 @@ use tower_api_key::{KeyDigest, KeyStore, SqliteStore};
 
 use crate::common::in_time;
 use crate::common::with_id;
+use crate::sql::usage;
 use crate::sql::version_1::{self, Old};
 use crate::sql::{
     Count, Server, at, check, check_all_or_nothing, check_cancelled, check_refusals,
@@ -56,6 +57,12 @@ impl Count for SqlitePool {
 /// Runs plain SQL.
 async fn run(pool: &SqlitePool, script: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(script.into())).execute(pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn usage_is_kept_in_a_file_and_in_memory() {
+    usage::check_usage(&File::new().open().await).await;
+    usage::check_usage(&SqliteStore::in_memory().await.unwrap()).await;
 }
 
 #[tokio::test]
@@ -320,7 +327,7 @@ async fn tables_of_version_1_are_migrated_and_nodes_of_both_versions_use_them_at
     run(&old, VERSION_1).await;
     let error = SqliteStore::open(&file.path).without_migration().await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().downcast_ref();
-    assert_eq!(source, Some(&TablesError::Older(1, 2)));
+    assert_eq!(source, Some(&TablesError::Older(1, 3)));
     // A node that runs has read, and goes on to read, while another migrates.
     let digest: KeyDigest = NIGHTLY_IMPORT.parse().unwrap();
     assert_eq!(old.find(&digest).await.as_deref(), Some("nightly import"));

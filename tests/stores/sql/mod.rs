@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "tests")]
 
+pub mod usage;
 pub mod version_1;
 
 use std::future::poll_fn;
@@ -20,7 +21,7 @@ use tower_api_key::store::{
     Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyHint, KeyQuery, KeyRepository,
     KeyUse,
 };
-use tower_api_key::testing::{check_key_repository, check_record_uses, check_usage_store};
+use tower_api_key::testing::{check_key_repository, check_record_uses};
 use tower_api_key::{ApiKeyLayer, KeyRecord, KeyScheme, NewKey, Secret};
 
 use crate::common::with_id;

@@ -171,7 +171,7 @@ async fn check_nodes(keys: &(impl KeyRepository + UsageStore + Clone + 'static))
                     let secret = key.secret.reveal();
                     let request = Request::builder().header("x-api-key", secret);
                     let request = request.body(String::new()).unwrap();
-                    let status = layer.layer(ok.clone()).oneshot(request).await.unwrap().status();
+                    let status = layer.layer(ok).oneshot(request).await.unwrap().status();
                     assert_eq!(status, if number % 2 == 0 { 200 } else { 403 });
                 }
                 let _ = usage.flush().await;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::used_key::UsedKey;
-use super::writer::BATCH;
 use crate::contain;
 use crate::store::{KeyUsage, StoreError, UsageBatch, UsageRetention, UsageStore};
+
+/// How many rows are written at once.
+pub(super) const BATCH: usize = 1000;
 
 /// How many batches there are at most of which it is not known whether they were added. Beyond that, no others
 /// are made: keys go on counting by themselves.

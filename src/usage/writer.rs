@@ -7,14 +7,11 @@ use std::time::Duration;
 use futures_util::future::join;
 use tokio::time::Instant;
 
-use super::counts::Counts;
+use super::counts::{BATCH, Counts};
 use super::used_key::{Unwritten, UsedKey};
 use super::used_keys::UsedKeys;
 use crate::contain;
 use crate::store::{KeyUse, RecordUses, StoreError, UsageRetention, UsageStore};
-
-/// How many rows are written at once.
-pub(super) const BATCH: usize = 1000;
 
 /// In how many parts an interval is written, lest each key has a batch of its own.
 const BATCHES_PER_INTERVAL: u32 = 10;

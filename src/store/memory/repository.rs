@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+use super::usage::Usage;
 use super::{MemoryStore, Uses};
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
     AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository,
-    KeyUse, RecordUses, StoreError, StoredKey, UsageStore,
+    KeyUse, RecordUses, StoreError, StoredKey, UsageBatch, UsageBucket, UsageQuery, UsageRetention,
+    UsageStore,
 };
 
 #[async_trait]
@@ -84,7 +87,32 @@ impl RecordUses for MemoryStore {
     }
 }
 
+#[async_trait]
+impl UsageStore for MemoryStore {
+    async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError> {
+        self.usage_lock().add(batch);
+        Ok(())
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
+        Ok(self.usage_lock().read(query))
+    }
+
+    async fn prune_usage(
+        &self,
+        retention: UsageRetention,
+        now: SystemTime,
+        at_most: u32,
+    ) -> Result<u64, StoreError> {
+        Ok(self.usage_lock().prune(retention, now, at_most))
+    }
+}
+
 impl MemoryStore {
+    fn usage_lock(&self) -> MutexGuard<'_, Usage> {
+        self.shared.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with_use(&self, record: Arc<KeyRecord>) -> StoredKey {
         let last_used_at = self.uses().get(&record.id).copied();
         StoredKey::new(record, last_used_at)

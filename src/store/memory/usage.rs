@@ -1,17 +1,13 @@
 //! Usage in memory.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use async_trait::async_trait;
-
-use super::MemoryStore;
 use crate::key::{KeyId, TenantId};
 use crate::store::usage::Hour;
 use crate::store::{
-    StoreError, UsageBatch, UsageBucket, UsageCounts, UsageOf, UsageQuery, UsageRetention,
-    UsageStep, UsageStore,
+    UsageBatch, UsageBucket, UsageCounts, UsageOf, UsageQuery, UsageRetention, UsageStep,
 };
 
 /// The usage of all keys, by hours and by the days of hours that are too old.
@@ -30,22 +26,18 @@ struct Row {
     counts: UsageCounts,
 }
 
-#[async_trait]
-impl UsageStore for MemoryStore {
-    async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError> {
-        let mut usage = self.usage_lock();
-        let is_known = usage.writers.get(&batch.writer).is_some_and(|last| *last >= batch.number);
+impl Usage {
+    pub(super) fn add(&mut self, batch: &UsageBatch) {
+        let is_known = self.writers.get(&batch.writer).is_some_and(|last| *last >= batch.number);
         if !is_known {
-            usage.writers.insert(Arc::clone(&batch.writer), batch.number);
+            self.writers.insert(Arc::clone(&batch.writer), batch.number);
             for row in &batch.rows {
-                add(&mut usage.hours, (row.hour, row.id.clone()), &row.tenant, &row.counts);
+                add(&mut self.hours, (row.hour, row.id.clone()), &row.tenant, &row.counts);
             }
         }
-        Ok(())
     }
 
-    async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
-        let usage = self.usage_lock();
+    pub(super) fn read(&self, query: &UsageQuery) -> Vec<UsageBucket> {
         let mut buckets = BTreeMap::<Hour, UsageCounts>::new();
         let mut add = |rows: &Rows, start: fn(Hour) -> Hour| {
             for (hour, counts) in found(rows, query) {
@@ -53,25 +45,24 @@ impl UsageStore for MemoryStore {
             }
         };
         match query.step {
-            UsageStep::Hour => add(&usage.hours, |hour| hour),
+            UsageStep::Hour => add(&self.hours, |hour| hour),
             UsageStep::Day => {
-                add(&usage.hours, Hour::day);
-                add(&usage.days, Hour::day);
+                add(&self.hours, Hour::day);
+                add(&self.days, Hour::day);
             }
         }
         let bucket = |(hour, counts): (Hour, _)| UsageBucket::new(hour.start(), counts);
-        Ok(buckets.into_iter().map(bucket).collect())
+        buckets.into_iter().map(bucket).collect()
     }
 
-    async fn prune_usage(
-        &self,
+    pub(super) fn prune(
+        &mut self,
         retention: UsageRetention,
         now: SystemTime,
         at_most: u32,
-    ) -> Result<u64, StoreError> {
+    ) -> u64 {
         let (first_hour, first_day) = retention.first_kept(now);
-        let mut usage = self.usage_lock();
-        let Usage { hours, days, .. } = &mut *usage;
+        let Self { hours, days, .. } = self;
         let mut deleted = 0;
         for _ in 0..at_most {
             let Some(((hour, id), row)) = pop_before(hours, first_hour) else { break };
@@ -82,13 +73,7 @@ impl UsageStore for MemoryStore {
             let Some(_) = pop_before(days, first_day) else { break };
             deleted += 1;
         }
-        Ok(deleted)
-    }
-}
-
-impl MemoryStore {
-    fn usage_lock(&self) -> MutexGuard<'_, Usage> {
-        self.shared.usage.lock().unwrap_or_else(PoisonError::into_inner)
+        deleted
     }
 }
 

@@ -147,10 +147,6 @@ impl UsageRetention {
     /// Returns the first hour that is kept by the hour, and the first day that is kept, at the time `now`.
     ///
     /// Hours are summed up by whole days.
-    #[cfg_attr(
-        not(any(feature = "sqlite", feature = "postgres")),
-        allow(dead_code, reason = "not all stores delete")
-    )]
     pub(crate) fn first_kept(&self, now: SystemTime) -> (Hour, Hour) {
         let now = Hour::of(now);
         (now.earlier(self.hours).day(), now.earlier(self.days).day())

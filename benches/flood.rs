@@ -20,6 +20,8 @@ use axum::routing::get;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tower_api_key::{ApiKeyLayer, MemoryStore};
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
 use tracing_subscriber::fmt::MakeWriter;
 
 const CLIENTS: u8 = 100;
@@ -62,13 +64,13 @@ impl Server {
     fn start(lines: Option<Lines>) -> Result<Self, Box<dyn Error>> {
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
-            let subscriber = lines.map(|lines| {
-                let subscriber = tracing_subscriber::fmt()
-                    .with_max_level(tracing::Level::DEBUG)
-                    .with_writer(lines)
-                    .finish();
-                tracing::subscriber::set_default(subscriber)
-            });
+            // Also where nobody listens, there is a subscriber: `tracing` takes an event for one that nobody
+            // wants if there is a single subscriber, and another thread comes to the event first.
+            let subscriber = match lines {
+                Some(lines) => Dispatch::new(tracing_subscriber::fmt().with_writer(lines).finish()),
+                None => Dispatch::new(NoSubscriber::new()),
+            };
+            let listening = tracing::dispatcher::set_default(&subscriber);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -81,7 +83,7 @@ impl Server {
                     .into_make_service_with_connect_info::<SocketAddr>();
                 axum::serve(listener, app).await.expect("a server");
             });
-            drop(subscriber);
+            drop(listening);
         });
         let (address, thread) = receiver.recv()?;
         Ok(Self { address, thread })

@@ -39,12 +39,12 @@ use tower_api_key::{
 const LEADS: [(&str, &str); 3] = [("sales", "Ada"), ("sales", "Grace"), ("support", "Edsger")];
 
 /// Answers programs, which have keys.
-fn api(keys: MemoryStore, last_used: UsageRecorder) -> Router {
+fn api(keys: MemoryStore, usage: UsageRecorder) -> Router {
     Router::new().route("/api/v1/workspaces/{workspace}/leads", get(leads)).layer(
         ApiKeyLayer::new(keys)
             .extractor(Header::x_api_key())
             .guard(RequireTenant::in_path_segment(3))
-            .observer(last_used)
+            .observer(usage)
             .responder(Responder::json()),
     )
 }
@@ -89,8 +89,8 @@ async fn main() -> support::Result<()> {
     let sessions = MemoryStore::new();
     let alice = NewKey::named("alice").tenant("sales");
     support::print_key("web-app", &sessions.issue(alice)?);
-    let last_used = UsageRecorder::new(keys.clone());
-    let app = api(keys.clone(), last_used.clone()).merge(web_app(keys, sessions));
+    let usage = UsageRecorder::new(keys.clone());
+    let app = api(keys.clone(), usage.clone()).merge(web_app(keys, sessions));
     support::serve(app).await?;
-    Ok(last_used.shutdown().await?)
+    Ok(usage.shutdown().await?)
 }

@@ -131,9 +131,16 @@ impl Charged {
 
     /// Tells whether the response may say how the limits stand: of a key that is not valid,
     /// nothing is told.
-    pub(crate) fn may_tell<B>(response: &Response<B>) -> bool {
+    fn may_tell<B>(response: &Response<B>) -> bool {
         let rejection = response.extensions().get::<Rejection>();
         !rejection.is_some_and(|rejection| RejectionKind::INVALID.contains(&rejection.kind()))
+    }
+
+    /// Writes how the limits stand after what was granted was given back.
+    pub(crate) fn write_refunded<B>(usage: &Usage, response: &mut Response<B>) {
+        if Self::may_tell(response) {
+            usage.write(response.headers_mut());
+        }
     }
 
     /// Gives back what was granted, and tells how the limits stand then.

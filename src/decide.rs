@@ -11,7 +11,8 @@ use http_body::Body;
 
 use crate::charge::{Answer, Chargeable};
 use crate::drain::Refusal;
-use crate::extract::Carrier;
+use crate::extract::{Carrier, Claimed};
+use crate::fallback::Attempt;
 use crate::front::Front;
 use crate::gate::Gate;
 #[cfg(feature = "policy")]
@@ -59,10 +60,7 @@ impl Gate {
             return Err(Rejection::not_post());
         }
         let Some(credential) = self.extractor.extract(head)? else {
-            return match self.lets_pass_without_key(head) {
-                true => Ok(Decision::Admit(Pass::Anonymous)),
-                false => Err(RejectionKind::Missing.into()),
-            };
+            return self.decide_without_key(head).map(|()| Decision::Admit(Pass::Anonymous));
         };
         if let Some((throttle, address)) = self.counts_failures(head)
             && let Some(wait) = throttle.refused_for(address)
@@ -72,7 +70,7 @@ impl Gate {
         let key = &*credential.bytes;
         let claims = self.parse(key).map_err(Rejection::malformed)?;
         let carrier = credential.carrier;
-        let mut ways = self.scheme.ways();
+        let mut ways = self.scheme.ways(key);
         while let Some(way) = ways.next() {
             let digest = way.digest(key);
             match look_up_now(self, front, &digest, observation)? {
@@ -83,11 +81,20 @@ impl Gate {
                 Immediate::Ask => {
                     let rest = ways.map(|way| way.digest(key));
                     let digests = std::iter::once(digest).chain(rest).collect();
-                    return Ok(self.wait_for_store(digests, claims, carrier, head));
+                    let fallback = self.attempt(key);
+                    return Ok(self.wait_for_store(digests, fallback, claims, carrier, head));
                 }
             }
         }
-        Err(RejectionKind::Unknown.into())
+        match self.attempt(key) {
+            None => Err(RejectionKind::Unknown.into()),
+            fallback => Ok(self.wait_for_store(Vec::new(), fallback, claims, carrier, head)),
+        }
+    }
+
+    /// Prepares to ask the fallback, if there is one.
+    fn attempt(&self, key: &[u8]) -> Option<Box<Attempt>> {
+        self.fallback.as_ref()?.attempt(key, &self.scheme).map(Box::new)
     }
 
     /// Returns what the prefix of a key says, if it could be one.
@@ -104,6 +111,7 @@ impl Gate {
     fn wait_for_store(
         &self,
         digests: Vec<KeyDigest>,
+        fallback: Option<Box<Attempt>>,
         claims: Claims,
         carrier: Carrier,
         head: &RequestHead<'_>,
@@ -111,13 +119,14 @@ impl Gate {
         let (store, timeout) = (Arc::clone(&self.store), self.lookup_timeout);
         let Some((throttle, address)) = self.counts_failures(head) else {
             return Decision::Wait(Wait::Lookup(Box::pin(async move {
-                let asked = look_up(&*store, &digests, timeout).await;
+                let asked = look_up(&*store, &digests, fallback, timeout).await;
                 LookedUp { asked, place: None, claims, carrier }
             })));
         };
         let throttle = throttle.clone();
         Decision::Wait(Wait::Lookup(Box::pin(async move {
-            let looked_up = look_up_in_place(&throttle, address, &*store, &digests, timeout);
+            let looked_up =
+                look_up_in_place(&throttle, address, &*store, &digests, fallback, timeout);
             let (asked, place) = looked_up.await;
             LookedUp { asked, place, claims, carrier }
         })))
@@ -136,6 +145,27 @@ impl Gate {
         {
             throttle.failed(address);
         }
+    }
+
+    fn decide_without_key(&self, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        if let Some(left) = self.extractor.left_to_others(head)
+            && !Claimed::covers(head, left)
+        {
+            // It may be a mistyped key, which must not become anonymous.
+            return Err(RejectionKind::Malformed.into());
+        }
+        if self.lets_pass_without_key(head) || self.is_left_to_others(head) {
+            return Ok(());
+        }
+        Err(RejectionKind::Missing.into())
+    }
+
+    /// Tells whether something else authenticated the request.
+    fn is_left_to_others(&self, head: &RequestHead<'_>) -> bool {
+        let is_left = self.unless.as_ref().is_some_and(|unless| unless(head));
+        #[cfg(feature = "policy")]
+        let is_left = is_left && self.enforced_policy().is_none_or(|policy| policy.lists(head));
+        is_left
     }
 
     fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
@@ -231,15 +261,33 @@ impl Gate {
 
 impl Wait {
     /// Returns what is waited for.
-    pub(crate) fn step(&self) -> Step {
+    fn step(&self) -> Step {
         match self {
             Self::Lookup(_) => Step::Lookup,
             Self::Limits(_) => Step::Limiter,
         }
     }
 
-    /// Goes on as soon as there is an answer.
-    pub(crate) fn poll(
+    /// Goes on as soon as there is an answer, and notes how long that took.
+    pub(crate) fn poll_observed(
+        &mut self,
+        cx: &mut Context<'_>,
+        gate: &Arc<Gate>,
+        head: &RequestHead<'_>,
+        observation: &mut Option<Observation>,
+    ) -> Poll<Result<Decision, Rejection>> {
+        let step = self.step();
+        let decision = self.poll(cx, gate, head, observation);
+        if let Some(observation) = observation
+            && decision.is_ready()
+        {
+            observation.waited(step);
+            observation.waits();
+        }
+        decision
+    }
+
+    fn poll(
         &mut self,
         cx: &mut Context<'_>,
         gate: &Arc<Gate>,

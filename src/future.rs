@@ -115,6 +115,7 @@ where
                                 *resumed;
                             let next = match pass.stamp(
                                 &mut request,
+                                |request| RequestHead::with_known_body(request),
                                 &gate,
                                 &Noted::default(),
                                 &mut observation,
@@ -156,18 +157,13 @@ where
                     };
                     // First, since it is quick where the service has written no fields.
                     let ending = Ending::of(response.headers());
-                    if let Some(fields) = &finish.cache_fields {
-                        fields.write(response.headers_mut());
-                    }
+                    let charged = finish.write(&mut response);
                     let observation = observation.take();
-                    if let Some(charged) = finish.charged.take() {
-                        if charged.was_refused(&response) {
-                            let refunding = charged.refund();
-                            let response = Some(response);
-                            state.set(State::Refund { refunding, response, observation });
-                            continue;
-                        }
-                        charged.write_usage(response.headers_mut());
+                    if let Some(charged) = charged {
+                        let refunding = charged.refund();
+                        let response = Some(response);
+                        state.set(State::Refund { refunding, response, observation });
+                        continue;
                     }
                     if let Some(observation) = observation {
                         observation.answered(&response);
@@ -180,9 +176,7 @@ where
                     let usage = ready!(refunding.poll_unpin(cx));
                     let observation = observation.take();
                     let mut response = response.take().expect(DONE);
-                    if Charged::may_tell(&response) {
-                        usage.write(response.headers_mut());
-                    }
+                    Charged::write_refunded(&usage, &mut response);
                     if let Some(observation) = observation {
                         observation.answered(&response);
                     }
@@ -199,16 +193,8 @@ where
 
 impl<S, B: Body> Waiting<S, B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Rejection>> {
-        let step = self.wait.step();
         let head = RequestHead::with_known_body(&self.request);
-        let decision = self.wait.poll(cx, &self.gate, &head, &mut self.observation);
-        if let Some(observation) = &mut self.observation
-            && decision.is_ready()
-        {
-            observation.waited(step);
-            observation.waits();
-        }
-        decision
+        self.wait.poll_observed(cx, &self.gate, &head, &mut self.observation)
     }
 }
 

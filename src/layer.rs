@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::address::TrustedProxies;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::extract::Extract;
+use crate::fallback::Fallback;
 use crate::front::Entrance;
 use crate::gate::Gate;
 use crate::guard::Guard;
@@ -27,6 +29,7 @@ use crate::service::ApiKeyService;
 use crate::store::KeyStore;
 use crate::verify::VerifiedKey;
 use crate::watch::StreamWatch;
+use crate::without_service::{Admitted, Refusal};
 
 /// Forwards requests with a valid API key, and refuses all others.
 ///
@@ -65,9 +68,11 @@ impl ApiKeyLayer {
     /// |---|---|
     /// | [`extractor`](Self::extractor) | `x-api-key` or `Authorization: Bearer`; both is an error |
     /// | [`scheme`](Self::scheme) | any text of up to 256 visible ASCII characters, and SHA-256 |
+    /// | [`fallback`](Self::fallback) | none |
     /// | [`lookup_timeout`](Self::lookup_timeout) | 5 seconds |
     /// | [`guard`](Self::guard) | none |
     /// | [`optional`](Self::optional) | no |
+    /// | [`unless`](Self::unless) | no |
     /// | [`keep_credential`](Self::keep_credential) | no |
     /// | [`forward_preflight`](Self::forward_preflight) | no |
     /// | [`protocol`](Self::protocol) | HTTP, gRPC or both |
@@ -126,6 +131,12 @@ impl ApiKeyLayer {
             gate.scheme = scheme;
             gate.check_formats();
         })
+    }
+
+    /// Sets what is asked, with the text of the key, for keys that the store does not know. The record that
+    /// it returns is inserted into the store. See [`Fallback`].
+    pub fn fallback(self, fallback: Fallback) -> Self {
+        self.with(|gate| gate.fallback = Some(fallback))
     }
 
     /// Sets the clock by which keys expire. Unless a [limiter](Self::rate_limiter) is set, the layer counts
@@ -310,6 +321,36 @@ impl ApiKeyLayer {
         self.with(|gate| gate.optional = true)
     }
 
+    /// Lets requests without a key pass if `condition` holds, which looks at what an outer layer left in the
+    /// extensions of the request: those that something else authenticated.
+    ///
+    /// They pass without a [`VerifiedKey`], as they do where keys are [`optional`](Self::optional), and the
+    /// layer refuses others without a key. The condition is not asked for requests with a key, which are
+    /// judged by the key. With a policy, they pass to all routes that it lists: what they may do there is for
+    /// the application to say. Guards on routes refuse them, unless they are told
+    /// [the same](Guard::unless).
+    ///
+    /// A bearer token of a session needs an extractor that
+    /// [leaves it to others](crate::extract::Bearer::starting_with).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    ///
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// let layer = ApiKeyLayer::new(MemoryStore::new())
+    ///     .unless(|head| head.extensions().get::<User>().is_some());
+    /// ```
+    pub fn unless<F>(self, condition: F) -> Self
+    where
+        F: Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
+    {
+        self.with(|gate| gate.unless = Some(Arc::new(condition)))
+    }
+
     /// Leaves the credential in the request that is forwarded, marked as sensitive.
     ///
     /// By default, the layer removes the credential, so that no handler, log or upstream server sees it. A
@@ -435,6 +476,53 @@ impl ApiKeyLayer {
             gate.generic_challenge = true;
             gate.write_challenge();
         })
+    }
+
+    /// Decides without a service, for frameworks that are not built on tower, queues and messages.
+    ///
+    /// It goes the way of the layer's service, with all its settings. A request that passes has its head
+    /// prepared as for a service: the credential is removed, and the [`VerifiedKey`] is in the extensions.
+    /// [`Admitted`] completes the response, and [`Refusal`] is one.
+    ///
+    /// * Whether the request has a body is judged by its headers.
+    /// * The extensions have to hold what the application knows of the client, such as its
+    ///   [`PeerAddress`](crate::PeerAddress).
+    /// * [`StreamWatch::cancel_handlers`](crate::StreamWatch::cancel_handlers) has no effect: use
+    ///   [`VerifiedKey::while_valid`].
+    ///
+    /// # Errors
+    ///
+    /// Returns what the layer refuses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, Response, StatusCode};
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = MemoryStore::new();
+    /// let secret = keys.issue(NewKey::named("a device").limit("100 per minute"))?.secret;
+    /// let layer = ApiKeyLayer::new(keys);
+    ///
+    /// let request = Request::get("/").header("x-api-key", secret.reveal()).body(())?;
+    /// let (mut parts, ()) = request.into_parts();
+    /// let admitted = layer.verify(&mut parts).await?;
+    /// assert_eq!(admitted.key().unwrap().name(), "a device");
+    /// assert!(!parts.headers.contains_key("x-api-key"));
+    /// let response = admitted.finish(Response::new("…")).await;
+    /// assert_eq!(response.headers()["cache-control"], "private");
+    /// assert!(response.headers().contains_key("ratelimit"));
+    ///
+    /// let (mut parts, ()) = Request::get("/").body(())?.into_parts();
+    /// let refusal = layer.verify(&mut parts).await.unwrap_err();
+    /// assert_eq!(refusal.into_response().status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn verify(&self, parts: &mut Parts) -> Result<Admitted, Refusal> {
+        self.entrance.verify(parts).await
     }
 
     /// Returns how many streams are open: bodies of responses of which more than one frame was sent, or

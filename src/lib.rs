@@ -50,6 +50,7 @@
 //!
 //! * [`KeyManager`] issues, lists, changes, rotates and revokes keys; `manage::api` (feature `manage`)
 //!   lets their owners do so over HTTP, and the program `api-keys` (feature `cli`) operators.
+//! * Keys of another system are [imported, adopted or asked for](guide::migrating).
 //! * `openapi` (feature) describes in an application's document how clients present keys.
 //! * `client` (feature) is the other side: the key of outgoing requests, where a program finds it,
 //!   and what answers mean.
@@ -156,6 +157,7 @@
 //! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` |
 //! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` |
 //! | `manage` | `KeyRoutes`: an axum router by which owners manage their keys |
+//! | `leaks` | `manage::leaks`: reports of leaked keys, as GitHub's secret scanning sends them |
 //! | `openapi` | the security schemes of a layer, for OpenAPI documents |
 //! | `client` | the other side: keys of outgoing requests, where they are kept, what answers mean |
 //! | `cli` | the program `api-keys`, for operators |
@@ -168,17 +170,18 @@
 // 1. `metrics` -> `usage`. `manage` imports `layer`, because a manager makes its layer, and all others only what is further
 //    below. The program `api-keys` (`src/bin`) uses the public API alone.
 // 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
-//    (asks the limiter); `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the
-//    settings of the layer, which all import. `layer` -> `openapi` -> `gate`.
+//    (asks the limiter); `layer` -> `without_service` -> `decide`, `pass`, `charge` and `front`; `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the
+//    settings of the layer, which all import. `layer` -> `openapi` -> `gate`. `layer`, `gate`, `decide` and
+//    `lookup` -> `fallback` (asks another system).
 // 3. `policy` -> `guard` -> `verify` -> `watch` (what is open), and `observe` -> `verify`. `guard` -> `body` ->
 //    `ending` -> `watch`. What is open asks the layer by a trait, which `still_allows` implements.
 // 4. `extract` -> `reject` (a refusal and its kind); `http_cache` -> `extract` (where keys may be); `reject` ->
 //    `http_cache` (the line of `Vary`) and `drain`. This is the only circle of rooms. It is no circle of files:
 //    the files of a refusal and its kind import from none of these rooms, and neither does that of `Vary`.
 // 5. `limit` -> `store` -> `key`. Neither a store nor a limiter knows of requests.
-// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace` -> `neighbours`. Stores,
-//    limiters, observers, sinks, callbacks and guards on trial are called through `contain`. `clock`, `immediate`,
-//    `line` and `neighbours` import from no room.
+// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace` ->
+//    `neighbours`. Stores, limiters, observers, sinks, callbacks and guards on trial are called through `contain`.
+//    `clock`, `immediate`, `line`, `neighbours` and `rfc3339` import from no room.
 
 // 1. Around the layer.
 #[cfg(feature = "axum")]
@@ -198,6 +201,7 @@ mod usage;
 mod cancel;
 mod charge;
 mod decide;
+mod fallback;
 mod front;
 mod future;
 mod gate;
@@ -208,6 +212,7 @@ pub mod openapi;
 mod pass;
 mod service;
 mod still_allows;
+mod without_service;
 
 // 3. What decides, and how bodies end when a key does.
 mod body;
@@ -245,6 +250,8 @@ mod path;
 mod protocol;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "serde")]
+mod rfc3339;
 mod trace;
 
 #[doc(inline)]
@@ -255,6 +262,7 @@ pub use self::body::ResponseBody;
 pub use self::clock::{Clock, SystemClock};
 #[doc(inline)]
 pub use self::extract::Extract;
+pub use self::fallback::Fallback;
 pub use self::future::ResponseFuture;
 #[doc(inline)]
 pub use self::guard::{
@@ -306,6 +314,7 @@ pub use self::store::{
 pub use self::usage::{UsageRecorder, UsageRecorderBuilder};
 pub use self::verify::VerifiedKey;
 pub use self::watch::{EndReason, KeyEnded, StreamWatch};
+pub use self::without_service::{Admitted, Refusal};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::contain;
+use crate::fallback::Attempt;
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::immediate::Immediate;
@@ -12,7 +13,7 @@ use crate::key::KeyDigest;
 use crate::limit::{FailureThrottle, Place};
 use crate::observe::{Lookup, Observation};
 use crate::reject::{Rejection, RejectionKind};
-use crate::store::{KeyRecord, KeyStore, StoreError, Way, noticing, noticing_after};
+use crate::store::{KeyRecord, KeyStore, Noticing, StoreError, Way, noticing};
 use crate::verify::Known;
 
 /// A record, and the digest for which the store returned it.
@@ -60,18 +61,20 @@ pub(crate) struct Asked {
     pub(crate) lookup: Option<Lookup>,
 }
 
-/// Asks for several digests in turn.
+/// Asks for several digests in turn, and then the fallback, if there is one.
 pub(crate) async fn look_up(
     store: &dyn KeyStore,
     digests: &[KeyDigest],
+    fallback: Option<Box<Attempt>>,
     timeout: Duration,
 ) -> Asked {
-    let (found, way) = match contain::wait_within(timeout, find_first(store, digests)).await {
-        Ok((Ok(Some(found)), way)) => (Ok(found), way),
-        Ok((Ok(None), way)) => (Err(RejectionKind::Unknown.into()), way),
-        Ok((Err(error), _)) => return Asked::failed(error),
-        Err(failure) => return Asked::failed(StoreError::new(failure)),
-    };
+    let (found, way) =
+        match contain::wait_within(timeout, find_first(store, digests, fallback)).await {
+            Ok((Ok(Some(found)), way)) => (Ok(found), way),
+            Ok((Ok(None), way)) => (Err(RejectionKind::Unknown.into()), way),
+            Ok((Err(error), _)) => return Asked::failed(error),
+            Err(failure) => return Asked::failed(StoreError::new(failure)),
+        };
     let lookup = match way {
         None => Lookup::Miss,
         Some(Way::Hit) => Lookup::Hit,
@@ -95,6 +98,7 @@ pub(crate) async fn look_up_in_place(
     address: IpAddr,
     store: &dyn KeyStore,
     digests: &[KeyDigest],
+    fallback: Option<Box<Attempt>>,
     timeout: Duration,
 ) -> (Asked, Option<Place>) {
     let refused = |rejection| (Asked { found: Err(rejection), lookup: None }, None);
@@ -108,16 +112,17 @@ pub(crate) async fn look_up_in_place(
         }
     };
     let left = timeout.saturating_sub(started.elapsed());
-    (look_up(store, digests, left).await, Some(place))
+    (look_up(store, digests, fallback, left).await, Some(place))
 }
 
 async fn find_first(
     store: &dyn KeyStore,
     digests: &[KeyDigest],
+    fallback: Option<Box<Attempt>>,
 ) -> (Result<Option<Found>, StoreError>, Option<Way>) {
     let mut last = None;
     for digest in digests {
-        let (found, way) = noticing_after(store.find(digest)).await;
+        let (found, way) = Noticing(store.find(digest)).await;
         last = way;
         match found {
             Ok(Some(record)) => return (Ok(Some(Found { record, digest: *digest })), way),
@@ -125,7 +130,10 @@ async fn find_first(
             Err(error) => return (Err(error), way),
         }
     }
-    (Ok(None), last)
+    let Some(attempt) = fallback else { return (Ok(None), last) };
+    // Boxed, so that the futures of requests without a fallback are small.
+    let found = Box::pin(attempt.run()).await;
+    (found.map(|found| found.map(|(record, digest)| Found { record, digest })), None)
 }
 
 fn answered_at_once(way: Option<Way>) -> Lookup {
@@ -159,7 +167,7 @@ mod tests {
     fn without_a_runtime_a_lookup_fails_and_does_not_panic() {
         let store = MemoryStore::new();
         let digests = [KeyDigest::from_bytes([0; 32])];
-        let lookup = look_up(&store, &digests, Duration::from_secs(1));
+        let lookup = look_up(&store, &digests, None, Duration::from_secs(1));
         let rejection = lookup.now_or_never().unwrap().found.unwrap_err();
         assert_eq!(rejection.kind(), RejectionKind::Unavailable);
         let reason = rejection.source().unwrap().to_string();

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Request;
-use http_body::Body;
+use http::{Request, Response};
 
 use crate::cancel::Cancel;
 use crate::charge::{Charge, Charged};
@@ -34,9 +33,12 @@ pub(crate) struct Finish {
 
 impl Pass {
     /// Prepares the request for the inner service, which has to be called next.
-    pub(crate) fn stamp<B: Body>(
+    ///
+    /// `head` borrows the head of the request, with what is known of its body.
+    pub(crate) fn stamp<B>(
         self,
         request: &mut Request<B>,
+        head: impl for<'r> Fn(&'r Request<B>) -> RequestHead<'r>,
         gate: &Arc<Gate>,
         noted: &Noted,
         observation: &mut Option<Observation>,
@@ -51,7 +53,7 @@ impl Pass {
                 } else {
                     carrier.remove_from(request)?;
                 }
-                let head = RequestHead::with_known_body(request).noting(noted);
+                let head = head(request).noting(noted);
                 gate.observers.admitted(&key, &head, &*gate.clock);
                 if let Some(observation) = observation {
                     observation.admitted(Some(&key));
@@ -77,6 +79,23 @@ impl Pass {
                 Ok(Finish { cache_fields, charged: None, watched: None, cancel: None })
             }
         }
+    }
+}
+
+impl Finish {
+    /// Writes what the response says of caches and limits. Returns what is to be given back first, if a guard
+    /// within refused the request.
+    #[inline]
+    pub(crate) fn write<B>(&mut self, response: &mut Response<B>) -> Option<Box<Charged>> {
+        if let Some(fields) = &self.cache_fields {
+            fields.write(response.headers_mut());
+        }
+        let charged = self.charged.take()?;
+        if charged.was_refused(response) {
+            return Some(charged);
+        }
+        charged.write_usage(response.headers_mut());
+        None
     }
 }
 

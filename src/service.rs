@@ -49,7 +49,13 @@ where
         let mut observation = gate.observe(&head);
         let decision = gate.decide(front, &head, &mut observation);
         let admitted = match decision {
-            Ok(Decision::Admit(pass)) => pass.stamp(&mut request, gate, &noted, &mut observation),
+            Ok(Decision::Admit(pass)) => pass.stamp(
+                &mut request,
+                |request| RequestHead::with_known_body(request),
+                gate,
+                &noted,
+                &mut observation,
+            ),
             Ok(Decision::Wait(wait)) => {
                 let gate = Arc::clone(gate);
                 return ResponseFuture::wait(wait, gate, self.take_ready(), request, observation);

@@ -204,6 +204,7 @@ pub(crate) fn verify(
         KeyState::Disabled => return refuse(RejectionKind::Disabled),
         KeyState::Expired => return refuse(RejectionKind::Expired),
         KeyState::Revoked => return refuse(RejectionKind::Revoked),
+        KeyState::Suspended => return refuse(RejectionKind::Suspended),
     }
     trace::verified(record.id.as_str());
     Ok(VerifiedKey { known, asked: None })
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn revoked_and_disabled_keys_are_refused() {
+    fn revoked_disabled_and_suspended_keys_are_refused() {
         let mut revoked = record();
         revoked.revoked_at = Some(revoked.created_at);
         revoked.disabled = true;
@@ -288,6 +289,10 @@ mod tests {
         disabled.disabled = true;
         let judged = judge(disabled, &Claims::default(), &SystemClock);
         assert_eq!(judged, Err(RejectionKind::Disabled));
+        let mut suspended = record();
+        suspended.suspended = true;
+        let judged = judge(suspended, &Claims::default(), &SystemClock);
+        assert_eq!(judged, Err(RejectionKind::Suspended));
     }
 
     #[test]

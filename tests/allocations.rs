@@ -46,7 +46,7 @@ where
     last
 }
 
-/// Does as [`count_call`] for the first requests of a thread.
+/// Counts as [`count_call`] does, for the first requests of a thread.
 fn count_calls<L, S, B>(layer: &L, (name, value): (&'static str, &str), status: u16) -> [u64; 4]
 where
     L: Layer<Inner, Service = S>,

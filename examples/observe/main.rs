@@ -81,12 +81,12 @@ where
     support::print_key("limited", &manager.issue(limited).await?);
 
     let (limiter, throttle) = (MemoryRateLimiter::new(), FailureThrottle::new("20 per minute"));
-    let last_used = UsageRecorder::new(keys.clone());
+    let usage = UsageRecorder::new(keys.clone());
     let layer = ApiKeyLayer::new(cache.clone())
         .rate_limiter(limiter.clone())
         .failure_throttle(throttle.clone())
         .observer(metrics.clone())
-        .observer(last_used.clone())
+        .observer(usage.clone())
         .observer(|key: &VerifiedKey, _: &RequestHead<'_>| {
             tracing::Span::current().record("api_key.id", key.id().as_str());
         });
@@ -94,7 +94,7 @@ where
     metrics.watch(&cache);
     metrics.watch(&limiter);
     metrics.watch(&throttle);
-    metrics.watch(&last_used);
+    metrics.watch(&usage);
     metrics.watch(&layer);
     tokio::spawn(metrics.run());
 
@@ -116,5 +116,5 @@ where
         // Without a key: a real server has it on an address that only Prometheus reaches.
         .route("/metrics", get(async move || prometheus.render()));
     support::serve(app).await?;
-    Ok(last_used.shutdown().await?)
+    Ok(usage.shutdown().await?)
 }

@@ -67,6 +67,10 @@ impl<G: Guard> Guard for ReportOnly<G> {
         });
         Ok(())
     }
+
+    fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
+        self.guard.lets_pass_without_key(head)
+    }
 }
 
 impl<G: fmt::Debug> fmt::Debug for ReportOnly<G> {

@@ -1,6 +1,8 @@
 //! Pages for operators, beside the documentation of each type.
 
 pub mod failover;
+pub mod migrating;
 pub mod observing;
+pub mod roles;
 pub mod streams;
 pub mod usage;

@@ -35,7 +35,7 @@ for day in &used.buckets {
 //!
 //! | who asks | how |
 //! |---|---|
-//! | the application | [`KeyManager::usage`](crate::KeyManager::usage), [`tenant_usage`](crate::KeyManager::tenant_usage) |
+//! | the application | [`KeyManager::usage`](crate::KeyManager::usage), [`tenant_usage`](crate::KeyManager::tenant_usage), and [`usage_by_key`](crate::KeyManager::usage_by_key) for the keys of a list |
 //! | the owner of a key, over HTTP | `GET /api-keys/{id}/usage` of the feature `manage` |
 //! | an operator | `api-keys usage KEY`, `api-keys usage --tenant acme`; `api-keys list --unused-for 90d` |
 //!
@@ -59,10 +59,11 @@ for day in &used.buckets {
 //! whose role may not delete are built with `without_pruning`; then `api-keys prune` does it, with
 //! `--usage-hours` and `--usage-days`.
 //!
-//! A role of a node needs `SELECT`, `INSERT` and `UPDATE` on both tables, and `DELETE` to prune.
+//! The rights that a role in PostgreSQL needs are on the page about [roles](crate::guide::roles).
 //!
 //! **A key that is removed** leaves its usage, for as long as usage is kept: it counts in the totals of its
-//! tenant, and a manager that may do everything can still ask for it. To owners there is no such key any more.
+//! tenant, and a manager that may do everything can still ask for it. To owners there is no such key any more, but
+//! `usage_by_key` still tells them what it did for their tenant.
 //! To forget it sooner, delete the rows of its id.
 //!
 //! # What may be lost, and what counts twice

@@ -1,7 +1,7 @@
 //! [`KeyManager`]: what applications call to issue, change and revoke keys.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,10 +12,11 @@ use super::turns::Turns;
 use super::{Excess, ManageError, Owner};
 use crate::clock::{Clock, SystemClock, to_microsecond};
 use crate::contain;
-use crate::key::KeyScheme;
+use crate::key::{AbilityCatalogue, AbilitySet, KeyScheme};
 use crate::layer::ApiKeyLayer;
 use crate::store::{
-    Actor, AuditAction, AuditEvent, AuditSink, CommitError, KeyChange, KeyRecord, KeyRepository,
+    Actor, AuditAction, AuditEvent, AuditSink, CommitError, KeyBound, KeyChange, KeyRecord,
+    KeyRepository,
 };
 
 /// Issues, lists, changes, rotates and revokes the keys of a repository.
@@ -57,7 +58,9 @@ pub(super) struct Settings {
     pub(super) clock: Arc<dyn Clock>,
     clock_was_set: bool,
     pub(super) rotation_period: Option<Duration>,
+    max_keys: Option<u64>,
     inherited_metadata: Arc<[String]>,
+    pub(super) abilities: Option<Arc<AbilityCatalogue>>,
     pub(super) deadline: Duration,
     pub(super) turns: Arc<Turns>,
     sinks: Vec<Arc<dyn AuditSink>>,
@@ -72,7 +75,9 @@ impl KeyManager {
             clock: Arc::new(SystemClock),
             clock_was_set: false,
             rotation_period: None,
+            max_keys: None,
             inherited_metadata: Arc::default(),
+            abilities: None,
             deadline: DEADLINE,
             turns: Arc::default(),
             sinks: Vec::new(),
@@ -124,6 +129,37 @@ impl KeyManager {
         self.with(|settings| settings.rotation_period = Some(period))
     }
 
+    /// Bounds how many keys each tenant has. By default it has as many as it likes.
+    ///
+    /// All those [count](KeyRecord::counts) that were not revoked and have not expired, also if they are
+    /// disabled, or were rotated and work on for a while: leave room for rotations, or rotate without a
+    /// grace. What would make them more is [`ManageError::TooManyKeys`]: issuing a key, rotating one
+    /// with a grace, and letting an expired one live again. It is counted in the same transaction,
+    /// script or lock as the change, so that those who issue at once do not get beyond it either; nodes
+    /// with other bounds, or without one, go by their own. Tenants that have more already keep them.
+    ///
+    /// The keys of no tenant are not bounded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, ManageError, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new()).max_keys_per_tenant(1);
+    /// let first = keys.issue(NewKey::named("first").tenant("acme")).await?;
+    /// let second = keys.issue(NewKey::named("second").tenant("acme")).await;
+    /// assert!(matches!(second, Err(ManageError::TooManyKeys(1))));
+    /// keys.revoke(first.record.id()).await?;
+    /// keys.issue(NewKey::named("second").tenant("acme")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn max_keys_per_tenant(self, keys: u64) -> Self {
+        self.with(|settings| settings.max_keys = Some(keys))
+    }
+
     /// Sets the names of the metadata that keys hand on to those that are issued on their behalf,
     /// such as what a guard decides by. By default none.
     ///
@@ -141,6 +177,46 @@ impl KeyManager {
     pub fn inherit_metadata<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
         let names = names.into_iter().map(Into::into).collect();
         self.with(|settings| settings.inherited_metadata = names)
+    }
+
+    /// Sets the abilities that there are. A key with another ability is not issued, and none is changed to have
+    /// one. By default, each text that is an ability is accepted.
+    ///
+    /// Abilities that a key has already, or is given because its [owner](Self::on_behalf_of) has them, stay,
+    /// and keys are [imported](Self::import) as they are. A wildcard is known if it stands for an
+    /// ability of the catalogue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::AbilityCatalogue;
+    /// use tower_api_key::{KeyManager, ManageError, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let catalogue = AbilityCatalogue::new().ability("bots:read", "List and read bots");
+    /// let keys = KeyManager::new(MemoryStore::new()).abilities(catalogue);
+    /// keys.issue(NewKey::named("reader").abilities(["bots:read"])).await?;
+    /// let refused = keys.issue(NewKey::named("reader").abilities(["bots:raed"])).await;
+    /// assert!(matches!(refused, Err(ManageError::UnknownAbility)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn abilities(self, catalogue: AbilityCatalogue) -> Self {
+        self.with(|settings| settings.abilities = Some(Arc::new(catalogue)))
+    }
+
+    /// Refuses abilities that there are not, but for those that were there before.
+    pub(super) fn check_abilities(
+        &self,
+        abilities: &AbilitySet,
+        before: &AbilitySet,
+    ) -> Result<(), ManageError> {
+        let catalogue = self.settings.abilities.as_deref();
+        match catalogue.is_none_or(|catalogue| catalogue.knows_all(abilities, before)) {
+            true => Ok(()),
+            false => Err(ManageError::UnknownAbility),
+        }
     }
 
     /// Adds a sink for every change of a key.
@@ -210,14 +286,21 @@ impl KeyManager {
         events: &[AuditEvent],
     ) -> Result<(), CommitError> {
         let repository = &self.settings.repository;
-        match authority.requirement() {
-            Some(requirement) => {
-                // First, so that it is asked of the record before the changes, should it be the same.
-                let changes = [slice::from_ref(&requirement), changes].concat();
-                repository.commit(&changes, events).await?;
-            }
-            None => repository.commit(changes, events).await?,
+        let (requirement, bounds) = (authority.requirement(), self.bounds(events));
+        if requirement.is_none() && bounds.is_empty() {
+            repository.commit(changes, events).await?;
+        } else {
+            // The requirement is first, so that it is asked of the record before the changes, should it
+            // be the same; what there is afterwards is counted last.
+            let requirement = requirement.into_iter().collect::<Vec<_>>();
+            repository.commit(&[&*requirement, changes, &*bounds].concat(), events).await?;
         }
+        self.tell_sinks(events);
+        Ok(())
+    }
+
+    /// Tells of changes that were made.
+    pub(super) fn tell_sinks(&self, events: &[AuditEvent]) {
         for (event, sink) in events
             .iter()
             .flat_map(|event| self.settings.sinks.iter().map(move |sink| (event, sink)))
@@ -225,7 +308,24 @@ impl KeyManager {
             // The change was made, whatever a sink does.
             contain::notify("an audit sink", || sink.record(event));
         }
-        Ok(())
+    }
+
+    /// Returns the bounds of the tenants that have more keys after what these events tell of.
+    fn bounds(&self, events: &[AuditEvent]) -> Vec<KeyChange> {
+        let Some(at_most) = self.settings.max_keys else { return Vec::new() };
+        let now = self.now();
+        let mut growth = BTreeMap::new();
+        let counted = |record: &Option<Arc<KeyRecord>>| {
+            record.clone().filter(|record| record.tenant.is_some() && record.counts(now))
+        };
+        for event in events {
+            for (record, more) in [(counted(&event.before), -1), (counted(&event.after), 1)] {
+                let Some(record) = record else { continue };
+                growth.entry(record.tenant.clone()).or_insert((0i64, record)).0 += more;
+            }
+        }
+        let grown = growth.into_values().filter(|(more, _)| *more > 0);
+        grown.map(|(_, record)| KeyChange::Bound(KeyBound::new(record, at_most, now))).collect()
     }
 
     pub(super) fn event(
@@ -236,6 +336,11 @@ impl KeyManager {
         after: Option<&Arc<KeyRecord>>,
     ) -> AuditEvent {
         AuditEvent::new(at, self.owner.actor.clone(), action, before.cloned(), after.cloned())
+    }
+
+    /// Returns who is noted for what is done.
+    pub(super) fn actor(&self) -> &Actor {
+        &self.owner.actor
     }
 
     pub(super) fn now(&self) -> SystemTime {
@@ -268,8 +373,9 @@ impl KeyManager {
     /// Sets how long a call may take. The default is 10 seconds.
     ///
     /// A call that takes longer is [`ManageError::Deadline`]. It leaves nothing half done; whether a
-    /// change that was about to be made was made is not known. [`prune`](Self::prune), which may
-    /// have much to do, takes the time for each page and each key.
+    /// change that was about to be made was made is not known. [`prune`](Self::prune) and
+    /// [`issue_all`](Self::issue_all), which may have much to do, take the time for each page and each
+    /// batch.
     ///
     /// Some stores give up earlier by themselves.
     ///
@@ -303,6 +409,7 @@ impl fmt::Debug for KeyManager {
         f.debug_struct("KeyManager")
             .field("scheme", &self.settings.scheme)
             .field("rotation_period", &self.settings.rotation_period)
+            .field("max_keys_per_tenant", &self.settings.max_keys)
             .field("inherited_metadata", &self.settings.inherited_metadata)
             .field("deadline", &self.settings.deadline)
             .field("owner", &self.owner)

@@ -1,5 +1,6 @@
 //! How often keys were used.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
@@ -7,8 +8,8 @@ use super::{KeyManager, ManageError};
 use crate::clock::later;
 use crate::key::{KeyId, TenantId};
 use crate::store::{
-    TenantFilter, UsageBucket, UsageCounts, UsageOf, UsageQuery, UsageRetention, UsageStep,
-    UsageStore,
+    TenantFilter, UsageBucket, UsageByKeyQuery, UsageCounts, UsageOf, UsageQuery, UsageRetention,
+    UsageStep, UsageStore,
 };
 
 /// How many hours or days can be asked for at once.
@@ -112,6 +113,62 @@ impl KeyManager {
         .await
     }
 
+    /// Returns how often each of several keys was used, such as all keys of a list.
+    ///
+    /// Keys that were not used in this time are left out, and so are unknown ones and those of another tenant:
+    /// what is not in the answer is nothing. It is one question for the store. Requests of a key that was removed
+    /// are told to its tenant here, as they are in [`tenant_usage`](Self::tenant_usage).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ManageError::UsageNotKept`] if the repository keeps no usage, and [`ManageError::UsageRange`] if
+    /// that is more than 10 000 hours or days of all keys together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use tower_api_key::manage::UsagePeriod;
+    /// use tower_api_key::store::KeyQuery;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// keys.issue(NewKey::named("nightly import")).await?;
+    /// let listed = keys.list(&KeyQuery::new()).await?.keys;
+    /// let ids = listed.iter().map(|key| key.record.id().clone());
+    /// let now = SystemTime::now();
+    /// let month = now - Duration::from_secs(30 * 24 * 3600)..now;
+    /// let usage = keys.usage_by_key(ids, month, UsagePeriod::Day).await?;
+    /// for key in &listed {
+    ///     let accepted = usage.get(key.record.id()).map_or(0, |usage| usage.total.accepted());
+    ///     assert_eq!(accepted, 0);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn usage_by_key(
+        &self,
+        ids: impl IntoIterator<Item = KeyId>,
+        range: Range<SystemTime>,
+        period: UsagePeriod,
+    ) -> Result<BTreeMap<KeyId, Usage>, ManageError> {
+        let ids: BTreeSet<_> = ids.into_iter().collect();
+        self.in_time(async {
+            let tenant = self.authority().await?.visible(TenantFilter::Any);
+            let store = self.usage_store()?;
+            let Some((range, step)) = asked(range, period, ids.len())? else {
+                return Ok(BTreeMap::new());
+            };
+            let query = UsageByKeyQuery::new(ids, &range, step).of_tenant(tenant);
+            let found = store.usage_by_key(&query).await?;
+            Ok(found.into_iter().map(|(id, buckets)| (id, summed(buckets, period))).collect())
+        })
+        .await
+    }
+
     /// Returns how often the keys of a tenant were used, also those that were removed.
     ///
     /// # Errors
@@ -171,33 +228,50 @@ impl KeyManager {
         period: UsagePeriod,
     ) -> Result<Usage, ManageError> {
         let store = self.usage_store()?;
-        let (step, seconds) = match period {
-            UsagePeriod::Hour => (UsageStep::Hour, 3600),
-            UsagePeriod::Day | UsagePeriod::Month => (UsageStep::Day, 24 * 3600),
-        };
-        let range = match period {
-            UsagePeriod::Month => month_of(range.start)..month_end(range.end),
-            _ => range,
-        };
-        let length = range.end.duration_since(range.start).unwrap_or_default();
-        if length.as_secs() / seconds > MOST || later(range.end, Duration::ZERO).is_none() {
-            return Err(ManageError::UsageRange);
-        }
-        let mut usage = Usage::default();
-        if length.is_zero() {
-            return Ok(usage);
-        }
-        for UsageBucket { start, counts } in store.usage(&UsageQuery::new(of, &range, step)).await?
-        {
-            usage.total.add_all(&counts);
-            let start = if period == UsagePeriod::Month { month_of(start) } else { start };
-            match usage.buckets.last_mut() {
-                Some(last) if last.start == start => last.counts.add_all(&counts),
-                _ => usage.buckets.push(UsageBucket::new(start, counts)),
+        match asked(range, period, 1)? {
+            Some((range, step)) => {
+                Ok(summed(store.usage(&UsageQuery::new(of, &range, step)).await?, period))
             }
+            None => Ok(Usage::default()),
         }
-        Ok(usage)
     }
+}
+
+/// Returns of which time a store is asked, unless it is none, for so many keys.
+fn asked(
+    range: Range<SystemTime>,
+    period: UsagePeriod,
+    keys: usize,
+) -> Result<Option<(Range<SystemTime>, UsageStep)>, ManageError> {
+    let (step, seconds) = match period {
+        UsagePeriod::Hour => (UsageStep::Hour, 3600),
+        UsagePeriod::Day | UsagePeriod::Month => (UsageStep::Day, 24 * 3600),
+    };
+    let range = match period {
+        UsagePeriod::Month => month_of(range.start)..month_end(range.end),
+        _ => range,
+    };
+    let length = range.end.duration_since(range.start).unwrap_or_default();
+    let keys = u64::try_from(keys).unwrap_or(u64::MAX);
+    let all = (length.as_secs() / seconds).saturating_mul(keys);
+    // Keys take time also where each is asked about for less than an hour.
+    if all.max(keys) > MOST || later(range.end, Duration::ZERO).is_none() {
+        return Err(ManageError::UsageRange);
+    }
+    Ok((keys > 0 && !length.is_zero()).then_some((range, step)))
+}
+
+fn summed(buckets: Vec<UsageBucket>, period: UsagePeriod) -> Usage {
+    let mut usage = Usage::default();
+    for UsageBucket { start, counts } in buckets {
+        usage.total.add_all(&counts);
+        let start = if period == UsagePeriod::Month { month_of(start) } else { start };
+        match usage.buckets.last_mut() {
+            Some(last) if last.start == start => last.counts.add_all(&counts),
+            _ => usage.buckets.push(UsageBucket::new(start, counts)),
+        }
+    }
+    usage
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

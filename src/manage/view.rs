@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
-use crate::clock::LAST;
 use crate::key::{AbilitySet, KeyId, KeyKind, RateLimits, Restrictions, Stage};
-use crate::store::{KeyState, StoredKey};
+use crate::rfc3339::format_nearest;
+use crate::store::{Actor, KeyState, StoredKey};
 
 /// A key as people and programs are shown it: without its digest, and never with its secret.
 ///
@@ -63,6 +63,9 @@ pub struct KeyView {
     #[serde(serialize_with = "rfc3339")]
     #[cfg_attr(feature = "manage", schema(value_type = String, format = DateTime))]
     pub created_at: SystemTime,
+    /// Who issued it, if that is known: `system`, `key:` and the id of a key, or `name:` and a name.
+    #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, example = "name:alice@acme.example"))]
+    pub created_by: Option<Actor>,
     /// When it was last used, if that is kept.
     #[serde(serialize_with = "rfc3339_or_null")]
     #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, format = DateTime))]
@@ -107,6 +110,7 @@ impl KeyView {
             stage: record.stage.clone(),
             abilities: record.abilities.clone(),
             created_at: record.created_at,
+            created_by: record.created_by.clone(),
             last_used: key.last_used_at,
             expires_at: record.expires_at,
             revoked_at: record.revoked_at,
@@ -119,38 +123,22 @@ impl KeyView {
     }
 }
 
-/// Writes a time as text, and one that has no such text, before 1970 and after 9999, as the nearest
-/// that has.
-fn format(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since.min(LAST)).to_string()
-}
-
 pub(super) fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&format(*time))
+    serializer.serialize_str(&format_nearest(*time, 0))
 }
 
 fn rfc3339_or_null<S: Serializer>(
     time: &Option<SystemTime>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    time.map(format).serialize(serializer)
+    time.map(|time| format_nearest(time, 0)).serialize(serializer)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::key::KeyHasher;
     use crate::store::KeyRecord;
-
-    #[test]
-    fn a_time_that_has_no_text_is_the_nearest_that_has() {
-        assert_eq!(format(SystemTime::UNIX_EPOCH - Duration::from_secs(9)), "1970-01-01T00:00:00Z");
-        let late = SystemTime::UNIX_EPOCH + Duration::from_secs(300_000_000_000);
-        assert_eq!(format(late), "9999-12-31T23:59:59Z");
-    }
 
     #[test]
     fn the_digest_is_not_shown() {

@@ -31,8 +31,8 @@
 //! | `tower_api_key_decision_duration_seconds` | histogram: from the arrival of a request to the decision, of a [sample](Metrics::sample) | |
 //! | `tower_api_key_lookup_duration_seconds` | histogram: how long requests waited for the store, of those in the sample that waited | `result` |
 //! | `tower_api_key_limiter_duration_seconds` | histogram: how long requests waited for the limiter, of those in the sample that waited | |
-//! | `tower_api_key_streams_ended_total` | counter: streams that ended with their key | `reason`: `revoked`, `disabled`, `expired`, `removed`, `reduced`, `unavailable` |
-//! | `tower_api_key_management_changes_total` | counter: changes of keys, where the [manager](crate::KeyManager::audit) has the metrics as a sink | `action`: `issued`, `updated`, `disabled`, `enabled`, `rotated`, `revoked`, `removed` |
+//! | `tower_api_key_streams_ended_total` | counter: streams that ended with their key | `reason`: `revoked`, `disabled`, `suspended`, `expired`, `removed`, `reduced`, `unavailable` |
+//! | `tower_api_key_management_changes_total` | counter: changes of keys, where the [manager](crate::KeyManager::audit) has the metrics as a sink | `action`: `issued`, `imported`, `updated`, `disabled`, `enabled`, `rotated`, `revoked`, `removed`, `suspended`, `resumed` |
 //!
 //! The outcome of a request is
 //!
@@ -129,7 +129,8 @@ impl Metrics {
 
     /// Makes metrics that measure the times of one request in `every`, on each thread; of none if it is 0.
     ///
-    /// Counters count every request. Of a thread that samples more than 1024 requests before they are
+    /// Counters count every request. If another observer has the times of more requests measured, those are in the
+    /// histograms, too. Of a thread that samples more than 1024 requests before they are
     /// published, the others are not in the histograms.
     pub fn sample(every: u32) -> Self {
         Self(Arc::new(Shared::new(every)))

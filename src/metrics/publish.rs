@@ -137,3 +137,26 @@ impl Total {
         self.0.saturating_sub(std::mem::replace(before, self.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reject::RejectionKind;
+
+    /// Tells whether each of an enum is at its place, with none after the last.
+    fn are_in_order(places: impl IntoIterator<Item = usize>, last: usize) -> bool {
+        places.into_iter().eq(0..=last)
+    }
+
+    #[test]
+    fn each_is_counted_at_its_place() {
+        let actions = AuditAction::ALL.map(|action| action as usize);
+        assert!(are_in_order(actions, AuditAction::Resumed as usize));
+        let ends = EndReason::ALL.map(|reason| reason as usize);
+        assert!(are_in_order(ends, EndReason::Unavailable as usize));
+        let lookups = Lookup::ALL.map(|lookup| lookup as usize);
+        assert!(are_in_order(lookups, Lookup::Error as usize));
+        let kinds = RejectionKind::ALL.map(|kind| kind as usize);
+        assert!(are_in_order(kinds, RejectionKind::MissingLayer as usize));
+    }
+}

@@ -43,6 +43,7 @@ pub(super) fn add(sum: &mut Option<usize>, count: usize) {
 }
 
 impl Readings {
+    #[cfg(feature = "cache")]
     pub(super) fn add_cache(&mut self, one: &CacheReading) {
         let all = self.cache.get_or_insert_default();
         all.records += one.records;
@@ -54,11 +55,13 @@ impl Readings {
         }
     }
 
+    #[cfg(feature = "cache")]
     pub(super) fn add_subscription(&mut self, is_live: bool, delay: Option<Duration>) {
         self.live = Some(self.live.unwrap_or(true) && is_live);
         self.heartbeat = self.heartbeat.max(delay);
     }
 
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(super) fn add_pool(&mut self, one: PoolReading) {
         let all = self.pool.get_or_insert_default();
         all.in_use += one.in_use;

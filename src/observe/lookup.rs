@@ -18,7 +18,7 @@ pub enum Lookup {
     /// The request waited for a look-up of the same key that another request had begun.
     Coalesced,
     /// The store could not be reached, and the cache served what it
-    /// [remembered](crate::store::CachedStoreBuilder::serve_while_unreachable).
+    /// remembered: see `CachedStoreBuilder::serve_while_unreachable`.
     Grace,
     /// The store failed, did not answer in time or panicked.
     Error,

@@ -8,7 +8,8 @@ use http::Method;
 use super::Lookup;
 use crate::verify::VerifiedKey;
 
-/// What is kept of a request until its end. Small, since the future of every request has room for it.
+/// What is kept of a request until its end.
+#[derive(Default)]
 pub(super) struct Seen {
     pub(super) method: Method,
     pub(super) key: Option<VerifiedKey>,
@@ -16,6 +17,15 @@ pub(super) struct Seen {
     pub(super) lookup: Option<Lookup>,
     pub(super) times: Option<Box<Times>>,
     pub(super) request: Option<Box<Place>>,
+}
+
+impl Seen {
+    /// Notes when the layer decided, which is at the end of a request that it refused.
+    pub(super) fn decided(&mut self) {
+        if let Some(times) = &mut self.times {
+            times.decision.get_or_insert_with(|| times.started.elapsed());
+        }
+    }
 }
 
 /// When what happened.

@@ -100,19 +100,26 @@ impl Rejector {
         (!hidden).then(|| uri.path())
     }
 
+    /// Returns the response to rejections that say nothing but their kind, if it is always the same.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn prepared(&self, kind: RejectionKind) -> Option<&Response<Bytes>> {
+        self.prepared.as_ref().map(|prepared| &prepared[kind as usize])
+    }
+
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
         event::rejected(&rejection, head, &self.log, || self.shown_path(head.original_uri(), head));
         let mut response = match grpc::Form::of(head, self.protocol, rejection.kind()) {
             None => self.answer(&rejection, head),
             Some(grpc::Form::TrailersOnly) => {
                 let message = self.respond.message(&rejection);
-                self.complete(grpc::trailers_only(rejection.kind(), &message), &rejection)
+                let response = grpc::trailers_only(rejection.kind(), &message);
+                with_pushback(self.complete(response, &rejection), &rejection)
             }
             Some(grpc::Form::WithHttpStatus(of)) => {
                 let mut response = self.answer(&rejection, head);
                 let message = self.respond.message(&rejection);
                 grpc::add_status(&mut response, of, rejection.kind(), &message);
-                response
+                with_pushback(response, &rejection)
             }
         };
         response.extensions_mut().insert(rejection);
@@ -157,21 +164,28 @@ impl Rejector {
         if let Some(usage) = rejection.usage() {
             usage.write(headers);
         }
-        if let Some(wait) = retry_after(rejection) {
-            headers.entry(header::RETRY_AFTER).or_insert(wait);
+        if let Some(wait) = wait_after(rejection) {
+            headers.entry(header::RETRY_AFTER).or_insert_with(|| seconds(wait).into());
         }
         response
     }
 }
 
-fn retry_after(rejection: &Rejection) -> Option<HeaderValue> {
-    let wait = match rejection.kind() {
+/// Returns how long the client should wait, if trying again helps.
+fn wait_after(rejection: &Rejection) -> Option<Duration> {
+    match rejection.kind() {
         RejectionKind::RateLimited | RejectionKind::Unavailable => {
-            rejection.retry_after().unwrap_or(RETRY_AFTER)
+            Some(rejection.retry_after().unwrap_or(RETRY_AFTER))
         }
-        _ => rejection.retry_after()?,
-    };
-    Some(seconds(wait).into())
+        _ => rejection.retry_after(),
+    }
+}
+
+fn with_pushback(mut response: Response<Bytes>, rejection: &Rejection) -> Response<Bytes> {
+    if let Some(wait) = wait_after(rejection) {
+        grpc::write_pushback(response.headers_mut(), wait);
+    }
+    response
 }
 
 impl Default for Rejector {

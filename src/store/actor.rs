@@ -49,6 +49,41 @@ impl fmt::Display for Actor {
     }
 }
 
+/// The error of a text that names no actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("an actor is written `system`, `key:` and the id of a key, or `name:` and a name")]
+pub struct ParseActorError;
+
+impl FromStr for Actor {
+    type Err = ParseActorError;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self, ParseActorError> {
+        match text.split_once(':') {
+            None if text == "system" => Ok(Self::System),
+            Some(("key", id)) => id.parse().map(Self::Key).map_err(|_| ParseActorError),
+            Some(("name", name)) => name.parse().map(Self::Named).map_err(|_| ParseActorError),
+            _ => Err(ParseActorError),
+        }
+    }
+}
+
+/// As the text that [`Display`](fmt::Display) writes.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Actor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Actor {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl From<&str> for Actor {
     /// Escapes what an [`ActorName`] cannot have.
     fn from(name: &str) -> Self {
@@ -124,6 +159,12 @@ impl ActorName {
     }
 }
 
+impl crate::key::HeapSize for ActorName {
+    fn heap_size(&self) -> usize {
+        self.0.heap_size()
+    }
+}
+
 impl FromStr for ActorName {
     type Err = ActorNameError;
 
@@ -166,6 +207,17 @@ mod tests {
             assert_eq!(wrong.parse::<ActorName>(), Err(ActorNameError), "{wrong:?}");
             let escaped = ActorName::escaped(wrong);
             assert_eq!(escaped.as_str().parse(), Ok(escaped.clone()), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_actor_is_read_back_from_its_text() {
+        let key = Actor::Key("key_1".parse().unwrap());
+        for actor in [Actor::System, key, Actor::from("a:b"), Actor::from("system")] {
+            assert_eq!(actor.to_string().parse(), Ok(actor));
+        }
+        for wrong in ["", "System", "alice", "key:", "key:a b", "name:", "name:a\nb", "role:x"] {
+            assert_eq!(wrong.parse::<Actor>(), Err(ParseActorError), "{wrong:?}");
         }
     }
 

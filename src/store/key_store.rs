@@ -20,8 +20,8 @@ use crate::key::KeyDigest;
 /// * **Honest.** `Ok(None)` says that no such key exists. A store that does not know, because a
 ///   server does not answer or a row cannot be read, returns an error. The client then gets a 503,
 ///   not the answer to a wrong key.
-/// * **Whole.** The store returns revoked, disabled and expired records as they are. The layer
-///   judges them.
+/// * **Whole.** The store returns revoked, disabled and expired records as they are, and those of
+///   suspended tenants [as such](KeyRecord::set_suspended). The layer judges them.
 /// * **Fresh.** Once a revocation is acknowledged, the store returns no record from before it. A store
 ///   that caches must ensure that.
 /// * **Read only.** Finding a record changes nothing in it.

@@ -2,12 +2,13 @@
 
 mod actor;
 mod audit;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod audit_log;
 #[cfg(feature = "cache")]
 mod cached;
 mod commit_error;
+mod cursor;
 mod editions;
+mod ended;
 mod hint;
 #[cfg(feature = "cache")]
 mod invalidation;
@@ -17,49 +18,58 @@ mod key_change;
 mod key_changes;
 mod key_repository;
 mod key_store;
+mod list_ended;
 mod memory;
 mod new_key;
+mod or_store;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod query;
 mod record;
+mod record_field;
 mod record_uses;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod share;
 mod size;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod state;
+mod suspension;
 mod token;
 mod usage;
 mod way;
 
-pub use self::actor::{Actor, ActorName, ActorNameError};
+pub use self::actor::{Actor, ActorName, ActorNameError, ParseActorError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use self::audit_log::{AuditEntry, AuditQuery};
+pub use self::audit_log::{AuditCursor, AuditEntry, AuditPage, AuditQuery};
 #[cfg(feature = "cache")]
 pub use self::cached::{CachedStore, CachedStoreBuilder};
 pub use self::commit_error::CommitError;
+pub use self::cursor::{KeyCursor, ParseCursorError};
+pub use self::ended::{EndedCursor, EndedPage, EndedQuery};
 pub use self::hint::KeyHint;
 #[cfg(feature = "cache")]
 pub use self::invalidation::{Invalidation, InvalidationSource, Subscription};
 #[cfg(feature = "serde")]
 pub use self::json_lines_audit::JsonLinesAudit;
-pub use self::key_change::KeyChange;
+pub use self::key_change::{KeyBound, KeyChange};
 pub use self::key_changes::KeyChanges;
 pub use self::key_repository::{KeyRepository, Propagation};
 pub use self::key_store::{KeyStore, StoreError};
 pub use self::memory::{MemoryStore, UpdateError};
 pub use self::new_key::{IssuedKey, NewKey};
+pub use self::or_store::{KeyStoreExt, OrStore};
 #[cfg(all(feature = "postgres", feature = "cache"))]
 pub use self::postgres::PostgresInvalidations;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
-pub use self::query::{KeyCursor, KeyPage, KeyQuery, ParseCursorError, StoredKey, TenantFilter};
+pub use self::query::{KeyPage, KeyQuery, StoredKey, TenantFilter};
 pub use self::record::KeyRecord;
+pub use self::record_field::RecordField;
 pub use self::record_uses::{KeyUse, RecordUses};
 #[cfg(all(feature = "redis", feature = "cache"))]
 pub use self::redis::RedisInvalidations;
@@ -67,19 +77,25 @@ pub use self::redis::RedisInvalidations;
 pub use self::redis::{RedisStore, RedisStoreBuilder};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use self::sql::TablesError;
+#[cfg(all(feature = "sqlite", feature = "cache"))]
+pub use self::sqlite::SqliteInvalidations;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
+pub use self::suspension::SuspendedTenant;
 pub use self::token::Token;
 pub use self::usage::{
-    KeyUsage, UsageBatch, UsageBucket, UsageCounts, UsageKind, UsageOf, UsageQuery, UsageRetention,
-    UsageStep, UsageStore,
+    KeyUsage, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind, UsageOf,
+    UsageQuery, UsageRetention, UsageStep, UsageStore,
 };
 
+#[cfg(all(test, feature = "manage"))]
+pub(crate) use self::audit::without_digest;
+pub(crate) use self::ended::EndPlace;
 pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;
 pub(crate) use self::size::size_of_record;
 #[cfg(feature = "usage")]
 pub(crate) use self::usage::Hour;
-pub(crate) use self::way::{Way, noticing, noticing_after};
+pub(crate) use self::way::{Noticing, Way, noticing};

@@ -1,20 +1,23 @@
 //! [`KeyQuery`]: which keys are listed, page by page.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use thiserror::Error;
-
-use super::{KeyRecord, KeyState};
-use crate::clock::microseconds;
-use crate::key::{KeyId, TenantId};
+use super::{Actor, KeyCursor, KeyRecord, KeyState};
+use crate::key::{KeyKind, Stage, TenantId};
 
 /// The most keys that a page has.
 const MAX_LIMIT: usize = 1000;
 
+/// How many records a page visits by default, and at most.
+const VISITED: usize = 10_000;
+const MAX_VISITED: usize = 100_000;
+
 /// Says which keys are to be listed. The default lists all, the newest first.
+///
+/// A page costs the same however many keys there are: it visits at most
+/// [so many](Self::max_visited) records and returns those that match. So a page can have fewer keys
+/// than it may, or none, and still [go on](KeyPage::next).
 ///
 /// # Examples
 ///
@@ -35,6 +38,17 @@ pub struct KeyQuery {
     pub state: Option<KeyState>,
     /// The moment at which keys are in a state. A [`KeyManager`](crate::KeyManager) sets it.
     pub at: SystemTime,
+    /// Only keys whose names have this text in them. The letters `A` to `Z` are the same as `a` to
+    /// `z`; all else has to be the same byte for byte.
+    pub name: Option<String>,
+    /// Only keys of this stage, and not those of none, which work in all.
+    pub stage: Option<Stage>,
+    /// Only keys of this kind.
+    pub kind: Option<KeyKind>,
+    /// Only keys that this actor issued. Of keys that were not issued by a
+    /// [`KeyManager`](crate::KeyManager), or by one of a version that did not note it, it is not
+    /// known.
+    pub created_by: Option<Actor>,
     /// Only keys that were not used since, nor issued.
     pub unused_since: Option<SystemTime>,
     /// Only keys that should be replaced by then.
@@ -43,6 +57,9 @@ pub struct KeyQuery {
     pub after: Option<KeyCursor>,
     /// How many keys a page has at most: 1 to 1000, 100 by default.
     pub limit: usize,
+    /// How many records are visited for a page at most: 1 to 100 000, 10 000 by default. A store with
+    /// an index for the query visits fewer.
+    pub max_visited: usize,
 }
 
 /// Whose keys are listed.
@@ -83,10 +100,15 @@ impl KeyQuery {
             tenant: TenantFilter::Any,
             state: None,
             at: SystemTime::now(),
+            name: None,
+            stage: None,
+            kind: None,
+            created_by: None,
             unused_since: None,
             rotation_due_by: None,
             after: None,
             limit: 100,
+            max_visited: VISITED,
         }
     }
 
@@ -99,6 +121,31 @@ impl KeyQuery {
     /// Lists keys in this state only.
     pub fn state(mut self, state: KeyState) -> Self {
         self.state = Some(state);
+        self
+    }
+
+    /// Lists only keys whose names have `part` in them, in upper or lower case as far as the letters
+    /// `A` to `Z` go.
+    pub fn name(mut self, part: impl Into<String>) -> Self {
+        self.name = Some(part.into());
+        self
+    }
+
+    /// Lists only keys of this stage.
+    pub fn stage(mut self, stage: Stage) -> Self {
+        self.stage = Some(stage);
+        self
+    }
+
+    /// Lists only keys of this kind.
+    pub fn kind(mut self, kind: KeyKind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// Lists only keys that `actor` issued.
+    pub fn created_by(mut self, actor: impl Into<Actor>) -> Self {
+        self.created_by = Some(actor.into());
         self
     }
 
@@ -126,12 +173,23 @@ impl KeyQuery {
         self
     }
 
+    /// Sets how many records are visited for a page at most; fewer than 1 are 1, more than 100 000
+    /// are 100 000.
+    pub fn max_visited(mut self, records: usize) -> Self {
+        self.max_visited = records;
+        self
+    }
+
     /// Tells whether a key is to be listed, on whichever page.
     #[must_use]
     pub fn matches(&self, key: &StoredKey) -> bool {
         let record = &*key.record;
         self.tenant.matches(record.tenant.as_ref())
             && self.state.is_none_or(|state| record.state(self.at) == state)
+            && self.name.as_deref().is_none_or(|part| has(&record.name, part))
+            && self.stage.as_ref().is_none_or(|stage| record.stage.as_ref() == Some(stage))
+            && self.kind.is_none_or(|kind| record.kind == kind)
+            && self.created_by.as_ref().is_none_or(|by| record.created_by.as_ref() == Some(by))
             && self.unused_since.is_none_or(|time| {
                 key.last_used_at.is_none_or(|used_at| used_at < time) && record.created_at < time
             })
@@ -140,20 +198,78 @@ impl KeyQuery {
                 .is_none_or(|time| record.rotation_due_at.is_some_and(|due_at| due_at <= time))
     }
 
-    /// Returns how many keys a page has at most, whatever the field says.
-    pub(crate) fn page_size(&self) -> usize {
-        self.limit.clamp(1, MAX_LIMIT)
+    /// Tells whether a key comes after the [cursor](Self::after), if there is one: in the order of lists,
+    /// which is by the time of issue in microseconds and then by id, both descending.
+    ///
+    /// In SQL, it is `(created_at, id) < ($1, $2)` with the [time](KeyCursor::created_at) and the
+    /// [id](KeyCursor::id) of the cursor, where the ids are compared byte by byte.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cmp::Reverse;
+    ///
+    /// use tower_api_key::store::{KeyCursor, KeyPage, KeyQuery, StoredKey};
+    ///
+    /// /// Answers a query from all that there is.
+    /// fn list(all: &[StoredKey], query: &KeyQuery) -> KeyPage {
+    ///     let matching = all.iter().filter(|key| query.matches(key));
+    ///     let mut keys: Vec<_> =
+    ///         matching.filter(|key| query.is_after_cursor(&key.record)).cloned().collect();
+    ///     keys.sort_by_cached_key(|key| Reverse(KeyCursor::of(&key.record)));
+    ///     keys.truncate(query.page_size() + 1);
+    ///     query.page(keys, None)
+    /// }
+    /// # let page = list(&[], &KeyQuery::new());
+    /// # assert_eq!(page, KeyPage::new(Vec::new(), None));
+    /// ```
+    #[must_use]
+    pub fn is_after_cursor(&self, record: &KeyRecord) -> bool {
+        self.after.as_ref().is_none_or(|after| KeyCursor::of(record) < *after)
     }
 
-    /// Makes the page from keys that follow the cursor in order, one more than the page has if
-    /// there is another.
-    pub(crate) fn page(&self, mut keys: Vec<StoredKey>) -> KeyPage {
-        let is_last = keys.len() <= self.page_size();
+    /// Returns how many keys a page has at most: the [limit](Self::limit), or the nearest that is
+    /// allowed, and not more than are [visited](Self::visits).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::store::KeyQuery;
+    ///
+    /// assert_eq!([0, 20, 5000].map(|limit| KeyQuery::new().limit(limit).page_size()), [1, 20, 1000]);
+    /// ```
+    #[must_use]
+    pub fn page_size(&self) -> usize {
+        self.limit.clamp(1, MAX_LIMIT).min(self.visits())
+    }
+
+    /// Returns how many records are visited for a page at most: [`max_visited`](Self::max_visited), or
+    /// the nearest that is allowed.
+    #[must_use]
+    pub fn visits(&self) -> usize {
+        self.max_visited.clamp(1, MAX_VISITED)
+    }
+
+    /// Makes the page from keys that follow the cursor in order, one more than the
+    /// [page has](Self::page_size) if there is another. Without one more, the page goes on at `stopped_at`, the
+    /// last record that was visited, if others may follow that were not.
+    #[must_use]
+    pub fn page(&self, mut keys: Vec<StoredKey>, stopped_at: Option<KeyCursor>) -> KeyPage {
+        if keys.len() <= self.page_size() {
+            return KeyPage { keys, next: stopped_at };
+        }
         keys.truncate(self.page_size());
-        let last = if is_last { None } else { keys.last() };
-        let next = last.map(|key| KeyCursor::of(&key.record));
+        let next = keys.last().map(|key| KeyCursor::of(&key.record));
         KeyPage { keys, next }
     }
+}
+
+/// Tells whether `part` is in `name`, for which ASCII letters are the same in both cases.
+///
+/// Every database can say this, in whatever language it is set up.
+fn has(name: &str, part: &str) -> bool {
+    let (name, part) = (name.as_bytes(), part.as_bytes());
+    part.is_empty() || name.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
 
 impl Default for KeyQuery {
@@ -186,7 +302,7 @@ impl StoredKey {
 pub struct KeyPage {
     /// The keys, the newest first.
     pub keys: Vec<StoredKey>,
-    /// Where the next page begins, if there is one.
+    /// Where the next page begins, if others may follow, also after a page that has few keys or none.
     pub next: Option<KeyCursor>,
 }
 
@@ -198,87 +314,35 @@ impl KeyPage {
     }
 }
 
-/// A place in a list, which stays what it is when keys come and go.
-///
-/// Lists are ordered by the time of issue, in microseconds, and then by id, both descending. As text
-/// it is opaque to clients.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct KeyCursor {
-    created_at: u64,
-    id: KeyId,
-}
-
-impl KeyCursor {
-    /// Returns the place of a key.
-    #[must_use]
-    pub fn of(record: &KeyRecord) -> Self {
-        Self { created_at: microseconds(record.created_at), id: record.id.clone() }
-    }
-
-    /// Returns when the key was issued, to the microsecond.
-    #[must_use]
-    pub fn created_at(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_micros(self.created_at)
-    }
-
-    /// Returns the id of the key.
-    #[must_use]
-    pub const fn id(&self) -> &KeyId {
-        &self.id
-    }
-}
-
-impl fmt::Display for KeyCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.created_at, self.id)
-    }
-}
-
-/// The error of a text that is no place in a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a cursor is what a page gave as the next")]
-pub struct ParseCursorError;
-
-impl FromStr for KeyCursor {
-    type Err = ParseCursorError;
-
-    fn from_str(text: &str) -> Result<Self, ParseCursorError> {
-        let (created_at, id) = text.split_once('.').ok_or(ParseCursorError)?;
-        // Beyond this no time of a system and no column of a database reaches.
-        let created_at = created_at.parse().ok().filter(|time| *time <= i64::MAX as u64 / 1000);
-        Ok(Self {
-            created_at: created_at.ok_or(ParseCursorError)?,
-            id: id.parse().map_err(|_| ParseCursorError)?,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::key::KeyHasher;
 
     #[test]
-    fn a_cursor_is_read_back_from_its_text() {
-        let record = KeyRecord::new(
-            "key_1.2".parse().unwrap(),
-            KeyHasher::sha256().digest("k"),
+    fn a_name_is_found_by_any_part_of_it() {
+        for part in [
+            "",
             "n",
-            SystemTime::now(),
-        );
-        let cursor = KeyCursor::of(&record);
-        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+            "N",
+            "Night",
+            "NIGHTLY IM",
+            "port",
+            "rt \u{c9}",
+            "Nightly import \u{c9}t\u{e9}",
+        ] {
+            assert!(has("Nightly import \u{c9}t\u{e9}", part), "{part}");
+        }
+        // Letters beyond `A` to `Z` have no case here, and neither have what stands beside them.
+        for part in ["\u{e9}T", "import \u{e9}", "Nightly  ", "nightly import \u{c9}t\u{e9}!"] {
+            assert!(!has("Nightly import \u{c9}t\u{e9}", part), "{part}");
+        }
+        assert!(!has("a[b", "a{b") && !has("", "x"));
     }
 
-    proptest! {
-        #[test]
-        fn a_text_that_is_no_cursor_is_an_error(text in ".*") {
-            if let Ok(cursor) = text.parse::<KeyCursor>() {
-                prop_assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
-                let _ = cursor.created_at();
-            }
-        }
+    #[test]
+    fn a_page_is_no_larger_than_what_it_visits() {
+        let size = |limit, visited| KeyQuery::new().limit(limit).max_visited(visited).page_size();
+        assert_eq!((size(0, 0), size(100, 7), size(7, 100)), (1, 7, 7));
+        assert_eq!((size(usize::MAX, usize::MAX), KeyQuery::new().visits()), (1000, 10_000));
     }
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use super::KeyHint;
+use super::{Actor, KeyHint};
 use crate::key::{
     AbilitySet, KeyDigest, KeyId, KeyKind, RateLimits, Restrictions, Stage, TenantId,
 };
@@ -50,6 +50,9 @@ pub struct KeyRecord {
     /// On whose behalf it acts.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) tenant: Option<TenantId>,
+    /// Who issued it, if that is known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) created_by: Option<Actor>,
     /// The only stage in which it works.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) stage: Option<Stage>,
@@ -93,6 +96,10 @@ pub struct KeyRecord {
     /// How often the record was changed, by which writers notice each other.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) revision: u64,
+    /// Whether its tenant is suspended. The store says so when it finds the record, and does not keep it
+    /// with the record.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) suspended: bool,
 }
 
 impl KeyRecord {
@@ -110,6 +117,7 @@ impl KeyRecord {
             hint: KeyHint::default(),
             name: name.into(),
             tenant: None,
+            created_by: None,
             stage: None,
             kind: KeyKind::default(),
             abilities: AbilitySet::default(),
@@ -124,6 +132,7 @@ impl KeyRecord {
             restrictions: Restrictions::default(),
             metadata: Map::new(),
             revision: 0,
+            suspended: false,
         }
     }
 
@@ -132,6 +141,11 @@ impl KeyRecord {
     #[must_use]
     pub fn counted_id(&self) -> &KeyId {
         self.counted_as.as_ref().unwrap_or(&self.id)
+    }
+
+    /// Returns when the key ends for good: when it was revoked, or else when it expires.
+    pub(crate) fn ends_at(&self) -> Option<SystemTime> {
+        self.revoked_at.or(self.expires_at)
     }
 }
 
@@ -165,6 +179,12 @@ impl KeyRecord {
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
         self.tenant.as_ref()
+    }
+
+    /// Returns who issued the key, if that is known: a [`KeyManager`](crate::KeyManager) notes it.
+    #[must_use]
+    pub fn created_by(&self) -> Option<&Actor> {
+        self.created_by.as_ref()
     }
 
     /// Returns the only stage in which the key works.
@@ -254,6 +274,15 @@ impl KeyRecord {
     pub fn revision(&self) -> u64 {
         self.revision
     }
+
+    /// Tells whether the tenant of the key was suspended when the store found the record.
+    ///
+    /// It is no part of what is kept of the key, and `serde` skips it: the store knows which tenants are
+    /// [suspended](crate::KeyManager::suspend).
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
+    }
 }
 
 /// # Changes
@@ -279,6 +308,11 @@ impl KeyRecord {
     /// Sets the tenant on whose behalf the key acts. Without one, it acts for nobody in particular.
     pub fn set_tenant(&mut self, tenant: Option<TenantId>) {
         self.tenant = tenant;
+    }
+
+    /// Sets who issued the key.
+    pub fn set_created_by(&mut self, created_by: Option<Actor>) {
+        self.created_by = created_by;
     }
 
     /// Sets the only stage in which the key works. Without one, it works in all.
@@ -352,6 +386,11 @@ impl KeyRecord {
     pub fn set_revision(&mut self, revision: u64) {
         self.revision = revision;
     }
+
+    /// Sets whether the tenant of the key is suspended. A store does so with each record that it finds.
+    pub fn set_suspended(&mut self, suspended: bool) {
+        self.suspended = suspended;
+    }
 }
 
 /// Times as RFC 3339 text with nanoseconds, so that they are read back exactly.
@@ -362,31 +401,20 @@ mod timestamp {
 
     use serde::{Deserialize, Deserializer, Serializer, de, ser};
 
-    use crate::clock::LAST;
-
-    fn format(time: SystemTime) -> Result<String, &'static str> {
-        // `humantime` prints the years 1970 to 9999 and panics beyond.
-        let since = time
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_err(|_| "a time before 1970 has no RFC 3339 form here")?;
-        if since.as_secs() > LAST.as_secs() {
-            return Err("a time after 9999 has no RFC 3339 form");
-        }
-        Ok(humantime::format_rfc3339(time).to_string())
-    }
+    use crate::rfc3339::{format_time, parse_time};
 
     pub(super) fn serialize<S: Serializer>(
         time: &SystemTime,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format(*time).map_err(ser::Error::custom)?)
+        serializer.serialize_str(&format_time(*time, None).map_err(ser::Error::custom)?)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<SystemTime, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        humantime::parse_rfc3339(&text).map_err(de::Error::custom)
+        parse_time(&text).map_err(de::Error::custom)
     }
 
     pub(super) mod option {
@@ -398,7 +426,8 @@ mod timestamp {
         ) -> Result<S::Ok, S::Error> {
             match time {
                 Some(time) => {
-                    serializer.serialize_some(&format(*time).map_err(ser::Error::custom)?)
+                    let text = format_time(*time, None).map_err(ser::Error::custom)?;
+                    serializer.serialize_some(&text)
                 }
                 None => serializer.serialize_none(),
             }
@@ -408,7 +437,7 @@ mod timestamp {
             deserializer: D,
         ) -> Result<Option<SystemTime>, D::Error> {
             let text = Option::<Cow<'de, str>>::deserialize(deserializer)?;
-            text.map(|text| humantime::parse_rfc3339(&text).map_err(de::Error::custom)).transpose()
+            text.map(|text| parse_time(&text).map_err(de::Error::custom)).transpose()
         }
     }
 }
@@ -427,6 +456,7 @@ mod tests {
             KeyRecord::new("key_1".parse().unwrap(), digest, "n\u{e4}me", SystemTime::UNIX_EPOCH);
         record.abilities = ["bots:*", "chat:send"].try_into().unwrap();
         record.tenant = Some("acme".parse().unwrap());
+        record.created_by = Some(Actor::from("alice@acme.example"));
         record.stage = Some("prod".parse().unwrap());
         record.kind = KeyKind::Public;
         record.counted_as = Some("key_0".parse().unwrap());
@@ -436,6 +466,7 @@ mod tests {
         record.expires_at = Some(record.created_at + Duration::from_secs(60));
         record.metadata.insert("plan".to_owned(), Value::from("free"));
         let text = serde_json::to_string(&record).unwrap();
+        assert!(text.contains(r#""created_by":"name:alice@acme.example""#), "{text}");
         assert!(text.contains(r#""created_at":"2023-11-14T22:13:20.123456789Z""#), "{text}");
         assert_eq!(serde_json::from_str::<KeyRecord>(&text).unwrap(), record);
     }
@@ -445,7 +476,7 @@ mod tests {
         let digest = KeyHasher::sha256().digest("k");
         let text = serde_json::json!({
             "id": "key_1", "digest": digest, "name": "x", "created_at": "2023-11-14T22:13:20Z",
-            "abilities": ["bots:read", "admin"],
+            "abilities": ["bots:read", "admin:"],
         });
         let error = serde_json::from_value::<KeyRecord>(text).unwrap_err().to_string();
         assert!(error.contains("an ability is"), "{error}");

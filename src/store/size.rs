@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::key::HeapSize;
-use crate::store::KeyRecord;
+use crate::store::{Actor, KeyRecord};
 
 /// How many entries a node of a B-tree has room for, and of which it is half full on average.
 const NODE: usize = 11;
@@ -17,6 +17,7 @@ pub(crate) fn size_of_record(record: &KeyRecord) -> usize {
         hint,
         name,
         tenant,
+        created_by,
         stage,
         kind: _,
         abilities,
@@ -31,12 +32,14 @@ pub(crate) fn size_of_record(record: &KeyRecord) -> usize {
         restrictions,
         metadata,
         revision: _,
+        suspended: _,
     } = record;
     size_of::<KeyRecord>()
         + id.heap_size()
         + hint.heap_size()
         + name.heap_size()
         + tenant.heap_size()
+        + created_by.heap_size()
         + stage.heap_size()
         + abilities.heap_size()
         + successor.heap_size()
@@ -44,6 +47,16 @@ pub(crate) fn size_of_record(record: &KeyRecord) -> usize {
         + limits.heap_size()
         + restrictions.heap_size()
         + metadata.heap_size()
+}
+
+impl HeapSize for Actor {
+    fn heap_size(&self) -> usize {
+        match self {
+            Self::System => 0,
+            Self::Key(id) => id.heap_size(),
+            Self::Named(name) => name.heap_size(),
+        }
+    }
 }
 
 impl HeapSize for Value {

@@ -1,8 +1,8 @@
 //! [`Way`]: how a cache came to an answer, for those who count.
 
 use std::cell::Cell;
-use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 /// How a cache came to an answer, if it did not ask its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,19 +35,22 @@ pub(crate) fn noticing<T>(look_up: impl FnOnce() -> T) -> (T, Option<Way>) {
 }
 
 /// Waits for what looks up, and returns what was noted when it answered.
-pub(crate) async fn noticing_after<T>(look_up: impl Future<Output = T>) -> (T, Option<Way>) {
-    let mut look_up = pin!(look_up);
-    poll_fn(|cx| {
+pub(crate) struct Noticing<F>(pub(crate) F);
+
+impl<F: Future + Unpin> Future for Noticing<F> {
+    type Output = (F::Output, Option<Way>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // The task may have been elsewhere, and others here.
-        let (polled, way) = noticing(|| look_up.as_mut().poll(cx));
-        polled.map(|found| (found, way))
-    })
-    .await
+        NOTED.set(None);
+        let found = ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready((found, NOTED.take()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::task::Poll;
+    use std::future::poll_fn;
 
     use futures_util::FutureExt as _;
 
@@ -68,7 +71,7 @@ mod tests {
             NOTED.set(Some(Way::Joined));
             Poll::Pending
         });
-        let mut looking_up = Box::pin(noticing_after(look_up));
+        let mut looking_up = Noticing(look_up);
         assert_eq!((&mut looking_up).now_or_never(), None);
         // What it noted then was not noted with the answer.
         NOTED.set(Some(Way::Grace));

@@ -2,6 +2,7 @@
 
 mod builder;
 mod counts;
+mod last_uses;
 mod recorder;
 mod tally;
 #[cfg(test)]
@@ -18,10 +19,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 pub use self::builder::UsageRecorderBuilder;
+use self::last_uses::LastUses;
 use self::recorder::{Recorder, Wants};
 use crate::observe::{Detail, Finished, Observe};
 use crate::reject::RejectionKind;
-use crate::store::{StoreError, UsageKind, UsageStore};
+use crate::store::{RecordUses, StoreError, UsageKind, UsageStore};
 
 /// Counts the requests of each key by the hour, notes when it was last used, and has a [`UsageStore`] keep
 /// both.
@@ -102,6 +104,14 @@ impl UsageRecorder {
         UsageRecorderBuilder::new(Arc::new(store))
     }
 
+    /// Begins with the same settings, and has `store` keep when keys were last used: how often they were is
+    /// kept nowhere.
+    ///
+    /// For a store of one's own that has a place for the one and none for the other.
+    pub fn last_uses_only(store: impl RecordUses + 'static) -> UsageRecorderBuilder {
+        UsageRecorderBuilder::new(Arc::new(LastUses(store))).without_pruning()
+    }
+
     fn with_recorder(recorder: Recorder) -> Self {
         let shared = Shared { recorder: Arc::new(recorder), task: Mutex::default() };
         Self { shared: Arc::new(shared) }
@@ -179,6 +189,7 @@ impl Observe for UsageRecorder {
 fn usage_kind(kind: RejectionKind) -> UsageKind {
     match kind {
         RejectionKind::Disabled => UsageKind::Disabled,
+        RejectionKind::Suspended => UsageKind::Suspended,
         RejectionKind::Revoked => UsageKind::Revoked,
         RejectionKind::Expired => UsageKind::Expired,
         RejectionKind::WrongStage => UsageKind::WrongStage,

@@ -11,8 +11,8 @@ use super::*;
 use crate::clock::Clock;
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
-    Hour, KeyRecord, KeyUse, RecordUses, UsageBatch, UsageBucket, UsageCounts, UsageQuery,
-    UsageRetention,
+    Hour, KeyRecord, KeyUse, RecordUses, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts,
+    UsageQuery, UsageRetention,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -157,6 +157,13 @@ impl UsageStore for Rows {
     }
 
     async fn usage(&self, _: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
+        panic!("a recorder reads nothing")
+    }
+
+    async fn usage_by_key(
+        &self,
+        _: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
         panic!("a recorder reads nothing")
     }
 
@@ -740,4 +747,19 @@ async fn rows_of_one_without_pruning() -> Arc<Rows> {
     note(&usage, 0);
     pass(Duration::from_secs(3 * 3600)).await;
     rows
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_may_keep_last_uses_only() {
+    let store = crate::MemoryStore::new();
+    let record = store.issue(crate::NewKey::named("a key")).unwrap().record;
+    let usage = UsageRecorder::last_uses_only(store.clone()).build();
+    usage.shared.recorder.accept(&record);
+    usage.shutdown().await.unwrap();
+    let found = crate::KeyRepository::get(&store, record.id()).await.unwrap().unwrap();
+    assert!(found.last_used_at.is_some());
+    let range = SystemTime::UNIX_EPOCH..SystemTime::now() + MINUTE;
+    let of = crate::store::UsageOf::Key(record.id().clone());
+    let query = UsageQuery::new(of, &range, crate::store::UsageStep::Day);
+    assert_eq!(store.usage(&query).await.unwrap(), []);
 }

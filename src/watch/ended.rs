@@ -16,6 +16,8 @@ pub enum EndReason {
     Revoked,
     /// The key was disabled.
     Disabled,
+    /// The tenant of the key was suspended.
+    Suspended,
     /// The key has expired.
     Expired,
     /// The store does not have the key any more.
@@ -29,9 +31,10 @@ pub enum EndReason {
 
 impl EndReason {
     #[cfg(feature = "metrics")]
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Revoked,
         Self::Disabled,
+        Self::Suspended,
         Self::Expired,
         Self::Removed,
         Self::Reduced,
@@ -44,6 +47,7 @@ impl EndReason {
         match self {
             Self::Revoked => "revoked",
             Self::Disabled => "disabled",
+            Self::Suspended => "suspended",
             Self::Expired => "expired",
             Self::Removed => "removed",
             Self::Reduced => "reduced",
@@ -57,6 +61,7 @@ impl EndReason {
             KeyState::Disabled => Some(Self::Disabled),
             KeyState::Expired => Some(Self::Expired),
             KeyState::Revoked => Some(Self::Revoked),
+            KeyState::Suspended => Some(Self::Suspended),
         }
     }
 
@@ -65,6 +70,7 @@ impl EndReason {
         match self {
             Self::Revoked => RejectionKind::Revoked,
             Self::Disabled => RejectionKind::Disabled,
+            Self::Suspended => RejectionKind::Suspended,
             Self::Expired => RejectionKind::Expired,
             Self::Removed => RejectionKind::Unknown,
             Self::Reduced => RejectionKind::NotAllowed,
@@ -84,7 +90,7 @@ impl fmt::Display for EndReason {
 /// The error of a response body that was cut off, and of
 /// [`VerifiedKey::while_valid`](crate::VerifiedKey::while_valid). Its text may be shown to clients,
 /// for example as the reason of a WebSocket's close frame: it does not tell whether the key was
-/// revoked, disabled or removed, or has expired.
+/// revoked, disabled, suspended or removed, or has expired.
 #[derive(Clone)]
 pub struct KeyEnded {
     reason: EndReason,

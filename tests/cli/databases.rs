@@ -37,7 +37,7 @@ fn only_init_makes_a_file() {
 fn a_file_without_tables_is_left_as_it_is() {
     let operator = Operator::without_tables();
     std::fs::write(operator.file(), "").unwrap();
-    let ran = operator.run(&["issue", "a key"]).refuses(1, "version 2 is needed");
+    let ran = operator.run(&["issue", "a key"]).refuses(1, "version 3 is needed");
     assert!(ran.err.contains("`api-keys init` makes or migrates the tables"), "{ran:?}");
     assert_eq!(std::fs::metadata(operator.file()).unwrap().len(), 0);
     let garbage = "no database at all ".repeat(100);
@@ -63,7 +63,7 @@ async fn rows_that_cannot_be_read_and_newer_tables_are_errors() {
         sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute(&pool).await.unwrap();
         pool.close().await;
     };
-    run("UPDATE api_keys SET abilities = '[\"admin\"]'").await;
+    run("UPDATE api_keys SET abilities = '[\"admin:\"]'").await;
     operator.run(&["list"]).refuses(1, "cannot be read");
     operator.run(&["show", &id]).refuses(1, "cannot be read");
     operator.run(&["revoke", &id]).refuses(1, "cannot be read");
@@ -135,7 +135,7 @@ fn a_table_prefix_has_tables_of_its_own_and_options_of_others_are_refused() {
     let operator = Operator::new();
     operator.issue("without a prefix", &[]);
     let prefix = "--table-prefix=acme_";
-    operator.run(&["list", prefix]).refuses(1, "version 2 is needed");
+    operator.run(&["list", prefix]).refuses(1, "version 3 is needed");
     operator.run(&["init", prefix]).succeeds();
     assert!(operator.run(&["list", "--json", prefix]).succeeds().out.is_empty());
     operator.run(&["list", "--table-prefix=a-b"]).refuses(1, "a table prefix has");

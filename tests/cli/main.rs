@@ -6,10 +6,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod batches;
 mod changing;
 mod databases;
 mod documents;
 mod environment;
+mod importing;
 mod input;
 mod issuing;
 mod operator;
@@ -17,4 +19,5 @@ mod restoring;
 mod reviewing;
 mod secrecy;
 mod server;
+mod tenants;
 mod verifying;

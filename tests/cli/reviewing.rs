@@ -34,8 +34,32 @@ fn a_table_has_a_header_and_aligned_columns() {
     };
     assert_eq!(column("STATE"), column("active"));
     assert_eq!(column("TENANT"), column("acme"));
-    assert_eq!(column("EXPIRES"), column("2999-01-01T00:00:00Z"));
+    assert_eq!(column("EXPIRES"), column("2999-01-02T00:00:00Z"));
     assert_eq!(column("NAME"), column("first"));
+}
+
+#[test]
+fn lists_are_filtered_by_what_was_issued_by_whom() {
+    let operator = Operator::new();
+    operator.issue("Nightly import", &[]);
+    operator.issue("live", &["--stage=live", "--rotate-in=10d", "--actor=alice"]);
+    let list = |options: &[&str]| {
+        names(&operator.run(&[&["list", "--json"], options].concat()).succeeds())
+    };
+    assert_eq!(list(&["--name=IMPORT", "--state=active"]), ["Nightly import"]);
+    assert!(list(&["--name=%"]).is_empty());
+    assert_eq!(list(&["--kind=secret"]), ["live", "Nightly import"]);
+    assert!(list(&["--kind=public"]).is_empty());
+    assert_eq!(list(&["--stage=live"]), ["live"]);
+    assert_eq!(list(&["--created-by=name:cli:alice"]), ["live"]);
+    assert_eq!(list(&["--due-within=11d"]), ["live"]);
+    assert!(list(&["--due-within=9d"]).is_empty());
+    let id = operator.run(&["list", "--stage=live", "--json"]).json_lines()[0]["id"].clone();
+    let shown = operator.run(&["show", id.as_str().unwrap()]).succeeds();
+    assert!(shown.out.contains("issued by  name:cli:alice"), "{shown:?}");
+    let secret = "sk_live_0123456789abcdef0123456789abcdef01234567";
+    let wrong = operator.run(&["list", &format!("--created-by={secret}")]).refuses(2, "an actor");
+    assert!(!wrong.err.contains(secret), "{wrong:?}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod hapnd_client;
 mod happily;
 mod heffl;
 mod observe;
+mod own_table;
 mod rest;
 mod streams;
 

@@ -72,6 +72,7 @@ fn expressions() -> Vec<String> {
 fn assert_is_there(expression: &str, series: &Series) {
     let selector = Regex::new(r"(tower_api_key_\w+)(?:\{([^}]*)\})?").unwrap();
     let label = Regex::new(r#"(\w+)(?:=|=~|!~|!=)"([^"]*)""#).unwrap();
+    let by = Regex::new(r"by \(([^)]*)\)").unwrap();
     let mut selectors = 0;
     for found in selector.captures_iter(expression) {
         selectors += 1;
@@ -87,13 +88,9 @@ fn assert_is_there(expression: &str, series: &Series) {
             }
         }
         // What is grouped by is a label.
-        let by = Regex::new(r"by \(([^)]*)\)").unwrap();
-        for name in by.captures_iter(expression).flat_map(|by| {
-            let names = by.get(1).unwrap().as_str();
-            names.split(", ").map(str::to_owned).collect::<Vec<_>>()
-        }) {
-            let by_prometheus = ["job", "instance"].contains(&&*name);
-            assert!(by_prometheus || labels.contains_key(&name), "{name}: {expression}");
+        for name in by.captures_iter(expression).flat_map(|by| by.extract::<1>().1[0].split(", ")) {
+            let by_prometheus = ["job", "instance"].contains(&name);
+            assert!(by_prometheus || labels.contains_key(name), "{name}: {expression}");
         }
     }
     assert!(selectors > 0, "{expression}");

@@ -25,6 +25,7 @@ over_each_database! {
     a_revoked_key_is_changed_no_more
     pages_have_every_key_once_while_keys_come_and_go
     a_list_has_the_keys_in_a_state
+    a_list_is_filtered_by_what_else_a_page_asks_for
     the_last_use_is_shown
     usage_is_told_to_the_owner_of_a_key
     head_is_get_without_a_body
@@ -300,7 +301,7 @@ async fn usage_is_told_to_the_owner_of_a_key(world: &World) {
     assert_eq!(starts, ["2025-01-15T10:00:00Z", "2025-01-15T11:00:00Z"]);
     let months = ask("?from=2025-01-31T00:00:00Z&to=2025-02-02T00:00:00Z&bucket=month").await;
     let months = months.json();
-    let counts = |number: usize| (&months["data"]["buckets"][number]).clone();
+    let counts = |number: usize| months["data"]["buckets"][number].clone();
     assert_eq!(
         (&counts(0)["start"], &counts(0)["accepted"]),
         (&json!("2025-01-01T00:00:00Z"), &json!(12))
@@ -331,6 +332,40 @@ async fn usage_is_told_to_the_owner_of_a_key(world: &World) {
         let refused = world.alice("GET", &format!("/{id}/usage?bucket=year"), "").await;
         assert_eq!(refused.status, 404, "{}", refused.text());
     }
+}
+
+async fn a_list_is_filtered_by_what_else_a_page_asks_for(world: &World) {
+    let issue = async |name: &str, stage: &str, body: &str| {
+        let body = format!(r#"{{"name":"{name}","prefix":"sk_{stage}_","stage":"{stage}"{body}}}"#);
+        let response = world.alice("POST", "", &body).await;
+        assert_eq!(response.status, 201, "{}", response.text());
+    };
+    issue("Nightly import", "live", "").await;
+    issue("nightly export", "test", "").await;
+    let by_bob = NewKey::named("by bob").tenant("acme").prefix("sk_live_").stage("live");
+    let due = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    world.keys.acting_as("bob").issue(by_bob.rotation_due_at(due)).await.unwrap();
+    for (query, expected) in [
+        ("name=NIGHTLY", &["nightly export", "Nightly import"][..]),
+        ("name=import&stage=live", &["Nightly import"]),
+        ("name=import&stage=test", &[]),
+        ("stage=test", &["nightly export"]),
+        ("kind=public", &[]),
+        ("kind=secret", &["by bob", "nightly export", "Nightly import"]),
+        ("created_by=name:bob", &["by bob"]),
+        ("created_by=name:alice%40acme.example", &["nightly export", "Nightly import"]),
+        ("created_by=system", &[]),
+        ("unused_since=2025-01-01T00:00:00Z", &[]),
+        ("unused_since=2999-01-01T00:00:00Z&limit=1", &["by bob"]),
+        ("rotation_due_by=2025-01-01T00:00:00Z", &[]),
+        ("rotation_due_by=2999-01-01T00:00:00Z", &["by bob"]),
+    ] {
+        let page = world.alice("GET", &format!("?{query}"), "").await.json();
+        let names = page["data"].as_array().unwrap().iter().map(|key| &key["name"]);
+        assert_eq!(names.collect::<Vec<_>>(), expected, "{query}");
+    }
+    let page = world.alice("GET", "?name=bob", "").await.json();
+    assert_eq!(page["data"][0]["created_by"], "name:bob");
 }
 
 async fn the_last_use_is_shown(world: &World) {

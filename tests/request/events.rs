@@ -38,6 +38,9 @@ fn every_event_has_a_target_that_a_filter_can_name() {
     let (mut events, mut constants) = (0, Vec::new());
     for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let source = std::fs::read_to_string(&path).unwrap();
+        // Examples have the events of applications.
+        let is_code = |line: &&str| !line.trim_start().starts_with("//");
+        let source = source.lines().filter(is_code).collect::<Vec<_>>().join("\n");
         assert!(!imported.is_match(&source), "{} imports from tracing", path.display());
         for event in macros.find_iter(&source) {
             events += 1;

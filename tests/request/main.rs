@@ -17,11 +17,14 @@ mod upload;
 
 // What of a request is the key, and whose it is.
 mod extractors;
+mod fallback;
 mod finding_the_credential;
+mod keys_or_sessions;
 mod matching_the_key;
 mod matching_the_record;
 mod settings;
 mod settings_together;
+mod without_service;
 
 // Who asks whom: clients' addresses, what is layered, and the path by which it is judged.
 mod client_address;
@@ -37,6 +40,7 @@ mod store_failures;
 mod browser;
 mod cors;
 mod cross_origin;
+mod pages;
 mod preflight;
 
 // WebSockets, and the sessions of MCP.
@@ -66,5 +70,6 @@ mod events;
 mod metrics;
 mod observers;
 mod openapi;
+mod remote;
 mod repeated_events;
 mod spans;

@@ -1,7 +1,9 @@
 //! Metrics: what a recorder is given, by which names.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
@@ -14,12 +16,12 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_api_key::store::{
     CachedStore, Invalidation, InvalidationSource, KeyUse, RecordUses, Subscription, UsageBatch,
-    UsageBucket, UsageQuery, UsageRetention, UsageStore,
+    UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
 };
 use tower_api_key::{
-    ApiKeyLayer, FailureThrottle, KeyManager, KeyStore as _, KeyUpdate, MemoryRateLimiter,
-    MemoryStore, Metrics, NewKey, PeerAddress, RequestHead, RequireAbility, SqliteStore,
-    StoreError, UsageRecorder, VerifiedKey,
+    ApiKeyLayer, FailureThrottle, KeyId, KeyManager, KeyStore as _, KeyUpdate, MemoryRateLimiter,
+    MemoryStore, Metrics, NewKey, PeerAddress, PostgresStore, RequestHead, RequireAbility,
+    SqliteStore, StoreError, UsageRecorder, VerifiedKey,
 };
 
 use crate::common::{OddStore, in_time, issue};
@@ -287,6 +289,13 @@ impl UsageStore for Gate {
         Ok(Vec::new())
     }
 
+    async fn usage_by_key(
+        &self,
+        _: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        Ok(BTreeMap::new())
+    }
+
     async fn prune_usage(
         &self,
         _: UsageRetention,
@@ -337,17 +346,36 @@ async fn streams_that_end_and_changes_of_keys_are_counted() {
 }
 
 /// Hears its own heartbeats, until it is cut off.
-struct Echo(tokio::sync::watch::Sender<Option<u64>>);
+#[derive(Clone)]
+struct Echo(tokio::sync::watch::Sender<Option<u64>>, Arc<AtomicBool>);
+
+impl Echo {
+    fn new() -> Self {
+        Self(tokio::sync::watch::channel(None).0, Arc::default())
+    }
+
+    fn cut_off(&self) {
+        self.1.store(true, Ordering::SeqCst);
+        self.0.send_replace(None);
+    }
+
+    fn is_there(&self) -> Result<(), StoreError> {
+        let is_cut_off = self.1.load(Ordering::SeqCst);
+        if is_cut_off { Err(StoreError::new("cut off")) } else { Ok(()) }
+    }
+}
 
 struct Heard(tokio::sync::watch::Receiver<Option<u64>>);
 
 #[async_trait]
 impl InvalidationSource for Echo {
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, StoreError> {
+        self.is_there()?;
         Ok(Box::new(Heard(self.0.subscribe())))
     }
 
     async fn beat(&self, number: u64) -> Result<(), StoreError> {
+        self.is_there()?;
         self.0.send_replace(Some(number));
         Ok(())
     }
@@ -365,13 +393,65 @@ impl Subscription for Heard {
     }
 }
 
+/// Fails while it is away, and answers only who waits.
+struct Unsteady {
+    keys: MemoryStore,
+    is_away: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl tower_api_key::KeyStore for Unsteady {
+    async fn find(
+        &self,
+        digest: &tower_api_key::KeyDigest,
+    ) -> Result<Option<Arc<tower_api_key::KeyRecord>>, StoreError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(StoreError::new("away"));
+        }
+        self.keys.find(digest).await
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn who_waits_for_a_connection_is_counted() {
+    let url = crate::common::servers::database_url();
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+    let pool = pool.max_lifetime(Duration::from_secs(30)).connect(&url).await.unwrap();
+    let keys = PostgresStore::from_pool(pool.clone()).table_prefix("metrics_").await.unwrap();
+    let (metrics, scraped) = (Metrics::new(), Scraped::new());
+    metrics.watch(&keys);
+    let read = |name| scraped.some(&metrics, name);
+    assert!(read("pool_waiting").is_empty());
+    let held = pool.acquire().await.unwrap();
+    let digest = MemoryStore::new().issue(NewKey::named("other")).unwrap().record.digest();
+    let find = tokio::spawn(async move { keys.find(&digest).await.map(drop).map(|()| keys) });
+    in_time(async {
+        while read("pool_waiting") != [" 1"] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(read("pool_connections"), ["_max 1", "{state=\"in_use\"} 1"]);
+    drop(held);
+    let keys = find.await.unwrap().unwrap();
+    assert!(read("pool_waiting").is_empty());
+    drop(keys);
+}
+
 #[tokio::test]
 async fn a_cache_says_whether_it_hears_and_how_long_heartbeats_take() {
     let (metrics, scraped) = (Metrics::new(), Scraped::new());
-    let source = Echo(tokio::sync::watch::channel(None).0);
-    let hearing = source.0.clone();
-    let cached = CachedStore::builder(MemoryStore::new()).invalidated_by(source).build();
+    let source = Echo::new();
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("good"));
+    let is_away = Arc::<AtomicBool>::default();
+    let store = Unsteady { keys, is_away: Arc::clone(&is_away) };
+    let cached = CachedStore::builder(store).invalidated_by(source.clone());
+    let cached = cached.serve_while_unreachable(Duration::from_secs(60)).build();
     metrics.watch(&cached);
+    let layer = ApiKeyLayer::new(cached).observer(metrics.clone());
     let live = || scraped.some(&metrics, "subscription_live");
     assert!(live().is_empty());
     in_time(async {
@@ -383,13 +463,21 @@ async fn a_cache_says_whether_it_hears_and_how_long_heartbeats_take() {
     let delay = scraped.some(&metrics, "subscription_heartbeat_delay_seconds");
     let delay: f64 = delay[0].trim().parse().unwrap();
     assert!(delay > 0.0005, "{delay}");
-    hearing.send_replace(None);
+    assert_eq!(call(&layer, &key).await, 200);
+    source.cut_off();
     in_time(async {
         while live() == [" 1"] {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })
     .await;
+    assert_eq!(call(&layer, &key).await, 200);
+    // What cannot be asked for is served from memory, whether the store was asked just now or before.
+    is_away.store(true, Ordering::SeqCst);
+    assert_eq!([call(&layer, &key).await, call(&layer, &key).await], [200, 200]);
+    assert_eq!(call(&layer, "unknown").await, 503);
+    let lookups = scraped.some(&metrics, "lookups_total");
+    assert_eq!(lookups, ["{result=\"error\"} 1", "{result=\"grace\"} 2", "{result=\"miss\"} 2"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,52 +7,23 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::routing::{any, get};
 use futures_util::FutureExt as _;
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::extract::{Credential, Query, extract_fn};
-use tower_api_key::limit::{LimitDecision, LimiterError};
 use tower_api_key::observe::{self, Finished, Lookup, Observe, Outcome};
 use tower_api_key::store::CachedStore;
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, Clock, KeyDigest, KeyId, KeyRecord, KeyStore, MemoryRateLimiter, MemoryStore,
-    NewKey, RateLimiter, RequestHead, RequireAbility, StoreError, VerifiedKey,
+    ApiKeyLayer, Clock, KeyId, MemoryRateLimiter, MemoryStore, NewKey, RequestHead, RequireAbility,
+    StoreError, VerifiedKey,
 };
 
 use crate::common::{
     OddStore, RawResponse, errors, get_raw, in_time, issue, serve, serve_known, start_log,
 };
-
-/// Answers only who waits.
-struct Slow<T>(T);
-
-#[async_trait]
-impl KeyStore for Slow<MemoryStore> {
-    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        tokio::task::yield_now().await;
-        self.0.find(digest).await
-    }
-}
-
-#[async_trait]
-impl RateLimiter for Slow<MemoryRateLimiter> {
-    async fn reserve(&self, key: &KeyRecord, cost: u32) -> Result<LimitDecision, LimiterError> {
-        tokio::task::yield_now().await;
-        self.0.reserve(key, cost).await
-    }
-
-    async fn refund(
-        &self,
-        key: &KeyRecord,
-        cost: u32,
-        granted: &LimitDecision,
-    ) -> Result<LimitDecision, LimiterError> {
-        self.0.refund(key, cost, granted).await
-    }
-}
+use crate::remote::Remote;
 
 /// What observers were told.
 #[derive(Clone, Default)]
@@ -86,9 +57,9 @@ async fn ask(address: SocketAddr, path: &str, key: &str) -> RawResponse {
 async fn each_request_is_told_of_once_before_the_service_is_called() {
     let keys = MemoryStore::new();
     let key = issue(&keys, NewKey::named("robot").limit("9 per hour"));
-    let layers = [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys))];
+    let layers = [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Remote(keys))];
     let layers = layers.into_iter().flat_map(|layer| {
-        let slow = layer.clone().rate_limiter(Slow(MemoryRateLimiter::new()));
+        let slow = layer.clone().rate_limiter(Remote(MemoryRateLimiter::new()));
         [layer.rate_limiter(MemoryRateLimiter::new()), slow]
     });
     for layer in layers {
@@ -117,7 +88,7 @@ async fn a_request_that_is_refused_tells_nobody() {
     let disabled = keys.issue(NewKey::named("disabled")).unwrap();
     keys.update(disabled.record.id(), |record| record.set_disabled(true)).unwrap();
     let told = Told::default();
-    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys.clone()))] {
+    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Remote(keys.clone()))] {
         let layer = layer.observer(told.observer());
         let address = start(layer.clone()).await;
         assert_eq!(ask(address, "/", &limited).await.status, 200);
@@ -169,7 +140,7 @@ async fn an_observer_that_panics_fails_no_request_and_keeps_nobody_from_being_to
     let keys = MemoryStore::new();
     let due = NewKey::named("robot").rotation_due_at(SystemTime::now());
     let key = issue(&keys, due);
-    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys))] {
+    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Remote(keys))] {
         let told = Told::default();
         let (one, two) = (told.clone(), told.clone());
         let layer = layer
@@ -278,8 +249,8 @@ async fn each_request_has_one_outcome() {
     let expired = keys.issue(NewKey::named("expired").expires_at(past)).unwrap();
     let [good_id, limited_id, expired_id] =
         [&good, &limited, &expired].map(|issued| issued.record.id().as_str().to_owned());
-    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys.clone()))] {
-        let slow = layer.clone().rate_limiter(Slow(MemoryRateLimiter::new()));
+    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Remote(keys.clone()))] {
+        let slow = layer.clone().rate_limiter(Remote(MemoryRateLimiter::new()));
         for layer in [layer.rate_limiter(MemoryRateLimiter::new()), slow] {
             let ends = Ends::default();
             let app = Router::new()
@@ -405,9 +376,8 @@ async fn observers_see_the_route_the_client_and_what_a_request_waited_for() {
         let details = Arc::<Mutex<Vec<_>>>::default();
         let layer = match slow {
             false => ApiKeyLayer::new(keys.clone()),
-            true => {
-                ApiKeyLayer::new(Slow(keys.clone())).rate_limiter(Slow(MemoryRateLimiter::new()))
-            }
+            true => ApiKeyLayer::new(Remote(keys.clone()))
+                .rate_limiter(Remote(MemoryRateLimiter::new())),
         };
         let inner = Router::new()
             .route("/bots/{id}", get(async || tokio::time::sleep(Duration::from_millis(5)).await));
@@ -443,6 +413,10 @@ async fn an_observer_of_ends_that_panics_fails_no_request() {
     struct Panics;
 
     impl Observe for Panics {
+        fn detail(&self) -> observe::Detail {
+            panic!("at the beginning");
+        }
+
         fn finished(&self, _: &Finished<'_>) {
             panic!("at the end");
         }
@@ -552,7 +526,7 @@ async fn an_outcome_says_how_the_look_up_ended() {
         let request = http::Request::get("/").header("x-api-key", key);
         request.body(axum::body::Body::empty()).unwrap()
     };
-    let cached = CachedStore::new(Slow(keys.clone()));
+    let cached = CachedStore::new(Remote(keys.clone()));
     let layer = ApiKeyLayer::new(cached).observer(outcomes.clone());
     let service = layer.layer(inner);
     let [one, other] = [(); 2].map(|()| service.clone().oneshot(request(&key)));

@@ -387,6 +387,41 @@ async fn notified()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_whose_tenant_is_suspended_is_refused_though_threads_kept_it() {
+    let acme = "acme".parse().unwrap();
+    let since = Some(SystemTime::now());
+    let source = ScriptedSource::default();
+    for (cached, here) in [(false, true), (true, true), (true, false)] {
+        let keys = MemoryStore::new();
+        let key = keys.issue(NewKey::named("robot").tenant("acme")).unwrap();
+        let cache = cache(keys.clone()).ttl(60 * SECOND).max_staleness(60 * SECOND);
+        let cache = cache.invalidated_by(source.clone()).heartbeat(SECOND).build();
+        settle().await;
+        let layer = match cached {
+            true => ApiKeyLayer::new(cache.clone()),
+            false => ApiKeyLayer::new(keys.clone()),
+        };
+        for is_suspended in [true, false, true] {
+            let expected = if is_suspended { Err("suspended") } else { Ok(()) };
+            for _ in 0..4 {
+                let before = ask(&layer, &key).await.map(drop);
+                assert_eq!(before, if is_suspended { Ok(()) } else { Err("suspended") });
+            }
+            let since = since.filter(|_| is_suspended);
+            match cached && here {
+                true => cache.set_suspended(&acme, since, &[]).await.unwrap(),
+                false => keys.set_suspended(&acme, since, &[]).await.unwrap(),
+            };
+            if !here {
+                source.send(Invalidation::Tenant(acme.clone()));
+                settle().await;
+            }
+            assert_eq!(ask(&layer, &key).await.map(drop), expected, "{cached} {here}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_another_node_revoked_is_refused_as_soon_as_the_cache_is_notified() {
     let (keys, source, _cached, layer, key) = notified().await;
     assert!(keys.revoke(key.record.id()));

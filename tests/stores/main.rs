@@ -12,6 +12,14 @@ mod writers;
 
 mod conformance;
 mod memory_store;
+mod or_store;
+
+// Lists, by all filters, and what they cost each store.
+mod lists;
+#[cfg(feature = "postgres")]
+mod lists_postgres;
+#[cfg(unix)]
+mod lists_redis;
 
 // SQL. The helper `sql` checks what both databases have to do.
 #[cfg(all(unix, feature = "postgres", feature = "cache", feature = "usage"))]
@@ -29,12 +37,16 @@ mod postgres_reach;
 #[cfg(unix)]
 mod postgres_replication;
 #[cfg(unix)]
+mod postgres_roles;
+#[cfg(unix)]
 mod postgres_triggers;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]
 mod sqlite_full;
+#[cfg(all(feature = "sqlite", feature = "cache"))]
+mod sqlite_invalidations;
 
 // Redis.
 #[cfg(unix)]

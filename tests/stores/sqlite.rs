@@ -18,7 +18,7 @@ use crate::common::with_id;
 use crate::sql::usage;
 use crate::sql::version_1::{self, Old};
 use crate::sql::{
-    Count, Server, at, check, check_all_or_nothing, check_cancelled, check_refusals,
+    Count, Server, at, check, check_all_or_nothing, check_cancelled, check_many, check_refusals,
     check_round_trip, check_server, event, got, insert, inserted, record, replace,
 };
 
@@ -68,6 +68,11 @@ async fn usage_is_kept_in_a_file_and_in_memory() {
 #[tokio::test]
 async fn a_store_in_memory_keeps_the_contract() {
     check(&SqliteStore::in_memory().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn more_keys_are_found_at_once_than_a_statement_has_values_for() {
+    check_many(&SqliteStore::in_memory().await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,7 +255,7 @@ async fn a_database_that_a_newer_version_left_nothing_in_is_refused() {
         [SqliteStore::open(&file.path), SqliteStore::open(&file.path).without_migration()]
     {
         let error = builder.await.unwrap_err().to_string();
-        assert!(error.contains("are of version 7") && error.contains("up to 2"), "{error}");
+        assert!(error.contains("are of version 7") && error.contains("up to 3"), "{error}");
     }
 }
 
@@ -274,10 +279,10 @@ async fn a_database_that_a_newer_version_expanded_is_used() {
         .unwrap();
     assert_eq!(levels, (1, 9), "nothing was migrated");
     // Until one needs more than this version knows.
-    run(&plain, "INSERT INTO api_key_migrations VALUES (3, '', 10)").await;
+    run(&plain, "INSERT INTO api_key_migrations VALUES (4, '', 10)").await;
     let error = SqliteStore::open(&file.path).await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().downcast_ref();
-    assert_eq!(source, Some(&TablesError::Newer(10, 2)));
+    assert_eq!(source, Some(&TablesError::Newer(10, 3)));
 }
 
 const VERSION_1: &str = include_str!("sql/version_1.sqlite.sql");
@@ -370,10 +375,10 @@ async fn a_migrated_database_needs_no_right_to_change_its_tables() {
     std::fs::write(&file.path, "").unwrap();
     let error = SqliteStore::open(&file.path).without_migration().await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().downcast_ref();
-    assert!(matches!(source, Some(TablesError::Older(0, 2))), "{error:?}");
+    assert!(matches!(source, Some(TablesError::Older(0, 3))), "{error:?}");
     assert_eq!(std::fs::metadata(&file.path).unwrap().len(), 0);
     let error = error.to_string();
-    assert!(error.contains("version 0") && error.contains("version 2 is needed"), "{error}");
+    assert!(error.contains("version 0") && error.contains("version 3 is needed"), "{error}");
     let record = inserted(&file.open().await).await;
     let options = SqliteConnectOptions::new().filename(&file.path).read_only(true);
     let pool = SqlitePool::connect_with(options).await.unwrap();
@@ -437,7 +442,7 @@ async fn a_row_that_cannot_be_read_is_no_missing_key() {
         ("restrictions", r#"'{"adresses":["10.0.0.0/8"]}'"#),
         ("restrictions", r#"'{"addresses":["10.0.0.1/8"]}'"#),
         ("restrictions", "'null'"),
-        ("abilities", r#"'["admin"]'"#),
+        ("abilities", r#"'["admin:"]'"#),
         ("abilities", r#"'"bots:read"'"#),
         ("limits", r#"'["1 per month"]'"#),
         ("metadata", "'[]'"),
@@ -482,6 +487,27 @@ async fn those_who_wait_to_write_do_not_keep_others_from_reading() {
         in_time(writer).await.unwrap();
     }
     assert_eq!(plain.count("api_keys").await, 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_and_changes_that_share_one_connection_have_it_in_turn() {
+    let file = File::new();
+    let keys = SqliteStore::open(&file.path).management_connections(1).await.unwrap();
+    for keys in [keys, SqliteStore::in_memory().await.unwrap()] {
+        let lists = (0..20).map(|_| {
+            let keys = keys.clone();
+            tokio::spawn(async move { drop(keys.list(&KeyQuery::new().name("x")).await.unwrap()) })
+        });
+        let writers = (0..20).map(|_| {
+            let keys = keys.clone();
+            tokio::spawn(async move { drop(inserted(&keys).await) })
+        });
+        let all: Vec<_> = lists.chain(writers).collect();
+        for one in all {
+            in_time(one).await.unwrap();
+        }
+        assert_eq!(keys.list(&KeyQuery::new()).await.unwrap().keys.len(), 20);
+    }
 }
 
 #[tokio::test]

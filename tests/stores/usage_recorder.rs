@@ -1,5 +1,6 @@
 //! How often keys were used, and when last: what servers keep of it, and what it never does.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,8 @@ use axum::Router;
 use axum::routing::any;
 use tower_api_key::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyState, KeyUse,
-    RecordUses, StoredKey, UsageBatch, UsageBucket, UsageQuery, UsageRetention, UsageStore,
+    RecordUses, StoredKey, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention,
+    UsageStore,
 };
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
@@ -117,6 +119,13 @@ impl UsageStore for Keys {
 
     async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
         self.keys.usage(query).await
+    }
+
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        self.keys.usage_by_key(query).await
     }
 
     async fn prune_usage(

@@ -11,6 +11,7 @@ use crate::output::json_line;
 use crate::say::say;
 use crate::session::Session;
 use crate::text::printable;
+use crate::time::format_relative;
 use crate::view::{Key, NewKey};
 
 /// A new key, and the one that it replaces.
@@ -30,6 +31,9 @@ impl Issued<'_> {
         let (name, hint) = (printable(record.name()), printable(record.hint().as_str()));
         say(format_args!("Issued {} ({name}), {hint}.", record.id()));
         say(format_args!("Its secret is on standard output, and is not shown again."));
+        if let Some(time) = record.expires_at() {
+            say(format_args!("It expires at {}.", format_relative(time, session.now)));
+        }
         for warning in warnings(record) {
             say(format_args!("{warning}"));
         }
@@ -37,10 +41,15 @@ impl Issued<'_> {
     }
 
     fn line(&self, session: &Session) -> std::io::Result<Zeroizing<String>> {
-        let secret = self.secret.reveal();
-        if !session.output.json {
-            return Ok(Zeroizing::new(format!("{secret}\n")));
+        match session.output.json {
+            true => self.json(session),
+            false => Ok(Zeroizing::new(format!("{}\n", self.secret.reveal()))),
         }
+    }
+
+    /// Returns an object of JSON with the secret, on a line.
+    pub(crate) fn json(&self, session: &Session) -> std::io::Result<Zeroizing<String>> {
+        let secret = self.secret.reveal();
         let new = StoredKey::new(Arc::clone(self.record), None);
         let predecessor = self.predecessor.map(|key| Key::new(key, session.now));
         json_line(&NewKey { key: Key::new(&new, session.now), secret, predecessor })
@@ -48,7 +57,7 @@ impl Issued<'_> {
 }
 
 /// Says why a key may not do what its owner expects.
-fn warnings(record: &KeyRecord) -> impl Iterator<Item = &'static str> {
+pub(crate) fn warnings(record: &KeyRecord) -> impl Iterator<Item = &'static str> {
     let restrictions = record.restrictions();
     let names_sites = restrictions.origins.is_some() || restrictions.referrers.is_some();
     [

@@ -3,10 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
-use tower_api_key::TenantId;
-use tower_api_key::store::{KeyQuery, KeyState, StoredKey, TenantFilter};
+use tower_api_key::store::{Actor, KeyQuery, KeyState, ParseActorError, StoredKey, TenantFilter};
+use tower_api_key::{KeyKind, Stage, TenantId};
 
 use crate::exit::{Exit, Failure};
+use crate::issue::Kind;
 use crate::output::json_line;
 use crate::session::Session;
 use crate::table::Table;
@@ -22,6 +23,7 @@ const PAGE: usize = 500;
 Examples:
   api-keys list --tenant acme --state active
   api-keys list --unused-for 90d
+  api-keys list --name import --created-by name:cli:alice
   api-keys list --json | jq -r 'select(.expires_at == null) | .id'
 
 With --json, each line is an object, so that a long list can be read as it comes.")]
@@ -31,9 +33,24 @@ pub(crate) struct List {
     /// Only keys in this state
     #[arg(long)]
     state: Option<State>,
+    /// Only keys with this in their name; upper and lower case of A to Z are the same
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// Only keys that work in this stage alone
+    #[arg(long)]
+    stage: Option<Stage>,
+    /// Only keys of this kind
+    #[arg(long)]
+    kind: Option<Kind>,
+    /// Only keys that were issued by this: `system`, `key:ID` or `name:NAME`, as `show` says it
+    #[arg(long, value_name = "ACTOR", value_parser = actor)]
+    created_by: Option<Actor>,
     /// Only keys that were neither used nor issued for so long, such as `90d`
     #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
     unused_for: Option<Duration>,
+    /// Only keys, in any state, that should be replaced within so long, such as `14d`
+    #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
+    due_within: Option<Duration>,
     /// At most so many keys
     #[arg(long = "limit", value_name = "COUNT")]
     count: Option<usize>,
@@ -71,6 +88,7 @@ enum State {
     Disabled,
     Expired,
     Revoked,
+    Suspended,
 }
 
 impl Whose {
@@ -88,8 +106,13 @@ impl List {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let mut query = self.whose.query();
         query.state = self.state.map(KeyState::from);
+        (query.name, query.stage, query.created_by) = (self.name, self.stage, self.created_by);
+        query.kind = self.kind.map(KeyKind::from);
         if let Some(period) = self.unused_for {
             query = query.unused_since(earlier(session.now, period)?);
+        }
+        if let Some(period) = self.due_within {
+            query = query.rotation_due_by(later(session.now, period)?);
         }
         let header = ["ID", "NAME", "TENANT", "STATE", "KEY", "LAST USED", "EXPIRES"];
         print(session, query, self.count.unwrap_or(usize::MAX), header, |key| {
@@ -140,6 +163,13 @@ async fn print<const N: usize>(
     let mut table = Table::new(header, output.is_terminal());
     loop {
         let page = session.keys.list(&query).await?;
+        // A page may have looked at many keys in vain.
+        if page.keys.is_empty()
+            && let Some(next) = page.next
+        {
+            query = query.after(next);
+            continue;
+        }
         let keys = &page.keys[..page.keys.len().min(count)];
         if output.json {
             let lines = keys.iter().map(|key| json_line(&Key::new(key, session.now)));
@@ -157,6 +187,11 @@ async fn print<const N: usize>(
     }
 }
 
+/// Reads who issued a key. The error does not repeat what may be a secret in the wrong place.
+fn actor(text: &str) -> Result<Actor, String> {
+    text.parse().map_err(|error: ParseActorError| error.to_string())
+}
+
 fn or_none(tenant: Option<&TenantId>) -> String {
     tenant.map_or("-", |tenant| tenant.as_str()).to_owned()
 }
@@ -172,6 +207,7 @@ impl From<State> for KeyState {
             State::Disabled => Self::Disabled,
             State::Expired => Self::Expired,
             State::Revoked => Self::Revoked,
+            State::Suspended => Self::Suspended,
         }
     }
 }

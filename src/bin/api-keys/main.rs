@@ -1,7 +1,9 @@
 //! `api-keys`: issues, reviews and revokes API keys in a database. Start reading in `cli`.
 
+mod abilities;
 mod arguments;
 mod audit;
+mod audit_prune;
 mod cli;
 mod database;
 mod docs;
@@ -11,24 +13,33 @@ mod format;
 mod formats;
 mod grants;
 mod id;
+mod import;
 mod init;
 mod input;
+mod interrupt;
 mod invalidate;
 mod issue;
+mod issue_names;
 mod issued;
 mod judge;
 mod list;
 mod output;
+mod progress;
 mod prune;
 mod request;
 mod revoke;
 mod revoke_list;
+mod revoke_tenant;
+// The same file as that of the library, whose public API has no texts of times.
+#[path = "../../rfc3339.rs"]
+mod rfc3339;
 mod rotate;
 mod say;
 mod session;
 mod show;
 mod surplus;
 mod table;
+mod tenant;
 mod text;
 mod time;
 mod update;

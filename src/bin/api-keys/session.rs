@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tower_api_key::key::KeyFormats;
+use tower_api_key::key::{AbilityCatalogue, KeyFormats};
 use tower_api_key::manage::ChangedKey;
 use tower_api_key::store::{ActorName, AuditEvent, AuditSink as _, JsonLinesAudit, StoredKey};
 use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyScheme};
@@ -38,11 +38,15 @@ impl Session {
         formats: KeyFormats,
         hasher: KeyHasher,
         actor: &str,
+        max_keys: Option<u64>,
         output: Output,
     ) -> Self {
         let scheme = KeyScheme::new(formats.clone()).hasher(hasher.clone());
         let keys = KeyManager::new(database.repository()).scheme(scheme);
-        let keys = keys.acting_as(&*format!("cli:{actor}"));
+        let mut keys = keys.acting_as(&*format!("cli:{actor}"));
+        if let Some(most) = max_keys {
+            keys = keys.max_keys_per_tenant(most);
+        }
         Self { database, keys, formats, hasher, output, now: SystemTime::now(), events: None }
     }
 
@@ -60,6 +64,11 @@ impl Session {
         }
         let record = self.database.repository().find_stored(&digest).await?;
         Ok(record.map(|record| record.id().clone()))
+    }
+
+    /// Refuses to grant abilities that there are not.
+    pub(crate) fn know_abilities(&mut self, abilities: AbilityCatalogue) {
+        self.keys = self.keys.clone().abilities(abilities);
     }
 
     /// Has events of changes written to a file as well.
@@ -92,8 +101,13 @@ impl Session {
     }
 }
 
-/// Returns how the keys are hashed, by the peppers of the environment.
+/// Returns how the keys are hashed, by the peppers of the environment. Those that were imported with the
+/// id as a part of their text are found as well.
 pub(crate) fn hasher() -> Result<KeyHasher, Failure> {
+    Ok(peppered()?.or_sha256_after_id())
+}
+
+fn peppered() -> Result<KeyHasher, Failure> {
     let (pepper, previous) =
         (secret_variable("API_KEYS_PEPPER")?, secret_variable("API_KEYS_PREVIOUS_PEPPER")?);
     match (pepper, previous) {
@@ -134,6 +148,14 @@ pub(crate) fn secret_variable(name: &str) -> Result<Option<Zeroizing<String>>, F
         // Not with the error, which has the value.
         Err(env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{name} is not text"))),
     }
+}
+
+/// Returns how many keys a tenant has at most, if the environment says so.
+pub(crate) fn max_keys() -> Result<Option<u64>, Failure> {
+    let Some(text) = env::var_os("API_KEYS_MAX_PER_TENANT") else { return Ok(None) };
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    let error = || Failure::usage("API_KEYS_MAX_PER_TENANT is no whole number");
+    number.map(Some).ok_or_else(error)
 }
 
 /// Returns who asks, by the name that the system knows; behind `sudo`, the one who typed it.

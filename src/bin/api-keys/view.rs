@@ -50,7 +50,7 @@ pub(crate) fn details(key: &StoredKey, now: SystemTime) -> String {
     let or = |lines: Option<Vec<String>>, otherwise: &str| {
         lines.or_else(|| Some(vec![otherwise.to_owned()]))
     };
-    let lines: [(&str, Option<Vec<String>>); 21] = [
+    let lines: [(&str, Option<Vec<String>>); 22] = [
         ("id", one(record.id())),
         ("name", one(record.name())),
         ("state", one(&record.state(now))),
@@ -65,6 +65,7 @@ pub(crate) fn details(key: &StoredKey, now: SystemTime) -> String {
         ("referrers", list(&restrictions.referrers)),
         ("endpoints", list(&restrictions.endpoints)),
         ("created", time(Some(record.created_at()))),
+        ("issued by", record.created_by().and_then(one)),
         ("last used", or(time(key.last_used_at), "never, as far as is known")),
         ("expires", or(time(record.expires_at()), "never")),
         ("revoked", time(record.revoked_at())),

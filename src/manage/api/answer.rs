@@ -19,7 +19,7 @@ pub(super) struct Page {
     success: bool,
     /// The keys, the newest first.
     data: Vec<KeyView>,
-    /// Where the next page begins; `null` if this is the last.
+    /// Where the next page begins, also after one that has few keys or none; `null` if this is the last.
     #[schema(required)]
     next_cursor: Option<String>,
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::key::IssueError;
+use crate::key::{IssueError, KeyId};
 use crate::manage::{Excess, ManageError};
 use crate::trace;
 
@@ -17,13 +17,26 @@ use crate::trace;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     status: StatusCode,
+    kind: Option<ProblemType>,
     field: Option<String>,
     message: Cow<'static, str>,
+    key_id: Option<KeyId>,
+}
+
+/// A kind of problem that clients can tell from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ProblemType {
+    uri: &'static str,
+    title: &'static str,
 }
 
 impl ApiError {
+    /// The [type](Self::problem_type) of a request that would make more keys than
+    /// [there may be](crate::KeyManager::max_keys_per_tenant), which is answered with 409.
+    pub const TOO_MANY_KEYS: &'static str = "https://docs.rs/tower-api-key/latest/tower_api_key/enum.ManageError.html#variant.TooManyKeys";
+
     pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, field: None, message: message.into() }
+        Self { status, kind: None, field: None, message: message.into(), key_id: None }
     }
 
     /// Makes the error of a wrong field.
@@ -48,6 +61,24 @@ impl ApiError {
         self.field.as_deref()
     }
 
+    /// Returns the URI by which a client tells this problem from others with the same status, if it has
+    /// one (RFC 9457, section 3.1.1): [`TOO_MANY_KEYS`](Self::TOO_MANY_KEYS).
+    #[must_use]
+    pub fn problem_type(&self) -> Option<&'static str> {
+        self.kind.map(|kind| kind.uri)
+    }
+
+    /// Names the key that was issued by the same request before.
+    pub(super) fn of_key(self, id: KeyId) -> Self {
+        Self { key_id: Some(id), ..self }
+    }
+
+    /// Returns the key that the same request has [issued before](crate::manage::api#once).
+    #[must_use]
+    pub const fn key_id(&self) -> Option<&KeyId> {
+        self.key_id.as_ref()
+    }
+
     /// Returns what the client is told.
     #[must_use]
     pub fn message(&self) -> &str {
@@ -56,14 +87,22 @@ impl ApiError {
 
     /// Answers with `application/problem+json` (RFC 9457).
     pub(super) fn to_problem(&self) -> Response<Bytes> {
+        let blank = ProblemType {
+            uri: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+        };
+        let kind = self.kind.unwrap_or(blank);
         let mut problem = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or_default(),
+            "type": kind.uri,
+            "title": kind.title,
             "status": self.status.as_u16(),
             "detail": self.message,
         });
         if let Some(field) = &self.field {
             problem["field"] = field.as_str().into();
+        }
+        if let Some(id) = &self.key_id {
+            problem["key_id"] = id.as_str().into();
         }
         let mut response = Response::new(problem.to_string().into());
         *response.status_mut() = self.status;
@@ -99,8 +138,22 @@ impl From<ManageError> for ApiError {
             ManageError::NotFound => return Self::not_found(),
             ManageError::Name => (StatusCode::UNPROCESSABLE_ENTITY, Some("name")),
             ManageError::Expiry => (StatusCode::UNPROCESSABLE_ENTITY, Some("expires_at")),
+            ManageError::UnknownAbility => {
+                let message = "One of the abilities does not exist";
+                return Self::field_is(StatusCode::UNPROCESSABLE_ENTITY, "abilities", message);
+            }
             ManageError::Exceeds(excess) => (StatusCode::FORBIDDEN, field_of(*excess)),
-            ManageError::State(_) | ManageError::Rotated(_) => (StatusCode::CONFLICT, None),
+            ManageError::TooManyKeys(_) => {
+                let kind =
+                    Some(ProblemType { uri: Self::TOO_MANY_KEYS, title: "Too many API keys" });
+                return Self {
+                    kind,
+                    ..Self::new(StatusCode::CONFLICT, sentence(&error.to_string()))
+                };
+            }
+            ManageError::State(_) | ManageError::Rotated(_) | ManageError::Suspended => {
+                (StatusCode::CONFLICT, None)
+            }
             ManageError::Format => {
                 let message = "Keys with this prefix are not issued any more";
                 return Self::new(StatusCode::CONFLICT, message);
@@ -111,6 +164,10 @@ impl From<ManageError> for ApiError {
             }
             ManageError::Issue(IssueError::Meaning(_)) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, Some("stage"))
+            }
+            ManageError::NoAuditLog => {
+                let message = "This server keeps no events of API keys";
+                return Self::new(StatusCode::NOT_IMPLEMENTED, message);
             }
             ManageError::Issue(_)
             | ManageError::Conflict
@@ -152,6 +209,7 @@ const fn field_of(excess: Excess) -> Option<&'static str> {
         | Excess::Inactive
         | Excess::Management
         | Excess::Tenantless
+        | Excess::Tenants
         | Excess::Metadata => None,
     }
 }

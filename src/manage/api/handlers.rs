@@ -9,12 +9,14 @@ use super::ApiError;
 use super::body::RequestBody;
 use super::create::CreateKey;
 use super::list::parse_query;
+use super::once::{fingerprint, idempotency_key, issued_before};
 use super::rotate::RotateKey;
 use super::update::UpdateKey;
-use super::{answer, revoke, route, usage};
+use super::{answer, audit, revoke, route, usage};
 use crate::head::RequestHead;
 use crate::key::KeyId;
 use crate::manage::KeyManager;
+use crate::manage::once::Once;
 use crate::store::StoredKey;
 
 pub(super) type Result<T = Response> = std::result::Result<T, ApiError>;
@@ -25,8 +27,17 @@ pub(super) async fn list(keys: KeyManager, parts: Parts, _: RequestBody) -> Resu
 }
 
 pub(super) async fn create(keys: KeyManager, parts: Parts, body: RequestBody) -> Result {
-    let read = CreateKey::read(body.json(&parts.headers)?)?;
-    let issued = keys.issue(read.into()).await?;
+    let name = idempotency_key(&parts.headers)?;
+    let body = body.json(&parts.headers)?;
+    let request = fingerprint(&body);
+    let read = CreateKey::read(body)?;
+    let issued = match name {
+        Some(name) => match keys.issue_once(read.into(), &name, &request).await? {
+            Once::New(issued) => issued,
+            Once::Before { id, is_same } => return Err(issued_before(id, is_same)),
+        },
+        None => keys.issue(read.into()).await?,
+    };
     let path = original_path(&parts);
     let location = path.map(|path| format!("{path}/{}", issued.record.id));
     let key = StoredKey::new(issued.record, None);
@@ -75,6 +86,17 @@ pub(super) async fn usage(keys: KeyManager, mut parts: Parts, _: RequestBody) ->
     let query = parts.uri.query().unwrap_or_default();
     let (range, period) = usage::parse_query(query, keys.now())?;
     Ok(answer::usage(&keys.usage(&id, range, period).await?, period))
+}
+
+pub(super) async fn audit(keys: KeyManager, mut parts: Parts, _: RequestBody) -> Result {
+    let id = key_id(&mut parts).await?;
+    let query = audit::parse_query(parts.uri.query().unwrap_or_default(), id.clone())?;
+    let page = keys.audit_log(&query).await?;
+    if page.entries.is_empty() {
+        // Events outlive their key. Where there are none, it is told whether there is such a key.
+        keys.get(&id).await?;
+    }
+    Ok(audit::answer(page))
 }
 
 /// Returns the id in the path. One that is none is an unknown one.

@@ -1,55 +1,118 @@
 //! [`parse_query`]: which keys are listed.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::StatusCode;
 
 use super::ApiError;
 use super::field::may_be_told;
-use crate::store::{KeyQuery, KeyState};
+use crate::key::{KeyKind, Stage};
+use crate::rfc3339::parse_time;
+use crate::store::{Actor, KeyCursor, KeyQuery, KeyState};
 
 /// How many keys a page has unless the query says otherwise, and at most.
 pub(super) const DEFAULT_LIMIT: usize = 20;
 pub(super) const MAX_LIMIT: usize = 100;
+
+/// The longest part of a name, in characters: as long as a name.
+pub(super) const MAX_NAME: usize = 100;
+
+/// The parameters.
+#[derive(Default)]
+struct Parameters<'a>([Option<Cow<'a, str>>; NAMES.len()]);
+
+const NAMES: [&str; 9] = [
+    "limit",
+    "cursor",
+    "state",
+    "name",
+    "stage",
+    "kind",
+    "created_by",
+    "unused_since",
+    "rotation_due_by",
+];
+
+const UNKNOWN: &str = "The parameters are `limit`, `cursor`, `state`, `name`, `stage`, `kind`, \
+                       `created_by`, `unused_since` and `rotation_due_by`";
 
 /// Reads the query of a request.
 ///
 /// A parameter that is not known is refused: a filter with a typing error would list other keys
 /// than were asked for.
 pub(super) fn parse_query(query: &str) -> Result<KeyQuery, ApiError> {
-    let (mut limit, mut cursor, mut state) = (None, None, None);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let (name, parameter) = match &*name {
-            "limit" => ("limit", &mut limit),
-            "cursor" => ("cursor", &mut cursor),
-            "state" => ("state", &mut state),
-            other if may_be_told(other) => return Err(wrong(other, UNKNOWN)),
-            _ => return Err(ApiError::new(StatusCode::BAD_REQUEST, UNKNOWN)),
-        };
-        if parameter.replace(value).is_some() {
-            return Err(wrong(name, "it is given twice"));
-        }
-    }
+    let mut given = Parameters::read(query)?;
     let mut parsed = KeyQuery::new().limit(DEFAULT_LIMIT);
-    if let Some(limit) = limit {
-        let limit = limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-        let error = || wrong("limit", format!("a number from 1 to {MAX_LIMIT} is expected"));
-        parsed = parsed.limit(limit.ok_or_else(error)?);
+    if let Some(limit) = given.take("limit", parse_limit)? {
+        parsed.limit = limit;
     }
-    if let Some(cursor) = cursor {
-        parsed = parsed.after(Some(cursor.parse().map_err(|error| wrong("cursor", error))?));
-    }
-    if let Some(state) = state {
-        let known = KeyState::ALL.into_iter().find(|known| known.as_str() == state);
-        parsed = parsed.state(known.ok_or_else(|| wrong("state", STATES))?);
-    }
+    parsed.after = given.take("cursor", str::parse::<KeyCursor>)?;
+    parsed.state = given.take("state", |text| one_of(text, KeyState::ALL, STATES))?;
+    parsed.name = given.take("name", part_of_a_name)?;
+    parsed.stage = given.take("stage", str::parse::<Stage>)?;
+    parsed.kind = given.take("kind", |text| one_of(text, KINDS, KINDS_ARE))?;
+    parsed.created_by = given.take("created_by", str::parse::<Actor>)?;
+    parsed.unused_since = given.take("unused_since", parse_time)?;
+    parsed.rotation_due_by = given.take("rotation_due_by", parse_time)?;
     Ok(parsed)
 }
 
-const UNKNOWN: &str = "The parameters are `limit`, `cursor` and `state`";
+impl<'a> Parameters<'a> {
+    fn read(query: &'a str) -> Result<Self, ApiError> {
+        let mut read = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let Some(index) = NAMES.iter().position(|known| *known == name) else {
+                return Err(match may_be_told(&name) {
+                    true => wrong(&name, UNKNOWN),
+                    false => ApiError::new(StatusCode::BAD_REQUEST, UNKNOWN),
+                });
+            };
+            if read.0[index].replace(value).is_some() {
+                return Err(wrong(NAMES[index], "it is given twice"));
+            }
+        }
+        Ok(read)
+    }
 
-const STATES: &str = "a state is `active`, `disabled`, `expired` or `revoked`";
+    /// Reads a parameter, if there is one, by `parse`, whose error repeats nothing of its text.
+    fn take<T, E: fmt::Display>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, ApiError> {
+        let index = NAMES.iter().position(|known| *known == name);
+        let text = index.and_then(|index| self.0[index].take());
+        text.map(|text| parse(&text).map_err(|error| wrong(name, error))).transpose()
+    }
+}
 
-fn wrong(parameter: &str, message: impl fmt::Display) -> ApiError {
+const STATES: &str = "a state is `active`, `disabled`, `expired`, `revoked` or `suspended`";
+
+pub(super) const KINDS: [KeyKind; 2] = [KeyKind::Secret, KeyKind::Public];
+const KINDS_ARE: &str = "a kind is `secret` or `public`";
+
+fn one_of<T: fmt::Display>(
+    text: &str,
+    known: impl IntoIterator<Item = T>,
+    expected: &'static str,
+) -> Result<T, &'static str> {
+    known.into_iter().find(|known| known.to_string() == text).ok_or(expected)
+}
+
+fn part_of_a_name(text: &str) -> Result<String, String> {
+    match (1..=MAX_NAME).contains(&text.chars().take(MAX_NAME + 1).count()) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("a part of a name has 1 to {MAX_NAME} characters")),
+    }
+}
+
+/// Reads how long a page is to be.
+pub(super) fn parse_limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| format!("a number from 1 to {MAX_LIMIT} is expected"))
+}
+
+pub(super) fn wrong(parameter: &str, message: impl fmt::Display) -> ApiError {
     ApiError::field_is(StatusCode::BAD_REQUEST, parameter, message)
 }

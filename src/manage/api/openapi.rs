@@ -13,8 +13,10 @@ use utoipa::openapi::{
 
 use super::KeyRoute;
 use super::answer::{New, One, Page, Revoked, Used};
+use super::audit::Events;
 use super::create::CreateKey;
-use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
+use super::list::{DEFAULT_LIMIT, KINDS, MAX_LIMIT, MAX_NAME};
+use super::once::{IDEMPOTENCY_KEY, MAX_LENGTH};
 use super::revoke::WITH_SUCCESSORS;
 use super::rotate::RotateKey;
 use super::route::KEY_ID;
@@ -62,8 +64,8 @@ fn operation(
             let draft = draft("createApiKey", "Create an API key")
                 .body(body, Required::True)
                 .answer("201", "The key, and its secret for the only time", answer)
-                .refuses(&["408", "413", "415", "422"]);
-            (HttpMethod::Post, draft.parameters([]))
+                .refuses(&["408", "409", "413", "415", "422"]);
+            (HttpMethod::Post, draft.parameters([once()]))
         }
         KeyRoute::Show => {
             let answer = schemas.add::<One>();
@@ -94,6 +96,14 @@ fn operation(
                 .answer("201", "The successor, and its secret for the only time", answer)
                 .refuses(&["404", "408", "409", "413", "415", "422"]);
             (HttpMethod::Post, draft.parameters([key_id()]))
+        }
+        KeyRoute::Audit => {
+            let answer = schemas.add::<Events>();
+            let draft = draft("listApiKeyEvents", "List the changes of a key, the newest first")
+                .answer("200", "A page of changes", answer)
+                .refuses(&["404", "501"]);
+            let [limit, cursor, ..] = list_parameters();
+            (HttpMethod::Get, draft.parameters([key_id(), limit, cursor]))
         }
         KeyRoute::Usage => {
             let answer = schemas.add::<Used>();
@@ -141,10 +151,14 @@ impl Draft {
                 "403" => "The caller may not do this, or would grant more than it has",
                 "404" => "There is no such key",
                 "408" => "The body did not come in time",
-                "409" => "The key is revoked or was rotated already",
+                "409" => {
+                    "The key is revoked or was rotated already, its tenant is suspended, the same request \
+                     has issued a key before, or there are as many keys as there may be"
+                }
                 "413" => "The body is too long",
                 "415" => "The body is not JSON",
                 "422" => "A field is unknown, missing or wrong",
+                "501" => "No changes are kept here",
                 _ => "The keys cannot be reached at the moment",
             };
             let mut response = ResponseBuilder::new()
@@ -202,18 +216,55 @@ fn with_successors() -> Parameter {
     parameter(WITH_SUCCESSORS, "Revoke the keys that replaced it, too", flag)
 }
 
-fn list_parameters() -> [Parameter; 3] {
+fn once() -> Parameter {
+    let name = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    ParameterBuilder::new()
+        .name(IDEMPOTENCY_KEY.as_str())
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("Names the request: if it is repeated, no second key is issued"))
+        .example(Some("\"8e03978e-40d5-43e8-bc93-6894a57f9324\"".into()))
+        .schema(Some(
+            name.max_length(Some(MAX_LENGTH))
+                .pattern(Some(r#"^("[ !#-\[\]-~]+"|[!#-+\--:<-\[\]-~]+)$"#)),
+        ))
+        .build()
+}
+
+const CURSOR: &str = "The `next_cursor` of the page before, which may have had fewer keys than it may, \
+                      or none: a page looks at some thousands of keys at most";
+
+const NAME: &str =
+    "Only keys whose names have this text in them; `A` to `Z` are the same as `a` to `z`";
+
+/// What an actor looks like; of its name, all characters can be seen.
+const ACTOR: &str = "^(system|key:[A-Za-z0-9_.-]{1,128}|name:.{1,256})$";
+
+const CREATED_BY: &str = "Only keys that were issued by this: `system`, `key:` and the id of a key, or \
+                          `name:` and a name";
+
+fn list_parameters() -> [Parameter; 9] {
     let limit = ObjectBuilder::new()
         .schema_type(Type::Integer)
         .minimum(Some(1))
         .maximum(Some(MAX_LIMIT))
         .default(Some(DEFAULT_LIMIT.into()));
     let text = || ObjectBuilder::new().schema_type(Type::String);
+    let time = || text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+    let name = text().min_length(Some(1)).max_length(Some(MAX_NAME));
+    let stage = text().pattern(Some("^[A-Za-z0-9_.-]+$")).max_length(Some(128));
+    let kind = text().enum_values(Some(KINDS.map(|kind| kind.to_string())));
     let state = text().enum_values(Some(KeyState::ALL.map(KeyState::as_str)));
     [
-        parameter("limit", "How many keys a page has at most", limit),
-        parameter("cursor", "The `next_cursor` of the page before", text()),
+        parameter("limit", "How many items a page has at most", limit),
+        parameter("cursor", CURSOR, text()),
         parameter("state", "Only keys in this state", state),
+        parameter("name", NAME, name),
+        parameter("stage", "Only keys that work in this stage alone", stage),
+        parameter("kind", "Only keys of this kind", kind),
+        parameter("created_by", CREATED_BY, text().pattern(Some(ACTOR))),
+        parameter("unused_since", "Only keys that were neither used nor issued since then", time()),
+        parameter("rotation_due_by", "Only keys that should be replaced by then", time()),
     ]
 }
 
@@ -260,4 +311,7 @@ struct Problem {
     /// The field or the parameter that is to blame.
     #[schema(nullable = false)]
     field: Option<String>,
+    /// The key that the same request has issued before.
+    #[schema(nullable = false)]
+    key_id: Option<String>,
 }

@@ -19,19 +19,22 @@ pub enum KeyRoute {
     Revoke,
     /// `POST /api-keys/{key_id}/rotate`.
     Rotate,
+    /// `GET /api-keys/{key_id}/audit`.
+    Audit,
     /// `GET /api-keys/{key_id}/usage`.
     Usage,
 }
 
 impl KeyRoute {
     /// All routes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::List,
         Self::Create,
         Self::Show,
         Self::Update,
         Self::Revoke,
         Self::Rotate,
+        Self::Audit,
         Self::Usage,
     ];
 
@@ -42,6 +45,7 @@ impl KeyRoute {
             Self::List | Self::Create => "/api-keys",
             Self::Show | Self::Update | Self::Revoke => "/api-keys/{key_id}",
             Self::Rotate => "/api-keys/{key_id}/rotate",
+            Self::Audit => "/api-keys/{key_id}/audit",
             Self::Usage => "/api-keys/{key_id}/usage",
         }
     }

@@ -8,8 +8,8 @@ use http::StatusCode;
 
 use super::ApiError;
 use super::field::may_be_told;
-use super::time::parse_time;
 use crate::manage::UsagePeriod;
+use crate::rfc3339::parse_time;
 
 /// Of how long usage is told unless the query says otherwise.
 pub(super) const DEFAULT_DAYS: u64 = 30;

@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn entry(at: u64) -> Entry {
-        Entry::new(None, Stamp::new(0, at))
+        Entry::new(None, Stamp::new(0, 0, at))
     }
 
     fn entry_of(at: u64, size: usize) -> Entry {

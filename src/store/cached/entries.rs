@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::bounded::{Bounded, Entry};
-use super::generations::Generations;
+use super::generations::{Generations, Tenants};
 use super::stamp::Stamp;
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, TenantId};
 use crate::store::editions::Editions;
 use crate::store::{FirstBytes, KeyRecord, Token};
 
 /// Records, and digests of which it is known that they have none. Neither pushes the other out.
 pub(super) struct Entries {
     generations: Generations,
+    tenants: Tenants,
     /// What threads keep of the records.
     editions: Editions,
     // Stored digests are as random as a hash.
@@ -58,6 +59,7 @@ impl Entries {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             generations: Generations::new(),
+            tenants: Tenants::new(),
             editions: Editions::default(),
             found: Bounded::at_most(limits.capacity, limits.max_bytes),
             // Each is of the same size.
@@ -70,7 +72,7 @@ impl Entries {
     /// Returns what is known of a key at the time `now`.
     pub(super) fn look(&self, digest: &KeyDigest, now: u64) -> Known {
         let current = self.stamp(digest, now);
-        let known = self.found.read(digest, |entry| match current.age_of(entry.stamp) {
+        let known = self.found.read(digest, |entry| match self.age_of(entry, current) {
             Some(age) if age < self.limits.ttl => Known::Fresh(entry.found.clone()),
             Some(age) if age < self.limits.max_staleness => Known::Aging(entry.found.clone()),
             _ => Known::Nothing,
@@ -95,7 +97,7 @@ impl Entries {
         let edition = self.editions.current(digest)?;
         let current = self.stamp(digest, now);
         let read = |entry: &Entry| {
-            let age = current.age_of(entry.stamp)?;
+            let age = self.age_of(entry, current)?;
             let record = entry.found.clone().filter(|_| age < self.limits.kept())?;
             Some((record, Token::new([edition, entry.stamp.at()])))
         };
@@ -114,7 +116,7 @@ impl Entries {
     pub(super) fn remembered(&self, digest: &KeyDigest, now: u64) -> Option<(Arc<KeyRecord>, u64)> {
         let current = self.stamp(digest, now);
         let read = |entry: &Entry| {
-            let age = current.age_of(entry.stamp)?;
+            let age = self.age_of(entry, current)?;
             let record = entry.found.clone().filter(|_| age < self.limits.max_staleness)?;
             Some((record, entry.stamp.at()))
         };
@@ -123,7 +125,14 @@ impl Entries {
 
     /// Returns the stamp of what is loaded from `now` on.
     pub(super) fn stamp(&self, digest: &KeyDigest, now: u64) -> Stamp {
-        Stamp::new(self.generations.current(digest), now)
+        Stamp::new(self.generations.current(digest), self.tenants.count(), now)
+    }
+
+    /// Returns the age of a record, unless it was invalidated.
+    fn age_of(&self, entry: &Entry, current: Stamp) -> Option<u64> {
+        let tenant = entry.found.as_ref().and_then(|record| record.tenant.as_ref());
+        let is_outdated = self.tenants.was_invalidated_after(entry.stamp.tenants(), tenant);
+        if is_outdated { None } else { current.age_of(entry.stamp) }
     }
 
     /// Keeps what the store answered to whoever took `stamp` before, unless something newer is
@@ -167,6 +176,13 @@ impl Entries {
         // Only for their memory: they are outdated.
         self.found.remove(digest);
         self.unknown.remove(digest);
+    }
+
+    /// Forgets what was loaded of the keys of a tenant until now, as [`forget`](Self::forget) does.
+    pub(super) fn forget_tenant(&self, tenant: &TenantId) {
+        self.tenants.invalidate(tenant);
+        // Whose the keys are that threads keep, nobody notes: they look at each again.
+        self.editions.advance_all();
     }
 
     /// Forgets what was loaded of all keys until now.

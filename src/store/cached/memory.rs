@@ -6,7 +6,7 @@ use super::entries::{Entries, Known};
 use super::grace::Grace;
 use super::liveness::Liveness;
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, TenantId};
 use crate::store::{KeyChanges, KeyRecord, Token};
 
 pub(super) struct Memory {
@@ -50,6 +50,12 @@ impl Memory {
     pub(super) fn forget(&self, digest: &KeyDigest) {
         self.entries.forget(digest);
         self.changes.changed(digest);
+    }
+
+    /// Forgets what was loaded of the keys of a tenant until now.
+    pub(super) fn forget_tenant(&self, tenant: &TenantId) {
+        self.entries.forget_tenant(tenant);
+        self.changes.tenant_changed(tenant);
     }
 
     /// Forgets what was loaded of all keys until now.

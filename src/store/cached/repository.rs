@@ -1,5 +1,6 @@
 //! The write side of [`CachedStore`]: what it changes, it forgets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,11 +9,12 @@ use tokio::runtime::Handle;
 
 use super::CachedStore;
 use super::memory::Memory;
-use crate::key::{KeyDigest, KeyId};
+use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyUse,
-    Propagation, RecordUses, StoreError, StoredKey, UsageBatch, UsageBucket, UsageQuery,
-    UsageRetention, UsageStore,
+    AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage,
+    KeyQuery, KeyRecord, KeyRepository, KeyUse, Propagation, RecordUses, StoreError, StoredKey,
+    SuspendedTenant, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention,
+    UsageStore,
 };
 
 #[async_trait]
@@ -23,6 +25,10 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
         self.0.store.list(query).await
+    }
+
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
+        self.0.store.ended(query).await
     }
 
     /// Goes on if it is dropped, so that what is changed is also forgotten.
@@ -36,17 +42,44 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         let forget = Forget { memory: Arc::clone(&self.0.memory), digests };
         let store = Arc::clone(&self.0.store);
         let (changes, events) = (changes.to_vec(), events.to_vec());
-        let commit = async move {
+        to_the_end(async move {
             let _forget = forget;
             store.commit(&changes, &events).await
-        };
-        match Handle::try_current() {
-            Ok(runtime) => match runtime.spawn(commit).await {
-                Ok(committed) => committed,
-                Err(error) => Err(StoreError::new(error).into()),
-            },
-            Err(_) => commit.await,
-        }
+        })
+        .await
+    }
+
+    /// Goes on if it is dropped, as [`commit`](Self::commit) does.
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        events: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let forget = ForgetTenant(Arc::clone(&self.0.memory), tenant.clone());
+        let store = Arc::clone(&self.0.store);
+        let events = events.to_vec();
+        to_the_end(async move {
+            let ForgetTenant(_, tenant) = &forget;
+            store.set_suspended(tenant, since, &events).await
+        })
+        .await
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        self.0.store.suspended().await
+    }
+
+    async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
+        self.0.store.audit_log(query).await
+    }
+
+    async fn prune_audit_log(
+        &self,
+        before: SystemTime,
+        at_most: usize,
+    ) -> Result<Option<usize>, StoreError> {
+        self.0.store.prune_audit_log(before, at_most).await
     }
 
     async fn find_stored(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
@@ -101,6 +134,13 @@ impl<S: UsageStore + 'static> UsageStore for CachedStore<S> {
         self.0.store.usage(query).await
     }
 
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        self.0.store.usage_by_key(query).await
+    }
+
     async fn prune_usage(
         &self,
         retention: UsageRetention,
@@ -118,6 +158,19 @@ impl<S: RecordUses + 'static> RecordUses for CachedStore<S> {
     }
 }
 
+/// Waits for a change that goes on if this is dropped.
+async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, CommitError>> + Send + 'static,
+) -> Result<T, CommitError> {
+    match Handle::try_current() {
+        Ok(runtime) => match runtime.spawn(change).await {
+            Ok(committed) => committed,
+            Err(error) => Err(StoreError::new(error).into()),
+        },
+        Err(_) => change.await,
+    }
+}
+
 /// Forgets keys when it is dropped: after changes that were made, and after those of which it is
 /// not known.
 struct Forget {
@@ -131,11 +184,20 @@ impl Drop for Forget {
     }
 }
 
+/// Forgets the keys of a tenant when it is dropped.
+struct ForgetTenant(Arc<Memory>, TenantId);
+
+impl Drop for ForgetTenant {
+    fn drop(&mut self) {
+        self.0.forget_tenant(&self.1);
+    }
+}
+
 /// Forgets everything when it is dropped.
 struct ForgetAll<'a>(&'a Memory);
 
 impl Drop for ForgetAll<'_> {
     fn drop(&mut self) {
-        self.0.entries.forget_all();
+        self.0.forget_all();
     }
 }

@@ -88,6 +88,7 @@ impl<'a> Session<'a> {
         let memory = &self.subscriber.memory;
         match heard {
             Invalidation::Key(digest) => memory.forget(&digest),
+            Invalidation::Tenant(tenant) => memory.forget_tenant(&tenant),
             Invalidation::Everything => memory.forget_all(),
             Invalidation::Heartbeat(number) => return beats.heard(number, by),
         }

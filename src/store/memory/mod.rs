@@ -1,5 +1,7 @@
 //! [`MemoryStore`]: keys in memory.
 
+mod events;
+mod index;
 mod repository;
 mod usage;
 
@@ -12,16 +14,18 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use thiserror::Error;
 
+use self::index::Index;
 use self::usage::Usage;
 use super::editions::{Changing, Editions};
 use super::{IssuedKey, KeyChanges, KeyRecord, KeyStore, NewKey, StoreError, Token};
 use crate::immediate::Immediate;
-use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme};
+use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme, TenantId};
 
 /// Keeps keys in memory, for tests, examples and programs with a handful of keys.
 ///
 /// Readers take no lock. Writers take one, so that changes of the same key follow one another,
-/// and a change is seen by the next request. A clone is the same store.
+/// and a change is seen by the next request. A clone is the same store. Of the events of a
+/// [`KeyManager`](crate::KeyManager), the last 10 000 are kept.
 ///
 /// # Examples
 ///
@@ -43,12 +47,15 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Shared {
     records: papaya::HashMap<KeyDigest, Arc<KeyRecord>, BuildHasherDefault<FirstBytes>>,
-    /// Where each id's record is. Its lock is held by whoever writes.
-    digests: Mutex<BTreeMap<KeyId, KeyDigest>>,
+    /// Where each record is. Its lock is held by those who write, and by those who list.
+    index: Mutex<Index>,
     uses: Mutex<Uses>,
     usage: Mutex<Usage>,
     /// What threads keep of the records.
     editions: Editions,
+    events: Mutex<events::Events>,
+    /// Writers lock it, after the ids.
+    suspended: Mutex<BTreeMap<TenantId, SystemTime>>,
     changes: KeyChanges,
 }
 
@@ -85,38 +92,37 @@ impl MemoryStore {
     /// compared: what is inserted counts, also if it was revoked before.
     pub fn insert(&self, record: impl Into<Arc<KeyRecord>>) {
         let record = record.into();
-        let mut digests = self.lock();
+        let mut index = self.lock();
+        let record = self.marked(record);
         let records = self.shared.records.pin();
-        let before = digests.insert(record.id.clone(), record.digest);
-        let before = before.filter(|old| *old != record.digest);
+        let before = index.digest(&record.id).copied().filter(|old| *old != record.digest);
         let touched: Vec<_> = before.iter().chain([&record.digest]).copied().collect();
         let changing = self.changing(&touched);
-        if let Some(old) = &before {
-            records.remove(old);
+        if let Some(old) = before.and_then(|old| records.remove(&old)) {
+            index.remove(old);
         }
-        if let Some(old) = records.insert(record.digest, Arc::clone(&record))
-            && old.id != record.id
-        {
-            digests.remove(&old.id);
+        if let Some(old) = records.insert(record.digest, Arc::clone(&record)) {
+            index.remove(old);
         }
+        index.add(&record);
         drop(changing);
-        drop(digests);
+        drop(index);
         touched.iter().for_each(|digest| self.changed(digest));
     }
 
     /// Returns the record with this id.
     #[must_use]
     pub fn get(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
-        let digests = self.lock();
-        self.shared.records.pin().get(digests.get(id)?).cloned()
+        let index = self.lock();
+        self.shared.records.pin().get(index.digest(id)?).cloned()
     }
 
     /// Returns all records, by id.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<KeyRecord>> {
-        let digests = self.lock();
+        let index = self.lock();
         let records = self.shared.records.pin();
-        digests.values().filter_map(|digest| records.get(digest).cloned()).collect()
+        index.digests().filter_map(|digest| records.get(digest).cloned()).collect()
     }
 
     /// Changes the record with this id, and returns the new one.
@@ -142,9 +148,9 @@ impl MemoryStore {
         id: &KeyId,
         change: impl FnOnce(&mut KeyRecord),
     ) -> Result<Arc<KeyRecord>, UpdateError> {
-        let digests = self.lock();
+        let mut index = self.lock();
         let records = self.shared.records.pin();
-        let old = digests.get(id).and_then(|digest| records.get(digest));
+        let old = index.digest(id).and_then(|digest| records.get(digest));
         let old = old.ok_or(UpdateError::NotFound)?;
         let mut new = KeyRecord::clone(old);
         change(&mut new);
@@ -155,11 +161,13 @@ impl MemoryStore {
             return Err(UpdateError::Revoked);
         }
         new.revision = old.revision.saturating_add(1);
-        let new = Arc::new(new);
+        let new = self.marked(Arc::new(new));
         let changing = self.shared.editions.changing(&new.digest);
+        index.remove(old);
+        index.add(&new);
         records.insert(new.digest, Arc::clone(&new));
         drop(changing);
-        drop(digests);
+        drop(index);
         self.changed(&new.digest);
         Ok(new)
     }
@@ -189,13 +197,16 @@ impl MemoryStore {
     /// leaves a trace.
     #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn remove(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
-        let mut digests = self.lock();
-        let digest = digests.remove(id)?;
-        self.uses().remove(id);
+        let mut index = self.lock();
+        let digest = *index.digest(id)?;
         let changing = self.shared.editions.changing(&digest);
         let removed = self.shared.records.pin().remove(&digest).cloned();
+        if let Some(removed) = &removed {
+            index.remove(removed);
+        }
+        self.uses().remove(id);
         drop(changing);
-        drop(digests);
+        drop(index);
         self.changed(&digest);
         removed
     }
@@ -214,8 +225,8 @@ impl MemoryStore {
     /// Waits for the other writers.
     ///
     /// A writer that panicked, in the closure of `update`, had changed nothing yet.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<KeyId, KeyDigest>> {
-        self.shared.digests.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        self.shared.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

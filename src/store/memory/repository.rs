@@ -6,13 +6,15 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+use super::index::Index;
 use super::usage::Usage;
 use super::{MemoryStore, Uses};
-use crate::key::{KeyDigest, KeyId};
+use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository,
-    KeyUse, RecordUses, StoreError, StoredKey, UsageBatch, UsageBucket, UsageQuery, UsageRetention,
-    UsageStore,
+    AuditEvent, AuditPage, AuditQuery, CommitError, EndPlace, EndedPage, EndedQuery, KeyBound,
+    KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyUse, RecordUses,
+    StoreError, StoredKey, SuspendedTenant, TenantFilter, UsageBatch, UsageBucket, UsageByKeyQuery,
+    UsageQuery, UsageRetention, UsageStore,
 };
 
 #[async_trait]
@@ -22,24 +24,46 @@ impl KeyRepository for MemoryStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        let follows = |record: &KeyRecord| {
-            query.after.as_ref().is_none_or(|after| KeyCursor::of(record) < *after)
-        };
-        let records = Self::list(self).into_iter().filter(|record| follows(record));
-        let keys = records.map(|record| self.with_use(record));
-        let mut keys: Vec<_> = keys.filter(|key| query.matches(key)).collect();
-        keys.sort_by_cached_key(|key| std::cmp::Reverse(KeyCursor::of(&key.record)));
-        Ok(query.page(keys))
+        let index = self.lock();
+        let records = self.shared.records.pin();
+        let uses = self.uses();
+        let mut keys = Vec::new();
+        let places = index.places(&query.tenant, query.after.as_ref());
+        for (place, visited) in places.zip(1..) {
+            let record = index.digest(place.id()).and_then(|digest| records.get(digest));
+            let key = record
+                .map(|record| StoredKey::new(Arc::clone(record), uses.get(&record.id).copied()));
+            keys.extend(key.filter(|key| query.matches(key)));
+            if keys.len() > query.page_size() || visited == query.visits() {
+                return Ok(query.page(keys, Some(place.clone())));
+            }
+        }
+        Ok(query.page(keys, None))
     }
 
-    /// Keeps no events.
-    async fn commit(&self, changes: &[KeyChange], _: &[AuditEvent]) -> Result<(), CommitError> {
-        let mut digests = self.lock();
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
+        let after = query.after_place().map_err(StoreError::new)?;
+        let place = |record: &Arc<KeyRecord>| EndPlace::of(record);
+        let ended = Self::list(self).into_iter().filter(|record| query.matches(record));
+        let mut keys: Vec<_> =
+            ended.filter(|record| after.is_none() || place(record) > after).collect();
+        keys.sort_by_cached_key(place);
+        keys.truncate(query.page_size());
+        Ok(EndedPage::in_order(keys, query))
+    }
+
+    /// Keeps the last events.
+    async fn commit(
+        &self,
+        changes: &[KeyChange],
+        events: &[AuditEvent],
+    ) -> Result<(), CommitError> {
+        let mut index = self.lock();
         // On copies first, so that what fails has changed nothing.
-        let mut after = Draft { store: self, digests: &digests, changed: BTreeMap::new() };
+        let mut after = Draft { store: self, index: &index, changed: BTreeMap::new() };
         changes.iter().try_for_each(|change| after.make(change))?;
         let changed = after.changed;
-        let before = changed.keys().filter_map(|id| digests.get(id));
+        let before = changed.keys().filter_map(|id| index.digest(id));
         let touched = changed.values().map(|(digest, _)| digest).chain(before);
         let touched: BTreeSet<_> = touched.map(|digest| *digest.as_bytes()).collect();
         let touched: Vec<_> = touched.into_iter().map(KeyDigest::from_bytes).collect();
@@ -47,26 +71,88 @@ impl KeyRepository for MemoryStore {
         let records = self.shared.records.pin();
         // Removed first: a digest may go from one record to another.
         for (id, _) in changed.iter().filter(|(_, (_, record))| record.is_none()) {
-            if let Some(digest) = digests.remove(id) {
-                records.remove(&digest);
+            if let Some(digest) = index.digest(id).copied()
+                && let Some(old) = records.remove(&digest)
+            {
+                index.remove(old);
             }
             self.uses().remove(id);
         }
         for (id, (digest, record)) in changed {
             let Some(record) = record else { continue };
-            records.insert(digest, record);
+            let record = self.marked(record);
             // One with the same id may have been removed by the same commit.
-            if let Some(old) = digests.insert(id, digest)
-                && old != digest
-            {
+            let old = index.digest(&id).copied();
+            if let Some(old) = old.and_then(|old| records.get(&old)) {
+                index.remove(old);
+            }
+            index.add(&record);
+            records.insert(digest, record);
+            if let Some(old) = old.filter(|old| *old != digest) {
                 records.remove(&old);
             }
         }
         drop(records);
         drop(changing);
-        drop(digests);
+        self.events().keep(events);
+        drop(index);
         touched.iter().for_each(|digest| self.changed(digest));
         Ok(())
+    }
+
+    async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
+        self.event_page(query).map(Some)
+    }
+
+    async fn prune_audit_log(
+        &self,
+        before: SystemTime,
+        at_most: usize,
+    ) -> Result<Option<usize>, StoreError> {
+        Ok(Some(self.remove_events(before, at_most)))
+    }
+
+    /// Keeps the last events.
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        events: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let index = self.lock();
+        let mut suspended = self.suspended_tenants();
+        if suspended.contains_key(tenant) == since.is_some() {
+            return Ok(false);
+        }
+        match since {
+            Some(since) => suspended.insert(tenant.clone(), since),
+            None => suspended.remove(tenant),
+        };
+        drop(suspended);
+        // Rather than at each look-up.
+        let records = self.shared.records.pin();
+        let tenant_keys = TenantFilter::Of(tenant.clone());
+        let places = index.places(&tenant_keys, None);
+        let digests = places.filter_map(|place| index.digest(place.id()).copied());
+        let digests: Vec<_> = digests.collect();
+        let changing = self.changing(&digests);
+        for digest in digests {
+            if let Some(record) = records.get(&digest) {
+                records.insert(digest, self.marked(Arc::clone(record)));
+            }
+        }
+        drop(changing);
+        drop(records);
+        self.events().keep(events);
+        drop(index);
+        self.shared.changes.tenant_changed(tenant);
+        Ok(true)
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        let suspended = self.suspended_tenants();
+        let tenants = suspended.iter();
+        Ok(tenants.map(|(tenant, since)| SuspendedTenant::new(tenant.clone(), *since)).collect())
     }
 
     fn usage_store(&self) -> Option<&dyn UsageStore> {
@@ -77,9 +163,9 @@ impl KeyRepository for MemoryStore {
 #[async_trait]
 impl RecordUses for MemoryStore {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
-        let digests = self.lock();
+        let index = self.lock();
         let mut last = self.uses();
-        for KeyUse { id, at } in uses.iter().filter(|used| digests.contains_key(&used.id)) {
+        for KeyUse { id, at } in uses.iter().filter(|used| index.digest(&used.id).is_some()) {
             let time = last.entry(id.clone()).or_insert(*at);
             *time = (*time).max(*at);
         }
@@ -96,6 +182,13 @@ impl UsageStore for MemoryStore {
 
     async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
         Ok(self.usage_lock().read(query))
+    }
+
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        Ok(self.usage_lock().read_by_key(query))
     }
 
     async fn prune_usage(
@@ -118,6 +211,23 @@ impl MemoryStore {
         StoredKey::new(record, last_used_at)
     }
 
+    /// Returns a record that says whether its tenant is suspended, while nobody else writes.
+    pub(super) fn marked(&self, mut record: Arc<KeyRecord>) -> Arc<KeyRecord> {
+        let is_suspended = self.is_suspended(record.tenant.as_ref());
+        if record.suspended != is_suspended {
+            Arc::make_mut(&mut record).suspended = is_suspended;
+        }
+        record
+    }
+
+    fn is_suspended(&self, tenant: Option<&TenantId>) -> bool {
+        tenant.is_some_and(|tenant| self.suspended_tenants().contains_key(tenant))
+    }
+
+    fn suspended_tenants(&self) -> MutexGuard<'_, BTreeMap<TenantId, SystemTime>> {
+        self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn uses(&self) -> MutexGuard<'_, Uses> {
         self.shared.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,17 +236,26 @@ impl MemoryStore {
 /// The records that are about to change.
 struct Draft<'a> {
     store: &'a MemoryStore,
-    digests: &'a BTreeMap<KeyId, KeyDigest>,
+    index: &'a Index,
     changed: BTreeMap<KeyId, (KeyDigest, Option<Arc<KeyRecord>>)>,
 }
 
 impl Draft<'_> {
     fn make(&mut self, change: &KeyChange) -> Result<(), CommitError> {
+        if let KeyChange::Bound(bound) = change {
+            return self.check(bound);
+        }
         let record = change.record();
         let of_id = self.of_id(&record.id);
         let is_taken = of_id.is_some() || self.has_digest(&record.digest);
         let same = of_id.filter(|of_id| of_id.digest == record.digest);
         change.check(same.as_deref(), is_taken)?;
+        let mut needed = change.needed_tenants(same.as_deref());
+        if let Some((_, refusal)) = needed.find(|(tenant, _)| self.store.is_suspended(Some(tenant)))
+        {
+            return Err(refusal);
+        }
+        drop(needed);
         if change.is_requirement() {
             return Ok(());
         }
@@ -147,7 +266,21 @@ impl Draft<'_> {
     fn of_id(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
         match self.changed.get(id) {
             Some((_, changed)) => changed.clone(),
-            None => self.store.shared.records.pin().get(self.digests.get(id)?).cloned(),
+            None => self.store.shared.records.pin().get(self.index.digest(id)?).cloned(),
+        }
+    }
+
+    fn check(&self, bound: &KeyBound) -> Result<(), CommitError> {
+        let tenant = TenantFilter::from(bound.record.tenant.clone());
+        let stored = self.index.places(&tenant, None).map(KeyCursor::id);
+        let stored = stored.filter(|id| !self.changed.contains_key(id));
+        let stored = stored.filter_map(|id| self.of_id(id));
+        let changed = self.changed.values().filter_map(|(_, record)| record.clone());
+        let counted = stored.chain(changed).filter(|record| bound.counts(record));
+        let one_more = usize::try_from(bound.at_most).unwrap_or(usize::MAX).saturating_add(1);
+        match counted.take(one_more).count() < one_more {
+            true => Ok(()),
+            false => Err(CommitError::Full(bound.at_most)),
         }
     }
 

@@ -10,15 +10,12 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgConnection, PgPool, query_scalar};
 
 use super::channel::channel;
-use super::connections::{Connections, Purpose};
-use super::repository::FOR_NO_KEY_UPDATE;
+use super::connections::{Connections, Purpose, Settings};
+use super::repository::DIALECT;
 use super::server::refuse_transaction_pooling;
-use super::{PostgresStore, migrations, owners, triggers};
+use super::{PostgresStore, migrations, owners, rights, triggers};
 use crate::store::StoreError;
 use crate::store::sql::{Statements, Tables, failed};
-
-/// How long a connection is used by default: half as long as a cache serves a record.
-pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 
 /// Says how a [`PostgresStore`] is connected, which is done when it is awaited.
 ///
@@ -26,7 +23,7 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 ///
 /// Awaiting it returns an error if the database cannot be connected to, if it is a standby, if a pooler
 /// in between gives connections to others after each transaction, if its tables belong to somebody who
-/// cannot be trusted, if they or their triggers cannot be migrated, if a newer version of this crate
+/// cannot be trusted, if they or their triggers cannot be migrated or may not be read, if a newer version of this crate
 /// migrated them in a way that this one cannot go on with, or if the schema or the table prefix is no
 /// name.
 #[must_use = "nothing is connected unless it is awaited"]
@@ -36,8 +33,7 @@ pub struct PostgresStoreBuilder {
     prefix: String,
     table_owner: Option<String>,
     may_migrate: bool,
-    lifetime: Duration,
-    max_lag: Option<Duration>,
+    settings: Settings,
 }
 
 enum Database {
@@ -58,8 +54,8 @@ impl PostgresStoreBuilder {
     fn new(database: Database) -> Self {
         let (schema, table_owner) = (None, None);
         let (prefix, may_migrate) = (String::new(), true);
-        let (lifetime, max_lag) = (LIFETIME, None);
-        Self { database, schema, prefix, table_owner, may_migrate, lifetime, max_lag }
+        let settings = Settings::default();
+        Self { database, schema, prefix, table_owner, may_migrate, settings }
     }
 
     /// Keeps the tables in a schema, which is created if there is none. By default, it is the
@@ -102,7 +98,7 @@ impl PostgresStoreBuilder {
     /// Leaves the tables as they are, and fails if they are older than this crate needs. By default
     /// they are migrated.
     ///
-    /// The rights to `SELECT`, `INSERT`, `UPDATE` and `DELETE` are enough then.
+    /// What rights are enough then is on [a page](crate::guide::roles) of its own.
     pub fn without_migration(mut self) -> Self {
         self.may_migrate = false;
         self
@@ -122,7 +118,24 @@ impl PostgresStoreBuilder {
     /// Panics if it is less than a second.
     pub fn connection_lifetime(mut self, lifetime: Duration) -> Self {
         assert!(lifetime >= Duration::from_secs(1), "a connection lives for a second at least");
-        self.lifetime = lifetime;
+        self.settings.lifetime = lifetime;
+        self
+    }
+
+    /// Has lists, changes and other writes, such as of when keys were last used, use so many of the
+    /// connections at most. By default 2 of 10.
+    ///
+    /// The rest is for look-ups, which so wait for none of them: whatever this says, one connection
+    /// is kept for look-ups, if the pool has several. Of several that lists and changes have, one is
+    /// kept for changes, so that a revocation waits for no list. One that finds none free for as long
+    /// as the pool waits for a connection is an error.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is zero.
+    pub fn management_connections(mut self, connections: u32) -> Self {
+        assert!(connections > 0, "lists and changes need a connection");
+        self.settings.share = connections;
         self
     }
 
@@ -139,7 +152,7 @@ impl PostgresStoreBuilder {
     /// Changes need the primary as before. A standby sends no notifications: of a
     /// cache over it, changes are noticed after its `max_staleness` and the lag.
     pub fn accept_standby(mut self, max_lag: Duration) -> Self {
-        self.max_lag = Some(max_lag);
+        self.settings.max_lag = Some(max_lag);
         self
     }
 
@@ -147,10 +160,10 @@ impl PostgresStoreBuilder {
         // What is wrong with the names is known without a server.
         Tables::new(self.schema.as_deref(), &self.prefix).map_err(StoreError::new)?;
         let connections = match self.database {
-            Database::Options(options) => Connections::to(*options?, self.lifetime, self.max_lag),
+            Database::Options(options) => Connections::to(*options?, self.settings),
             Database::Pool(pool) => {
-                warn_of_long_lives(&pool, self.lifetime);
-                Connections::of(pool, self.lifetime, self.max_lag)
+                warn_of_long_lives(&pool, self.settings.lifetime);
+                Connections::of(pool, self.settings)
             }
         };
         // First of all: nothing is certain otherwise.
@@ -170,9 +183,10 @@ impl PostgresStoreBuilder {
         // Somebody else may have made them in between.
         owners::check(connection, &tables, &schema, owner, may_migrate).await?;
         triggers::check(connection, &tables, may_migrate).await?;
+        rights::check(connection, &tables).await?;
         taken.give_back();
         let channel = channel(&schema, &tables.bare("api_keys")).into();
-        let statements = Arc::new(Statements::new(tables, FOR_NO_KEY_UPDATE));
+        let statements = Arc::new(Statements::new(tables, DIALECT));
         Ok(PostgresStore { connections, statements, channel })
     }
 }
@@ -193,8 +207,9 @@ impl fmt::Debug for PostgresStoreBuilder {
             .field("prefix", &self.prefix)
             .field("table_owner", &self.table_owner)
             .field("may_migrate", &self.may_migrate)
-            .field("lifetime", &self.lifetime)
-            .field("max_lag", &self.max_lag)
+            .field("lifetime", &self.settings.lifetime)
+            .field("max_lag", &self.settings.max_lag)
+            .field("management_connections", &self.settings.share)
             .finish_non_exhaustive()
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::server::{Server, Standing};
 use crate::store::StoreError;
+use crate::store::share::{Place, SHARE, Share};
 
 /// How long is waited for a connection: less than the five seconds that the layer waits, so that
 /// the log has the reason.
@@ -23,11 +24,32 @@ const REASON: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// How often all connections are made anew at most.
 const TURN_OVER: Duration = Duration::from_secs(1);
 
+/// How long a connection is used by default: half as long as a cache serves a record.
+const LIFETIME: Duration = Duration::from_secs(30);
+
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     LookUp,
+    List,
     Change,
+}
+
+/// How connections are used.
+#[derive(Clone, Copy)]
+pub(super) struct Settings {
+    /// No connection is used once it is as old.
+    pub(super) lifetime: Duration,
+    /// How far a standby may be behind that is asked for keys.
+    pub(super) max_lag: Option<Duration>,
+    /// How many connections lists and changes have.
+    pub(super) share: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { lifetime: LIFETIME, max_lag: None, share: SHARE }
+    }
 }
 
 /// A pool, and whose turn it is to take a connection from it.
@@ -50,6 +72,7 @@ struct Shared {
     /// How often all connections were made anew.
     epoch: AtomicU64,
     turns: Arc<Semaphore>,
+    share: Share,
     /// How many wait for a connection.
     waiting: AtomicUsize,
     max_lag: Option<Duration>,
@@ -63,6 +86,7 @@ struct Shared {
 pub(super) struct Taken {
     pub(super) connection: PoolConnection<Postgres>,
     _turn: OwnedSemaphorePermit,
+    _place: Option<Place>,
     connections: Connections,
     epoch: u64,
 }
@@ -105,12 +129,9 @@ impl Connections {
         }
     }
 
-    /// Makes a pool of connections none of which is used once it is as old as `lifetime`.
-    pub(super) fn to(
-        options: PgConnectOptions,
-        lifetime: Duration,
-        max_lag: Option<Duration>,
-    ) -> Self {
+    /// Makes a pool.
+    pub(super) fn to(options: PgConnectOptions, settings: Settings) -> Self {
+        let lifetime = settings.lifetime;
         let options = match options.get_application_name() {
             Some(_) => options,
             None => options.application_name(env!("CARGO_PKG_NAME")),
@@ -125,15 +146,17 @@ impl Connections {
             .before_acquire(move |_, connection| {
                 Box::pin(async move { Ok(connection.age < lifetime) })
             });
-        Self::new(pool.connect_lazy_with(options), true, lifetime, max_lag)
+        Self::new(pool.connect_lazy_with(options), true, settings)
     }
 
     /// Takes the connections of a pool that others use, too.
-    pub(super) fn of(pool: PgPool, lifetime: Duration, max_lag: Option<Duration>) -> Self {
-        Self::new(pool, false, lifetime, max_lag)
+    pub(super) fn of(pool: PgPool, settings: Settings) -> Self {
+        Self::new(pool, false, settings)
     }
 
-    fn new(pool: PgPool, is_own: bool, lifetime: Duration, max_lag: Option<Duration>) -> Self {
+    fn new(pool: PgPool, is_own: bool, settings: Settings) -> Self {
+        let Settings { lifetime, max_lag, share } = settings;
+        let share = Share::new(share, pool.options().get_max_connections());
         let turns = usize::try_from(pool.options().get_max_connections());
         let turns = turns.unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
         Self(Arc::new(Shared {
@@ -141,6 +164,7 @@ impl Connections {
             is_own,
             epoch: AtomicU64::new(0),
             turns: Arc::new(Semaphore::new(turns)),
+            share,
             waiting: AtomicUsize::new(0),
             max_lag,
             lifetime,
@@ -172,16 +196,31 @@ impl Connections {
     pub(super) async fn take(&self, purpose: Purpose) -> Result<Taken, StoreError> {
         let _waiting = Waiting::of(&self.0.waiting);
         let within = self.pool().options().get_acquire_timeout();
-        let turn = timeout(within, Arc::clone(&self.0.turns).acquire_owned()).await;
+        let deadline = Instant::now() + within;
+        let Ok(place) = timeout(within, self.place(purpose)).await else {
+            return Err(self.server().busy_for_management(self.0.share.size(), within));
+        };
+        let place = place?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let turn = timeout(left, Arc::clone(&self.0.turns).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(self.reason(within).await) };
         let connections = self.clone();
         // Not dropped with who waits for it.
         let taken = tokio::spawn(async move {
             let epoch = connections.epoch();
             let connection = connections.acquire(purpose).await?;
-            Ok(Taken { connection, _turn: turn, connections, epoch })
+            Ok(Taken { connection, _turn: turn, _place: place, connections, epoch })
         });
         taken.await.map_err(StoreError::new)?
+    }
+
+    /// Waits for a place among the lists and changes, if it is one.
+    async fn place(&self, purpose: Purpose) -> Result<Option<Place>, StoreError> {
+        match purpose {
+            Purpose::LookUp => Ok(None),
+            Purpose::List => self.0.share.for_list().await.map(Some),
+            Purpose::Change => self.0.share.for_change().await.map(Some),
+        }
     }
 
     fn epoch(&self) -> u64 {
@@ -246,7 +285,7 @@ impl Connections {
     fn judge(&self, standing: Standing, purpose: Purpose) -> Result<(), StoreError> {
         match (standing, self.0.max_lag) {
             (Standing::Primary, _) => Ok(()),
-            (Standing::Standby(lag), Some(max_lag)) if purpose == Purpose::LookUp => match lag {
+            (Standing::Standby(lag), Some(max_lag)) if purpose != Purpose::Change => match lag {
                 Some(lag) if lag <= max_lag => Ok(()),
                 _ => Err(self.server().lags(lag, max_lag)),
             },

@@ -8,8 +8,7 @@ use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, Row as _};
 
-use super::connect::LIFETIME;
-use super::connections::Connections;
+use super::connections::{Connections, Settings};
 use super::server::{Server, Standing};
 use crate::store::sql::failed;
 use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
@@ -55,7 +54,7 @@ impl PostgresInvalidations {
     /// Its payloads are those of [`Invalidation`].
     #[must_use]
     pub fn new(pool: PgPool, channel: impl Into<Arc<str>>) -> Self {
-        Self::of(Connections::of(pool, LIFETIME, None), channel.into())
+        Self::of(Connections::of(pool, Settings::default()), channel.into())
     }
 
     pub(super) fn of(connections: Connections, channel: Arc<str>) -> Self {

@@ -11,7 +11,10 @@ mod lease;
 mod migration_3;
 mod migrations;
 mod owners;
+#[cfg(test)]
+mod plans;
 mod repository;
+mod rights;
 mod server;
 mod triggers;
 mod types;
@@ -44,6 +47,7 @@ use super::sql::Statements;
 /// | `api_key_uses` | when a key was last used |
 /// | `api_key_usage` | one row a key and hour, or day once hours are too old, with how many requests were accepted and refused |
 /// | `api_key_usage_writers` | which batch of usage each node has added last |
+/// | `api_key_suspensions` | the tenants that are [suspended](crate::KeyManager::suspend) |
 /// | `api_key_audit` | the events of changes, with the records before and after, without digests |
 /// | `api_key_migrations` | the oldest `version` whose code may use these tables, and their own, `level` |
 ///
@@ -66,9 +70,15 @@ use super::sql::Statements;
 ///   with `pool_mode = session`; it needs no other settings. One that gives a connection to somebody else
 ///   after each transaction (`pool_mode = transaction`) mixes up prepared statements: lookups fail, or worse.
 ///   It is refused.
+/// * A server that only verifies keys needs to read some of the tables, and no other rights:
+///   [which](crate::guide::roles).
 /// * A node has up to 10 connections, and two more for each
 ///   cache that hears of changes (`invalidations`). Another two are there for a moment when these are
 ///   made anew, one more while the store connects, and one to find out why there is none.
+/// * Of these, lists, changes and notes of use have [two](PostgresStoreBuilder::management_connections), so
+///   look-ups wait for none of them, and a change waits for no list.
+/// * Version 3 of the tables has more indexes. Changes wait while the migration makes them, some seconds
+///   for a million keys; look-ups do not.
 /// * A standby is refused, unless its lag is [accepted](PostgresStoreBuilder::accept_standby). After a failover,
 ///   no connection leads to yesterday's primary for longer than it
 ///   [lives](PostgresStoreBuilder::connection_lifetime). What a failover can lose, and which settings prevent
@@ -90,7 +100,7 @@ use super::sql::Statements;
 /// A trigger notifies of each change of `api_keys`, in its transaction, on a channel that is named
 /// as the schema and the table are, such as `public.api_keys`, or, where that has more than 63
 /// bytes, `api_keys.` and the first 32 hexadecimal digits of its SHA-256. The payload is the
-/// digest in hexadecimal digits, or `*` after `TRUNCATE` and
+/// digest in hexadecimal digits, `tenant` and its id if that was suspended or resumed, or `*` after `TRUNCATE` and
 /// [when it is asked for](crate::KeyRepository::invalidate_everywhere). The triggers are `ENABLE ALWAYS`, so
 /// that changes by a replication are notified of, too: connecting checks that and mends it, or says
 /// which statement does.

@@ -2,27 +2,46 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::{Connection as _, PgConnection, Row as _, query};
+use sqlx::{Connection as _, PgConnection, Row as _, SqlStr, query};
 
 use super::PostgresStore;
 use super::attempts::Attempts;
 use super::connections::Purpose;
 use super::lease::Lease;
 use super::types::{Json, Timestamp};
-use crate::key::{KeyDigest, KeyId};
-use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, constant, failed, in_order};
+use crate::key::{KeyDigest, KeyHasher, KeyId, TenantId};
+use crate::store::sql::{
+    Dialect, KeyRow, Statement, Step, Tables, Value, constant, failed, in_order, place,
+    read_suspended,
+};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, Propagation, RecordUses, StoreError, StoredKey, UsageStore,
+    AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyCursor,
+    KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore, KeyUse, Propagation, RecordUses,
+    StoreError, StoredKey, SuspendedTenant, UsageStore,
 };
 
 /// What a `SELECT` ends with whose rows are not changed by others until the transaction ends. Keys
 /// that are so locked can be noted as used.
-pub(super) const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
+const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
+
+/// When a key was issued, as the indexes of a tenant have it.
+pub(super) const AGE_OF_TENANT: &str = "(created_at AT TIME ZONE 'UTC')";
+
+pub(super) const DIALECT: Dialect = Dialect {
+    age_of_tenant: AGE_OF_TENANT,
+    time_of_tenant: |time| format!("({time} AT TIME ZONE 'UTC')"),
+    by_index: |_| String::new(),
+    locking: FOR_NO_KEY_UPDATE,
+    // Whatever the language of the database is.
+    lower_name: "lower(name COLLATE \"C\")",
+    position: "strpos",
+    keeps_zero: false,
+};
 
 /// Begins a transaction that waits for a lock for three seconds at most, such as for a row that
 /// another transaction has locked, and for no statement longer than five. Where the server, the role
@@ -32,14 +51,20 @@ pub(super) const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
 /// change when it gets the lock, however late.
 ///
 /// What was acknowledged is on the disk, also where the role or the database does without that.
+///
+/// Each statement sees what was committed before it, and so what was committed before the locks were got.
 const BEGIN: &str = "
-    BEGIN;
+    BEGIN ISOLATION LEVEL READ COMMITTED;
     SELECT set_config(name, longest, true)
         FROM (VALUES ('lock_timeout', '3s'), ('statement_timeout', '5s')) AS limits (name, longest)
         WHERE current_setting(name)::interval NOT BETWEEN '1 ms' AND longest::interval;
     SELECT set_config('synchronous_commit', 'local', true)
         WHERE current_setting('synchronous_commit') = 'off';
 ";
+
+/// What tenants are locked for.
+const SUSPENDS: &str = "suspends";
+const COUNTS: &str = "counts";
 
 #[async_trait]
 impl KeyStore for PostgresStore {
@@ -52,17 +77,16 @@ impl KeyStore for PostgresStore {
         &self,
         digests: &[KeyDigest],
     ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
-        // SQL has no empty list.
-        if digests.is_empty() {
-            return Ok(Vec::new());
+        let mut found = Vec::with_capacity(digests.len());
+        for find in self.statements.find_many(digests) {
+            let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
+            let rows = bound(&find).persistent(false).fetch_all(&mut **lease).await;
+            lease.give_back();
+            for row in &rows.map_err(failed)? {
+                found.push(read(row).map_err(failed)?.read()?);
+            }
         }
-        let find = self.statements.find_many(digests);
-        let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
-        let rows = bound(&find).persistent(false).fetch_all(&mut **lease).await;
-        lease.give_back();
-        let rows = rows.map_err(failed)?;
-        let found = rows.iter().map(|row| read(row).map_err(failed)?.read());
-        Ok(in_order(digests, found.collect::<Result<Vec<_>, _>>()?))
+        Ok(in_order(digests, found))
     }
 }
 
@@ -73,13 +97,21 @@ impl KeyRepository for PostgresStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        // Of the many forms that it may have, none is worth to be kept.
-        let list = bound(&self.statements.list(query)).persistent(false);
-        let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
-        let rows = list.fetch_all(&mut **lease).await;
+        let mut lease = Lease::of(&self.connections, Purpose::List).await?;
+        let page = self.page(query, &mut lease).await;
         lease.give_back();
-        let keys = rows.map_err(failed)?.iter().map(read_with_use).collect::<Result<_, _>>()?;
-        Ok(query.page(keys))
+        page
+    }
+
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
+        let ended = self.statements.ended(query)?;
+        let mut lease = Lease::of(&self.connections, Purpose::List).await?;
+        // Planned for its times: a plan for any would not count on an index.
+        let rows = bound(&ended).persistent(false).fetch_all(&mut **lease).await;
+        lease.give_back();
+        let rows = rows.map_err(failed)?;
+        let keys = rows.iter().map(|row| read(row).map_err(failed)?.read());
+        Ok(EndedPage::in_order(keys.collect::<Result<_, _>>()?, query))
     }
 
     /// Keeps the events in the table `api_key_audit`.
@@ -89,15 +121,63 @@ impl KeyRepository for PostgresStore {
         events: &[AuditEvent],
     ) -> Result<(), CommitError> {
         let steps = self.statements.steps(changes, events)?;
+        let begin = self.begin(changes);
         let lock = self.lock(changes);
         let mut attempts = Attempts::new(&self.connections);
         loop {
             let mut lease = Lease::for_transaction(&self.connections).await?;
-            let outcome = transact(lock.as_ref(), &steps, &mut lease).await;
+            let outcome = transact(begin.clone(), lock.as_ref(), &steps, &mut lease).await;
             if let Some(outcome) = attempts.end(outcome, lease) {
                 return outcome.map_err(failed)?;
             }
         }
+    }
+
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        events: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let (set, events) = self.statements.set_suspended(tenant, since, events)?;
+        let lock = self.lock_of(SUSPENDS, tenant);
+        let begin = constant(format!("{BEGIN}SELECT pg_advisory_xact_lock({lock});"));
+        let mut attempts = Attempts::new(&self.connections);
+        loop {
+            let mut lease = Lease::for_transaction(&self.connections).await?;
+            let outcome = suspend(begin.clone(), &set, &events, &mut lease).await;
+            if let Some(outcome) = attempts.end(outcome, lease) {
+                return outcome.map_err(failed)?;
+            }
+        }
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        let mut lease = Lease::of(&self.connections, Purpose::List).await?;
+        let rows = bound(&self.statements.suspended()).fetch_all(&mut **lease).await;
+        lease.give_back();
+        let read = |row: &PgRow| -> sqlx::Result<(String, Timestamp)> {
+            Ok((row.try_get("tenant")?, row.try_get("suspended_at")?))
+        };
+        let rows = rows.map_err(failed)?;
+        rows.iter()
+            .map(|row| {
+                let (tenant, since) = read(row).map_err(failed)?;
+                read_suspended(&tenant, since.0)
+            })
+            .collect()
+    }
+
+    async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
+        self.events(query).await.map(Some)
+    }
+
+    async fn prune_audit_log(
+        &self,
+        before: SystemTime,
+        at_most: usize,
+    ) -> Result<Option<usize>, StoreError> {
+        self.remove_events(before, at_most).await.map(Some)
     }
 
     /// Sends `*` over the channel, as `TRUNCATE` does.
@@ -135,11 +215,75 @@ impl RecordUses for PostgresStore {
 }
 
 impl PostgresStore {
+    async fn page(
+        &self,
+        query: &KeyQuery,
+        connection: &mut PgConnection,
+    ) -> Result<KeyPage, StoreError> {
+        let mut list = self.statements.list(query);
+        loop {
+            // Of the many forms that they may have, none is worth to be kept.
+            let end = match list.window() {
+                Some(window) => {
+                    let row = bound(&window).persistent(false).fetch_optional(&mut *connection);
+                    row.await.map_err(failed)?.as_ref().map(read_place).transpose()?
+                }
+                None => None,
+            };
+            let rows = bound(&list.rows(end.as_ref())).persistent(false);
+            let rows = rows.fetch_all(&mut *connection).await.map_err(failed)?;
+            let keys = rows.iter().map(read_with_use).collect::<Result<_, _>>()?;
+            if let Some(page) = list.take(keys, end) {
+                return Ok(page);
+            }
+        }
+    }
+
     async fn one(&self, statement: &Statement) -> Result<Option<PgRow>, StoreError> {
         let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
         let found = bound(statement).fetch_optional(&mut **lease).await;
         lease.give_back();
         found.map_err(failed)
+    }
+
+    /// Begins changes for which tenants must not be suspended, and waits for those who suspend or resume
+    /// them. Those who make changes for the same tenant wait for each other only if they count its keys:
+    /// nobody else counts them until the transaction ends.
+    ///
+    /// Before all else, first for those who suspend and then for those who count, in the order of the
+    /// numbers: so nobody waits for somebody who waits for them. Two tenants may have one number, and wait
+    /// for each other then.
+    fn begin(&self, changes: &[KeyChange]) -> SqlStr {
+        let is_needed = |change: &&KeyChange| match change {
+            KeyChange::Insert(_) | KeyChange::Require(_) => true,
+            KeyChange::Replace(record) => record.revoked_at.is_none(),
+            KeyChange::Remove(_) | KeyChange::Bound(_) | KeyChange::Unknown(_) => false,
+        };
+        let is_bound = |change: &&KeyChange| matches!(change, KeyChange::Bound(_));
+        let shared = self.locks(SUSPENDS, changes.iter().filter(is_needed));
+        let alone = self.locks(COUNTS, changes.iter().filter(is_bound));
+        let shared =
+            shared.iter().map(|lock| format!("SELECT pg_advisory_xact_lock_shared({lock});"));
+        let alone = alone.iter().map(|lock| format!("SELECT pg_advisory_xact_lock({lock});"));
+        constant([BEGIN.to_owned()].into_iter().chain(shared).chain(alone).collect())
+    }
+
+    /// Returns the locks of the tenants of changes.
+    fn locks<'a>(
+        &self,
+        purpose: &str,
+        changes: impl Iterator<Item = &'a KeyChange>,
+    ) -> BTreeSet<i64> {
+        let tenants = changes.filter_map(|change| change.record().tenant.as_ref());
+        tenants.map(|tenant| self.lock_of(purpose, tenant)).collect()
+    }
+
+    /// Returns the number of a lock of a tenant.
+    fn lock_of(&self, purpose: &str, tenant: &TenantId) -> i64 {
+        let name = format!("tower-api-key {purpose} {} {tenant}", self.statements.tables.keys());
+        let digest = KeyHasher::sha256().digest(&name);
+        let [number, ..] = digest.as_bytes().as_chunks().0 else { return 0 };
+        i64::from_be_bytes(*number)
     }
 
     /// Locks several keys in the order of their ids, as all do who lock several, so that nobody
@@ -149,7 +293,7 @@ impl PostgresStore {
     /// pass for as long as they come, and whoever revokes that key waits for all of them.
     fn lock(&self, changes: &[KeyChange]) -> Option<Statement> {
         let id = |change: &KeyChange| match change {
-            KeyChange::Insert(_) | KeyChange::Unknown(_) => None,
+            KeyChange::Insert(_) | KeyChange::Bound(_) | KeyChange::Unknown(_) => None,
             KeyChange::Replace(record) | KeyChange::Remove(record) | KeyChange::Require(record) => {
                 Some(record.id.to_string())
             }
@@ -170,36 +314,69 @@ impl PostgresStore {
 
 /// Takes all steps, or none.
 async fn transact(
+    begin: SqlStr,
     lock: Option<&Statement>,
     steps: &[Step],
     connection: &mut PgConnection,
 ) -> sqlx::Result<Result<(), CommitError>> {
-    let mut transaction = connection.begin_with(BEGIN).await?;
+    let mut transaction = connection.begin_with(begin).await?;
     if let Some(lock) = lock {
         bound(lock).execute(&mut *transaction).await?;
     }
-    for step in steps {
-        let statement = bound(&step.statement);
-        let rows = if step.finds {
-            u64::from(statement.fetch_optional(&mut *transaction).await?.is_some())
-        } else {
-            statement.execute(&mut *transaction).await?.rows_affected()
-        };
-        if let Err(refusal) = step.check(rows) {
-            transaction.rollback().await?;
-            return Ok(Err(refusal));
-        }
+    if let Err(refusal) = take(steps, &mut transaction).await? {
+        transaction.rollback().await?;
+        return Ok(Err(refusal));
     }
     transaction.commit().await.map(Ok)
 }
 
-/// Keys are locked in the order of their ids, so that nobody removes one meanwhile.
-fn note_uses(tables: &Tables) -> String {
+/// Suspends a tenant or resumes it. Returns whether that changed anything.
+async fn suspend(
+    begin: SqlStr,
+    set: &Statement,
+    events: &[Step],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Result<bool, CommitError>> {
+    let mut transaction = connection.begin_with(begin).await?;
+    let rows = bound(set).execute(&mut *transaction).await?.rows_affected();
+    if rows == 0 {
+        transaction.rollback().await?;
+        return Ok(Ok(false));
+    }
+    if let Err(refusal) = take(events, &mut transaction).await? {
+        transaction.rollback().await?;
+        return Ok(Err(refusal));
+    }
+    transaction.commit().await.map(|()| Ok(true))
+}
+
+/// Takes all steps, or says why one may not be taken.
+async fn take(
+    steps: &[Step],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Result<(), CommitError>> {
+    for step in steps {
+        let statement = bound(&step.statement).persistent(step.is_common);
+        let rows = if step.finds {
+            statement.fetch_all(&mut *connection).await?.len() as u64
+        } else {
+            statement.execute(&mut *connection).await?.rows_affected()
+        };
+        if let Err(refusal) = step.check(rows) {
+            return Ok(Err(refusal));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Locks nothing of the keys, for which it would need the right to change them. One that is removed in between
+/// is a violation of the foreign key, after which it is not among those that are known.
+pub(super) fn note_uses(tables: &Tables) -> String {
     let (keys, uses) = (tables.keys(), tables.uses());
     format!(
         "WITH used AS (SELECT * FROM unnest($1, $2) AS used (key_id, at)), \
          known AS (SELECT id FROM {keys} WHERE id IN (SELECT key_id FROM used) \
-         ORDER BY id FOR KEY SHARE) \
+         ORDER BY id) \
          INSERT INTO {uses} AS noted (key_id, last_used_at) \
          SELECT id, max(at) FROM known JOIN used ON key_id = id GROUP BY id ORDER BY id \
          ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at \
@@ -219,6 +396,11 @@ pub(super) fn bound(statement: &Statement) -> Query<'static, Postgres, PgArgumen
         Value::Times(times) => query.bind(times.into_iter().map(Timestamp).collect::<Vec<_>>()),
         Value::Json(json) => query.bind(json.map(Json)),
     })
+}
+
+fn read_place(row: &PgRow) -> Result<KeyCursor, StoreError> {
+    let created_at: Timestamp = row.try_get("created_at").map_err(failed)?;
+    place(created_at.0, row.try_get("id").map_err(failed)?)
 }
 
 fn read_with_use(row: &PgRow) -> Result<StoredKey, StoreError> {
@@ -247,6 +429,8 @@ fn read(row: &PgRow) -> sqlx::Result<KeyRow> {
         metadata: row.try_get::<Json, _>("metadata")?.0,
         revision: row.try_get("revision")?,
         counted_as: row.try_get("counted_as")?,
+        created_by: row.try_get("created_by")?,
+        suspended: row.try_get("suspended")?,
     })
 }
 

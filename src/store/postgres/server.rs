@@ -77,6 +77,11 @@ impl Server {
         StoreError::new(ServerError::Busy { server: self.clone(), connections, within })
     }
 
+    pub(super) fn busy_for_management(&self, connections: u32, within: Duration) -> StoreError {
+        let server = self.clone();
+        StoreError::new(ServerError::BusyForManagement { server, connections, within })
+    }
+
     pub(super) fn is_standby(&self) -> StoreError {
         StoreError::new(ServerError::Standby { server: self.clone() })
     }
@@ -112,6 +117,11 @@ enum ServerError {
          {within:?}: allow more of them, or find what holds them"
     )]
     Busy { server: Server, connections: u32, within: Duration },
+    #[error(
+        "the {connections} connections to PostgreSQL at {server} that lists and changes may use were in \
+         use for {within:?}: try again, or allow more of them with `management_connections`"
+    )]
+    BusyForManagement { server: Server, connections: u32, within: Duration },
     #[error(
         "PostgreSQL at {server} is a standby, which hears of revocations late: connect to the \
          primary, or accept a lag with `accept_standby`"

@@ -1,5 +1,6 @@
 //! Usage in PostgreSQL.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -12,11 +13,14 @@ use super::connections::Purpose;
 use super::lease::Lease;
 use super::repository::bound;
 use super::types::Timestamp;
+use crate::key::KeyId;
 use crate::store::sql::usage::{
     self, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums, time_of,
 };
 use crate::store::sql::{Statement, Tables, Value, constant, failed};
-use crate::store::{StoreError, UsageBatch, UsageBucket, UsageQuery, UsageRetention, UsageStore};
+use crate::store::{
+    StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
+};
 
 /// When the day of a row begins.
 const DAY: &str = "date_trunc('day', starts_at, 'UTC')";
@@ -65,10 +69,27 @@ impl UsageStore for PostgresStore {
 
     async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
         let statement = usage::read(&self.statements.tables, query, DAY)?;
-        let mut lease = Lease::of(&self.connections, Purpose::LookUp).await?;
+        let mut lease = Lease::of(&self.connections, Purpose::List).await?;
         let rows = bound(&statement).persistent(false).fetch_all(&mut **lease).await;
         lease.give_back();
         rows.map_err(failed)?.iter().map(|row| read(row).map_err(failed)?.read()).collect()
+    }
+
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        let each = "json_array_elements_text";
+        let statement = usage::read_by_key(&self.statements.tables, query, DAY, each)?;
+        let mut lease = Lease::of(&self.connections, Purpose::List).await?;
+        let rows = bound(&statement).persistent(false).fetch_all(&mut **lease).await;
+        lease.give_back();
+        let rows = rows.map_err(failed)?;
+        usage::by_key(
+            rows.iter().map(|row| {
+                Ok((row.try_get("key_id").map_err(failed)?, read(row).map_err(failed)?))
+            }),
+        )
     }
 
     async fn prune_usage(

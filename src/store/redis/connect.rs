@@ -58,7 +58,7 @@ impl RedisStoreBuilder {
     async fn connect(self) -> Result<RedisStore, StoreError> {
         let prefix = Arc::clone(&self.demands.prefix);
         let connection = Connection::open(&self.url, self.demands, self.lifetime).await;
-        Ok(RedisStore { connection: connection.map_err(StoreError::new)?, prefix })
+        Ok(RedisStore::over(connection.map_err(StoreError::new)?, prefix))
     }
 }
 

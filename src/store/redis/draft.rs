@@ -1,19 +1,23 @@
 //! [`Draft`]: what changes come to, before they are made.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::decode::decode;
-use crate::key::{KeyDigest, KeyId};
-use crate::store::{CommitError, KeyChange, KeyRecord, StoreError};
+use crate::key::{KeyDigest, KeyId, TenantId};
+use crate::store::{CommitError, KeyBound, KeyChange, KeyRecord, StoreError};
 
 /// The records and ids that changes touch, as they are and as they are going to be.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) records: HashMap<KeyDigest, Kept>,
     pub(super) ids: HashMap<KeyId, Named>,
+    /// The tenants whose keys were counted before.
+    pub(super) counted: HashMap<TenantId, Counted>,
+    /// The tenants that must not be suspended, and what the changes are otherwise.
+    pub(super) needed: BTreeMap<TenantId, CommitError>,
 }
 
 /// What is kept under a digest.
@@ -34,11 +38,30 @@ pub(super) struct Named {
     pub(super) after: Option<KeyDigest>,
 }
 
+/// The keys of a tenant that were counted at some moment, and what tells whether they still are those.
+pub(super) struct Counted {
+    pub(super) keys: u64,
+    /// The revision of the tenant before anything was counted; empty if it has none.
+    pub(super) revision: String,
+    /// How many places there were in its index.
+    pub(super) places: u64,
+}
+
 impl Kept {
-    pub(super) fn read(json: Option<Vec<u8>>, digest: &KeyDigest) -> Result<Self, StoreError> {
+    pub(super) fn read(
+        json: Option<Vec<u8>>,
+        digest: &KeyDigest,
+        is_suspended: bool,
+    ) -> Result<Self, StoreError> {
         let Some(json) = json else { return Ok(Self::default()) };
-        let record = decode(&json, digest)?;
+        let record = Arc::new(decode(&json, digest, is_suspended)?);
         Ok(Self { json, before: Some(Arc::clone(&record)), after: Some(record), is_changed: false })
+    }
+
+    /// Returns the tenants whose key it was and is.
+    pub(super) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        let records = self.before.iter().chain(&self.after);
+        records.filter_map(|record| record.tenant.as_ref())
     }
 
     /// Writes the record afterwards, or nothing if there is none. Fields of that before that this
@@ -62,16 +85,48 @@ impl Kept {
 impl Draft {
     /// Makes one change more, if it may be made after those before it.
     pub(super) fn make(&mut self, change: &KeyChange) -> Result<(), CommitError> {
+        if let KeyChange::Bound(bound) = change {
+            return self.check(bound);
+        }
         let record = change.record();
         let of_digest = self.records.get(&record.digest).and_then(|kept| kept.after.as_deref());
         let has_id = self.ids.get(&record.id).is_some_and(|named| named.after.is_some());
         // The index of ids is not asked for it: that may be lost.
         let same = of_digest.filter(|of_digest| of_digest.id == record.id);
         change.check(same, has_id || of_digest.is_some())?;
+        for (tenant, refusal) in change.needed_tenants(same) {
+            self.needed.entry(tenant.clone()).or_insert(refusal);
+        }
         if !change.is_requirement() {
             self.set(record, change.after());
         }
         Ok(())
+    }
+
+    fn check(&self, bound: &KeyBound) -> Result<(), CommitError> {
+        let tenant = bound.record.tenant.as_ref();
+        let Some(counted) = tenant.and_then(|tenant| self.counted.get(tenant)) else {
+            return Ok(());
+        };
+        let number = |record: fn(&Kept) -> Option<&Arc<KeyRecord>>| {
+            let changed = self.records.values().filter(|kept| kept.is_changed);
+            changed.filter_map(record).filter(|record| bound.counts(record)).count() as u64
+        };
+        let (before, after) =
+            (number(|kept| kept.before.as_ref()), number(|kept| kept.after.as_ref()));
+        match (counted.keys + after).saturating_sub(before) <= bound.at_most {
+            true => Ok(()),
+            false => Err(CommitError::Full(bound.at_most)),
+        }
+    }
+
+    /// Returns what the changes are if a tenant is suspended, by its number, which is less than 0.
+    pub(super) fn refusal(&self, number: i64) -> CommitError {
+        let index = usize::try_from(-number).ok().and_then(|number| number.checked_sub(1));
+        match index.and_then(|index| self.needed.values().nth(index)) {
+            Some(CommitError::Suspended) => CommitError::Suspended,
+            _ => CommitError::Conflict,
+        }
     }
 
     fn set(&mut self, of: &KeyRecord, record: Option<&Arc<KeyRecord>>) {

@@ -1,58 +1,107 @@
-//! Lists, page by page.
+//! Lists, page by page, in small steps.
 
-use futures_util::future::try_join;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value};
 
 use super::RedisStore;
-use super::read::{Read, Use};
-use crate::clock::microseconds;
+use super::decode::decode;
+use super::read::{ReadScript, is_suspended};
+use super::repository::used_at;
+use crate::clock::{LAST, microseconds};
+use crate::rfc3339::format_time;
 use crate::store::{KeyCursor, KeyPage, KeyQuery, StoreError, StoredKey};
 
-/// How many keys are looked at in one go, at least and at most.
-const CHUNK: (usize, usize) = (50, 500);
+/// How many records one step visits at most: where each of them is only sent, and where it is read to
+/// see whether it is asked for, which takes the server longer. Nobody else is answered meanwhile.
+pub(super) const STEP: (usize, usize) = (500, 100);
+
+static LIST: LazyLock<ReadScript> = LazyLock::new(|| ReadScript::new(include_str!("list.lua")));
+
+/// How many places were visited, the last of them, and what was found.
+type Answer = (usize, String, Vec<Found>);
+
+/// The place of a record, the digest under which it is kept, its JSON, when its key was last used, and
+/// what is said of its tenant.
+type Found = (String, String, Vec<u8>, f64, u8);
 
 impl RedisStore {
+    /// Visits records in steps, between which the server answers others.
+    ///
+    /// Which records match is decided here. The server leaves out what cannot match, by the records
+    /// themselves: an index by state would not have what nodes of the version before change.
     pub(super) async fn page(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        let (asked, is_selective) = asked(query)?;
         let index = self.index(&query.tenant);
-        let chunk = (query.page_size() + 1).clamp(CHUNK.0, CHUNK.1);
-        let length = chunk.to_string();
-        let mut from = query.after.as_ref().map_or_else(|| "+".to_owned(), before);
+        let (mut from, mut left) = (start(query), query.visits());
         let mut keys = Vec::new();
         loop {
-            let range = [&*from, "-", "BYLEX", "REV", "LIMIT", "0", &length];
-            let read = Read::new("ZRANGE", index.clone()).args(range);
-            let places: Vec<String> = self.read(&read, Use::Believed).await?;
-            let places = read_places(&places)?;
-            keys.extend(self.keys_at(&places).await?.into_iter().filter(|key| query.matches(key)));
-            match places.last() {
-                Some(last) if places.len() == chunk && keys.len() <= query.page_size() => {
-                    from = before(last);
-                }
-                _ => return Ok(query.page(keys)),
+            let wanted = query.page_size() + 1 - keys.len();
+            let step = if is_selective { STEP.1 } else { wanted.min(STEP.0) }.min(left);
+            let answer = LIST.run(&self.management, |call| {
+                call.key(index.clone())
+                    .key(self.ids())
+                    .key(self.uses())
+                    .key(self.suspended_tenants());
+                call.arg(self.name("key:")).arg(&from).arg(step).arg(&asked);
+            });
+            let (visited, at, found): Answer = self.steps.take(answer).await?;
+            for found in found {
+                keys.extend(read_found(&found)?.filter(|key| query.matches(key)));
             }
+            if visited < step {
+                return Ok(query.page(keys, None));
+            }
+            left -= visited;
+            let at: KeyCursor = at.parse().map_err(StoreError::answered)?;
+            if left == 0 || keys.len() > query.page_size() {
+                return Ok(query.page(keys, Some(at)));
+            }
+            from = before(&at);
         }
     }
+}
 
-    /// Returns the keys at these places, in their order.
-    ///
-    /// One may have been removed in the meantime, and a place that is not that of its record is
-    /// wrong.
-    async fn keys_at(&self, places: &[KeyCursor]) -> Result<Vec<StoredKey>, StoreError> {
-        let ids: Vec<_> = places.iter().map(|place| place.id().clone()).collect();
-        if ids.is_empty() {
-            return Ok(Vec::new());
+/// Reads what was found at a place. One that is not that of its record is wrong.
+fn read_found((at, digest, json, used, standing): &Found) -> Result<Option<StoredKey>, StoreError> {
+    let digest = digest.parse().map_err(StoreError::answered)?;
+    let record = Arc::new(decode(json, &digest, is_suspended(*standing)?)?);
+    let is_there = place(&KeyCursor::of(&record)) == *at;
+    is_there.then(|| Ok(StoredKey::new(record, used_at(*used)?))).transpose()
+}
+
+/// Says as JSON what the server may leave out, and whether it has to look at each record for that.
+fn asked(query: &KeyQuery) -> Result<(String, bool), StoreError> {
+    let mut asked = Map::new();
+    let mut ask = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            asked.insert(name.to_owned(), value.into());
         }
-        let digests = self.digests(&ids, Use::Believed);
-        let (digests, uses) = try_join(digests, self.last_uses(&ids)).await?;
-        let known = places.iter().zip(digests).zip(uses);
-        let (digests, known): (Vec<_>, Vec<_>) =
-            known.filter_map(|((place, digest), used)| Some((digest?, (place, used)))).unzip();
-        let kept = self.kept(&digests, Use::Believed).await?;
-        let keys = kept.into_iter().zip(known).filter_map(|(kept, (place, used))| {
-            let record = kept.before.filter(|record| KeyCursor::of(record) == *place)?;
-            Some(StoredKey::new(record, used))
-        });
-        Ok(keys.collect())
+    };
+    ask("state", query.state.map(|state| state.to_string()));
+    ask("name", query.name.as_deref().map(str::to_ascii_lowercase));
+    ask("stage", query.stage.as_ref().map(ToString::to_string));
+    ask("kind", query.kind.map(|kind| kind.to_string()));
+    ask("created_by", query.created_by.as_ref().map(ToString::to_string));
+    ask("rotation_due_by", query.rotation_due_by.map(exact));
+    let reads_records = !asked.is_empty();
+    asked.insert("at".to_owned(), exact(query.at).into());
+    if let Some(time) = query.unused_since {
+        asked.insert("unused_since".to_owned(), microseconds(time).to_string().into());
     }
+    asked.insert("reads_records".to_owned(), reads_records.into());
+    let is_selective = reads_records || query.unused_since.is_some();
+    Ok((Value::Object(asked).to_string(), is_selective))
+}
+
+/// Writes a time, or the nearest that a record can have, as texts that have its order: those of
+/// records with all digits of a second, and no point.
+pub(super) fn exact(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let latest = LAST + Duration::from_nanos(999_999_999);
+    let text = format_time(SystemTime::UNIX_EPOCH + since.min(latest), Some(9));
+    text.unwrap_or_default().replace(['.', 'Z'], "")
 }
 
 /// Where a key is in an index: the order of these texts is that of cursors.
@@ -60,11 +109,22 @@ pub(super) fn place(cursor: &KeyCursor) -> String {
     format!("{:020}.{}", microseconds(cursor.created_at()), cursor.id())
 }
 
+/// Returns where visiting begins: behind the cursor, and where keys have to be unused for some time,
+/// among those that were issued before.
+fn start(query: &KeyQuery) -> String {
+    let after = query.after.as_ref().map(place);
+    let oldest = query.unused_since.map(|time| {
+        // The next microsecond, since a record may have parts of one.
+        format!("{:020}.", microseconds(time).saturating_add(1))
+    });
+    let place = match (after, oldest) {
+        (Some(after), Some(oldest)) => Some(after.min(oldest)),
+        (after, oldest) => after.or(oldest),
+    };
+    place.map_or_else(|| "+".to_owned(), |place| format!("({place}"))
+}
+
 /// The end of a range without the key itself.
 fn before(cursor: &KeyCursor) -> String {
     format!("({}", place(cursor))
-}
-
-fn read_places(texts: &[String]) -> Result<Vec<KeyCursor>, StoreError> {
-    texts.iter().map(|text| text.parse().map_err(StoreError::new)).collect()
 }

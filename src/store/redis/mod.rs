@@ -2,14 +2,18 @@
 
 mod commit;
 mod connect;
+mod count;
 mod decode;
 mod draft;
+mod ended;
 #[cfg(feature = "cache")]
 mod invalidations;
 mod list;
 mod publish;
 mod read;
 mod repository;
+mod steps;
+mod suspension;
 mod usage;
 
 use std::fmt;
@@ -17,6 +21,7 @@ use std::sync::Arc;
 
 use redis::Client;
 
+use self::steps::Steps;
 use super::TenantFilter;
 use crate::key::KeyDigest;
 use crate::redis::{Connection, LIFETIME};
@@ -27,21 +32,26 @@ pub use self::invalidations::RedisInvalidations;
 
 /// Keeps keys in Redis 7 or later, or in Valkey.
 ///
-/// A lookup is one `GET`, in a script that a replica refuses. Changes are made by a script, so that
+/// A lookup is one script, which a replica refuses: it gets the record, or those of many keys, and,
+/// while any tenant is suspended, asks for that of the key. Changes are made by a script, so that
 /// all of them are made or none, and are published in the same moment to those who cache. No modules
-/// are needed. A clone uses the same connection, which comes back by itself and is replaced every
+/// are needed. A clone uses the same connections, which come back by themselves and are replaced every
 /// minute; a command that is not answered fails within three seconds, or within six right after a
 /// restart.
 ///
-/// A record is JSON under `{api-keys}:key:` and its digest; indices by id, tenant and time are
-/// beside it. What it says counts, whatever an index says. Fields that this version does not know are
+/// A record is JSON under `{api-keys}:key:` and its digest; indices by id, tenant, time and when keys end
+/// are beside it. What it says counts, whatever an index says. Fields that this version does not know are
 /// ignored, and kept when the record is changed.
 ///
-/// Audit events are not kept: give the [`KeyManager`](crate::KeyManager) a
+/// Audit events are not kept, since they would fill the memory of the server: give the [`KeyManager`](crate::KeyManager) a
 /// [sink](super::AuditSink).
 ///
 /// # Deployment caveats
 ///
+/// * Look-ups have a connection of their own, and lists and changes another. A list visits 100 records a
+///   step where it has to look at them, one step of a node at a time, and leaves the server to others for
+///   twice as long after each. What a list asks for is compared with the records themselves, so it finds
+///   what nodes of the version before have changed.
 /// * A server that evicts records is refused: one whose `maxmemory-policy` is neither `noeviction` nor
 ///   one of `volatile-…`, which evict what expires, as no record does. Nor is it used once that is
 ///   changed, within a minute.
@@ -101,7 +111,13 @@ pub use self::invalidations::RedisInvalidations;
 /// ```
 #[derive(Clone)]
 pub struct RedisStore {
+    /// For look-ups alone.
     connection: Connection,
+    /// For lists and changes, whose long answers nobody else has to wait for.
+    management: Connection,
+    steps: Steps,
+    /// Held by those who count keys before they issue one.
+    counting: Arc<tokio::sync::Mutex<()>>,
     prefix: Arc<str>,
 }
 
@@ -131,8 +147,12 @@ impl RedisStore {
     pub fn new(client: Client) -> Self {
         let demands = connect::demands();
         let prefix = Arc::clone(&demands.prefix);
-        let connection = Connection::new(client.into(), demands, LIFETIME);
-        Self { connection, prefix }
+        Self::over(Connection::new(client.into(), demands, LIFETIME), prefix)
+    }
+
+    fn over(connection: Connection, prefix: Arc<str>) -> Self {
+        let management = connection.demanding(|_| {});
+        Self { connection, management, steps: Steps::new(), counting: Arc::default(), prefix }
     }
 
     /// Sets with what the names of everything that is kept begin, as
@@ -141,7 +161,7 @@ impl RedisStore {
     pub fn key_prefix(self, prefix: &str) -> Self {
         let prefix: Arc<str> = prefix.into();
         let connection = self.connection.demanding(|demands| demands.prefix = Arc::clone(&prefix));
-        Self { connection, prefix }
+        Self::over(connection, prefix)
     }
 
     /// Returns why it is not known whether the server is a primary, evicts keys or is part of a cluster,
@@ -175,9 +195,19 @@ impl RedisStore {
         self.name("ids")
     }
 
+    /// A hash with a number for each tenant that has keys, which grows with each change of them.
+    fn revisions(&self) -> String {
+        self.name("revisions")
+    }
+
     /// A sorted set with each id, by when it was last used in microseconds; 0 is never.
     fn uses(&self) -> String {
         self.name("uses")
+    }
+
+    /// A sorted set of the suspended tenants, by since when they are, in microseconds.
+    fn suspended_tenants(&self) -> String {
+        self.name("suspended")
     }
 
     /// A sorted set of the [places](list::place) of keys.

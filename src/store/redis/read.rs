@@ -2,12 +2,12 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 
 use super::RedisStore;
 use super::draft::Kept;
 use crate::key::{KeyDigest, KeyId};
-use crate::redis::{Call, Script};
+use crate::redis::{Call, Connection, Script};
 use crate::store::StoreError;
 
 /// How many names or fields one script is asked for. Lua hands no more than some thousands on.
@@ -20,26 +20,83 @@ if #ARGV == 1 then return redis.call(ARGV[1], unpack(KEYS)) end
 return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))
 ";
 
-/// Does not say that it only reads: so a replica, such as a primary of yesterday, refuses it by
-/// itself, and so does a primary with `min-replicas-to-write` that has lost its replicas.
-static READ: LazyLock<Script> =
-    LazyLock::new(|| Script::new(&format!("#!lua flags=allow-oom{BODY}")));
+static READ: LazyLock<ReadScript> = LazyLock::new(|| ReadScript::new(BODY));
 
-/// Reads from a primary that cannot write to its disk, and refuses to run the other for that.
-static READ_WITHOUT_DISK: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&format!(
-        "#!lua flags=no-writes
+/// A script that reads what is true now.
+pub(super) struct ReadScript {
+    /// Does not say that it only reads: so a replica, such as a primary of yesterday, refuses it by
+    /// itself, and so does a primary with `min-replicas-to-write` that has lost its replicas.
+    script: Script,
+    /// Reads from a primary that cannot write to its disk, and refuses to run the other for that.
+    without_disk: Script,
+}
+
+impl ReadScript {
+    pub(super) fn new(body: &str) -> Self {
+        Self {
+            script: Script::new(&format!("#!lua flags=allow-oom\n{body}")),
+            without_disk: Script::new(&format!(
+                "#!lua flags=no-writes
 if not redis.call('INFO', 'replication'):find('role:master', 1, true) then
   return redis.error_reply('READONLY the server is a replica')
-end{BODY}"
-    ))
+end
+{body}"
+            )),
+        }
+    }
+
+    /// Runs it, and once more if the connection was closed.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        connection: &Connection,
+        add_arguments: impl Fn(&mut Call<'_>),
+    ) -> Result<T, StoreError> {
+        let mut connection = connection.repeating();
+        let mut call = self.script.call();
+        add_arguments(&mut call);
+        let answer = match call.run(&mut connection).await {
+            Err(error) if error.code() == Some("MISCONF") => {
+                let mut call = self.without_disk.call();
+                add_arguments(&mut call);
+                call.run(&mut connection).await
+            }
+            answer => answer,
+        };
+        answer.map_err(failed)
+    }
+}
+
+/// Reads records, and tells of each whether its tenant is suspended.
+static FIND: LazyLock<ReadScript> = LazyLock::new(|| {
+    ReadScript::new(
+        "
+-- KEYS: the suspended tenants, and the records
+-- Returns the records, and for each 1 if its tenant is suspended, 2 if that cannot be told, or else 0.
+local records, standings = {}, {}
+local nobody = redis.call('ZCARD', KEYS[1]) == 0
+for i = 1, #KEYS - 1 do
+  -- Not `MGET`, for which what is no text is not there.
+  local json = redis.call('GET', KEYS[i + 1])
+  records[i], standings[i] = json, 0
+  if json and not nobody then
+    local is_read, record = pcall(cjson.decode, json)
+    if not is_read or type(record) ~= 'table' then
+      standings[i] = 2
+    elseif type(record.tenant) == 'string'
+      and redis.call('ZMSCORE', KEYS[1], record.tenant)[1] then
+      standings[i] = 1
+    end
+  end
+end
+return { records, standings }
+",
+    )
 });
 
 /// Reads several hashes, each as its fields and values one after the other.
-static READ_HASHES: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "#!lua flags=allow-oom
-local hashes = {}
+static READ_HASHES: LazyLock<ReadScript> = LazyLock::new(|| {
+    ReadScript::new(
+        "local hashes = {}
 for i, key in ipairs(KEYS) do hashes[i] = redis.call('HGETALL', key) end
 return hashes",
     )
@@ -71,13 +128,11 @@ impl Read {
         self
     }
 
-    fn call<'a>(&self, script: &'a Script) -> Call<'a> {
-        let mut call = script.call();
+    fn add_to(&self, call: &mut Call<'_>) {
         for key in &self.keys {
             call.key(key.clone());
         }
         call.arg(self.command).arg(&self.args);
-        call
     }
 
     fn command(&self) -> Cmd {
@@ -88,54 +143,80 @@ impl Read {
 }
 
 impl RedisStore {
-    /// Asks, and once more if the connection was closed.
+    /// Asks on behalf of lists and changes.
     pub(super) async fn read<T: FromRedisValue>(
         &self,
         what: &Read,
         to_be: Use,
     ) -> Result<T, StoreError> {
-        let mut connection = self.connection.repeating();
-        let answer: RedisResult<T> = match to_be {
-            Use::Compared => what.command().query_async(&mut connection).await,
-            Use::Believed => what.call(&READ).run(&mut connection).await,
-        };
-        let answer = match answer {
-            Err(error) if error.code() == Some("MISCONF") => {
-                what.call(&READ_WITHOUT_DISK).run(&mut connection).await
+        match to_be {
+            Use::Compared => {
+                let answer = what.command().query_async(&mut self.management.repeating()).await;
+                answer.map_err(failed)
             }
-            answer => answer,
-        };
-        answer.map_err(failed)
+            Use::Believed => READ.run(&self.management, |call| what.add_to(call)).await,
+        }
     }
 
-    /// Returns what is kept under digests, in their order.
+    /// Looks up what is kept under digests, in their order, as it is true now.
+    pub(super) async fn look_up(&self, digests: &[KeyDigest]) -> Result<Vec<Kept>, StoreError> {
+        self.find(&self.connection, digests).await
+    }
+
+    /// Returns what is kept under digests, in their order, on behalf of lists and changes. What is
+    /// [compared](Use::Compared) does not say whether its tenant is suspended.
     pub(super) async fn kept(
         &self,
         digests: &[KeyDigest],
         to_be: Use,
     ) -> Result<Vec<Kept>, StoreError> {
+        if to_be == Use::Believed {
+            return self.find(&self.management, digests).await;
+        }
         let mut kept = Vec::with_capacity(digests.len());
         for digests in digests.chunks(MOST) {
             let keys = digests.iter().map(|digest| self.record(digest)).collect();
             let read = Read { command: "MGET", keys, args: Vec::new() };
             let found: Vec<Option<Vec<u8>>> = self.read(&read, to_be).await?;
             for (json, digest) in found.into_iter().zip(digests) {
-                kept.push(Kept::read(json, digest)?);
+                kept.push(Kept::read(json, digest, false)?);
             }
         }
         Ok(kept)
     }
 
-    /// Returns the fields of hashes that count something.
+    async fn find(
+        &self,
+        connection: &Connection,
+        digests: &[KeyDigest],
+    ) -> Result<Vec<Kept>, StoreError> {
+        let mut kept = Vec::with_capacity(digests.len());
+        for digests in digests.chunks(MOST) {
+            let answer = FIND.run(connection, |call| {
+                call.key(self.suspended_tenants());
+                for digest in digests {
+                    call.key(self.record(digest));
+                }
+            });
+            let (found, standings): (Vec<Option<Vec<u8>>>, Vec<u8>) = answer.await?;
+            for ((json, digest), standing) in found.into_iter().zip(digests).zip(standings) {
+                kept.push(Kept::read(json, digest, is_suspended(standing)?)?);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Returns the fields of hashes.
     pub(super) async fn hashes(
         &self,
         names: &[String],
-    ) -> Result<Vec<Vec<(String, u64)>>, StoreError> {
-        let mut call = READ_HASHES.call();
-        for name in names {
-            call.key(name.clone());
-        }
-        call.run(&mut self.connection.repeating()).await.map_err(failed)
+    ) -> Result<Vec<Vec<(String, String)>>, StoreError> {
+        let answer = READ_HASHES.run(&self.management, |call| {
+            for name in names {
+                call.key(name.clone());
+            }
+        });
+        answer.await
     }
 
     /// Returns the digests of ids, in their order.
@@ -162,4 +243,13 @@ fn failed(error: RedisError) -> StoreError {
         || error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
         || error.code() == Some("WRONGTYPE");
     if has_answered { StoreError::answered(error) } else { StoreError::new(error) }
+}
+
+/// Reads what a script says of the tenant of a record.
+pub(super) fn is_suspended(standing: u8) -> Result<bool, StoreError> {
+    match standing {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(StoreError::answered("a record cannot be read by the server")),
+    }
 }

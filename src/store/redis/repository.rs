@@ -7,25 +7,32 @@ use async_trait::async_trait;
 use futures_util::future::try_join;
 
 use super::RedisStore;
-use super::decode::decode;
 use super::publish::{EVERYTHING, publish};
 use super::read::{Read, Use};
 use crate::clock::microseconds;
-use crate::key::{KeyDigest, KeyId};
+use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, RecordUses, StoreError, StoredKey, UsageStore,
+    AuditEvent, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage, KeyQuery, KeyRecord,
+    KeyRepository, KeyStore, KeyUse, RecordUses, StoreError, StoredKey, SuspendedTenant,
+    UsageStore,
 };
 
 /// The latest time that a score holds to the microsecond, in the year 2255.
-const LATEST: u64 = 1 << f64::MANTISSA_DIGITS;
+pub(super) const LATEST: u64 = 1 << f64::MANTISSA_DIGITS;
 
 #[async_trait]
 impl KeyStore for RedisStore {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        let read = Read::new("GET", self.record(digest));
-        let json: Option<Vec<u8>> = self.read(&read, Use::Believed).await?;
-        json.map(|json| decode(&json, digest)).transpose()
+        let kept = self.look_up(std::slice::from_ref(digest)).await?;
+        Ok(kept.into_iter().find_map(|kept| kept.before))
+    }
+
+    async fn find_many(
+        &self,
+        digests: &[KeyDigest],
+    ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
+        let kept = self.look_up(digests).await?;
+        Ok(kept.into_iter().map(|kept| kept.before).collect())
     }
 }
 
@@ -47,13 +54,31 @@ impl KeyRepository for RedisStore {
         self.page(query).await
     }
 
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
+        self.ended_page(query).await
+    }
+
     /// Keeps no events.
     async fn commit(&self, changes: &[KeyChange], _: &[AuditEvent]) -> Result<(), CommitError> {
         self.make(changes).await
     }
 
+    /// Keeps no events.
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        _: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        Ok(self.suspend(tenant, since).await?)
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        self.suspended_since().await
+    }
+
     async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
-        publish(&self.connection, &self.channel(), EVERYTHING).await
+        publish(&self.management, &self.channel(), EVERYTHING).await
     }
 
     fn usage_store(&self) -> Option<&dyn UsageStore> {
@@ -73,7 +98,7 @@ impl RecordUses for RedisStore {
         for KeyUse { id, at } in uses {
             command.arg(microseconds(*at).min(LATEST)).arg(id.as_str());
         }
-        command.query_async(&mut self.connection.repeating()).await.map_err(StoreError::new)
+        command.query_async(&mut self.management.repeating()).await.map_err(StoreError::new)
     }
 }
 
@@ -90,7 +115,7 @@ impl RedisStore {
 }
 
 /// Reads a score, of which 0 is never.
-fn used_at(score: f64) -> Result<Option<SystemTime>, StoreError> {
+pub(super) fn used_at(score: f64) -> Result<Option<SystemTime>, StoreError> {
     if !(0.0..=LATEST as f64).contains(&score) {
         return Err(StoreError::new("a time of last use is none"));
     }

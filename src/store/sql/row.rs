@@ -11,10 +11,10 @@ use super::error::{UnreadableRow, UnwritableRecord};
 use super::time::{from_microseconds, to_microseconds};
 use super::value::Value;
 use crate::key::{Ability, KeyDigest};
-use crate::store::{KeyHint, KeyRecord, StoreError, StoredKey};
+use crate::store::{KeyCursor, KeyHint, KeyRecord, StoreError, StoredKey};
 
 /// The columns of a key, in the order of [`KeyRow::into_values`].
-pub(super) const COLUMNS: [&str; 19] = [
+pub(super) const COLUMNS: [&str; 20] = [
     "id",
     "digest",
     "hint",
@@ -34,6 +34,7 @@ pub(super) const COLUMNS: [&str; 19] = [
     "metadata",
     "revision",
     "counted_as",
+    "created_by",
 ];
 
 /// A record as every database keeps it: times in microseconds since 1970, and as JSON what has
@@ -58,6 +59,9 @@ pub(in crate::store) struct KeyRow {
     pub(in crate::store) metadata: String,
     pub(in crate::store) revision: i64,
     pub(in crate::store) counted_as: Option<String>,
+    pub(in crate::store) created_by: Option<String>,
+    /// Not of the row itself.
+    pub(in crate::store) suspended: bool,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -103,6 +107,7 @@ impl KeyRow {
             json(self.metadata),
             Value::Number(self.revision),
             Value::Text(self.counted_as),
+            Value::Text(self.created_by),
         ]
     }
 
@@ -135,6 +140,7 @@ impl KeyRow {
             hint: KeyHint::from_text(self.hint.clone()),
             name: self.name.clone(),
             tenant: self.optional("tenant", self.tenant.as_deref())?,
+            created_by: self.optional("created_by", self.created_by.as_deref())?,
             stage: self.optional("stage", self.stage.as_deref())?,
             kind: self.checked("kind", serde_json::from_value(Json::from(&*self.kind)))?,
             abilities: self
@@ -153,6 +159,7 @@ impl KeyRow {
             restrictions: self.checked("restrictions", serde_json::from_str(&self.restrictions))?,
             metadata: self.checked("metadata", serde_json::from_str(&self.metadata))?,
             revision: self.checked("revision", u64::try_from(self.revision))?,
+            suspended: self.suspended,
         })
     }
 
@@ -201,6 +208,12 @@ impl KeyRow {
     }
 }
 
+/// Reads the place of a row in a list.
+pub(in crate::store) fn place(created_at: i64, id: &str) -> Result<KeyCursor, StoreError> {
+    let created_at = from_microseconds(created_at).map_err(StoreError::answered)?;
+    Ok(KeyCursor::new(created_at, id.parse().map_err(StoreError::answered)?))
+}
+
 impl TryFrom<&KeyRecord> for KeyRow {
     type Error = BoxError;
 
@@ -226,6 +239,8 @@ impl TryFrom<&KeyRecord> for KeyRow {
             metadata: serde_json::to_string(&record.metadata)?,
             revision: i64::try_from(record.revision)?,
             counted_as: record.counted_as.as_ref().map(|id| text(id.as_str())),
+            created_by: record.created_by.as_ref().map(ToString::to_string),
+            suspended: record.suspended,
         })
     }
 }
@@ -294,18 +309,19 @@ mod tests {
     #[test]
     fn a_row_of_another_form_is_an_error_that_names_the_column() {
         type Change = fn(&mut KeyRow);
-        let changes: [(&str, Change); 17] = [
+        let changes: [(&str, Change); 18] = [
             ("id", |row| row.id = "a b".to_owned()),
             ("digest", |row| row.digest.truncate(31)),
             ("digest", |row| row.digest.push(0)),
             ("tenant", |row| row.tenant = Some(String::new())),
             ("stage", |row| row.stage = Some("/".to_owned())),
             ("kind", |row| row.kind = "Secret".to_owned()),
-            ("abilities", |row| row.abilities.push("admin".to_owned())),
+            ("abilities", |row| row.abilities.push("admin:".to_owned())),
             ("created_at", |row| row.created_at = -1),
             ("expires_at", |row| row.expires_at = Some(i64::MAX)),
             ("revoked_at", |row| row.revoked_at = Some(i64::MIN)),
             ("successor", |row| row.successor = Some("\u{e4}".to_owned())),
+            ("created_by", |row| row.created_by = Some("alice".to_owned())),
             ("counted_as", |row| row.counted_as = Some("a b".to_owned())),
             ("limits", |row| row.limits = r#"["1 per month"]"#.to_owned()),
             ("restrictions", |row| row.restrictions = r#"{"adresses":[]}"#.to_owned()),

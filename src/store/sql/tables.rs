@@ -61,22 +61,56 @@ impl Tables {
         self.name("api_key_audit")
     }
 
+    /// Returns the name of the log of changes, which only SQLite needs.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::store) fn changes(&self) -> String {
+        self.name("api_key_changes")
+    }
+
+    /// The tenants whose keys are suspended.
+    pub(in crate::store) fn suspensions(&self) -> String {
+        self.name("api_key_suspensions")
+    }
+
     pub(in crate::store) fn migrations(&self) -> String {
         self.name("api_key_migrations")
     }
 
     /// Returns the names of all tables, as the database keeps them.
     #[cfg(feature = "postgres")]
-    pub(in crate::store) fn all_bare(&self) -> [String; 6] {
+    pub(in crate::store) fn all_bare(&self) -> [String; 7] {
         [
             "api_keys",
             "api_key_uses",
             "api_key_usage",
             "api_key_usage_writers",
             "api_key_audit",
+            "api_key_suspensions",
             "api_key_migrations",
         ]
         .map(|name| self.bare(name))
+    }
+
+    /// Returns the statements that make the partial indexes by which keys are listed that are few among
+    /// many: of all tenants by age, and of each by `by_age_of_tenant`, which may end with what else
+    /// an index has. `list.rs` asks by these conditions.
+    pub(in crate::store) fn partial_indexes(&self, by_age_of_tenant: &str) -> String {
+        let parts = [
+            ("revoked", "revoked_at IS NOT NULL"),
+            ("disabled", "revoked_at IS NULL AND disabled"),
+            ("expiring", "revoked_at IS NULL AND expires_at IS NOT NULL"),
+            ("rotating", "rotation_due_at IS NOT NULL"),
+        ];
+        let index = |name: &str, columns: &str, condition: &str| {
+            let (index, keys) = (self.part(&format!("api_keys_{name}")), self.keys());
+            format!("CREATE INDEX {index} ON {keys} {columns} WHERE {condition};\n")
+        };
+        let each = parts.iter().map(|(name, condition)| {
+            let of_tenant = index(&format!("{name}_by_tenant"), by_age_of_tenant, condition);
+            index(name, "(created_at DESC, id DESC)", condition) + &of_tenant
+        });
+        let not_revoked = index("not_revoked_by_tenant", by_age_of_tenant, "revoked_at IS NULL");
+        each.chain([not_revoked]).collect()
     }
 
     /// Returns the name of something in the schema, quoted.

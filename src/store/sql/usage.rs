@@ -1,12 +1,16 @@
 //! The tables of usage.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::time::{from_microseconds, to_microseconds};
 use super::{Tables, Value};
+use crate::key::KeyId;
 use crate::store::usage::Hour;
 use crate::store::{
-    StoreError, UsageBatch, UsageBucket, UsageCounts, UsageKind, UsageOf, UsageQuery, UsageStep,
+    StoreError, TenantFilter, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind,
+    UsageOf, UsageQuery, UsageStep,
 };
 
 use super::statements::{Statement, constant};
@@ -89,6 +93,51 @@ pub(in crate::store) fn read(
     );
     let values = vec![Value::Text(Some(name)), time_of(query.from)?, time_of(query.to)?];
     Ok(Statement { sql: constant(sql), values })
+}
+
+/// Returns the statement that reads hours or days of several keys, where `day` is when the day of a row begins,
+/// and `each` the function that makes rows with a `value` of a JSON array.
+pub(in crate::store) fn read_by_key(
+    tables: &Tables,
+    query: &UsageByKeyQuery,
+    day: &str,
+    each: &str,
+) -> Result<Statement, StoreError> {
+    let (start, which) = match query.step {
+        UsageStep::Hour => ("starts_at", " AND hours = 1"),
+        UsageStep::Day => (day, ""),
+    };
+    let (usage, sums) = (tables.usage(), sums());
+    let ids: Vec<_> = query.ids.iter().map(KeyId::as_str).collect();
+    let mut values = vec![Value::Json(Some(json!(ids).to_string()))];
+    values.extend([time_of(query.from)?, time_of(query.to)?]);
+    let of_tenant = match &query.tenant {
+        TenantFilter::Any => None,
+        TenantFilter::Of(tenant) => Some(tenant.to_string()),
+        TenantFilter::Nobody => Some(String::new()),
+    };
+    // Not by the index of tenants, which have other keys as well.
+    let whose = if of_tenant.is_some() { " AND coalesce(tenant, '') = $4" } else { "" };
+    values.extend(of_tenant.map(|tenant| Value::Text(Some(tenant))));
+    let sql = format!(
+        "SELECT key_id, {start} AS start, {sums} FROM {usage} \
+         WHERE key_id IN (SELECT value FROM {each}($1)) \
+         AND starts_at >= $2 AND starts_at < $3{which}{whose} \
+         GROUP BY key_id, {start} ORDER BY key_id, {start}"
+    );
+    Ok(Statement { sql: constant(sql), values })
+}
+
+/// Puts the rows of several keys together, which are in the order of their times.
+pub(in crate::store) fn by_key(
+    rows: impl Iterator<Item = Result<(String, UsageRow), StoreError>>,
+) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+    let mut keys = BTreeMap::<_, Vec<_>>::new();
+    for row in rows {
+        let (id, row) = row?;
+        keys.entry(id.parse().map_err(StoreError::new)?).or_default().push(row.read()?);
+    }
+    Ok(keys)
 }
 
 /// Usage as every database sums it up.

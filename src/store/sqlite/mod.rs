@@ -1,9 +1,14 @@
 //! [`SqliteStore`]: keys in SQLite.
 
 mod audit;
+mod change_log;
+#[cfg(feature = "cache")]
+mod invalidations;
 mod migration_3;
 mod migrations;
 mod open;
+#[cfg(test)]
+mod plans;
 mod repository;
 mod usage;
 mod writing;
@@ -14,16 +19,19 @@ use std::sync::Arc;
 
 use sqlx::SqlitePool;
 
+#[cfg(feature = "cache")]
+pub use self::invalidations::SqliteInvalidations;
 pub use self::open::SqliteStoreBuilder;
 use self::writing::Writers;
+use super::share::Share;
 use super::sql::Statements;
 
 /// Keeps keys in SQLite, in a file or in memory. Needs the feature `sqlite` and Rust 1.94.
 ///
 /// [`open`](Self::open) creates the file and its tables. Several processes may use one file; a
 /// change is found by all of them from the moment it was acknowledged, and is not lost by a
-/// power failure: `synchronous` is `FULL`, since with less a revocation may come undone. A clone
-/// is the same store.
+/// power failure: `synchronous` is `FULL`, since with less a revocation may come undone. A
+/// `CachedStore` in front hears of the changes of others by `invalidations`. A clone is the same store.
 ///
 /// A connection whose write fails, such as because the disk is full, is closed: once there is room again,
 /// the next write works.
@@ -36,7 +44,9 @@ use super::sql::Statements;
 /// | `api_key_uses` | when a key was last used |
 /// | `api_key_usage` | one row a key and hour, or day once hours are too old, with how many requests were accepted and refused |
 /// | `api_key_usage_writers` | which batch of usage each node has added last |
+/// | `api_key_suspensions` | the tenants that are [suspended](crate::KeyManager::suspend) |
 /// | `api_key_audit` | the events of changes, with the records before and after, without digests |
+/// | `api_key_changes` | which keys were changed last, for caches (`invalidations`) |
 /// | `api_key_migrations` | the oldest `version` whose code may use these tables, and their own, `level` |
 ///
 /// A new version of this crate that needs more of the tables adds it, and leaves what the version
@@ -74,6 +84,7 @@ pub struct SqliteStore {
     pool: SqlitePool,
     statements: Arc<Statements>,
     writers: Writers,
+    share: Share,
 }
 
 impl SqliteStore {

@@ -13,7 +13,19 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use super::writing::Writers;
 use super::{SqliteStore, migrations};
 use crate::store::StoreError;
-use crate::store::sql::{Statements, Tables, failed};
+use crate::store::share::{SHARE, Share};
+use crate::store::sql::{Dialect, Statements, Tables, failed};
+
+const DIALECT: Dialect = Dialect {
+    age_of_tenant: "created_at",
+    time_of_tenant: |time| time,
+    by_index: |index| format!(" INDEXED BY {index}"),
+    // A transaction that writes is alone.
+    locking: "",
+    lower_name: "lower(name)",
+    position: "instr",
+    keeps_zero: true,
+};
 
 /// How long is waited for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,6 +46,7 @@ pub struct SqliteStoreBuilder {
     database: Database,
     prefix: String,
     may_migrate: bool,
+    share: u32,
 }
 
 enum Database {
@@ -58,7 +71,7 @@ impl SqliteStoreBuilder {
     }
 
     fn new(database: Database) -> Self {
-        Self { database, prefix: String::new(), may_migrate: true }
+        Self { database, prefix: String::new(), may_migrate: true, share: SHARE }
     }
 
     /// Puts `prefix` in front of the names of the tables: at most 32 of the characters `A-Z`,
@@ -75,6 +88,21 @@ impl SqliteStoreBuilder {
         self
     }
 
+    /// Has lists and changes use so many of the connections at most. By default 2 of 10: one for
+    /// changes, which are made one after the other, and one for lists.
+    ///
+    /// The rest is for look-ups, which so wait for none of them. A database in memory has one
+    /// connection for all.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is zero.
+    pub fn management_connections(mut self, connections: u32) -> Self {
+        assert!(connections > 0, "lists and changes need a connection");
+        self.share = connections;
+        self
+    }
+
     async fn open(self) -> Result<SqliteStore, StoreError> {
         let tables = Tables::new(None, &self.prefix).map_err(StoreError::new)?;
         let pool = match self.database {
@@ -82,11 +110,11 @@ impl SqliteStoreBuilder {
             Database::Memory => open_memory().await.map_err(failed)?,
             Database::Pool(pool) => pool,
         };
-        let writers = Writers::of(pool.clone()).await.map_err(failed)?;
+        let share = Share::new(self.share, pool.options().get_max_connections());
+        let writers = Writers::of(pool.clone(), share.clone()).await.map_err(failed)?;
         migrations::migrate(&pool, &writers, &tables, self.may_migrate).await?;
-        // A transaction that writes is alone.
-        let statements = Arc::new(Statements::new(tables, ""));
-        Ok(SqliteStore { pool, statements, writers })
+        let statements = Statements::new(tables, DIALECT).with_plain_parameters();
+        Ok(SqliteStore { pool, statements: Arc::new(statements), writers, share })
     }
 }
 
@@ -104,6 +132,7 @@ impl fmt::Debug for SqliteStoreBuilder {
         f.debug_struct("SqliteStoreBuilder")
             .field("prefix", &self.prefix)
             .field("may_migrate", &self.may_migrate)
+            .field("management_connections", &self.share)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! What [`SqliteStore`] does as a store.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use sqlx::query::Query;
@@ -8,11 +9,14 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
 use sqlx::{Row as _, SqliteConnection, query};
 
 use super::SqliteStore;
-use crate::key::{KeyDigest, KeyId};
-use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed, in_order};
+use crate::key::{KeyDigest, KeyId, TenantId};
+use crate::store::sql::{
+    KeyRow, Statement, Step, Tables, Value, constant, failed, in_order, place, read_suspended,
+};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, RecordUses, StoreError, StoredKey, UsageStore,
+    AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyCursor,
+    KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore, KeyUse, RecordUses, StoreError,
+    StoredKey, SuspendedTenant, UsageStore,
 };
 
 #[async_trait]
@@ -27,14 +31,14 @@ impl KeyStore for SqliteStore {
         &self,
         digests: &[KeyDigest],
     ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
-        // SQL has no empty list.
-        if digests.is_empty() {
-            return Ok(Vec::new());
+        let mut found = Vec::with_capacity(digests.len());
+        for find in self.statements.find_many(digests) {
+            let rows = bound(&find).persistent(false).fetch_all(&self.pool).await;
+            for row in &rows.map_err(failed)? {
+                found.push(read(row).map_err(failed)?.read()?);
+            }
         }
-        let find = self.statements.find_many(digests);
-        let rows = bound(&find).persistent(false).fetch_all(&self.pool).await.map_err(failed)?;
-        let found = rows.iter().map(|row| read(row).map_err(failed)?.read());
-        Ok(in_order(digests, found.collect::<Result<Vec<_>, _>>()?))
+        Ok(in_order(digests, found))
     }
 }
 
@@ -46,11 +50,33 @@ impl KeyRepository for SqliteStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        // Of the many forms that it may have, none is worth to be kept.
-        let list = self.statements.list(query);
-        let rows = bound(&list).persistent(false).fetch_all(&self.pool).await.map_err(failed)?;
-        let keys = rows.iter().map(read_with_use).collect::<Result<_, _>>()?;
-        Ok(query.page(keys))
+        let _place = self.share.for_list().await?;
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let mut list = self.statements.list(query);
+        loop {
+            // Of the many forms that they may have, none is worth to be kept.
+            let end = match list.window() {
+                Some(window) => {
+                    let row = bound(&window).persistent(false).fetch_optional(&mut *connection);
+                    row.await.map_err(failed)?.as_ref().map(read_place).transpose()?
+                }
+                None => None,
+            };
+            let rows = bound(&list.rows(end.as_ref())).persistent(false);
+            let rows = rows.fetch_all(&mut *connection).await.map_err(failed)?;
+            let keys = rows.iter().map(read_with_use).collect::<Result<_, _>>()?;
+            if let Some(page) = list.take(keys, end) {
+                return Ok(page);
+            }
+        }
+    }
+
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
+        let ended = self.statements.ended(query)?;
+        let _place = self.share.for_list().await?;
+        let rows = bound(&ended).fetch_all(&self.pool).await.map_err(failed)?;
+        let keys = rows.iter().map(|row| read(row).map_err(failed)?.read());
+        Ok(EndedPage::in_order(keys.collect::<Result<_, _>>()?, query))
     }
 
     /// Keeps the events in the table `api_key_audit`.
@@ -70,6 +96,66 @@ impl KeyRepository for SqliteStore {
         }
     }
 
+    /// Has the caches of all processes that hear of changes forget what they know.
+    async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
+        let changes = self.statements.tables.changes();
+        let note = constant(format!("INSERT INTO {changes} (digest) VALUES (NULL)"));
+        let mut writing = self.writers.take().await.map_err(failed)?;
+        query(note).execute(writing.connection()).await.map_err(failed)?;
+        writing.give_back();
+        Ok(())
+    }
+
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        events: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let (set, events) = self.statements.set_suspended(tenant, since, events)?;
+        let mut writing = self.writers.begin().await.map_err(failed)?;
+        let rows = bound(&set).execute(writing.connection()).await.map_err(failed)?.rows_affected();
+        if rows == 0 {
+            writing.roll_back().await.map_err(failed)?;
+            return Ok(false);
+        }
+        match take(&events, writing.connection()).await.map_err(failed)? {
+            Ok(()) => writing.commit().await.map_err(failed)?,
+            Err(refusal) => {
+                writing.roll_back().await.map_err(failed)?;
+                return Err(refusal);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        let _place = self.share.for_list().await?;
+        let rows = bound(&self.statements.suspended()).fetch_all(&self.pool).await;
+        let rows = rows.map_err(failed)?;
+        let read = |row: &SqliteRow| -> sqlx::Result<(String, i64)> {
+            Ok((row.try_get("tenant")?, row.try_get("suspended_at")?))
+        };
+        rows.iter()
+            .map(|row| {
+                let (tenant, since) = read(row).map_err(failed)?;
+                read_suspended(&tenant, since)
+            })
+            .collect()
+    }
+
+    async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
+        self.events(query).await.map(Some)
+    }
+
+    async fn prune_audit_log(
+        &self,
+        before: SystemTime,
+        at_most: usize,
+    ) -> Result<Option<usize>, StoreError> {
+        self.remove_events(before, at_most).await.map(Some)
+    }
+
     fn usage_store(&self) -> Option<&dyn UsageStore> {
         Some(self)
     }
@@ -78,7 +164,7 @@ impl KeyRepository for SqliteStore {
 #[async_trait]
 impl RecordUses for SqliteStore {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
-        let note = self.statements.note(uses, note_uses)?;
+        let note = self.statements.note_object(uses, note_uses)?;
         let mut writing = self.writers.take().await.map_err(failed)?;
         bound(&note).execute(writing.connection()).await.map_err(failed)?;
         writing.give_back();
@@ -92,10 +178,10 @@ async fn take(
     connection: &mut SqliteConnection,
 ) -> sqlx::Result<Result<(), CommitError>> {
     for step in steps {
-        let statement = bound(&step.statement);
+        let statement = bound(&step.statement).persistent(step.is_common);
         // Of a statement that finds, the driver counts the rows that the one before has changed.
         let rows = if step.finds {
-            u64::from(statement.fetch_optional(&mut *connection).await?.is_some())
+            statement.fetch_all(&mut *connection).await?.len() as u64
         } else {
             statement.execute(&mut *connection).await?.rows_affected()
         };
@@ -106,14 +192,14 @@ async fn take(
     Ok(Ok(()))
 }
 
-fn note_uses(tables: &Tables) -> String {
+/// Goes through the object once, and finds each key by its index: a join of two lists would compare each
+/// id with all others.
+pub(super) fn note_uses(tables: &Tables) -> String {
     let (keys, uses) = (tables.keys(), tables.uses());
     format!(
         "INSERT INTO {uses} (key_id, last_used_at) \
-         SELECT known.id, max(times.value) FROM {keys} AS known \
-         JOIN json_each($1) AS ids ON ids.value = known.id \
-         JOIN json_each($2) AS times ON times.key = ids.key \
-         WHERE true GROUP BY known.id \
+         SELECT known.id, used.value FROM json_each($1) AS used \
+         CROSS JOIN {keys} AS known ON known.id = used.key WHERE true \
          ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at \
          WHERE excluded.last_used_at > last_used_at"
     )
@@ -128,8 +214,13 @@ pub(super) fn bound(statement: &Statement) -> Query<'static, Sqlite, SqliteArgum
         Value::Number(number) => query.bind(number),
         Value::Flag(flag) => query.bind(flag),
         Value::Time(time) => query.bind(time),
+        #[cfg(feature = "postgres")]
         Value::Times(times) => query.bind(serde_json::Value::from(times).to_string()),
     })
+}
+
+fn read_place(row: &SqliteRow) -> Result<KeyCursor, StoreError> {
+    place(row.try_get("created_at").map_err(failed)?, row.try_get("id").map_err(failed)?)
 }
 
 fn read_with_use(row: &SqliteRow) -> Result<StoredKey, StoreError> {
@@ -163,5 +254,29 @@ fn read(row: &SqliteRow) -> sqlx::Result<KeyRow> {
         metadata: row.try_get("metadata")?,
         revision: row.try_get("revision")?,
         counted_as: row.try_get("counted_as")?,
+        created_by: row.try_get("created_by")?,
+        suspended: row.try_get("suspended")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, query_scalar};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lookup_searches_two_indices_and_scans_nothing() {
+        let store = SqliteStore::in_memory().await.unwrap();
+        let find = store.statements.find(&KeyDigest::from_bytes([7; 32]));
+        let plan = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", find.sql.as_str()));
+        let plan = query(plan).bind(vec![7_u8; 32]).fetch_all(&store.pool).await.unwrap();
+        let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let searches: Vec<_> = steps.iter().filter(|step| step.starts_with("SEARCH")).collect();
+        assert!(searches[0].contains("(digest=?)"), "{steps:?}");
+        assert!(searches[1].contains("PRIMARY KEY (tenant=?)"), "{steps:?}");
+        assert!(!steps.iter().any(|step| step.contains("SCAN")), "{steps:?}");
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'api_key_suspensions'";
+        assert_eq!(query_scalar::<_, i64>(tables).fetch_one(&store.pool).await.unwrap(), 1);
+    }
 }

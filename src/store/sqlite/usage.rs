@@ -1,5 +1,6 @@
 //! Usage in SQLite.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -8,11 +9,14 @@ use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
 use super::repository::bound;
+use crate::key::KeyId;
 use crate::store::sql::usage::{
     self, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums, time_of,
 };
 use crate::store::sql::{Statement, Tables, Value, constant, failed};
-use crate::store::{StoreError, UsageBatch, UsageBucket, UsageQuery, UsageRetention, UsageStore};
+use crate::store::{
+    StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
+};
 
 /// When the day of a row begins.
 const DAY: &str = "(starts_at - starts_at % 86400000000)";
@@ -64,8 +68,25 @@ impl UsageStore for SqliteStore {
 
     async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
         let statement = usage::read(&self.statements.tables, query, DAY)?;
+        let _place = self.share.for_list().await?;
         let rows = bound(&statement).persistent(false).fetch_all(&self.pool).await;
         rows.map_err(failed)?.iter().map(|row| read(row).map_err(failed)?.read()).collect()
+    }
+
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        let each = "json_each";
+        let statement = usage::read_by_key(&self.statements.tables, query, DAY, each)?;
+        let _place = self.share.for_list().await?;
+        let rows = bound(&statement).persistent(false).fetch_all(&self.pool).await;
+        let rows = rows.map_err(failed)?;
+        usage::by_key(
+            rows.iter().map(|row| {
+                Ok((row.try_get("key_id").map_err(failed)?, read(row).map_err(failed)?))
+            }),
+        )
     }
 
     async fn prune_usage(

@@ -7,28 +7,39 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool, query, query_scalar};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use crate::store::share::{Place, Share};
+
 /// Who writes: SQLite has one writer at a time, and those who wait for their turn must not take all
 /// connections from those who read.
 #[derive(Clone)]
 pub(super) struct Writers {
     pool: SqlitePool,
     turn: Arc<Mutex<()>>,
+    share: Share,
     /// Whether the database ends with its connection.
     is_in_memory: bool,
 }
 
 impl Writers {
-    pub(super) async fn of(pool: SqlitePool) -> sqlx::Result<Self> {
+    pub(super) async fn of(pool: SqlitePool, share: Share) -> sqlx::Result<Self> {
         let file = "SELECT coalesce(file, '') FROM pragma_database_list WHERE name = 'main'";
         let file: String = query_scalar(file).persistent(false).fetch_one(&pool).await?;
-        Ok(Self { pool, turn: Arc::default(), is_in_memory: file.is_empty() })
+        Ok(Self { pool, turn: Arc::default(), share, is_in_memory: file.is_empty() })
+    }
+
+    /// Tells whether the database ends with its only connection.
+    #[cfg(feature = "cache")]
+    pub(super) const fn is_in_memory(&self) -> bool {
+        self.is_in_memory
     }
 
     /// Waits for a turn, and takes a connection for one statement.
     pub(super) async fn take(&self) -> sqlx::Result<Writing> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
+        let place = self.share.for_change().await.map_err(|_| sqlx::Error::PoolClosed)?;
         let connection = self.pool.acquire().await?;
-        Ok(Writing { taken: Some((connection, turn)), is_in_memory: self.is_in_memory })
+        let taken = Some((connection, Turn { _turn: turn, _place: place }));
+        Ok(Writing { taken, is_in_memory: self.is_in_memory })
     }
 
     /// Begins a transaction that writes from the start: one that reads first may find that it cannot
@@ -45,8 +56,14 @@ impl Writers {
 /// A connection that writes. If it is dropped before [`give_back`](Self::give_back), as when a write
 /// fails or is not waited for, it is closed, and what was not committed is undone.
 pub(super) struct Writing {
-    taken: Option<(PoolConnection<Sqlite>, OwnedMutexGuard<()>)>,
+    taken: Option<(PoolConnection<Sqlite>, Turn)>,
     is_in_memory: bool,
+}
+
+/// What nobody else has who writes.
+struct Turn {
+    _turn: OwnedMutexGuard<()>,
+    _place: Place,
 }
 
 impl Writing {

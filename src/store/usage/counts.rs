@@ -10,6 +10,8 @@ pub enum UsageKind {
     Accepted,
     /// The key is disabled for the time being.
     Disabled,
+    /// All keys of the tenant are suspended.
+    Suspended,
     /// The key was revoked for good.
     Revoked,
     /// The key's time is over.
@@ -32,9 +34,10 @@ pub enum UsageKind {
 
 impl UsageKind {
     /// All kinds. The first is [`Accepted`](Self::Accepted).
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Accepted,
         Self::Disabled,
+        Self::Suspended,
         Self::Revoked,
         Self::Expired,
         Self::WrongStage,
@@ -52,6 +55,7 @@ impl UsageKind {
         match self {
             Self::Accepted => "accepted",
             Self::Disabled => "disabled",
+            Self::Suspended => "suspended",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
             Self::WrongStage => "wrong_stage",

@@ -5,6 +5,7 @@ mod counts;
 mod hours;
 mod query;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,8 +17,9 @@ pub use self::counts::{UsageCounts, UsageKind};
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 pub(crate) use self::hours::HOURS_PER_DAY;
 pub(crate) use self::hours::Hour;
-pub use self::query::{UsageBucket, UsageOf, UsageQuery, UsageStep};
+pub use self::query::{UsageBucket, UsageByKeyQuery, UsageOf, UsageQuery, UsageStep};
 use super::{RecordUses, StoreError};
+use crate::key::KeyId;
 
 /// Keeps how many requests of each key were accepted and refused, by the hour in UTC.
 ///
@@ -45,6 +47,19 @@ pub trait UsageStore: RecordUses {
     ///
     /// Returns an error if the store cannot tell.
     async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError>;
+
+    /// Returns the hours or days of which there is usage, the oldest first, of each of several keys. Keys without
+    /// any are left out, and so is what a key did on behalf of another tenant.
+    ///
+    /// It takes about as long as for one key: a database is asked once.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store cannot tell.
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError>;
 
     /// Sums up hours that are too old at the time `now` as days, and deletes days that are: about as many rows
     /// as `at_most`, so that nobody waits long for it. Several nodes may do so at the same time.
@@ -89,6 +104,18 @@ macro_rules! forward_to_the_inner_store {
                 Self: 'c,
             {
                 (**self).usage(query)
+            }
+
+            fn usage_by_key<'a, 'b, 'c>(
+                &'a self,
+                query: &'b UsageByKeyQuery,
+            ) -> BoxFuture<'c, Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError>>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).usage_by_key(query)
             }
 
             fn prune_usage<'a, 'b>(

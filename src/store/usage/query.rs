@@ -1,11 +1,13 @@
 //! [`UsageQuery`]: whose usage is asked for, and of which time.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::SystemTime;
 
 use super::UsageCounts;
 use super::hours::{HOURS_PER_DAY, Hour};
 use crate::key::{KeyId, TenantId};
+use crate::store::TenantFilter;
 
 /// Whose usage it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,17 @@ pub enum UsageStep {
     Day,
 }
 
+impl UsageStep {
+    /// Returns the first hour of those of which a part is within `range`, and the one after the last.
+    fn whole(self, range: &Range<SystemTime>) -> (Hour, Hour) {
+        let (from, to) = (Hour::of(range.start), Hour::not_before(range.end));
+        match self {
+            Self::Hour => (from, to),
+            Self::Day => (from.day(), Hour(to.0 + HOURS_PER_DAY - 1).day()),
+        }
+    }
+}
+
 /// Whose usage is asked for, and of which time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageQuery {
@@ -40,11 +53,7 @@ impl UsageQuery {
     /// Asks for all hours or days of which a part is within `range`.
     #[must_use]
     pub fn new(of: UsageOf, range: &Range<SystemTime>, step: UsageStep) -> Self {
-        let (from, to) = (Hour::of(range.start), Hour::not_before(range.end));
-        let (from, to) = match step {
-            UsageStep::Hour => (from, to),
-            UsageStep::Day => (from.day(), Hour(to.0 + HOURS_PER_DAY - 1).day()),
-        };
+        let (from, to) = step.whole(range);
         Self { of, from, to, step }
     }
 
@@ -52,6 +61,61 @@ impl UsageQuery {
     #[must_use]
     pub const fn of(&self) -> &UsageOf {
         &self.of
+    }
+
+    /// Returns the beginning of the first hour or day, and the end of the last.
+    #[must_use]
+    pub fn range(&self) -> Range<SystemTime> {
+        self.from.start()..self.to.start()
+    }
+
+    /// Returns of what length the times are.
+    #[must_use]
+    pub const fn step(&self) -> UsageStep {
+        self.step
+    }
+}
+
+/// Of which keys usage is asked for, each by itself, and of which time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageByKeyQuery {
+    pub(crate) ids: Vec<KeyId>,
+    pub(crate) tenant: TenantFilter,
+    pub(crate) from: Hour,
+    pub(crate) to: Hour,
+    pub(crate) step: UsageStep,
+}
+
+impl UsageByKeyQuery {
+    /// Asks for all hours or days of which a part is within `range`.
+    #[must_use]
+    pub fn new(
+        ids: impl IntoIterator<Item = KeyId>,
+        range: &Range<SystemTime>,
+        step: UsageStep,
+    ) -> Self {
+        let ids: BTreeSet<_> = ids.into_iter().collect();
+        let (from, to) = step.whole(range);
+        Self { ids: ids.into_iter().collect(), tenant: TenantFilter::Any, from, to, step }
+    }
+
+    /// Asks only for requests of keys that acted on behalf of such a tenant.
+    #[must_use]
+    pub fn of_tenant(mut self, tenant: TenantFilter) -> Self {
+        self.tenant = tenant;
+        self
+    }
+
+    /// Returns the keys, in the order of their ids, each once.
+    #[must_use]
+    pub fn ids(&self) -> &[KeyId] {
+        &self.ids
+    }
+
+    /// Returns on whose behalf the keys acted.
+    #[must_use]
+    pub const fn tenant(&self) -> &TenantFilter {
+        &self.tenant
     }
 
     /// Returns the beginning of the first hour or day, and the end of the last.

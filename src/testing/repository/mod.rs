@@ -1,10 +1,13 @@
 //! [`check_key_repository`]: the contract of [`KeyRepository`] as a test.
 
+mod bounds;
+mod lists;
+mod many;
 mod required;
+mod suspended;
 mod usage;
 mod uses;
 
-use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,11 +17,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 
 pub use self::usage::check_usage_store;
-use super::conformance::{check_key_store, full_record, moment};
+use super::conformance::{check_key_store_without, full_record, kept, moment};
 use crate::key::{KeyId, TenantId};
 use crate::store::{
-    CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository, KeyState, RecordUses, StoredKey,
-    TenantFilter,
+    CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository, RecordField, RecordUses, StoredKey,
 };
 
 /// How many writers try the same at once.
@@ -27,7 +29,8 @@ const WRITERS: usize = 8;
 /// Checks a repository against the contract of [`KeyRepository`], and so of
 /// [`KeyStore`](crate::KeyStore).
 ///
-/// The repository may hold other records; those of the suite have ids and tenants of their own.
+/// Whether tenants can be suspended is up to the repository: one that answers
+/// [`CommitError::Unsupported`] is not asked for more. The repository may hold other records; those of the suite have ids and tenants of their own.
 ///
 /// # Panics
 ///
@@ -48,8 +51,25 @@ pub async fn check_key_repository<R>(repository: &R)
 where
     R: KeyRepository + ?Sized,
 {
-    let suite = Suite { repository };
-    check_key_store(repository, async |record| suite.put(record).await).await;
+    check_key_repository_without(repository, &[]).await;
+}
+
+/// Checks a repository over a table that has no columns for some fields, like
+/// [`check_key_repository`].
+///
+/// The records of the suite have nothing in these fields. That the repository [refuses](RecordField) a
+/// record in which one is set is checked, too.
+///
+/// # Panics
+///
+/// Panics with what the repository did wrong.
+pub async fn check_key_repository_without<R>(repository: &R, fields: &[RecordField])
+where
+    R: KeyRepository + ?Sized,
+{
+    let suite = Suite { repository, without: fields };
+    check_key_store_without(repository, fields, async |record| suite.put(record).await).await;
+    suite.what_is_not_kept_is_refused().await;
     suite.a_key_is_got_by_its_id().await;
     suite.ids_and_digests_are_unique().await;
     suite.a_change_is_made_to_its_revision_only().await;
@@ -64,9 +84,20 @@ where
     suite.a_requirement_finds_what_the_changes_before_it_left().await;
     suite.nothing_is_made_for_what_was_revoked().await;
     suite.a_kind_of_change_that_is_not_known_is_refused().await;
+    suite.many_changes_are_made_or_none().await;
     suite.pages_follow_one_another().await;
+    suite.keys_that_ended_are_found().await;
     suite.lists_are_filtered().await;
+    suite.every_filter_lists_what_the_query_matches().await;
+    suite.a_list_goes_on_where_a_page_has_visited_enough().await;
+    suite.those_keys_are_counted_that_work_or_may_work_again().await;
+    suite.those_who_insert_at_once_keep_to_the_bound().await;
     suite.a_dropped_commit_is_whole().await;
+    if suite.can_suspend().await {
+        suite.keys_of_a_suspended_tenant_are_found_as_such().await;
+        suite.keys_of_a_suspended_tenant_can_only_be_taken_out_of_use().await;
+        suite.nothing_is_inserted_once_a_tenant_is_suspended().await;
+    }
 }
 
 /// Checks a repository against the contract of [`RecordUses`].
@@ -90,7 +121,19 @@ pub async fn check_record_uses<R>(repository: &R)
 where
     R: KeyRepository + RecordUses + ?Sized,
 {
-    let suite = Suite { repository };
+    check_record_uses_without(repository, &[]).await;
+}
+
+/// Checks a repository over a table that has no columns for some fields, like [`check_record_uses`].
+///
+/// # Panics
+///
+/// Panics with what the repository did wrong.
+pub async fn check_record_uses_without<R>(repository: &R, fields: &[RecordField])
+where
+    R: KeyRepository + RecordUses + ?Sized,
+{
+    let suite = Suite { repository, without: fields };
     suite.uses_only_go_forward().await;
     suite.a_use_changes_no_record().await;
     suite.a_removed_key_leaves_no_uses().await;
@@ -99,6 +142,7 @@ where
 
 struct Suite<'a, R: ?Sized> {
     repository: &'a R,
+    without: &'a [RecordField],
 }
 
 fn insert(record: &KeyRecord) -> KeyChange {
@@ -147,6 +191,32 @@ fn assert_exists(result: Result<(), CommitError>, what: &str) {
 }
 
 impl<R: KeyRepository + ?Sized> Suite<'_, R> {
+    fn full_record(&self) -> KeyRecord {
+        kept(full_record(), self.without)
+    }
+
+    /// What got lost might have kept a key from something.
+    async fn what_is_not_kept_is_refused(&self) {
+        // Those are for people.
+        let is_needed =
+            |field: &&RecordField| ![RecordField::Hint, RecordField::CreatedBy].contains(field);
+        for field in self.without.iter().filter(is_needed) {
+            let others: Vec<_> =
+                self.without.iter().copied().filter(|other| other != field).collect();
+            let mut record = kept(full_record(), &others);
+            record.disabled = *field == RecordField::Disabled;
+            let result = self.commit(&[insert(&record)]).await;
+            assert!(result.is_err(), "a record was inserted without its `{field}`");
+            self.assert_is_gone(&record, "a record that was refused was inserted").await;
+            let old = self.inserted().await;
+            let (id, digest) = (old.id.clone(), old.digest);
+            let record = KeyRecord { id, digest, revision: old.revision + 1, ..record };
+            let result = self.commit(&[replace(&record)]).await;
+            assert!(result.is_err(), "a record was kept without its `{field}`");
+            self.assert_is(&old, "a change that was refused was made").await;
+        }
+    }
+
     async fn commit(&self, changes: &[KeyChange]) -> Result<(), CommitError> {
         self.repository.commit(changes, &[]).await
     }
@@ -157,7 +227,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     }
 
     async fn inserted(&self) -> KeyRecord {
-        let record = full_record();
+        let record = self.full_record();
         self.committed(&[insert(&record)]).await;
         record
     }
@@ -192,7 +262,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     }
 
     async fn a_key_is_got_by_its_id(&self) {
-        let record = full_record();
+        let record = self.full_record();
         assert_eq!(self.get(&record.id).await, None, "a key was got before it was inserted");
         self.committed(&[insert(&record)]).await;
         self.assert_is(&record, "a key was not got as it was inserted").await;
@@ -202,9 +272,9 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     async fn ids_and_digests_are_unique(&self) {
         let record = self.inserted().await;
-        let mut same_id = full_record();
+        let mut same_id = self.full_record();
         same_id.id = record.id.clone();
-        let mut same_digest = full_record();
+        let mut same_digest = self.full_record();
         same_digest.digest = record.digest;
         for taken in [&record, &same_id, &same_digest] {
             assert_exists(self.commit(&[insert(taken)]).await, "an id or a digest is taken");
@@ -212,8 +282,9 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.assert_is(&record, "a refused insertion changed a record").await;
         assert_eq!(self.get(&same_digest.id).await, None, "a digest has two records");
 
-        let digest = full_record().digest;
-        let rivals: Vec<_> = (0..WRITERS).map(|_| KeyRecord { digest, ..full_record() }).collect();
+        let digest = self.full_record().digest;
+        let rivals: Vec<_> =
+            (0..WRITERS).map(|_| KeyRecord { digest, ..self.full_record() }).collect();
         let tried = rivals.iter().map(|rival| async { self.commit(&[insert(rival)]).await });
         let (won, lost): (Vec<_>, Vec<_>) =
             join_all(tried).await.into_iter().partition(Result::is_ok);
@@ -232,12 +303,12 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         assert_conflict(self.commit(&[replace(&same)]).await, "the revision was changed already");
         let later = KeyRecord { revision: renamed.revision + 2, ..renamed.clone() };
         assert_conflict(self.commit(&[replace(&later)]).await, "a revision was left out");
-        let unknown = changed(&full_record(), |_| {});
+        let unknown = changed(&self.full_record(), |_| {});
         assert_conflict(self.commit(&[replace(&unknown)]).await, "there is no such record");
         self.assert_is_gone(&unknown, "a replacement inserted a record").await;
-        let digest = changed(&renamed, |record| record.digest = full_record().digest);
+        let digest = changed(&renamed, |record| record.digest = self.full_record().digest);
         assert_conflict(self.commit(&[replace(&digest)]).await, "the digest is another");
-        let id = changed(&renamed, |record| record.id = full_record().id);
+        let id = changed(&renamed, |record| record.id = self.full_record().id);
         assert_conflict(self.commit(&[replace(&id)]).await, "the id is another");
         let id = remove(&KeyRecord { revision: renamed.revision, ..id });
         assert_conflict(self.commit(&[id]).await, "the id is another");
@@ -246,7 +317,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     async fn all_changes_are_made_or_none(&self) {
         let (old, other) = (self.inserted().await, self.inserted().await);
-        let new = full_record();
+        let new = self.full_record();
         let renamed = changed(&old, |record| record.name = "renamed".to_owned());
         let stale = KeyRecord { revision: other.revision + 7, ..other.clone() };
         let changes = [insert(&new), replace(&renamed), replace(&stale)];
@@ -256,7 +327,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.assert_is(&old, "a part of a commit that failed was made").await;
         self.assert_is_gone(&new, "a part of a commit that failed was made").await;
 
-        let rotated = changed(&old, |record| record.successor = Some(new.id.clone()));
+        let rotated = changed(&old, |record| record.name = "rotated".to_owned());
         self.committed(&[replace(&rotated), insert(&new)]).await;
         self.assert_is(&rotated, "a part of a commit was not made").await;
         self.assert_is(&new, "a part of a commit was not made").await;
@@ -345,150 +416,25 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     async fn what_is_removed_can_be_inserted_in_one_commit(&self) {
         let old = self.inserted().await;
-        let same_id = KeyRecord { id: old.id.clone(), ..full_record() };
+        let same_id = KeyRecord { id: old.id.clone(), ..self.full_record() };
         self.committed(&[remove(&old), insert(&same_id)]).await;
         self.assert_is(&same_id, "an id was not given to another record").await;
         let found = self.repository.find(&old.digest).await;
         assert_eq!(found.ok(), Some(None), "the digest of a removed record is found");
-        let same_digest = KeyRecord { digest: same_id.digest, ..full_record() };
+        let same_digest = KeyRecord { digest: same_id.digest, ..self.full_record() };
         self.committed(&[remove(&same_id), insert(&same_digest)]).await;
         self.assert_is(&same_digest, "a digest was not given to another record").await;
-        let again = KeyRecord { id: same_digest.id.clone(), ..full_record() };
+        let again = KeyRecord { id: same_digest.id.clone(), ..self.full_record() };
         self.committed(&[remove(&same_digest), insert(&again), remove(&again)]).await;
         self.assert_is_gone(&same_digest, "a removed key is found by its digest").await;
         assert_eq!(self.get(&same_id.id).await, None, "the id of a removed record is found");
     }
 
-    /// Returns the ids of all pages.
-    async fn listed(&self, query: &KeyQuery) -> Vec<KeyId> {
-        let (mut query, mut ids) = (query.clone(), Vec::new());
-        loop {
-            let page = self.repository.list(&query).await;
-            let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
-            assert!(page.keys.len() <= query.limit, "a page has more keys than it may");
-            assert!(
-                page.keys.len() == query.limit || page.next.is_none(),
-                "a page is not full, and there is another"
-            );
-            let is_first = query.after.is_none();
-            assert!(is_first || !page.keys.is_empty(), "a cursor led to an empty page");
-            ids.extend(page.keys.iter().map(|key| key.record.id.clone()));
-            match page.next {
-                Some(next) => query = query.after(next),
-                None => return ids,
-            }
-        }
-    }
-
-    async fn pages_follow_one_another(&self) {
-        let tenant = tenant_of_its_own();
-        let mut records: Vec<_> = (0..7)
-            .map(|number| KeyRecord {
-                tenant: Some(tenant.clone()),
-                // Three pairs that are told apart by their ids only.
-                created_at: moment(1_500_000_000 + number / 2),
-                ..full_record()
-            })
-            .collect();
-        for record in &records {
-            self.committed(&[insert(record)]).await;
-        }
-        records.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
-        let expected: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
-        let query = KeyQuery::new().tenant(tenant.clone());
-        for limit in [1, 2, 3, 7, 8, 1000] {
-            let listed = self.listed(&query.clone().limit(limit)).await;
-            assert_eq!(listed, expected, "the newest first, {limit} a page");
-        }
-        for (limit, length) in [(0, 1), (usize::MAX, expected.len())] {
-            let page = self.repository.list(&KeyQuery { limit, ..query.clone() }).await;
-            let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
-            assert_eq!(page.keys.len(), length, "a page of {limit}");
-            assert_eq!(page.next.is_some(), length < expected.len(), "a page of {limit}");
-        }
-        let page = self.repository.list(&query.clone().limit(3)).await;
-        let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
-        // What comes or goes before the cursor, and the key of the cursor itself, matter not.
-        self.committed(&[remove(&records[2])]).await;
-        let newer = KeyRecord {
-            tenant: Some(tenant.clone()),
-            created_at: moment(1_500_000_100),
-            ..full_record()
-        };
-        self.committed(&[insert(&newer)]).await;
-        let rest = self.listed(&query.after(page.next)).await;
-        assert_eq!(rest, expected[3..], "a cursor lost its place");
-    }
-
-    async fn lists_are_filtered(&self) {
-        let (tenant, now) = (tenant_of_its_own(), moment(1_600_000_000));
-        let earlier = now - Duration::from_secs(1);
-        let record = |change: fn(&mut KeyRecord)| {
-            let mut record = KeyRecord {
-                tenant: Some(tenant.clone()),
-                expires_at: None,
-                rotation_due_at: None,
-                ..full_record()
-            };
-            change(&mut record);
-            record
-        };
-        let active = record(|_| {});
-        let disabled = record(|record| record.disabled = true);
-        let expired = record(|record| record.expires_at = Some(moment(1_600_000_000)));
-        let revoked = record(|record| {
-            record.revoked_at = Some(moment(1_550_000_000));
-            record.disabled = true;
-            record.expires_at = Some(moment(1_550_000_000));
-        });
-        let due = record(|record| record.rotation_due_at = Some(moment(1_600_000_000)));
-        let nobodys = KeyRecord { tenant: None, ..active.clone() };
-        let nobodys = KeyRecord { id: full_record().id, digest: full_record().digest, ..nobodys };
-        for record in [&active, &disabled, &expired, &revoked, &due, &nobodys] {
-            self.committed(&[insert(record)]).await;
-        }
-
-        let query = KeyQuery { at: now, ..KeyQuery::new().tenant(tenant.clone()) };
-        let all = [&active, &disabled, &expired, &revoked, &due];
-        self.assert_lists(&query, &all, "the keys of a tenant").await;
-        let of_state = |state, at| KeyQuery { at, ..query.clone().state(state) };
-        for (query, expected) in [
-            (of_state(KeyState::Active, now), &[&active, &due][..]),
-            (of_state(KeyState::Active, earlier), &[&active, &due, &expired]),
-            (of_state(KeyState::Disabled, now), &[&disabled]),
-            (of_state(KeyState::Expired, now), &[&expired]),
-            (of_state(KeyState::Expired, earlier), &[]),
-            (of_state(KeyState::Revoked, now), &[&revoked]),
-            (query.clone().rotation_due_by(now), &[&due]),
-            (query.clone().rotation_due_by(earlier), &[]),
-            (query.clone().unused_since(now), &all),
-            (query.clone().unused_since(active.created_at), &[]),
-            (query.clone().unused_since(now).state(KeyState::Active).rotation_due_by(now), &[&due]),
-        ] {
-            self.assert_lists(&query, expected, "what a query matches").await;
-        }
-
-        let tenantless = KeyQuery { tenant: TenantFilter::Nobody, ..query.clone() };
-        let listed = self.listed(&tenantless).await;
-        assert!(listed.contains(&nobodys.id) && !listed.contains(&active.id));
-        let listed = self.listed(&KeyQuery { tenant: TenantFilter::Any, ..query }).await;
-        assert!(listed.contains(&nobodys.id) && listed.contains(&active.id));
-    }
-
-    async fn assert_lists(&self, query: &KeyQuery, expected: &[&KeyRecord], what: &str) {
-        let expected: BTreeSet<_> = expected.iter().map(|record| &record.id).collect();
-        // In small pages, so that filters and pages work together.
-        for limit in [2, 100] {
-            let listed = self.listed(&query.clone().limit(limit)).await;
-            assert_eq!(listed.iter().collect::<BTreeSet<_>>(), expected, "{what}: {query:?}");
-            assert_eq!(listed.len(), expected.len(), "a key was listed twice");
-        }
-    }
-
     async fn a_dropped_commit_is_whole(&self) {
         for polls in 1..6 {
-            let (old, new) = (self.inserted().await, full_record());
-            let rotated = changed(&old, |record| record.successor = Some(new.id.clone()));
+            let (old, new) = (self.inserted().await, self.full_record());
+            let abilities = ["changed:too"].try_into().unwrap_or_default();
+            let rotated = changed(&old, |record| record.abilities = abilities);
             let changes = [replace(&rotated), insert(&new)];
             let mut commit = Box::pin(self.commit(&changes));
             for _ in 0..polls {
@@ -501,7 +447,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             // It may still be on its way. Whoever changes the same record comes after it.
             self.until_made(&old.id, |record| record.name = "after".to_owned()).await;
             let old = self.get(&old.id).await.map(|key| key.record);
-            let was_rotated = old.is_some_and(|record| record.successor == rotated.successor);
+            let was_rotated = old.is_some_and(|record| record.abilities == rotated.abilities);
             let was_inserted = self.get(&new.id).await.is_some();
             assert_eq!(was_rotated, was_inserted, "a dropped commit was made in part");
         }

@@ -1,5 +1,6 @@
 //! [`check_usage_store`]: the contract of [`UsageStore`] as a test.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
@@ -8,8 +9,8 @@ use futures_util::future::join_all;
 use super::tenant_of_its_own;
 use crate::key::{KeyId, TenantId};
 use crate::store::{
-    KeyUsage, UsageBatch, UsageBucket, UsageCounts, UsageKind, UsageOf, UsageQuery, UsageRetention,
-    UsageStep, UsageStore,
+    KeyUsage, TenantFilter, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind,
+    UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore,
 };
 
 /// How many nodes add at once.
@@ -43,6 +44,7 @@ pub async fn check_usage_store<S: UsageStore + ?Sized>(store: &S) {
     suite.a_batch_is_added_once().await;
     suite.nodes_add_up().await;
     suite.keys_of_a_tenant_are_summed_up().await;
+    suite.several_keys_are_told_at_once().await;
 }
 
 struct Suite<'a, S: ?Sized> {
@@ -181,5 +183,56 @@ impl<S: UsageStore + ?Sized> Suite<'_, S> {
         assert_eq!(hours, [(hour(7), accepted(21)), (hour(30), accepted(300))], "a tenant");
         let days = self.usage(of(&other), hour(0)..hour(48), UsageStep::Day).await;
         assert_eq!(days, [(hour(0), accepted(4000))], "the days of a tenant");
+    }
+    async fn several_keys_are_told_at_once(&self) {
+        let (tenant, other) = (tenant_of_its_own(), tenant_of_its_own());
+        let [first, second, foreign, nobodys, unused, unasked] = [(); 6].map(|()| id());
+        let rows = [
+            used(&first, Some(&tenant), 7, 1),
+            used(&first, Some(&tenant), 9, 20),
+            used(&first, Some(&tenant), 30, 300),
+            used(&second, Some(&tenant), 30, 4000),
+            used(&second, Some(&tenant), 50, 7),
+            used(&foreign, Some(&other), 7, 50_000),
+            used(&nobodys, None, 7, 600_000),
+            used(&unused, Some(&tenant), 50, 7),
+            used(&unasked, Some(&tenant), 7, 7),
+        ];
+        self.add(&batch(&id(), 1, rows)).await;
+        let ask = async |range: Range<u32>, step, tenant| {
+            // One of them twice, and one of which nothing is known.
+            let ids =
+                [&nobodys, &second, &first, &unused, &foreign, &first, &id()].map(Clone::clone);
+            let range = hour(range.start)..hour(range.end);
+            let query = UsageByKeyQuery::new(ids, &range, step).of_tenant(tenant);
+            let found = self.store.usage_by_key(&query).await;
+            let found = found.unwrap_or_else(|error| panic!("`usage_by_key` failed: {error}"));
+            let told = |usage: Vec<UsageBucket>| -> Vec<_> {
+                usage.into_iter().map(|UsageBucket { start, counts }| (start, counts)).collect()
+            };
+            found.into_iter().map(|(id, usage)| (id, told(usage))).collect::<BTreeMap<_, _>>()
+        };
+        let at = |number, count| (hour(number), accepted(count));
+        let days = || {
+            [(first.clone(), vec![at(0, 21), at(24, 300)]), (second.clone(), vec![at(24, 4000)])]
+        };
+        let everybodys = days().into_iter().chain([
+            (foreign.clone(), vec![at(0, 50_000)]),
+            (nobodys.clone(), vec![at(0, 600_000)]),
+        ]);
+        let found = ask(0..48, UsageStep::Day, TenantFilter::Any).await;
+        assert_eq!(found, everybodys.collect(), "the days of several keys");
+        let found = ask(0..48, UsageStep::Day, TenantFilter::Of(tenant.clone())).await;
+        assert_eq!(found, days().into(), "the days of several keys of a tenant");
+        let found = ask(0..48, UsageStep::Day, TenantFilter::Nobody).await;
+        let expected = [(nobodys.clone(), vec![at(0, 600_000)])];
+        assert_eq!(found, expected.into(), "the days of several keys of no tenant");
+        let found = ask(8..31, UsageStep::Hour, TenantFilter::Of(tenant.clone())).await;
+        let hours =
+            [(first.clone(), vec![at(9, 20), at(30, 300)]), (second.clone(), vec![at(30, 4000)])];
+        assert_eq!(found, hours.into(), "the hours of several keys");
+        let none = UsageByKeyQuery::new([], &(hour(0)..hour(48)), UsageStep::Day);
+        let found = self.store.usage_by_key(&none).await;
+        assert!(found.is_ok_and(|found| found.is_empty()), "the usage of no keys");
     }
 }

@@ -1,5 +1,6 @@
 //! Usage: what becomes of hours and days that are too old, and what several nodes add that fail.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -10,8 +11,8 @@ use http::{Request, Response};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_api_key::manage::{ManageError, Owner, UsagePeriod};
 use tower_api_key::store::{
-    KeyRepository, KeyUsage, KeyUse, RecordUses, UsageBatch, UsageBucket, UsageCounts, UsageKind,
-    UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore,
+    KeyRepository, KeyUsage, KeyUse, RecordUses, UsageBatch, UsageBucket, UsageByKeyQuery,
+    UsageCounts, UsageKind, UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore,
 };
 use tower_api_key::testing::{FakeClock, check_usage_store};
 use tower_api_key::{
@@ -130,6 +131,13 @@ impl<S: UsageStore> UsageStore for Lossy<S> {
         self.store.usage(query).await
     }
 
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        self.store.usage_by_key(query).await
+    }
+
     async fn prune_usage(
         &self,
         retention: UsageRetention,
@@ -216,11 +224,34 @@ async fn check_nodes(keys: &(impl KeyRepository + UsageStore + Clone + 'static))
     let usage = manager.usage(removed, range.clone(), UsagePeriod::Day).await.unwrap();
     assert_eq!(usage.total.accepted(), (0..4).map(|hour| expected(0, hour)).sum::<u64>());
     let abilities = issued[2].record.abilities().clone();
-    let owner = Owner::of_tenant(tenant.clone(), abilities, "alice");
+    let owner = Owner::of_tenant(tenant.clone(), abilities.clone(), "alice");
     let owner = || manager.on_behalf_of(owner.clone());
     let bounded = async |id| owner().usage(id, range.clone(), UsagePeriod::Day).await;
     assert!(bounded(issued[2].record.id()).await.is_ok());
     assert!(matches!(bounded(removed).await, Err(ManageError::NotFound)));
+    // Several at once, of which an owner sees those of its tenant.
+    let by_key = async |manager: &KeyManager, ids: &[KeyId]| -> Vec<(KeyId, u64)> {
+        let ids = ids.iter().cloned();
+        let usage = manager.usage_by_key(ids, range.clone(), UsagePeriod::Month).await.unwrap();
+        usage.into_iter().map(|(id, usage)| (id, usage.total.total())).collect()
+    };
+    let counted = (0..6).map(|number| {
+        let sum = (0..4).map(|hour| expected(number, hour)).sum::<u64>();
+        (issued[number].record.id().clone(), sum)
+    });
+    let mut counted: Vec<_> = counted.collect();
+    counted.sort();
+    let mut ids: Vec<_> = counted.iter().map(|(id, _)| id.clone()).collect();
+    ids.extend([KeyId::generate().unwrap(), ids[0].clone()]);
+    assert_eq!(by_key(&manager, &ids).await, counted);
+    assert_eq!(by_key(&owner(), &ids).await, counted);
+    let others = Owner::of_tenant("globex".parse().unwrap(), abilities.clone(), "bob");
+    assert_eq!(by_key(&manager.on_behalf_of(others), &ids).await, []);
+    assert_eq!(by_key(&manager, &[]).await, []);
+    let too_many = (0..500).map(|_| KeyId::generate().unwrap());
+    let days = clock.now() - 21 * 24 * HOUR..clock.now();
+    let refused = manager.usage_by_key(too_many, days, UsagePeriod::Day).await;
+    assert!(matches!(refused, Err(ManageError::UsageRange)));
     let stranger = manager.issue(NewKey::named("stranger").tenant("globex")).await.unwrap();
     assert!(matches!(bounded(stranger.record.id()).await, Err(ManageError::NotFound)));
 }

@@ -1,0 +1,102 @@
+//! [`KeyCursor`]: a place in a list.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+
+use super::KeyRecord;
+use crate::clock::microseconds;
+use crate::key::KeyId;
+
+/// A place in a list, which stays what it is when keys come and go.
+///
+/// Lists are ordered by the time of issue, in microseconds, and then by id, both descending. As text
+/// it is opaque to clients.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyCursor {
+    created_at: u64,
+    id: KeyId,
+}
+
+impl KeyCursor {
+    /// Returns the place of a key.
+    #[must_use]
+    pub fn of(record: &KeyRecord) -> Self {
+        Self { created_at: microseconds(record.created_at), id: record.id.clone() }
+    }
+
+    /// Makes the place of a key that was issued then.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(super) fn new(created_at: SystemTime, id: KeyId) -> Self {
+        Self { created_at: microseconds(created_at), id }
+    }
+
+    /// Returns when the key was issued, to the microsecond.
+    #[must_use]
+    pub fn created_at(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_micros(self.created_at)
+    }
+
+    /// Returns the id of the key.
+    #[must_use]
+    pub const fn id(&self) -> &KeyId {
+        &self.id
+    }
+}
+
+impl fmt::Display for KeyCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.created_at, self.id)
+    }
+}
+
+/// The error of a text that is no place in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a cursor is what a page gave as the next")]
+pub struct ParseCursorError;
+
+impl FromStr for KeyCursor {
+    type Err = ParseCursorError;
+
+    fn from_str(text: &str) -> Result<Self, ParseCursorError> {
+        let (created_at, id) = text.split_once('.').ok_or(ParseCursorError)?;
+        // Beyond this no time of a system and no column of a database reaches.
+        let created_at = created_at.parse().ok().filter(|time| *time <= i64::MAX as u64 / 1000);
+        Ok(Self {
+            created_at: created_at.ok_or(ParseCursorError)?,
+            id: id.parse().map_err(|_| ParseCursorError)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::key::KeyHasher;
+
+    #[test]
+    fn a_cursor_is_read_back_from_its_text() {
+        let record = KeyRecord::new(
+            "key_1.2".parse().unwrap(),
+            KeyHasher::sha256().digest("k"),
+            "n",
+            SystemTime::now(),
+        );
+        let cursor = KeyCursor::of(&record);
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_that_is_no_cursor_is_an_error(text in ".*") {
+            if let Ok(cursor) = text.parse::<KeyCursor>() {
+                prop_assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
+                let _ = cursor.created_at();
+            }
+        }
+    }
+}

@@ -5,3 +5,4 @@ pub mod migrating;
 pub mod observing;
 pub mod roles;
 pub mod streams;
+pub mod usage;

@@ -70,6 +70,7 @@ async fn every_answer_is_documented() {
             "createApiKey" => &["201", "408", "409", "413", "415", "422"],
             "getApiKey" | "revokeApiKey" => &["200", "404"],
             "listApiKeyEvents" => &["200", "404", "501"],
+            "getApiKeyUsage" => &["200", "404"],
             "updateApiKey" => &["200", "404", "408", "409", "413", "415", "422"],
             "rotateApiKey" => &["201", "404", "408", "409", "413", "415", "422"],
             _ => panic!("{id}"),
@@ -171,6 +172,7 @@ async fn the_document_goes_where_the_router_goes() {
         "/v1/api-keys/{key_id}",
         "/v1/api-keys/{key_id}/audit",
         "/v1/api-keys/{key_id}/rotate",
+        "/v1/api-keys/{key_id}/usage",
     ];
     assert_eq!(paths, expected);
     assert_eq!(document["security"], json!([{ "authorization.bearer": [] }]));
@@ -253,6 +255,7 @@ async fn the_router_does_what_its_document_says() {
         ("PATCH /api-keys/{key_id}", &[200, 401, 404, 422]),
         ("DELETE /api-keys/{key_id}", &[200, 401, 404]),
         ("POST /api-keys/{key_id}/rotate", &[201, 401, 404, 422]),
+        ("GET /api-keys/{key_id}/usage", &[200, 400, 401, 404]),
     ] {
         for status in statuses {
             assert!(answered.contains_key(&(route.to_owned(), *status)), "{route} {status}");

@@ -82,6 +82,11 @@ mod events {
         tracing::error!(target: TARGET, error, "API keys cannot be managed");
     }
 
+    #[cfg(feature = "pages")]
+    pub(crate) fn no_usage(error: &(dyn Error + 'static)) {
+        tracing::warn!(target: TARGET, error, "keys are shown without their usage");
+    }
+
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_written(error: &(dyn Error + 'static)) {
         tracing::error!(target: TARGET, error, "when keys were last used cannot be written: it is tried again");
@@ -180,6 +185,8 @@ mod events {
     pub(crate) fn not_refunded(_: &str, _: &(dyn Error + 'static)) {}
     #[cfg(feature = "manage")]
     pub(crate) fn not_managed(_: &(dyn Error + 'static)) {}
+    #[cfg(feature = "pages")]
+    pub(crate) fn no_usage(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "last-used")]
     pub(crate) fn uses_not_written(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "last-used")]
@@ -207,6 +214,8 @@ pub(crate) use events::audit_not_written;
 pub(crate) use events::connections_live_long;
 #[cfg(feature = "axum")]
 pub(crate) use events::no_original_uri;
+#[cfg(feature = "pages")]
+pub(crate) use events::no_usage;
 #[cfg(feature = "manage")]
 pub(crate) use events::not_managed;
 #[cfg(feature = "redis")]

@@ -42,7 +42,7 @@ impl KeyManager {
     }
 
     /// Returns the record of a key that is wanted, as it may be issued.
-    fn granted(
+    pub(super) fn granted(
         &self,
         wanted: &KeyRecord,
         authority: &Authority,

@@ -12,8 +12,13 @@ mod excess;
 mod issue;
 mod manager;
 mod name;
+#[cfg(feature = "manage")]
+mod once;
 mod owner;
+#[cfg(feature = "pages")]
+pub mod pages;
 mod prune;
+mod public;
 mod read;
 mod revoke;
 mod rotate;
@@ -32,6 +37,8 @@ pub use self::manager::KeyManager;
 pub use self::owner::Owner;
 pub use self::revoke::RevokedKey;
 pub use self::rotate::RotatedKey;
+#[cfg(feature = "pages")]
+use self::public::public_text;
 #[cfg(feature = "tracing")]
 pub use self::trace_events::TraceEvents;
 pub use self::update::KeyUpdate;

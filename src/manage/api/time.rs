@@ -9,10 +9,10 @@ use crate::clock::later;
 /// The error of a text that is no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a time is written like `2030-12-31T23:59:59Z`, between the years 1970 and 9999")]
-pub(super) struct TimeError;
+pub(in crate::manage) struct TimeError;
 
 /// Parses a time with any offset (RFC 3339, section 5.6).
-pub(super) fn parse_time(text: &str) -> Result<SystemTime, TimeError> {
+pub(in crate::manage) fn parse_time(text: &str) -> Result<SystemTime, TimeError> {
     let utc = |local: &str| {
         // The parser does not look at what comes after a `Z`, and needs no digit after a point.
         let is_local = |byte: u8| byte.is_ascii_digit() || b"-T:.".contains(&byte);

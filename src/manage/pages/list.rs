@@ -1,0 +1,417 @@
+//! The list of keys.
+
+use std::cmp::Reverse;
+
+use http::StatusCode;
+use maud::{Markup, html};
+
+use super::chart::{Series, last, range};
+use super::form::Form;
+use super::key_parts::{abilities_in_words, actor, hint, name, state};
+use super::reply::{Outcome, Reply};
+use super::site::Site;
+use super::time::{DAY, from_seconds, relative, seconds};
+use super::usage::UsagePeriod;
+use super::visit::Visit;
+use crate::manage::api::ApiError;
+use crate::store::{KeyQuery, KeyState, StoredKey};
+
+/// How many keys are sorted at most. The store has only one order.
+const SORTED: usize = 1000;
+
+/// How many abilities are named in a row.
+const NAMED: usize = 2;
+
+/// For how many days a key has to be unused to be found as such.
+const UNUSED_DAYS: u64 = 90;
+
+/// The order of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Newest,
+    Oldest,
+    Name,
+    NameDown,
+    Used,
+    Unused,
+}
+
+impl Sort {
+    const ALL: [Self; 6] =
+        [Self::Newest, Self::Oldest, Self::Name, Self::NameDown, Self::Used, Self::Unused];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Oldest => "oldest",
+            Self::Name => "name",
+            Self::NameDown => "name-down",
+            Self::Used => "used",
+            Self::Unused => "unused",
+        }
+    }
+
+    fn sort(self, keys: &mut [StoredKey]) {
+        let folded = |key: &StoredKey| key.record.name.to_lowercase();
+        match self {
+            Self::Newest => {}
+            Self::Oldest => keys.reverse(),
+            Self::Name => keys.sort_by_cached_key(folded),
+            Self::NameDown => keys.sort_by_cached_key(|key| Reverse(folded(key))),
+            Self::Used => keys.sort_by_key(|key| Reverse(key.last_used_at)),
+            Self::Unused => keys.sort_by_key(|key| key.last_used_at),
+        }
+    }
+}
+
+/// Which keys are asked for.
+struct Asked {
+    name: String,
+    state: Option<KeyState>,
+    stage: String,
+    unused: bool,
+    sort: Sort,
+    after: String,
+}
+
+impl Asked {
+    fn read(form: &Form) -> Result<Self, ApiError> {
+        let wrong = |field| {
+            let message = "There is no such filter: start with the whole list";
+            ApiError::field_is(StatusCode::BAD_REQUEST, field, message)
+        };
+        let state = match form.get("state") {
+            "" => None,
+            text => Some(
+                KeyState::ALL
+                    .into_iter()
+                    .find(|state| state.as_str() == text)
+                    .ok_or_else(|| wrong("state"))?,
+            ),
+        };
+        let sort = match form.get("sort") {
+            "" => Sort::Newest,
+            text => {
+                let known = Sort::ALL.into_iter().find(|sort| sort.as_str() == text);
+                known.ok_or_else(|| wrong("sort"))?
+            }
+        };
+        Ok(Self {
+            name: form.get("name").chars().take(100).collect(),
+            state,
+            stage: form.get("stage").to_owned(),
+            unused: form.has("unused"),
+            sort,
+            after: form.get("after").to_owned(),
+        })
+    }
+
+    fn is_filtered(&self) -> bool {
+        !self.name.is_empty() || self.state.is_some() || !self.stage.is_empty() || self.unused
+    }
+
+    fn query(&self, site: &Site<'_>) -> Result<KeyQuery, ApiError> {
+        let wrong = |field: &str, error: String| {
+            ApiError::field_is(StatusCode::BAD_REQUEST, field, error)
+        };
+        let mut query = KeyQuery::new();
+        query.name = (!self.name.is_empty()).then(|| self.name.clone());
+        query.state = self.state;
+        if !self.stage.is_empty() {
+            let stage = self.stage.parse();
+            query = query.stage(stage.map_err(|error: crate::key::IdError| wrong("stage", error.to_string()))?);
+        }
+        if self.unused {
+            let since = seconds(site.now).saturating_sub(UNUSED_DAYS * DAY);
+            query = query.unused_since(from_seconds(since));
+        }
+        if self.sort != Sort::Newest {
+            return Ok(query.limit(SORTED));
+        }
+        let after = (!self.after.is_empty()).then(|| self.after.parse()).transpose();
+        let after = after
+            .map_err(|error: crate::store::ParseCursorError| wrong("after", error.to_string()))?;
+        Ok(query.after(after).limit(site.settings.page_size))
+    }
+
+    /// Returns where the list is in another order or from another place on.
+    fn link(&self, site: &Site<'_>, sort: Sort, after: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [
+            ("name", &*self.name),
+            ("state", self.state.map_or("", KeyState::as_str)),
+            ("stage", &self.stage),
+            ("unused", if self.unused { "1" } else { "" }),
+            ("sort", if sort == Sort::Newest { "" } else { sort.as_str() }),
+            ("after", after),
+        ] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        match query.finish() {
+            query if query.is_empty() => site.list(),
+            query => format!("{}?{query}", site.list()),
+        }
+    }
+}
+
+/// A part of the list.
+struct Part {
+    keys: Vec<StoredKey>,
+    next: Option<String>,
+    /// There are more keys than are sorted.
+    is_cut: bool,
+}
+
+/// Shows the keys.
+pub(super) async fn list(visit: &Visit<'_>) -> Outcome {
+    let site = visit.site;
+    let form = Form::parse(visit.parts.uri.query().unwrap_or_default().as_bytes());
+    let asked = Asked::read(&form)?;
+    let part = find(visit, &asked).await?;
+    let lines = usage_lines(visit, &part.keys).await;
+    let texts = site.texts();
+    let content = html! {
+        header.ak-head {
+            div {
+                h1 { (texts.keys) }
+                p.ak-lead { (texts.keys_lead) }
+            }
+            div.ak-actions {
+                @if site.settings.issues_public_keys() {
+                    a.ak-button href=(site.at("new-public")) { (texts.new_public_key) }
+                }
+                a.ak-button.ak-primary href=(site.at("new")) { (texts.new_key) }
+            }
+        }
+        @if part.keys.is_empty() && !asked.is_filtered() && part.next.is_none() && asked.after.is_empty() {
+            (lesson(site))
+        } @else {
+            (filters(site, &asked))
+            @if part.keys.is_empty() {
+                p.ak-none role="status" { (texts.none_found) }
+            } @else {
+                (table(visit, &asked, &part, &lines))
+            }
+            (steps(site, &asked, &part))
+        }
+    };
+    Ok(Reply::ok(&*texts.keys, content))
+}
+
+async fn find(visit: &Visit<'_>, asked: &Asked) -> Result<Part, ApiError> {
+    let page = visit.keys.list(&asked.query(visit.site)?).await?;
+    if asked.sort == Sort::Newest {
+        let next = page.next.map(|next| next.to_string());
+        return Ok(Part { keys: page.keys, next, is_cut: false });
+    }
+    let (mut keys, is_cut) = (page.keys, page.next.is_some());
+    asked.sort.sort(&mut keys);
+    // After a key that has gone meanwhile, the list begins again.
+    let after = keys.iter().position(|key| key.record.id.as_str() == asked.after);
+    keys.drain(..after.map_or(0, |index| index + 1));
+    let size = visit.site.settings.page_size;
+    let has_more = keys.len() > size;
+    keys.truncate(size);
+    let next = keys.last().filter(|_| has_more).map(|key| key.record.id.to_string());
+    Ok(Part { keys, next, is_cut })
+}
+
+/// Returns what is shown of the usage of each key, or nothing if that is not known.
+async fn usage_lines(visit: &Visit<'_>, keys: &[StoredKey]) -> Option<Vec<Markup>> {
+    let usage = visit.site.settings.usage.as_ref().filter(|_| !keys.is_empty())?;
+    let ids: Vec<_> = keys.iter().map(|key| key.record.id.clone()).collect();
+    let bounds = last(UsagePeriod::Day, 30, visit.site.now);
+    let counts = usage.usage(&ids, range(&bounds), UsagePeriod::Day).await;
+    let counts = counts.inspect_err(|error| crate::trace::no_usage(error)).ok()?;
+    let line = |index: usize| {
+        let counts = counts.get(index).map(Vec::as_slice).unwrap_or_default();
+        Series::new(UsagePeriod::Day, &bounds, counts).sparkline(visit.site.texts())
+    };
+    Some((0..keys.len()).map(line).collect())
+}
+
+/// What is said to somebody who has no key yet.
+fn lesson(site: &Site<'_>) -> Markup {
+    let texts = site.texts();
+    html! {
+        section.ak-lesson {
+            h2 { (texts.no_keys) }
+            p { (texts.no_keys_says) }
+            ol {
+                @for step in &texts.first_steps { li { (step) } }
+            }
+            @if let Some(url) = &site.settings.api_url {
+                pre { code { "curl " (url) " \\\n  -H \"Authorization: Bearer $" (site.settings.variable) "\"" } }
+            }
+            a.ak-button.ak-primary href=(site.at("new")) { (texts.first_key) }
+        }
+    }
+}
+
+fn filters(site: &Site<'_>, asked: &Asked) -> Markup {
+    let texts = site.texts();
+    let stages = site.settings.stages_of(crate::key::KeyKind::Secret);
+    html! {
+        form.ak-filters method="get" action=(site.list()) role="search" aria-label=(texts.filters) {
+            div.ak-field {
+                label for="filter-name" { (texts.search) }
+                input id="filter-name" type="search" name="name" value=(asked.name) maxlength="100"
+                    dir="auto" autocomplete="off";
+            }
+            div.ak-field {
+                label for="filter-state" { (texts.state) }
+                select id="filter-state" name="state" {
+                    option value="" { (texts.any) }
+                    @for state in KeyState::ALL {
+                        option value=(state.as_str()) selected[asked.state == Some(state)] {
+                            (texts.state_named(state))
+                        }
+                    }
+                }
+            }
+            @if !stages.is_empty() {
+                div.ak-field {
+                    label for="filter-stage" { (texts.stage) }
+                    select id="filter-stage" name="stage" {
+                        option value="" { (texts.any) }
+                        @for stage in &stages {
+                            option value=(stage) selected[asked.stage == stage.as_str()] {
+                                (texts.stage_named(stage.as_str()))
+                            }
+                        }
+                    }
+                }
+            }
+            label.ak-check {
+                input type="checkbox" name="unused" value="1" checked[asked.unused];
+                span { (texts.unused) }
+            }
+            @if asked.sort != Sort::Newest {
+                input type="hidden" name="sort" value=(asked.sort.as_str());
+            }
+            button.ak-button type="submit" { (texts.apply) }
+            @if asked.is_filtered() { a.ak-clear href=(site.list()) { (texts.clear) } }
+        }
+    }
+}
+
+fn table(visit: &Visit<'_>, asked: &Asked, part: &Part, lines: &Option<Vec<Markup>>) -> Markup {
+    let (site, texts) = (visit.site, visit.site.texts());
+    // Said again, for browsers that forget what a table is once it is laid out as something else.
+    html! {
+        table.ak-list role="table" {
+            caption.ak-hidden { (texts.keys) }
+            thead role="rowgroup" {
+                tr role="row" {
+                    (heading(site, asked, &texts.name, [Sort::Name, Sort::NameDown]))
+                    th scope="col" role="columnheader" { (texts.state) }
+                    th scope="col" role="columnheader" { (texts.abilities) }
+                    th scope="col" role="columnheader" { (texts.stage) }
+                    (heading(site, asked, &texts.created, [Sort::Newest, Sort::Oldest]))
+                    (heading(site, asked, &texts.last_used, [Sort::Used, Sort::Unused]))
+                    @if lines.is_some() { th scope="col" role="columnheader" { (texts.thirty_days) } }
+                    th scope="col" role="columnheader" { span.ak-hidden { (texts.actions) } }
+                }
+            }
+            tbody role="rowgroup" {
+                @for (index, key) in part.keys.iter().enumerate() {
+                    (row(site, key, lines.as_ref().and_then(|lines| lines.get(index))))
+                }
+            }
+        }
+        @if part.is_cut { p.ak-hint { (texts.sorted_in_part) } }
+    }
+}
+
+/// Shows the head of a column by which the list can be sorted, one way and then the other.
+fn heading(site: &Site<'_>, asked: &Asked, label: &str, [first, second]: [Sort; 2]) -> Markup {
+    // Names come in order, times from the last.
+    let (is_sorted, up) = match asked.sort {
+        sort if sort == first => (true, first == Sort::Name),
+        sort if sort == second => (true, first != Sort::Name),
+        _ => (false, false),
+    };
+    let next = if asked.sort == first { second } else { first };
+    html! {
+        th scope="col" role="columnheader"
+            aria-sort=[is_sorted.then_some(if up { "ascending" } else { "descending" })] {
+            a.ak-sort href=(asked.link(site, next, "")) {
+                (label)
+                span aria-hidden="true" {
+                    @match (is_sorted, up) {
+                        (true, true) => " ↑",
+                        (true, false) => " ↓",
+                        (false, _) => " ↕",
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn row(site: &Site<'_>, key: &StoredKey, line: Option<&Markup>) -> Markup {
+    let (texts, record) = (site.texts(), &*key.record);
+    let words = abilities_in_words(&record.abilities, &site.settings.catalogue, texts);
+    html! {
+        tr role="row" {
+            th scope="row" role="rowheader" {
+                a href=(site.key(&record.id)) { (name(record)) }
+                (hint(record, site))
+            }
+            td role="cell" data-label=(texts.state) { (state(record, site)) }
+            td role="cell" data-label=(texts.abilities) {
+                @if words.is_empty() { span.ak-quiet { (texts.no_abilities) } }
+                @for word in words.iter().take(NAMED) { span.ak-ability { (word) } " " }
+                @if words.len() > NAMED {
+                    span.ak-small {
+                        (super::texts::fill(&texts.more, &[("n", &(words.len() - NAMED).to_string())]))
+                    }
+                }
+            }
+            td role="cell" data-label=(texts.stage) {
+                @match &record.stage {
+                    Some(stage) => (texts.stage_named(stage.as_str())),
+                    None => span.ak-quiet { (texts.any_stage) },
+                }
+            }
+            td role="cell" data-label=(texts.created) {
+                (relative(record.created_at, site.now, texts))
+                @if let Some(by) = &record.created_by {
+                    " " span.ak-small { (texts.by) " " (actor(by, texts)) }
+                }
+            }
+            td role="cell" data-label=(texts.last_used) {
+                @match key.last_used_at {
+                    Some(time) => (relative(time, site.now, texts)),
+                    None => span.ak-quiet { (texts.never) },
+                }
+            }
+            @if let Some(line) = line { td role="cell" data-label=(texts.thirty_days) { (line) } }
+            td.ak-row-actions role="cell" {
+                @if record.revoked_at.is_none() {
+                    a href=(site.of_key(&record.id, "revoke")) {
+                        (texts.revoke) span.ak-hidden { " " (name(record)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn steps(site: &Site<'_>, asked: &Asked, part: &Part) -> Markup {
+    let texts = site.texts();
+    html! {
+        @if !asked.after.is_empty() || part.next.is_some() {
+            nav.ak-steps aria-label=(texts.pages) {
+                @if !asked.after.is_empty() {
+                    a.ak-button href=(asked.link(site, asked.sort, "")) { (texts.first_page) }
+                }
+                @if let Some(next) = &part.next {
+                    a.ak-button rel="next" href=(asked.link(site, asked.sort, next)) { (texts.next_page) }
+                }
+            }
+        }
+    }
+}

@@ -35,10 +35,10 @@ pub use self::error::ManageError;
 pub use self::excess::Excess;
 pub use self::manager::KeyManager;
 pub use self::owner::Owner;
-pub use self::revoke::RevokedKey;
-pub use self::rotate::RotatedKey;
 #[cfg(feature = "pages")]
 use self::public::public_text;
+pub use self::revoke::RevokedKey;
+pub use self::rotate::RotatedKey;
 #[cfg(feature = "tracing")]
 pub use self::trace_events::TraceEvents;
 pub use self::update::KeyUpdate;

@@ -34,7 +34,10 @@ impl ApiError {
     /// [there may be](crate::KeyManager::max_keys_per_tenant), which is answered with 409.
     pub const TOO_MANY_KEYS: &'static str = "https://docs.rs/tower-api-key/latest/tower_api_key/enum.ManageError.html#variant.TooManyKeys";
 
-    pub(in crate::manage) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(in crate::manage) fn new(
+        status: StatusCode,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self { status, kind: None, field: None, message: message.into() }
     }
 

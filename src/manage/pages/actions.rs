@@ -91,7 +91,7 @@ impl Target<'_> {
         };
         let fields = html! {
             div.ak-note { p { (texts.rotate_says) } }
-            (Described::new(Place::Expiry, &texts.grace, "", mistakes).group(&choices))
+            (Described::new(Place::Grace, &texts.grace, "", mistakes).group(&choices))
             (self.buttons("ak-primary", &texts.rotate))
         };
         self.page("rotate", &texts.rotate, mistakes, &fields)
@@ -130,7 +130,7 @@ impl Target<'_> {
                 }.check_box())
             }
             div.ak-actions {
-                button.ak-button.ak-danger type="submit" {
+                button.ak-button.ak-danger.ak-filled type="submit" {
                     (texts.revoke)
                     @if let Some(record) = record { " " (name(record)) }
                 }
@@ -194,7 +194,7 @@ pub(super) async fn rotate(visit: &Visit<'_>, sent: &Form) -> Outcome {
     let form = Target { site, id, key: Some(&key) };
     let grace = GRACES.into_iter().find(|grace| grace.to_string() == typed);
     let Some(grace) = grace else {
-        return Ok(form.rotate(typed, &Mistakes::of(Place::Expiry, &*site.texts().wrong_grace)));
+        return Ok(form.rotate(typed, &Mistakes::of(Place::Grace, &*site.texts().wrong_grace)));
     };
     let mut rotated = visit.keys.rotate(id, Duration::from_secs(grace)).await;
     let mut is_again = false;

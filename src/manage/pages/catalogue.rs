@@ -191,10 +191,18 @@ impl Resource {
         })
     }
 
+    pub(super) fn only_reads(&self) -> bool {
+        self.entries.iter().all(Entry::reads)
+    }
+
     /// Returns the level of abilities that were chosen.
     pub(super) fn level_of(&self, is_chosen: impl Fn(&Ability) -> bool) -> Level {
-        let chosen: Vec<_> =
-            self.entries.iter().map(|entry| &entry.ability).filter(|&each| is_chosen(each)).collect();
+        let chosen: Vec<_> = self
+            .entries
+            .iter()
+            .map(|entry| &entry.ability)
+            .filter(|&each| is_chosen(each))
+            .collect();
         let is = |level: &Level| *level != Level::Custom && self.at(*level) == chosen;
         // What is the same as everything is called so.
         [Level::None, Level::Write, Level::Read].into_iter().find(is).unwrap_or(Level::Custom)
@@ -246,9 +254,10 @@ mod tests {
     #[test]
     fn what_may_not_be_granted_is_not_offered() {
         let only = catalogue().only(|ability| ability.as_str() == "chat:send");
-        assert_eq!(only.entries().map(|entry| entry.ability.as_str()).collect::<Vec<_>>(), [
-            "chat:send"
-        ]);
+        assert_eq!(
+            only.entries().map(|entry| entry.ability.as_str()).collect::<Vec<_>>(),
+            ["chat:send"]
+        );
         assert_eq!(only.presets.iter().map(|preset| &*preset.title).collect::<Vec<_>>(), ["Chat"]);
     }
 }

@@ -49,7 +49,8 @@ pub(super) fn last(period: UsagePeriod, count: usize, now: SystemTime) -> Vec<u6
         }
         UsagePeriod::Month => {
             // The first day of the next month is at most 31 days away.
-            let first = |time: u64| time / DAY * DAY - (Civil::of(from_seconds(time)).day - 1) * DAY;
+            let first =
+                |time: u64| time / DAY * DAY - (Civil::of(from_seconds(time)).day - 1) * DAY;
             let mut bounds = vec![first(first(now) + 31 * DAY)];
             while bounds.len() <= count as usize {
                 let earliest = bounds[bounds.len() - 1];
@@ -124,7 +125,7 @@ impl Series {
                 span.ak-legend-refused { (texts.refused) }
                 span { (in_words(all, refused, texts)) }
             }
-            svg.ak-chart viewBox={ "-44 -12 " (WIDTH + 52) " " (HEIGHT + 40) } role="img"
+            svg.ak-chart viewBox={ "-60 -16 " (WIDTH + 72) " " (HEIGHT + 52) } role="img"
                 aria-label=(in_words(all, refused, texts)) {
                 line.ak-axis x1="0" y1=(HEIGHT) x2=(WIDTH) y2=(HEIGHT) {}
                 line.ak-grid x1="0" y1="0" x2=(WIDTH) y2="0" {}
@@ -135,7 +136,7 @@ impl Series {
                 path.ak-accepted d=(bars.accepted) {}
                 path.ak-refused d=(bars.refused) {}
                 @for index in (0..self.counts.len()).filter(|index| self.has_label(*index)) {
-                    text x=(index * step + step / 2) y=(HEIGHT + 22) text-anchor="middle" {
+                    text x=(index * step + step / 2) y=(HEIGHT + 26) text-anchor="middle" {
                         (self.label(index, texts))
                     }
                 }
@@ -305,13 +306,17 @@ mod tests {
     #[test]
     fn counts_are_put_into_their_periods_and_others_left_out() {
         let bounds = last(UsagePeriod::Month, 3, at("2026-03-15T10:30:00Z"));
-        let series = Series::new(UsagePeriod::Month, &bounds, &[
-            UsageCount::accepted(at("2025-12-31T23:59:59Z"), 1000),
-            UsageCount::accepted(at("2026-01-01T00:00:00Z"), 5),
-            UsageCount::accepted(at("2026-03-01T00:00:00Z"), 7).refused("expired", 3),
-            UsageCount::accepted(at("2026-03-31T23:59:59Z"), 1).refused("expired", 1),
-            UsageCount::accepted(at("2026-04-01T00:00:00Z"), 1000),
-        ]);
+        let series = Series::new(
+            UsagePeriod::Month,
+            &bounds,
+            &[
+                UsageCount::accepted(at("2025-12-31T23:59:59Z"), 1000),
+                UsageCount::accepted(at("2026-01-01T00:00:00Z"), 5),
+                UsageCount::accepted(at("2026-03-01T00:00:00Z"), 7).refused("expired", 3),
+                UsageCount::accepted(at("2026-03-31T23:59:59Z"), 1).refused("expired", 1),
+                UsageCount::accepted(at("2026-04-01T00:00:00Z"), 1000),
+            ],
+        );
         assert_eq!(series.sums(), (17, 4));
         let counts: Vec<_> =
             series.counts.iter().map(|count| (count.accepted, count.all_refused())).collect();

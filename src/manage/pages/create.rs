@@ -18,10 +18,10 @@ use super::site::Site;
 use super::token::Token;
 use super::visit::Visit;
 use crate::key::{KeyDigest, KeyHasher, KeyId, KeyKind};
+use crate::manage::ManageError;
 use crate::manage::api::{ApiError, CreateKey};
 use crate::manage::name::check_name;
 use crate::manage::once::Once;
-use crate::manage::ManageError;
 use crate::store::{KeyState, NewKey, StoredKey};
 
 /// For how long a form that is sent again shows another secret, even if nobody knows whether the first was
@@ -48,6 +48,9 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     let mut mistakes = Mistakes::default();
     if check_name(&typed.name).is_err() {
         mistakes.add(Place::Name, site.texts().wrong_name.to_string());
+    }
+    if typed.stage.is_empty() && settings.stages_of(kind).len() > 1 {
+        mistakes.add(Place::Stage, site.texts().wrong_stage.to_string());
     }
     let expires_at = typed.expires_at(settings, site.now);
     if expires_at.is_err() {
@@ -171,4 +174,3 @@ fn check_kind(visit: &Visit<'_>, kind: KeyKind) -> Result<(), ApiError> {
 pub(super) fn token() -> Result<Token, ApiError> {
     Token::new().ok_or_else(ApiError::unavailable)
 }
-

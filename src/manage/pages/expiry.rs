@@ -15,14 +15,8 @@ pub enum Expiry {
 
 impl Expiry {
     /// What is offered unless something else is: 7, 30, 60 or 90 days, a date, or never.
-    pub const DEFAULT: [Self; 6] = [
-        Self::Days(7),
-        Self::Days(30),
-        Self::Days(60),
-        Self::Days(90),
-        Self::Date,
-        Self::Never,
-    ];
+    pub const DEFAULT: [Self; 6] =
+        [Self::Days(7), Self::Days(30), Self::Days(60), Self::Days(90), Self::Date, Self::Never];
 
     /// Returns the value in the form.
     pub(super) fn value(self) -> String {

@@ -40,7 +40,7 @@ impl<'a> Described<'a> {
                 p.ak-hint id={ (id) "-hint" } { (self.hint) }
             }
             @if let Some(mistake) = self.mistake {
-                p.ak-mistake id={ (id) "-error" } { (mistake) }
+                p.ak-mistake id={ (id) "-error" } { (said(mistake)) }
             }
         }
     }
@@ -88,6 +88,15 @@ impl<'a> Described<'a> {
     }
 }
 
+/// Shows what is between backticks as what is typed.
+fn said(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
 /// One of several.
 pub(super) struct Choice<'a> {
     pub(super) name: &'a str,
@@ -130,8 +139,10 @@ pub(super) fn summary(mistakes: &Mistakes, texts: &PageTexts) -> Markup {
                     @for (place, says) in &mistakes.list {
                         li {
                             @match place {
-                                Place::Form => (says),
-                                place => a href={ "#" (place.id()) } { (says) },
+                                Place::Form => (said(says)),
+                                place => a href={ "#" (place.id()) } {
+                                    (place.label(texts).unwrap_or_default()) ": " (said(says))
+                                },
                             }
                         }
                     }

@@ -57,7 +57,8 @@ impl KeyFields<'_> {
 
     fn sites(&self) -> Markup {
         let texts = self.site.texts();
-        self.described(Place::Origins, &texts.origins, &texts.origins_hint).lines(&self.form.origins)
+        self.described(Place::Origins, &texts.origins, &texts.origins_hint)
+            .lines(&self.form.origins)
     }
 
     fn has_restrictions(&self) -> bool {
@@ -148,7 +149,7 @@ impl KeyFields<'_> {
                         label.ak-level {
                             input type="radio" name=(name) value=(level.as_str())
                                 checked[level == chosen];
-                            span { (level_in_words(level, texts)) }
+                            span { (level_in_words(level, resource, texts)) }
                         }
                     }
                 }
@@ -217,8 +218,10 @@ fn ability_box(ability: &str, says: &str, checked: bool) -> Markup {
     }
 }
 
-fn level_in_words(level: Level, texts: &PageTexts) -> &str {
+fn level_in_words<'a>(level: Level, resource: &Resource, texts: &'a PageTexts) -> &'a str {
     match level {
+        // There is nothing to write.
+        Level::Write if resource.only_reads() => &texts.level_read,
         Level::None => &texts.level_none,
         Level::Read => &texts.level_read,
         Level::Write => &texts.level_write,

@@ -74,11 +74,16 @@ impl KeyForm {
     }
 
     /// A form that has everything as it is.
-    pub(super) fn of_record(record: &KeyRecord, catalogue: &AbilityCatalogue, token: Token) -> Self {
+    pub(super) fn of_record(
+        record: &KeyRecord,
+        catalogue: &AbilityCatalogue,
+        token: Token,
+    ) -> Self {
         let has = |ability: &Ability| record.abilities.iter().any(|each| each == ability);
-        let levels = catalogue.resources.iter().map(|resource| {
-            (resource.name.clone(), resource.level_of(has).as_str().to_owned())
-        });
+        let levels = catalogue
+            .resources
+            .iter()
+            .map(|resource| (resource.name.clone(), resource.level_of(has).as_str().to_owned()));
         let restrictions = &record.restrictions;
         Self {
             kind: record.kind,
@@ -100,13 +105,19 @@ impl KeyForm {
     }
 
     /// Reads what was typed.
-    pub(super) fn read(kind: KeyKind, form: &Form, catalogue: &AbilityCatalogue, token: Token) -> Self {
+    pub(super) fn read(
+        kind: KeyKind,
+        form: &Form,
+        catalogue: &AbilityCatalogue,
+        token: Token,
+    ) -> Self {
         let text = |name: &str| form.get(name).to_owned();
         // Browsers send line breaks as two characters.
         let lines = |name: &str| form.get(name).replace("\r\n", "\n");
-        let levels = catalogue.resources.iter().map(|resource| {
-            (resource.name.clone(), text(&format!("level.{}", resource.name)))
-        });
+        let levels = catalogue
+            .resources
+            .iter()
+            .map(|resource| (resource.name.clone(), text(&format!("level.{}", resource.name))));
         Self {
             kind,
             name: text("name"),

@@ -10,8 +10,8 @@ use axum::extract::{Path, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use http::request::Parts;
 use http::StatusCode;
+use http::request::Parts;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use super::assets::Assets;
@@ -221,7 +221,8 @@ impl KeyPages {
         }
         let assets = settings.assets.clone();
         let asset = get(async move |Path(name): Path<String>| assets.serve(&name));
-        let check_origin = move |request, next| from_elsewhere(Arc::clone(&settings), request, next);
+        let check_origin =
+            move |request, next| from_elsewhere(Arc::clone(&settings), request, next);
         router
             .route("/assets/{name}", asset)
             .layer(axum::middleware::from_fn(drain_unread))

@@ -139,4 +139,3 @@ pub(super) fn actor(actor: &Actor, texts: &PageTexts) -> Markup {
         Actor::Named(name) => html! { bdi { (name.as_str()) } },
     }
 }
-

@@ -10,7 +10,7 @@ use super::form::Form;
 use super::key_parts::{abilities_in_words, actor, hint, name, state};
 use super::reply::{Outcome, Reply};
 use super::site::Site;
-use super::time::{DAY, from_seconds, relative, seconds};
+use super::time::{DAY, day, from_seconds, relative, seconds};
 use super::usage::UsagePeriod;
 use super::visit::Visit;
 use crate::manage::api::ApiError;
@@ -111,15 +111,16 @@ impl Asked {
     }
 
     fn query(&self, site: &Site<'_>) -> Result<KeyQuery, ApiError> {
-        let wrong = |field: &str, error: String| {
-            ApiError::field_is(StatusCode::BAD_REQUEST, field, error)
-        };
+        let wrong =
+            |field: &str, error: String| ApiError::field_is(StatusCode::BAD_REQUEST, field, error);
         let mut query = KeyQuery::new();
         query.name = (!self.name.is_empty()).then(|| self.name.clone());
         query.state = self.state;
         if !self.stage.is_empty() {
             let stage = self.stage.parse();
-            query = query.stage(stage.map_err(|error: crate::key::IdError| wrong("stage", error.to_string()))?);
+            query = query.stage(
+                stage.map_err(|error: crate::key::IdError| wrong("stage", error.to_string()))?,
+            );
         }
         if self.unused {
             let since = seconds(site.now).saturating_sub(UNUSED_DAYS * DAY);
@@ -377,7 +378,7 @@ fn row(site: &Site<'_>, key: &StoredKey, line: Option<&Markup>) -> Markup {
                 }
             }
             td role="cell" data-label=(texts.created) {
-                (relative(record.created_at, site.now, texts))
+                (day(record.created_at, texts))
                 @if let Some(by) = &record.created_by {
                     " " span.ak-small { (texts.by) " " (actor(by, texts)) }
                 }

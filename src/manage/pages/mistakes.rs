@@ -16,6 +16,7 @@ pub(super) enum Place {
     Stage,
     Abilities,
     Expiry,
+    Grace,
     Limits,
     Addresses,
     Origins,
@@ -32,12 +33,30 @@ impl Place {
             Self::Stage => "stage",
             Self::Abilities => "abilities",
             Self::Expiry => "expiry",
+            Self::Grace => "grace",
             Self::Limits => "limits",
             Self::Addresses => "addresses",
             Self::Origins => "origins",
             Self::Referrers => "referrers",
             Self::Endpoints => "endpoints",
         }
+    }
+
+    /// Returns what the field is called.
+    pub(super) fn label(self, texts: &PageTexts) -> Option<&str> {
+        Some(match self {
+            Self::Form => return None,
+            Self::Name => &texts.name,
+            Self::Stage => &texts.stage,
+            Self::Abilities => &texts.abilities,
+            Self::Expiry => &texts.expiry,
+            Self::Grace => &texts.grace,
+            Self::Limits => &texts.limits,
+            Self::Addresses => &texts.addresses,
+            Self::Origins => &texts.origins,
+            Self::Referrers => &texts.referrers,
+            Self::Endpoints => &texts.endpoints,
+        })
     }
 
     /// Tells whether the field is among those that are folded away.

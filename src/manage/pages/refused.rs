@@ -53,7 +53,9 @@ fn mistakes(site: &Site<'_>, deed: Deed, id: Option<&KeyId>, refusal: &Response)
         (Deed::Create(_), _) => site.at(deed.path().trim_start_matches('/')),
         // What is sent without a form of its own has no page to sign in for.
         (Deed::Disable | Deed::Enable, Some(id)) => site.key(id),
-        (deed, Some(id)) => site.at(deed.path().trim_start_matches('/')).replace("{key_id}", id.as_str()),
+        (deed, Some(id)) => {
+            site.at(deed.path().trim_start_matches('/')).replace("{key_id}", id.as_str())
+        }
         (_, None) => site.list(),
     };
     let asks = to.is_some() || refusal.status() == StatusCode::UNAUTHORIZED;

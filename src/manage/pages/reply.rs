@@ -14,7 +14,11 @@ pub(super) type Outcome = Result<Reply, ApiError>;
 
 /// What a page answers.
 pub(super) enum Reply {
-    Sheet { status: StatusCode, title: String, content: Markup },
+    Sheet {
+        status: StatusCode,
+        title: String,
+        content: Markup,
+    },
     /// Sends the browser on, so that what was done is not done again when it reloads.
     See(String),
 }

@@ -3,14 +3,15 @@
   'use strict';
 
   // Times in the zone of the reader.
-  const format = new Intl.DateTimeFormat(document.documentElement.lang || undefined, {
-    dateStyle: 'medium', timeStyle: 'short',
-  });
+  const lang = document.documentElement.lang || undefined;
+  const days = new Intl.DateTimeFormat(lang, { dateStyle: 'medium' });
+  const moments = new Intl.DateTimeFormat(lang, { dateStyle: 'medium', timeStyle: 'short' });
   for (const time of document.querySelectorAll('.ak time[data-ak-local]')) {
     const moment = new Date(time.dateTime);
     if (!isNaN(moment)) {
-      time.title = time.textContent;
-      time.textContent = format.format(moment);
+      const isDay = time.dataset.akLocal === 'day';
+      time.title = isDay ? moments.format(moment) : time.textContent;
+      time.textContent = (isDay ? days : moments).format(moment);
     }
   }
 

@@ -45,7 +45,8 @@ impl Settings {
     pub(super) fn stages_of(&self, kind: KeyKind) -> Vec<Stage> {
         let formats = self.keys.settings.scheme.issued_formats();
         let formats = formats.iter().filter(|format| is_of(format.kind_of_prefix(), kind));
-        let mut stages: Vec<_> = formats.filter_map(|format| format.stage_of_prefix().cloned()).collect();
+        let mut stages: Vec<_> =
+            formats.filter_map(|format| format.stage_of_prefix().cloned()).collect();
         if stages.is_empty() {
             stages.clone_from(&self.stages);
         }

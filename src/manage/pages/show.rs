@@ -77,16 +77,39 @@ fn facts(site: &Site<'_>, key: &StoredKey) -> Markup {
     let restrictions = &record.restrictions;
     let texts_of = |list: Vec<String>| list;
     let listed = [
-        (&texts.limits, (!record.limits.is_empty())
-            .then(|| texts_of(record.limits.iter().map(ToString::to_string).collect()))),
-        (&texts.addresses, restrictions.addresses.as_ref()
-            .map(|list| list.iter().map(ToString::to_string).collect())),
-        (&texts.origins, restrictions.origins.as_ref()
-            .map(|list| list.iter().map(ToString::to_string).collect())),
-        (&texts.referrers, restrictions.referrers.as_ref()
-            .map(|list| list.iter().map(ToString::to_string).collect())),
-        (&texts.endpoints, restrictions.endpoints.as_ref()
-            .map(|list| list.iter().map(ToString::to_string).collect())),
+        (
+            &texts.limits,
+            (!record.limits.is_empty())
+                .then(|| texts_of(record.limits.iter().map(ToString::to_string).collect())),
+        ),
+        (
+            &texts.addresses,
+            restrictions
+                .addresses
+                .as_ref()
+                .map(|list| list.iter().map(ToString::to_string).collect()),
+        ),
+        (
+            &texts.origins,
+            restrictions
+                .origins
+                .as_ref()
+                .map(|list| list.iter().map(ToString::to_string).collect()),
+        ),
+        (
+            &texts.referrers,
+            restrictions
+                .referrers
+                .as_ref()
+                .map(|list| list.iter().map(ToString::to_string).collect()),
+        ),
+        (
+            &texts.endpoints,
+            restrictions
+                .endpoints
+                .as_ref()
+                .map(|list| list.iter().map(ToString::to_string).collect()),
+        ),
     ];
     let time = |time| relative(time, site.now, texts);
     html! {

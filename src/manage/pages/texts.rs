@@ -66,7 +66,16 @@ macro_rules! texts {
                     lang: "en".into(),
                     stages: Vec::new(),
                     other_abilities_named: Vec::new(),
-                    reasons: Vec::new(),
+                    reasons: [
+                        ("expired", "expired"),
+                        ("revoked", "revoked"),
+                        ("disabled", "disabled"),
+                        ("rate_limited", "rate limit"),
+                        ("missing_ability", "no access"),
+                        ("not_allowed", "restriction"),
+                        ("wrong_stage", "wrong stage"),
+                        ("wrong_tenant", "wrong tenant"),
+                    ].map(|(kind, called)| (kind.into(), called.into())).into(),
                     months: [
                         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
                     ].map(Text::from),
@@ -399,6 +408,8 @@ texts! {
     not_done: "Nothing was changed yet",
     /// What is wrong with a name.
     wrong_name: "A name has 3 to 100 visible characters.",
+    /// What is wrong if no stage is chosen.
+    wrong_stage: "Choose one.",
     /// What is wrong with an expiry.
     wrong_expiry: "Choose when the key expires: one of these, or a date in their range.",
     /// What is wrong with a grace.

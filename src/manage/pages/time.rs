@@ -74,6 +74,12 @@ pub(super) fn moment(time: SystemTime, texts: &PageTexts) -> Markup {
     html! { time datetime=(civil.instant()) data-ak-local { (civil.in_words(texts)) } }
 }
 
+/// Shows the day of a moment.
+pub(super) fn day(time: SystemTime, texts: &PageTexts) -> Markup {
+    let civil = Civil::of(time);
+    html! { time datetime=(civil.instant()) data-ak-local="day" { (civil.date_in_words(texts)) } }
+}
+
 /// Shows how long ago, or ahead, a moment is, and the moment.
 pub(super) fn relative(time: SystemTime, now: SystemTime, texts: &PageTexts) -> Markup {
     html! {

@@ -136,4 +136,3 @@ fn base(parts: &Parts) -> String {
         base => format!("/{base}"),
     }
 }
-

@@ -1,10 +1,13 @@
-//! Prints the ratios of the last run of `cargo bench --bench request`.
+//! Prints the ratios of the last run of `cargo bench --bench request`, and what streams that are open need.
 
 mod support;
 
 use std::error::Error;
 
-use self::support::median;
+use self::support::{idle, median};
+
+/// How many streams are open.
+const STREAMS: usize = 50_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("{:<28} {:>10}", "benchmark", "median");
@@ -33,6 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "store/memory_1k",
         "store/memory_1m",
         "limiter/1m_keys",
+        "stream/bare_frame",
+        "stream/watched_frame",
     ] {
         println!("{id:<28} {:>7.0} ns", median(id)?);
     }
@@ -73,5 +78,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let verdict = if cost <= goal { "reached" } else { "missed" };
         println!("{id:<44} adds {cost:>4.0} ns (at most {goal:.0}: {verdict})");
     }
+    println!();
+    let (frame, goal) = (median("stream/watched_frame")? - median("stream/bare_frame")?, 15.0);
+    let verdict = if frame <= goal { "reached" } else { "missed" };
+    println!("{:<44} adds {frame:>4.1} ns (at most {goal:.0}: {verdict})", "stream/watched_frame");
+    let (bytes, goal) = (idle::bytes_of_each(STREAMS), 200);
+    let verdict = if bytes <= goal { "reached" } else { "missed" };
+    println!("each of {STREAMS} idle streams takes {bytes} bytes (at most {goal}: {verdict})");
     Ok(())
 }

@@ -7,6 +7,8 @@
     reason = "each benchmark uses some of it, and has to stop if it cannot run"
 )]
 
+pub mod idle;
+
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{Ready, ready};

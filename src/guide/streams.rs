@@ -52,10 +52,35 @@
 //!
 //! | response | ends by | what clients make of it |
 //! |---|---|---|
-//! | `application/grpc` | trailers with `grpc-status` 16 (7 if the key may do less, 14 if it cannot be verified) and a message | grpcio 1.76, `@grpc/grpc-js` 1.14 and tonic 0.14 return the status and the message |
+//! | `application/grpc` | trailers with `grpc-status` 16 (7 if the key may do less, 14 if it cannot be verified) and a message | grpcio 1.76, `@grpc/grpc-js` 1.14, tonic 0.14.9 and tonic 0.14.5 return the status and the message |
 //! | `application/grpc-web`, `-text` | the frame of trailers, with the same | as above |
 //! | `text/event-stream` | the end, after a [last event](crate::StreamWatch::last_event) if one is set | `EventSource` of Chromium 156 and of npm 4.1 asks once more, is refused with 401 and stops; so does `fetch-event-source` 2.0 |
+//! | WebSocket | a close frame with code 1008 and a reason, [by its handler](#handlers-and-sockets) | `ws` 8.23 of npm, `websockets` 17 of Python and Chromium return code and reason; their next handshake is refused with 401, and `websockets`, which connects again by itself, stops |
 //! | any other | an error of the body: HTTP/1.1 without the last chunk, HTTP/2 with `RST_STREAM` | reqwest 0.13, curl 7.88 (exit codes 18 and 92) and `fetch` of Node 20 fail, and take nothing for whole |
+//!
+//! A call of the Model Context Protocol (MCP) is answered by an event stream, too. The SDK for TypeScript 1.32 waits
+//! for its result until the call's time-out, a minute by default, though the stream has ended; the next call fails
+//! with 401. The stream on which it listens is asked for again, refused, and given up after the second time. A last
+//! event tells it at once, to a handler of `notifications/message`:
+//!
+//! ```
+//! use serde_json::json;
+//! use tower_api_key::StreamWatch;
+//!
+//! let streams = StreamWatch::new().last_event(|ended| {
+//!     let message = json!({
+//!         "jsonrpc": "2.0",
+//!         "method": "notifications/message",
+//!         "params": { "level": "error", "data": ended.to_string() },
+//!     });
+//!     Some(format!("event: message\ndata: {message}\n\n").into())
+//! });
+//! ```
+//!
+//! # Delay on the way
+//!
+//! The few bytes by which a stream ends are held back for up to 40 ms by sockets without `TCP_NODELAY`, which
+//! `axum::serve` does not set: use `ListenerExt::tap_io`, as `examples/cluster` does.
 //!
 //! # What clients cannot know
 //!
@@ -99,8 +124,17 @@
 //! | `CachedStore` without a source | at once after changes through it; after others as the next row says, by what the cache may still serve |
 //! | any other | within the [period](crate::StreamWatch::recheck_every), 5 seconds, with up to a fifth more |
 //!
-//! Stores that tell of nothing are asked once for a key, however many streams it has, for up to a hundred keys
-//! at a time, twenty times a second and four times at once at most. While they do not answer, they are
+//! The store is asked
+//!
+//! * once for a key in a period, however many streams it has, and not at all while it tells of all changes;
+//! * for up to a hundred keys at a time;
+//! * at most twenty times in any second and four times at once, also after a subscription was lost, when
+//!   all keys are asked for: those first that have waited for the longest time. Only a key of which the store
+//!   says that it was changed is asked for at once, with others of which it says so, and four times at once
+//!   at most.
+//!
+//! So a period is as long as the store has to be asked for all keys with open streams: above 10 000 it grows
+//! beyond 5 seconds, 2000 keys for each. While the store does not answer, it is
 //! asked less and less often. After [a minute](crate::StreamWatch::max_unchecked) without an answer
 //! streams end as [unavailable](crate::EndReason::Unavailable). A store of your own tells by
 //! [`KeyStore::changes`](crate::KeyStore::changes), and finds many keys by

@@ -107,7 +107,7 @@ impl Entry {
 
     /// Takes note of what the store answered, unless the answer to a later question is known.
     pub(super) fn answer(&self, question: Question, found: Option<Arc<KeyRecord>>) -> Standing {
-        let judged = self.judge(found);
+        let judged = self.judge(found.clone());
         let mut state = self.lock();
         if state.ended.is_some() {
             return Standing::Ended;
@@ -128,6 +128,9 @@ impl Entry {
             }
             Err(reason) => {
                 state.ended = Some(reason);
+                if let Some(record) = found.filter(|record| record.digest == self.digest) {
+                    state.record = record;
+                }
                 self.wake(state);
                 Standing::Ended
             }

@@ -28,6 +28,7 @@ pub use self::settings::StreamWatch;
 pub(crate) use self::admission::Admission;
 pub(crate) use self::asked::Asked;
 pub(crate) use self::authority::Authority;
+pub(crate) use self::schedule::Kind;
 pub(crate) use self::stream::Stream;
 pub(crate) use self::streams::Streams;
 pub(crate) use self::watcher::Watcher;

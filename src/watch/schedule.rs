@@ -1,6 +1,6 @@
 //! [`Schedule`]: the keys with open streams, and when the store is to be asked for each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -32,17 +32,19 @@ pub(super) struct Schedule {
     due: BTreeMap<(Instant, u64), Arc<Entry>>,
     /// By when they expire.
     expiring: BTreeMap<(SystemTime, u64), Arc<Entry>>,
-    /// Those of which somebody says that they were changed.
+    /// Those of which somebody says that they were changed, each once.
     urgent: Vec<Arc<Entry>>,
     next: u64,
-    /// Since when so many batches were asked for.
-    window: Option<(Instant, usize)>,
+    /// When the last batches were asked for, as many as there may be in a second.
+    asked: VecDeque<Instant>,
 }
 
 struct Slot {
     entry: Arc<Entry>,
     number: u64,
     streams: usize,
+    /// What waits for the end of the key and is no stream. For that alone the store is asked less often.
+    onlookers: usize,
     /// None while the store is asked.
     due: Option<Instant>,
     expires_at: Option<SystemTime>,
@@ -50,10 +52,41 @@ struct Slot {
     answered_at: Instant,
     /// Whether nothing is known to have been changed since.
     settled: bool,
+    /// Whether it is among those that are urgent.
+    urgent: bool,
+    /// Since when what is under way may be outdated.
+    again: Option<Instant>,
     /// Whether the key was among several that the store could not answer.
     alone: bool,
     /// For how long it is waited before the store is asked again.
     pause: Duration,
+}
+
+impl Slot {
+    fn count(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Stream => &mut self.streams,
+            Kind::Onlooker => &mut self.onlookers,
+        }
+    }
+
+    /// Returns after which time the store is asked again.
+    fn period(&self, settings: &StreamWatch) -> Duration {
+        let period = match self.streams {
+            0 => settings.period.max(settings.max_unchecked / 2),
+            _ => settings.period,
+        };
+        jittered(period, &self.entry.digest)
+    }
+}
+
+/// What waits for the end of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// What must end with the key.
+    Stream,
+    /// What only tidies up after it.
+    Onlooker,
 }
 
 /// When it is, and what is known of the store.
@@ -98,38 +131,53 @@ impl Schedule {
     pub(super) fn add(
         &mut self,
         record: &Arc<KeyRecord>,
+        kind: Kind,
         now: Instant,
         settings: &StreamWatch,
         entry: impl FnOnce() -> Entry,
     ) -> (Arc<Entry>, bool) {
         if let Some(slot) = self.slots.get_mut(&record.digest) {
-            slot.streams += 1;
-            return (Arc::clone(&slot.entry), false);
+            *slot.count(kind) += 1;
+            let (entry, due) = (Arc::clone(&slot.entry), slot.due);
+            if kind == Kind::Stream && slot.streams == 1 {
+                // Nobody was in a hurry until now.
+                let next = now + jittered(settings.period, &entry.digest);
+                if due.is_some_and(|due| next < due) {
+                    self.set_due(&entry, next);
+                }
+                return (entry, true);
+            }
+            return (entry, false);
         }
         let entry = Arc::new(entry());
         self.next += 1;
-        let slot = Slot {
+        let mut slot = Slot {
             entry: Arc::clone(&entry),
             number: self.next,
-            streams: 1,
+            streams: 0,
+            onlookers: 0,
             due: None,
             expires_at: None,
             answered_at: now,
             settled: true,
+            urgent: false,
+            again: None,
             alone: false,
             pause: settings.period,
         };
+        *slot.count(kind) += 1;
+        let due = now + slot.period(settings);
         self.slots.insert(record.digest, slot);
-        self.set_due(&entry, now + jittered(settings.period, &entry.digest));
+        self.set_due(&entry, due);
         self.set_expiry(&entry, record.expires_at);
         (entry, true)
     }
 
     /// Takes away a stream.
-    pub(super) fn close(&mut self, entry: &Arc<Entry>) {
+    pub(super) fn close(&mut self, entry: &Arc<Entry>, kind: Kind) {
         let Some(slot) = self.slot(entry) else { return };
-        slot.streams -= 1;
-        if slot.streams == 0 {
+        *slot.count(kind) -= 1;
+        if (slot.streams, slot.onlookers) == (0, 0) {
             self.remove(entry);
         }
     }
@@ -147,8 +195,8 @@ impl Schedule {
 
     /// Has the store asked for a key as soon as possible.
     pub(super) fn ask_soon(&mut self, entry: &Arc<Entry>) {
-        if self.slot(entry).is_some() && !self.urgent.iter().any(|known| Arc::ptr_eq(known, entry))
-        {
+        let Some(slot) = self.slot(entry) else { return };
+        if !std::mem::replace(&mut slot.urgent, true) {
             self.urgent.push(Arc::clone(entry));
         }
     }
@@ -158,11 +206,10 @@ impl Schedule {
         for entry in self.entries() {
             let Some(slot) = self.slot(&entry) else { continue };
             slot.settled = false;
-            if slot.due.is_some() {
-                self.set_due(&entry, now);
-            } else {
-                // What is under way may have begun before.
-                self.ask_soon(&entry);
+            match slot.due {
+                // What has waited for longer comes first, or it might never come.
+                Some(due) => self.set_due(&entry, due.min(now)),
+                None => slot.again = Some(now),
             }
         }
     }
@@ -177,9 +224,11 @@ impl Schedule {
     ) {
         let Standing::Valid { expires_at } = standing else { return self.remove(entry) };
         let Some(slot) = self.slot(entry) else { return };
-        (slot.settled, slot.alone, slot.pause) = (true, false, settings.period);
+        let again = slot.again.take();
+        (slot.settled, slot.alone, slot.pause) = (again.is_none(), false, settings.period);
         slot.answered_at = slot.answered_at.max(asked_at);
-        self.set_due(entry, asked_at + jittered(settings.period, &entry.digest));
+        let next = asked_at + slot.period(settings);
+        self.set_due(entry, again.unwrap_or(next));
         self.set_expiry(entry, expires_at);
     }
 
@@ -187,7 +236,7 @@ impl Schedule {
     pub(super) fn unanswered(&mut self, entry: &Arc<Entry>, among: usize, now: Instant) {
         let (settings, timeout) = (entry.authority.settings(), entry.authority.lookup_timeout());
         let Some(slot) = self.slot(entry) else { return };
-        slot.settled = false;
+        (slot.settled, slot.again) = (false, None);
         // One that cannot be read must not hide the others.
         slot.alone = slot.alone || among > 1;
         let longest = settings.max_unchecked.min(LONGEST);
@@ -230,7 +279,8 @@ impl Schedule {
             slot.due = None;
             if slot.settled && is_told {
                 slot.answered_at = now;
-                self.set_due(&entry, now + jittered(settings.period, &entry.digest));
+                let due = now + slot.period(settings);
+                self.set_due(&entry, due);
             } else if now >= slot.answered_at + settings.max_unchecked.min(LONGEST) {
                 plan.unavailable.push(entry);
             } else {
@@ -238,7 +288,8 @@ impl Schedule {
                 let begins = alone || batch.is_empty();
                 if begins && !self.may_ask(now, in_flight + plan.batches.len()) {
                     self.set_due(&entry, due);
-                    let (since, _) = self.window.unwrap_or((now, 0));
+                    // An answer has it looked again, too.
+                    let since = self.asked.front().copied().unwrap_or(now);
                     plan.next = plan.next.min((since + TICK).max(now + TICK / 20));
                     break;
                 }
@@ -273,6 +324,7 @@ impl Schedule {
                 continue;
             };
             slot.due = None;
+            slot.urgent = false;
             let (number, alone) = (slot.number, slot.alone);
             self.due.remove(&(due, number));
             if alone {
@@ -295,11 +347,14 @@ impl Schedule {
         if in_flight >= IN_FLIGHT {
             return false;
         }
-        let (since, asked) =
-            self.window.filter(|(since, _)| now < *since + TICK).unwrap_or((now, 0));
-        let may = asked < PER_SECOND;
-        self.window = Some((since, asked + usize::from(may)));
-        may
+        if self.asked.len() == PER_SECOND {
+            if self.asked.front().is_some_and(|since| now < *since + TICK) {
+                return false;
+            }
+            self.asked.pop_front();
+        }
+        self.asked.push_back(now);
+        true
     }
 
     /// Returns the slot of an entry, unless its key has ended.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::entry::{Entry, Look};
 use super::wakers::Place;
-use super::{Admission, Asked, Authority, EndReason, KeyEnded, Watcher};
+use super::{Admission, Asked, Authority, EndReason, KeyEnded, Kind, Watcher};
 use crate::contain;
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
@@ -19,6 +19,7 @@ pub(crate) struct Stream {
     /// With which it was found to be allowed last.
     record: Arc<KeyRecord>,
     asked: Option<Arc<Asked>>,
+    kind: Kind,
     seen: usize,
     place: Option<Place>,
     /// Who is woken. None if nobody is.
@@ -28,12 +29,21 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn open(admission: Admission) -> Self {
+        Self::of_kind(admission, Kind::Stream)
+    }
+
+    /// Waits for the end of a key without being counted as a stream.
+    pub(crate) fn look_on(admission: Admission) -> Self {
+        Self::of_kind(admission, Kind::Onlooker)
+    }
+
+    fn of_kind(admission: Admission, kind: Kind) -> Self {
         let Admission { authority: watcher, record, asked } = admission;
         let authority: Arc<dyn Authority> = Arc::clone(&watcher) as _;
-        let entry = watcher.streams().open(&authority, &record);
+        let entry = watcher.streams().open(&authority, &record, kind);
         let since = Instant::now();
         let mut stream =
-            Self { watcher, entry, record, asked, seen: 0, place: None, waker: None, since };
+            Self { watcher, entry, record, asked, kind, seen: 0, place: None, waker: None, since };
         let Look { version, record, ended } = stream.entry.look();
         stream.seen = version;
         if ended.is_some() || record.revision > stream.record.revision {
@@ -81,6 +91,11 @@ impl Stream {
         &*self.entry.authority
     }
 
+    /// Tells whether the key has a successor, as far as is known.
+    pub(crate) fn has_successor(&self) -> bool {
+        self.entry.look().record.successor.is_some()
+    }
+
     /// Tells the layer that the stream ends.
     pub(crate) fn report(&self, ended: &KeyEnded) {
         self.entry.authority.ended(ended, self.since.elapsed());
@@ -122,6 +137,6 @@ impl Drop for Stream {
         if let Some(place) = self.place {
             self.entry.leave(place);
         }
-        self.watcher.streams().close(&self.entry);
+        self.watcher.streams().close(&self.entry, self.kind);
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::entry::Entry;
 use super::registry::Registry;
-use super::{Authority, task};
+use super::{Authority, Kind, task};
 use crate::key::KeyId;
 use crate::store::{KeyRecord, Listen};
 
@@ -28,11 +28,12 @@ impl Streams {
         self.0.lock().schedule.streams_of(id)
     }
 
-    /// Adds a stream that was let through with `record`.
+    /// Adds a stream that was let through with `record`, or something else that waits for the key's end.
     pub(super) fn open(
         &self,
         authority: &Arc<dyn Authority>,
         record: &Arc<KeyRecord>,
+        kind: Kind,
     ) -> Arc<Entry> {
         let registry = &self.0;
         let changes = authority.store().changes();
@@ -45,8 +46,8 @@ impl Streams {
         let (now, settings) = (Instant::now(), authority.settings());
         let (entry, is_new) = {
             let mut state = registry.lock();
-            state.streams += 1;
-            state.schedule.add(record, now, settings, || Entry::new(authority, record))
+            state.streams += usize::from(kind == Kind::Stream);
+            state.schedule.add(record, kind, now, settings, || Entry::new(authority, record))
         };
         // From now on the store's word is heard. What it said before, it says again.
         registry.ask_now(&entry, changes.is_some_and(|changes| changes.tells_all()));
@@ -61,11 +62,11 @@ impl Streams {
         entry
     }
 
-    /// Takes away a stream.
-    pub(super) fn close(&self, entry: &Arc<Entry>) {
+    /// Takes away what was added.
+    pub(super) fn close(&self, entry: &Arc<Entry>, kind: Kind) {
         let mut state = self.0.lock();
-        state.streams -= 1;
-        state.schedule.close(entry);
+        state.streams -= usize::from(kind == Kind::Stream);
+        state.schedule.close(entry, kind);
     }
 
     /// Has the store asked again, because two streams know something else of the same key.

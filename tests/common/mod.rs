@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "no program uses all of it")]
 
+#[cfg(unix)]
+pub mod browser;
 pub mod caching;
 pub mod canary;
 pub mod proxy;

@@ -9,6 +9,7 @@ use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::common::browser::{Browser, Setup};
 use crate::common::in_time;
 use crate::example::Example;
 
@@ -102,4 +103,49 @@ async fn the_page_needs_no_key() {
     let page = in_time(server.get("/", &[])).await;
     assert_eq!(page.status, 200);
     assert!(page.text().contains("new WebSocket("), "{}", page.text());
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: run tests/all"]
+async fn the_page_opens_both_streams_and_shows_how_they_end() {
+    let server = Example::start("streams");
+    let browser = Browser::start().await;
+    browser.open(format!("http://{}/", server.address)).await;
+    assert_eq!(browser.title().await, "Streams that end with their key");
+    assert_eq!(browser.text_of("#events").await, "not open");
+    browser.fill("input[name=key]", server.key("listener")).await;
+    browser.click("button").await;
+    browser.wait_for("#events", |text| text.starts_with("data: ")).await;
+    browser.wait_for("#socket", |text| text.parse::<usize>().is_ok()).await;
+    assert_eq!(browser.console_errors().await, [""; 0]);
+    revoke(&server, "listener").await;
+    let is_over = |text: &str| text.contains("ended") || text.contains("closed");
+    assert_eq!(
+        browser.wait_for("#events", is_over).await,
+        "ended: event: ended data: the API key is not valid any more"
+    );
+    assert_eq!(
+        browser.wait_for("#socket", is_over).await,
+        "closed: 1008 the API key is not valid any more"
+    );
+    // From then on it is refused.
+    browser.click("button").await;
+    assert_eq!(browser.wait_for("#events", |text| !is_over(text)).await, "refused: 401");
+    assert_eq!(browser.wait_for("#socket", |text| !is_over(text)).await, "refused");
+    let errors = browser.console_errors().await;
+    let is_refusal = |error: &String| error.contains("401") || error.contains("Authentication");
+    assert!(!errors.is_empty() && errors.iter().all(is_refusal), "{errors:?}");
+    assert_eq!(browser.count("#events").await, 1);
+    // The key is in no cookie, and in no address.
+    assert!(browser.cookies().await.is_empty());
+    assert_eq!(browser.url().await, format!("http://{}/", server.address));
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: run tests/all"]
+async fn without_scripts_the_page_says_that_it_needs_them() {
+    let server = Example::start("streams");
+    let browser = Setup::default().without_javascript().start().await;
+    browser.open(format!("http://{}/", server.address)).await;
+    assert_eq!(browser.text_of("noscript").await, "This page needs JavaScript.");
 }

@@ -1,17 +1,14 @@
 //! What pages in a real browser can do with a key, and what they can read of the answers.
 //!
-//! `tests/all` finds or installs Chromium and runs these tests. Without it:
+//! `tests/all` finds or installs Chromium and its driver, and runs these tests. Without it:
 //!
 //! ```sh
-//! CHROMIUM=$(which chromium) cargo test --test request browser:: -- --include-ignored
+//! CHROMIUM=$(which chromium) CHROMEDRIVER=$(which chromedriver) \
+//!     cargo test --test request browser:: -- --include-ignored
 //! ```
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -19,7 +16,6 @@ use axum::response::Html;
 use axum::routing::{get, post};
 use http::Method;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Value, json};
 use tower_api_key::key::OriginPattern;
 use tower_api_key::{
@@ -27,13 +23,15 @@ use tower_api_key::{
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use crate::common::browser::Setup;
 use crate::common::{CountingStore, issue, serve};
 
-/// Makes the calls that are in its own address, and writes what it could read as its title.
-const PAGE: &str = r"<!doctype html><title>waiting</title><script>
-(async () => {
+const PAGE: &str = "<!doctype html><title>A page</title>";
+
+/// Makes calls, and returns what the page could read.
+const CALL: &str = r"
     const results = [];
-    for (const [url, key] of JSON.parse(decodeURIComponent(location.hash.slice(1)))) {
+    for (const [url, key] of argument) {
         try {
             const response = await fetch(url, { method: 'POST', headers: { 'x-api-key': key } });
             const headers = Object.fromEntries(response.headers);
@@ -42,9 +40,8 @@ const PAGE: &str = r"<!doctype html><title>waiting</title><script>
             results.push({ error: error.name });
         }
     }
-    document.title = encodeURIComponent(JSON.stringify(results));
-})();
-</script>";
+    return results;
+";
 
 /// A page that a browser opens. The browser finds servers of this machine only.
 struct Page {
@@ -76,64 +73,9 @@ impl Sites {
 impl Page {
     /// Opens the page, lets it call each URL with its key, and returns what it could read.
     async fn calls(&self, calls: &[(&str, &str)]) -> Vec<Value> {
-        let profile = Profile::fresh();
-        let calls = json!(calls).to_string();
-        let fragment = utf8_percent_encode(&calls, NON_ALPHANUMERIC);
-        let browser = browser(&profile)
-            .arg(format!("--unsafely-treat-insecure-origin-as-secure={}", self.secure.join(",")))
-            // It waits for the answers, and not for the time that timers ask for.
-            .args(["--virtual-time-budget=10000", "--dump-dom"])
-            .arg(format!("http://{}/#{fragment}", self.authority))
-            .output();
-        let limit = Duration::from_secs(60);
-        let output = tokio::time::timeout(limit, browser).await.expect("it hangs");
-        let output = output.expect("CHROMIUM cannot be run");
-        let dom = String::from_utf8_lossy(&output.stdout);
-        let title = dom.split_once("<title>").and_then(|(_, dom)| dom.split_once("</title>"));
-        // The browser's exit code is 0 even if there was no page.
-        let results = title.and_then(|(title, _)| {
-            serde_json::from_str(&percent_decode_str(title).decode_utf8_lossy()).ok()
-        });
-        results.unwrap_or_else(|| {
-            panic!("no results: {dom}\n{}", String::from_utf8_lossy(&output.stderr))
-        })
-    }
-}
-
-/// Returns a command that starts the browser, which finds servers of this machine only.
-pub fn browser(profile: &Profile) -> tokio::process::Command {
-    let chromium = std::env::var("CHROMIUM")
-        .expect("CHROMIUM names the program, as in CHROMIUM=$(which chromium)");
-    let mut browser = tokio::process::Command::new(chromium);
-    browser
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update"])
-        .args(["--disable-sync", "--disable-extensions"])
-        .arg(format!("--user-data-dir={}", profile.0.display()))
-        .arg(
-            "--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, \
-             EXCLUDE localhost, EXCLUDE 127.0.0.1",
-        )
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    browser
-}
-
-/// A directory for the browser's own files.
-pub struct Profile(PathBuf);
-
-impl Profile {
-    pub fn fresh() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("chromium-{}-{number}", std::process::id());
-        Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
-    }
-}
-
-impl Drop for Profile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let browser = Setup::default().secure_origins(&self.secure).start().await;
+        browser.open(format!("http://{}/", self.authority)).await;
+        serde_json::from_value(browser.run(CALL, &json!(calls)).await).unwrap()
     }
 }
 

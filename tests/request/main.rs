@@ -37,6 +37,7 @@ mod store_failures;
 mod browser;
 mod cors;
 mod cross_origin;
+mod pages;
 mod preflight;
 
 // WebSockets, and the sessions of MCP.

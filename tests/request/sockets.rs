@@ -8,19 +8,17 @@ use axum::Router;
 use axum::extract::Request;
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::response::{AppendHeaders, Html, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get};
 use http::HeaderMap;
 use http::header::SET_COOKIE;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tower_api_key::extract::{Cookie, Extract, FirstOf, Subprotocol};
 use tower_api_key::{
     Alphabet, ApiKeyLayer, KeyFormat, KeyScheme, MemoryStore, NewKey, RefuseCrossOrigin,
     VerifiedKey,
 };
 
-use crate::browser::{Profile, browser};
+use crate::common::browser::Browser;
 use crate::common::{CountingStore, echo, get_raw, issue, serve};
 
 /// Opens sockets one after the other, in a page as in Node, and says what became of each.
@@ -43,13 +41,11 @@ const all = async calls => {
 };
 ";
 
-/// Opens the sockets that are in the page's address, after it has visited a page that may set a cookie.
+/// Opens sockets in a page, after it has visited a page that may set a cookie.
 const IN_PAGE: &str = r"
-(async () => {
-    const [visit, calls] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
-    if (visit) await fetch(visit, { mode: 'no-cors', credentials: 'include' });
-    await fetch('/results', { method: 'POST', body: await all(calls) });
-})();
+const [visit, calls] = argument;
+if (visit) await fetch(visit, { mode: 'no-cors', credentials: 'include' });
+return JSON.parse(await all(calls));
 ";
 
 const IN_NODE: &str = "all(JSON.parse(process.argv[1])).then(console.log);";
@@ -76,39 +72,25 @@ fn app(layer: ApiKeyLayer) -> Router {
 /// A server with a page that opens sockets.
 struct Pages {
     port: u16,
-    results: mpsc::Receiver<String>,
 }
 
 impl Pages {
     /// Serves the page at `/`, which sets these cookies, beside `app`.
     async fn serve(app: Router, cookies: Vec<String>) -> Self {
-        let (sender, results) = mpsc::channel(1);
-        let page = format!("<!doctype html><script>{OPEN}{IN_PAGE}</script>");
+        let page = format!("<!doctype html><script>{OPEN}</script>");
         let set = move || {
             let cookies = cookies.clone().into_iter().map(|cookie| (SET_COOKIE, cookie));
             std::future::ready((AppendHeaders(cookies.collect::<Vec<_>>()), Html(page.clone())))
         };
-        let keep = async move |results: String| sender.send(results).await.unwrap();
-        let app = app.route("/", get(set)).route("/results", post(keep));
-        Self { port: serve(app).await.port(), results }
+        Self { port: serve(app.route("/", get(set))).await.port() }
     }
 
     /// Opens the page by this name of its host, and returns what became of each call.
-    async fn open(&mut self, host: &str, visit: &str, calls: &Value) -> Vec<Value> {
-        let profile = Profile::fresh();
-        let fragment = json!([visit, calls]).to_string();
-        let fragment = utf8_percent_encode(&fragment, NON_ALPHANUMERIC);
-        let url = format!("http://{host}:{}/#{fragment}", self.port);
-        let mut browser = browser(&profile)
-            .arg(url)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("CHROMIUM cannot be run");
-        let limit = Duration::from_secs(60);
-        let results = tokio::time::timeout(limit, self.results.recv()).await.expect("it hangs");
-        browser.kill().await.unwrap();
-        serde_json::from_str(&results.unwrap()).unwrap()
+    async fn open(&self, host: &str, visit: &str, calls: &Value) -> Vec<Value> {
+        let browser = Browser::start().await;
+        browser.open(format!("http://{host}:{}/", self.port)).await;
+        let results = browser.run(IN_PAGE, &json!([visit, calls])).await;
+        serde_json::from_value(results).unwrap()
     }
 }
 
@@ -169,7 +151,7 @@ async fn opens_with_a_subprotocol(results: impl AsyncFnOnce(&Value) -> Vec<Value
 #[tokio::test]
 #[ignore = "needs Chromium: `tests/all` installs it and runs this too"]
 async fn a_page_opens_a_socket_with_its_key_among_the_subprotocols() {
-    let mut pages = Pages::serve(Router::new(), vec![]).await;
+    let pages = Pages::serve(Router::new(), vec![]).await;
     opens_with_a_subprotocol(async |calls: &Value| pages.open("shop.example", "", calls).await)
         .await;
 }
@@ -189,8 +171,8 @@ async fn a_page_opens_a_socket_with_its_key_in_a_cookie_and_another_origin_does_
     let cookie = |pair: &str| format!("{pair}; Path=/; HttpOnly; SameSite=Strict");
     let cookies = vec![cookie(&format!("api_key={key}")), cookie("theme=dark")];
     let app = app(layer.guard(RefuseCrossOrigin::new()));
-    let mut own = Pages::serve(app, cookies).await;
-    let mut other = Pages::serve(Router::new(), vec![]).await;
+    let own = Pages::serve(app, cookies).await;
+    let other = Pages::serve(Router::new(), vec![]).await;
     let home = format!("http://api.example:{}/", own.port);
     let calls = json!([[format!("ws://api.example:{}/socket", own.port), ["realtime"]]]);
 

@@ -253,6 +253,8 @@ async fn a_primary_that_cannot_write_to_its_disk_is_believed_and_a_replica_is_no
     assert_eq!((ask(node, &valid).await, ask(node, &doomed).await), (200, 200));
     assert_eq!(left.get(valid.record.id()).await.unwrap().unwrap().record, valid.record);
     assert_eq!(left.list(&KeyQuery::new()).await.unwrap().keys.len(), 2);
+    let both = [valid.record.digest(), doomed.record.digest()];
+    assert_eq!(left.find_many(&both).await.unwrap().iter().flatten().count(), 2);
     // The same server as a replica.
     let port = pair.links[1].address().port();
     let () = run(&pair.second.url(), "REPLICAOF NO ONE").await;
@@ -260,6 +262,7 @@ async fn a_primary_that_cannot_write_to_its_disk_is_believed_and_a_replica_is_no
     for _ in 0..20 {
         assert_eq!((ask(node, &valid).await, ask(node, &doomed).await), (503, 503));
     }
+    assert!(left.find_many(&both).await.is_err());
 }
 
 /// Has a server fail to save what it has, so that it refuses to be written to.

@@ -16,7 +16,7 @@ use crate::common::in_time;
 use crate::common::with_id;
 use crate::sql::version_1::{self, Old};
 use crate::sql::{
-    Count, Server, at, check, check_all_or_nothing, check_cancelled, check_refusals,
+    Count, Server, at, check, check_all_or_nothing, check_cancelled, check_many, check_refusals,
     check_round_trip, check_server, event, got, insert, inserted, record, remove, replace,
 };
 
@@ -65,6 +65,31 @@ impl Count for Schema {
         let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         sqlx::query_scalar(count).fetch_one(&self.pool).await.unwrap()
     }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn many_keys_are_found_by_one_statement() {
+    crate::common::start_log();
+    with_schema(async |schema| {
+        let store = schema.connect().await;
+        let mut digests = Vec::new();
+        for _ in 0..100 {
+            digests.push(inserted(&store).await.digest());
+        }
+        let statements = || {
+            let of = |condition| crate::common::logged(condition).len();
+            [of("WHERE digest = $1"), of("WHERE digest IN ($1")]
+        };
+        store.find(&digests[0]).await.unwrap();
+        assert_eq!(statements(), [1, 0]);
+        let found = store.find_many(&digests).await.unwrap();
+        assert_eq!(found.iter().flatten().count(), 100);
+        assert_eq!(statements(), [1, 1]);
+        check_many(&store).await;
+        assert_eq!(statements(), [1, 71]);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -536,7 +536,7 @@ async fn who_gives_up_is_not_answered_in_the_place_of_another() {
 
 #[tokio::test]
 #[ignore = "needs Redis: run tests/all"]
-async fn a_lookup_is_one_command_and_so_are_many_uses() {
+async fn a_lookup_is_one_command_and_so_are_many_uses_and_a_lookup_of_many() {
     let redis = Redis::start().await;
     let store = RedisStore::connect(&redis.url()).await.unwrap();
     let records: Vec<_> = (0..10).map(|_| record()).collect();
@@ -551,13 +551,22 @@ async fn a_lookup_is_one_command_and_so_are_many_uses() {
     }
     let used = |record: &KeyRecord| KeyUse::new(record.id().clone(), SystemTime::now());
     store.record_uses(&records.iter().map(used).collect::<Vec<_>>()).await.unwrap();
+    let digests: Vec<_> = records.iter().map(KeyRecord::digest).collect();
+    let found = store.find_many(&digests).await.unwrap();
+    assert!(found.iter().map(Option::as_deref).eq(records.iter().map(Some)));
     let stats: String = cmd("INFO").arg("commandstats").query_async(&mut connection).await.unwrap();
     let run = |line: &str| Some(line.strip_prefix("cmdstat_")?.split_once(',')?.0.to_owned());
     let mut run: Vec<_> = stats.lines().filter_map(run).collect();
     run.sort();
     assert_eq!(
         run,
-        ["config|resetstat:calls=1", "evalsha:calls=10", "get:calls=10", "zadd:calls=1"]
+        [
+            "config|resetstat:calls=1",
+            "evalsha:calls=11",
+            "get:calls=10",
+            "mget:calls=1",
+            "zadd:calls=1"
+        ]
     );
 }
 

@@ -17,7 +17,7 @@ use crate::common::in_time;
 use crate::common::with_id;
 use crate::sql::version_1::{self, Old};
 use crate::sql::{
-    Count, Server, at, check, check_all_or_nothing, check_cancelled, check_refusals,
+    Count, Server, at, check, check_all_or_nothing, check_cancelled, check_many, check_refusals,
     check_round_trip, check_server, event, got, insert, inserted, record, replace,
 };
 
@@ -61,6 +61,11 @@ async fn run(pool: &SqlitePool, script: impl Into<String>) {
 #[tokio::test]
 async fn a_store_in_memory_keeps_the_contract() {
     check(&SqliteStore::in_memory().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn more_keys_are_found_at_once_than_a_statement_has_values_for() {
+    check_many(&SqliteStore::in_memory().await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

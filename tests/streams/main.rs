@@ -14,8 +14,13 @@ mod reductions;
 mod model;
 mod stores;
 
+// What is tidied up after a key.
+mod sessions;
+
 // What clients make of the end.
 mod clients;
+mod mcp;
+mod sockets;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};

@@ -1,12 +1,13 @@
 //! How the layer comes to know what has become of a key: by stores that tell, and by asking.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use tower_api_key::store::{CachedStore, Invalidation, KeyChange, KeyRepository};
+use tower_api_key::store::{CachedStore, Invalidation, KeyChange, KeyChanges, KeyRepository};
 use tower_api_key::{
     ApiKeyLayer, EndReason, IssuedKey, KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey,
     StoreError, StreamWatch,
@@ -17,12 +18,12 @@ use crate::common::in_time;
 use crate::{Feed, Streamed, failure, get, goes_on, open, poll};
 
 /// A question for some keys, and when it was asked.
-type Asked = (Vec<KeyDigest>, Instant);
+pub type Asked = (Vec<KeyDigest>, Instant);
 
 /// A database that tells nobody of changes.
 #[derive(Clone, Default)]
-struct Database {
-    keys: MemoryStore,
+pub struct Database {
+    pub keys: MemoryStore,
     asked: Arc<Mutex<Vec<Asked>>>,
     in_flight: Arc<AtomicUsize>,
     most_in_flight: Arc<AtomicUsize>,
@@ -34,7 +35,7 @@ struct Database {
 }
 
 impl Database {
-    fn take_asked(&self) -> Vec<Asked> {
+    pub fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 
@@ -79,6 +80,27 @@ struct OneByOne(Database);
 impl KeyStore for OneByOne {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         self.0.find(digest).await
+    }
+}
+
+/// Tells of all changes.
+struct Telling(Database, Arc<KeyChanges>);
+
+#[async_trait]
+impl KeyStore for Telling {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        self.0.find(digest).await
+    }
+
+    async fn find_many(
+        &self,
+        digests: &[KeyDigest],
+    ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
+        self.0.find_many(digests).await
+    }
+
+    fn changes(&self) -> Option<&KeyChanges> {
+        Some(&self.1)
     }
 }
 
@@ -145,14 +167,7 @@ async fn many_keys_are_asked_for_together_and_no_more_than_the_bounds_say() {
     let keys: usize = asked.iter().map(|(digests, _)| digests.len()).sum();
     // 30 seconds are at least 5 of the longest periods.
     assert!((5 * 3000..=9 * 3000).contains(&keys), "{keys}");
-    assert!(asked.iter().all(|(digests, _)| digests.len() <= 100));
-    for (_, from) in &asked {
-        let second =
-            asked.iter().filter(|(_, at)| at >= from && *at < *from + Duration::from_secs(1));
-        // Twenty in each of two windows.
-        assert!(second.count() <= 40);
-    }
-    assert!(database.most_in_flight.load(Ordering::SeqCst) <= 4);
+    assert_within_the_bounds(&database, &asked);
     for (key, ..) in &streams {
         assert!(database.keys.revoke(key.record.id()));
     }
@@ -160,6 +175,63 @@ async fn many_keys_are_asked_for_together_and_no_more_than_the_bounds_say() {
     for (_, _, body) in &mut streams {
         assert_eq!(failure(body).await, EndReason::Revoked);
     }
+}
+
+/// Asserts that the store was asked for as many keys at once, as often in any second and as often at
+/// the same time as the documentation promises.
+fn assert_within_the_bounds(database: &Database, asked: &[Asked]) {
+    assert!(asked.iter().all(|(digests, _)| digests.len() <= 100));
+    for (_, from) in asked {
+        let second =
+            asked.iter().filter(|(_, at)| at >= from && *at < *from + Duration::from_secs(1));
+        assert!(second.count() <= 20);
+    }
+    assert!(database.most_in_flight.load(Ordering::SeqCst) <= 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hears_of_nothing_certain_over_and_over_is_asked_no_more_and_all_keys_get_their_turn()
+ {
+    // An answer takes longer than it is until everything may have changed again.
+    let database = Database { latency: Duration::from_millis(120), ..Database::default() };
+    let changes = Arc::new(KeyChanges::new());
+    let layer = ApiKeyLayer::new(Telling(database.clone(), Arc::clone(&changes)));
+    let mut streams = Vec::new();
+    for _ in 0..1500 {
+        let key = issue(&database.keys);
+        let (frames, body) = open(&layer, key.secret.reveal(), get()).await;
+        let mut body = body.into_body();
+        assert!(poll(&mut body).is_pending());
+        streams.push((key, frames, body));
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    database.most_in_flight.store(0, Ordering::SeqCst);
+    database.take_asked();
+    let doubt = async |seconds: usize| {
+        for _ in 0..20 * seconds {
+            changes.all_changed();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    doubt(20).await;
+    let asked = database.take_asked();
+    assert_within_the_bounds(&database, &asked);
+    // 1500 keys are fifteen batches, of which there may be twenty a second.
+    let mut times = HashMap::<_, usize>::new();
+    for digest in asked.iter().flat_map(|(digests, _)| digests) {
+        *times.entry(digest).or_default() += 1;
+    }
+    assert_eq!(times.len(), 1500);
+    let (least, most) = (times.values().min(), times.values().max());
+    assert!(least >= Some(&20) && most <= Some(&40), "{least:?} {most:?}");
+    for (key, ..) in &streams {
+        assert!(database.keys.revoke(key.record.id()));
+    }
+    doubt(5).await;
+    for (_, _, body) in &mut streams {
+        assert_eq!(crate::failed(body), EndReason::Revoked);
+    }
+    assert_within_the_bounds(&database, &database.take_asked());
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,6 +366,15 @@ async fn a_cache_without_a_source_ends_streams_when_requests_are_refused() {
     cached.invalidate_all();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(failure(&mut body).await, EndReason::Revoked);
+    // The same on all nodes, of which the others cannot be told here.
+    let cached = CachedStore::new(database.keys.clone());
+    let layer = ApiKeyLayer::new(cached.clone());
+    let key = issue(&database.keys);
+    let (_frames, mut body) = opened(&layer, &key).await;
+    assert!(database.keys.revoke(key.record.id()));
+    assert!(cached.invalidate_everywhere().await.is_err());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(crate::failed(&mut body), EndReason::Revoked);
 }
 
 const HEARTBEAT: Duration = Duration::from_millis(500);

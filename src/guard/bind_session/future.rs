@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use super::sessions::{SessionId, Sessions};
 use crate::body::ResponseBody;
 use crate::drain::Refusal;
-use crate::key::KeyId;
+use crate::verify::VerifiedKey;
 
 pin_project! {
     /// Answers for the inner service and remembers the session that it opens, or answers with a
@@ -33,25 +33,26 @@ pin_project! {
 pub(super) struct Binding {
     pub(super) sessions: Arc<Sessions>,
     pub(super) header: HeaderName,
-    pub(super) owner: KeyId,
+    pub(super) key: VerifiedKey,
     /// The session that the request asks to end.
     pub(super) ends: Option<SessionId>,
 }
 
 impl Binding {
     fn see<B>(&self, response: &Response<B>) {
-        let status = response.status();
+        let (status, owner) = (response.status(), self.key.record().counted_id());
         match self.ends {
             Some(id) if status.is_success() || status == StatusCode::NOT_FOUND => {
-                self.sessions.forget(id, &self.owner);
+                self.sessions.forget(id, owner);
             }
             _ => {
                 // Of several, nobody can tell which the client will use. None of them works.
                 if let Ok(Some(id)) = SessionId::named(response.headers(), &self.header) {
-                    self.sessions.bind(id, &self.owner);
+                    self.sessions.bind(id, owner);
                 }
             }
         }
+        self.sessions.look_on(&self.key);
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`BindSession`]: sessions that belong to the key that opened them.
 
 mod future;
+mod onlooker;
 mod sessions;
 
 use std::fmt;
@@ -30,11 +31,14 @@ use crate::verify::VerifiedKey;
 /// 1. A session belongs to the key of the request whose response first has its id in the header.
 /// 2. A request with the id passes only with that key. Any other request gets a 404, as if there were
 ///    no such session, and as MCP has it: the client opens a new one.
-/// 3. A session is forgotten when its `DELETE` is answered with success or 404.
+/// 3. A session is forgotten when its `DELETE` is answered with success or 404, and when its key is
+///    revoked or removed, or expires.
 ///
 /// A [rotated](crate::KeyManager::rotate) key hands its sessions on to its successor: both are one
 /// chain, [`KeyRecord::counted_id`](crate::KeyRecord::counted_id). A key that has ended passes no layer,
-/// so nobody can use its sessions.
+/// so nobody can use its sessions, whenever they are forgotten: with streams that are open, as the layer
+/// [gets to know of the end](crate::guide::streams), and else within half a minute where the store does
+/// not tell of changes.
 ///
 /// What names no session passes: in version 2026-07-28 of MCP there are none, and servers such as rmcp 3.11
 /// open them for clients of older versions only.
@@ -100,6 +104,12 @@ impl BindSession {
     /// Panics if it is 0: no session would work.
     pub fn max_sessions_per_key(self, per_key: usize) -> Self {
         self.with(|bounds| bounds.per_key = per_key)
+    }
+
+    /// Returns how many sessions are remembered.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
     }
 
     fn with(mut self, set: impl FnOnce(&mut Bounds)) -> Self {
@@ -168,15 +178,14 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let head = RequestHead::with_known_body(&request);
-        let owner = admit(&OwnSession(&self.binds), &head).map(|key| key.record().counted_id());
-        match owner.cloned() {
-            Ok(owner) => {
+        match admit(&OwnSession(&self.binds), &head).cloned() {
+            Ok(key) => {
                 let BindSession { header, sessions } = self.binds.clone();
                 let ends = match *request.method() {
                     Method::DELETE => SessionId::named(request.headers(), &header).ok().flatten(),
                     _ => None,
                 };
-                let binding = Binding { sessions, header, owner, ends };
+                let binding = Binding { sessions, header, key, ends };
                 BindSessionFuture::forward(self.inner.call(request), binding)
             }
             Err(response) => {

@@ -1,12 +1,14 @@
 //! [`Sessions`]: which key opened which session.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest as _, Sha256};
 
+use super::onlooker::Onlooker;
 use crate::key::{KeyDigest, KeyId};
+use crate::verify::VerifiedKey;
 
 /// The keys of sessions, as many as there may be.
 pub(super) struct Sessions {
@@ -28,12 +30,20 @@ pub(super) struct SessionId(KeyDigest);
 #[derive(Default)]
 struct Known {
     sessions: HashMap<SessionId, Session>,
-    /// The sessions of each key by their last use.
-    owned: HashMap<KeyId, BTreeMap<u64, SessionId>>,
+    owned: HashMap<KeyId, Owned>,
     /// All sessions by their last use.
     used: BTreeMap<u64, SessionId>,
     /// Counts uses, so that no two are at one time.
     now: u64,
+}
+
+/// What belongs to a key.
+#[derive(Default)]
+struct Owned {
+    /// Its sessions by their last use.
+    sessions: BTreeMap<u64, SessionId>,
+    /// None until one of the sessions is used again.
+    onlooker: Option<Arc<Onlooker>>,
 }
 
 struct Session {
@@ -68,34 +78,78 @@ impl Sessions {
         self.bounds
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.lock().sessions.len()
+    }
+
+    /// Has the sessions of `key` forgotten when it ends, if it has any. Of several keys of a chain, that of
+    /// the last request counts.
+    pub(super) fn look_on(self: &Arc<Self>, key: &VerifiedKey) {
+        let owner = key.record().counted_id();
+        let is_missing = |known: &Known| {
+            known.owned.get(owner).is_some_and(|own| {
+                own.onlooker.as_ref().is_none_or(|onlooker| !onlooker.is_for(key))
+            })
+        };
+        if !is_missing(&self.lock()) {
+            return;
+        }
+        // Without the lock, since the store may be asked.
+        let (sessions, of_owner) = (Arc::downgrade(self), owner.clone());
+        let onlooker = Onlooker::of(key, move |onlooker, is_forever| {
+            if let Some(sessions) = sessions.upgrade() {
+                sessions.ended(&of_owner, onlooker, is_forever);
+            }
+        });
+        let mut known = self.lock();
+        let Some(own) = known.owned.get_mut(owner) else { return };
+        let before = own.onlooker.replace(Arc::clone(&onlooker));
+        drop(known);
+        drop(before);
+        onlooker.look();
+    }
+
+    /// Takes note that the key has ended for which `onlooker` waited, for ever or not.
+    fn ended(&self, owner: &KeyId, onlooker: &Arc<Onlooker>, is_forever: bool) {
+        let mut known = self.lock();
+        let Some(own) = known.owned.get_mut(owner) else { return };
+        if !own.onlooker.as_ref().is_some_and(|current| Arc::ptr_eq(current, onlooker)) {
+            return;
+        }
+        let over = own.onlooker.take();
+        if is_forever {
+            for id in own.sessions.values().copied().collect::<Vec<_>>() {
+                known.forget(id);
+            }
+        }
+        drop(known);
+        drop(over);
+    }
+
     /// Tells whether the session is one of `owner`, and if so notes that it was used.
     pub(super) fn is_of(&self, id: SessionId, owner: &KeyId) -> bool {
-        let mut known = self.lock();
-        let is_own = known.sessions.get(&id).is_some_and(|session| session.owner == *owner);
-        if is_own {
-            known.forget(id);
-            known.insert(id, owner);
-        }
-        is_own
+        self.lock().touch(id, owner)
     }
 
     /// Remembers that `owner` opened the session. A session of another key stays with that key.
     pub(super) fn bind(&self, id: SessionId, owner: &KeyId) {
+        // Dropped after the lock, since the layer may go with them.
+        let mut gone = Vec::new();
         let mut known = self.lock();
         if known.sessions.contains_key(&id) {
             return;
         }
         // A key that opens many sessions loses its own first.
-        while known.owned.get(owner).is_some_and(|own| own.len() >= self.bounds.per_key)
+        while known.owned.get(owner).is_some_and(|own| own.sessions.len() >= self.bounds.per_key)
             && let Some(oldest) = known.oldest_of(owner)
         {
-            known.forget(oldest);
+            gone.extend(known.forget(oldest));
         }
         while known.sessions.len() >= self.bounds.all
             && let Some((_, oldest)) = known.used.first_key_value()
         {
             let oldest = *oldest;
-            known.forget(oldest);
+            gone.extend(known.forget(oldest));
         }
         known.insert(id, owner);
     }
@@ -103,9 +157,10 @@ impl Sessions {
     /// Forgets a session of `owner`.
     pub(super) fn forget(&self, id: SessionId, owner: &KeyId) {
         let mut known = self.lock();
-        if known.sessions.get(&id).is_some_and(|session| session.owner == *owner) {
-            known.forget(id);
-        }
+        let is_own = known.sessions.get(&id).is_some_and(|session| session.owner == *owner);
+        let gone = if is_own { known.forget(id) } else { None };
+        drop(known);
+        drop(gone);
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -115,25 +170,37 @@ impl Sessions {
 
 impl Known {
     fn oldest_of(&self, owner: &KeyId) -> Option<SessionId> {
-        self.owned.get(owner)?.values().next().copied()
+        self.owned.get(owner)?.sessions.values().next().copied()
     }
 
     fn insert(&mut self, id: SessionId, owner: &KeyId) {
         self.now += 1;
         self.used.insert(self.now, id);
-        self.owned.entry(owner.clone()).or_default().insert(self.now, id);
+        self.owned.entry(owner.clone()).or_default().sessions.insert(self.now, id);
         self.sessions.insert(id, Session { owner: owner.clone(), used: self.now });
     }
 
-    fn forget(&mut self, id: SessionId) {
-        let Some(Session { owner, used }) = self.sessions.remove(&id) else { return };
-        self.used.remove(&used);
-        if let Some(own) = self.owned.get_mut(&owner) {
-            own.remove(&used);
-            if own.is_empty() {
-                self.owned.remove(&owner);
-            }
+    fn touch(&mut self, id: SessionId, owner: &KeyId) -> bool {
+        let session = self.sessions.get_mut(&id).filter(|session| session.owner == *owner);
+        let Some(session) = session else { return false };
+        self.now += 1;
+        let before = std::mem::replace(&mut session.used, self.now);
+        self.used.remove(&before);
+        self.used.insert(self.now, id);
+        if let Some(own) = self.owned.get_mut(owner) {
+            own.sessions.remove(&before);
+            own.sessions.insert(self.now, id);
         }
+        true
+    }
+
+    /// Forgets a session, and returns what looks on for its key if it was the last.
+    fn forget(&mut self, id: SessionId) -> Option<Arc<Onlooker>> {
+        let Session { owner, used } = self.sessions.remove(&id)?;
+        self.used.remove(&used);
+        let own = self.owned.get_mut(&owner)?;
+        own.sessions.remove(&used);
+        if own.sessions.is_empty() { self.owned.remove(&owner)?.onlooker } else { None }
     }
 }
 
@@ -208,10 +275,10 @@ mod tests {
                     _ => drop(sessions.is_of(id, &owner)),
                 }
                 let known = sessions.lock();
-                let owned: usize = known.owned.values().map(BTreeMap::len).sum();
+                let owned: usize = known.owned.values().map(|own| own.sessions.len()).sum();
                 prop_assert_eq!([owned, known.used.len()], [known.sessions.len(); 2]);
                 prop_assert!(known.sessions.len() <= 4);
-                prop_assert!(known.owned.values().all(|own| (1..=2).contains(&own.len())));
+                prop_assert!(known.owned.values().all(|own| (1..=2).contains(&own.sessions.len())));
             }
         }
     }

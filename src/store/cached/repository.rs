@@ -108,6 +108,6 @@ struct ForgetAll<'a>(&'a Memory);
 
 impl Drop for ForgetAll<'_> {
     fn drop(&mut self) {
-        self.0.entries.forget_all();
+        self.0.forget_all();
     }
 }

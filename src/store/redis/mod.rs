@@ -29,7 +29,7 @@ pub use self::invalidations::RedisInvalidations;
 
 /// Keeps keys in Redis 7 or later, or in Valkey.
 ///
-/// A lookup is one `GET`, in a script that a replica refuses. Changes are made by a script, so that
+/// A lookup is one `GET`, and one of many keys one `MGET`, in a script that a replica refuses. Changes are made by a script, so that
 /// all of them are made or none, and are published in the same moment to those who cache. No modules
 /// are needed. A clone uses the same connections, which come back by themselves and are replaced every
 /// minute; a command that is not answered fails within three seconds, or within six right after a

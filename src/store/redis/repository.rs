@@ -27,6 +27,14 @@ impl KeyStore for RedisStore {
         let json: Option<Vec<u8>> = self.look_up(&read).await?;
         json.map(|json| decode(&json, digest)).transpose()
     }
+
+    async fn find_many(
+        &self,
+        digests: &[KeyDigest],
+    ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
+        let kept = self.kept(digests, Use::Believed).await?;
+        Ok(kept.into_iter().map(|kept| kept.before).collect())
+    }
 }
 
 #[async_trait]

@@ -11,6 +11,9 @@ use super::{Tables, Value};
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{KeyRecord, KeyUse, StoreError};
 
+/// How many digests a statement has. SQLite binds 32 766 values, PostgreSQL 65 535.
+const MOST: usize = 1000;
+
 /// A statement and its values, `$1` and so on.
 pub(in crate::store) struct Statement {
     pub(in crate::store) sql: SqlStr,
@@ -95,9 +98,16 @@ impl Statements {
         Statement { sql: self.find.clone(), values: vec![digest] }
     }
 
-    /// Finds the rows of several digests, in any order. Of the many forms that it may have, none is
-    /// worth to be kept.
-    pub(in crate::store) fn find_many(&self, digests: &[KeyDigest]) -> Statement {
+    /// Finds the rows of several digests, in any order, by as few statements as the databases allow. Of
+    /// the many forms that they may have, none is worth to be kept.
+    pub(in crate::store) fn find_many(
+        &self,
+        digests: &[KeyDigest],
+    ) -> impl Iterator<Item = Statement> {
+        digests.chunks(MOST).map(|digests| self.find_some(digests))
+    }
+
+    fn find_some(&self, digests: &[KeyDigest]) -> Statement {
         let (columns, keys) = (COLUMNS.join(", "), self.tables.keys());
         let numbers: Vec<_> = (1..=digests.len()).map(|number| format!("${number}")).collect();
         let numbers = numbers.join(", ");
@@ -163,5 +173,17 @@ mod tests {
             (COLUMNS[0], COLUMNS[1], COLUMNS[10], COLUMNS[17]),
             ("id", "digest", "revoked_at", "revision")
         );
+    }
+
+    #[test]
+    fn many_are_found_by_one_statement_and_very_many_by_a_few() {
+        let statements = Statements::new(Tables::new(None, "").unwrap(), "");
+        for (digests, expected) in
+            [(0, &[][..]), (1, &[1]), (100, &[100]), (2001, &[1000, 1000, 1])]
+        {
+            let digests = vec![KeyDigest::from_bytes([7; 32]); digests];
+            let values = statements.find_many(&digests).map(|find| find.values.len());
+            assert_eq!(values.collect::<Vec<_>>(), expected);
+        }
     }
 }

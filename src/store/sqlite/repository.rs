@@ -27,14 +27,14 @@ impl KeyStore for SqliteStore {
         &self,
         digests: &[KeyDigest],
     ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
-        // SQL has no empty list.
-        if digests.is_empty() {
-            return Ok(Vec::new());
+        let mut found = Vec::with_capacity(digests.len());
+        for find in self.statements.find_many(digests) {
+            let rows = bound(&find).persistent(false).fetch_all(&self.pool).await;
+            for row in &rows.map_err(failed)? {
+                found.push(read(row).map_err(failed)?.read()?);
+            }
         }
-        let find = self.statements.find_many(digests);
-        let rows = bound(&find).persistent(false).fetch_all(&self.pool).await.map_err(failed)?;
-        let found = rows.iter().map(|row| read(row).map_err(failed)?.read());
-        Ok(in_order(digests, found.collect::<Result<Vec<_>, _>>()?))
+        Ok(in_order(digests, found))
     }
 }
 

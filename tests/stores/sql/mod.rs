@@ -21,7 +21,7 @@ use tower_api_key::store::{
     KeyUse,
 };
 use tower_api_key::testing::{check_key_repository, check_record_uses};
-use tower_api_key::{ApiKeyLayer, KeyRecord, KeyScheme, NewKey, Secret};
+use tower_api_key::{ApiKeyLayer, KeyDigest, KeyRecord, KeyScheme, NewKey, Secret};
 
 use crate::common::with_id;
 use crate::common::{RawResponse, get_raw, in_time, serve, tell_kind};
@@ -84,6 +84,22 @@ pub async fn got(keys: &impl KeyRepository, record: &KeyRecord) -> KeyRecord {
 pub async fn check(keys: &(impl KeyRepository + RecordUses)) {
     tokio::join!(check_key_repository(keys), check_key_repository(keys));
     tokio::join!(check_record_uses(keys), check_record_uses(keys));
+}
+
+/// Many are found in their order, also more than a statement may have values for.
+pub async fn check_many(keys: &impl KeyRepository) {
+    let [one, other] = [inserted(keys).await, inserted(keys).await];
+    let unknown = |number: u32| {
+        let mut bytes = [7; 32];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        KeyDigest::from_bytes(bytes)
+    };
+    let mut digests: Vec<_> = (0..70_000).map(unknown).collect();
+    (digests[5], digests[69_999]) = (one.digest(), other.digest());
+    let found = keys.find_many(&digests).await.unwrap();
+    assert_eq!(found.len(), digests.len());
+    assert_eq!(found.iter().flatten().count(), 2);
+    assert_eq!([found[5].as_deref(), found[69_999].as_deref()], [Some(&one), Some(&other)]);
 }
 
 /// Says how many rows a table has.

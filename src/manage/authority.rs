@@ -43,6 +43,11 @@ impl Authority {
         Self(None)
     }
 
+    /// Tells whether anything is out of its reach.
+    pub(super) const fn is_bounded(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// May see what a key may that works at the time `now`, and grant what it has.
     pub(super) fn of_key(
         key: &Arc<KeyRecord>,

@@ -48,6 +48,12 @@ pub enum ManageError {
     /// Other nodes changed the key again and again, or others that of the [owner](super::Owner).
     #[error("the key, or that of who calls, was changed by others again and again: try again")]
     Conflict,
+    /// The repository keeps no [events](crate::KeyManager::audit_log).
+    #[error(
+        "this store keeps no audit events: give the manager a sink, such as `JsonLinesAudit` or the \
+         option `--audit-file`"
+    )]
+    NoAuditLog,
     /// It was not done within the [deadline](crate::KeyManager::deadline). If a change was about to
     /// be made, it is not known whether it was. Nothing is half done.
     #[error(

@@ -320,8 +320,9 @@ impl KeyManager {
     /// Sets how long a call may take. The default is 10 seconds.
     ///
     /// A call that takes longer is [`ManageError::Deadline`]. It leaves nothing half done; whether a
-    /// change that was about to be made was made is not known. [`prune`](Self::prune), which may
-    /// have much to do, takes the time for each page and each key.
+    /// change that was about to be made was made is not known. [`prune`](Self::prune) and
+    /// [`issue_all`](Self::issue_all), which may have much to do, take the time for each page and each
+    /// batch.
     ///
     /// Some stores give up earlier by themselves.
     ///

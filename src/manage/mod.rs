@@ -4,12 +4,14 @@
 #[cfg(feature = "manage")]
 pub mod api;
 mod attempts;
+mod audit_log;
 mod authority;
 mod change;
 mod deadline;
 mod error;
 mod excess;
 mod issue;
+mod issue_all;
 mod manager;
 mod name;
 #[cfg(feature = "manage")]
@@ -33,8 +35,10 @@ mod view;
 pub use self::change::ChangedKey;
 pub use self::error::ManageError;
 pub use self::excess::Excess;
+pub use self::issue_all::IssueAllError;
 pub use self::manager::KeyManager;
 pub use self::owner::Owner;
+pub use self::prune::PruneProgress;
 #[cfg(feature = "pages")]
 use self::public::public_text;
 pub use self::revoke::RevokedKey;

@@ -1,42 +1,133 @@
 //! Removing what is left of keys that ended.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::turns::Errand;
 use super::{KeyManager, ManageError};
 use crate::store::{
-    AuditAction, CommitError, KeyChange, KeyQuery, KeyRecord, KeyState, TenantFilter,
+    AuditAction, CommitError, EndedPage, EndedQuery, KeyChange, KeyRecord, TenantFilter,
 };
+
+/// How many keys are removed at once, unless the repository finds fewer. Each transaction writes most pages of
+/// an index anew whose values are random.
+const BATCH: usize = 1000;
+
+/// How far [`KeyManager::prune_with`] has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PruneProgress {
+    /// How many keys were removed.
+    pub removed: usize,
+    /// How many keys were found that may be removed, of which others may have changed some meanwhile.
+    pub found: usize,
+}
 
 impl KeyManager {
     /// Removes the records of keys that were revoked or expired before `time`, and returns how
     /// many there were.
     ///
-    /// Their secrets are refused as unknown from then on. What was removed before an error stays
-    /// removed. The [deadline](Self::deadline) is that of each page and of each key.
+    /// Their secrets are refused as unknown from then on. Keys are removed in batches, each with its
+    /// audit events in one transaction; a key that was changed since it was found stays. What was
+    /// removed before an error, or before the future was dropped, stays removed, and another call
+    /// goes on. The [deadline](Self::deadline) is that of each page and of each batch.
     ///
     /// # Errors
     ///
     /// Returns an error if the store fails.
     pub async fn prune(&self, time: SystemTime) -> Result<usize, ManageError> {
-        let mut removed = 0;
-        for state in [KeyState::Revoked, KeyState::Expired, KeyState::Disabled] {
-            let mut query = KeyQuery::new().state(state);
-            loop {
-                let page = self.list(&query).await?;
-                for key in page.keys {
-                    let ended_at = key.record.revoked_at.or(key.record.expires_at);
-                    if ended_at.is_some_and(|ended_at| ended_at < time.min(self.now())) {
-                        let removal = self.remove(&key.record);
-                        removed += usize::from(self.in_time(removal).await?);
-                    }
+        Ok(self.prune_with(time, |_| ControlFlow::Continue(())).await?.removed)
+    }
+
+    /// Like [`prune`](Self::prune), but calls `progress` after each batch, which may have it stop.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use std::time::SystemTime;
+    ///
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let pruned = keys
+    ///     .prune_with(SystemTime::now(), |progress| {
+    ///         println!("{} keys removed", progress.removed);
+    ///         if progress.removed < 100_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    ///     })
+    ///     .await?;
+    /// assert_eq!(pruned.removed, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn prune_with(
+        &self,
+        time: SystemTime,
+        mut progress: impl FnMut(PruneProgress) -> ControlFlow<()> + Send,
+    ) -> Result<PruneProgress, ManageError> {
+        let mut query = EndedQuery::before(time.min(self.now())).limit(BATCH);
+        let mut pruned = PruneProgress::default();
+        loop {
+            let EndedPage { keys, next } = self.in_time(self.ended(&query)).await?;
+            pruned.found += keys.len();
+            pruned.removed += self.remove_each(keys).await?;
+            let flow = progress(pruned);
+            match next {
+                Some(next) if flow.is_continue() => query = query.after(next),
+                _ => return Ok(pruned),
+            }
+        }
+    }
+
+    /// Returns a page of the keys that ended, of those that the owner sees.
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, ManageError> {
+        let visible = self.authority().await?.visible(TenantFilter::Any);
+        Ok(self.settings.repository.ended(&query.clone().tenant(visible)).await?)
+    }
+
+    /// Removes records, all at once or else, where others were changed, in smaller and smaller parts.
+    /// Returns how many were removed.
+    async fn remove_each(&self, records: Vec<Arc<KeyRecord>>) -> Result<usize, ManageError> {
+        let (mut removed, mut parts) = (0, vec![records]);
+        while let Some(mut part) = parts.pop() {
+            match &part[..] {
+                [] => {}
+                [record] => removed += usize::from(self.in_time(self.remove(record)).await?),
+                all if self.in_time(self.remove_all(all)).await? => removed += all.len(),
+                all => {
+                    let second = part.split_off(all.len() / 2);
+                    parts.extend([second, part]);
                 }
-                let Some(next) = page.next else { break };
-                query = query.after(next);
             }
         }
         Ok(removed)
+    }
+
+    /// Removes records, or returns that somebody changed one of them, or the owner, in the meantime.
+    async fn remove_all(&self, records: &[Arc<KeyRecord>]) -> Result<bool, ManageError> {
+        let ids = records.iter().map(|record| record.id.clone()).collect();
+        let _turns = self.settings.turns.take_all(ids, Errand::Change).await;
+        let authority = self.authority().await?;
+        let visible = authority.visible(TenantFilter::Any);
+        if !records.iter().all(|record| visible.matches(record.tenant.as_ref())) {
+            return Ok(false);
+        }
+        let now = self.now();
+        let event = |record| self.event(now, AuditAction::Removed, Some(record), None);
+        let events: Vec<_> = records.iter().map(event).collect();
+        let changes: Vec<_> = records.iter().cloned().map(KeyChange::Remove).collect();
+        match self.commit(&authority, &changes, &events).await {
+            Ok(()) => Ok(true),
+            Err(CommitError::Conflict) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Removes a record, unless somebody changed it in the meantime.

@@ -99,7 +99,7 @@ impl AuditEvent {
 
 /// Returns a record as JSON for people: who reads the events need not know how keys are found.
 #[cfg(feature = "serde")]
-pub(super) fn without_digest(record: &KeyRecord) -> serde_json::Result<serde_json::Value> {
+pub(crate) fn without_digest(record: &KeyRecord) -> serde_json::Result<serde_json::Value> {
     let mut json = serde_json::to_value(record)?;
     if let serde_json::Value::Object(fields) = &mut json {
         fields.remove("digest");

@@ -1,21 +1,29 @@
-//! [`AuditEntry`]: an event as a database has kept it.
+//! [`AuditQuery`] and [`AuditPage`]: the events that a repository has kept.
 
-use std::time::SystemTime;
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-/// An event that a store for an SQL database has kept in its table.
+use super::{Actor, ParseCursorError, TenantFilter};
+use crate::clock::microseconds;
+use crate::key::{KeyId, TenantId};
+
+/// The most events that a page has.
+const MAX_LIMIT: usize = 1000;
+
+/// An event that a repository has kept.
 ///
-/// It is as it was written, by whichever version, and the records in it have no digests. The method
-/// `audit_log` of `SqliteStore` and of `PostgresStore` reads them.
+/// It is as it was written, by whichever version, and the records in it have no digests.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AuditEntry {
-    /// By which the events are in order, but for those that were made at the same time.
+    /// The number of the event, of which no two are the same.
     pub number: i64,
-    /// When it was done, by the clock of who did it.
+    /// When it was done, by the clock of the node that did it.
     pub at: SystemTime,
-    /// Who did it.
+    /// Who did it: an [`Actor`], as text.
     pub actor: String,
     /// What was done, such as `revoked`.
     pub action: String,
@@ -29,68 +37,224 @@ pub struct AuditEntry {
     pub after: Option<Value>,
 }
 
-/// Which events are read: a page of them, the oldest first.
+/// Says which events are read, by [`KeyManager::audit_log`](crate::KeyManager::audit_log). The default
+/// reads all, the oldest first.
 ///
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::SqliteStore;
 /// use tower_api_key::store::AuditQuery;
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let keys = SqliteStore::in_memory().await?;
-/// let mut query = AuditQuery::new();
+/// let keys = KeyManager::new(MemoryStore::new());
+/// keys.issue(NewKey::named("nightly import").tenant("acme")).await?;
+///
+/// let mut query = AuditQuery::new().tenant("acme".parse()?);
 /// loop {
 ///     let page = keys.audit_log(&query).await?;
-///     let Some(last) = page.last() else { break };
-///     query = query.after(last.number);
+///     for event in &page.entries {
+///         println!("{} {} {:?}", event.actor, event.action, event.key_id);
+///     }
+///     # assert_eq!(page.entries.len(), 1);
+///     let Some(next) = page.next else { break };
+///     query = query.after(next);
 /// }
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 #[non_exhaustive]
 pub struct AuditQuery {
+    /// Only events of keys of these tenants.
+    pub tenant: TenantFilter,
+    /// Only events of this key.
+    pub key_id: Option<KeyId>,
+    /// Only what this actor did.
+    pub actor: Option<Actor>,
     /// Only events from this time on.
     pub since: Option<SystemTime>,
-    /// Only events after the one of this [number](AuditEntry::number).
-    pub after: Option<i64>,
-    /// At most so many.
-    pub limit: u32,
+    /// Only events before this time.
+    pub until: Option<SystemTime>,
+    /// Whether the newest event is the first, and not the oldest.
+    pub newest_first: bool,
+    /// Only events that come after this place.
+    pub after: Option<AuditCursor>,
+    /// How many events a page has at most: 1 to 1000, 100 by default.
+    pub limit: usize,
 }
 
 impl AuditQuery {
     /// Asks for the 100 oldest events.
-    #[must_use]
     pub const fn new() -> Self {
-        Self { since: None, after: None, limit: 100 }
+        Self {
+            tenant: TenantFilter::Any,
+            key_id: None,
+            actor: None,
+            since: None,
+            until: None,
+            newest_first: false,
+            after: None,
+            limit: 100,
+        }
     }
 
-    /// Leaves out what was done before.
-    #[must_use]
+    /// Asks for events of keys of `tenant` only.
+    pub fn tenant(mut self, tenant: TenantId) -> Self {
+        self.tenant = TenantFilter::Of(tenant);
+        self
+    }
+
+    /// Asks for events of one key only.
+    pub fn key(mut self, id: KeyId) -> Self {
+        self.key_id = Some(id);
+        self
+    }
+
+    /// Asks for what `actor` did only.
+    pub fn actor(mut self, actor: impl Into<Actor>) -> Self {
+        self.actor = Some(actor.into());
+        self
+    }
+
+    /// Leaves out what was done before `time`.
     pub const fn since(mut self, time: SystemTime) -> Self {
         self.since = Some(time);
         self
     }
 
-    /// Goes on behind the event of this number, which was the last of a page.
-    #[must_use]
-    pub const fn after(mut self, number: i64) -> Self {
-        self.after = Some(number);
+    /// Leaves out what was done at `time` and later.
+    pub const fn until(mut self, time: SystemTime) -> Self {
+        self.until = Some(time);
         self
     }
 
-    /// Sets how many events a page has at most.
-    #[must_use]
-    pub const fn limit(mut self, count: u32) -> Self {
+    /// Asks for the newest event first.
+    pub const fn newest_first(mut self) -> Self {
+        self.newest_first = true;
+        self
+    }
+
+    /// Goes on where a [page](AuditPage::next) ended.
+    pub const fn after(mut self, cursor: AuditCursor) -> Self {
+        self.after = Some(cursor);
+        self
+    }
+
+    /// Sets how many events a page has at most; fewer than 1 are 1, more than 1000 are 1000.
+    pub const fn limit(mut self, count: usize) -> Self {
         self.limit = count;
         self
+    }
+
+    pub(crate) fn page_size(&self) -> usize {
+        self.limit.clamp(1, MAX_LIMIT)
+    }
+
+    /// Makes the page from events that follow the cursor in order, one more than the page has if there
+    /// is another.
+    pub(crate) fn page(&self, mut entries: Vec<AuditEntry>) -> AuditPage {
+        let is_last = entries.len() <= self.page_size();
+        entries.truncate(self.page_size());
+        let last = if is_last { None } else { entries.last() };
+        let next = last.map(AuditCursor::of);
+        AuditPage { entries, next }
     }
 }
 
 impl Default for AuditQuery {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// A page of events.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AuditPage {
+    /// The events, in the order that was asked for: by time, and at the same time by number.
+    pub entries: Vec<AuditEntry>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<AuditCursor>,
+}
+
+impl AuditPage {
+    /// Makes a page.
+    #[must_use]
+    pub const fn new(entries: Vec<AuditEntry>, next: Option<AuditCursor>) -> Self {
+        Self { entries, next }
+    }
+}
+
+/// A place among the events, which stays what it is when others come and go. As text it is opaque to
+/// clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AuditCursor {
+    at: u64,
+    number: i64,
+}
+
+impl AuditCursor {
+    /// Returns the place of an event.
+    #[must_use]
+    pub fn of(entry: &AuditEntry) -> Self {
+        Self { at: microseconds(entry.at), number: entry.number }
+    }
+
+    /// Returns when the event was, to the microsecond.
+    #[must_use]
+    pub fn at(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_micros(self.at)
+    }
+
+    /// Returns the number of the event.
+    #[must_use]
+    pub const fn number(&self) -> i64 {
+        self.number
+    }
+}
+
+impl fmt::Display for AuditCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.at, self.number)
+    }
+}
+
+impl FromStr for AuditCursor {
+    type Err = ParseCursorError;
+
+    fn from_str(text: &str) -> Result<Self, ParseCursorError> {
+        let (at, number) = text.split_once('.').ok_or(ParseCursorError)?;
+        // Beyond this no time of a system and no column of a database reaches.
+        let at = at.parse().ok().filter(|time| *time <= i64::MAX as u64 / 1000);
+        Ok(Self {
+            at: at.ok_or(ParseCursorError)?,
+            number: number.parse().map_err(|_| ParseCursorError)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_text_that_is_no_cursor_is_an_error(text in ".*|[0-9]{1,20}\\.-?[0-9]{1,20}") {
+            if let Ok(cursor) = text.parse::<AuditCursor>() {
+                prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+                let _ = cursor.at();
+            }
+        }
+
+        #[test]
+        fn a_cursor_is_read_back_from_its_text(at in 0u64..1 << 52, number: i64) {
+            let cursor = AuditCursor { at, number };
+            prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
     }
 }

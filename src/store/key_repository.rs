@@ -1,14 +1,15 @@
 //! [`KeyRepository`]: the contract between the rules for keys and whatever keeps the records.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
+use super::list_ended::list_ended;
 use super::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyStore, StoreError,
-    StoredKey,
+    AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage,
+    KeyQuery, KeyRecord, KeyStore, StoreError, StoredKey,
 };
 use crate::key::{KeyDigest, KeyId};
 
@@ -61,6 +62,20 @@ pub trait KeyRepository: KeyStore {
     /// Returns an error if the repository cannot tell.
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError>;
 
+    /// Returns a page of the keys that the query [matches](EndedQuery::matches): what
+    /// [`KeyManager::prune`](crate::KeyManager::prune) removes. Keys may be removed between two pages.
+    ///
+    /// By default all keys are [listed](Self::list) that do not work. A repository that has an index of
+    /// when keys end goes by that, so that the effort grows with what is found and not with what is
+    /// kept.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the repository cannot tell, or if the cursor is not of this repository.
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
+        list_ended(query, async |page| self.list(page).await).await
+    }
+
     /// Makes changes, and keeps `events` with them if the repository keeps any.
     ///
     /// # Errors
@@ -70,6 +85,34 @@ pub trait KeyRepository: KeyStore {
     /// [`CommitError::Store`] it is not known whether the changes were made.
     async fn commit(&self, changes: &[KeyChange], events: &[AuditEvent])
     -> Result<(), CommitError>;
+
+    /// Returns a page of the events that the repository has kept, or nothing if it keeps none, as by
+    /// default.
+    ///
+    /// What is being committed meanwhile may come to be before events that were read already.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the repository cannot tell.
+    async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
+        let _ = query;
+        Ok(None)
+    }
+
+    /// Removes the oldest events from before a time, so many at most, and returns how many those were.
+    /// Nothing, if the repository keeps none, as by default.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the repository fails.
+    async fn prune_audit_log(
+        &self,
+        before: SystemTime,
+        at_most: usize,
+    ) -> Result<Option<usize>, StoreError> {
+        let _ = (before, at_most);
+        Ok(None)
+    }
 
     /// Finds the record with `digest` in the store itself, past any cache.
     ///
@@ -135,6 +178,15 @@ macro_rules! forward_to_the_inner_repository {
                 (**self).list(query)
             }
 
+            fn ended<'a, 'b, 'c>(&'a self, query: &'b EndedQuery) -> Pending<'c, EndedPage>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).ended(query)
+            }
+
             fn commit<'a, 'b, 'c, 'd>(
                 &'a self,
                 changes: &'b [KeyChange],
@@ -147,6 +199,30 @@ macro_rules! forward_to_the_inner_repository {
                 Self: 'd,
             {
                 (**self).commit(changes, events)
+            }
+
+            fn audit_log<'a, 'b, 'c>(
+                &'a self,
+                query: &'b AuditQuery,
+            ) -> Pending<'c, Option<AuditPage>>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).audit_log(query)
+            }
+
+            fn prune_audit_log<'a, 'b>(
+                &'a self,
+                before: SystemTime,
+                at_most: usize,
+            ) -> Pending<'b, Option<usize>>
+            where
+                'a: 'b,
+                Self: 'b,
+            {
+                (**self).prune_audit_log(before, at_most)
             }
 
             fn find_stored<'a, 'b, 'c>(

@@ -2,12 +2,12 @@
 
 mod actor;
 mod audit;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod audit_log;
 #[cfg(feature = "cache")]
 mod cached;
 mod commit_error;
 mod cursor;
+mod ended;
 mod hint;
 #[cfg(feature = "cache")]
 mod invalidation;
@@ -17,6 +17,7 @@ mod key_change;
 mod key_changes;
 mod key_repository;
 mod key_store;
+mod list_ended;
 mod memory;
 mod new_key;
 #[cfg(feature = "postgres")]
@@ -36,12 +37,12 @@ mod state;
 
 pub use self::actor::{Actor, ActorName, ActorNameError, ParseActorError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use self::audit_log::{AuditEntry, AuditQuery};
+pub use self::audit_log::{AuditCursor, AuditEntry, AuditPage, AuditQuery};
 #[cfg(feature = "cache")]
 pub use self::cached::{CachedStore, CachedStoreBuilder};
 pub use self::commit_error::CommitError;
 pub use self::cursor::{KeyCursor, ParseCursorError};
+pub use self::ended::{EndedCursor, EndedPage, EndedQuery};
 pub use self::hint::KeyHint;
 #[cfg(feature = "cache")]
 pub use self::invalidation::{Invalidation, InvalidationSource, Subscription};
@@ -70,6 +71,9 @@ pub use self::sql::TablesError;
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
 
+#[cfg(all(test, feature = "manage"))]
+pub(crate) use self::audit::without_digest;
+pub(crate) use self::ended::EndPlace;
 pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;

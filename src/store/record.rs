@@ -137,6 +137,11 @@ impl KeyRecord {
     pub fn counted_id(&self) -> &KeyId {
         self.counted_as.as_ref().unwrap_or(&self.id)
     }
+
+    /// Returns when the key ends for good: when it was revoked, or else when it expires.
+    pub(crate) fn ends_at(&self) -> Option<SystemTime> {
+        self.revoked_at.or(self.expires_at)
+    }
 }
 
 /// # What is in a record

@@ -23,13 +23,14 @@ over_each_database! {
     a_key_that_was_revoked_meanwhile_manages_nothing
 }
 
-const ROUTES: [(&str, &str); 6] = [
+const ROUTES: [(&str, &str); 7] = [
     ("GET", ""),
     ("POST", ""),
     ("GET", "/key_1"),
     ("PATCH", "/key_1"),
     ("DELETE", "/key_1"),
     ("POST", "/key_1/rotate"),
+    ("GET", "/key_1/audit"),
 ];
 
 async fn only_those_who_may_get_in(world: &World) {

@@ -14,6 +14,10 @@ mod bounds;
 mod key_manager;
 mod key_scheme;
 
+// Many keys at once, and what was done to them.
+mod audit_log;
+mod batches;
+
 // On whose behalf.
 mod authority;
 mod owners;

@@ -10,7 +10,8 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, Propagation, StoredKey,
+    AuditEvent, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage, KeyQuery, Propagation,
+    StoredKey,
 };
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyId, KeyRecord, KeyRepository, KeyStore, PeerAddress, Secret,
@@ -57,6 +58,10 @@ impl KeyRepository for Meanwhile {
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
         self.store.list(query).await
+    }
+
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
+        self.store.ended(query).await
     }
 
     async fn commit(

@@ -69,6 +69,7 @@ async fn every_answer_is_documented() {
             "listApiKeys" => &["200"],
             "createApiKey" => &["201", "408", "409", "413", "415", "422"],
             "getApiKey" | "revokeApiKey" => &["200", "404"],
+            "listApiKeyEvents" => &["200", "404", "501"],
             "updateApiKey" => &["200", "404", "408", "409", "413", "415", "422"],
             "rotateApiKey" => &["201", "404", "408", "409", "413", "415", "422"],
             _ => panic!("{id}"),
@@ -165,7 +166,12 @@ async fn the_document_goes_where_the_router_goes() {
     layer.security_schemes().add_to(&mut document);
     let document = serde_json::to_value(document).unwrap();
     let paths: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
-    let expected = ["/v1/api-keys", "/v1/api-keys/{key_id}", "/v1/api-keys/{key_id}/rotate"];
+    let expected = [
+        "/v1/api-keys",
+        "/v1/api-keys/{key_id}",
+        "/v1/api-keys/{key_id}/audit",
+        "/v1/api-keys/{key_id}/rotate",
+    ];
     assert_eq!(paths, expected);
     assert_eq!(document["security"], json!([{ "authorization.bearer": [] }]));
     // References still lead somewhere.

@@ -10,8 +10,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, FromRedisValue, cmd};
 use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
-    CachedStore, CommitError, KeyChange, KeyQuery, KeyRepository, KeyState, KeyUse, RedisStore,
-    TenantFilter,
+    CachedStore, CommitError, EndedQuery, KeyChange, KeyQuery, KeyRepository, KeyState, KeyUse,
+    RedisStore, TenantFilter,
 };
 use tower_api_key::testing::{check_key_repository, check_record_uses};
 use tower_api_key::{KeyId, KeyManager, KeyRecord, KeyScheme, KeyStore, NewKey};
@@ -636,4 +636,73 @@ async fn a_record_that_cannot_be_read_is_no_outage_to_a_cache() {
         let error = cached.find(&other.digest()).await.unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
+}
+
+/// The keys that ended, as one who prunes finds them.
+async fn ended(store: &RedisStore) -> Vec<KeyId> {
+    let mut query = EndedQuery::before(SystemTime::now()).limit(100);
+    let mut ids = Vec::new();
+    loop {
+        let page = store.ended(&query).await.unwrap();
+        ids.extend(page.keys.iter().map(|record| record.id().clone()));
+        let Some(next) = page.next else { break };
+        query = query.after(next);
+    }
+    ids.sort();
+    ids
+}
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
+async fn what_the_version_before_wrote_is_found_when_it_ended_and_no_key_twice() {
+    let shared = Shared::start().await;
+    let past = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+    let mut expected = Vec::new();
+    for number in 0..1100 {
+        let expires_at = (number % 2 == 0).then_some(past);
+        let record = record_with(|record| record.set_expires_at(expires_at));
+        commit(&shared.store, &[insert(&record)]).await.unwrap();
+        expected.extend(expires_at.map(|_| record.id().clone()));
+    }
+    expected.sort();
+    // The version before keeps no such index.
+    let _: i64 = shared.run(cmd("DEL").arg(shared.name("ended"))).await;
+    assert_eq!(ended(&shared.store).await, expected);
+    let places: usize = shared.run(cmd("ZCARD").arg(shared.name("ended"))).await;
+    assert_eq!(places, expected.len());
+    let ttl: i64 = shared.run(cmd("TTL").arg(shared.name("ended:swept"))).await;
+    assert!((1..=7 * 24 * 60 * 60).contains(&ttl), "it is swept again in a week: {ttl}");
+    // From then on, only what ended is read.
+    let _: i64 = shared.run(cmd("DEL").arg(shared.name("all"))).await;
+    assert_eq!(ended(&shared.store).await, expected);
+}
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
+async fn an_index_of_ends_that_is_wrong_removes_no_key_and_is_put_right() {
+    let shared = Shared::start().await;
+    let past = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+    let record = record_with(|record| record.set_expires_at(Some(past)));
+    commit(&shared.store, &[insert(&record)]).await.unwrap();
+    assert_eq!(ended(&shared.store).await, [record.id().clone()]);
+    // A node of the version before gives it more time, and knows of no index.
+    let place: Vec<String> =
+        shared.run(cmd("ZRANGE").arg(shared.name("ended")).arg(0).arg(-1)).await;
+    let later = SystemTime::now() + Duration::from_secs(3600);
+    let longer = replace(&record, |record| record.set_expires_at(Some(later)));
+    commit(&shared.store, std::slice::from_ref(&longer)).await.unwrap();
+    let after: Vec<String> =
+        shared.run(cmd("ZRANGE").arg(shared.name("ended")).arg(0).arg(-1)).await;
+    assert!(after.len() == 1 && after != place, "{after:?}");
+    let gone = format!("{:020}.key_gone", 1_500_000_000_000_000u64);
+    let mut wrong = cmd("ZADD");
+    wrong.arg(shared.name("ended")).arg(0).arg(&place[0]).arg(0).arg(gone);
+    let _: i64 = shared.run(&mut wrong).await;
+    assert!(ended(&shared.store).await.is_empty());
+    let mended: Vec<String> =
+        shared.run(cmd("ZRANGE").arg(shared.name("ended")).arg(0).arg(-1)).await;
+    assert_eq!(mended, after);
+    commit(&shared.store, &[remove(longer.record())]).await.unwrap();
+    let left: i64 = shared.run(cmd("EXISTS").arg(shared.name("ended"))).await;
+    assert_eq!(left, 0, "a removed key has a place");
 }

@@ -2,12 +2,13 @@
 
 use std::time::SystemTime;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
-use tower_api_key::KeyRecord;
-use tower_api_key::store::{AuditEntry, AuditQuery, KeyQuery, StoreError};
+use tower_api_key::store::{Actor, AuditEntry, AuditQuery, KeyQuery};
+use tower_api_key::{KeyId, KeyRecord, TenantId};
 
+use crate::audit_prune::AuditPrune;
 use crate::database::Database;
 use crate::exit::{Exit, Failure};
 use crate::output::json_line;
@@ -17,38 +18,73 @@ use crate::table::Table;
 use crate::time::{earlier, format, format_exact, parse_period, parse_time};
 
 /// How many events are read in one go.
-const PAGE: u32 = 500;
+const PAGE: usize = 500;
 
 /// List who changed what of which key, the oldest event first
 ///
 /// SQLite and PostgreSQL keep an event for each change, in its transaction. Redis keeps none: there, it
 /// is listed when the keys that there are were issued and revoked, and not by whom.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
   api-keys audit --since 7d
+  api-keys audit --key key_… --newest-first
+  api-keys audit --tenant acme --by name:alice@acme.example --until 2027-01-31
   api-keys audit --since 2027-01-31T12:00:00Z --json > events.jsonl
   api-keys audit --since 1d --json | jq -r 'select(.action == \"revoked\") | .key_id'
+  api-keys audit prune --older-than 730d
 
 With --json, each line is an object with the records before and after, without digests: what
 `JsonLinesAudit` and --audit-file write, and the number of the event.")]
 pub(crate) struct Audit {
-    /// From when on: a time, or how long ago, such as `7d`
-    #[arg(long, value_name = "TIME|PERIOD", value_parser = parse_since)]
-    since: Since,
+    #[command(subcommand)]
+    command: Option<AuditCommand>,
+    /// From when on: a time, or how long ago, such as `7d`; by default from the start
+    #[arg(long, value_name = "TIME|PERIOD", value_parser = parse_when)]
+    since: Option<When>,
+    /// Until when: a time, or how long ago, such as `1d`
+    #[arg(long, value_name = "TIME|PERIOD", value_parser = parse_when)]
+    until: Option<When>,
+    /// Of this key only, also if it was removed
+    #[arg(long, value_name = "ID")]
+    key: Option<KeyId>,
+    /// Of keys of this tenant only
+    #[arg(long)]
+    tenant: Option<TenantId>,
+    /// Only what this actor did, written as in the list: `name:cli:alice`, `key:key_…` or `system`
+    #[arg(long, value_name = "ACTOR", value_parser = str::parse::<Actor>)]
+    by: Option<Actor>,
+    /// List the newest event first
+    #[arg(long)]
+    newest_first: bool,
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    Prune(AuditPrune),
 }
 
 #[derive(Clone, Copy)]
-enum Since {
+enum When {
     Time(SystemTime),
     Ago(std::time::Duration),
 }
 
-fn parse_since(text: &str) -> Result<Since, String> {
-    let time = parse_time(text).map(Since::Time);
-    time.or_else(|_| parse_period(text).map(Since::Ago)).map_err(|_| {
+fn parse_when(text: &str) -> Result<When, String> {
+    let time = parse_time(text).map(When::Time);
+    time.or_else(|_| parse_period(text).map(When::Ago)).map_err(|_| {
         "it is a time like `2027-01-31` or `2027-01-31T12:00:00Z`, or a period like `7d`".to_owned()
     })
+}
+
+impl When {
+    fn time(self, now: SystemTime) -> Result<SystemTime, Failure> {
+        match self {
+            Self::Time(time) => Ok(time),
+            Self::Ago(period) => earlier(now, period),
+        }
+    }
 }
 
 /// An event, as programs see it.
@@ -73,47 +109,61 @@ fn exact<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok
 
 impl Audit {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let since = match self.since {
-            Since::Time(time) => time,
-            Since::Ago(period) => earlier(session.now, period)?,
-        };
+        let mut query = self.query(session.now)?;
+        if let Some(AuditCommand::Prune(prune)) = self.command {
+            return prune.run(session).await;
+        }
         let mut printer = Printer::new(session);
         if let Database::Redis(_) = session.database {
+            if query.actor.is_some() {
+                return Err(Failure::usage("--by says nothing for Redis, which keeps no events"));
+            }
             say(format_args!(
                 "Redis keeps no events: this is when the keys that there are were issued and revoked."
             ));
-            printer.print(of_records(session, since).await?)?;
+            printer.print(of_records(session, &query).await?)?;
             return Ok(Exit::Done);
         }
-        let mut query = AuditQuery::new().since(since).limit(PAGE);
         loop {
-            let page = kept(&session.database, &query).await?;
-            let Some(last) = page.last() else { return Ok(Exit::Done) };
-            query = query.after(last.number);
-            printer.print(page.into_iter().map(Event::from).collect())?;
+            let page = session.keys.audit_log(&query).await?;
+            if !page.entries.is_empty() {
+                printer.print(page.entries.into_iter().map(Event::from).collect())?;
+            }
+            let Some(next) = page.next else { return Ok(Exit::Done) };
+            query = query.after(next);
         }
     }
-}
 
-async fn kept(database: &Database, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
-    match database {
-        Database::Sqlite(store) => store.audit_log(query).await,
-        Database::Postgres(store) => store.audit_log(query).await,
-        Database::Redis(_) => Ok(Vec::new()),
+    fn query(&self, now: SystemTime) -> Result<AuditQuery, Failure> {
+        let mut query = AuditQuery::new().limit(PAGE);
+        query.since = self.since.map(|since| since.time(now)).transpose()?;
+        query.until = self.until.map(|until| until.time(now)).transpose()?;
+        query.key_id = self.key.clone();
+        query.actor = self.by.clone();
+        query.newest_first = self.newest_first;
+        Ok(match self.tenant.clone() {
+            Some(tenant) => query.tenant(tenant),
+            None => query,
+        })
     }
 }
 
 /// What the records say, in the order in which it happened.
-async fn of_records(session: &Session, since: SystemTime) -> Result<Vec<Event>, Failure> {
-    let (mut events, mut query) = (Vec::new(), KeyQuery::new().limit(PAGE as usize));
+async fn of_records(session: &Session, asked: &AuditQuery) -> Result<Vec<Event>, Failure> {
+    let (mut events, mut query) = (Vec::new(), KeyQuery::new().limit(PAGE));
+    query.tenant = asked.tenant.clone();
+    let is_asked = |at: SystemTime| {
+        asked.since.is_none_or(|since| at >= since) && asked.until.is_none_or(|until| at < until)
+    };
     loop {
         let page = session.keys.list(&query).await?;
         for key in &page.keys {
             let record = &*key.record;
             let times = [("issued", Some(record.created_at())), ("revoked", record.revoked_at())];
             let times = times.into_iter().filter_map(|(action, at)| Some((action, at?)));
-            let recent = times.filter(|(_, at)| *at >= since);
-            events.extend(recent.map(|(action, at)| Event::of_record(record, action, at)));
+            let is_key = asked.key_id.as_ref().is_none_or(|id| id == record.id());
+            let times = times.filter(|(_, at)| is_key && is_asked(*at));
+            events.extend(times.map(|(action, at)| Event::of_record(record, action, at)));
         }
         match page.next {
             Some(next) => query = query.after(next),
@@ -121,6 +171,9 @@ async fn of_records(session: &Session, since: SystemTime) -> Result<Vec<Event>, 
         }
     }
     events.sort_by_key(|event| event.at);
+    if asked.newest_first {
+        events.reverse();
+    }
     Ok(events)
 }
 

@@ -23,6 +23,7 @@ pub(crate) enum Exit {
     Refused = 4,
     Invalid = 5,
     NotAllowed = 6,
+    Interrupted = 130,
 }
 
 /// What `--help` says of it.
@@ -34,7 +35,8 @@ Exit status:
   3  there is no such key
   4  a rule refuses it: the name, the expiry, the state of the key, the number of keys
   5  `verify`: the key is not valid
-  6  `verify`: the key is valid, but the request would be refused";
+  6  `verify`: the key is valid, but the request would be refused
+  130  Ctrl-C stopped it: what was done stays done";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -67,6 +69,31 @@ pub(crate) enum Failure {
          `api-keys rotate {id} --grace 0s` makes another, `api-keys revoke {id}` ends it"
     )]
     SecretLost { id: KeyId, source: io::Error },
+    /// The same of several keys.
+    #[error(
+        "{} keys were issued, but their secrets could not be written to standard output ({source}), \
+         and if it was closed, nobody knows how much of what was written before was read; \
+         `api-keys revoke --ids-stdin` ends them: {}", ids.len(), joined(ids)
+    )]
+    SecretsLost { ids: Vec<KeyId>, source: io::Error },
+    /// A line of standard input stopped the rest.
+    #[error("standard input, line {line}: {source}{}", not_known(uncertain))]
+    Line { line: usize, uncertain: Vec<KeyId>, source: ManageError },
+}
+
+fn joined(ids: &[KeyId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn not_known(ids: &[KeyId]) -> String {
+    if ids.is_empty() {
+        return String::new();
+    }
+    let ids = joined(ids);
+    format!(
+        "; it is not known whether these were issued, all or none, whose secrets are lost: show one, \
+         and revoke them if it is there: {ids}"
+    )
 }
 
 impl Failure {
@@ -82,7 +109,7 @@ impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Url(_) | Self::Input(InputError::Wrong(_)) => Exit::Usage,
-            Self::Manage(error) => Self::exit_of(error),
+            Self::Manage(error) | Self::Line { source: error, .. } => Self::exit_of(error),
             _ if self.is_closed_pipe() => Exit::Done,
             _ => Exit::Failed,
         }

@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::time::{later, parse_period, parse_time};
 
 /// What a key may do, from where and how often.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "What the key may do")]
 pub(crate) struct Grants {
     /// An ability, such as `imports:write`, `imports:*` or `*`; may be repeated

@@ -10,6 +10,7 @@ use crate::exit::{Exit, Failure};
 use crate::format::FormatArgs;
 use crate::formats::refuse_options;
 use crate::grants::{Dates, Grants};
+use crate::issue_names;
 use crate::issued::Issued;
 use crate::session::Session;
 
@@ -24,12 +25,20 @@ Examples:
   SECRET=$(api-keys issue ci-pipeline --prefix sk_test_ --stage test --ability 'events:*')
   api-keys issue 'shop widget' --prefix hania_ --kind public --origin 'https://*.shop.example'
   api-keys issue 'backend' --prefix hania_sk_ --body hex:40 --ability bots:read --json
+  api-keys issue --names-stdin --tenant acme --ability sales:write < tills.txt > tills.jsonl
 
 If a prefix stands for a stage or a kind on your servers, say which: they refuse a key without it.
 API_KEYS_FORMATS says it for all commands; then --stage, --kind or --prefix choose the format.")]
 pub(crate) struct Issue {
     /// What the key is for: 3 to 100 characters
-    name: String,
+    #[arg(required_unless_present = "names_stdin")]
+    name: Option<String>,
+    /// Issue a key for each line of standard input, which is its name, and print each with its secret
+    /// as a line of JSON
+    ///
+    /// They are issued in batches. If one of the names is wrong, none is.
+    #[arg(long, conflicts_with = "name")]
+    names_stdin: bool,
     /// On whose behalf it acts
     #[arg(long)]
     tenant: Option<TenantId>,
@@ -57,16 +66,19 @@ pub(crate) enum Kind {
 
 impl Issue {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let key = self.key(session)?;
+        let Some(name) = &self.name else {
+            return issue_names::run(session, |name| self.key(name, session)).await;
+        };
+        let key = self.key(name.clone(), session)?;
         let issued = session.keys.issue(key).await?;
         Issued { record: &issued.record, secret: &issued.secret, predecessor: None }.print(session)
     }
 
-    fn key(self, session: &Session) -> Result<NewKey, Failure> {
+    fn key(&self, name: String, session: &Session) -> Result<NewKey, Failure> {
         let is_given = self.format.body.is_given();
         refuse_options(&session.formats, "--body and --checksum", is_given)?;
-        let key = NewKey::named(self.name);
-        let mut key = match self.format.prefix {
+        let key = NewKey::named(name);
+        let mut key = match &self.format.prefix {
             _ if session.formats.is_empty() => key.format(&self.format.format()?),
             Some(prefix) => key.prefix(prefix),
             None => key,
@@ -74,10 +86,10 @@ impl Issue {
         if let Some(kind) = self.kind {
             key = key.kind(kind.into());
         }
-        if let Some(tenant) = self.tenant {
+        if let Some(tenant) = self.tenant.clone() {
             key = key.tenant(tenant);
         }
-        if let Some(stage) = self.stage {
+        if let Some(stage) = self.stage.clone() {
             key = key.stage(stage);
         }
         if let Some(time) = self.dates.expires_at(session.now)? {
@@ -86,7 +98,7 @@ impl Issue {
         if let Some(time) = self.dates.rotation_due_at(session.now)? {
             key = key.rotation_due_at(time);
         }
-        self.grants.grant(key)
+        self.grants.clone().grant(key)
     }
 }
 

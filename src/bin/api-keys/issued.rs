@@ -37,10 +37,15 @@ impl Issued<'_> {
     }
 
     fn line(&self, session: &Session) -> std::io::Result<Zeroizing<String>> {
-        let secret = self.secret.reveal();
-        if !session.output.json {
-            return Ok(Zeroizing::new(format!("{secret}\n")));
+        match session.output.json {
+            true => self.json(session),
+            false => Ok(Zeroizing::new(format!("{}\n", self.secret.reveal()))),
         }
+    }
+
+    /// Returns an object of JSON with the secret, on a line.
+    pub(crate) fn json(&self, session: &Session) -> std::io::Result<Zeroizing<String>> {
+        let secret = self.secret.reveal();
         let new = StoredKey::new(Arc::clone(self.record), None);
         let predecessor = self.predecessor.map(|key| Key::new(key, session.now));
         json_line(&NewKey { key: Key::new(&new, session.now), secret, predecessor })
@@ -48,7 +53,7 @@ impl Issued<'_> {
 }
 
 /// Says why a key may not do what its owner expects.
-fn warnings(record: &KeyRecord) -> impl Iterator<Item = &'static str> {
+pub(crate) fn warnings(record: &KeyRecord) -> impl Iterator<Item = &'static str> {
     let restrictions = record.restrictions();
     let names_sites = restrictions.origins.is_some() || restrictions.referrers.is_some();
     [

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod audit;
+mod audit_prune;
 mod cli;
 mod database;
 mod docs;
@@ -13,12 +14,15 @@ mod grants;
 mod id;
 mod init;
 mod input;
+mod interrupt;
 mod invalidate;
 mod issue;
+mod issue_names;
 mod issued;
 mod judge;
 mod list;
 mod output;
+mod progress;
 mod prune;
 mod request;
 mod revoke;

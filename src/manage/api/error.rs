@@ -145,6 +145,10 @@ impl From<ManageError> for ApiError {
             ManageError::Issue(IssueError::Meaning(_)) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, Some("stage"))
             }
+            ManageError::NoAuditLog => {
+                let message = "This server keeps no events of API keys";
+                return Self::new(StatusCode::NOT_IMPLEMENTED, message);
+            }
             ManageError::Issue(_)
             | ManageError::Conflict
             | ManageError::Deadline(_)

@@ -11,7 +11,7 @@ use super::create::CreateKey;
 use super::list::parse_query;
 use super::rotate::RotateKey;
 use super::update::UpdateKey;
-use super::{answer, revoke, route};
+use super::{answer, audit, revoke, route};
 use crate::head::RequestHead;
 use crate::key::KeyId;
 use crate::manage::KeyManager;
@@ -66,6 +66,17 @@ pub(super) async fn rotate(keys: KeyManager, mut parts: Parts, body: RequestBody
     let location = keys_path.map(|(path, _)| format!("{path}/{}", rotated.record.id));
     let key = StoredKey::new(rotated.record, None);
     Ok(answer::created(&key, &rotated.secret, location.as_deref(), keys.now()))
+}
+
+pub(super) async fn audit(keys: KeyManager, mut parts: Parts, _: RequestBody) -> Result {
+    let id = key_id(&mut parts).await?;
+    let query = audit::parse_query(parts.uri.query().unwrap_or_default(), id.clone())?;
+    let page = keys.audit_log(&query).await?;
+    if page.entries.is_empty() {
+        // Events outlive their key. Where there are none, it is told whether there is such a key.
+        keys.get(&id).await?;
+    }
+    Ok(audit::answer(page))
 }
 
 /// Returns the id in the path. One that is none is an unknown one.

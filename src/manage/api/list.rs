@@ -44,11 +44,7 @@ const UNKNOWN: &str = "The parameters are `limit`, `cursor`, `state`, `name`, `s
 pub(super) fn parse_query(query: &str) -> Result<KeyQuery, ApiError> {
     let mut given = Parameters::read(query)?;
     let mut parsed = KeyQuery::new().limit(DEFAULT_LIMIT);
-    let number = |text: &str| {
-        let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-        limit.ok_or_else(|| format!("a number from 1 to {MAX_LIMIT} is expected"))
-    };
-    if let Some(limit) = given.take("limit", number)? {
+    if let Some(limit) = given.take("limit", parse_limit)? {
         parsed.limit = limit;
     }
     parsed.after = given.take("cursor", str::parse::<KeyCursor>)?;
@@ -111,6 +107,12 @@ fn part_of_a_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn wrong(parameter: &str, message: impl fmt::Display) -> ApiError {
+/// Reads how long a page is to be.
+pub(super) fn parse_limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| format!("a number from 1 to {MAX_LIMIT} is expected"))
+}
+
+pub(super) fn wrong(parameter: &str, message: impl fmt::Display) -> ApiError {
     ApiError::field_is(StatusCode::BAD_REQUEST, parameter, message)
 }

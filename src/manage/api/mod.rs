@@ -8,6 +8,7 @@
 //! | `PATCH /api-keys/{id}` | changes a key | 200, the key |
 //! | `DELETE /api-keys/{id}` | revokes a key, also one that was revoked before; by `?with_successors=true` all that replaced it too | 200, a message |
 //! | `POST /api-keys/{id}/rotate` | gives a key a successor | 201, the successor and its secret |
+//! | `GET /api-keys/{id}/audit` | lists who changed what of a key, by `?limit=` and `?cursor=`; also of one that was removed | 200, a page of [events](crate::KeyManager::audit_log) |
 //!
 //! [`KeyRoutes`] makes the router, and the application says [who calls](IdentifyOwner).
 //!
@@ -86,6 +87,7 @@
 //! | 408 | the body did not come within [10 seconds](KeyRoutes::body_timeout) |
 //! | 413, 415 | the body has more than [64 KiB](KeyRoutes::body_limit), or is not `application/json` |
 //! | 422 | a field is unknown, missing or wrong |
+//! | 501 | the store keeps no events, as `RedisStore` does not: leave [the route](KeyRoute::Audit) out there |
 //! | 503 | the store failed or took too long, of which only the log tells more, or [too many](KeyRoutes::bodies_in_flight) bodies are slow |
 //!
 //! Each call of the manager ends within its [deadline](crate::KeyManager::deadline); to change a key
@@ -107,6 +109,7 @@
 
 mod action;
 mod answer;
+mod audit;
 mod bodies;
 mod body;
 mod create;

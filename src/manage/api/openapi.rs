@@ -13,6 +13,7 @@ use utoipa::openapi::{
 
 use super::KeyRoute;
 use super::answer::{New, One, Page, Revoked};
+use super::audit::Events;
 use super::create::CreateKey;
 use super::list::{DEFAULT_LIMIT, KINDS, MAX_LIMIT, MAX_NAME};
 use super::revoke::WITH_SUCCESSORS;
@@ -93,6 +94,14 @@ fn operation(
                 .refuses(&["404", "408", "409", "413", "415", "422"]);
             (HttpMethod::Post, draft.parameters([key_id()]))
         }
+        KeyRoute::Audit => {
+            let answer = schemas.add::<Events>();
+            let draft = draft("listApiKeyEvents", "List the changes of a key, the newest first")
+                .answer("200", "A page of changes", answer)
+                .refuses(&["404", "501"]);
+            let [limit, cursor, ..] = list_parameters();
+            (HttpMethod::Get, draft.parameters([key_id(), limit, cursor]))
+        }
     }
 }
 
@@ -137,6 +146,7 @@ impl Draft {
                 "413" => "The body is too long",
                 "415" => "The body is not JSON",
                 "422" => "A field is unknown, missing or wrong",
+                "501" => "No changes are kept here",
                 _ => "The keys cannot be reached at the moment",
             };
             let mut response = ResponseBuilder::new()
@@ -219,7 +229,7 @@ fn list_parameters() -> [Parameter; 9] {
     let kind = text().enum_values(Some(KINDS.map(|kind| kind.to_string())));
     let state = text().enum_values(Some(KeyState::ALL.map(KeyState::as_str)));
     [
-        parameter("limit", "How many keys a page has at most", limit),
+        parameter("limit", "How many items a page has at most", limit),
         parameter("cursor", CURSOR, text()),
         parameter("state", "Only keys in this state", state),
         parameter("name", NAME, name),

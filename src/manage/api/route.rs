@@ -19,12 +19,21 @@ pub enum KeyRoute {
     Revoke,
     /// `POST /api-keys/{key_id}/rotate`.
     Rotate,
+    /// `GET /api-keys/{key_id}/audit`.
+    Audit,
 }
 
 impl KeyRoute {
     /// All routes.
-    pub const ALL: [Self; 6] =
-        [Self::List, Self::Create, Self::Show, Self::Update, Self::Revoke, Self::Rotate];
+    pub const ALL: [Self; 7] = [
+        Self::List,
+        Self::Create,
+        Self::Show,
+        Self::Update,
+        Self::Revoke,
+        Self::Rotate,
+        Self::Audit,
+    ];
 
     /// Returns the path, as axum and OpenAPI write it.
     #[must_use]
@@ -33,6 +42,7 @@ impl KeyRoute {
             Self::List | Self::Create => "/api-keys",
             Self::Show | Self::Update | Self::Revoke => "/api-keys/{key_id}",
             Self::Rotate => "/api-keys/{key_id}/rotate",
+            Self::Audit => "/api-keys/{key_id}/audit",
         }
     }
 

@@ -153,6 +153,7 @@ impl KeyRoutes {
                 KeyRoute::Update => patch(handler(&api, route, handlers::update)),
                 KeyRoute::Revoke => delete(handler(&api, route, handlers::revoke)),
                 KeyRoute::Rotate => post(handler(&api, route, handlers::rotate)),
+                KeyRoute::Audit => get(handler(&api, route, handlers::audit)),
             };
             router = router.route(route.path(), methods);
         }

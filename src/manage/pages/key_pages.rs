@@ -94,6 +94,7 @@ impl KeyPages {
                 variable: "API_KEY".to_owned(),
                 page_size: 50,
                 public_keys: true,
+                history: true,
                 bodies: Bodies::default(),
                 assets: Assets::new(),
             },
@@ -183,6 +184,14 @@ impl KeyPages {
     /// them.
     pub fn without_public_keys(mut self) -> Self {
         self.settings.public_keys = false;
+        self
+    }
+
+    /// Leaves out who changed what of a key. Without it, everybody who may see a key sees that.
+    ///
+    /// It is what the repository [keeps](KeyManager::audit_log). Where that keeps nothing, nothing is shown.
+    pub fn without_history(mut self) -> Self {
+        self.settings.history = false;
         self
     }
 

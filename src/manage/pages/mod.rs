@@ -83,6 +83,7 @@ mod expiry;
 mod fields;
 mod form;
 mod headers;
+mod history;
 mod key_fields;
 mod key_form;
 mod key_pages;

@@ -35,6 +35,7 @@ pub(super) struct Settings {
     pub(super) variable: String,
     pub(super) page_size: usize,
     pub(super) public_keys: bool,
+    pub(super) history: bool,
     pub(super) bodies: Bodies,
     pub(super) assets: Assets,
 }

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::chart::{Series, last, range};
 use super::create::back;
 use super::form::Form;
+use super::history::history;
 use super::key_parts::{abilities_in_words, actor, hint, name, state};
 use super::reply::{Outcome, Reply};
 use super::site::Site;
@@ -26,6 +27,7 @@ pub(super) async fn show(visit: &Visit<'_>) -> Outcome {
     let key = visit.keys.get(visit.key_id()?).await?;
     let query = Form::parse(visit.parts.uri.query().unwrap_or_default().as_bytes());
     let usage = usage(visit, &key, query.get("by")).await;
+    let history = history(visit, &key.record.id, query.get("events")).await?;
     let content = html! {
         header.ak-head {
             div {
@@ -40,6 +42,7 @@ pub(super) async fn show(visit: &Visit<'_>) -> Outcome {
         }
         (facts(site, &key))
         @if let Some(usage) = usage { (usage) }
+        @if let Some(history) = history { (history) }
     };
     Ok(Reply::ok(&*key.record.name, content))
 }

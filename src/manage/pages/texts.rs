@@ -356,6 +356,8 @@ texts! {
     history: "History",
     /// The link to changes further back.
     older: "Older changes",
+    /// What an event says of what was changed.
+    what_changed: "Changed: {fields}",
     /// That somebody has issued the key.
     was_issued: "Created",
     /// That somebody has changed the key.

@@ -1,7 +1,7 @@
 //! The write side of [`CachedStore`]: what it changes, it forgets.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
@@ -10,8 +10,8 @@ use super::CachedStore;
 use super::memory::Memory;
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyUse,
-    Propagation, RecordUses, StoreError, StoredKey,
+    AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage,
+    KeyQuery, KeyRecord, KeyRepository, KeyUse, Propagation, RecordUses, StoreError, StoredKey,
 };
 
 #[async_trait]
@@ -22,6 +22,10 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
         self.0.store.list(query).await
+    }
+
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
+        self.0.store.ended(query).await
     }
 
     /// Goes on if it is dropped, so that what is changed is also forgotten.
@@ -46,6 +50,18 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
             },
             Err(_) => commit.await,
         }
+    }
+
+    async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
+        self.0.store.audit_log(query).await
+    }
+
+    async fn prune_audit_log(
+        &self,
+        before: SystemTime,
+        at_most: usize,
+    ) -> Result<Option<usize>, StoreError> {
+        self.0.store.prune_audit_log(before, at_most).await
     }
 
     async fn find_stored(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {

@@ -1,5 +1,6 @@
 //! [`MemoryStore`]: keys in memory.
 
+mod events;
 mod index;
 mod repository;
 
@@ -20,7 +21,8 @@ use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme};
 /// Keeps keys in memory, for tests, examples and programs with a handful of keys.
 ///
 /// Readers take no lock. Writers take one, so that changes of the same key follow one another,
-/// and a change is seen by the next request. A clone is the same store.
+/// and a change is seen by the next request. A clone is the same store. Of the events of a
+/// [`KeyManager`](crate::KeyManager), the last 10 000 are kept.
 ///
 /// # Examples
 ///
@@ -45,6 +47,7 @@ struct Shared {
     /// Where each record is. Its lock is held by those who write, and by those who list.
     index: Mutex<Index>,
     uses: Mutex<Uses>,
+    events: Mutex<events::Events>,
     changes: KeyChanges,
 }
 

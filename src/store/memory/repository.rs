@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 
@@ -9,8 +10,9 @@ use super::index::Index;
 use super::{MemoryStore, Uses};
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
-    AuditEvent, CommitError, KeyBound, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord,
-    KeyRepository, KeyUse, RecordUses, StoreError, StoredKey, TenantFilter,
+    AuditEvent, AuditPage, AuditQuery, CommitError, EndPlace, EndedPage, EndedQuery, KeyBound,
+    KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyUse, RecordUses,
+    StoreError, StoredKey, TenantFilter,
 };
 
 #[async_trait]
@@ -37,8 +39,23 @@ impl KeyRepository for MemoryStore {
         Ok(query.page(keys, None))
     }
 
-    /// Keeps no events.
-    async fn commit(&self, changes: &[KeyChange], _: &[AuditEvent]) -> Result<(), CommitError> {
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
+        let after = query.after_place().map_err(StoreError::new)?;
+        let place = |record: &Arc<KeyRecord>| EndPlace::of(record);
+        let ended = Self::list(self).into_iter().filter(|record| query.matches(record));
+        let mut keys: Vec<_> =
+            ended.filter(|record| after.is_none() || place(record) > after).collect();
+        keys.sort_by_cached_key(place);
+        keys.truncate(query.page_size());
+        Ok(EndedPage::in_order(keys, query))
+    }
+
+    /// Keeps the last events.
+    async fn commit(
+        &self,
+        changes: &[KeyChange],
+        events: &[AuditEvent],
+    ) -> Result<(), CommitError> {
         let mut index = self.lock();
         // On copies first, so that what fails has changed nothing.
         let mut after = Draft { store: self, index: &index, changed: BTreeMap::new() };
@@ -71,9 +88,22 @@ impl KeyRepository for MemoryStore {
             }
         }
         drop(records);
+        self.events().keep(events);
         drop(index);
         touched.iter().for_each(|digest| self.changed(digest));
         Ok(())
+    }
+
+    async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
+        self.event_page(query).map(Some)
+    }
+
+    async fn prune_audit_log(
+        &self,
+        before: SystemTime,
+        at_most: usize,
+    ) -> Result<Option<usize>, StoreError> {
+        Ok(Some(self.remove_events(before, at_most)))
     }
 }
 

@@ -1,30 +1,46 @@
 //! The events that [`PostgresStore`] has kept.
 
+use std::time::SystemTime;
+
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
+use super::attempts::Attempts;
 use super::connections::Purpose;
 use super::lease::Lease;
 use super::repository::bound;
 use super::types::{Json, Timestamp};
 use crate::store::sql::{AuditRow, failed};
-use crate::store::{AuditEntry, AuditQuery, StoreError};
+use crate::store::{AuditPage, AuditQuery, StoreError};
 
 impl PostgresStore {
-    /// Returns a page of the events of changes, the oldest first.
-    ///
-    /// What is being committed meanwhile may be missing, although later events are there.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the database fails, or if an event cannot be read.
-    pub async fn audit_log(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
+    pub(super) async fn events(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        // Of the many forms that it may have, none is worth to be kept.
+        let events = bound(&self.statements.events(query)).persistent(false);
         let mut lease = Lease::of(&self.connections, Purpose::List).await?;
-        let rows = bound(&self.statements.events(query)).fetch_all(&mut **lease).await;
+        let rows = events.fetch_all(&mut **lease).await;
         lease.give_back();
         let rows = rows.map_err(failed)?;
-        rows.iter().map(|row| read(row).map_err(failed)?.read()).collect()
+        let entries = rows.iter().map(|row| read(row).map_err(failed)?.read());
+        Ok(query.page(entries.collect::<Result<_, _>>()?))
+    }
+
+    pub(super) async fn remove_events(
+        &self,
+        before: SystemTime,
+        at_most: usize,
+    ) -> Result<usize, StoreError> {
+        let remove = self.statements.remove_events(before, at_most);
+        let mut attempts = Attempts::new(&self.connections);
+        loop {
+            let mut lease = Lease::of(&self.connections, Purpose::Change).await?;
+            let removed = bound(&remove).persistent(false).execute(&mut **lease).await;
+            if let Some(removed) = attempts.end(removed, lease) {
+                let removed = removed.map_err(failed)?.rows_affected();
+                return usize::try_from(removed).map_err(StoreError::new);
+            }
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The third version of the tables in PostgreSQL.
 
 use super::repository::AGE_OF_TENANT;
-use crate::store::sql::Tables;
+use crate::store::sql::{Tables, index_ends, index_events};
 
 /// Adds what many keys and many owners need: one part for each.
 pub(super) fn script(tables: &Tables) -> String {
-    let parts: [fn(&Tables) -> String; 2] = [note_the_issuer, index_what_is_rare];
+    let parts: [fn(&Tables) -> String; 4] =
+        [note_the_issuer, index_what_is_rare, index_ends, index_events];
     parts.map(|part| part(tables)).join("\n")
 }
 

@@ -11,6 +11,8 @@ mod lease;
 mod migration_3;
 mod migrations;
 mod owners;
+#[cfg(test)]
+mod plans;
 mod repository;
 mod server;
 mod triggers;

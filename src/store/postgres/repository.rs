@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
@@ -18,8 +19,9 @@ use crate::store::sql::{
     Dialect, KeyRow, Statement, Step, Tables, Value, constant, failed, in_order, place,
 };
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository,
-    KeyStore, KeyUse, Propagation, RecordUses, StoreError, StoredKey,
+    AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyCursor,
+    KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore, KeyUse, Propagation, RecordUses,
+    StoreError, StoredKey,
 };
 
 /// What a `SELECT` ends with whose rows are not changed by others until the transaction ends. Keys
@@ -103,6 +105,17 @@ impl KeyRepository for PostgresStore {
         page
     }
 
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
+        let ended = self.statements.ended(query)?;
+        let mut lease = Lease::of(&self.connections, Purpose::List).await?;
+        // Planned for its times: a plan for any would not count on an index.
+        let rows = bound(&ended).persistent(false).fetch_all(&mut **lease).await;
+        lease.give_back();
+        let rows = rows.map_err(failed)?;
+        let keys = rows.iter().map(|row| read(row).map_err(failed)?.read());
+        Ok(EndedPage::in_order(keys.collect::<Result<_, _>>()?, query))
+    }
+
     /// Keeps the events in the table `api_key_audit`.
     async fn commit(
         &self,
@@ -119,6 +132,18 @@ impl KeyRepository for PostgresStore {
                 return outcome.map_err(failed)?;
             }
         }
+    }
+
+    async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
+        self.events(query).await.map(Some)
+    }
+
+    async fn prune_audit_log(
+        &self,
+        before: SystemTime,
+        at_most: usize,
+    ) -> Result<Option<usize>, StoreError> {
+        self.remove_events(before, at_most).await.map(Some)
     }
 
     /// Sends `*` over the channel, as `TRUNCATE` does.
@@ -241,9 +266,9 @@ async fn transact(
         bound(lock).execute(&mut *transaction).await?;
     }
     for step in steps {
-        let statement = bound(&step.statement);
+        let statement = bound(&step.statement).persistent(step.is_common);
         let rows = if step.finds {
-            u64::from(statement.fetch_optional(&mut *transaction).await?.is_some())
+            statement.fetch_all(&mut *transaction).await?.len() as u64
         } else {
             statement.execute(&mut *transaction).await?.rows_affected()
         };
@@ -256,7 +281,7 @@ async fn transact(
 }
 
 /// Keys are locked in the order of their ids, so that nobody removes one meanwhile.
-fn note_uses(tables: &Tables) -> String {
+pub(super) fn note_uses(tables: &Tables) -> String {
     let (keys, uses) = (tables.keys(), tables.uses());
     format!(
         "WITH used AS (SELECT * FROM unnest($1, $2) AS used (key_id, at)), \

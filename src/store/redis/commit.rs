@@ -11,7 +11,9 @@ use super::list::place;
 use super::read::Use;
 use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::redis::Script;
-use crate::store::{CommitError, KeyChange, KeyCursor, KeyRecord, StoreError, TenantFilter};
+use crate::store::{
+    CommitError, EndPlace, KeyChange, KeyCursor, KeyRecord, StoreError, TenantFilter,
+};
 
 /// How often changes are decided on anew because others were faster. They hardly are twice:
 /// whoever changed the same record has won, and so the next decision is another.
@@ -120,8 +122,10 @@ impl RedisStore {
     fn places(&self, kept: &Kept) -> impl Iterator<Item = (String, String, bool)> {
         let of = |record: &Arc<KeyRecord>, taken| {
             let place = place(&KeyCursor::of(record));
-            [TenantFilter::Any, record.tenant.clone().into()]
-                .map(|tenant| (self.index(&tenant), place.clone(), taken))
+            let listed = [TenantFilter::Any, record.tenant.clone().into()]
+                .map(|tenant| (self.index(&tenant), place.clone(), taken));
+            let ends = EndPlace::of(record).map(|place| (self.ends(), place.to_string(), taken));
+            listed.into_iter().chain(ends)
         };
         let left = kept.before.iter().flat_map(move |record| of(record, false));
         left.chain(kept.after.iter().flat_map(move |record| of(record, true)))

@@ -5,6 +5,7 @@ mod connect;
 mod count;
 mod decode;
 mod draft;
+mod ended;
 #[cfg(feature = "cache")]
 mod invalidations;
 mod list;
@@ -35,11 +36,11 @@ pub use self::invalidations::RedisInvalidations;
 /// minute; a command that is not answered fails within three seconds, or within six right after a
 /// restart.
 ///
-/// A record is JSON under `{api-keys}:key:` and its digest; indices by id, tenant and time are
-/// beside it. What it says counts, whatever an index says. Fields that this version does not know are
+/// A record is JSON under `{api-keys}:key:` and its digest; indices by id, tenant, time and when keys end
+/// are beside it. What it says counts, whatever an index says. Fields that this version does not know are
 /// ignored, and kept when the record is changed.
 ///
-/// Audit events are not kept: give the [`KeyManager`](crate::KeyManager) a
+/// Audit events are not kept, since they would fill the memory of the server: give the [`KeyManager`](crate::KeyManager) a
 /// [sink](super::AuditSink).
 ///
 /// # Deployment caveats

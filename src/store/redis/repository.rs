@@ -13,8 +13,8 @@ use super::read::{Read, Use};
 use crate::clock::microseconds;
 use crate::key::{KeyDigest, KeyId};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore,
-    KeyUse, RecordUses, StoreError, StoredKey,
+    AuditEvent, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage, KeyQuery, KeyRecord,
+    KeyRepository, KeyStore, KeyUse, RecordUses, StoreError, StoredKey,
 };
 
 /// The latest time that a score holds to the microsecond, in the year 2255.
@@ -53,6 +53,10 @@ impl KeyRepository for RedisStore {
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
         self.page(query).await
+    }
+
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
+        self.ended_page(query).await
     }
 
     /// Keeps no events.

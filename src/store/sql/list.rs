@@ -6,7 +6,7 @@
 //! alone, and the next one lists the rows up to there that match. So what is visited is bounded, whatever
 //! is inserted or removed in between, and a page that was given up goes on where its window ended.
 
-use super::statements::{Statement, Statements, constant, select_with_use};
+use super::statements::{Dialect, Statement, Statements, constant, select_with_use};
 use super::time::{not_after, not_before};
 use super::value::Value;
 use crate::store::{KeyCursor, KeyPage, KeyQuery, KeyState, StoredKey, TenantFilter};
@@ -112,9 +112,8 @@ impl List<'_> {
     }
 
     /// Selects the rows that are visited: by what an index has.
-    fn scope(&self) -> Filter<'_> {
-        let (conditions, values) = (Vec::new(), Vec::new());
-        let mut filter = Filter { statements: self.statements, conditions, values };
+    fn scope(&self) -> Filter {
+        let mut filter = Filter::default();
         filter.add_tenant(&self.query.tenant);
         filter.conditions.extend(self.kept_apart().iter().map(|condition| (*condition).to_owned()));
         if let Some(place) = self.start() {
@@ -172,7 +171,7 @@ impl List<'_> {
     }
 
     /// Selects the rows on one side of a place.
-    fn add_place(&self, filter: &mut Filter<'_>, side: &str, (time, id): (i64, String)) {
+    fn add_place(&self, filter: &mut Filter, side: &str, (time, id): (i64, String)) {
         let mut time = filter.bind(Value::Time(Some(time)));
         if self.query.tenant != TenantFilter::Any {
             time = (self.statements.dialect.time_of_tenant)(time);
@@ -182,13 +181,13 @@ impl List<'_> {
     }
 
     /// Selects of these rows what else is asked for.
-    fn add_rest(&self, filter: &mut Filter<'_>) {
+    fn add_rest(&self, filter: &mut Filter) {
         let query = self.query;
         if let Some(state) = query.state {
             filter.add_state(state, not_after(query.at), self.kept_apart());
         }
         if let Some(part) = &query.name {
-            filter.add_name(part);
+            filter.add_name(part, self.statements.dialect);
         }
         if let Some(stage) = &query.stage {
             filter.add_text("stage", stage.as_str());
@@ -219,28 +218,36 @@ fn place(cursor: &KeyCursor) -> (i64, String) {
     (not_before(cursor.created_at()), cursor.id().as_str().to_owned())
 }
 
-struct Filter<'a> {
-    statements: &'a Statements,
+/// The conditions of a statement, and the values that they are about.
+#[derive(Default)]
+pub(super) struct Filter {
     conditions: Vec<String>,
-    values: Vec<Value>,
+    pub(super) values: Vec<Value>,
 }
 
-impl Filter<'_> {
-    fn add(&mut self, condition: impl Into<String>) {
+impl Filter {
+    pub(super) fn add(&mut self, condition: impl Into<String>) {
         self.conditions.push(condition.into());
     }
 
-    fn bind(&mut self, value: Value) -> String {
+    /// Has no index used for the conditions that there are so far.
+    pub(super) fn use_no_index(&mut self) {
+        for condition in &mut self.conditions {
+            *condition = format!("({condition}) IS TRUE");
+        }
+    }
+
+    pub(super) fn bind(&mut self, value: Value) -> String {
         self.values.push(value);
         format!("${}", self.values.len())
     }
 
-    fn add_text(&mut self, column: &str, text: &str) {
+    pub(super) fn add_text(&mut self, column: &str, text: &str) {
         let text = self.bind(Value::Text(Some(text.to_owned())));
         self.add(format!("{column} = {text}"));
     }
 
-    fn add_tenant(&mut self, tenant: &TenantFilter) {
+    pub(super) fn add_tenant(&mut self, tenant: &TenantFilter) {
         match tenant {
             TenantFilter::Any => {}
             TenantFilter::Of(tenant) => self.add_text("tenant", tenant.as_str()),
@@ -248,8 +255,7 @@ impl Filter<'_> {
         }
     }
 
-    fn add_name(&mut self, part: &str) {
-        let dialect = self.statements.dialect;
+    fn add_name(&mut self, part: &str, dialect: Dialect) {
         if part.contains('\0') && !dialect.keeps_zero {
             return self.add("1 = 0");
         }
@@ -276,7 +282,7 @@ impl Filter<'_> {
         });
     }
 
-    fn conditions(&self) -> String {
+    pub(super) fn conditions(&self) -> String {
         if self.conditions.is_empty() {
             String::new()
         } else {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod changes;
+mod ended;
 mod error;
 mod list;
 mod migration;
@@ -11,8 +12,9 @@ mod tables;
 mod time;
 mod value;
 
-pub(super) use self::audit::AuditRow;
+pub(super) use self::audit::{AuditRow, index_events};
 pub(super) use self::changes::Step;
+pub(super) use self::ended::index_ends;
 pub(super) use self::error::failed;
 pub use self::migration::TablesError;
 pub(super) use self::migration::{Found, Migration, pending};

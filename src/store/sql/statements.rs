@@ -1,5 +1,7 @@
 //! The statements, which are the same in every database but for the types of their values.
 
+#[cfg(feature = "sqlite")]
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -39,6 +41,17 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) keeps_zero: bool,
 }
 
+/// What a statement does with each of its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Insert,
+    Replace,
+    Remove,
+    Require,
+    /// Keeps an event.
+    Note,
+}
+
 /// The statements over some tables. No text of a user is in them: the names of the tables are
 /// checked and quoted, and all else is bound.
 pub(in crate::store) struct Statements {
@@ -46,12 +59,16 @@ pub(in crate::store) struct Statements {
     pub(super) dialect: Dialect,
     find: SqlStr,
     get: SqlStr,
-    pub(super) insert: SqlStr,
-    pub(super) replace: SqlStr,
-    pub(super) remove: SqlStr,
-    pub(super) require: SqlStr,
-    pub(super) audit: SqlStr,
+    insert: SqlStr,
+    replace: SqlStr,
+    remove: SqlStr,
+    require: SqlStr,
+    audit: SqlStr,
+    /// Writes the parameter of a number, in statements of many rows.
+    parameter: fn(usize) -> String,
 }
+
+const AUDIT_COLUMNS: &str = "at, actor, action, key_id, tenant, before, after";
 
 impl Statements {
     pub(in crate::store) fn new(tables: Tables, dialect: Dialect) -> Self {
@@ -70,26 +87,84 @@ impl Statements {
                 "INSERT INTO {keys} ({columns}) VALUES ({}) ON CONFLICT DO NOTHING",
                 values.join(", ")
             )),
-            // The last condition holds by the one before, unless somebody disabled the trigger
-            // that counts revisions: a revocation is not taken back even so.
             replace: constant(format!(
-                "UPDATE {keys} SET {} WHERE id = $1 AND digest = $2 AND revision = $18 - 1 \
-                 AND (revoked_at IS NULL OR revoked_at = $11)",
-                changes.join(", ")
+                "UPDATE {keys} SET {} WHERE {}",
+                changes.join(", "),
+                replaceable(numbered)
             )),
-            remove: constant(format!(
-                "DELETE FROM {keys} WHERE id = $1 AND digest = $2 AND revision = $3"
-            )),
+            remove: constant(format!("DELETE FROM {keys} WHERE {}", unchanged(numbered))),
             require: constant(format!(
-                "SELECT id FROM {keys} WHERE id = $1 AND digest = $2 AND revision = $3{locking}"
+                "SELECT id FROM {keys} WHERE {}{locking}",
+                unchanged(numbered)
             )),
             audit: constant(format!(
-                "INSERT INTO {audit} (at, actor, action, key_id, tenant, before, after) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)"
+                "INSERT INTO {audit} ({AUDIT_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
             )),
             tables,
             dialect,
+            parameter: numbered,
         }
+    }
+
+    /// Has parameters without numbers in statements of many rows. SQLite compares each `$1` with all
+    /// others, so that its time grows with the square of their number.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::store) fn with_plain_parameters(self) -> Self {
+        Self { parameter: |_| "?".to_owned(), ..self }
+    }
+
+    /// Returns the statement that does something with one row.
+    pub(super) const fn one(&self, verb: Verb) -> &SqlStr {
+        match verb {
+            Verb::Insert => &self.insert,
+            Verb::Replace => &self.replace,
+            Verb::Remove => &self.remove,
+            Verb::Require => &self.require,
+            Verb::Note => &self.audit,
+        }
+    }
+
+    /// Returns a statement that does the same with `count` rows of so many values.
+    ///
+    /// The columns of `VALUES` are called `column1` and so on, in every database.
+    pub(super) fn many(&self, verb: Verb, count: usize, width: usize) -> SqlStr {
+        let (keys, audit) = (self.tables.keys(), self.tables.audit());
+        let row = |row: usize| {
+            let row = row * width;
+            let numbers = (row + 1..=row + width).map(self.parameter);
+            format!("({})", numbers.collect::<Vec<_>>().join(", "))
+        };
+        let rows = (0..count).map(row).collect::<Vec<_>>().join(", ");
+        let columns = COLUMNS.join(", ");
+        let given = |number| format!("given.column{number}");
+        constant(match verb {
+            Verb::Insert => {
+                format!("INSERT INTO {keys} ({columns}) VALUES {rows} ON CONFLICT DO NOTHING")
+            }
+            Verb::Replace => {
+                let changes = (1..).zip(COLUMNS).skip(2);
+                let changes: Vec<_> = changes
+                    .map(|(number, column)| format!("{column} = {}", given(number)))
+                    .collect();
+                format!(
+                    "UPDATE {keys} SET {} FROM (VALUES {rows}) AS given WHERE {}",
+                    changes.join(", "),
+                    replaceable(given)
+                )
+            }
+            // Not `(id, …) IN (VALUES …)`, for which SQLite reads the whole table.
+            Verb::Remove => format!(
+                "DELETE FROM {keys} WHERE id IN \
+                 (SELECT id FROM (VALUES {rows}) AS given JOIN {keys} ON {})",
+                unchanged(given)
+            ),
+            // Others cannot change the rows: those of several keys were locked before.
+            Verb::Require => format!(
+                "SELECT id FROM (VALUES {rows}) AS given JOIN {keys} ON {}",
+                unchanged(given)
+            ),
+            Verb::Note => format!("INSERT INTO {audit} ({AUDIT_COLUMNS}) VALUES {rows}"),
+        })
     }
 
     /// Finds the row of a digest.
@@ -121,6 +196,7 @@ impl Statements {
     /// # Errors
     ///
     /// Returns an error if a time cannot be kept.
+    #[cfg(feature = "postgres")]
     pub(in crate::store) fn note(
         &self,
         uses: &[KeyUse],
@@ -133,11 +209,55 @@ impl Statements {
         Ok(Statement { sql: constant(sql(&self.tables)), values })
     }
 
+    /// Notes uses by a statement over one object of JSON, which has the last time of each id.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a time cannot be kept.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::store) fn note_object(
+        &self,
+        uses: &[KeyUse],
+        sql: fn(&Tables) -> String,
+    ) -> Result<Statement, StoreError> {
+        let mut last = BTreeMap::new();
+        for KeyUse { id, at } in uses {
+            let at = to_microseconds(*at).map_err(StoreError::new)?;
+            last.entry(id.as_str())
+                .and_modify(|last: &mut i64| *last = at.max(*last))
+                .or_insert(at);
+        }
+        let object = serde_json::to_string(&last).map_err(StoreError::new)?;
+        let values = vec![Value::Json(Some(object))];
+        Ok(Statement { sql: constant(sql(&self.tables)), values })
+    }
+
     /// Finds the row of an id, with `last_used_at`.
     pub(in crate::store) fn get(&self, id: &KeyId) -> Statement {
         let id = Value::Text(Some(id.as_str().to_owned()));
         Statement { sql: self.get.clone(), values: vec![id] }
     }
+}
+
+fn numbered(number: usize) -> String {
+    format!("${number}")
+}
+
+/// Says when a row may be replaced by values, of which each is one of the columns: by one row and by many
+/// alike.
+fn replaceable(value: impl Fn(usize) -> String) -> String {
+    let (id, digest, revoked_at, revision) = (value(1), value(2), value(11), value(18));
+    // The last condition holds by the one before, unless somebody disabled the trigger that counts
+    // revisions: a revocation is not taken back even so.
+    format!(
+        "id = {id} AND digest = {digest} AND revision = {revision} - 1 \
+         AND (revoked_at IS NULL OR revoked_at = {revoked_at})"
+    )
+}
+
+/// Says when a row is at the revision of three values.
+fn unchanged(value: impl Fn(usize) -> String) -> String {
+    format!("id = {} AND digest = {} AND revision = {}", value(1), value(2), value(3))
 }
 
 /// Returns the records that were found, in the order of the digests that were asked for.

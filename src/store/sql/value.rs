@@ -10,6 +10,7 @@ pub(in crate::store) enum Value {
     Flag(bool),
     /// In microseconds since 1970.
     Time(Option<i64>),
+    #[cfg(feature = "postgres")]
     Times(Vec<i64>),
     Json(Option<String>),
 }

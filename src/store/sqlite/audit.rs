@@ -1,24 +1,35 @@
 //! The events that [`SqliteStore`] has kept.
 
+use std::time::SystemTime;
+
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
 use super::repository::bound;
 use crate::store::sql::{AuditRow, failed};
-use crate::store::{AuditEntry, AuditQuery, StoreError};
+use crate::store::{AuditPage, AuditQuery, StoreError};
 
 impl SqliteStore {
-    /// Returns a page of the events of changes, the oldest first.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the database fails, or if an event cannot be read.
-    pub async fn audit_log(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
+    pub(super) async fn events(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        // Of the many forms that it may have, none is worth to be kept.
+        let events = bound(&self.statements.events(query)).persistent(false);
         let _place = self.share.for_list().await?;
-        let rows = bound(&self.statements.events(query)).fetch_all(&self.pool).await;
-        let rows = rows.map_err(failed)?;
-        rows.iter().map(|row| read(row).map_err(failed)?.read()).collect()
+        let rows = events.fetch_all(&self.pool).await.map_err(failed)?;
+        let entries = rows.iter().map(|row| read(row).map_err(failed)?.read());
+        Ok(query.page(entries.collect::<Result<_, _>>()?))
+    }
+
+    pub(super) async fn remove_events(
+        &self,
+        before: SystemTime,
+        at_most: usize,
+    ) -> Result<usize, StoreError> {
+        let remove = self.statements.remove_events(before, at_most);
+        let mut writing = self.writers.take().await.map_err(failed)?;
+        let removed = bound(&remove).execute(writing.connection()).await.map_err(failed)?;
+        writing.give_back();
+        usize::try_from(removed.rows_affected()).map_err(StoreError::new)
     }
 }
 

@@ -113,8 +113,8 @@ impl SqliteStoreBuilder {
         let share = Share::new(self.share, pool.options().get_max_connections());
         let writers = Writers::of(pool.clone(), share.clone()).await.map_err(failed)?;
         migrations::migrate(&pool, &writers, &tables, self.may_migrate).await?;
-        let statements = Arc::new(Statements::new(tables, DIALECT));
-        Ok(SqliteStore { pool, statements, writers, share })
+        let statements = Statements::new(tables, DIALECT).with_plain_parameters();
+        Ok(SqliteStore { pool, statements: Arc::new(statements), writers, share })
     }
 }
 

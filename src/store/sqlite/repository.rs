@@ -1,6 +1,7 @@
 //! What [`SqliteStore`] does as a store.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use sqlx::query::Query;
@@ -11,8 +12,9 @@ use super::SqliteStore;
 use crate::key::{KeyDigest, KeyId};
 use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed, in_order, place};
 use crate::store::{
-    AuditEvent, CommitError, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository,
-    KeyStore, KeyUse, RecordUses, StoreError, StoredKey,
+    AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyCursor,
+    KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore, KeyUse, RecordUses, StoreError,
+    StoredKey,
 };
 
 #[async_trait]
@@ -67,6 +69,14 @@ impl KeyRepository for SqliteStore {
         }
     }
 
+    async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
+        let ended = self.statements.ended(query)?;
+        let _place = self.share.for_list().await?;
+        let rows = bound(&ended).fetch_all(&self.pool).await.map_err(failed)?;
+        let keys = rows.iter().map(|row| read(row).map_err(failed)?.read());
+        Ok(EndedPage::in_order(keys.collect::<Result<_, _>>()?, query))
+    }
+
     /// Keeps the events in the table `api_key_audit`.
     async fn commit(
         &self,
@@ -83,12 +93,24 @@ impl KeyRepository for SqliteStore {
             }
         }
     }
+
+    async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
+        self.events(query).await.map(Some)
+    }
+
+    async fn prune_audit_log(
+        &self,
+        before: SystemTime,
+        at_most: usize,
+    ) -> Result<Option<usize>, StoreError> {
+        self.remove_events(before, at_most).await.map(Some)
+    }
 }
 
 #[async_trait]
 impl RecordUses for SqliteStore {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
-        let note = self.statements.note(uses, note_uses)?;
+        let note = self.statements.note_object(uses, note_uses)?;
         let mut writing = self.writers.take().await.map_err(failed)?;
         bound(&note).execute(writing.connection()).await.map_err(failed)?;
         writing.give_back();
@@ -102,10 +124,10 @@ async fn take(
     connection: &mut SqliteConnection,
 ) -> sqlx::Result<Result<(), CommitError>> {
     for step in steps {
-        let statement = bound(&step.statement);
+        let statement = bound(&step.statement).persistent(step.is_common);
         // Of a statement that finds, the driver counts the rows that the one before has changed.
         let rows = if step.finds {
-            u64::from(statement.fetch_optional(&mut *connection).await?.is_some())
+            statement.fetch_all(&mut *connection).await?.len() as u64
         } else {
             statement.execute(&mut *connection).await?.rows_affected()
         };
@@ -116,14 +138,14 @@ async fn take(
     Ok(Ok(()))
 }
 
-fn note_uses(tables: &Tables) -> String {
+/// Goes through the object once, and finds each key by its index: a join of two lists would compare each
+/// id with all others.
+pub(super) fn note_uses(tables: &Tables) -> String {
     let (keys, uses) = (tables.keys(), tables.uses());
     format!(
         "INSERT INTO {uses} (key_id, last_used_at) \
-         SELECT known.id, max(times.value) FROM {keys} AS known \
-         JOIN json_each($1) AS ids ON ids.value = known.id \
-         JOIN json_each($2) AS times ON times.key = ids.key \
-         WHERE true GROUP BY known.id \
+         SELECT known.id, used.value FROM json_each($1) AS used \
+         CROSS JOIN {keys} AS known ON known.id = used.key WHERE true \
          ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at \
          WHERE excluded.last_used_at > last_used_at"
     )
@@ -138,6 +160,7 @@ pub(super) fn bound(statement: &Statement) -> Query<'static, Sqlite, SqliteArgum
         Value::Number(number) => query.bind(number),
         Value::Flag(flag) => query.bind(flag),
         Value::Time(time) => query.bind(time),
+        #[cfg(feature = "postgres")]
         Value::Times(times) => query.bind(serde_json::Value::from(times).to_string()),
     })
 }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod lists;
+mod many;
 mod required;
 mod uses;
 
@@ -62,7 +63,9 @@ where
     suite.a_requirement_finds_what_the_changes_before_it_left().await;
     suite.nothing_is_made_for_what_was_revoked().await;
     suite.a_kind_of_change_that_is_not_known_is_refused().await;
+    suite.many_changes_are_made_or_none().await;
     suite.pages_follow_one_another().await;
+    suite.keys_that_ended_are_found().await;
     suite.lists_are_filtered().await;
     suite.every_filter_lists_what_the_query_matches().await;
     suite.a_list_goes_on_where_a_page_has_visited_enough().await;

@@ -1,0 +1,131 @@
+//! `GET /api-keys/{key_id}/audit`: who did what to a key.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::ApiError;
+use super::field::may_be_told;
+use super::list::{DEFAULT_LIMIT, parse_limit, wrong};
+use crate::key::{KeyDigest, KeyId};
+use crate::manage::KeyView;
+use crate::manage::view::rfc3339;
+use crate::store::{AuditEntry, AuditPage, AuditQuery, KeyRecord, StoredKey};
+
+/// A page of events.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeyEventPage)]
+pub(super) struct Events {
+    success: bool,
+    /// The events, the newest first.
+    data: Vec<Event>,
+    /// Where the next page begins; `null` if this is the last.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// A change of a key.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeyEvent)]
+pub(super) struct Event {
+    /// When it was done.
+    #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    at: SystemTime,
+    /// Who did it: `key:` and the id of a key, `name:` and a name, or `system`.
+    #[schema(example = "name:alice@acme.example")]
+    actor: String,
+    /// What was done.
+    #[schema(example = "revoked")]
+    action: String,
+    /// The public id of the key.
+    #[schema(required)]
+    key_id: Option<String>,
+    /// The key as it was; `null` if it was new.
+    #[schema(required)]
+    before: Option<KeyView>,
+    /// The key as it was from then on; `null` if it was removed.
+    #[schema(required)]
+    after: Option<KeyView>,
+}
+
+impl From<AuditEntry> for Event {
+    fn from(entry: AuditEntry) -> Self {
+        let AuditEntry { at, actor, action, key_id, before, after, .. } = entry;
+        let [before, after] = [before, after].map(|record| view(record?, at));
+        Self { at, actor, action, key_id, before, after }
+    }
+}
+
+/// Shows a record of an event as a key, which has no metadata. One that another version wrote in a form
+/// that this one cannot read is not shown.
+fn view(mut record: Value, at: SystemTime) -> Option<KeyView> {
+    // Events have no digests, and neither has what is shown.
+    let digest = serde_json::to_value(KeyDigest::from_bytes([0; 32])).ok()?;
+    record.as_object_mut()?.insert("digest".to_owned(), digest);
+    let record: KeyRecord = serde_json::from_value(record).ok()?;
+    Some(KeyView::new(&StoredKey::new(Arc::new(record), None), at))
+}
+
+pub(super) fn answer(page: AuditPage) -> Response {
+    let next_cursor = page.next.map(|next| next.to_string());
+    let data = page.entries.into_iter().map(Event::from).collect();
+    Json(Events { success: true, data, next_cursor }).into_response()
+}
+
+/// Reads which events of a key are asked for.
+pub(super) fn parse_query(query: &str, id: KeyId) -> Result<AuditQuery, ApiError> {
+    let (mut limit, mut cursor) = (None, None);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let (name, parameter) = match &*name {
+            "limit" => ("limit", &mut limit),
+            "cursor" => ("cursor", &mut cursor),
+            other if may_be_told(other) => return Err(wrong(other, UNKNOWN)),
+            _ => return Err(ApiError::new(StatusCode::BAD_REQUEST, UNKNOWN)),
+        };
+        if parameter.replace(value).is_some() {
+            return Err(wrong(name, "it is given twice"));
+        }
+    }
+    let limit = limit.map(|limit| parse_limit(&limit).map_err(|error| wrong("limit", error)));
+    let limit = limit.transpose()?.unwrap_or(DEFAULT_LIMIT);
+    let parsed = AuditQuery::new().key(id).newest_first().limit(limit);
+    match cursor {
+        Some(cursor) => Ok(parsed.after(cursor.parse().map_err(|error| wrong("cursor", error))?)),
+        None => Ok(parsed),
+    }
+}
+
+const UNKNOWN: &str = "The parameters are `limit` and `cursor`";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::KeyHasher;
+    use crate::store::{Actor, AuditAction, AuditEvent};
+
+    #[test]
+    fn what_an_event_shows_of_a_key_has_neither_digest_nor_metadata() {
+        let digest = KeyHasher::sha256().digest("k");
+        let at = SystemTime::now();
+        let mut record = KeyRecord::new("key_1".parse().unwrap(), digest, "one", at);
+        record.metadata.insert("plan".to_owned(), "secret plan".into());
+        let record = Arc::new(record);
+        let event =
+            AuditEvent::new(at, Actor::System, AuditAction::Issued, None, Some(record.clone()));
+        let json = crate::store::without_digest(&record).unwrap();
+        let shown = view(json, event.at).unwrap();
+        assert_eq!(shown, KeyView::new(&StoredKey::new(record, None), at));
+        let text = serde_json::to_string(&shown).unwrap();
+        assert!(!text.contains("secret plan") && !text.contains("digest"), "{text}");
+        for odd in [serde_json::json!({ "id": "key_1" }), serde_json::json!(1)] {
+            assert_eq!(view(odd, at), None);
+        }
+    }
+}

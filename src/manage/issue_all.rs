@@ -1,0 +1,172 @@
+//! Issuing many keys in few transactions.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::turns::Errand;
+use super::{KeyManager, ManageError};
+use crate::store::{AuditAction, CommitError, IssuedKey, KeyChange, KeyRecord, NewKey};
+
+/// How many keys one transaction issues.
+const BATCH: usize = 250;
+
+impl KeyManager {
+    /// Issues many keys, in transactions of 250 with their audit events, and returns them in their
+    /// order.
+    ///
+    /// All keys are checked before the first is issued. Each batch is issued as a whole or not at all,
+    /// within the [deadline](Self::deadline). If one fails, the [error](IssueAllError) has the keys of
+    /// the batches before, with their secrets: nobody else has those. A future that is dropped
+    /// forgets them; [`issue_all_with`](Self::issue_all_with) hands them out in between.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one of the keys could not be [issued](Self::issue), which issues none, or
+    /// if the store fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let names = ["till 1", "till 2", "till 3"];
+    /// let issued = keys.issue_all(names.map(|name| NewKey::named(name).tenant("acme"))).await?;
+    /// for (name, key) in names.iter().zip(&issued) {
+    ///     println!("{name}: {}", key.secret.reveal());
+    /// }
+    /// assert_eq!(issued.len(), 3);
+    ///
+    /// let error = keys.issue_all([NewKey::named("till 4"), NewKey::named("")]).await.unwrap_err();
+    /// assert_eq!((error.index, error.issued.len()), (1, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn issue_all(
+        &self,
+        keys: impl IntoIterator<Item = NewKey>,
+    ) -> Result<Vec<IssuedKey>, IssueAllError> {
+        let mut issued = Vec::new();
+        let all = self.issue_all_with(keys, |batch| {
+            issued.extend(batch);
+            ControlFlow::Continue(())
+        });
+        match all.await {
+            Ok(_) => Ok(issued),
+            Err(error) => Err(IssueAllError { issued, ..error }),
+        }
+    }
+
+    /// Like [`issue_all`](Self::issue_all), but hands out the keys of each batch as soon as they are
+    /// issued, so that no secret is lost with the future. Returns how many keys were issued.
+    ///
+    /// `hand_out` may have it stop. The error has no keys that were handed out.
+    ///
+    /// # Errors
+    ///
+    /// As [`issue_all`](Self::issue_all).
+    pub async fn issue_all_with(
+        &self,
+        keys: impl IntoIterator<Item = NewKey>,
+        mut hand_out: impl FnMut(Vec<IssuedKey>) -> ControlFlow<()> + Send,
+    ) -> Result<usize, IssueAllError> {
+        let mut wanted = Vec::new();
+        for (index, key) in keys.into_iter().enumerate() {
+            let key = key.generate(&self.settings.scheme);
+            wanted.push(key.map_err(|error| IssueAllError::nothing(index, error.into()))?);
+        }
+        self.check_all(&wanted).await?;
+        let (mut count, mut left) = (0, wanted.into_iter());
+        loop {
+            let batch: Vec<_> = left.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                return Ok(count);
+            }
+            let records = match self.in_time(self.issue_batch(&batch)).await {
+                Ok(records) => records,
+                Err(source) => return Err(IssueAllError::of_batch(count, batch, source)),
+            };
+            count += records.len();
+            let issued = batch.into_iter().zip(records);
+            let issued =
+                issued.map(|(IssuedKey { secret, .. }, record)| IssuedKey { record, secret });
+            if hand_out(issued.collect()).is_break() {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// Refuses all keys because of the first that may not be issued.
+    async fn check_all(&self, wanted: &[IssuedKey]) -> Result<(), IssueAllError> {
+        let authority = self.in_time(self.authority()).await;
+        let authority = authority.map_err(|error| IssueAllError::nothing(0, error))?;
+        let now = self.now();
+        for (index, key) in wanted.iter().enumerate() {
+            let granted = self.granted(&key.record, &authority, now);
+            granted.map_err(|error| IssueAllError::nothing(index, error))?;
+        }
+        Ok(())
+    }
+
+    async fn issue_batch(&self, wanted: &[IssuedKey]) -> Result<Vec<Arc<KeyRecord>>, ManageError> {
+        for attempt in 0..Errand::Change.attempts() {
+            let authority = self.authority().await?;
+            let now = self.now();
+            let granted = wanted.iter().map(|key| self.granted(&key.record, &authority, now));
+            let records: Vec<_> = granted.map(|it| it.map(Arc::new)).collect::<Result<_, _>>()?;
+            let event = |record| self.event(now, AuditAction::Issued, None, Some(record));
+            let events: Vec<_> = records.iter().map(event).collect();
+            let changes: Vec<_> = records.iter().cloned().map(KeyChange::Insert).collect();
+            match self.commit(&authority, &changes, &events).await {
+                // The owner was changed, since new records are in nobody's way.
+                Err(CommitError::Conflict) => Errand::Change.pause(attempt).await,
+                result => return Ok(result.map(|()| records)?),
+            }
+        }
+        Err(ManageError::Conflict)
+    }
+}
+
+/// The error of [many keys](KeyManager::issue_all) not all of which were issued. It has what was.
+#[derive(Error)]
+#[non_exhaustive]
+#[error("the key with the index {index} was not issued: {source}")]
+pub struct IssueAllError {
+    /// The index of the key that was refused, or of the first of the batch that failed.
+    pub index: usize,
+    /// The keys that were issued before, with their secrets.
+    pub issued: Vec<IssuedKey>,
+    /// The keys of the batch of which it is not known whether it was issued, as a whole or not at all:
+    /// [look](KeyManager::get) for the first by its id.
+    pub uncertain: Vec<IssuedKey>,
+    /// Why not all were issued.
+    pub source: ManageError,
+}
+
+impl IssueAllError {
+    const fn nothing(index: usize, source: ManageError) -> Self {
+        Self { index, issued: Vec::new(), uncertain: Vec::new(), source }
+    }
+
+    fn of_batch(index: usize, batch: Vec<IssuedKey>, source: ManageError) -> Self {
+        let is_known = !matches!(source, ManageError::Store(_) | ManageError::Deadline(_));
+        let uncertain = if is_known { Vec::new() } else { batch };
+        Self { uncertain, ..Self::nothing(index, source) }
+    }
+}
+
+impl fmt::Debug for IssueAllError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssueAllError")
+            .field("index", &self.index)
+            .field("issued", &self.issued.len())
+            .field("uncertain", &self.uncertain.len())
+            .field("source", &self.source)
+            .finish()
+    }
+}

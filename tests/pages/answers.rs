@@ -25,7 +25,8 @@ fn names(page: &str) -> Vec<String> {
 async fn the_list_says_of_each_key_what_its_owner_has_to_know() {
     let world = World::new().await;
     let key = live("Nightly import").abilities(["bots:read", "bots:write", "bots:delete"]);
-    let issued = world.issue(key.expires_at(UNIX_EPOCH + Duration::from_secs(NOON) + 5 * DAY)).await;
+    let issued =
+        world.issue(key.expires_at(UNIX_EPOCH + Duration::from_secs(NOON) + 5 * DAY)).await;
     let used = UNIX_EPOCH + Duration::from_secs(NOON) - 3 * DAY;
     world.store.record_uses(&[KeyUse::new(issued.record.id().clone(), used)]).await.unwrap();
     let page = world.get("").await;
@@ -61,12 +62,9 @@ async fn every_state_has_its_word() {
     world.keys.disable(disabled.record.id()).await.unwrap();
     world.keys.revoke(revoked.record.id()).await.unwrap();
     let successor = world.keys.rotate(rotated.record.id(), DAY).await.unwrap();
-    for (key, word) in [
-        (&active, "Active"),
-        (&disabled, "Disabled"),
-        (&revoked, "Revoked"),
-        (&rotated, "Rotated"),
-    ] {
+    for (key, word) in
+        [(&active, "Active"), (&disabled, "Disabled"), (&revoked, "Revoked"), (&rotated, "Rotated")]
+    {
         let page = world.get(&format!("/key/{}", key.record.id())).await;
         assert!(page.text().contains(&format!(">{word}</span>")), "{word}");
     }
@@ -228,7 +226,9 @@ async fn names_are_shown_as_they_are_and_break_nothing() {
             .replace('<', "&lt;")
             .replace('>', "&gt;")
             .replace('"', "&quot;");
-        for path in ["".to_owned(), path.clone(), format!("{path}/revoke"), format!("{path}/rename")] {
+        for path in
+            ["".to_owned(), path.clone(), format!("{path}/revoke"), format!("{path}/rename")]
+        {
             let page = world.get(&path).await;
             assert!(page.text().contains(&shown), "{name} in {path}");
             assert!(!page.text().contains("<script>") && !page.text().contains("<img"), "{path}");
@@ -324,7 +324,8 @@ async fn pages_are_where_they_are_nested_or_said_to_be() {
     };
     let pages = || KeyPages::new(world.keys.clone(), owner);
     let said = pages().mounted_at("/behind/a-proxy/").into_router();
-    let app = Router::new().nest("/deep", Router::new().nest("/{team}/keys", pages().into_router()));
+    let app =
+        Router::new().nest("/deep", Router::new().nest("/{team}/keys", pages().into_router()));
     let address = serve(app.nest("/said", said)).await;
     let at = async |path: &str| get_raw(address, path, &[]).await.text().to_owned();
     assert!(at("/deep/acme/keys").await.contains(r#"href="/deep/acme/keys/new""#));

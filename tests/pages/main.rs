@@ -21,11 +21,3 @@ mod forms;
 mod once;
 mod origins;
 mod refusals;
-
-// In Chromium.
-#[cfg(unix)]
-mod flows;
-#[cfg(unix)]
-mod looks;
-#[cfg(unix)]
-mod secrets;

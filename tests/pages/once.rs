@@ -26,7 +26,8 @@ async fn active(world: &World) -> Vec<String> {
 
 /// Tells whether a secret works, by the layer of the manager.
 async fn works(world: &World, secret: &str) -> bool {
-    let app = axum::Router::new().route("/", axum::routing::get(async || "")).layer(world.keys.layer());
+    let app =
+        axum::Router::new().route("/", axum::routing::get(async || "")).layer(world.keys.layer());
     let address = crate::common::serve(app).await;
     get_raw(address, "/", &[&format!("x-api-key: {secret}")]).await.status == 200
 }
@@ -124,7 +125,8 @@ async fn a_rotation_that_is_sent_twice_shows_a_secret_that_works() {
     assert!(works(&world, key.secret.reveal()).await, "the old one has its hour");
     // Of another person, whose secret it is, nothing is taken.
     let other = world.live("Another").await;
-    let others = world.keys.acting_as("bob").rotate(other.record.id(), Duration::ZERO).await.unwrap();
+    let others =
+        world.keys.acting_as("bob").rotate(other.record.id(), Duration::ZERO).await.unwrap();
     let path = format!("/key/{}/rotate", other.record.id());
     let refused = world.post(&path, &[("grace", "0")]).await;
     assert_eq!((refused.status, secret(refused.text())), (409, None));

@@ -16,9 +16,7 @@ use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{KeyAction, KeyRoute, Refused};
-use tower_api_key::manage::pages::{
-    AbilityCatalogue, KeyPages, KeyUsage, UsageCount, UsagePeriod,
-};
+use tower_api_key::manage::pages::{AbilityCatalogue, KeyPages, KeyUsage, UsageCount, UsagePeriod};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
     Ability, IssuedKey, KeyFormat, KeyId, KeyKind, KeyManager, KeyScheme, MemoryStore, NewKey,
@@ -148,8 +146,7 @@ impl World {
         let keys = KeyManager::new(store.clone()).scheme(scheme()).clock(clock.clone());
         let sessions = Sessions::default();
         let identified = sessions.clone();
-        let session =
-            move |parts: &mut Parts, action: &KeyAction| identified.owner(parts, action);
+        let session = move |parts: &mut Parts, action: &KeyAction| identified.owner(parts, action);
         let pages = KeyPages::new(keys.clone(), session)
             .catalogue(catalogue())
             .usage(Tens)
@@ -214,7 +211,10 @@ async fn sign_in(
     axum::extract::State(sessions): axum::extract::State<Sessions>,
 ) -> impl axum::response::IntoResponse {
     sessions.0.lock().unwrap().has_ended = false;
-    ([(SET_COOKIE, format!("session={tenant}; Path=/; HttpOnly; SameSite=Lax"))], Redirect::to(BASE))
+    (
+        [(SET_COOKIE, format!("session={tenant}; Path=/; HttpOnly; SameSite=Lax"))],
+        Redirect::to(BASE),
+    )
 }
 
 async fn confirm(
@@ -244,6 +244,8 @@ pub fn secret(page: &str) -> Option<&str> {
 pub fn mistakes(page: &str) -> Vec<(String, String)> {
     let shown = regex::Regex::new(r#"<p class="ak-mistake" id="(\w+)-error">(.*?)</p>"#).unwrap();
     let tags = regex::Regex::new("<[^>]*>").unwrap();
-    let text = |html: &str| percent_decode_str(&tags.replace_all(html, "")).decode_utf8_lossy().into_owned();
+    let text = |html: &str| {
+        percent_decode_str(&tags.replace_all(html, "")).decode_utf8_lossy().into_owned()
+    };
     shown.captures_iter(page).map(|found| (found[1].to_owned(), text(&found[2]))).collect()
 }

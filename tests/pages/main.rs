@@ -21,3 +21,11 @@ mod forms;
 mod once;
 mod origins;
 mod refusals;
+
+// In Chromium.
+#[cfg(unix)]
+mod flows;
+#[cfg(unix)]
+mod looks;
+#[cfg(unix)]
+mod secrets;

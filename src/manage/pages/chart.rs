@@ -149,7 +149,7 @@ impl Series {
         let reasons: std::collections::BTreeSet<_> =
             self.counts.iter().flat_map(|count| count.refused.keys()).collect();
         html! {
-            div.ak-scroll tabindex="0" role="region" aria-label=(texts.usage) {
+            div.ak-scroll tabindex="0" role="region" aria-label=(texts.usage_caption) {
                 table.ak-numbers {
                     caption { (texts.usage_caption) }
                     thead {

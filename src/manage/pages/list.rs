@@ -244,7 +244,7 @@ fn lesson(site: &Site<'_>) -> Markup {
                 @for step in &texts.first_steps { li { (step) } }
             }
             @if let Some(url) = &site.settings.api_url {
-                pre { code { "curl " (url) " \\\n  -H \"Authorization: Bearer $" (site.settings.variable) "\"" } }
+                pre tabindex="0" role="region" aria-label=(texts.with_curl) { code { "curl " (url) " \\\n  -H \"Authorization: Bearer $" (site.settings.variable) "\"" } }
             }
             a.ak-button.ak-primary href=(site.at("new")) { (texts.first_key) }
         }

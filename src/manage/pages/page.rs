@@ -43,7 +43,12 @@ impl Page {
         let document = html! {
             (DOCTYPE)
             html lang=(lang) {
-                head { meta charset="utf-8"; (maud::PreEscaped(&self.head)) }
+                head {
+                    meta charset="utf-8";
+                    (maud::PreEscaped(&self.head))
+                    // Browsers ask for one otherwise.
+                    link rel="icon" href="data:,";
+                }
                 body.ak-alone { main { (maud::PreEscaped(&self.content)) } }
             }
         };

@@ -131,8 +131,10 @@ impl Target<'_> {
             }
             div.ak-actions {
                 button.ak-button.ak-danger.ak-filled type="submit" {
-                    (texts.revoke)
-                    @if let Some(record) = record { " " (name(record)) }
+                    span {
+                        (texts.revoke)
+                        @if let Some(record) = record { " " (name(record)) }
+                    }
                 }
                 a.ak-button href=(site.key(self.id)) { (texts.cancel) }
             }

@@ -309,7 +309,6 @@ fn table(visit: &Visit<'_>, asked: &Asked, part: &Part, lines: &Option<Vec<Marku
                     (heading(site, asked, &texts.name, [Sort::Name, Sort::NameDown]))
                     th scope="col" role="columnheader" { (texts.state) }
                     th scope="col" role="columnheader" { (texts.abilities) }
-                    th scope="col" role="columnheader" { (texts.stage) }
                     (heading(site, asked, &texts.created, [Sort::Newest, Sort::Oldest]))
                     (heading(site, asked, &texts.last_used, [Sort::Used, Sort::Unused]))
                     @if lines.is_some() { th scope="col" role="columnheader" { (texts.thirty_days) } }
@@ -360,6 +359,12 @@ fn row(site: &Site<'_>, key: &StoredKey, line: Option<&Markup>) -> Markup {
             th scope="row" role="rowheader" {
                 a href=(site.key(&record.id)) { (name(record)) }
                 (hint(record, site))
+                @if let Some(stage) = &record.stage {
+                    " " span.ak-tag {
+                        span.ak-hidden { (texts.stage) ": " }
+                        (texts.stage_named(stage.as_str()))
+                    }
+                }
             }
             td role="cell" data-label=(texts.state) { (state(record, site)) }
             td role="cell" data-label=(texts.abilities) {
@@ -369,12 +374,6 @@ fn row(site: &Site<'_>, key: &StoredKey, line: Option<&Markup>) -> Markup {
                     span.ak-small {
                         (super::texts::fill(&texts.more, &[("n", &(words.len() - NAMED).to_string())]))
                     }
-                }
-            }
-            td role="cell" data-label=(texts.stage) {
-                @match &record.stage {
-                    Some(stage) => (texts.stage_named(stage.as_str())),
-                    None => span.ak-quiet { (texts.any_stage) },
                 }
             }
             td role="cell" data-label=(texts.created) {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tower_api_key::manage::pages::{KeyUsage, UsageCount, UsagePeriod};
 use tower_api_key::observe::{Finished, Observe, Outcome};
 use tower_api_key::store::{KeyUse, RecordUses as _, SqliteStore};
-use tower_api_key::{Clock, IssuedKey, KeyId, KeyKind, KeyManager, KeyUpdate, NewKey, StoreError};
+use tower_api_key::{Clock, IssuedKey, KeyId, KeyKind, KeyManager, NewKey, StoreError};
 
 use crate::support;
 
@@ -104,12 +104,9 @@ pub(crate) async fn fill(
 
     let widget = acme("Support widget", "live", &["chat:send"])
         .kind(KeyKind::Public)
+        .keep_public_text()
         .origins(["https://www.acme.example"]);
     let widget = issue(21, widget).await?;
-    // A public key is shown whole where its text is kept.
-    let text = [("public_key".to_owned(), widget.secret.reveal().into())];
-    let kept = KeyUpdate::new().metadata(text.into_iter().collect());
-    ago(keys, 21).update(widget.record.id(), &kept).await?;
     support::print_key("widget", &widget);
     used(store, usage, &widget, now - HOUR / 20, 900, 9).await?;
 

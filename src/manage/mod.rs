@@ -20,7 +20,6 @@ mod owner;
 #[cfg(feature = "pages")]
 pub mod pages;
 mod prune;
-mod public;
 mod read;
 mod revoke;
 mod rotate;
@@ -39,8 +38,6 @@ pub use self::issue_all::IssueAllError;
 pub use self::manager::KeyManager;
 pub use self::owner::Owner;
 pub use self::prune::PruneProgress;
-#[cfg(feature = "pages")]
-use self::public::public_text;
 pub use self::revoke::RevokedKey;
 pub use self::rotate::RotatedKey;
 #[cfg(feature = "tracing")]

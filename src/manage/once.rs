@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::public::keep_public_text;
 use super::turns::Errand;
 use super::{KeyManager, ManageError};
 use crate::key::{KeyDigest, KeyHasher, KeyId, TenantId};
@@ -58,7 +57,6 @@ impl KeyManager {
             let mut record = self.granted(&wanted, &authority, now)?;
             record.id = id;
             record.metadata.insert(REQUEST.to_owned(), request.to_string().into());
-            keep_public_text(&mut record, &secret);
             let record = Arc::new(record);
             let event = self.event(now, AuditAction::Issued, None, Some(&record));
             let changes = [KeyChange::Insert(Arc::clone(&record))];

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::attempts::Plan;
-use super::public::renew_public_text;
 use super::turns::Errand;
 use super::{KeyManager, ManageError};
 use crate::clock::{later, to_microsecond};
@@ -94,8 +93,7 @@ impl KeyManager {
         let of_old = old.rotation_due_at.and_then(|at| at.duration_since(old.created_at).ok());
         let period = self.settings.rotation_period.or(of_old);
         new.rotation_due_at = period.and_then(|period| later(now, period));
-        let mut new = IssuedKey::with_new_secret(new, format, &self.settings.scheme)?;
-        renew_public_text(Arc::make_mut(&mut new.record), &new.secret);
+        let new = IssuedKey::with_new_secret(new, format, &self.settings.scheme)?;
 
         let mut predecessor = KeyRecord::clone(old);
         predecessor.revision = predecessor.revision.saturating_add(1);

@@ -22,6 +22,7 @@ mod memory;
 mod new_key;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod public_text;
 mod query;
 mod record;
 mod record_uses;
@@ -58,6 +59,8 @@ pub use self::new_key::{IssuedKey, NewKey};
 pub use self::postgres::PostgresInvalidations;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
+#[cfg(feature = "pages")]
+pub(crate) use self::public_text::public_text;
 pub use self::query::{KeyPage, KeyQuery, StoredKey, TenantFilter};
 pub use self::record::KeyRecord;
 pub use self::record_uses::{KeyUse, RecordUses};

@@ -240,7 +240,8 @@ fn in_words(all: u64, refused: u64, texts: &PageTexts) -> String {
         share if share < 1.0 => "<1".to_owned(),
         share => format!("{share:.0}"),
     };
-    fill(&texts.requests, &[("n", &short(all)), ("share", &share)])
+    let form = if all == 1 { &texts.one_request } else { &texts.requests };
+    fill(form, &[("n", &short(all)), ("share", &share)])
 }
 
 /// Writes a number in a few characters.

@@ -60,7 +60,7 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     let (Some(read), Ok(expires_at)) = (read, expires_at) else {
         return Ok(form_page(site, &catalogue, &typed, &mistakes));
     };
-    let mut key = NewKey::from(read).kind(kind);
+    let mut key = NewKey::from(read).kind(kind).keep_public_text();
     if let Some(time) = expires_at {
         key = key.expires_at(time);
     }

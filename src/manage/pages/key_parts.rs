@@ -9,8 +9,7 @@ use super::site::Site;
 use super::texts::{PageTexts, fill};
 use super::time::{DAY, moment, relative};
 use crate::key::{Ability, AbilitySet, KeyKind};
-use crate::manage::public_text;
-use crate::store::{Actor, KeyRecord, KeyState};
+use crate::store::{Actor, KeyRecord, KeyState, public_text};
 
 /// How long before its end a key is said to expire soon.
 const SOON: Duration = Duration::from_secs(14 * DAY);
@@ -93,7 +92,7 @@ pub(super) fn name(record: &KeyRecord) -> Markup {
 /// Shows how a key begins and ends, or the whole of a public one, if that is kept.
 pub(super) fn hint(record: &KeyRecord, site: &Site<'_>) -> Markup {
     html! {
-        code.ak-key { (public_text(record, &site.settings.keys).unwrap_or(record.hint.as_str())) }
+        code.ak-key { (public_text(record, &site.settings.keys.settings.scheme).unwrap_or(record.hint.as_str())) }
         @if record.kind == KeyKind::Public { " " span.ak-tag { (site.texts().public) } }
     }
 }

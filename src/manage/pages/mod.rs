@@ -38,8 +38,8 @@
 //! is what [`LastUsed`](crate::LastUsed) notes. After that, the answer says that the key was already created. The
 //! same goes for a rotation that the same person sends twice.
 //!
-//! Public keys are no secrets. Those that are made here keep their text in their metadata, as `public_key`, and are
-//! shown whole.
+//! Public keys are no secrets. Those that are made here, and others that [keep their text](crate::NewKey::keep_public_text),
+//! are shown whole.
 //!
 //! # Security
 //!

@@ -224,6 +224,8 @@ texts! {
     never: "Never",
     /// The column of the usage of the last days.
     thirty_days: "Last 30 days",
+    /// That there was one request.
+    one_request: "1 request, {share}\u{a0}% refused",
     /// How many requests there were.
     requests: "{n} requests, {share}\u{a0}% refused",
     /// That there were none.

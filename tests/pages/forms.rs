@@ -86,7 +86,7 @@ async fn a_preset_grants_its_abilities_whatever_is_chosen_below() {
         &[
             ("name", "The widget"),
             ("stage", "live"),
-            ("access", "0"),
+            ("access", "preset:Chat only"),
             ("level.bots", "write"),
             ("expiry", "never"),
         ],
@@ -96,6 +96,21 @@ async fn a_preset_grants_its_abilities_whatever_is_chosen_below() {
     let record = newest(&world).await.record;
     let abilities: Vec<_> = record.abilities().iter().map(ToString::to_string).collect();
     assert_eq!((abilities, record.expires_at()), (vec!["chat:send".to_owned()], None));
+}
+
+#[tokio::test]
+async fn a_preset_that_is_not_offered_any_more_grants_nothing_else_in_its_place() {
+    let world = World::new().await;
+    for access in ["preset:The provider", "preset:Gone", "0", "1"] {
+        let fields =
+            [("name", "The widget"), ("stage", "live"), ("access", access), ("expiry", "30")];
+        let answer = create(&world, &fields).await;
+        assert_eq!(
+            (answer.status, places(&answer)),
+            (422, vec!["abilities".to_owned()]),
+            "{access}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -390,7 +405,12 @@ async fn a_public_key_has_a_form_of_its_own_where_it_may_be_issued() {
     assert_eq!(without.post("/new-public", &[("name", "a widget")]).await.status, 404);
     assert!(!without.get("").await.text().contains("/new-public"));
     let token = hidden(form.text(), "token").to_owned();
-    let fields = [("token", &*token), ("name", "a widget"), ("access", "0"), ("expiry", "30")];
+    let fields = [
+        ("token", &*token),
+        ("name", "a widget"),
+        ("access", "preset:Chat only"),
+        ("expiry", "30"),
+    ];
     assert_eq!(world.post("/new-public", &fields).await.status, 201);
     assert_eq!(newest(&world).await.record.kind(), KeyKind::Public);
 }

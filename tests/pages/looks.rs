@@ -199,7 +199,8 @@ async fn pictures_are_taken_of_the_example() {
         browser.fill("#name", "CI deploys").await;
         browser.click("input[name=stage][value=live]").await;
         browser.click("input[name='level.bots'][value=custom]").await;
-        browser.resize(1280, 1100).await;
+        browser.click("input[value='bots:write']").await;
+        browser.resize(1280, 1040).await;
         take("create").await;
         browser.click(".ak-form .ak-primary").await;
         browser.wait_for("h1", |text| text == "Your new key").await;

@@ -141,7 +141,7 @@ async fn a_public_key_is_shown_whole_also_later_and_after_a_rotation() {
         ("token", &*token),
         ("name", "Support widget"),
         ("origins", "https://www.shop.example"),
-        ("access", "0"),
+        ("access", "preset:Chat only"),
         ("expiry", "never"),
     ];
     let answer = world.post("/new-public", &form).await;

@@ -54,6 +54,13 @@ pub(super) struct Preset {
     pub(super) abilities: AbilitySet,
 }
 
+impl Preset {
+    /// Returns the value in the form. It is the same whatever else an owner may be offered.
+    pub(super) fn value(&self) -> String {
+        format!("preset:{}", self.title)
+    }
+}
+
 /// How much of a resource is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {

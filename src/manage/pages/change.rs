@@ -47,6 +47,9 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
     if check_name(&typed.name).is_err() {
         mistakes.add(Place::Name, site.texts().wrong_name.to_string());
     }
+    if !typed.has_access(&catalogue) {
+        mistakes.add(Place::Abilities, site.texts().wrong_access.to_string());
+    }
     let expires_at = match &*typed.expiry {
         KEEP => Ok(None),
         _ => typed.expires_at(settings, site.now).map(Some),

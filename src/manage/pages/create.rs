@@ -52,6 +52,9 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     if typed.stage.is_empty() && settings.stages_of(kind).len() > 1 {
         mistakes.add(Place::Stage, site.texts().wrong_stage.to_string());
     }
+    if !typed.has_access(&catalogue) {
+        mistakes.add(Place::Abilities, site.texts().wrong_access.to_string());
+    }
     let expires_at = typed.expires_at(settings, site.now);
     if expires_at.is_err() {
         mistakes.add(Place::Expiry, site.texts().wrong_expiry.to_string());

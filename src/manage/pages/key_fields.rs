@@ -102,13 +102,13 @@ impl KeyFields<'_> {
                 input type="hidden" name="access" value=(CUSTOM);
             } @else {
                 div.ak-choices {
-                    @for (index, preset) in catalogue.presets.iter().enumerate() {
+                    @for preset in &catalogue.presets {
                         (Choice {
                             name: "access",
-                            value: &index.to_string(),
+                            value: &preset.value(),
                             label: &preset.title,
                             says: &preset.says,
-                            checked: form.access == index.to_string(),
+                            checked: form.access == preset.value(),
                         }.radio())
                     }
                     (Choice {
@@ -116,7 +116,7 @@ impl KeyFields<'_> {
                         value: CUSTOM,
                         label: &texts.by_resource,
                         says: &texts.by_resource_says,
-                        checked: form.access.parse::<usize>().is_err(),
+                        checked: matches!(&*form.access, CUSTOM | ""),
                     }.radio())
                 }
             }

@@ -27,7 +27,7 @@ pub(super) struct KeyForm {
     pub(super) kind: KeyKind,
     pub(super) name: String,
     pub(super) stage: String,
-    /// The number of a preset, or [`CUSTOM`].
+    /// The value of a preset, or [`CUSTOM`].
     pub(super) access: String,
     /// By the names of resources.
     pub(super) levels: BTreeMap<String, String>,
@@ -145,8 +145,8 @@ impl KeyForm {
     /// Returns the abilities that were chosen: those of a preset, or for each resource those of its level, and
     /// those that the catalogue does not have.
     pub(super) fn chosen(&self, catalogue: &AbilityCatalogue) -> Vec<String> {
-        let preset = self.access.parse().ok().and_then(|index: usize| catalogue.presets.get(index));
-        if let Some(preset) = preset {
+        let mut presets = catalogue.presets.iter();
+        if let Some(preset) = presets.find(|preset| preset.value() == self.access) {
             return preset.abilities.iter().map(ToString::to_string).collect();
         }
         let mut chosen = Vec::new();
@@ -161,6 +161,12 @@ impl KeyForm {
         }
         chosen.extend(self.others(catalogue).map(str::to_owned));
         chosen
+    }
+
+    /// Tells whether there is what was chosen. A preset may have gone since the form was made.
+    pub(super) fn has_access(&self, catalogue: &AbilityCatalogue) -> bool {
+        let mut presets = catalogue.presets.iter();
+        matches!(&*self.access, CUSTOM | "") || presets.any(|preset| preset.value() == self.access)
     }
 
     /// Returns the abilities that were chosen and that the catalogue does not have.

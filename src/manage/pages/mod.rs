@@ -72,7 +72,9 @@
 // compiler checks; all that they show is escaped unless it says otherwise; and there are no files to look up. It is
 // a macro without dependencies at run time.
 
+mod action_forms;
 mod actions;
+mod asked;
 mod assets;
 mod catalogue;
 mod change;

@@ -2,8 +2,6 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::site::Site;
-
 /// A page, for the [layout](super::KeyPages::layout) of an application.
 ///
 /// Both parts are HTML, in which everything is escaped that people have typed.
@@ -14,15 +12,7 @@ pub struct Page {
 }
 
 impl Page {
-    pub(super) fn new(site: &Site<'_>, title: &str, content: Markup) -> Self {
-        let assets = &site.settings.assets;
-        let head = html! {
-            title { (title) }
-            meta name="viewport" content="width=device-width, initial-scale=1";
-            link rel="stylesheet" href=(site.at(&assets.style()));
-            script src=(site.at(&assets.script())) defer {}
-        };
-        let content = html! { div.ak { (content) } };
+    pub(super) fn new(head: Markup, content: Markup) -> Self {
         Self { head: head.into_string(), content: content.into_string() }
     }
 

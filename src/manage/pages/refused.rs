@@ -3,7 +3,7 @@
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
-use super::actions::Target;
+use super::action_forms::Target;
 use super::change;
 use super::create;
 use super::deed::Deed;

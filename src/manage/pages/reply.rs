@@ -36,7 +36,7 @@ impl Reply {
     pub(super) fn alone(self, site: &Site<'_>) -> Response {
         match self {
             Self::Sheet { status, title, content } => {
-                let text = Page::new(site, &title, content).alone(&site.texts().lang);
+                let text = page(site, &title, &content).alone(&site.texts().lang);
                 html_response(status, text)
             }
             Self::See(location) => see(location),
@@ -46,7 +46,7 @@ impl Reply {
     pub(super) fn into_response(self, site: &Site<'_>, parts: &Parts) -> Response {
         match self {
             Self::Sheet { status, title, content } => {
-                let page = Page::new(site, &title, content);
+                let page = page(site, &title, &content);
                 let text = match &site.settings.layout {
                     Some(layout) => layout(&page, parts),
                     None => page.alone(&site.texts().lang),
@@ -69,6 +69,17 @@ fn see(location: String) -> Response {
         Ok(location) => (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+fn page(site: &Site<'_>, title: &str, content: &Markup) -> Page {
+    let assets = &site.settings.assets;
+    let head = html! {
+        title { (title) }
+        meta name="viewport" content="width=device-width, initial-scale=1";
+        link rel="stylesheet" href=(site.at(&assets.style()));
+        script src=(site.at(&assets.script())) defer {}
+    };
+    Page::new(head, html! { div.ak { (content) } })
 }
 
 /// Says what went wrong, where there is no form to say it in.

@@ -414,6 +414,8 @@ texts! {
     wrong_name: "A name has 3 to 100 visible characters.",
     /// What is wrong if no stage is chosen.
     wrong_stage: "Choose one.",
+    /// What is wrong if a preset is not offered any more.
+    wrong_access: "Choose again what the key may do.",
     /// What is wrong with an expiry.
     wrong_expiry: "Choose when the key expires: one of these, or a date in their range.",
     /// What is wrong with a grace.
@@ -474,6 +476,8 @@ impl PageTexts {
             KeyState::Disabled => &self.disabled,
             KeyState::Expired => &self.expired,
             KeyState::Revoked => &self.revoked,
+            #[allow(unreachable_patterns, reason = "tenants are suspended where that is kept")]
+            _ => &self.suspended,
         }
     }
 

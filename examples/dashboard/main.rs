@@ -9,7 +9,7 @@
 //!
 //! ```sh
 //! curl -H "Authorization: Bearer $IMPORT" http://127.0.0.1:3000/v1/bots  # 200, and the page shows the use
-//! curl -H "Authorization: Bearer $WIDGET" http://127.0.0.1:3000/v1/bots  # 403: it may only send messages
+//! curl -H "Authorization: Bearer $WIDGET" http://127.0.0.1:3000/v1/bots  # 403: a public key
 //! ```
 //!
 //! * `sessions.rs`: who is signed in, by a cookie session of tower-sessions; keys are created, rotated and

@@ -297,7 +297,16 @@ mod tests {
 
     #[test]
     fn many_are_found_by_one_statement_and_very_many_by_a_few() {
-        let statements = Statements::new(Tables::new(None, "").unwrap(), "");
+        let dialect = Dialect {
+            age_of_tenant: "created_at",
+            time_of_tenant: |time| time,
+            by_index: |_| String::new(),
+            locking: "",
+            lower_name: "lower(name)",
+            position: "instr",
+            keeps_zero: true,
+        };
+        let statements = Statements::new(Tables::new(None, "").unwrap(), dialect);
         for (digests, expected) in
             [(0, &[][..]), (1, &[1]), (100, &[100]), (2001, &[1000, 1000, 1])]
         {

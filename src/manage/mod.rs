@@ -14,7 +14,7 @@ mod issue;
 mod issue_all;
 mod manager;
 mod name;
-#[cfg(feature = "manage")]
+#[cfg(feature = "pages")]
 mod once;
 mod owner;
 #[cfg(feature = "pages")]

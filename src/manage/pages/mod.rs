@@ -8,7 +8,7 @@
 //! | `/key/{id}/rename`, `/change`, `/disable`, `/enable`, `/rotate`, `/revoke` | changes it |
 //! | `/assets/…` | one stylesheet and one script, under names that change with them |
 //!
-//! [`KeyPages`] makes the router. The application nests it, says [who calls](IdentifyOwner) by its own sessions,
+//! [`KeyPages`] makes the router. The application nests it, says [who calls](crate::manage::api::IdentifyOwner) by its own sessions,
 //! and puts pages into [its layout](KeyPages::layout). Everything else is the [manager](crate::KeyManager)'s: the
 //! same authority, the same rules and the same errors as those of the [API](crate::manage::api).
 //!

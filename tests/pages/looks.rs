@@ -194,6 +194,7 @@ async fn pictures_are_taken_of_the_example() {
         take("list").await;
         browser.click_link("Nightly import").await;
         browser.wait_for("h1", |text| text == "Nightly import").await;
+        browser.resize(1280, 1010).await;
         take("key").await;
         browser.open(format!("{origin}{BASE}/new")).await;
         browser.fill("#name", "CI deploys").await;

@@ -32,7 +32,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore, MemoryRateLimiter,
-    MemoryStore, NewKey, PeerAddress, RateLimiter, RequireAbility, StoreError,
+    MemoryStore, Metrics, NewKey, PeerAddress, RateLimiter, RequireAbility, StoreError,
 };
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
@@ -85,6 +85,8 @@ fn tower(criterion: &mut Criterion) {
     let waiting = ApiKeyLayer::new(AsyncStore(store)).layer(service_fn(answer));
     call(criterion, ("tower", "accept_async_store"), waiting, &header, StatusCode::OK);
     drop(entered);
+    let counted = layer.clone().observer(Metrics::new()).layer(service_fn(answer));
+    call(criterion, ("tower", "accept_metrics"), counted, &header, StatusCode::OK);
     let guarded = layer.layer(RequireAbility::new("bots:read").layer(service_fn(answer)));
     call(criterion, ("tower", "guarded"), guarded, &header, StatusCode::OK);
 

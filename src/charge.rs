@@ -89,16 +89,16 @@ impl Gate {
             }
             (Ok(decision), None) => {
                 let usage = self.usage(key.record(), decision);
-                Err(Rejection::rate_limited(usage).of_key(key.id()))
+                Err(Rejection::rate_limited(usage).of_key(key.record()))
             }
             (Err(error), None) if self.allow_unlimited => {
-                crate::trace::unlimited(key.id().as_str(), &error);
+                crate::trace::unlimited(&self.rejector.log.repeats, key.id().as_str(), &error);
                 Ok((key, None))
             }
             (Err(error), None) => Err(Rejection::new(RejectionKind::Unavailable)
                 .with_message("Rate limits cannot be checked at the moment")
                 .with_source(error)
-                .of_key(key.id())),
+                .of_key(key.record())),
         }
     }
 
@@ -131,9 +131,16 @@ impl Charged {
 
     /// Tells whether the response may say how the limits stand: of a key that is not valid,
     /// nothing is told.
-    pub(crate) fn may_tell<B>(response: &Response<B>) -> bool {
+    fn may_tell<B>(response: &Response<B>) -> bool {
         let rejection = response.extensions().get::<Rejection>();
         !rejection.is_some_and(|rejection| RejectionKind::INVALID.contains(&rejection.kind()))
+    }
+
+    /// Writes how the limits stand after what was granted was given back.
+    pub(crate) fn write_refunded<B>(usage: &Usage, response: &mut Response<B>) {
+        if Self::may_tell(response) {
+            usage.write(response.headers_mut());
+        }
     }
 
     /// Gives back what was granted, and tells how the limits stand then.
@@ -151,7 +158,7 @@ impl Charged {
             match refunded {
                 Ok(decision) => gate.usage(&key, decision),
                 Err(error) => {
-                    crate::trace::not_refunded(key.id.as_str(), &error);
+                    crate::trace::not_refunded(&gate.rejector.log.repeats, key.id.as_str(), &error);
                     gate.usage(&key, decision)
                 }
             }

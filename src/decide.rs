@@ -11,7 +11,9 @@ use http_body::Body;
 
 use crate::charge::{Answer, Chargeable};
 use crate::drain::Refusal;
-use crate::extract::Carrier;
+use crate::extract::{Carrier, Claimed};
+use crate::fallback::Attempt;
+use crate::front::Front;
 use crate::gate::Gate;
 #[cfg(feature = "policy")]
 use crate::guard::Guard as _;
@@ -20,12 +22,11 @@ use crate::head::RequestHead;
 use crate::immediate::Immediate;
 use crate::key::{FormatError, KeyDigest, KeyKind, PresentedKey};
 use crate::limit::{FailureThrottle, Place};
-use crate::lookup::{Found, look_up, look_up_in_place, look_up_now};
-use crate::observe::Step;
+use crate::lookup::{Asked, Found, look_up, look_up_in_place, look_up_now};
+use crate::observe::{Observation, Step};
 use crate::pass::Pass;
 use crate::reject::{Rejection, RejectionKind};
-use crate::store::KeyRecord;
-use crate::verify::{Claims, VerifiedKey, verify};
+use crate::verify::{Claims, Known, VerifiedKey, verify};
 
 /// What the steps that could be taken came to.
 pub(crate) enum Decision {
@@ -41,7 +42,7 @@ pub(crate) enum Wait {
 
 /// What the store said, in the place that was needed to ask.
 pub(crate) struct LookedUp {
-    found: Result<Found, Rejection>,
+    asked: Asked,
     place: Option<Place>,
     claims: Claims,
     carrier: Carrier,
@@ -49,15 +50,17 @@ pub(crate) struct LookedUp {
 
 impl Gate {
     /// Takes the steps up to the store, and the others as far as nothing has to be waited for.
-    pub(crate) fn decide(self: &Arc<Self>, head: &RequestHead<'_>) -> Result<Decision, Rejection> {
+    pub(crate) fn decide(
+        self: &Arc<Self>,
+        front: &Front,
+        head: &RequestHead<'_>,
+        observation: &mut Option<Observation>,
+    ) -> Result<Decision, Rejection> {
         if !self.rejector.protocol.allows(head) {
             return Err(Rejection::not_post());
         }
         let Some(credential) = self.extractor.extract(head)? else {
-            return match self.lets_pass_without_key(head) {
-                true => Ok(Decision::Admit(Pass::Anonymous)),
-                false => Err(RejectionKind::Missing.into()),
-            };
+            return self.decide_without_key(head).map(|()| Decision::Admit(Pass::Anonymous));
         };
         if let Some((throttle, address)) = self.counts_failures(head)
             && let Some(wait) = throttle.refused_for(address)
@@ -67,22 +70,31 @@ impl Gate {
         let key = &*credential.bytes;
         let claims = self.parse(key).map_err(Rejection::malformed)?;
         let carrier = credential.carrier;
-        let mut ways = self.scheme.ways();
+        let mut ways = self.scheme.ways(key);
         while let Some(way) = ways.next() {
             let digest = way.digest(key);
-            match look_up_now(&*self.store, &digest)? {
-                Immediate::Answer(Some(record)) => {
-                    return self.judge(record, &digest, &claims, carrier, head);
+            match look_up_now(self, front, &digest, observation)? {
+                Immediate::Answer(Some(known)) => {
+                    return self.judge(known, &digest, &claims, carrier, head);
                 }
                 Immediate::Answer(None) => {}
                 Immediate::Ask => {
                     let rest = ways.map(|way| way.digest(key));
                     let digests = std::iter::once(digest).chain(rest).collect();
-                    return Ok(self.wait_for_store(digests, claims, carrier, head));
+                    let fallback = self.attempt(key);
+                    return Ok(self.wait_for_store(digests, fallback, claims, carrier, head));
                 }
             }
         }
-        Err(RejectionKind::Unknown.into())
+        match self.attempt(key) {
+            None => Err(RejectionKind::Unknown.into()),
+            fallback => Ok(self.wait_for_store(Vec::new(), fallback, claims, carrier, head)),
+        }
+    }
+
+    /// Prepares to ask the fallback, if there is one.
+    fn attempt(&self, key: &[u8]) -> Option<Box<Attempt>> {
+        self.fallback.as_ref()?.attempt(key, &self.scheme).map(Box::new)
     }
 
     /// Returns what the prefix of a key says, if it could be one.
@@ -99,6 +111,7 @@ impl Gate {
     fn wait_for_store(
         &self,
         digests: Vec<KeyDigest>,
+        fallback: Option<Box<Attempt>>,
         claims: Claims,
         carrier: Carrier,
         head: &RequestHead<'_>,
@@ -106,15 +119,16 @@ impl Gate {
         let (store, timeout) = (Arc::clone(&self.store), self.lookup_timeout);
         let Some((throttle, address)) = self.counts_failures(head) else {
             return Decision::Wait(Wait::Lookup(Box::pin(async move {
-                let found = look_up(&*store, &digests, timeout).await;
-                LookedUp { found, place: None, claims, carrier }
+                let asked = look_up(&*store, &digests, fallback, timeout).await;
+                LookedUp { asked, place: None, claims, carrier }
             })));
         };
         let throttle = throttle.clone();
         Decision::Wait(Wait::Lookup(Box::pin(async move {
-            let looked_up = look_up_in_place(&throttle, address, &*store, &digests, timeout);
-            let (found, place) = looked_up.await;
-            LookedUp { found, place, claims, carrier }
+            let looked_up =
+                look_up_in_place(&throttle, address, &*store, &digests, fallback, timeout);
+            let (asked, place) = looked_up.await;
+            LookedUp { asked, place, claims, carrier }
         })))
     }
 
@@ -133,6 +147,27 @@ impl Gate {
         }
     }
 
+    fn decide_without_key(&self, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        if let Some(left) = self.extractor.left_to_others(head)
+            && !Claimed::covers(head, left)
+        {
+            // It may be a mistyped key, which must not become anonymous.
+            return Err(RejectionKind::Malformed.into());
+        }
+        if self.lets_pass_without_key(head) || self.is_left_to_others(head) {
+            return Ok(());
+        }
+        Err(RejectionKind::Missing.into())
+    }
+
+    /// Tells whether something else authenticated the request.
+    fn is_left_to_others(&self, head: &RequestHead<'_>) -> bool {
+        let is_left = self.unless.as_ref().is_some_and(|unless| unless(head));
+        #[cfg(feature = "policy")]
+        let is_left = is_left && self.enforced_policy().is_none_or(|policy| policy.lists(head));
+        is_left
+    }
+
     fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
         let asked = if self.forward_preflight { head.preflight() } else { None };
         #[cfg(feature = "policy")]
@@ -146,14 +181,14 @@ impl Gate {
     /// Takes the steps after the store.
     fn judge(
         self: &Arc<Self>,
-        record: Arc<KeyRecord>,
+        known: Arc<Known>,
         digest: &KeyDigest,
         claims: &Claims,
         carrier: Carrier,
         head: &RequestHead<'_>,
     ) -> Result<Decision, Rejection> {
-        let key = verify(record, digest, claims, &*self.clock, self)?;
-        let guarded = self.guard(&key, head).map_err(|rejection| rejection.of_key(key.id()));
+        let key = verify(known, digest, claims, &*self.clock)?;
+        let guarded = self.guard(&key, head).map_err(|rejection| rejection.of_key(key.record()));
         if key.record().limits.is_empty() {
             guarded?;
             return Ok(Decision::Admit(Pass::Verified { key, carrier, charge: None }));
@@ -226,25 +261,47 @@ impl Gate {
 
 impl Wait {
     /// Returns what is waited for.
-    pub(crate) fn step(&self) -> Step {
+    fn step(&self) -> Step {
         match self {
             Self::Lookup(_) => Step::Lookup,
             Self::Limits(_) => Step::Limiter,
         }
     }
 
-    /// Goes on as soon as there is an answer.
-    pub(crate) fn poll(
+    /// Goes on as soon as there is an answer, and notes how long that took.
+    pub(crate) fn poll_observed(
         &mut self,
         cx: &mut Context<'_>,
         gate: &Arc<Gate>,
         head: &RequestHead<'_>,
+        observation: &mut Option<Observation>,
+    ) -> Poll<Result<Decision, Rejection>> {
+        let step = self.step();
+        let decision = self.poll(cx, gate, head, observation);
+        if let Some(observation) = observation
+            && decision.is_ready()
+        {
+            observation.waited(step);
+            observation.waits();
+        }
+        decision
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        gate: &Arc<Gate>,
+        head: &RequestHead<'_>,
+        observation: &mut Option<Observation>,
     ) -> Poll<Result<Decision, Rejection>> {
         Poll::Ready(match self {
             Self::Lookup(lookup) => {
-                let LookedUp { found, place, claims, carrier } = ready!(lookup.poll_unpin(cx));
-                let decided = found.and_then(|Found { record, digest }| {
-                    gate.judge(record, &digest, &claims, carrier, head)
+                let LookedUp { asked, place, claims, carrier } = ready!(lookup.poll_unpin(cx));
+                if let (Some(observation), Some(lookup)) = (observation, asked.lookup) {
+                    observation.looked_up(lookup);
+                }
+                let decided = asked.found.and_then(|Found { record, digest }| {
+                    gate.judge(Known::new(record, gate), &digest, &claims, carrier, head)
                 });
                 let decided = decided.inspect_err(|rejection| gate.count_failure(rejection, head));
                 // What waits for the place has to see the failure.

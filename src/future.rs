@@ -18,7 +18,7 @@ use crate::decide::{Decision, Wait};
 use crate::drain::Refusal;
 use crate::ending::Ending;
 use crate::gate::Gate;
-use crate::head::RequestHead;
+use crate::head::{Noted, RequestHead};
 use crate::limit::Usage;
 use crate::observe::{Observation, Outcome};
 use crate::pass::Finish;
@@ -39,11 +39,11 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B, F, R> {
         Wait { waiting: Option<Box<Waiting<S, B>>> },
-        Forward { #[pin] future: F, finish: Finish, observation: Option<Box<Observation>> },
+        Forward { #[pin] future: F, finish: Finish, observation: Option<Observation> },
         Refund {
             refunding: BoxFuture<'static, Usage>,
             response: Option<R>,
-            observation: Option<Box<Observation>>,
+            observation: Option<Observation>,
         },
         Rejected { refusal: Option<Refusal> },
     }
@@ -56,7 +56,7 @@ struct Waiting<S, B> {
     gate: Arc<Gate>,
     ready: S,
     request: Request<B>,
-    observation: Option<Box<Observation>>,
+    observation: Option<Observation>,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -68,7 +68,7 @@ where
         gate: Arc<Gate>,
         ready: S,
         request: Request<B>,
-        mut observation: Option<Box<Observation>>,
+        mut observation: Option<Observation>,
     ) -> Self {
         if let Some(observation) = &mut observation {
             observation.waits();
@@ -80,7 +80,7 @@ where
     pub(crate) fn forward(
         future: S::Future,
         finish: Finish,
-        observation: Option<Box<Observation>>,
+        observation: Option<Observation>,
     ) -> Self {
         Self { state: State::Forward { future, finish, observation } }
     }
@@ -113,7 +113,13 @@ where
                         Ok(Decision::Admit(pass)) => {
                             let Waiting { gate, mut ready, mut request, mut observation, .. } =
                                 *resumed;
-                            let next = match pass.stamp(&mut request, &gate, &mut observation) {
+                            let next = match pass.stamp(
+                                &mut request,
+                                |request| RequestHead::with_known_body(request),
+                                &gate,
+                                &Noted::default(),
+                                &mut observation,
+                            ) {
                                 Ok(finish) => {
                                     let future = ready.call(request);
                                     State::Forward { future, finish, observation }
@@ -151,18 +157,13 @@ where
                     };
                     // First, since it is quick where the service has written no fields.
                     let ending = Ending::of(response.headers());
-                    if let Some(fields) = &finish.cache_fields {
-                        fields.write(response.headers_mut());
-                    }
+                    let charged = finish.write(&mut response);
                     let observation = observation.take();
-                    if let Some(charged) = finish.charged.take() {
-                        if charged.was_refused(&response) {
-                            let refunding = charged.refund();
-                            let response = Some(response);
-                            state.set(State::Refund { refunding, response, observation });
-                            continue;
-                        }
-                        charged.write_usage(response.headers_mut());
+                    if let Some(charged) = charged {
+                        let refunding = charged.refund();
+                        let response = Some(response);
+                        state.set(State::Refund { refunding, response, observation });
+                        continue;
                     }
                     if let Some(observation) = observation {
                         observation.answered(&response);
@@ -175,9 +176,7 @@ where
                     let usage = ready!(refunding.poll_unpin(cx));
                     let observation = observation.take();
                     let mut response = response.take().expect(DONE);
-                    if Charged::may_tell(&response) {
-                        usage.write(response.headers_mut());
-                    }
+                    Charged::write_refunded(&usage, &mut response);
                     if let Some(observation) = observation {
                         observation.answered(&response);
                     }
@@ -194,16 +193,8 @@ where
 
 impl<S, B: Body> Waiting<S, B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Rejection>> {
-        let step = self.wait.step();
         let head = RequestHead::with_known_body(&self.request);
-        let decision = self.wait.poll(cx, &self.gate, &head);
-        if let Some(observation) = &mut self.observation
-            && decision.is_ready()
-        {
-            observation.waited(step);
-            observation.waits();
-        }
-        decision
+        self.wait.poll_observed(cx, &self.gate, &head, &mut self.observation)
     }
 }
 
@@ -211,7 +202,7 @@ fn rejected<S, B, F, R>(
     rejection: Rejection,
     gate: &Gate,
     request: Request<B>,
-    observation: Option<Box<Observation>>,
+    observation: Option<Observation>,
 ) -> State<S, B, F, R>
 where
     B: Body + Send + 'static,

@@ -8,18 +8,22 @@ use std::time::Duration;
 use crate::address::TrustedProxies;
 use crate::clock::{Clock, SystemClock};
 use crate::extract::{CredentialPlace, Extract, FirstOf};
+use crate::fallback::Fallback;
 use crate::guard::Guard;
 use crate::head::RequestHead;
 use crate::http_cache::CacheFields;
 use crate::key::KeyScheme;
 use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
-use crate::observe::{Observation, Observe, Observers};
+use crate::observe::{Observation, Observers};
 #[cfg(feature = "policy")]
 use crate::policy::AccessPolicy;
 use crate::reject::{Challenge, Rejector};
 use crate::store::KeyStore;
 use crate::verify::VerifiedKey;
 use crate::watch::{StreamWatch, Streams};
+
+/// Tells whether a request that has no key may pass.
+pub(crate) type Unless = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
 /// Tells what a request costs.
 pub(crate) type Cost = dyn Fn(&VerifiedKey, &RequestHead<'_>) -> u32 + Send + Sync;
@@ -29,6 +33,7 @@ pub(crate) struct Gate {
     pub(crate) store: Arc<dyn KeyStore>,
     pub(crate) extractor: Arc<dyn Extract>,
     pub(crate) scheme: KeyScheme,
+    pub(crate) fallback: Option<Fallback>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lookup_timeout: Duration,
     pub(crate) limiter_timeout: Duration,
@@ -45,6 +50,7 @@ pub(crate) struct Gate {
     pub(crate) older_limit_fields: bool,
     pub(crate) observers: Observers,
     pub(crate) optional: bool,
+    pub(crate) unless: Option<Arc<Unless>>,
     pub(crate) keep_credential: bool,
     pub(crate) forward_preflight: bool,
     /// None if the application tells caches itself.
@@ -62,6 +68,7 @@ impl Gate {
             store,
             extractor: Arc::new(FirstOf::default()),
             scheme: KeyScheme::default(),
+            fallback: None,
             clock: Arc::new(SystemClock),
             lookup_timeout: Duration::from_secs(5),
             limiter_timeout: Duration::from_secs(5),
@@ -78,6 +85,7 @@ impl Gate {
             older_limit_fields: false,
             observers: Observers::default(),
             optional: false,
+            unless: None,
             keep_credential: false,
             forward_preflight: false,
             cache_fields: Some(CacheFields::new(&[])),
@@ -121,7 +129,7 @@ impl Gate {
         let scheme = places.iter().find_map(CredentialPlace::scheme);
         let challenge = Challenge::new(scheme, &self.realm, self.generic_challenge);
         let mut rejector = self.rejector.with_challenge(challenge);
-        rejector.hides_paths = self.extractor.reads_path();
+        rejector.log.hides_paths = self.extractor.reads_path();
         self.rejector = Arc::new(rejector);
     }
 
@@ -136,25 +144,23 @@ impl Gate {
     }
 
     /// Returns the policy, unless it is only tried.
-    #[cfg(all(feature = "openapi", feature = "policy"))]
+    #[cfg(feature = "policy")]
     pub(crate) fn enforced_policy(&self) -> Option<&AccessPolicy> {
         self.policy.as_ref().filter(|policy| !policy.is_report_only())
     }
 
     /// Begins to observe a request, if an observer wants to see its end.
     #[inline]
-    pub(crate) fn observe(&self, head: &RequestHead<'_>) -> Option<Box<Observation>> {
-        self.observers.of_end().map(|observers| self.begin_to_observe(observers, head))
+    pub(crate) fn observe(&self, head: &RequestHead<'_>) -> Option<Observation> {
+        if self.observers.is_empty() { None } else { self.begin_to_observe(head) }
     }
 
-    #[cold]
-    fn begin_to_observe(
-        &self,
-        observers: &Arc<[Arc<dyn Observe>]>,
-        head: &RequestHead<'_>,
-    ) -> Box<Observation> {
-        let path = self.rejector.shown_path(head.original_uri(), head);
-        Observation::begin(observers, head, path, self.proxies.client_address(head))
+    #[inline(never)]
+    fn begin_to_observe(&self, head: &RequestHead<'_>) -> Option<Observation> {
+        Observation::begin(&self.observers, head, || {
+            let path = self.rejector.shown_path(head.original_uri(), head);
+            (path, self.proxies.client_address(head))
+        })
     }
 
     pub(crate) fn client_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
@@ -180,6 +186,7 @@ impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeyLayer")
             .field("scheme", &self.scheme)
+            .field("fallback", &self.fallback)
             .field("lookup_timeout", &self.lookup_timeout)
             .field("limiter_timeout", &self.limiter_timeout)
             .field("proxies", &self.proxies)
@@ -187,6 +194,7 @@ impl fmt::Debug for Gate {
             .field("public_keys", &self.public_keys)
             .field("guards", &self.guards.len())
             .field("optional", &self.optional)
+            .field("unless", &self.unless.is_some())
             .field("keep_credential", &self.keep_credential)
             .field("forward_preflight", &self.forward_preflight)
             .field("protocol", &self.rejector.protocol)

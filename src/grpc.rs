@@ -33,7 +33,13 @@ impl GrpcType {
 
     /// Tells whether any of the content types of a request is one of these.
     pub(crate) fn is_in(headers: &HeaderMap) -> bool {
-        headers.get_all(header::CONTENT_TYPE).into_iter().any(|value| Self::read(value).is_some())
+        let Some(first) = headers.get(header::CONTENT_TYPE) else { return false };
+        Self::read(first).is_some()
+            || headers
+                .get_all(header::CONTENT_TYPE)
+                .iter()
+                .skip(1)
+                .any(|other| Self::read(other).is_some())
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`RequestHead`]: what the steps see of a request.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use http::header::{self, HeaderName};
 use http::request::Parts;
@@ -36,6 +37,13 @@ pub struct RequestHead<'a> {
     headers: &'a HeaderMap,
     extensions: &'a Extensions,
     body: KnownBody,
+    noted: Option<&'a Noted>,
+}
+
+/// What was found out of a head once, for several who ask.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    may_act_as_post: AtomicU8,
 }
 
 /// What is known of the body.
@@ -68,6 +76,7 @@ impl<'a> RequestHead<'a> {
             headers: request.headers(),
             extensions: request.extensions(),
             body: KnownBody::Unknown,
+            noted: None,
         }
     }
 
@@ -76,6 +85,11 @@ impl<'a> RequestHead<'a> {
         let empty = request.body().is_end_stream();
         let body = if empty { KnownBody::Empty } else { KnownBody::Present };
         Self { body, ..Self::new(request) }
+    }
+
+    /// Notes in `noted` what is found out, for other heads of the same request.
+    pub(crate) fn noting(self, noted: &'a Noted) -> Self {
+        Self { noted: Some(noted), ..self }
     }
 
     /// Borrows the head of a request that was taken apart.
@@ -88,6 +102,7 @@ impl<'a> RequestHead<'a> {
             headers: &parts.headers,
             extensions: &parts.extensions,
             body: KnownBody::Unknown,
+            noted: None,
         }
     }
 
@@ -103,6 +118,7 @@ impl<'a> RequestHead<'a> {
     /// `websocket` (RFC 8441), which is a `GET` over HTTP/1.1. hyper says which protocol a `CONNECT`
     /// is for, and the features `axum` and `tonic` read that. Without them, and of other protocols
     /// and servers, a `CONNECT` is a `CONNECT`, which no rule, endpoint or method covers.
+    #[inline]
     #[must_use]
     pub fn judged_method(&self) -> &'a Method {
         static GET: Method = Method::GET;
@@ -150,6 +166,16 @@ impl<'a> RequestHead<'a> {
         return nested::original_uri(self.uri, self.extensions);
         #[cfg(not(feature = "axum"))]
         self.uri
+    }
+
+    /// Returns the pattern of the route, such as `/bots/{id}`, if an axum router around the layer matched
+    /// one.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn matched_path(&self) -> Option<&'a str> {
+        #[cfg(feature = "matched-path")]
+        return self.extensions.get().map(axum::extract::MatchedPath::as_str);
+        #[cfg(not(feature = "matched-path"))]
+        None
     }
 
     /// Returns the request's HTTP version.
@@ -207,7 +233,23 @@ impl<'a> RequestHead<'a> {
 
     /// Tells whether a service that looks at the path and the body alone may take the request for
     /// a `POST`. gRPC servers do so: tonic looks neither at the method nor at the content type.
+    #[inline]
     pub(crate) fn may_act_as_post(&self) -> bool {
+        const NO: u8 = 1;
+        const YES: u8 = 2;
+        let Some(Noted { may_act_as_post }) = self.noted else { return self.acts_as_post() };
+        match may_act_as_post.load(Ordering::Relaxed) {
+            NO => false,
+            YES => true,
+            _ => {
+                let found = self.acts_as_post();
+                may_act_as_post.store(if found { YES } else { NO }, Ordering::Relaxed);
+                found
+            }
+        }
+    }
+
+    fn acts_as_post(&self) -> bool {
         match *self.method {
             Method::POST => false,
             // Of a `CONNECT`, hyper hands on no body, but other servers may.

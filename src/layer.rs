@@ -4,12 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::address::TrustedProxies;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::extract::Extract;
+use crate::fallback::Fallback;
+use crate::front::Entrance;
 use crate::gate::Gate;
 use crate::guard::Guard;
 use crate::head::RequestHead;
@@ -26,11 +29,19 @@ use crate::service::ApiKeyService;
 use crate::store::KeyStore;
 use crate::verify::VerifiedKey;
 use crate::watch::StreamWatch;
+use crate::without_service::{Admitted, Refusal};
 
 /// Forwards requests with a valid API key, and refuses all others.
 ///
 /// The layer has no type parameters: one value can be a struct's field, and can be mounted on an axum
 /// router, a tonic server and a hyper service alike. A clone shares its settings.
+///
+/// Over a store that can [tell whether a record still holds](KeyStore::still_holds), as [`MemoryStore`] and
+/// `CachedStore` can, each thread keeps up to 256 keys that it saw more than once, so that threads do not wait for
+/// each other. It keeps no record of more than 4 KiB, which makes a mebibyte for a thread and a layer at
+/// most, until the layer and its services are dropped.
+///
+/// [`MemoryStore`]: crate::MemoryStore
 ///
 /// # Examples
 ///
@@ -47,7 +58,7 @@ use crate::watch::StreamWatch;
 #[derive(Clone)]
 #[must_use]
 pub struct ApiKeyLayer {
-    gate: Arc<Gate>,
+    entrance: Arc<Entrance>,
 }
 
 impl ApiKeyLayer {
@@ -57,9 +68,11 @@ impl ApiKeyLayer {
     /// |---|---|
     /// | [`extractor`](Self::extractor) | `x-api-key` or `Authorization: Bearer`; both is an error |
     /// | [`scheme`](Self::scheme) | any text of up to 256 visible ASCII characters, and SHA-256 |
+    /// | [`fallback`](Self::fallback) | none |
     /// | [`lookup_timeout`](Self::lookup_timeout) | 5 seconds |
     /// | [`guard`](Self::guard) | none |
     /// | [`optional`](Self::optional) | no |
+    /// | [`unless`](Self::unless) | no |
     /// | [`keep_credential`](Self::keep_credential) | no |
     /// | [`forward_preflight`](Self::forward_preflight) | no |
     /// | [`protocol`](Self::protocol) | HTTP, gRPC or both |
@@ -86,7 +99,7 @@ impl ApiKeyLayer {
     }
 
     pub(crate) fn over(store: Arc<dyn KeyStore>) -> Self {
-        Self { gate: Arc::new(Gate::new(store)) }
+        Self { entrance: Arc::new(Entrance::new(Gate::new(store))) }
     }
 
     /// Sets where a request carries its key.
@@ -114,9 +127,16 @@ impl ApiKeyLayer {
     /// [cannot carry](Extract::can_carry).
     pub fn scheme(self, scheme: KeyScheme) -> Self {
         self.with(|gate| {
+            Arc::make_mut(&mut gate.rejector).log.formats = scheme.formats().clone();
             gate.scheme = scheme;
             gate.check_formats();
         })
+    }
+
+    /// Sets what is asked, with the text of the key, for keys that the store does not know. The record that
+    /// it returns is inserted into the store. See [`Fallback`].
+    pub fn fallback(self, fallback: Fallback) -> Self {
+        self.with(|gate| gate.fallback = Some(fallback))
     }
 
     /// Sets the clock by which keys expire. Unless a [limiter](Self::rate_limiter) is set, the layer counts
@@ -142,7 +162,10 @@ impl ApiKeyLayer {
     /// Sets the proxies whose headers name the client, such as `X-Forwarded-For`. By default none: the
     /// client is at the other end of the socket.
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
-        self.with(|gate| gate.proxies = proxies)
+        self.with(|gate| {
+            Arc::make_mut(&mut gate.rejector).log.proxies = proxies.clone();
+            gate.proxies = proxies;
+        })
     }
 
     /// Sets the throttle that refuses addresses that present too many wrong keys.
@@ -228,6 +251,13 @@ impl ApiKeyLayer {
         self.with(|gate| gate.watch = watch)
     }
 
+    /// Leaves the addresses of clients out of events, where they are personal data that logs must not hold.
+    ///
+    /// Events that come again are then told apart by their kind and key only.
+    pub fn hide_client_addresses(self) -> Self {
+        self.with(|gate| Arc::make_mut(&mut gate.rejector).log.hides_clients = true)
+    }
+
     /// Adds an observer of requests, after those added before.
     ///
     /// The layer calls observers at two moments; see [`Observe`]. The observer `LastUsed` (feature
@@ -289,6 +319,36 @@ impl ApiKeyLayer {
     /// The layer refuses a wrong credential all the same. Guards on routes refuse requests without a key.
     pub fn optional(self) -> Self {
         self.with(|gate| gate.optional = true)
+    }
+
+    /// Lets requests without a key pass if `condition` holds, which looks at what an outer layer left in the
+    /// extensions of the request: those that something else authenticated.
+    ///
+    /// They pass without a [`VerifiedKey`], as they do where keys are [`optional`](Self::optional), and the
+    /// layer refuses others without a key. The condition is not asked for requests with a key, which are
+    /// judged by the key. With a policy, they pass to all routes that it lists: what they may do there is for
+    /// the application to say. Guards on routes refuse them, unless they are told
+    /// [the same](Guard::unless).
+    ///
+    /// A bearer token of a session needs an extractor that
+    /// [leaves it to others](crate::extract::Bearer::starting_with).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    ///
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// let layer = ApiKeyLayer::new(MemoryStore::new())
+    ///     .unless(|head| head.extensions().get::<User>().is_some());
+    /// ```
+    pub fn unless<F>(self, condition: F) -> Self
+    where
+        F: Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
+    {
+        self.with(|gate| gate.unless = Some(Arc::new(condition)))
     }
 
     /// Leaves the credential in the request that is forwarded, marked as sensitive.
@@ -418,30 +478,85 @@ impl ApiKeyLayer {
         })
     }
 
+    /// Decides without a service, for frameworks that are not built on tower, queues and messages.
+    ///
+    /// It goes the way of the layer's service, with all its settings. A request that passes has its head
+    /// prepared as for a service: the credential is removed, and the [`VerifiedKey`] is in the extensions.
+    /// [`Admitted`] completes the response, and [`Refusal`] is one.
+    ///
+    /// * Whether the request has a body is judged by its headers.
+    /// * The extensions have to hold what the application knows of the client, such as its
+    ///   [`PeerAddress`](crate::PeerAddress).
+    /// * [`StreamWatch::cancel_handlers`](crate::StreamWatch::cancel_handlers) has no effect: use
+    ///   [`VerifiedKey::while_valid`].
+    ///
+    /// # Errors
+    ///
+    /// Returns what the layer refuses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, Response, StatusCode};
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = MemoryStore::new();
+    /// let secret = keys.issue(NewKey::named("a device").limit("100 per minute"))?.secret;
+    /// let layer = ApiKeyLayer::new(keys);
+    ///
+    /// let request = Request::get("/").header("x-api-key", secret.reveal()).body(())?;
+    /// let (mut parts, ()) = request.into_parts();
+    /// let admitted = layer.verify(&mut parts).await?;
+    /// assert_eq!(admitted.key().unwrap().name(), "a device");
+    /// assert!(!parts.headers.contains_key("x-api-key"));
+    /// let response = admitted.finish(Response::new("…")).await;
+    /// assert_eq!(response.headers()["cache-control"], "private");
+    /// assert!(response.headers().contains_key("ratelimit"));
+    ///
+    /// let (mut parts, ()) = Request::get("/").body(())?.into_parts();
+    /// let refusal = layer.verify(&mut parts).await.unwrap_err();
+    /// assert_eq!(refusal.into_response().status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn verify(&self, parts: &mut Parts) -> Result<Admitted, Refusal> {
+        self.entrance.verify(parts).await
+    }
+
     /// Returns how many streams are open: bodies of responses of which more than one frame was sent, or
     /// that wait, and what waits for the [end of a key](VerifiedKey::ended).
     ///
     /// A layer with other settings counts for itself.
     #[must_use]
     pub fn open_streams(&self) -> usize {
-        self.gate.streams.len()
+        self.entrance.gate.streams.len()
     }
 
     /// Returns how many [streams](Self::open_streams) of one key are open.
     #[must_use]
     pub fn open_streams_of(&self, id: &KeyId) -> usize {
-        self.gate.streams.len_of(id)
+        self.entrance.gate.streams.len_of(id)
+    }
+
+    /// Returns what counts the open streams, and does not keep the layer.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn stream_counter(
+        &self,
+    ) -> impl Fn() -> Option<usize> + Send + Sync + 'static + use<> {
+        self.entrance.gate.streams.counter()
     }
 
     /// Returns the security schemes of an [OpenAPI document](crate::openapi): how clients present keys.
     #[cfg(feature = "openapi")]
     #[must_use]
     pub fn security_schemes(&self) -> SecuritySchemes {
-        SecuritySchemes::new(&self.gate)
+        SecuritySchemes::new(&self.entrance.gate)
     }
 
     fn with(mut self, change: impl FnOnce(&mut Gate)) -> Self {
-        change(Arc::make_mut(&mut self.gate));
+        self.entrance.change(change);
         self
     }
 }
@@ -450,13 +565,13 @@ impl<S> Layer<S> for ApiKeyLayer {
     type Service = ApiKeyService<S>;
 
     fn layer(&self, inner: S) -> ApiKeyService<S> {
-        ApiKeyService::new(inner, Arc::clone(&self.gate))
+        ApiKeyService::new(inner, Arc::clone(&self.entrance))
     }
 }
 
 impl fmt::Debug for ApiKeyLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.gate.fmt(f)
+        self.entrance.gate.fmt(f)
     }
 }
 

@@ -50,6 +50,7 @@
 //!
 //! * [`KeyManager`] issues, lists, changes, rotates and revokes keys; `manage::api` (feature `manage`)
 //!   lets their owners do so over HTTP, `manage::pages` (feature `pages`) in a browser, and the program `api-keys` (feature `cli`) operators.
+//! * Keys of another system are [imported, adopted or asked for](guide::migrating).
 //! * `openapi` (feature) describes in an application's document how clients present keys.
 //! * `client` (feature) is the other side: the key of outgoing requests, where a program finds it,
 //!   and what answers mean.
@@ -112,9 +113,21 @@
 //!
 //! # Events
 //!
+//! What else there is to see, such as metrics, is on [a page](guide::observing) of its own.
+//!
 //! The feature `tracing`, which is on by default, adds events: refusals at `INFO`, the server's own faults at
 //! `ERROR`, requests that a report-only rule would refuse and lost notifications of a cache at `WARN`,
 //! verified keys at `TRACE`. No event holds a key, a header's value or a query.
+//!
+//! A refusal is told with its kind, the method and the address of the client, which
+//! [`ApiKeyLayer::hide_client_addresses`] leaves out; where they are known, also with the id and the tenant of
+//! the key, and the route (feature `matched-path`). Without a route it is told with the path, unless the layer
+//! [may read a key](Extract::reads_path) from it or one of its segments could be a key of the layer's formats.
+//!
+//! Of equal events, such as refusals of one kind and key for one address (of IPv6, one /64 network) or failures
+//! of a store with one error, the first is written, and then every ten seconds how many more there were:
+//! `request refused: 4211 more in 10 s`. A layer tells 200 of them apart, so a flood of bad requests from
+//! everywhere writes some 40 lines a second at most.
 //!
 //! The target of every event is `tower_api_key` or below it: changes of keys, which `manage::TraceEvents`
 //! reports, have `tower_api_key::audit`. The target is stable, so filters can name it:
@@ -138,12 +151,14 @@
 //! | `url` | origins and referrers in every form that the URL standard allows; without it, those that browsers send |
 //! | `testing` | a fake clock, conformance suites for stores, requests that act as a key, checks of policies |
 //! | `cache` | `CachedStore`: records in memory in front of a store, and revocation on every node |
+//! | `metrics` | `Metrics`: counters, gauges and histograms, by the facade [`metrics`](https://docs.rs/metrics) |
 //! | `last-used` | `LastUsed`: when keys were last used, written in the background |
 //! | `sqlite` | `SqliteStore` |
 //! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` |
 //! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` |
 //! | `manage` | `KeyRoutes`: an axum router by which owners manage their keys |
 //! | `pages` | `KeyPages`: the page by which owners manage their keys in a browser |
+//! | `leaks` | `manage::leaks`: reports of leaked keys, as GitHub's secret scanning sends them |
 //! | `openapi` | the security schemes of a layer, for OpenAPI documents |
 //! | `client` | the other side: keys of outgoing requests, where they are kept, what answers mean |
 //! | `cli` | the program `api-keys`, for operators |
@@ -153,20 +168,22 @@
 // (`tests/examples/rooms.rs` checks that), and no file imports from a file that imports from it. The arrows
 // within a group:
 //
-// 1. None: within `manage`, `pages` imports the manager and `api`, and nothing imports `pages`; `manage` imports `layer`, because a manager makes its layer, and all others only what is further
+// 1. `metrics` -> `last_used`. Within `manage`, `pages` imports the manager and `api`, and nothing imports `pages`;
+//    `manage` imports `layer`, because a manager makes its layer, and all others only what is further
 //    below. The program `api-keys` (`src/bin`) uses the public API alone.
 // 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
-//    (asks the limiter); `pass` -> `charge`. At the end is `gate`, the settings of the layer, which all but
-//    `lookup` import. `layer` -> `openapi` -> `gate`.
+//    (asks the limiter); `layer` -> `without_service` -> `decide`, `pass`, `charge` and `front`; `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the
+//    settings of the layer, which all import. `layer` -> `openapi` -> `gate`. `layer`, `gate`, `decide` and
+//    `lookup` -> `fallback` (asks another system).
 // 3. `policy` -> `guard` -> `verify` -> `watch` (what is open), and `observe` -> `verify`. `guard` -> `body` ->
 //    `ending` -> `watch`. What is open asks the layer by a trait, which `still_allows` implements.
 // 4. `extract` -> `reject` (a refusal and its kind); `http_cache` -> `extract` (where keys may be); `reject` ->
 //    `http_cache` (the line of `Vary`) and `drain`. This is the only circle of rooms. It is no circle of files:
 //    the files of a refusal and its kind import from none of these rooms, and neither does that of `Vary`.
 // 5. `limit` -> `store` -> `key`. Neither a store nor a limiter knows of requests.
-// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace`. Stores,
-//    limiters, observers, sinks, callbacks and guards on trial are called through `contain`. `clock`, `immediate` and
-//    `line` import from no room.
+// 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace` ->
+//    `neighbours`. Stores, limiters, observers, sinks, callbacks and guards on trial are called through `contain`.
+//    `clock`, `immediate`, `line`, `neighbours` and `rfc3339` import from no room.
 
 // 1. Around the layer.
 #[cfg(feature = "axum")]
@@ -177,6 +194,8 @@ pub mod guide;
 #[cfg(feature = "last-used")]
 mod last_used;
 pub mod manage;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -184,6 +203,8 @@ pub mod testing;
 mod cancel;
 mod charge;
 mod decide;
+mod fallback;
+mod front;
 mod future;
 mod gate;
 mod layer;
@@ -193,6 +214,7 @@ pub mod openapi;
 mod pass;
 mod service;
 mod still_allows;
+mod without_service;
 
 // 3. What decides, and how bodies end when a key does.
 mod body;
@@ -223,12 +245,15 @@ mod grpc;
 mod head;
 mod immediate;
 mod line;
+mod neighbours;
 #[cfg(feature = "axum")]
 mod nested;
 mod path;
 mod protocol;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "serde")]
+mod rfc3339;
 mod trace;
 
 #[doc(inline)]
@@ -239,6 +264,7 @@ pub use self::body::ResponseBody;
 pub use self::clock::{Clock, SystemClock};
 #[doc(inline)]
 pub use self::extract::Extract;
+pub use self::fallback::Fallback;
 pub use self::future::ResponseFuture;
 #[doc(inline)]
 pub use self::guard::{
@@ -263,6 +289,9 @@ pub use self::limit::RedisRateLimiter;
 pub use self::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 #[doc(inline)]
 pub use self::manage::{KeyManager, KeyUpdate, ManageError};
+#[cfg(feature = "metrics")]
+#[doc(inline)]
+pub use self::metrics::Metrics;
 #[doc(inline)]
 pub use self::observe::Observe;
 pub use self::protocol::Protocol;
@@ -287,6 +316,7 @@ pub use self::store::{
 };
 pub use self::verify::VerifiedKey;
 pub use self::watch::{EndReason, KeyEnded, StreamWatch};
+pub use self::without_service::{Admitted, Refusal};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

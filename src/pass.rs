@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use http::Request;
-use http_body::Body;
+use http::{Request, Response};
 
 use crate::cancel::Cancel;
 use crate::charge::{Charge, Charged};
 use crate::extract::Carrier;
 use crate::gate::Gate;
-use crate::head::RequestHead;
+use crate::head::{Noted, RequestHead};
 use crate::http_cache::{CacheFields, ResponseFields};
 use crate::observe::Observation;
 use crate::reject::{PathIsSecret, Rejection};
@@ -34,13 +33,17 @@ pub(crate) struct Finish {
 
 impl Pass {
     /// Prepares the request for the inner service, which has to be called next.
-    pub(crate) fn stamp<B: Body>(
+    ///
+    /// `head` borrows the head of the request, with what is known of its body.
+    pub(crate) fn stamp<B>(
         self,
         request: &mut Request<B>,
+        head: impl for<'r> Fn(&'r Request<B>) -> RequestHead<'r>,
         gate: &Arc<Gate>,
-        observation: &mut Option<Box<Observation>>,
+        noted: &Noted,
+        observation: &mut Option<Observation>,
     ) -> Result<Finish, Rejection> {
-        if gate.rejector.hides_paths {
+        if gate.rejector.log.hides_paths {
             keep_path_secret(request);
         }
         match self {
@@ -50,10 +53,10 @@ impl Pass {
                 } else {
                     carrier.remove_from(request)?;
                 }
-                let head = RequestHead::with_known_body(request);
+                let head = head(request).noting(noted);
                 gate.observers.admitted(&key, &head, &*gate.clock);
                 if let Some(observation) = observation {
-                    observation.admitted(&key);
+                    observation.admitted(Some(&key));
                 }
                 let charged = charge.map(|charge| Box::new(Charged::new(gate, &key, charge)));
                 let mut key = key;
@@ -69,10 +72,30 @@ impl Pass {
                 // What an outer layer verified was verified by other keys.
                 request.extensions_mut().remove::<VerifiedKey>();
                 request.extensions_mut().insert(Anonymous(Arc::clone(&gate.rejector)));
+                if let Some(observation) = observation {
+                    observation.admitted(None);
+                }
                 let cache_fields = gate.cache_fields.as_ref().map(CacheFields::without_key);
                 Ok(Finish { cache_fields, charged: None, watched: None, cancel: None })
             }
         }
+    }
+}
+
+impl Finish {
+    /// Writes what the response says of caches and limits. Returns what is to be given back first, if a guard
+    /// within refused the request.
+    #[inline]
+    pub(crate) fn write<B>(&mut self, response: &mut Response<B>) -> Option<Box<Charged>> {
+        if let Some(fields) = &self.cache_fields {
+            fields.write(response.headers_mut());
+        }
+        let charged = self.charged.take()?;
+        if charged.was_refused(response) {
+            return Some(charged);
+        }
+        charged.write_usage(response.headers_mut());
+        None
     }
 }
 
@@ -94,7 +117,7 @@ impl Gate {
     fn keep(&self, key: &mut VerifiedKey, head: &RequestHead<'_>, addresses: bool) {
         if self.watch.is_on && self.watch.reductions {
             let address = if addresses { self.client_address(head) } else { None };
-            key.keep_asked(Asked::of(head, address));
+            key.keep_asked(Asked::of(head, address, self.rejector.log.hides_paths));
         }
     }
 

@@ -10,9 +10,9 @@ use tower::Service;
 
 use crate::body::ResponseBody;
 use crate::decide::Decision;
+use crate::front::Entrance;
 use crate::future::ResponseFuture;
-use crate::gate::Gate;
-use crate::head::RequestHead;
+use crate::head::{Noted, RequestHead};
 use crate::observe::Outcome;
 
 /// Verifies the key of a request before it calls the inner service. Made by
@@ -20,12 +20,12 @@ use crate::observe::Outcome;
 #[derive(Clone)]
 pub struct ApiKeyService<S> {
     inner: S,
-    gate: Arc<Gate>,
+    entrance: Arc<Entrance>,
 }
 
 impl<S> ApiKeyService<S> {
-    pub(crate) fn new(inner: S, gate: Arc<Gate>) -> Self {
-        Self { inner, gate }
+    pub(crate) fn new(inner: S, entrance: Arc<Entrance>) -> Self {
+        Self { inner, entrance }
     }
 }
 
@@ -43,13 +43,21 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let head = RequestHead::with_known_body(&request);
-        let mut observation = self.gate.observe(&head);
-        let decision = self.gate.decide(&head);
+        let Entrance { gate, front } = &*self.entrance;
+        let noted = Noted::default();
+        let head = RequestHead::with_known_body(&request).noting(&noted);
+        let mut observation = gate.observe(&head);
+        let decision = gate.decide(front, &head, &mut observation);
         let admitted = match decision {
-            Ok(Decision::Admit(pass)) => pass.stamp(&mut request, &self.gate, &mut observation),
+            Ok(Decision::Admit(pass)) => pass.stamp(
+                &mut request,
+                |request| RequestHead::with_known_body(request),
+                gate,
+                &noted,
+                &mut observation,
+            ),
             Ok(Decision::Wait(wait)) => {
-                let gate = Arc::clone(&self.gate);
+                let gate = Arc::clone(gate);
                 return ResponseFuture::wait(wait, gate, self.take_ready(), request, observation);
             }
             Err(rejection) => Err(rejection),
@@ -60,11 +68,11 @@ where
             Err(rejection) => {
                 // It is not called, so what it reserved has to be free for others.
                 drop(self.take_ready());
-                self.gate.count_failure(&rejection, &RequestHead::new(&request));
+                self.entrance.gate.count_failure(&rejection, &RequestHead::new(&request));
                 if let Some(observation) = observation {
                     observation.end(Outcome::Refused(&rejection));
                 }
-                ResponseFuture::rejected(self.gate.refuse(rejection, request))
+                ResponseFuture::rejected(self.entrance.gate.refuse(rejection, request))
             }
         }
     }
@@ -82,7 +90,7 @@ impl<S: fmt::Debug> fmt::Debug for ApiKeyService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeyService")
             .field("inner", &self.inner)
-            .field("gate", &self.gate)
+            .field("gate", &self.entrance.gate)
             .finish()
     }
 }

@@ -64,7 +64,7 @@ impl Authority for Gate {
 
     fn ended(&self, ended: &KeyEnded, open: Duration) {
         let key = ended.key_id().map(KeyId::as_str);
-        trace::stream_ended(ended.reason().as_str(), key, open);
+        trace::stream_ended(&self.rejector.log.repeats, ended.reason().as_str(), key, open);
         self.observers.stream_ended(&EndedStream::new(ended, open));
     }
 }

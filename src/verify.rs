@@ -16,7 +16,8 @@ use crate::watch::{Admission, Asked, Watcher};
 /// The proof that a request came with a valid key, and all that is known of the key.
 ///
 /// Only the layer makes one, after all checks; handlers find it in the request's extensions.
-/// Cloning it is cheap. It says how things stood when the request came. For a request that
+/// Cloning it is cheap: a thread that serves the same key again hands out what it has, and counts where
+/// no other thread counts. It says how things stood when the request came. For a request that
 /// lasts, [`ended`](Self::ended) and [`while_valid`](Self::while_valid) tell when the key is not valid
 /// any more; the layer ends response bodies by itself.
 ///
@@ -33,47 +34,65 @@ use crate::watch::{Admission, Asked, Watcher};
 /// ```
 #[derive(Clone)]
 pub struct VerifiedKey {
-    record: Arc<KeyRecord>,
-    authority: Arc<dyn Watcher>,
+    known: Arc<Known>,
     /// None if nothing depended on it.
     asked: Option<Arc<Asked>>,
+}
+
+/// A record that a store returned to a layer. It has yet to be judged, at each request again.
+pub(crate) struct Known {
+    record: Arc<KeyRecord>,
+    authority: Arc<dyn Watcher>,
+}
+
+impl Known {
+    pub(crate) fn new(
+        record: Arc<KeyRecord>,
+        authority: &Arc<impl Watcher + 'static>,
+    ) -> Arc<Self> {
+        Arc::new(Self { record, authority: Arc::clone(authority) as _ })
+    }
+
+    pub(crate) fn record(&self) -> &KeyRecord {
+        &self.record
+    }
 }
 
 impl VerifiedKey {
     /// Returns the public id, for logs.
     #[must_use]
     pub fn id(&self) -> &KeyId {
-        &self.record.id
+        &self.known.record.id
     }
 
     /// Returns what the key is for, in the words of its owner.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.record.name
+        &self.known.record.name
     }
 
     /// Returns on whose behalf the key acts.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
-        self.record.tenant.as_ref()
+        self.known.record.tenant.as_ref()
     }
 
     /// Returns the only stage in which the key works.
     #[must_use]
     pub fn stage(&self) -> Option<&Stage> {
-        self.record.stage.as_ref()
+        self.known.record.stage.as_ref()
     }
 
     /// Returns whether the key is a secret.
     #[must_use]
     pub fn kind(&self) -> KeyKind {
-        self.record.kind
+        self.known.record.kind
     }
 
     /// Returns what the key may do.
     #[must_use]
     pub fn abilities(&self) -> &AbilitySet {
-        &self.record.abilities
+        &self.known.record.abilities
     }
 
     /// Tells whether the key may do what `ability` says, such as `bots:read`.
@@ -81,66 +100,70 @@ impl VerifiedKey {
     /// See [`AbilitySet::can`].
     #[must_use]
     pub fn can(&self, ability: &str) -> bool {
-        self.record.abilities.can(ability)
+        self.known.record.abilities.can(ability)
     }
 
     /// Returns when the key was issued.
     #[must_use]
     pub fn created_at(&self) -> SystemTime {
-        self.record.created_at
+        self.known.record.created_at
     }
 
     /// Returns from when on the key will be refused.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
-        self.record.expires_at
+        self.known.record.expires_at
     }
 
     /// Returns from when on the key should be replaced. It goes on working.
     #[must_use]
     pub fn rotation_due_at(&self) -> Option<SystemTime> {
-        self.record.rotation_due_at
+        self.known.record.rotation_due_at
     }
 
     /// Tells whether the key should have been replaced at `time`.
     #[must_use]
     pub fn is_rotation_due(&self, time: SystemTime) -> bool {
-        self.record.rotation_due_at.is_some_and(|due_at| time >= due_at)
+        self.known.record.rotation_due_at.is_some_and(|due_at| time >= due_at)
     }
 
     /// Returns what else the application wanted to know of the key.
     #[must_use]
     pub fn metadata(&self) -> &Map<String, Value> {
-        &self.record.metadata
+        &self.known.record.metadata
     }
 
     /// Returns the whole record.
     #[must_use]
     pub fn record(&self) -> &Arc<KeyRecord> {
-        &self.record
+        &self.known.record
     }
 
     /// Returns how the layer that verified the key refuses requests.
     pub(crate) fn rejector(&self) -> &Rejector {
-        self.authority.rejector()
+        self.known.authority.rejector()
     }
 
     /// Keeps what the request asked for, to be judged again.
-    pub(crate) fn keep_asked(&mut self, asked: Asked) {
-        self.asked = Some(Arc::new(asked));
+    pub(crate) fn keep_asked(&mut self, asked: Arc<Asked>) {
+        self.asked = Some(asked);
     }
 
     /// Returns by what the request was let through, if the layer watches that.
     pub(crate) fn admission(self) -> Option<Admission> {
-        let Self { record, authority, asked } = self;
-        let is_on = authority.settings().is_on;
-        is_on.then_some(Admission { authority, record, asked })
+        let Self { known, asked } = self;
+        let Known { record, authority } = &*known;
+        authority.settings().is_on.then(|| Admission {
+            authority: Arc::clone(authority),
+            record: Arc::clone(record),
+            asked,
+        })
     }
 }
 
 impl fmt::Debug for VerifiedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("VerifiedKey").field(&self.record).finish()
+        f.debug_tuple("VerifiedKey").field(&self.known.record).finish()
     }
 }
 
@@ -151,17 +174,17 @@ pub(crate) struct Claims {
     pub(crate) kind: Option<KeyKind>,
 }
 
-/// Judges the record that a store returned for `digest`.
+/// Judges the record that a store returned for `digest`, now or a short time ago.
 ///
 /// This file is the only one that makes a [`VerifiedKey`].
 pub(crate) fn verify(
-    record: Arc<KeyRecord>,
+    known: Arc<Known>,
     digest: &KeyDigest,
     claims: &Claims,
     clock: &dyn Clock,
-    authority: &Arc<impl Watcher + 'static>,
 ) -> Result<VerifiedKey, Rejection> {
-    let refuse = |kind: RejectionKind| Err(Rejection::new(kind).of_key(&record.id));
+    let record = &*known.record;
+    let refuse = |kind: RejectionKind| Err(Rejection::new(kind).of_key(&known.record));
     // In constant time: `KeyDigest` compares no other way.
     if record.digest != *digest {
         trace::foreign_record(record.id.as_str(), "its digest is another");
@@ -181,14 +204,10 @@ pub(crate) fn verify(
         KeyState::Disabled => return refuse(RejectionKind::Disabled),
         KeyState::Expired => return refuse(RejectionKind::Expired),
         KeyState::Revoked => return refuse(RejectionKind::Revoked),
+        KeyState::Suspended => return refuse(RejectionKind::Suspended),
     }
     trace::verified(record.id.as_str());
-    Ok(vouched(record, authority))
-}
-
-/// Makes the key of a record that was verified.
-fn vouched(record: Arc<KeyRecord>, authority: &Arc<impl Watcher + 'static>) -> VerifiedKey {
-    VerifiedKey { record, authority: Arc::clone(authority) as _, asked: None }
+    Ok(VerifiedKey { known, asked: None })
 }
 
 /// Makes the keys of a record that was verified when a request came, and of what has become of it, so
@@ -198,7 +217,10 @@ pub(crate) fn verified_again(
     now: &Arc<KeyRecord>,
     authority: &Arc<impl Watcher + 'static>,
 ) -> [VerifiedKey; 2] {
-    [before, now].map(|record| vouched(Arc::clone(record), authority))
+    [before, now].map(|record| {
+        let known = Known::new(Arc::clone(record), authority);
+        VerifiedKey { known, asked: None }
+    })
 }
 
 /// What the layer leaves in the extensions of a request that it let pass without a key, so
@@ -232,7 +254,7 @@ mod tests {
     fn judge(record: KeyRecord, claims: &Claims, clock: &dyn Clock) -> Result<(), RejectionKind> {
         let digest = KeyHasher::sha256().digest("k");
         let gate = Arc::new(Gate::new(Arc::new(MemoryStore::new())));
-        verify(Arc::new(record), &digest, claims, clock, &gate)
+        verify(Known::new(Arc::new(record), &gate), &digest, claims, clock)
             .map(drop)
             .map_err(|rejection| rejection.kind())
     }
@@ -257,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn revoked_and_disabled_keys_are_refused() {
+    fn revoked_disabled_and_suspended_keys_are_refused() {
         let mut revoked = record();
         revoked.revoked_at = Some(revoked.created_at);
         revoked.disabled = true;
@@ -267,6 +289,10 @@ mod tests {
         disabled.disabled = true;
         let judged = judge(disabled, &Claims::default(), &SystemClock);
         assert_eq!(judged, Err(RejectionKind::Disabled));
+        let mut suspended = record();
+        suspended.suspended = true;
+        let judged = judge(suspended, &Claims::default(), &SystemClock);
+        assert_eq!(judged, Err(RejectionKind::Suspended));
     }
 
     #[test]

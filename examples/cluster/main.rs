@@ -8,7 +8,7 @@
 //!
 //! It needs a PostgreSQL server, in which it works in a schema of its own that it drops at the
 //! end. Both nodes serve HTTP. Keys are revoked on the first node; measured is the time from the
-//! answer to the revocation until the second node heeds it. Then the same again, while the
+//! answer to the revocation until the second node refuses the key. Then the same again, while the
 //! connections on which the nodes hear of changes are killed over and over. `REVOCATIONS` sets how
 //! many there are of each kind (default: 1000).
 //!

@@ -32,7 +32,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
-use tower_api_key::manage::pages::{AbilityCatalogue, KeyPages, PageTexts};
+use tower_api_key::key::AbilityCatalogue;
+use tower_api_key::manage::pages::{KeyPages, PageTexts};
 use tower_api_key::store::SqliteStore;
 use tower_api_key::{
     KeyFormat, KeyKind, KeyManager, KeyScheme, LastUsed, RequireAbility, VerifiedKey,

@@ -8,6 +8,7 @@ use super::items::{is_token, is_token_character};
 use super::place::AUTHORIZATION;
 use super::{Carrier, Credential, CredentialPlace, Extract};
 use crate::head::RequestHead;
+use crate::key::{KeyFormat, PresentedKey};
 use crate::reject::{Rejection, RejectionKind};
 
 /// Finds the key in `Authorization`, after the name of a scheme such as `ApiKey` or `Token`.
@@ -26,7 +27,21 @@ use crate::reject::{Rejection, RejectionKind};
 ///     ApiKeyLayer::new(MemoryStore::new()).extractor(AuthorizationScheme::new("Token"));
 /// ```
 #[derive(Clone, Debug)]
-pub struct AuthorizationScheme(Cow<'static, str>);
+pub struct AuthorizationScheme {
+    name: Cow<'static, str>,
+    tokens: Tokens,
+    /// What keys start with, where other tokens are left to others.
+    prefix: Option<Cow<'static, str>>,
+}
+
+/// Which texts may follow the name of the scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tokens {
+    /// Those that the RFCs allow.
+    Token68,
+    /// All that could be a key.
+    AnyKey,
+}
 
 impl AuthorizationScheme {
     /// Looks for the scheme `name`.
@@ -38,17 +53,75 @@ impl AuthorizationScheme {
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
         assert!(is_token(name.as_bytes()), "an authentication scheme is a token: {name:?}");
-        Self(name)
+        Self { name, tokens: Tokens::Token68, prefix: None }
+    }
+
+    /// Also accepts keys with characters that RFC 9110 does not allow there, such as the `1|abc` of
+    /// Laravel Sanctum: all visible ASCII characters but `,`, `;`, `"` and `\`.
+    ///
+    /// By default such a key is malformed. Clients that are strict, and proxies, may refuse to send it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::extract::Bearer;
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    ///
+    /// let bearer = Bearer.with_any_key_characters();
+    /// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(bearer);
+    /// ```
+    #[must_use]
+    pub fn with_any_key_characters(mut self) -> Self {
+        self.tokens = Tokens::AnyKey;
+        self
+    }
+
+    /// Leaves tokens that do not start with `prefix` to another authenticator. See
+    /// [`Bearer::starting_with`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if `prefix` is empty, or has a character that no key has.
+    #[must_use]
+    pub fn starting_with(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
+        let prefix = prefix.into();
+        assert!(
+            PresentedKey::check(prefix.as_bytes()).is_ok(),
+            "the start of a key is visible ASCII and not empty: {prefix:?}"
+        );
+        self.prefix = Some(prefix);
+        self
+    }
+
+    /// Tells whether what follows the name of the scheme is left to others.
+    fn leaves(&self, rest: &[u8]) -> bool {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        !rest.trim_ascii_start().starts_with(prefix.as_bytes())
     }
 }
 
 impl Extract for AuthorizationScheme {
     fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
-        extract(head, &self.0)
+        if self.prefix.is_some()
+            && after_scheme(head, &self.name)?.is_some_and(|rest| self.leaves(rest))
+        {
+            return Ok(None);
+        }
+        extract(head, &self.name, self.tokens)
     }
 
     fn places(&self) -> Vec<CredentialPlace> {
-        vec![CredentialPlace::Authorization(self.0.clone())]
+        vec![CredentialPlace::Authorization(self.name.clone())]
+    }
+
+    fn left_to_others<'a>(&self, head: &RequestHead<'a>) -> Option<&'a HeaderValue> {
+        // Several lines are ambiguous, or have another scheme.
+        let value = head.only(&AUTHORIZATION)?;
+        rest_after(value, &self.name).is_some_and(|rest| self.leaves(rest)).then_some(value)
+    }
+
+    fn can_carry(&self, format: &KeyFormat) -> bool {
+        self.prefix.as_deref().is_none_or(|prefix| format.prefix().starts_with(prefix))
     }
 
     fn reads_path(&self) -> bool {
@@ -62,9 +135,60 @@ impl Extract for AuthorizationScheme {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bearer;
 
+impl Bearer {
+    /// Also accepts keys with characters that the RFC does not allow, such as `1|abc`. See
+    /// [`AuthorizationScheme::with_any_key_characters`].
+    #[must_use]
+    pub fn with_any_key_characters(self) -> AuthorizationScheme {
+        AuthorizationScheme::new("Bearer").with_any_key_characters()
+    }
+
+    /// Finds keys that start with `prefix`, and leaves other bearer tokens to another authenticator: for
+    /// routes on which a session or a key may come as `Authorization: Bearer`.
+    ///
+    /// * The other authenticator is mounted outside of the layer, and [claims](super::Claimed) the tokens
+    ///   that it has verified. The layer refuses a token that nobody claims with 401, also where keys are
+    ///   [optional](crate::ApiKeyLayer::optional): a mistyped key does not become anonymous.
+    /// * [`ApiKeyLayer::unless`](crate::ApiKeyLayer::unless) and [`Guard::unless`](crate::Guard::unless) say
+    ///   which requests without a key pass.
+    /// * A key in another place beside a token of others is ambiguous.
+    /// * The challenge, the `Vary` and OpenAPI documents are the same as those of `Bearer`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `prefix` is empty, or has a character that no key has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use tower_api_key::extract::Bearer;
+    /// use tower_api_key::{ApiKeyLayer, Guard, MemoryStore, RequestHead, RequireAbility};
+    ///
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// fn is_user(head: &RequestHead<'_>) -> bool {
+    ///     head.extensions().get::<User>().is_some()
+    /// }
+    /// let app: Router = Router::new()
+    ///     .route("/bots", get(|| async { "…" }).layer(RequireAbility::new("bots:read").unless(is_user)))
+    ///     .layer(
+    ///         ApiKeyLayer::new(MemoryStore::new())
+    ///             .extractor(Bearer.starting_with("sk_"))
+    ///             .unless(is_user),
+    ///     );
+    /// // … and outside of it the layer that verifies sessions: see `Claimed`.
+    /// ```
+    #[must_use]
+    pub fn starting_with(self, prefix: impl Into<Cow<'static, str>>) -> AuthorizationScheme {
+        AuthorizationScheme::new("Bearer").starting_with(prefix)
+    }
+}
+
 impl Extract for Bearer {
     fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
-        extract(head, "Bearer")
+        extract(head, "Bearer", Tokens::Token68)
     }
 
     fn places(&self) -> Vec<CredentialPlace> {
@@ -76,14 +200,22 @@ impl Extract for Bearer {
     }
 }
 
-fn extract<'a>(head: &RequestHead<'a>, scheme: &str) -> Result<Option<Credential<'a>>, Rejection> {
+fn extract<'a>(
+    head: &RequestHead<'a>,
+    scheme: &str,
+    tokens: Tokens,
+) -> Result<Option<Credential<'a>>, Rejection> {
     let Some(rest) = after_scheme(head, scheme)? else {
         return Ok(None);
     };
     let token = rest.trim_ascii_start();
     // Only spaces may stand between them, and at least one must.
     let spaces = &rest[..rest.len() - token.len()];
-    if spaces.is_empty() || spaces.iter().any(|byte| *byte != b' ') || !is_token68(token) {
+    let is_token = match tokens {
+        Tokens::Token68 => is_token68(token),
+        Tokens::AnyKey => PresentedKey::check(token).is_ok(),
+    };
+    if spaces.is_empty() || spaces.iter().any(|byte| *byte != b' ') || !is_token {
         return Err(RejectionKind::Malformed.into());
     }
     Ok(Some(in_authorization(token)))
@@ -185,6 +317,27 @@ mod tests {
         ] {
             assert_eq!(bearer(&[value]), Err(RejectionKind::Malformed), "{value:?}");
         }
+    }
+
+    #[test]
+    fn any_characters_of_keys_are_accepted_where_that_is_set() {
+        let extractor = Bearer.with_any_key_characters();
+        let found = |value: &str| {
+            let request = Request::get("/").header(&AUTHORIZATION, value).body(()).unwrap();
+            let found = extractor.extract(&RequestHead::new(&request));
+            found
+                .map(|found| found.map(|found| found.bytes.to_vec()))
+                .map_err(|rejection| rejection.kind())
+        };
+        for key in ["1|abc", "K=K", "a!b@c#d$e%f^g&h*", "{x}", "K"] {
+            assert_eq!(found(&format!("Bearer {key}")), Ok(Some(key.into())), "{key}");
+            assert_eq!(found(&format!("Basic {key}")), Ok(None), "{key}");
+        }
+        let long = "x".repeat(257);
+        for wrong in ["", " ", " 1|a b", " a,b", " \"K\"", " a;b", " a\\b", &format!(" {long}")] {
+            assert_eq!(found(&format!("Bearer{wrong}")), Err(RejectionKind::Malformed), "{wrong}");
+        }
+        assert_eq!(bearer(&["Bearer 1|abc"]), Err(RejectionKind::Malformed));
     }
 
     #[test]

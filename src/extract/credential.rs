@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::header::{Entry, HeaderName};
-use http::{Request, Uri};
+use http::{HeaderValue, Request, Uri};
 
 use super::items::{COOKIES, List, SUBPROTOCOLS, after_prefix, cookie_value};
 use super::{CredentialPlace, uri};
+use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
 
 /// The bytes of a credential, and the place from which the layer removes them.
@@ -46,6 +47,12 @@ impl<'a> Credential<'a> {
     /// (see [`Extract::reads_path`](super::Extract::reads_path)); other layers that log it do.
     pub fn elsewhere(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), carrier: Carrier::Elsewhere }
+    }
+
+    /// Tells whether it was found in the header with this value of the request.
+    pub(super) fn is_in(&self, value: &HeaderValue, head: &RequestHead<'a>) -> bool {
+        let own = self.carrier.header().and_then(|name| head.only(name));
+        own.is_some_and(|own| std::ptr::eq(own, value))
     }
 }
 

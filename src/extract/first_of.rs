@@ -1,5 +1,7 @@
 //! [`FirstOf`]: a key in one of several places.
 
+use http::HeaderValue;
+
 use super::{Bearer, Credential, CredentialPlace, Extract, Header};
 use crate::head::RequestHead;
 use crate::key::KeyFormat;
@@ -47,15 +49,27 @@ impl Default for FirstOf {
 impl<A: Extract, B: Extract> Extract for FirstOf<A, B> {
     fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection> {
         let first = self.first.extract(head)?;
-        match self.second.extract(head)? {
-            None => Ok(first),
-            Some(_) if first.is_some() => Err(RejectionKind::Ambiguous.into()),
-            second => Ok(second),
+        let found = match self.second.extract(head)? {
+            None => first,
+            Some(_) if first.is_some() => return Err(RejectionKind::Ambiguous.into()),
+            second => second,
+        };
+        if let Some(found) = &found
+            && let Some(left) = self.left_to_others(head)
+            && !found.is_in(left, head)
+        {
+            // A credential of another authenticator is a second one.
+            return Err(RejectionKind::Ambiguous.into());
         }
+        Ok(found)
     }
 
     fn places(&self) -> Vec<CredentialPlace> {
         [self.first.places(), self.second.places()].concat()
+    }
+
+    fn left_to_others<'a>(&self, head: &RequestHead<'a>) -> Option<&'a HeaderValue> {
+        self.first.left_to_others(head).or_else(|| self.second.left_to_others(head))
     }
 
     fn can_carry(&self, format: &KeyFormat) -> bool {

@@ -5,6 +5,7 @@
 
 mod authorization;
 mod basic;
+mod claimed;
 mod cookie;
 mod credential;
 mod first_of;
@@ -17,8 +18,11 @@ mod uri;
 
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 pub use self::authorization::{AuthorizationScheme, Bearer};
 pub use self::basic::Basic;
+pub use self::claimed::Claimed;
 pub use self::cookie::Cookie;
 pub use self::credential::Credential;
 pub use self::first_of::FirstOf;
@@ -77,6 +81,37 @@ pub trait Extract: Send + Sync {
     /// nothing of keys.
     fn places(&self) -> Vec<CredentialPlace> {
         Vec::new()
+    }
+
+    /// Returns the header that this extractor could read, but leaves to another authenticator, such as the
+    /// `Authorization` of a session where keys [start with `sk_`](Bearer::starting_with).
+    ///
+    /// The layer refuses a request without a key that has such a header with 401, unless the other
+    /// authenticator [claimed](Claimed) it: otherwise a mistyped key would become anonymous where keys are
+    /// optional. The default is none.
+    fn left_to_others<'a>(&self, head: &RequestHead<'a>) -> Option<&'a HeaderValue> {
+        let _ = head;
+        None
+    }
+
+    /// Makes an extractor that looks in the places of both. A request with two credentials is ambiguous.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::extract::{Bearer, Extract, Header};
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    ///
+    /// // The default of a layer.
+    /// let extractor = Header::x_api_key().or(Bearer);
+    /// assert_eq!(extractor.places().len(), 2);
+    /// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(extractor);
+    /// ```
+    fn or<E: Extract>(self, other: E) -> FirstOf<Self, E>
+    where
+        Self: Sized,
+    {
+        FirstOf::new(self, other)
     }
 
     /// Tells whether keys of `format` can be where it looks.

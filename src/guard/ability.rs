@@ -141,7 +141,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "an ability is `resource:action`")]
     fn an_ability_that_does_not_parse_is_refused_when_the_guard_is_built() {
-        let _ = RequireAbility::new("bots");
+        let _ = RequireAbility::new("bots:");
     }
 
     #[test]

@@ -23,6 +23,10 @@ impl<A: Guard, B: Guard> Guard for And<A, B> {
         self.first.check(key, head)?;
         self.second.check(key, head)
     }
+
+    fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
+        self.first.lets_pass_without_key(head) && self.second.lets_pass_without_key(head)
+    }
 }
 
 /// Lets pass what one of the guards lets pass. See [`Guard::or`].
@@ -44,5 +48,9 @@ impl<A: Guard, B: Guard> Guard for Or<A, B> {
             Ok(()) => Ok(()),
             Err(_) => Err(first),
         })
+    }
+
+    fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
+        self.first.lets_pass_without_key(head) || self.second.lets_pass_without_key(head)
     }
 }

@@ -13,7 +13,7 @@ use tower_layer::Layer;
 use super::{Guard, GuardFuture};
 use crate::body::ResponseBody;
 use crate::head::RequestHead;
-use crate::reject::{RejectionKind, Rejector};
+use crate::reject::{Rejection, RejectionKind, Rejector};
 use crate::verify::{Anonymous, VerifiedKey};
 
 /// Mounts a guard on a route or a service, within an [`ApiKeyLayer`](crate::ApiKeyLayer).
@@ -78,17 +78,32 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let refused = admit(&*self.guard, &RequestHead::with_known_body(&request)).err();
-        match refused {
-            None => GuardFuture::forward(self.inner.call(request)),
-            Some(response) => {
+        let head = RequestHead::with_known_body(&request);
+        match ask(&*self.guard, &head) {
+            Ok(()) => GuardFuture::forward(self.inner.call(request)),
+            Err(rejection) => {
+                let rejector = rejector(request.extensions());
+                let (response, drain) = (rejector.reject(rejection, &head), rejector.drain);
                 // The service was made ready and is not called: a fresh clone takes its place,
                 // so that what it reserved is free for others.
                 self.inner = self.inner.clone();
-                let drain = rejector(request.extensions()).drain;
                 GuardFuture::rejected(drain.refuse(request, response))
             }
         }
+    }
+}
+
+/// Asks `guard` of a request, of whose key the layer that is around has left the proof.
+fn ask(guard: &dyn Guard, head: &RequestHead<'_>) -> Result<(), Rejection> {
+    let extensions = head.extensions();
+    if let Some(key) = extensions.get::<VerifiedKey>() {
+        guard.check(key, head).map_err(|rejection| rejection.of_key(key.record()))
+    } else if extensions.get::<Anonymous>().is_none() {
+        Err(RejectionKind::MissingLayer.into())
+    } else if guard.lets_pass_without_key(head) {
+        Ok(())
+    } else {
+        Err(RejectionKind::Missing.into())
     }
 }
 
@@ -99,18 +114,10 @@ pub(crate) fn admit<'a>(
     guard: &dyn Guard,
     head: &RequestHead<'a>,
 ) -> Result<&'a VerifiedKey, Response<Bytes>> {
-    let extensions = head.extensions();
-    let rejection = if let Some(key) = extensions.get::<VerifiedKey>() {
-        match guard.check(key, head) {
-            Ok(()) => return Ok(key),
-            Err(rejection) => rejection.of_key(key.id()),
-        }
-    } else if extensions.get::<Anonymous>().is_some() {
-        RejectionKind::Missing.into()
-    } else {
-        RejectionKind::MissingLayer.into()
-    };
-    Err(rejector(extensions).reject(rejection, head))
+    let key = ask(guard, head).and_then(|()| {
+        head.extensions().get::<VerifiedKey>().ok_or_else(|| RejectionKind::Missing.into())
+    });
+    key.map_err(|rejection| rejector(head.extensions()).reject(rejection, head))
 }
 
 /// Returns how the layer that is around refuses requests.

@@ -10,7 +10,8 @@
 //! sees to it, after the guards.
 //!
 //! A guard on a route refuses a request without a verified key: with 401, in the words of the
-//! layer, if the layer let it pass without a key; with 500 if no layer is around it. What is left of a
+//! layer, if the layer let it pass without a key, and [nothing else](Guard::unless) authenticated it; with
+//! 500 if no layer is around it. What is left of a
 //! refused request is read [behind the refusal](crate::ApiKeyLayer::drain_refused).
 //!
 //! [`ApiKeyLayer::guard`]: crate::ApiKeyLayer::guard
@@ -28,6 +29,7 @@ mod report_only;
 mod restrictions;
 mod stage;
 mod tenant;
+mod unless;
 
 use std::sync::Arc;
 
@@ -42,6 +44,7 @@ pub use self::post::RequirePost;
 pub use self::report_only::{Report, ReportOnly};
 pub use self::stage::RequireStage;
 pub use self::tenant::RequireTenant;
+pub use self::unless::Unless;
 
 #[cfg(feature = "policy")]
 pub(crate) use self::ability::has_one_of;
@@ -82,6 +85,46 @@ pub trait Guard: Send + Sync {
     ///
     /// Returns why the request is refused.
     fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection>;
+
+    /// Tells whether a request without a key passes where the guard is mounted on a route. The layer around
+    /// has let it pass.
+    ///
+    /// The default is no. [`unless`](Self::unless) makes guards for which it does.
+    fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
+        let _ = head;
+        false
+    }
+
+    /// Makes a guard that also lets requests without a key pass if `condition` holds, which looks at what
+    /// an outer layer left in the extensions of the request: those that something else authenticated.
+    ///
+    /// A request with a key is judged by the key. One for which there is no layer around the guard is
+    /// refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use tower_api_key::{ApiKeyLayer, Guard, MemoryStore, RequestHead, RequireAbility};
+    ///
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// fn is_user(head: &RequestHead<'_>) -> bool {
+    ///     head.extensions().get::<User>().is_some()
+    /// }
+    /// let guard = RequireAbility::new("bots:read").unless(is_user);
+    /// let app: Router = Router::new()
+    ///     .route("/bots", get(|| async { "…" }).layer(guard))
+    ///     .layer(ApiKeyLayer::new(MemoryStore::new()).unless(is_user));
+    /// ```
+    fn unless<F>(self, condition: F) -> Unless<Self>
+    where
+        Self: Sized,
+        F: Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
+    {
+        Unless::new(self, condition)
+    }
 
     /// Makes a guard that lets pass what both let pass; this one is asked first.
     fn and<G: Guard>(self, other: G) -> And<Self, G>

@@ -60,12 +60,16 @@ impl<G: Guard> Guard for ReportOnly<G> {
         // A guard on trial is no reason to fail a request, whatever it does.
         contain::notify("a guard that is only tried", || {
             if let Err(rejection) = self.guard.check(key, head) {
-                let rejection = rejection.of_key(key.id());
+                let rejection = rejection.of_key(key.record());
                 let report = Report::new(&rejection, key.rejector(), head, None);
-                report.send(self.on_report.as_deref());
+                report.send(key.rejector(), self.on_report.as_deref());
             }
         });
         Ok(())
+    }
+
+    fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
+        self.guard.lets_pass_without_key(head)
     }
 }
 
@@ -95,9 +99,10 @@ impl<'a> Report<'a> {
         Self { rejection, method: head.method(), path, rule }
     }
 
-    pub(crate) fn send(&self, on_report: Option<&OnReport>) {
+    pub(crate) fn send(&self, rejector: &Rejector, on_report: Option<&OnReport>) {
         let (kind, key) = (self.rejection.kind().as_str(), self.key_id().map(KeyId::as_str));
-        trace::would_reject(kind, key, self.method, self.path, self.rule);
+        let repeats = &rejector.log.repeats;
+        trace::would_reject(repeats, kind, key, self.method, self.path, self.rule);
         // A report is no reason to fail a request.
         if let Some(on_report) = on_report {
             contain::notify("a callback for reports", || on_report(self));

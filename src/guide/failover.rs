@@ -74,8 +74,8 @@
 //!   `VACUUM INTO`. The files `keys.db-wal` and `keys.db-shm` belong to it.
 //! * **Network file systems** lose locks and writes: keep the file on a local disk. Tools that ship
 //!   the log elsewhere do so after the change was acknowledged, and lose the last ones.
-//! * **Other processes** with a cache are notified of nothing. They heed a change within their
-//!   `max_staleness`, also after a restore: start them again.
+//! * **Other processes** with a cache see a change within 250 ms, if the cache is invalidated by
+//!   `SqliteStore::invalidations`, and else within their `max_staleness`.
 //! * To **restore**, stop all processes, replace the file, remove its `-wal` and `-shm`, and go on as
 //!   [below](#after-a-restore).
 //!
@@ -94,6 +94,6 @@
 //! 2. Revoke again what had been revoked since: `api-keys revoke --ids-stdin` takes the ids.
 //! 3. Have all nodes forget what they know: it may be of the other past.
 //!    [`KeyRepository::invalidate_everywhere`](crate::KeyRepository::invalidate_everywhere) does so, as does
-//!    `api-keys invalidate`, and a node by itself when it notices that the server is another. Processes over SQLite have to be
-//!    started again.
+//!    `api-keys invalidate`, and a node by itself when it notices that the server is another. Processes over SQLite
+//!    have to be started again after their file was replaced.
 //! 4. Keys that were issued since are unknown now, and their owners need new ones.

@@ -71,7 +71,7 @@
 //! A form that comes twice within ten minutes rotates its key once more, unless the key was used. Mount
 //! [`LastUsed`](crate::LastUsed) on the layer, so that this is known.
 //!
-//! [`AbilityCatalogue`]: crate::manage::pages::AbilityCatalogue
+//! [`AbilityCatalogue`]: crate::key::AbilityCatalogue
 //! [`IdentifyOwner`]: crate::manage::api::IdentifyOwner
 //! [`KeyUsage`]: crate::manage::pages::KeyUsage
 //! [`PageTexts`]: crate::manage::pages::PageTexts

@@ -122,6 +122,7 @@
 //! | `CachedStore` that hears of changes | as soon as it has heard of the change and loaded the record, also of a change by another node, by SQL or by `api-keys` |
 //! | `CachedStore` that does not hear at the moment | when it hears again, and within the period of the next row |
 //! | `CachedStore` without a source | at once after changes through it; after others as the next row says, by what the cache may still serve |
+//! | [`new.or(old)`](crate::store::KeyStoreExt::or) | as one of the two tells, and within the period of the next row if one of them tells of nothing |
 //! | any other | within the [period](crate::StreamWatch::recheck_every), 5 seconds, with up to a fifth more |
 //!
 //! The store is asked

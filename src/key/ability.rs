@@ -8,12 +8,16 @@ use thiserror::Error;
 /// The longest ability that is accepted, in bytes.
 const MAX_LENGTH: usize = 128;
 
-/// Something that a key may do: `resource:action`, `resource:*` or `*`.
+/// Something that a key may do: `resource:action`, `resource:*`, a word such as `admin`, or `*`.
 ///
-/// An ability has two segments or more, such as `bots:read` or `billing:invoices:write`, of
-/// the characters `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`. A `*` stands for all that follows;
-/// it is a whole segment and the last one. Segments are compared whole and as they are:
-/// `doc:*` says nothing about `docs:read`.
+/// An ability has segments, such as `bots:read` or `billing:invoices:write`, of the characters
+/// `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`. A `*` stands for all that follows; it is a whole
+/// segment and the last one. Segments are compared whole and as they are: `doc:*` says nothing
+/// about `docs:read`.
+///
+/// A single word is an ability of its own, as older systems have them: `read` grants `read` and
+/// nothing else, so not `bots:read`. Neither `bots:*` nor `bots:read` grants `bots`. Only `*`, which
+/// grants everything, grants a word that is not itself.
 ///
 /// # Examples
 ///
@@ -23,7 +27,9 @@ const MAX_LENGTH: usize = 128;
 /// let all_bots: Ability = "bots:*".parse()?;
 /// assert!(all_bots.covers(&"bots:read".parse()?));
 /// assert!(!all_bots.covers(&"bot:read".parse()?));
-/// assert!("bots".parse::<Ability>().is_err());
+/// let read: Ability = "read".parse()?;
+/// assert!(read.covers(&read) && !read.covers(&"bots:read".parse()?));
+/// assert!("bots:".parse::<Ability>().is_err());
 /// # Ok::<_, tower_api_key::key::AbilityError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,10 +39,10 @@ pub struct Ability(Box<str>);
 
 /// The error of a text that is no ability.
 ///
-/// An ability is `*`, or two or more segments of `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`
-/// joined by `:`, of which the last may be `*`; at most 128 characters.
+/// An ability is `*`, or one or more segments of `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`
+/// joined by `:`, of which the last of several may be `*`; at most 128 characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("an ability is `resource:action`, `resource:*` or `*`")]
+#[error("an ability is `resource:action`, `resource:*`, a word such as `admin`, or `*`")]
 pub struct AbilityError;
 
 impl Ability {
@@ -68,12 +74,13 @@ impl Ability {
 
     fn is_valid(text: &str) -> bool {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        let Some((resources, action)) = text.rsplit_once(':') else {
-            return text == "*";
-        };
         let segment = |segment: &str| !segment.is_empty() && segment.bytes().all(plain);
+        let (resources, action) = match text.rsplit_once(':') {
+            Some((resources, action)) => (Some(resources), action),
+            None => (None, text),
+        };
         text.len() <= MAX_LENGTH
-            && resources.split(':').all(segment)
+            && resources.is_none_or(|resources| resources.split(':').all(segment))
             && (action == "*" || segment(action))
     }
 }
@@ -179,14 +186,12 @@ impl AbilitySet {
     }
 }
 
-#[cfg(feature = "cache")]
 impl super::HeapSize for AbilitySet {
     fn heap_size(&self) -> usize {
         self.0.heap_size()
     }
 }
 
-#[cfg(feature = "cache")]
 impl super::HeapSize for Ability {
     fn heap_size(&self) -> usize {
         self.0.heap_size()
@@ -251,8 +256,9 @@ mod tests {
     fn what_is_no_ability_is_refused() {
         for wrong in [
             "",
-            "doc",
-            "bots",
+            "doc*",
+            "*doc",
+            "a b",
             ":",
             "bots:",
             ":read",
@@ -273,6 +279,7 @@ mod tests {
             "a/b:c",
             "a:\"b\"",
             &format!("a:{}", "b".repeat(127)),
+            &"b".repeat(129),
         ] {
             assert_eq!(wrong.parse::<Ability>(), Err(AbilityError), "{wrong:?}");
         }
@@ -295,7 +302,22 @@ mod tests {
         assert!(set(["*"]).can("bots:read"));
         assert!(set(["*"]).can("bots:*"));
         assert!(!set(["*"]).can(""));
-        assert!(!set(["*"]).can("bots"));
+        assert!(!set(["*"]).can("bots:"));
+    }
+
+    #[test]
+    fn a_word_grants_itself_alone() {
+        assert!(set(["read"]).can("read"));
+        for other in ["bots:read", "read:bots", "read:*", "Read", "reader", "rea", "*", ""] {
+            assert!(!set(["read"]).can(other), "{other}");
+        }
+        for other in ["bots:*", "bots:read", "read:bots", "read:*"] {
+            assert!(!set([other]).can("bots") && !set([other]).can("read"), "{other}");
+        }
+        assert!(set(["*"]).can("read"));
+        assert!(set(["*"]).covers(&set(["read", "bots:read"])));
+        assert!(!set(["read"]).covers(&set(["bots:read"])));
+        assert!(!set(["bots:*"]).covers(&set(["bots"])));
     }
 
     #[test]
@@ -335,8 +357,8 @@ mod tests {
     proptest! {
         #[test]
         fn matching_agrees_with_a_plain_model(
-            granted in prop::collection::vec("(\\*|[ab]{1,2}(:[ab]{1,2}){0,2}:(\\*|[ab]{1,2}))", 0..4),
-            asked in "(\\*|[ab]{1,2}(:[ab]{1,2}){0,2}:(\\*|[ab]{1,2}))",
+            granted in prop::collection::vec("(\\*|[ab]{1,2}(:[ab]{1,2}){0,3}(:\\*)?)", 0..4),
+            asked in "(\\*|[ab]{1,2}(:[ab]{1,2}){0,3}(:\\*)?)",
         ) {
             let set: AbilitySet = granted.iter().map(|text| text.parse().unwrap()).collect();
             let expected = granted.iter().any(|granted| reference(granted, &asked));

@@ -139,6 +139,8 @@ pub struct KeyHasher {
 pub(crate) enum Way {
     Sha256,
     HmacSha256(Arc<Hmac<Sha256>>),
+    /// Of a key `id|secret`, of which only the secret was hashed.
+    Sha256AfterId,
 }
 
 impl KeyHasher {
@@ -176,6 +178,17 @@ impl KeyHasher {
         self
     }
 
+    /// Accepts also keys `id|secret`, of which another system has hashed the secret only, by SHA-256. So
+    /// does Laravel Sanctum.
+    ///
+    /// Such a key is found under the digest of [both](super::StoredHash::of_secret_after), so its secret
+    /// is of no use with the id of another key.
+    #[must_use]
+    pub fn or_sha256_after_id(mut self) -> Self {
+        self.previous.push(Way::Sha256AfterId);
+        self
+    }
+
     /// Returns the digest under which a new key is stored.
     #[must_use]
     pub fn digest(&self, key: &str) -> KeyDigest {
@@ -184,11 +197,13 @@ impl KeyHasher {
 
     /// Returns the digests under which a presented key may be stored, the current first.
     pub fn digests<'a>(&'a self, key: &'a str) -> impl Iterator<Item = KeyDigest> + 'a {
-        self.ways().map(|way| way.digest(key.as_bytes()))
+        self.ways(key.as_bytes()).map(|way| way.digest(key.as_bytes()))
     }
 
-    pub(crate) fn ways(&self) -> impl Iterator<Item = &Way> {
-        std::iter::once(&self.current).chain(&self.previous)
+    /// Returns the ways in which this key may have been hashed. The current one is for all.
+    pub(crate) fn ways<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = &'a Way> + 'a {
+        let previous = self.previous.iter().filter(|way| way.is_for(key));
+        std::iter::once(&self.current).chain(previous)
     }
 }
 
@@ -198,9 +213,17 @@ impl Way {
         Self::HmacSha256(Arc::new(new_hmac(pepper)))
     }
 
+    fn is_for(&self, key: &[u8]) -> bool {
+        !matches!(self, Self::Sha256AfterId) || split_id(key).is_some()
+    }
+
     pub(crate) fn digest(&self, key: &[u8]) -> KeyDigest {
         KeyDigest(match self {
             Self::Sha256 => Sha256::digest(key).into(),
+            Self::Sha256AfterId => {
+                let (id, secret) = split_id(key).unwrap_or((b"", key));
+                return after_id(id, &Sha256::digest(secret).into());
+            }
             Self::HmacSha256(hmac) => {
                 let mut hmac = Hmac::clone(hmac);
                 hmac.update(key);
@@ -208,6 +231,24 @@ impl Way {
             }
         })
     }
+}
+
+/// Splits `id|secret`, whose id ends at the first bar.
+fn split_id(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let bar = key.iter().position(|byte| *byte == b'|').filter(|bar| *bar > 0)?;
+    Some((&key[..bar], &key[bar + 1..]))
+}
+
+/// Returns the digest under which a key `id|secret` is stored of which only the secret was hashed.
+///
+/// What is hashed begins as no text of a key does, so it is no other key's.
+pub(super) fn after_id(id: &[u8], hash: &[u8; 32]) -> KeyDigest {
+    let mut hasher = Sha256::new();
+    hasher.update(b"id|secret\0");
+    hasher.update(id);
+    hasher.update(b"|");
+    hasher.update(hash);
+    KeyDigest(hasher.finalize().into())
 }
 
 impl Default for KeyHasher {
@@ -221,6 +262,7 @@ impl fmt::Debug for KeyHasher {
         let name = |way: &Way| match way {
             Way::Sha256 => "SHA-256",
             Way::HmacSha256(_) => "HMAC-SHA-256",
+            Way::Sha256AfterId => "SHA-256 after an id",
         };
         let previous: Vec<_> = self.previous.iter().map(name).collect();
         f.debug_struct("KeyHasher")

@@ -129,14 +129,12 @@ impl EndpointPattern {
     }
 }
 
-#[cfg(feature = "cache")]
 impl super::HeapSize for EndpointPattern {
     fn heap_size(&self) -> usize {
         self.path.0.heap_size()
     }
 }
 
-#[cfg(feature = "cache")]
 impl super::HeapSize for Segment {
     fn heap_size(&self) -> usize {
         match self {

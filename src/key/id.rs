@@ -60,7 +60,6 @@ macro_rules! id {
 
         is_text!($name);
 
-        #[cfg(feature = "cache")]
         impl super::HeapSize for $name {
             fn heap_size(&self) -> usize {
                 self.0.heap_size()

@@ -8,6 +8,7 @@
 //! | [`PresentedKey`] | a text that passed the formats, not yet verified |
 //! | [`Secret`] | the text of a new key, shown once |
 //! | [`KeyDigest`], [`KeyHasher`] | the only thing that a store ever sees |
+//! | [`StoredHash`] | what another system kept of a key |
 //! | [`KeyId`] | the public name of a key, for logs and revocation |
 //! | [`Ability`], [`AbilitySet`] | what a key may do |
 //! | [`Stage`], [`TenantId`], [`KeyKind`] | what a key is bound to |
@@ -18,6 +19,7 @@
 
 mod ability;
 mod alphabet;
+mod catalogue;
 mod checksum;
 mod digest;
 mod endpoint;
@@ -33,12 +35,13 @@ mod referrer;
 mod restrictions;
 mod scheme;
 mod secret;
-#[cfg(feature = "cache")]
 mod size;
+mod stored_hash;
 mod text;
 
 pub use self::ability::{Ability, AbilityError, AbilitySet};
 pub use self::alphabet::Alphabet;
+pub use self::catalogue::AbilityCatalogue;
 pub use self::checksum::Checksum;
 pub use self::digest::{KeyDigest, KeyHasher, ParseDigestError};
 pub use self::endpoint::{EndpointError, EndpointPattern, PathPattern};
@@ -54,11 +57,11 @@ pub use self::referrer::ReferrerPattern;
 pub use self::restrictions::Restrictions;
 pub use self::scheme::{IssueError, KeyScheme};
 pub use self::secret::Secret;
+pub use self::stored_hash::{StoredHash, StoredHashError};
 
 pub(crate) use self::alphabet::random_text;
 #[cfg(feature = "policy")]
 pub(crate) use self::endpoint::{METHODS, Segment, judged_method};
 pub(crate) use self::origin::{Site, syntax as origin_syntax};
 pub(crate) use self::referrer::Page;
-#[cfg(feature = "cache")]
 pub(crate) use self::size::HeapSize;

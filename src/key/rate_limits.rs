@@ -67,7 +67,6 @@ impl RateLimits {
     }
 }
 
-#[cfg(feature = "cache")]
 impl super::HeapSize for RateLimits {
     fn heap_size(&self) -> usize {
         self.0.as_ref().map_or(0, |inner| {

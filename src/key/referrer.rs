@@ -86,7 +86,6 @@ impl ReferrerPattern {
     }
 }
 
-#[cfg(feature = "cache")]
 impl super::HeapSize for ReferrerPattern {
     fn heap_size(&self) -> usize {
         let path = match &self.path {

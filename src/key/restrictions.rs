@@ -52,7 +52,6 @@ impl Restrictions {
     }
 }
 
-#[cfg(feature = "cache")]
 impl super::HeapSize for Restrictions {
     fn heap_size(&self) -> usize {
         let Self { addresses, origins, referrers, endpoints } = self;

@@ -100,8 +100,9 @@ impl KeyScheme {
         self.hasher.digests(key)
     }
 
-    pub(crate) fn ways(&self) -> impl Iterator<Item = &Way> {
-        self.hasher.ways()
+    /// Returns the ways in which a presented key may have been hashed, the current first.
+    pub(crate) fn ways<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = &'a Way> + 'a {
+        self.hasher.ways(key)
     }
 
     /// Returns the formats in which keys are issued.

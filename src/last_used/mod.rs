@@ -18,7 +18,7 @@ use self::recorder::Recorder;
 use self::used_keys::Noted;
 use crate::head::RequestHead;
 use crate::key::KeyId;
-use crate::observe::Observe;
+use crate::observe::{Detail, Observe};
 use crate::store::{RecordUses, StoreError};
 use crate::verify::VerifiedKey;
 
@@ -123,6 +123,15 @@ impl LastUsed {
         self.flush().await
     }
 
+    /// Returns what counts the uses that are not written, and does not keep the recorder.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn backlog_counter(
+        &self,
+    ) -> impl Fn() -> Option<usize> + Send + Sync + 'static + use<> {
+        let recorder = Arc::downgrade(&self.shared.recorder);
+        move || Some(recorder.upgrade()?.backlog())
+    }
+
     fn note(&self, id: &KeyId) {
         if self.shared.recorder.note(id) == Noted::First {
             self.shared.start();
@@ -142,8 +151,8 @@ impl Observe for LastUsed {
         self.note(key.id());
     }
 
-    fn observes_finished(&self) -> bool {
-        false
+    fn detail(&self) -> Detail {
+        Detail::Nothing
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Recorder`]: between the requests, which note uses, and the task that has them written.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout_at};
@@ -23,6 +23,8 @@ pub(super) struct Recorder {
     wake: Notify,
     closed: AtomicBool,
     told_of_too_many: AtomicBool,
+    /// How many uses the writer had to write when it was last looked at: while it writes, it is not there.
+    unwritten: AtomicUsize,
 }
 
 impl Recorder {
@@ -35,6 +37,7 @@ impl Recorder {
             wake: Notify::new(),
             closed: AtomicBool::new(false),
             told_of_too_many: AtomicBool::new(false),
+            unwritten: AtomicUsize::new(0),
         }
     }
 
@@ -81,21 +84,35 @@ impl Recorder {
             return Some(retry_at);
         }
         writer.take_due(&self.keys);
+        self.look_at(&writer);
         if let Err(error) = writer.write().await {
             trace::uses_not_written(&error);
         }
+        self.look_at(&writer);
         writer.next_write()
     }
 
     pub(super) async fn write_all(&self) -> Result<(), StoreError> {
         let mut writer = self.writer.lock().await;
         writer.take_all(&self.keys);
+        self.look_at(&writer);
         let written = writer.write().await;
+        self.look_at(&writer);
         if written.is_err() {
             // The task has to try again sooner than it was going to.
             self.wake.notify_one();
         }
         written
+    }
+
+    fn look_at(&self, writer: &Writer) {
+        self.unwritten.store(writer.unwritten(), Ordering::Relaxed);
+    }
+
+    /// Returns how many keys have a use that is not written, and would be by now.
+    #[cfg(feature = "metrics")]
+    pub(super) fn backlog(&self) -> usize {
+        self.keys.new_keys() + self.unwritten.load(Ordering::Relaxed)
     }
 
     pub(super) fn close(&self) {

@@ -67,6 +67,12 @@ impl UsedKeys {
         std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Returns how many keys came since they were taken.
+    #[cfg(feature = "metrics")]
+    pub(super) fn new_keys(&self) -> usize {
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Forgets a key, unless it was used after `last`. Returns whether it is forgotten.
     pub(super) fn forget(&self, key: &UsedKey, last: u64) -> bool {
         let forgotten =

@@ -53,6 +53,11 @@ impl Writer {
         Self { repository, interval, timeout, unwritten, written, retry: None }
     }
 
+    /// Returns how many keys have a use that is to be written now.
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten.len()
+    }
+
     /// Returns when to try again, if the last attempt failed.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry.map(|retry| retry.at)

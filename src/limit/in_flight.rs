@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::neighbours::Neighbours;
+use crate::neighbours::Neighbours;
 
 /// Gives places to look-ups. Those for which an address has no place left wait for one, in order.
 #[derive(Default)]

@@ -69,7 +69,7 @@ where
         pinned.get(key).map(|subject| act(&mut lock(subject)))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "metrics"))]
     pub(super) fn len(&self) -> usize {
         self.subjects.pin().len()
     }

@@ -66,6 +66,19 @@ impl MemoryRateLimiter {
         Self { shared: Arc::new(shared) }
     }
 
+    /// Returns what counts the keys and tenants, and does not keep the limiter.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn subject_counter(
+        &self,
+    ) -> impl Fn() -> Option<usize> + Send + Sync + 'static + use<> {
+        let shared = Arc::downgrade(&self.shared);
+        move || {
+            let shared = shared.upgrade()?;
+            let keys: usize = shared.keys.iter().map(Levels::len).sum();
+            Some(keys + shared.tenants.len())
+        }
+    }
+
     /// Changes the levels of a key, and tells how its limits stand.
     fn change(&self, key: &KeyRecord, change: Change) -> LimitDecision {
         let shared = &*self.shared;

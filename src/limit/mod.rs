@@ -50,7 +50,6 @@ mod gcra;
 mod in_flight;
 mod levels;
 mod memory;
-mod neighbours;
 mod rate_limiter;
 #[cfg(feature = "redis")]
 mod redis;

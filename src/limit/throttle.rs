@@ -10,10 +10,10 @@ use super::LimitStatus;
 use super::gcra::Gcra;
 use super::in_flight::{InFlight, Place};
 use super::levels::Levels;
-use super::neighbours::Neighbours;
 use super::subject::Subject;
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::RateLimit;
+use crate::neighbours::Neighbours;
 
 /// How many addresses are kept: about 20 MB of them.
 const MAX_ADDRESSES: usize = 100_000;
@@ -93,6 +93,15 @@ impl FailureThrottle {
             in_flight: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Returns what counts the addresses, and does not keep the throttle.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn address_counter(
+        &self,
+    ) -> impl Fn() -> Option<usize> + Send + Sync + 'static + use<> {
+        let shared = Arc::downgrade(&self.shared);
+        move || Some(shared.upgrade()?.addresses.len())
     }
 
     /// Tells for how long an address is refused, if it is.

@@ -48,6 +48,14 @@ impl Authority {
         self.0.is_some()
     }
 
+    /// Refuses what only the application itself may do, and nobody on whose behalf it acts.
+    pub(super) const fn check_is_application(&self) -> Result<(), ManageError> {
+        match self.0 {
+            None => Ok(()),
+            Some(_) => Err(ManageError::Exceeds(Excess::Tenants)),
+        }
+    }
+
     /// May see what a key may that works at the time `now`, and grant what it has.
     pub(super) fn of_key(
         key: &Arc<KeyRecord>,
@@ -107,6 +115,11 @@ impl Authority {
     pub(super) fn requirement(&self) -> Option<KeyChange> {
         let of_key = self.0.as_ref()?.of_key.as_ref()?;
         Some(KeyChange::Require(Arc::clone(&of_key.record)))
+    }
+
+    /// Tells whether it is that of a key.
+    pub(super) fn is_of_key(&self) -> bool {
+        self.0.as_ref().is_some_and(|bounds| bounds.of_key.is_some())
     }
 
     /// Returns whose keys can be seen of those that are asked for.

@@ -27,8 +27,9 @@ impl KeyManager {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no such key, if it was revoked, if the new name does not say
-    /// what it is for or the new expiry is in the past, or if it would be allowed more than the
+    /// Returns an error if there is no such key, if it was revoked, if its tenant is suspended, if the new name
+    /// does not say what it is for or the new expiry is in the past, if it is given an ability that is not
+    /// in the [catalogue](Self::abilities), or if it would be allowed more than the
     /// owner on whose behalf it is changed. To take it out of use is allowed all the same.
     pub async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<ChangedKey, ManageError> {
         if let Some(name) = &update.name {
@@ -38,7 +39,13 @@ impl KeyManager {
         let errand = if update.only_disables() { Errand::Disable } else { Errand::Change };
         self.change(id, errand, |record, authority| {
             refuse_revoked(record)?;
+            if !update.only_disables() {
+                refuse_suspended(record)?;
+            }
             let (was_disabled, limits) = (record.disabled, record.limits.clone());
+            if let Some(abilities) = &update.abilities {
+                self.check_abilities(abilities, &record.abilities)?;
+            }
             update.apply(record);
             if !update.only_disables() {
                 authority.check(record)?;
@@ -71,11 +78,12 @@ impl KeyManager {
     ///
     /// # Errors
     ///
-    /// As [`disable`](Self::disable), or if the key is allowed more than the owner on whose
+    /// As [`disable`](Self::disable), if its tenant is suspended, or if the key is allowed more than the owner on whose
     /// behalf it is enabled.
     pub async fn enable(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
         self.change(id, Errand::Change, |record, authority| {
             refuse_revoked(record)?;
+            refuse_suspended(record)?;
             record.disabled = false;
             authority.check(record)?;
             Ok(AuditAction::Enabled)
@@ -106,6 +114,10 @@ impl KeyManager {
         let record = self.in_time(changed).await?;
         Ok(ChangedKey { record, propagation: self.settings.repository.propagation() })
     }
+}
+
+fn refuse_suspended(record: &KeyRecord) -> Result<(), ManageError> {
+    if record.suspended { Err(ManageError::Suspended) } else { Ok(()) }
 }
 
 fn refuse_revoked(record: &KeyRecord) -> Result<(), ManageError> {

@@ -23,6 +23,9 @@ pub enum ManageError {
     /// The key would be expired already.
     #[error("a key cannot expire in the past")]
     Expiry,
+    /// An ability of the key is not in the [catalogue](crate::KeyManager::abilities).
+    #[error("there is no such ability: it is misspelt, or missing in the catalogue of abilities")]
+    UnknownAbility,
     /// The [owner](super::Owner) that acts may not do this, or the key would be allowed more than
     /// it.
     #[error("a key cannot grant more than it has: {0}")]
@@ -33,6 +36,9 @@ pub enum ManageError {
     /// The key was rotated already.
     #[error("the key was rotated already; its successor is {0}")]
     Rotated(KeyId),
+    /// The tenant is [suspended](crate::KeyManager::suspend): its keys can only be taken out of use.
+    #[error("the tenant is suspended: resume it first")]
+    Suspended,
     /// No format has the prefix of the key that is to be rotated.
     #[error("no format has the prefix of the key: set the format of its successor's secret")]
     Format,
@@ -78,6 +84,7 @@ impl From<CommitError> for ManageError {
             // A new id and a new digest are random, so what exists is a change made at once.
             CommitError::Conflict | CommitError::Exists => Self::Conflict,
             CommitError::Full(at_most) => Self::TooManyKeys(at_most),
+            CommitError::Suspended => Self::Suspended,
             CommitError::Unsupported => Self::Store(StoreError::new(error)),
             CommitError::Store(error) => Self::Store(error),
         }

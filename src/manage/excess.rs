@@ -14,6 +14,9 @@ pub enum Excess {
     Management,
     /// It is a key without a tenant, which is [not allowed](super::Owner::allow_tenantless).
     Tenantless,
+    /// It may not change whole tenants: only the application itself [suspends](crate::KeyManager::suspend) and
+    /// resumes them, and no key [revokes](crate::KeyManager::revoke_all) all of its tenant.
+    Tenants,
     /// The tenant would be another.
     Tenant,
     /// An ability is missing.
@@ -37,6 +40,7 @@ impl fmt::Display for Excess {
             Self::Inactive => "it does not work any more, or is kept elsewhere",
             Self::Management => "it lacks the ability to manage keys",
             Self::Tenantless => "it belongs to no tenant",
+            Self::Tenants => "it may not change whole tenants",
             Self::Tenant => "its tenant is another",
             Self::Abilities => "an ability is missing",
             Self::Stage => "its stage is another",

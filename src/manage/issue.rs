@@ -8,7 +8,7 @@ use super::name::check_name;
 use super::turns::Errand;
 use super::{KeyManager, ManageError};
 use crate::clock::{later, to_microsecond};
-use crate::key::RateLimits;
+use crate::key::{AbilitySet, RateLimits};
 use crate::store::{AuditAction, CommitError, IssuedKey, KeyChange, KeyRecord, NewKey};
 
 impl KeyManager {
@@ -17,9 +17,11 @@ impl KeyManager {
     /// # Errors
     ///
     /// Returns an error if the name does not say what the key is for, if the key would be expired
-    /// already, if it would be allowed more than the owner on whose behalf it is issued, if the
-    /// [scheme](crate::KeyScheme#issuing) has no format for it or several, if its tenant has as
-    /// many keys as it [may have](Self::max_keys_per_tenant), or if no secret can be made or kept.
+    /// already, if its tenant is suspended, if it has an ability that is not in the
+    /// [catalogue](Self::abilities), if it would be allowed more than the owner on whose behalf
+    /// it is issued, if the [scheme](crate::KeyScheme#issuing) has no format for it or several, if its
+    /// tenant has as many keys as it [may have](Self::max_keys_per_tenant), or if no secret can be made
+    /// or kept.
     pub async fn issue(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
         self.in_time(self.issue_new(key)).await
     }
@@ -48,6 +50,8 @@ impl KeyManager {
         authority: &Authority,
         now: SystemTime,
     ) -> Result<KeyRecord, ManageError> {
+        // Those that are wanted, without what the owner hands on.
+        self.check_abilities(&wanted.abilities, &AbilitySet::default())?;
         let mut record = wanted.clone();
         record.created_at = now;
         record.created_by = Some(self.actor().clone());

@@ -24,8 +24,9 @@ impl KeyManager {
     ///
     /// # Errors
     ///
-    /// Returns an error if one of the keys could not be [issued](Self::issue), which issues none, or
-    /// if the store fails.
+    /// Returns an error if one of the keys could not be [issued](Self::issue), which issues none, but for
+    /// what is only known when its batch is issued: that a tenant is suspended or has as many keys as it
+    /// [may have](Self::max_keys_per_tenant), or that the store fails. Those leave the batches before.
     ///
     /// # Examples
     ///

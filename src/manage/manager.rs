@@ -12,7 +12,7 @@ use super::turns::Turns;
 use super::{Excess, ManageError, Owner};
 use crate::clock::{Clock, SystemClock, to_microsecond};
 use crate::contain;
-use crate::key::KeyScheme;
+use crate::key::{AbilityCatalogue, AbilitySet, KeyScheme};
 use crate::layer::ApiKeyLayer;
 use crate::store::{
     Actor, AuditAction, AuditEvent, AuditSink, CommitError, KeyBound, KeyChange, KeyRecord,
@@ -60,6 +60,7 @@ pub(super) struct Settings {
     pub(super) rotation_period: Option<Duration>,
     max_keys: Option<u64>,
     inherited_metadata: Arc<[String]>,
+    pub(super) abilities: Option<Arc<AbilityCatalogue>>,
     pub(super) deadline: Duration,
     pub(super) turns: Arc<Turns>,
     sinks: Vec<Arc<dyn AuditSink>>,
@@ -76,6 +77,7 @@ impl KeyManager {
             rotation_period: None,
             max_keys: None,
             inherited_metadata: Arc::default(),
+            abilities: None,
             deadline: DEADLINE,
             turns: Arc::default(),
             sinks: Vec::new(),
@@ -177,6 +179,46 @@ impl KeyManager {
         self.with(|settings| settings.inherited_metadata = names)
     }
 
+    /// Sets the abilities that there are. A key with another ability is not issued, and none is changed to have
+    /// one. By default, each text that is an ability is accepted.
+    ///
+    /// Abilities that a key has already, or is given because its [owner](Self::on_behalf_of) has them, stay,
+    /// and keys are [imported](Self::import) as they are. A wildcard is known if it stands for an
+    /// ability of the catalogue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::AbilityCatalogue;
+    /// use tower_api_key::{KeyManager, ManageError, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let catalogue = AbilityCatalogue::new().ability("bots:read", "List and read bots");
+    /// let keys = KeyManager::new(MemoryStore::new()).abilities(catalogue);
+    /// keys.issue(NewKey::named("reader").abilities(["bots:read"])).await?;
+    /// let refused = keys.issue(NewKey::named("reader").abilities(["bots:raed"])).await;
+    /// assert!(matches!(refused, Err(ManageError::UnknownAbility)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn abilities(self, catalogue: AbilityCatalogue) -> Self {
+        self.with(|settings| settings.abilities = Some(Arc::new(catalogue)))
+    }
+
+    /// Refuses abilities that there are not, but for those that were there before.
+    pub(super) fn check_abilities(
+        &self,
+        abilities: &AbilitySet,
+        before: &AbilitySet,
+    ) -> Result<(), ManageError> {
+        let catalogue = self.settings.abilities.as_deref();
+        match catalogue.is_none_or(|catalogue| catalogue.knows_all(abilities, before)) {
+            true => Ok(()),
+            false => Err(ManageError::UnknownAbility),
+        }
+    }
+
     /// Adds a sink for every change of a key.
     pub fn audit(self, sink: impl AuditSink + 'static) -> Self {
         self.with(|settings| settings.sinks.push(Arc::new(sink)))
@@ -253,6 +295,12 @@ impl KeyManager {
             let requirement = requirement.into_iter().collect::<Vec<_>>();
             repository.commit(&[&*requirement, changes, &*bounds].concat(), events).await?;
         }
+        self.tell_sinks(events);
+        Ok(())
+    }
+
+    /// Tells of changes that were made.
+    pub(super) fn tell_sinks(&self, events: &[AuditEvent]) {
         for (event, sink) in events
             .iter()
             .flat_map(|event| self.settings.sinks.iter().map(move |sink| (event, sink)))
@@ -260,7 +308,6 @@ impl KeyManager {
             // The change was made, whatever a sink does.
             contain::notify("an audit sink", || sink.record(event));
         }
-        Ok(())
     }
 
     /// Returns the bounds of the tenants that have more keys after what these events tell of.
@@ -291,6 +338,7 @@ impl KeyManager {
         AuditEvent::new(at, self.owner.actor.clone(), action, before.cloned(), after.cloned())
     }
 
+    /// Returns who is noted for what is done.
     pub(super) fn actor(&self) -> &Actor {
         &self.owner.actor
     }

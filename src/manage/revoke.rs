@@ -90,7 +90,7 @@ impl KeyManager {
         self.in_time(revoked).await
     }
 
-    async fn presented(&self, secret: &str) -> Result<KeyId, ManageError> {
+    pub(super) async fn presented(&self, secret: &str) -> Result<KeyId, ManageError> {
         for digest in self.settings.scheme.digests(secret) {
             if let Some(record) = self.settings.repository.find_stored(&digest).await? {
                 return Ok(record.id.clone());
@@ -210,7 +210,7 @@ impl KeyManager {
     }
 
     /// Revokes those of the records that are not yet.
-    fn revocation_of<'a>(
+    pub(super) fn revocation_of<'a>(
         &self,
         records: impl IntoIterator<Item = &'a Arc<KeyRecord>>,
     ) -> Plan<Vec<Arc<KeyRecord>>> {

@@ -43,10 +43,10 @@ impl KeyManager {
     /// # Errors
     ///
     /// Returns an error if there is no such key, if it was rotated already, if it is revoked,
-    /// expired or disabled, if no format of the [scheme](Self::scheme) has its prefix, if it is allowed more
-    /// than the owner on whose behalf it is rotated, if the tenant has as many keys as it
-    /// [may have](Self::max_keys_per_tenant) and this one is to work on, or if no secret can be made or
-    /// kept.
+    /// expired or disabled, if its tenant is suspended, if no format of the [scheme](Self::scheme) has
+    /// its prefix, if it is allowed more than the owner on whose behalf it is rotated, if the tenant has
+    /// as many keys as it [may have](Self::max_keys_per_tenant) and this one is to work on, or if no
+    /// secret can be made or kept.
     pub async fn rotate(&self, id: &KeyId, grace: Duration) -> Result<RotatedKey, ManageError> {
         let rotated = self.change_in_turn(id, Errand::Change, |key, authority| {
             let (old, now) = (&key.record, self.now());
@@ -78,6 +78,7 @@ impl KeyManager {
         }
         match old.state(now) {
             KeyState::Active => {}
+            KeyState::Suspended => return Err(ManageError::Suspended),
             state => return Err(ManageError::State(state)),
         }
         let formats = self.settings.scheme.issued_formats();

@@ -32,7 +32,7 @@ use crate::store::KeyRecord;
 #[must_use]
 pub struct KeyUpdate {
     pub(super) name: Option<String>,
-    abilities: Option<AbilitySet>,
+    pub(super) abilities: Option<AbilitySet>,
     pub(super) expires_at: Option<Option<SystemTime>>,
     rotation_due_at: Option<Option<SystemTime>>,
     limits: Option<RateLimits>,

@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
-use crate::clock::LAST;
 use crate::key::{AbilitySet, KeyId, KeyKind, RateLimits, Restrictions, Stage};
+use crate::rfc3339::format_nearest;
 use crate::store::{Actor, KeyState, StoredKey};
 
 /// A key as people and programs are shown it: without its digest, and never with its secret.
@@ -123,38 +123,22 @@ impl KeyView {
     }
 }
 
-/// Writes a time as text, and one that has no such text, before 1970 and after 9999, as the nearest
-/// that has.
-fn format(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since.min(LAST)).to_string()
-}
-
 pub(super) fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&format(*time))
+    serializer.serialize_str(&format_nearest(*time, 0))
 }
 
 fn rfc3339_or_null<S: Serializer>(
     time: &Option<SystemTime>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    time.map(format).serialize(serializer)
+    time.map(|time| format_nearest(time, 0)).serialize(serializer)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::key::KeyHasher;
     use crate::store::KeyRecord;
-
-    #[test]
-    fn a_time_that_has_no_text_is_the_nearest_that_has() {
-        assert_eq!(format(SystemTime::UNIX_EPOCH - Duration::from_secs(9)), "1970-01-01T00:00:00Z");
-        let late = SystemTime::UNIX_EPOCH + Duration::from_secs(300_000_000_000);
-        assert_eq!(format(late), "9999-12-31T23:59:59Z");
-    }
 
     #[test]
     fn the_digest_is_not_shown() {

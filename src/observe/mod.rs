@@ -3,16 +3,18 @@
 
 mod ended_stream;
 mod finished;
+mod lookup;
 mod observation;
-mod observed;
+mod observers;
+mod seen;
 
 use std::sync::Arc;
 
 pub use self::ended_stream::EndedStream;
 pub use self::finished::{Finished, Outcome};
+pub use self::lookup::Lookup;
 pub(crate) use self::observation::{Observation, Step};
-use crate::clock::Clock;
-use crate::contain;
+pub(crate) use self::observers::Observers;
 use crate::head::RequestHead;
 use crate::verify::VerifiedKey;
 
@@ -75,6 +77,9 @@ pub trait Observe: Send + Sync {
     /// * the inner service has returned the head of its response, or an error;
     /// * the layer has refused the request;
     /// * the future of the response was dropped.
+    ///
+    /// A request that a guard on a route refused was [admitted](Self::admitted) before, and ends once: as
+    /// refused. Where no observer wants any [detail](Self::detail), it is not called.
     fn finished(&self, request: &Finished<'_>) {
         let _ = request;
     }
@@ -86,11 +91,29 @@ pub trait Observe: Send + Sync {
         let _ = stream;
     }
 
-    /// Tells whether the layer calls [`finished`](Self::finished). If no observer wants it, the layer keeps
-    /// nothing of a request.
-    fn observes_finished(&self) -> bool {
-        true
+    /// Returns how much [`finished`](Self::finished) has to say of a request. The default is all.
+    ///
+    /// The layer asks at the beginning of each request, and keeps as much of it as the most curious observer
+    /// wants. An observer that takes a sample of times asks for [`Detail::Times`] now and then.
+    fn detail(&self) -> Detail {
+        Detail::Request
     }
+}
+
+/// How much an [observer](Observe::detail) wants to know of a request that has ended. Each level includes
+/// those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Detail {
+    /// Nothing: [`finished`](Observe::finished) need not be called.
+    Nothing,
+    /// The outcome, the key, the method and how the look-up ended. Nothing is allocated for it, and no clock
+    /// is read.
+    Outcome,
+    /// Also what the request took.
+    Times,
+    /// Also its path, its route and the address of the client.
+    Request,
 }
 
 impl<F: Fn(&VerifiedKey, &RequestHead<'_>) + Send + Sync> Observe for F {
@@ -98,58 +121,8 @@ impl<F: Fn(&VerifiedKey, &RequestHead<'_>) + Send + Sync> Observe for F {
         self(key, head);
     }
 
-    fn observes_finished(&self) -> bool {
-        false
-    }
-}
-
-/// What is called for a key that should be replaced.
-pub(crate) type OnRotationDue = dyn Fn(&VerifiedKey) + Send + Sync;
-
-/// The observers of a layer.
-#[derive(Clone, Default)]
-pub(crate) struct Observers {
-    all: Vec<Arc<dyn Observe>>,
-    /// Those that observe the end.
-    of_end: Option<Arc<[Arc<dyn Observe>]>>,
-    on_rotation_due: Vec<Arc<OnRotationDue>>,
-}
-
-impl Observers {
-    pub(crate) fn add(&mut self, observer: Arc<dyn Observe>) {
-        self.all.push(observer);
-        let of_end: Arc<_> =
-            self.all.iter().filter(|observer| observer.observes_finished()).cloned().collect();
-        self.of_end = Some(of_end).filter(|observers| !observers.is_empty());
-    }
-
-    pub(crate) fn add_on_rotation_due(&mut self, observer: Arc<OnRotationDue>) {
-        self.on_rotation_due.push(observer);
-    }
-
-    /// Returns those that observe the end of requests, if there are any.
-    pub(crate) fn of_end(&self) -> Option<&Arc<[Arc<dyn Observe>]>> {
-        self.of_end.as_ref()
-    }
-
-    pub(crate) fn stream_ended(&self, stream: &EndedStream<'_>) {
-        for observer in &self.all {
-            contain::notify("an observer", || observer.stream_ended(stream));
-        }
-    }
-
-    pub(crate) fn admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>, clock: &dyn Clock) {
-        for observer in &self.all {
-            contain::notify("an observer", || observer.admitted(key, head));
-        }
-        if !self.on_rotation_due.is_empty()
-            && key.rotation_due_at().is_some()
-            && key.is_rotation_due(clock.now())
-        {
-            for observer in &self.on_rotation_due {
-                contain::notify("an observer of rotations", || observer(key));
-            }
-        }
+    fn detail(&self) -> Detail {
+        Detail::Nothing
     }
 }
 

@@ -27,6 +27,7 @@
 
 #[cfg(feature = "policy")]
 mod policy;
+mod responses;
 mod schemes;
 
 pub use self::schemes::SecuritySchemes;

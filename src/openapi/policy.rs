@@ -1,10 +1,11 @@
 //! What an [`AccessPolicy`] says of the operations of a document.
 
-use http::Method;
-use utoipa::openapi::path::{Operation, PathItem, Paths};
+use utoipa::openapi::extensions::ExtensionsBuilder;
+use utoipa::openapi::path::{Operation, Paths};
 use utoipa::openapi::security::SecurityRequirement;
 
 use super::SecuritySchemes;
+use super::responses::operations;
 use crate::key::PathPattern;
 use crate::policy::{AccessPolicy, Requirement, Rule};
 
@@ -17,6 +18,9 @@ impl SecuritySchemes {
                     && let Some(rule) = policy.rule_of(&method, &path)
                 {
                     operation.security = Some(self.of_rule(rule));
+                    if self.abilities_are_extension {
+                        write_abilities(operation, rule);
+                    }
                 }
             }
         }
@@ -24,20 +28,25 @@ impl SecuritySchemes {
 
     fn of_rule(&self, rule: &Rule) -> Vec<SecurityRequirement> {
         let sets = rule.requirement().map(Requirement::sets_of_abilities);
-        sets.iter().flatten().flat_map(|abilities| self.with_scopes(abilities)).collect()
+        let mut alternatives = Vec::new();
+        for alternative in sets.iter().flatten().flat_map(|abilities| self.with_scopes(abilities)) {
+            // Without scopes, several sets of abilities are one alternative.
+            if !alternatives.contains(&alternative) {
+                alternatives.push(alternative);
+            }
+        }
+        alternatives
     }
 }
 
-/// Returns the operations that a policy may let through, each with the method by which it judges.
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
-    let operations = [
-        (Method::GET, &mut item.get),
-        (Method::GET, &mut item.head),
-        (Method::POST, &mut item.post),
-        (Method::PUT, &mut item.put),
-        (Method::PATCH, &mut item.patch),
-        (Method::DELETE, &mut item.delete),
-        (Method::OPTIONS, &mut item.options),
-    ];
-    operations.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+/// Writes the sets of abilities of which a key needs one.
+fn write_abilities(operation: &mut Operation, rule: &Rule) {
+    let sets = rule.requirement().map(Requirement::sets_of_abilities).unwrap_or_default();
+    if sets.iter().all(Vec::is_empty) {
+        return;
+    }
+    let sets: Vec<Vec<_>> =
+        sets.iter().map(|set| set.iter().map(|ability| ability.as_str()).collect()).collect();
+    let extension = ExtensionsBuilder::new().add("x-required-abilities", sets).build();
+    operation.extensions.get_or_insert_default().merge(extension);
 }

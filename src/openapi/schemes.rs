@@ -7,6 +7,7 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 
+use super::responses::Responses;
 use crate::extract::CredentialPlace;
 use crate::gate::Gate;
 use crate::guard::needed;
@@ -37,6 +38,9 @@ use crate::policy::AccessPolicy;
 pub struct SecuritySchemes {
     pub(super) places: Vec<CredentialPlace>,
     optional: bool,
+    responses: Option<Responses>,
+    answers: Responses,
+    pub(super) abilities_are_extension: bool,
     #[cfg(feature = "policy")]
     policy: Option<AccessPolicy>,
 }
@@ -46,9 +50,55 @@ impl SecuritySchemes {
         Self {
             places: gate.extractor.places(),
             optional: gate.lets_strangers_pass(),
+            responses: None,
+            answers: Responses::of(&gate.rejector),
+            abilities_are_extension: false,
             #[cfg(feature = "policy")]
             policy: gate.enforced_policy().cloned(),
         }
+    }
+
+    /// Describes the layer's refusals, too: each operation that is not public has the responses with their
+    /// headers, unless it says something else of the status.
+    ///
+    /// These are 401 for a key that is missing or not valid, 403, 429 and 503, or what the layer's
+    /// [responder](crate::ApiKeyLayer::responder) has instead, with the schema of its bodies if it is a
+    /// [`Responder`](crate::Responder) of problems or of JSON.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    /// use utoipa::OpenApi;
+    ///
+    /// #[utoipa::path(get, path = "/bots", responses((status = 200)))]
+    /// async fn list() {}
+    ///
+    /// #[derive(OpenApi)]
+    /// #[openapi(paths(list))]
+    /// struct Api;
+    ///
+    /// let mut document = Api::openapi();
+    /// ApiKeyLayer::new(MemoryStore::new()).security_schemes().with_responses().add_to(&mut document);
+    /// let document = serde_json::to_value(&document)?;
+    /// let refusal = &document["paths"]["/bots"]["get"]["responses"]["401"];
+    /// assert_eq!(refusal["$ref"], "#/components/responses/ApiKeyUnauthorized");
+    /// # Ok::<_, serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_responses(mut self) -> Self {
+        self.responses = Some(self.answers.clone());
+        self
+    }
+
+    /// Writes the abilities that a policy requires as `x-required-abilities` of an operation, and not as scopes
+    /// of its security requirements, of which some linters warn where a scheme is not OAuth.
+    ///
+    /// The extension is a list of lists: a key needs all abilities of one of them.
+    #[must_use]
+    pub fn with_abilities_as_extension(mut self) -> Self {
+        self.abilities_are_extension = true;
+        self
     }
 
     /// Adds the schemes to the components of a document, and each as an alternative to what the
@@ -84,6 +134,9 @@ impl SecuritySchemes {
         #[cfg(feature = "policy")]
         if let Some(policy) = &self.policy {
             self.add_policy(policy, &mut document.paths);
+        }
+        if let Some(responses) = &self.responses {
+            responses.add_to(document);
         }
     }
 
@@ -124,8 +177,9 @@ impl SecuritySchemes {
     }
 
     pub(super) fn with_scopes(&self, abilities: &[Ability]) -> Vec<SecurityRequirement> {
+        let scopes = if self.abilities_are_extension { &[] } else { abilities };
         let requirement = |place| {
-            SecurityRequirement::new(name(place), abilities.iter().map(|ability| ability.as_str()))
+            SecurityRequirement::new(name(place), scopes.iter().map(|ability| ability.as_str()))
         };
         self.places.iter().map(requirement).collect()
     }

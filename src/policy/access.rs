@@ -10,6 +10,7 @@ use super::rules::Rules;
 use super::{Explanation, PolicyDecision, Rule};
 use crate::guard::{Guard, Report};
 use crate::head::RequestHead;
+use crate::key::AbilityCatalogue;
 #[cfg(feature = "testing")]
 use crate::key::EndpointPattern;
 #[cfg(any(feature = "testing", feature = "openapi"))]
@@ -65,6 +66,32 @@ impl AccessPolicy {
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.table.rules
+    }
+
+    /// Returns all abilities that a rule requires, also one that only reports, in the order of the rules. Each
+    /// has the words that [describe](super::AccessPolicyBuilder::describe) it, or its own name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// let policy = AccessPolicy::builder()
+    ///     .allow("GET /v1/bots", Requirement::ability("bots:read"))
+    ///     .allow("POST /v1/bots", Requirement::all_of(["bots:read", "bots:write"]))
+    ///     .describe("bots:read", "List and read bots")
+    ///     .build()?;
+    /// let abilities = policy.abilities();
+    /// let said: Vec<_> = abilities.iter().map(|(_, says)| says).collect();
+    /// assert_eq!(said, ["List and read bots", "bots:write"]);
+    ///
+    /// // Keys with other abilities are not issued.
+    /// let keys = KeyManager::new(MemoryStore::new()).abilities(abilities.clone());
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
+    pub fn abilities(&self) -> &AbilityCatalogue {
+        &self.table.abilities
     }
 
     /// Tells what the policy says of a request, and by which rule: for tests, and for the
@@ -170,6 +197,12 @@ impl AccessPolicy {
         matches!(explained.decision, PolicyDecision::Allowed)
     }
 
+    /// Tells whether there is a rule for the request, and for all that it may be to a server.
+    pub(crate) fn lists(&self, head: &RequestHead<'_>) -> bool {
+        let lists = |method: &Method| self.find(method, head.original_uri().path()).is_some();
+        lists(head.judged_method()) && (!head.may_act_as_post() || lists(&Method::POST))
+    }
+
     /// Tells whether every request to an application's route has a rule.
     #[cfg(feature = "testing")]
     pub(crate) fn covers(&self, route: &EndpointPattern) -> bool {
@@ -213,7 +246,7 @@ impl AccessPolicy {
         rule: Option<&Rule>,
     ) {
         let report = Report::new(rejection, rejector, head, rule.map(|rule| &*rule.text));
-        report.send(self.table.on_report.as_deref());
+        report.send(rejector, self.table.on_report.as_deref());
     }
 }
 
@@ -223,7 +256,8 @@ impl Guard for AccessPolicy {
         match decision {
             PolicyDecision::Allowed => Ok(()),
             PolicyDecision::Reported(rejection) => {
-                let (rejection, rule) = (rejection.of_key(key.id()), rule.map(|(_, rule)| rule));
+                let (rejection, rule) =
+                    (rejection.of_key(key.record()), rule.map(|(_, rule)| rule));
                 self.report(&rejection, key.rejector(), head, rule);
                 Ok(())
             }
@@ -389,7 +423,7 @@ mod tests {
             .allow("GET v1", any())
             .allow("GET /a//b", any())
             .allow("HEAD /a", any())
-            .allow("GET /b", Requirement::ability("admin"))
+            .allow("GET /b", Requirement::ability("admin:"))
             .allow("GET /c", Requirement::ability("bots:*"))
             .allow("GET /d", Requirement::all_of::<&str>([]))
             .allow("GET /e", any().stage("a b"))
@@ -412,7 +446,7 @@ the access policy has mistakes:
 - `GET v1`: an endpoint is written like `GET /v1/users/{id}` or `/v1/reports/*`
 - `GET /a//b`: no request has such a path: it has an empty, a dot or an encoded segment, or a `;`
 - `HEAD /a`: an endpoint for GET is one for HEAD too
-- `GET /b`: an ability is `resource:action`, `resource:*` or `*`
+- `GET /b`: an ability is `resource:action`, `resource:*`, a word such as `admin`, or `*`
 - `GET /c`: one action is required, not the wildcard bots:*
 - `GET /d`: no ability is named; for any secret key there is `key()`
 - `GET /e`: a stage has 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`

@@ -10,13 +10,19 @@ use super::rule::Access;
 use super::rules::{Methods, Rules};
 use super::{AccessPolicy, PolicyError, PolicyProblem, Requirement, Rule};
 use crate::guard::{OnReport, Report};
-use crate::key::{EndpointPattern, METHODS, PathPattern, Segment};
+use crate::key::{Ability, AbilityCatalogue, EndpointPattern, METHODS, PathPattern, Segment};
+
+const HEALTH: &str = "grpc.health.v1.Health/*";
+const REFLECTION: [&str; 2] =
+    ["grpc.reflection.v1.ServerReflection/*", "grpc.reflection.v1alpha.ServerReflection/*"];
 
 /// Collects the rules of an [`AccessPolicy`].
 #[derive(Default)]
 #[must_use]
 pub struct AccessPolicyBuilder {
     entries: Vec<Entry>,
+    /// What abilities are.
+    words: Vec<(String, String)>,
     on_report: Option<Arc<OnReport>>,
 }
 
@@ -52,6 +58,69 @@ impl AccessPolicyBuilder {
         self.add(format!("POST /{method}"), Access::Key(requirement), true)
     }
 
+    /// Adds a gRPC method, or all of a service, that needs no key, and why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    ///
+    /// let policy = AccessPolicy::builder()
+    ///     .public_grpc("acme.v1.Status/*", "clients ask before they log in")
+    ///     .allow_grpc("acme.v1.Bots/*", Requirement::ability("bots:read"))
+    ///     .build()?;
+    /// let decides = |path| policy.explain(None, &Method::POST, path).to_string();
+    /// assert_eq!(
+    ///     decides("/acme.v1.Status/Get"),
+    ///     "allowed (rule 1: POST /acme.v1.Status/* requires nothing)"
+    /// );
+    /// assert!(decides("/acme.v1.Bots/List").starts_with("refused: "));
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
+    pub fn public_grpc(self, method: &str, reason: &str) -> Self {
+        let access = Access::Public { reason: reason.to_owned() };
+        self.add(format!("POST /{method}"), access, true)
+    }
+
+    /// Adds the methods of gRPC's [health checks](https://grpc.io/docs/guides/health-checking/), and what a
+    /// key needs for them.
+    pub fn allow_grpc_health(self, requirement: Requirement) -> Self {
+        self.allow_grpc(HEALTH, requirement)
+    }
+
+    /// Adds the methods of gRPC's [health checks](https://grpc.io/docs/guides/health-checking/) as public,
+    /// and why.
+    pub fn public_grpc_health(self, reason: &str) -> Self {
+        self.public_grpc(HEALTH, reason)
+    }
+
+    /// Adds the methods of gRPC's [reflection](https://grpc.io/docs/guides/reflection/), and what a key needs
+    /// for them. Older clients call `v1alpha`, newer ones `v1` first: both are added.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    ///
+    /// let policy = AccessPolicy::builder()
+    ///     .public_grpc_health("the load balancer asks without a key")
+    ///     .allow_grpc_reflection(Requirement::ability("schema:read"))
+    ///     .build()?;
+    /// assert_eq!(policy.rules().len(), 3);
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
+    pub fn allow_grpc_reflection(self, requirement: Requirement) -> Self {
+        let [v1, v1alpha] = REFLECTION;
+        self.allow_grpc(v1, requirement.clone()).allow_grpc(v1alpha, requirement)
+    }
+
+    /// Adds the methods of gRPC's [reflection](https://grpc.io/docs/guides/reflection/) as public, and why.
+    /// They tell everybody which methods there are.
+    pub fn public_grpc_reflection(self, reason: &str) -> Self {
+        REFLECTION.into_iter().fold(self, |builder, service| builder.public_grpc(service, reason))
+    }
+
     fn add(mut self, text: String, access: Access, is_grpc: bool) -> Self {
         self.entries.push(Entry { text, access, is_grpc });
         self
@@ -62,6 +131,12 @@ impl AccessPolicyBuilder {
     /// A key that is presented has to be valid all the same.
     pub fn public(self, endpoint: &str, reason: &str) -> Self {
         self.add(endpoint.to_owned(), Access::Public { reason: reason.to_owned() }, false)
+    }
+
+    /// Says in words what an ability is, for the [catalogue](AccessPolicy::abilities) of the policy.
+    pub fn describe(mut self, ability: &str, says: impl Into<String>) -> Self {
+        self.words.push((ability.to_owned(), says.into()));
+        self
     }
 
     /// Sets what is called for each request that is only reported.
@@ -110,14 +185,37 @@ impl AccessPolicyBuilder {
                 Err(error) => problems.push(PolicyProblem::Endpoint { entry, error }),
             }
         }
+        let abilities = catalogue(&rules, self.words, &mut problems);
         problems.extend(other_methods_of_grpc(&rules, &grpc));
         let paths = index(&rules, &mut problems);
         if !problems.is_empty() {
             return Err(PolicyError(problems));
         }
-        let table = Rules { rules, paths, on_report: self.on_report };
+        let table = Rules { rules, paths, abilities, on_report: self.on_report };
         Ok(AccessPolicy { table: Arc::new(table), report_only: false })
     }
+}
+
+/// Lists what the rules require, in words where there are some.
+fn catalogue(
+    rules: &[Rule],
+    words: Vec<(String, String)>,
+    problems: &mut Vec<PolicyProblem>,
+) -> AbilityCatalogue {
+    let mut catalogue = AbilityCatalogue::new();
+    let of_rules = rules.iter().filter_map(Rule::requirement);
+    for ability in of_rules.flat_map(|requirement| &requirement.abilities).flat_map(|one| &**one) {
+        catalogue.add(ability.clone(), ability.to_string());
+    }
+    for (ability, says) in words {
+        match ability.parse::<Ability>() {
+            Ok(known) if catalogue.iter().any(|(ability, _)| *ability == known) => {
+                catalogue.add(known, says);
+            }
+            _ => problems.push(PolicyProblem::Description { ability }),
+        }
+    }
+    catalogue
 }
 
 /// Puts the rules into a router of paths.

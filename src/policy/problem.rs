@@ -38,6 +38,12 @@ pub enum PolicyProblem {
         /// The endpoint as it was written.
         entry: String,
     },
+    /// An ability is described that no rule requires.
+    #[error("no rule requires `{ability}`, which is described")]
+    Description {
+        /// The ability as it was written.
+        ability: String,
+    },
     /// Two rules are for the same requests, or one has a parameter where the other has a wildcard.
     #[error("`{entry}` conflicts with `{other}`")]
     Conflict {

@@ -6,10 +6,12 @@ use http::Method;
 
 use super::Rule;
 use crate::guard::OnReport;
+use crate::key::AbilityCatalogue;
 
 pub(super) struct Rules {
     pub(super) rules: Vec<Rule>,
     pub(super) paths: matchit::Router<Methods>,
+    pub(super) abilities: AbilityCatalogue,
     pub(super) on_report: Option<Arc<OnReport>>,
 }
 

@@ -1,44 +1,87 @@
-//! The event of a refusal: with its kind and, where it is known, the key's public id.
+//! The event of a refusal: its kind and, where they are known, the key, the route and the client.
 
 use crate::head::RequestHead;
 use crate::reject::Rejection;
+use crate::reject::log::Log;
 
 /// Writes the server's own faults at `ERROR` and those of clients at `INFO`.
 #[cfg(feature = "tracing")]
 pub(super) fn rejected<'a>(
     rejection: &Rejection,
     head: &RequestHead<'_>,
+    log: &Log,
     path: impl Fn() -> Option<&'a str>,
 ) {
     use std::error::Error as _;
 
-    use crate::key::KeyId;
-    use crate::reject::RejectionKind;
+    use tracing::Level;
 
-    // The macro evaluates its fields only if somebody listens.
+    use crate::key::{KeyId, TenantId};
+    use crate::neighbours::Neighbours;
+    use crate::reject::RejectionKind;
+    use crate::trace::{Event, Of, TARGET};
+
+    let kind = rejection.kind();
     macro_rules! event {
-        ($level:ident, $message:literal) => {
-            tracing::$level!(
-                target: "tower_api_key",
-                kind = rejection.kind().as_str(),
-                key = rejection.key_id().map(KeyId::as_str),
-                error = rejection.source(),
-                method = head.method().as_str(),
-                path = path(),
-                $message
-            )
+        ($level:ident, $LEVEL:ident, $message:literal) => {
+            if tracing::enabled!(target: TARGET, Level::$LEVEL) {
+                let (client, route) = (log.client(head), head.matched_path());
+                let key = rejection.key_id().map(KeyId::as_str);
+                // A fault of the server is one fault, whichever requests it meets.
+                let of = match kind {
+                    RejectionKind::Unavailable => {
+                        let error = rejection.source().map(|error| error.to_string().into());
+                        Of { error, ..Of::default() }
+                    }
+                    RejectionKind::MissingLayer => {
+                        let rule = route.map(|route| format!("{} {route}", head.method()).into());
+                        Of { rule, ..Of::default() }
+                    }
+                    _ => {
+                        let (client, key) = (client.map(Neighbours::of), key.map(Into::into));
+                        Of { client, key, ..Of::default() }
+                    }
+                };
+                let (level, kind) = (Level::$LEVEL, Some(kind.as_str()));
+                if log.repeats.is_first(Event { level, message: $message, kind, of }) {
+                    tracing::$level!(
+                        target: TARGET,
+                        kind,
+                        key,
+                        tenant = rejection.tenant().map(TenantId::as_str),
+                        client = client.map(tracing::field::display),
+                        error = rejection.source(),
+                        method = head.method().as_str(),
+                        route,
+                        path = if route.is_none() { path() } else { None },
+                        $message
+                    );
+                }
+            }
         };
     }
-    match rejection.kind() {
+    match kind {
         RejectionKind::MissingLayer => event!(
             error,
+            ERROR,
             "a guard saw no verified key: mount ApiKeyLayer outside of the guard, so that \
              requests pass the layer first"
         ),
-        RejectionKind::Unavailable => event!(error, "API keys cannot be verified"),
-        _ => event!(info, "request refused"),
+        RejectionKind::Unavailable => event!(
+            error,
+            ERROR,
+            "API keys cannot be verified, so requests get 503: look whether the key store or the \
+             limiter can be reached, and what the error says"
+        ),
+        _ => event!(info, INFO, "request refused"),
     }
 }
 
 #[cfg(not(feature = "tracing"))]
-pub(super) fn rejected<'a>(_: &Rejection, _: &RequestHead<'_>, _: impl Fn() -> Option<&'a str>) {}
+pub(super) fn rejected<'a>(
+    _: &Rejection,
+    _: &RequestHead<'_>,
+    _: &Log,
+    _: impl Fn() -> Option<&'a str>,
+) {
+}

@@ -1,5 +1,7 @@
 //! Refusals of gRPC calls.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, Version, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -11,6 +13,12 @@ use crate::protocol::Protocol;
 
 /// All but space to `~`, and `%` itself (gRPC over HTTP/2, "Status-Message").
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
+
+/// How long a client may be asked to wait within a call, which goes on meanwhile.
+const LONGEST_PUSHBACK: Duration = Duration::from_secs(60);
+
+/// The value by which clients do not retry.
+const NO_RETRY: i32 = -1;
 
 /// How the refusal of a call is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +93,18 @@ pub(super) fn trailers(kind: RejectionKind, message: &str) -> HeaderMap {
     trailers
 }
 
+/// Tells clients with a retry policy how long to wait before they try again (gRFC A6). Without it they
+/// follow their own policy, and do not read `retry-after`.
+pub(super) fn write_pushback(headers: &mut HeaderMap, wait: Duration) {
+    let value = if wait > LONGEST_PUSHBACK {
+        NO_RETRY
+    } else {
+        // One more, since clocks of clients may cut off a part of a millisecond.
+        i32::try_from(wait.as_millis()).map_or(NO_RETRY, |millis| millis + 1)
+    };
+    headers.insert("grpc-retry-pushback-ms", value.into());
+}
+
 const fn status(kind: RejectionKind) -> &'static str {
     const RESOURCE_EXHAUSTED: &str = "8";
     const NOT_FOUND: &str = "5";
@@ -99,7 +119,8 @@ const fn status(kind: RejectionKind) -> &'static str {
         | RejectionKind::Unknown
         | RejectionKind::Disabled
         | RejectionKind::Revoked
-        | RejectionKind::Expired => UNAUTHENTICATED,
+        | RejectionKind::Expired
+        | RejectionKind::Suspended => UNAUTHENTICATED,
         RejectionKind::WrongStage
         | RejectionKind::WrongTenant
         | RejectionKind::MissingAbility
@@ -184,6 +205,24 @@ mod tests {
             for version in [Version::HTTP_11, Version::HTTP_2] {
                 assert_eq!(form(Protocol::Http, "POST", version, lines), None);
             }
+        }
+    }
+
+    #[test]
+    fn a_pushback_is_never_too_short_and_has_a_bound() {
+        let pushback = |wait| {
+            let mut headers = HeaderMap::new();
+            write_pushback(&mut headers, wait);
+            headers["grpc-retry-pushback-ms"].to_str().unwrap().parse::<i64>().unwrap()
+        };
+        for nanos in [0, 1, 999_999, 1_000_000, 1_000_001, 59_999_999_999, 60_000_000_000] {
+            let wait = Duration::from_nanos(nanos);
+            let millis = u64::try_from(pushback(wait)).unwrap();
+            assert!(Duration::from_millis(millis) > wait, "{nanos} ns: {millis} ms");
+            assert!(Duration::from_millis(millis) <= wait + Duration::from_millis(1));
+        }
+        for wait in [Duration::from_nanos(60_000_000_001), Duration::MAX] {
+            assert_eq!(pushback(wait), -1);
         }
     }
 

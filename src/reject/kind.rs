@@ -22,6 +22,8 @@ pub enum RejectionKind {
     Revoked,
     /// The key's time is over.
     Expired,
+    /// The key's tenant is suspended for the time being.
+    Suspended,
     /// The store failed, hung or panicked: nothing is known of the key.
     Unavailable,
     /// The key is for another stage.
@@ -41,7 +43,7 @@ pub enum RejectionKind {
 }
 
 impl RejectionKind {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Missing,
         Self::Ambiguous,
         Self::Malformed,
@@ -49,6 +51,7 @@ impl RejectionKind {
         Self::Disabled,
         Self::Revoked,
         Self::Expired,
+        Self::Suspended,
         Self::Unavailable,
         Self::WrongStage,
         Self::WrongTenant,
@@ -60,8 +63,14 @@ impl RejectionKind {
     ];
 
     /// The kinds of a key that is not valid, which no client may tell apart.
-    pub(crate) const INVALID: [Self; 5] =
-        [Self::Malformed, Self::Unknown, Self::Disabled, Self::Revoked, Self::Expired];
+    pub(crate) const INVALID: [Self; 6] = [
+        Self::Malformed,
+        Self::Unknown,
+        Self::Disabled,
+        Self::Revoked,
+        Self::Expired,
+        Self::Suspended,
+    ];
 
     /// Returns the name that events carry, such as `missing_ability`.
     #[must_use]
@@ -74,6 +83,7 @@ impl RejectionKind {
             Self::Disabled => "disabled",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
+            Self::Suspended => "suspended",
             Self::Unavailable => "unavailable",
             Self::WrongStage => "wrong_stage",
             Self::WrongTenant => "wrong_tenant",
@@ -95,7 +105,8 @@ impl RejectionKind {
             | Self::Unknown
             | Self::Disabled
             | Self::Revoked
-            | Self::Expired => StatusCode::UNAUTHORIZED,
+            | Self::Expired
+            | Self::Suspended => StatusCode::UNAUTHORIZED,
             Self::WrongStage | Self::WrongTenant | Self::MissingAbility | Self::NotAllowed => {
                 StatusCode::FORBIDDEN
             }
@@ -111,9 +122,12 @@ impl RejectionKind {
         match self {
             Self::Missing => "An API key is required",
             Self::Ambiguous => "More than one API key was given",
-            Self::Malformed | Self::Unknown | Self::Disabled | Self::Revoked | Self::Expired => {
-                "The API key is not valid"
-            }
+            Self::Malformed
+            | Self::Unknown
+            | Self::Disabled
+            | Self::Revoked
+            | Self::Expired
+            | Self::Suspended => "The API key is not valid",
             Self::WrongStage => "The API key is for another stage",
             Self::WrongTenant => "The API key is for another tenant",
             Self::MissingAbility => "The API key lacks an ability",

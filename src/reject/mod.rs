@@ -79,6 +79,7 @@ mod challenge;
 mod event;
 mod grpc;
 mod kind;
+mod log;
 mod rejection;
 mod rejector;
 mod respond;

@@ -9,8 +9,9 @@ use std::time::Duration;
 use http::Response;
 
 use super::RejectionKind;
-use crate::key::{Ability, FormatError, KeyId};
+use crate::key::{Ability, FormatError, KeyId, TenantId};
 use crate::limit::Usage;
+use crate::store::KeyRecord;
 
 /// The refusal of one request.
 ///
@@ -36,7 +37,8 @@ use crate::limit::Usage;
 pub struct Rejection {
     kind: RejectionKind,
     format: Option<FormatError>,
-    key: Option<KeyId>,
+    /// The record of the key, if the request got as far.
+    key: Option<Arc<KeyRecord>>,
     // Boxed, because most have none, and every step hands a `Result` to the next.
     details: Option<Box<Details>>,
 }
@@ -145,8 +147,8 @@ impl Rejection {
     }
 
     /// Adds the key that was refused.
-    pub(crate) fn of_key(mut self, id: &KeyId) -> Self {
-        self.key = Some(id.clone());
+    pub(crate) fn of_key(mut self, key: &Arc<KeyRecord>) -> Self {
+        self.key = Some(Arc::clone(key));
         self
     }
 
@@ -158,8 +160,18 @@ impl Rejection {
 
     /// Returns the public id of the key, if the request got as far as a record.
     #[must_use]
-    pub const fn key_id(&self) -> Option<&KeyId> {
+    pub fn key_id(&self) -> Option<&KeyId> {
+        self.key.as_deref().map(KeyRecord::id)
+    }
+
+    pub(crate) fn record(&self) -> Option<&Arc<KeyRecord>> {
         self.key.as_ref()
+    }
+
+    /// Returns on whose behalf the key acts, if the request got as far as a record.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&TenantId> {
+        self.key.as_deref()?.tenant()
     }
 
     /// Returns the abilities of which one is missing.
@@ -223,7 +235,7 @@ impl fmt::Debug for Rejection {
         f.debug_struct("Rejection")
             .field("kind", &self.kind)
             .field("message", &self.message())
-            .field("key", &self.key)
+            .field("key", &self.key_id())
             .field("retry_after", &self.retry_after())
             .field("source", &self.source())
             .finish()
@@ -233,7 +245,7 @@ impl fmt::Debug for Rejection {
 impl fmt::Display for Rejection {
     /// Says it to the operator: the kind and, when known, the key's id.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.key {
+        match self.key_id() {
             Some(id) => write!(f, "request refused: {} ({id})", self.kind),
             None => write!(f, "request refused: {}", self.kind),
         }
@@ -265,8 +277,11 @@ mod tests {
 
     #[test]
     fn the_operator_sees_the_key_and_the_source() {
+        let digest = crate::key::KeyHasher::sha256().digest("k");
+        let now = std::time::SystemTime::now();
+        let record = KeyRecord::new("key_1".parse().unwrap(), digest, "test", now);
         let rejection = Rejection::new(RejectionKind::Unavailable)
-            .of_key(&"key_1".parse().unwrap())
+            .of_key(&Arc::new(record))
             .with_source("connection reset");
         assert_eq!(rejection.to_string(), "request refused: unavailable (key_1)");
         assert_eq!(rejection.source().unwrap().to_string(), "connection reset");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 
+use super::log::Log;
 use super::{Challenge, Rejection, RejectionKind, Respond, Responder, event, grpc};
 use crate::drain::Drain;
 use crate::head::RequestHead;
@@ -32,8 +33,8 @@ pub(crate) struct Rejector {
     pub(crate) protocol: Protocol,
     /// What becomes of the bodies of requests that are refused.
     pub(crate) drain: Drain,
-    /// Whether a path may hold a key, so that nobody may read it.
-    pub(crate) hides_paths: bool,
+    /// What events show of requests.
+    pub(crate) log: Log,
     /// The headers in which a key may be, for caches.
     vary: Option<HeaderValue>,
     /// By kind, the responses to rejections that say nothing but their kind, if the responder
@@ -48,7 +49,7 @@ impl Rejector {
             challenge,
             protocol: Protocol::default(),
             drain: Drain::default(),
-            hides_paths: false,
+            log: Log::default(),
             vary: None,
             prepared: None,
         };
@@ -69,8 +70,10 @@ impl Rejector {
     /// Returns what stands in for the layer's own where no layer is.
     pub(crate) fn without_layer() -> &'static Self {
         // Nobody knows here where a key is.
-        static DEFAULT: LazyLock<Rejector> =
-            LazyLock::new(|| Rejector { hides_paths: true, ..Rejector::default() });
+        static DEFAULT: LazyLock<Rejector> = LazyLock::new(|| {
+            let log = Log { hides_paths: true, ..Log::default() };
+            Rejector { log, ..Rejector::default() }
+        });
         &DEFAULT
     }
 
@@ -91,23 +94,32 @@ impl Rejector {
 
     /// Returns the path of `uri`, which is a URI of the request, if it holds no key.
     pub(crate) fn shown_path<'a>(&self, uri: &'a Uri, head: &RequestHead<'_>) -> Option<&'a str> {
-        let hidden = self.hides_paths || head.extensions().get::<PathIsSecret>().is_some();
+        let hidden = self.log.hides_paths
+            || head.extensions().get::<PathIsSecret>().is_some()
+            || self.log.may_hold_key(uri.path());
         (!hidden).then(|| uri.path())
     }
 
+    /// Returns the response to rejections that say nothing but their kind, if it is always the same.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn prepared(&self, kind: RejectionKind) -> Option<&Response<Bytes>> {
+        self.prepared.as_ref().map(|prepared| &prepared[kind as usize])
+    }
+
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
-        event::rejected(&rejection, head, || self.shown_path(head.original_uri(), head));
+        event::rejected(&rejection, head, &self.log, || self.shown_path(head.original_uri(), head));
         let mut response = match grpc::Form::of(head, self.protocol, rejection.kind()) {
             None => self.answer(&rejection, head),
             Some(grpc::Form::TrailersOnly) => {
                 let message = self.respond.message(&rejection);
-                self.complete(grpc::trailers_only(rejection.kind(), &message), &rejection)
+                let response = grpc::trailers_only(rejection.kind(), &message);
+                with_pushback(self.complete(response, &rejection), &rejection)
             }
             Some(grpc::Form::WithHttpStatus(of)) => {
                 let mut response = self.answer(&rejection, head);
                 let message = self.respond.message(&rejection);
                 grpc::add_status(&mut response, of, rejection.kind(), &message);
-                response
+                with_pushback(response, &rejection)
             }
         };
         response.extensions_mut().insert(rejection);
@@ -152,21 +164,28 @@ impl Rejector {
         if let Some(usage) = rejection.usage() {
             usage.write(headers);
         }
-        if let Some(wait) = retry_after(rejection) {
-            headers.entry(header::RETRY_AFTER).or_insert(wait);
+        if let Some(wait) = wait_after(rejection) {
+            headers.entry(header::RETRY_AFTER).or_insert_with(|| seconds(wait).into());
         }
         response
     }
 }
 
-fn retry_after(rejection: &Rejection) -> Option<HeaderValue> {
-    let wait = match rejection.kind() {
+/// Returns how long the client should wait, if trying again helps.
+fn wait_after(rejection: &Rejection) -> Option<Duration> {
+    match rejection.kind() {
         RejectionKind::RateLimited | RejectionKind::Unavailable => {
-            rejection.retry_after().unwrap_or(RETRY_AFTER)
+            Some(rejection.retry_after().unwrap_or(RETRY_AFTER))
         }
-        _ => rejection.retry_after()?,
-    };
-    Some(seconds(wait).into())
+        _ => rejection.retry_after(),
+    }
+}
+
+fn with_pushback(mut response: Response<Bytes>, rejection: &Rejection) -> Response<Bytes> {
+    if let Some(wait) = wait_after(rejection) {
+        grpc::write_pushback(response.headers_mut(), wait);
+    }
+    response
 }
 
 impl Default for Rejector {

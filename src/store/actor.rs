@@ -159,7 +159,6 @@ impl ActorName {
     }
 }
 
-#[cfg(feature = "cache")]
 impl crate::key::HeapSize for ActorName {
     fn heap_size(&self) -> usize {
         self.0.heap_size()

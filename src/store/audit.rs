@@ -7,12 +7,14 @@ use std::time::SystemTime;
 use super::{Actor, KeyRecord};
 use crate::key::{KeyId, TenantId};
 
-/// What was done to a key.
+/// What was done to a key, or to all keys of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AuditAction {
     /// It was issued.
     Issued,
+    /// It was issued by another system, from which it was taken over.
+    Imported,
     /// Its record was changed, and it is in use or not as before.
     Updated,
     /// It was taken out of use for the time being, and perhaps changed otherwise.
@@ -25,20 +27,41 @@ pub enum AuditAction {
     Revoked,
     /// Its record was removed.
     Removed,
+    /// All keys of the tenant were suspended for the time being.
+    Suspended,
+    /// The keys of the tenant were put into use again.
+    Resumed,
 }
 
 impl AuditAction {
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Issued,
+        Self::Imported,
+        Self::Updated,
+        Self::Disabled,
+        Self::Enabled,
+        Self::Rotated,
+        Self::Revoked,
+        Self::Removed,
+        Self::Suspended,
+        Self::Resumed,
+    ];
+
     /// Returns the name, in lower case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Issued => "issued",
+            Self::Imported => "imported",
             Self::Updated => "updated",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",
             Self::Rotated => "rotated",
             Self::Revoked => "revoked",
             Self::Removed => "removed",
+            Self::Suspended => "suspended",
+            Self::Resumed => "resumed",
         }
     }
 }
@@ -49,7 +72,7 @@ impl fmt::Display for AuditAction {
     }
 }
 
-/// A change of a key: who, what, when, before and after.
+/// A change of a key, or of a tenant: who, what, when, before and after.
 ///
 /// The secret is not in it, since no record has one.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +88,8 @@ pub struct AuditEvent {
     pub before: Option<Arc<KeyRecord>>,
     /// The record as it is now, unless it was removed.
     pub after: Option<Arc<KeyRecord>>,
+    /// The tenant, if it is no event of a key.
+    of_tenant: Option<TenantId>,
 }
 
 impl AuditEvent {
@@ -77,19 +102,30 @@ impl AuditEvent {
         before: Option<Arc<KeyRecord>>,
         after: Option<Arc<KeyRecord>>,
     ) -> Self {
-        Self { at, actor, action, before, after }
+        Self { at, actor, action, before, after, of_tenant: None }
     }
 
-    /// Returns the public id of the key.
+    /// Makes an event of a change of a tenant, which has no records.
+    #[must_use]
+    pub const fn of_tenant(
+        at: SystemTime,
+        actor: Actor,
+        action: AuditAction,
+        tenant: TenantId,
+    ) -> Self {
+        Self { at, actor, action, before: None, after: None, of_tenant: Some(tenant) }
+    }
+
+    /// Returns the public id of the key, unless it is an event of a whole tenant.
     #[must_use]
     pub fn key_id(&self) -> Option<&KeyId> {
         self.record().map(|record| &record.id)
     }
 
-    /// Returns on whose behalf the key acts.
+    /// Returns the tenant, or that on whose behalf the key acts.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
-        self.record()?.tenant.as_ref()
+        self.of_tenant.as_ref().or_else(|| self.record()?.tenant.as_ref())
     }
 
     fn record(&self) -> Option<&KeyRecord> {

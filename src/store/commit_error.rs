@@ -17,6 +17,9 @@ pub enum CommitError {
     /// The tenant would have more keys than the [bound](super::KeyChange::Bound) allows.
     #[error("the tenant has {0} keys, as many as it may have: revoke one that is not needed")]
     Full(u64),
+    /// The tenant of a new key is suspended.
+    #[error("the tenant is suspended: resume it first")]
+    Suspended,
     /// The repository does not know a kind of change. It has made none of them.
     #[error("the repository does not know this kind of change: update it")]
     Unsupported,

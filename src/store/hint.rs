@@ -81,7 +81,6 @@ impl PartialEq<&str> for KeyHint {
     }
 }
 
-#[cfg(feature = "cache")]
 impl crate::key::HeapSize for KeyHint {
     fn heap_size(&self) -> usize {
         self.0.heap_size()

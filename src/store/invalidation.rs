@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, TenantId};
 
 /// Tells caches which keys were changed, on whichever node.
 ///
@@ -76,7 +76,7 @@ pub trait Subscription: Send {
 /// What a cache has to forget.
 ///
 /// As text, it is what is sent through a database's channel: the 64 hexadecimal digits of a
-/// digest, `*` for everything, or `beat` and a number.
+/// digest, `tenant` and its id, `*` for everything, or `beat` and a number.
 ///
 /// # Examples
 ///
@@ -87,11 +87,13 @@ pub trait Subscription: Send {
 /// assert_eq!(Invalidation::from_text("beat 7"), Invalidation::Heartbeat(7));
 /// assert_eq!(Invalidation::from_text("what?"), Invalidation::Everything);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalidation {
     /// What it knows of this key, also that there is none.
     Key(KeyDigest),
+    /// What it knows of the keys of this tenant, which was suspended or resumed.
+    Tenant(TenantId),
     /// All that it knows.
     Everything,
     /// Nothing: the subscription lives. The number is that of [`InvalidationSource::beat`].
@@ -103,11 +105,10 @@ impl Invalidation {
     /// was changed, and it is not known what.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
-        let beat = || text.strip_prefix("beat ")?.parse().ok();
-        match text.parse() {
-            Ok(digest) => Self::Key(digest),
-            Err(_) => beat().map_or(Self::Everything, Self::Heartbeat),
-        }
+        let key = || text.parse().ok().map(Self::Key);
+        let beat = || text.strip_prefix("beat ")?.parse().ok().map(Self::Heartbeat);
+        let tenant = || text.strip_prefix("tenant ")?.parse().ok().map(Self::Tenant);
+        key().or_else(beat).or_else(tenant).unwrap_or(Self::Everything)
     }
 }
 
@@ -115,6 +116,7 @@ impl fmt::Display for Invalidation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(digest) => digest.fmt(f),
+            Self::Tenant(tenant) => write!(f, "tenant {tenant}"),
             Self::Everything => f.write_str("*"),
             Self::Heartbeat(number) => write!(f, "beat {number}"),
         }
@@ -131,14 +133,27 @@ mod tests {
     fn what_is_written_is_read_back() {
         let key = Invalidation::Key(KeyDigest::from_bytes([0xa7; 32]));
         let beats = [0, 1, u64::MAX].map(Invalidation::Heartbeat);
-        for invalidation in [key, Invalidation::Everything].into_iter().chain(beats) {
+        let tenant = Invalidation::Tenant("acme.example-1_2".parse().unwrap());
+        for invalidation in [key, tenant, Invalidation::Everything].into_iter().chain(beats) {
             assert_eq!(Invalidation::from_text(&invalidation.to_string()), invalidation);
         }
     }
 
     #[test]
     fn what_cannot_be_read_invalidates_everything() {
-        for text in ["", "beat", "beat ", "beat x", "beat -1", "a7", "key_1", "Beat 1", " *"] {
+        for text in [
+            "",
+            "beat",
+            "beat ",
+            "beat x",
+            "beat -1",
+            "a7",
+            "key_1",
+            "Beat 1",
+            " *",
+            "tenant ",
+            "tenant a b",
+        ] {
             assert_eq!(Invalidation::from_text(text), Invalidation::Everything, "{text:?}");
         }
     }

@@ -4,19 +4,16 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::audit::without_digest;
 use super::{AuditEvent, AuditSink};
+use crate::rfc3339::format_nearest;
 
 /// How many bytes of lines are kept at most while they cannot be written.
 const MOST_UNWRITTEN: usize = 16 << 20;
-
-/// The last second of the year 9999, where texts of times end.
-const LAST: Duration = Duration::from_secs(253_402_300_799);
 
 /// Writes events to a file, one line of JSON each.
 ///
@@ -171,10 +168,8 @@ impl AuditSink for JsonLinesAudit {
 }
 
 fn line(event: &AuditEvent) -> serde_json::Result<Vec<u8>> {
-    let since = event.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let at = SystemTime::UNIX_EPOCH + since.min(LAST);
     let line = Line {
-        at: humantime::format_rfc3339_micros(at).to_string(),
+        at: format_nearest(event.at, 6),
         actor: event.actor.to_string(),
         action: event.action.as_str(),
         key_id: event.key_id().map(|id| id.as_str()),
@@ -189,6 +184,8 @@ fn line(event: &AuditEvent) -> serde_json::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
     use crate::key::KeyScheme;
     use crate::store::{Actor, AuditAction, NewKey};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::{CommitError, KeyRecord};
+use crate::key::TenantId;
 
 /// One change of the records, or a condition of the others.
 ///
@@ -99,28 +100,79 @@ impl KeyChange {
         }
     }
 
-    /// Tells whether it only compares.
-    pub(crate) const fn is_requirement(&self) -> bool {
+    /// Tells whether it only compares, and changes nothing.
+    #[must_use]
+    pub const fn is_requirement(&self) -> bool {
         matches!(self, Self::Require(_) | Self::Bound(_))
     }
 
     /// Returns the record that there is after a change that is no [requirement](Self::Require).
-    pub(crate) const fn after(&self) -> Option<&Arc<KeyRecord>> {
+    #[must_use]
+    pub const fn after(&self) -> Option<&Arc<KeyRecord>> {
         match self {
             Self::Insert(record) | Self::Replace(record) => Some(record),
             Self::Remove(_) | Self::Require(_) | Self::Bound(_) | Self::Unknown(_) => None,
         }
     }
 
-    /// Tells whether the change may be made, for repositories that have no database to ask.
+    /// Returns the tenants that must not be suspended for the change to be made, and what it is otherwise.
+    ///
+    /// `same` is the record with the same id and digest, if there is one.
+    pub(crate) fn needed_tenants<'a>(
+        &'a self,
+        same: Option<&'a KeyRecord>,
+    ) -> impl Iterator<Item = (&'a TenantId, CommitError)> {
+        let takes_away = |new: &KeyRecord| {
+            new.revoked_at.is_some() || (new.disabled && same.is_some_and(|old| !old.disabled))
+        };
+        let records = match self {
+            Self::Insert(record) | Self::Require(record) => [Some(&**record), None],
+            Self::Replace(record) if !takes_away(record) => [Some(&**record), same],
+            Self::Replace(_) | Self::Remove(_) | Self::Bound(_) | Self::Unknown(_) => [None, None],
+        };
+        let is_new = matches!(self, Self::Insert(_));
+        records.into_iter().flatten().filter_map(move |record| {
+            let refusal = if is_new { CommitError::Suspended } else { CommitError::Conflict };
+            Some((record.tenant.as_ref()?, refusal))
+        })
+    }
+
+    /// Checks whether the change may be made, by the contract of a
+    /// [`KeyRepository`](super::KeyRepository): for repositories that do not have their database check it.
     ///
     /// `same` is the record with the same id and digest, if there is one; `is_taken` tells whether
-    /// there is one with either.
-    pub(crate) fn check(
-        &self,
-        same: Option<&KeyRecord>,
-        is_taken: bool,
-    ) -> Result<(), CommitError> {
+    /// there is one with either. Both have to be read in the transaction that makes the change, and after
+    /// the changes before it were made. Whether [tenants are suspended](super::KeyRepository::set_suspended), and
+    /// a [bound](Self::Bound), are to be checked besides.
+    ///
+    /// # Errors
+    ///
+    /// Returns why it may not be made. Nothing of the commit may be made then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    ///
+    /// use tower_api_key::store::{CommitError, KeyChange};
+    /// use tower_api_key::{KeyHasher, KeyRecord};
+    ///
+    /// let digest = KeyHasher::sha256().digest("k");
+    /// let mut kept = KeyRecord::new("17".parse()?, digest, "nightly import", SystemTime::now());
+    /// kept.set_revoked_at(Some(SystemTime::now()));
+    ///
+    /// let insert = KeyChange::Insert(kept.clone().into());
+    /// assert!(matches!(insert.check(Some(&kept), true), Err(CommitError::Exists)));
+    /// assert!(insert.check(None, false).is_ok());
+    ///
+    /// let mut revived = kept.clone();
+    /// revived.set_revoked_at(None);
+    /// revived.set_revision(kept.revision() + 1);
+    /// let replace = KeyChange::Replace(revived.into());
+    /// assert!(matches!(replace.check(Some(&kept), true), Err(CommitError::Conflict)));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn check(&self, same: Option<&KeyRecord>, is_taken: bool) -> Result<(), CommitError> {
         let may_be_made = match self {
             Self::Insert(_) if is_taken => return Err(CommitError::Exists),
             Self::Insert(_) => true,

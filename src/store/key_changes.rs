@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::contain;
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, TenantId};
 
 /// Tells layers which keys were changed, so that what is open ends with its key at once.
 ///
@@ -55,6 +55,12 @@ pub struct KeyChanges {
 pub(crate) trait Listen: Send + Sync {
     fn changed(&self, digest: &KeyDigest);
 
+    /// The keys of a tenant were changed, all at once.
+    fn tenant_changed(&self, tenant: &TenantId) {
+        let _ = tenant;
+        self.all_changed();
+    }
+
     fn all_changed(&self);
 }
 
@@ -78,6 +84,11 @@ impl KeyChanges {
     /// needs for an answer.
     pub fn changed(&self, digest: &KeyDigest) {
         self.each(|listener| listener.changed(digest));
+    }
+
+    /// Tells that every record of a tenant may have been changed, such as when it was suspended.
+    pub fn tenant_changed(&self, tenant: &TenantId) {
+        self.each(|listener| listener.tenant_changed(tenant));
     }
 
     /// Tells that any record may have been changed.

@@ -9,9 +9,9 @@ use futures_util::future::BoxFuture;
 use super::list_ended::list_ended;
 use super::{
     AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage,
-    KeyQuery, KeyRecord, KeyStore, StoreError, StoredKey,
+    KeyQuery, KeyRecord, KeyStore, StoreError, StoredKey, SuspendedTenant,
 };
-use crate::key::{KeyDigest, KeyId};
+use crate::key::{KeyDigest, KeyId, TenantId};
 
 /// A store whose records can be listed and changed.
 ///
@@ -37,6 +37,10 @@ use crate::key::{KeyDigest, KeyId};
 /// * **Known.** A kind of change that the repository does not know is [`CommitError::Unsupported`]:
 ///   it may be a condition of the others, none of which is made then.
 /// * **Irrevocable.** No change takes back a revocation, whatever its revision.
+/// * **Suspended.** Of a [suspended](Self::set_suspended) tenant, no key is inserted
+///   ([`CommitError::Suspended`]); none is replaced, but by a record that is revoked, or that is disabled
+///   and was not; and none is required (both are [`CommitError::Conflict`]). All of that holds in the
+///   moment of the change. A repository that cannot suspend tenants has none that is.
 /// * **Unique.** No two records have the same id or the same digest.
 /// * **Acknowledged.** What was committed is found by whoever asks from then on.
 ///
@@ -85,6 +89,35 @@ pub trait KeyRepository: KeyStore {
     /// [`CommitError::Store`] it is not known whether the changes were made.
     async fn commit(&self, changes: &[KeyChange], events: &[AuditEvent])
     -> Result<(), CommitError>;
+
+    /// Suspends a tenant since a time, or resumes it, and keeps `events` with that if the repository keeps
+    /// any. Returns whether that changed anything; if not, no events are kept.
+    ///
+    /// From its return on, keys of a suspended tenant are found as [such](KeyRecord::set_suspended), by
+    /// whichever way; nothing else of their records changes. It is told as changes are.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store fails, and, which is the default, [`CommitError::Unsupported`] if the
+    /// repository cannot suspend tenants.
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        events: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let _ = (tenant, since, events);
+        Err(CommitError::Unsupported)
+    }
+
+    /// Returns the suspended tenants, in the order of their ids. By default there are none.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the repository cannot tell.
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Returns a page of the events that the repository has kept, or nothing if it keeps none, as by
     /// default.
@@ -213,6 +246,29 @@ macro_rules! forward_to_the_inner_repository {
                 (**self).audit_log(query)
             }
 
+            fn set_suspended<'a, 'b, 'c, 'd>(
+                &'a self,
+                tenant: &'b TenantId,
+                since: Option<SystemTime>,
+                events: &'c [AuditEvent],
+            ) -> Pending<'d, bool, CommitError>
+            where
+                'a: 'd,
+                'b: 'd,
+                'c: 'd,
+                Self: 'd,
+            {
+                (**self).set_suspended(tenant, since, events)
+            }
+
+            fn suspended<'a, 'b>(&'a self) -> Pending<'b, Vec<SuspendedTenant>>
+            where
+                'a: 'b,
+                Self: 'b,
+            {
+                (**self).suspended()
+            }
+
             fn prune_audit_log<'a, 'b>(
                 &'a self,
                 before: SystemTime,
@@ -267,7 +323,8 @@ pub enum Propagation {
     /// Every node that asks the same store heeds it too: this repository caches nothing. A cache in
     /// front of it that was not asked for the change heeds it as it is told.
     Immediate,
-    /// Other nodes are notified, and heed it at once while their subscriptions live.
+    /// Other nodes are notified, and act on it at once while their subscriptions live; over SQLite, within
+    /// 250 ms.
     Notified {
         /// After which time a node heeds it that was not notified, if it has the same settings as
         /// this one.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{KeyChanges, KeyRecord};
+use super::{KeyChanges, KeyRecord, Token};
 use crate::immediate::Immediate;
 use crate::key::KeyDigest;
 
@@ -20,8 +20,8 @@ use crate::key::KeyDigest;
 /// * **Honest.** `Ok(None)` says that no such key exists. A store that does not know, because a
 ///   server does not answer or a row cannot be read, returns an error. The client then gets a 503,
 ///   not the answer to a wrong key.
-/// * **Whole.** The store returns revoked, disabled and expired records as they are. The layer
-///   judges them.
+/// * **Whole.** The store returns revoked, disabled and expired records as they are, and those of
+///   suspended tenants [as such](KeyRecord::set_suspended). The layer judges them.
 /// * **Fresh.** Once a revocation is acknowledged, the store returns no record from before it. A store
 ///   that caches must ensure that.
 /// * **Read only.** Finding a record changes nothing in it.
@@ -82,6 +82,30 @@ pub trait KeyStore: Send + Sync {
         Immediate::Ask
     }
 
+    /// Finds the record with `digest` as [`find_now`](Self::find_now) does, and returns a token by which
+    /// the layer later asks whether that [still holds](Self::still_holds).
+    ///
+    /// With a token, each thread of a layer keeps the record, and finds it again without asking for it.
+    /// Without one, which is the default, nothing is kept and the store is asked at each request. The token
+    /// has to be taken before the record is looked up. Streams are judged by what the other methods
+    /// return.
+    fn find_to_keep(
+        &self,
+        digest: &KeyDigest,
+    ) -> Immediate<(Option<Arc<KeyRecord>>, Option<Token>)> {
+        self.find_now(digest).map(|found| (found, None))
+    }
+
+    /// Tells whether [`find_now`](Self::find_now) would return the record that was returned with `token`.
+    ///
+    /// From the moment at which a change of the record is acknowledged, or another request may have found
+    /// what is new, this is `false`, also on other threads: the contract's *fresh* is up to this method for
+    /// records that are kept. It is asked at each request, so it should be cheap and must not wait.
+    fn still_holds(&self, digest: &KeyDigest, token: Token) -> bool {
+        let _ = (digest, token);
+        false
+    }
+
     /// Finds the records with these digests, in their order.
     ///
     /// Layers ask so, again and again, for keys with open streams. By default each is
@@ -129,6 +153,17 @@ macro_rules! forward_to_the_inner_store {
 
             fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
                 (**self).find_now(digest)
+            }
+
+            fn find_to_keep(
+                &self,
+                digest: &KeyDigest,
+            ) -> Immediate<(Option<Arc<KeyRecord>>, Option<Token>)> {
+                (**self).find_to_keep(digest)
+            }
+
+            fn still_holds(&self, digest: &KeyDigest, token: Token) -> bool {
+                (**self).still_holds(digest, token)
             }
 
             fn find_many<'a, 'b, 'c>(

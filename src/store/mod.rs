@@ -7,6 +7,7 @@ mod audit_log;
 mod cached;
 mod commit_error;
 mod cursor;
+mod editions;
 mod ended;
 mod hint;
 #[cfg(feature = "cache")]
@@ -20,21 +21,27 @@ mod key_store;
 mod list_ended;
 mod memory;
 mod new_key;
+mod or_store;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod public_text;
 mod query;
 mod record;
+mod record_field;
 mod record_uses;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod share;
+mod size;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod state;
+mod suspension;
+mod token;
+mod way;
 
 pub use self::actor::{Actor, ActorName, ActorNameError, ParseActorError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
@@ -55,6 +62,7 @@ pub use self::key_repository::{KeyRepository, Propagation};
 pub use self::key_store::{KeyStore, StoreError};
 pub use self::memory::{MemoryStore, UpdateError};
 pub use self::new_key::{IssuedKey, NewKey};
+pub use self::or_store::{KeyStoreExt, OrStore};
 #[cfg(all(feature = "postgres", feature = "cache"))]
 pub use self::postgres::PostgresInvalidations;
 #[cfg(feature = "postgres")]
@@ -63,6 +71,7 @@ pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
 pub(crate) use self::public_text::public_text;
 pub use self::query::{KeyPage, KeyQuery, StoredKey, TenantFilter};
 pub use self::record::KeyRecord;
+pub use self::record_field::RecordField;
 pub use self::record_uses::{KeyUse, RecordUses};
 #[cfg(all(feature = "redis", feature = "cache"))]
 pub use self::redis::RedisInvalidations;
@@ -70,9 +79,13 @@ pub use self::redis::RedisInvalidations;
 pub use self::redis::{RedisStore, RedisStoreBuilder};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use self::sql::TablesError;
+#[cfg(all(feature = "sqlite", feature = "cache"))]
+pub use self::sqlite::SqliteInvalidations;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
+pub use self::suspension::SuspendedTenant;
+pub use self::token::Token;
 
 #[cfg(all(test, feature = "manage"))]
 pub(crate) use self::audit::without_digest;
@@ -80,3 +93,5 @@ pub(crate) use self::ended::EndPlace;
 pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;
+pub(crate) use self::size::size_of_record;
+pub(crate) use self::way::{Noticing, Way, noticing};

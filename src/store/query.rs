@@ -198,20 +198,63 @@ impl KeyQuery {
                 .is_none_or(|time| record.rotation_due_at.is_some_and(|due_at| due_at <= time))
     }
 
-    /// Returns how many keys a page has at most, whatever the fields say.
-    pub(crate) fn page_size(&self) -> usize {
+    /// Tells whether a key comes after the [cursor](Self::after), if there is one: in the order of lists,
+    /// which is by the time of issue in microseconds and then by id, both descending.
+    ///
+    /// In SQL, it is `(created_at, id) < ($1, $2)` with the [time](KeyCursor::created_at) and the
+    /// [id](KeyCursor::id) of the cursor, where the ids are compared byte by byte.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cmp::Reverse;
+    ///
+    /// use tower_api_key::store::{KeyCursor, KeyPage, KeyQuery, StoredKey};
+    ///
+    /// /// Answers a query from all that there is.
+    /// fn list(all: &[StoredKey], query: &KeyQuery) -> KeyPage {
+    ///     let matching = all.iter().filter(|key| query.matches(key));
+    ///     let mut keys: Vec<_> =
+    ///         matching.filter(|key| query.is_after_cursor(&key.record)).cloned().collect();
+    ///     keys.sort_by_cached_key(|key| Reverse(KeyCursor::of(&key.record)));
+    ///     keys.truncate(query.page_size() + 1);
+    ///     query.page(keys, None)
+    /// }
+    /// # let page = list(&[], &KeyQuery::new());
+    /// # assert_eq!(page, KeyPage::new(Vec::new(), None));
+    /// ```
+    #[must_use]
+    pub fn is_after_cursor(&self, record: &KeyRecord) -> bool {
+        self.after.as_ref().is_none_or(|after| KeyCursor::of(record) < *after)
+    }
+
+    /// Returns how many keys a page has at most: the [limit](Self::limit), or the nearest that is
+    /// allowed, and not more than are [visited](Self::visits).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::store::KeyQuery;
+    ///
+    /// assert_eq!([0, 20, 5000].map(|limit| KeyQuery::new().limit(limit).page_size()), [1, 20, 1000]);
+    /// ```
+    #[must_use]
+    pub fn page_size(&self) -> usize {
         self.limit.clamp(1, MAX_LIMIT).min(self.visits())
     }
 
-    /// Returns how many records are visited for a page at most, whatever the field says.
-    pub(crate) fn visits(&self) -> usize {
+    /// Returns how many records are visited for a page at most: [`max_visited`](Self::max_visited), or
+    /// the nearest that is allowed.
+    #[must_use]
+    pub fn visits(&self) -> usize {
         self.max_visited.clamp(1, MAX_VISITED)
     }
 
-    /// Makes the page from keys that follow the cursor in order, one more than the page has if there
-    /// is another. Without one more, the page goes on at `stopped_at`, the last record that was
-    /// visited, if others may follow that were not.
-    pub(crate) fn page(&self, mut keys: Vec<StoredKey>, stopped_at: Option<KeyCursor>) -> KeyPage {
+    /// Makes the page from keys that follow the cursor in order, one more than the
+    /// [page has](Self::page_size) if there is another. Without one more, the page goes on at `stopped_at`, the
+    /// last record that was visited, if others may follow that were not.
+    #[must_use]
+    pub fn page(&self, mut keys: Vec<StoredKey>, stopped_at: Option<KeyCursor>) -> KeyPage {
         if keys.len() <= self.page_size() {
             return KeyPage { keys, next: stopped_at };
         }

@@ -96,6 +96,10 @@ pub struct KeyRecord {
     /// How often the record was changed, by which writers notice each other.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) revision: u64,
+    /// Whether its tenant is suspended. The store says so when it finds the record, and does not keep it
+    /// with the record.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) suspended: bool,
 }
 
 impl KeyRecord {
@@ -128,6 +132,7 @@ impl KeyRecord {
             restrictions: Restrictions::default(),
             metadata: Map::new(),
             revision: 0,
+            suspended: false,
         }
     }
 
@@ -269,6 +274,15 @@ impl KeyRecord {
     pub fn revision(&self) -> u64 {
         self.revision
     }
+
+    /// Tells whether the tenant of the key was suspended when the store found the record.
+    ///
+    /// It is no part of what is kept of the key, and `serde` skips it: the store knows which tenants are
+    /// [suspended](crate::KeyManager::suspend).
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
+    }
 }
 
 /// # Changes
@@ -372,6 +386,11 @@ impl KeyRecord {
     pub fn set_revision(&mut self, revision: u64) {
         self.revision = revision;
     }
+
+    /// Sets whether the tenant of the key is suspended. A store does so with each record that it finds.
+    pub fn set_suspended(&mut self, suspended: bool) {
+        self.suspended = suspended;
+    }
 }
 
 /// Times as RFC 3339 text with nanoseconds, so that they are read back exactly.
@@ -382,31 +401,20 @@ mod timestamp {
 
     use serde::{Deserialize, Deserializer, Serializer, de, ser};
 
-    use crate::clock::LAST;
-
-    fn format(time: SystemTime) -> Result<String, &'static str> {
-        // `humantime` prints the years 1970 to 9999 and panics beyond.
-        let since = time
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_err(|_| "a time before 1970 has no RFC 3339 form here")?;
-        if since.as_secs() > LAST.as_secs() {
-            return Err("a time after 9999 has no RFC 3339 form");
-        }
-        Ok(humantime::format_rfc3339(time).to_string())
-    }
+    use crate::rfc3339::{format_time, parse_time};
 
     pub(super) fn serialize<S: Serializer>(
         time: &SystemTime,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format(*time).map_err(ser::Error::custom)?)
+        serializer.serialize_str(&format_time(*time, None).map_err(ser::Error::custom)?)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<SystemTime, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        humantime::parse_rfc3339(&text).map_err(de::Error::custom)
+        parse_time(&text).map_err(de::Error::custom)
     }
 
     pub(super) mod option {
@@ -418,7 +426,8 @@ mod timestamp {
         ) -> Result<S::Ok, S::Error> {
             match time {
                 Some(time) => {
-                    serializer.serialize_some(&format(*time).map_err(ser::Error::custom)?)
+                    let text = format_time(*time, None).map_err(ser::Error::custom)?;
+                    serializer.serialize_some(&text)
                 }
                 None => serializer.serialize_none(),
             }
@@ -428,7 +437,7 @@ mod timestamp {
             deserializer: D,
         ) -> Result<Option<SystemTime>, D::Error> {
             let text = Option::<Cow<'de, str>>::deserialize(deserializer)?;
-            text.map(|text| humantime::parse_rfc3339(&text).map_err(de::Error::custom)).transpose()
+            text.map(|text| parse_time(&text).map_err(de::Error::custom)).transpose()
         }
     }
 }
@@ -467,7 +476,7 @@ mod tests {
         let digest = KeyHasher::sha256().digest("k");
         let text = serde_json::json!({
             "id": "key_1", "digest": digest, "name": "x", "created_at": "2023-11-14T22:13:20Z",
-            "abilities": ["bots:read", "admin"],
+            "abilities": ["bots:read", "admin:"],
         });
         let error = serde_json::from_value::<KeyRecord>(text).unwrap_err().to_string();
         assert!(error.contains("an ability is"), "{error}");

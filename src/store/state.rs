@@ -7,7 +7,7 @@ use super::KeyRecord;
 
 /// Whether a key works at some moment.
 ///
-/// A key that is more than one of these is the first of revoked, disabled and expired.
+/// A key that is more than one of these is the first of revoked, disabled, expired and suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
@@ -21,11 +21,14 @@ pub enum KeyState {
     Expired,
     /// It was revoked, for good.
     Revoked,
+    /// It would work, but all keys of its tenant are suspended for the time being.
+    Suspended,
 }
 
 impl KeyState {
     /// All states.
-    pub const ALL: [Self; 4] = [Self::Active, Self::Disabled, Self::Expired, Self::Revoked];
+    pub const ALL: [Self; 5] =
+        [Self::Active, Self::Disabled, Self::Expired, Self::Revoked, Self::Suspended];
 
     /// Returns the name, in lower case.
     #[must_use]
@@ -35,6 +38,7 @@ impl KeyState {
             Self::Disabled => "disabled",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
+            Self::Suspended => "suspended",
         }
     }
 }
@@ -75,6 +79,8 @@ impl KeyRecord {
             KeyState::Disabled
         } else if self.expires_at.is_some_and(|expires_at| now() >= expires_at) {
             KeyState::Expired
+        } else if self.suspended {
+            KeyState::Suspended
         } else {
             KeyState::Active
         }

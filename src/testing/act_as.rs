@@ -60,10 +60,64 @@ impl ActAs {
         Self { header: HeaderName::from_static("x-api-key"), key: value(secret.reveal()) }
     }
 
+    /// Sends a text as the key, as `x-api-key`: one that was kept, or one that is wrong.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the text cannot be a header, or has spaces around it.
+    pub fn with_text(text: &str) -> Self {
+        assert!(
+            HeaderValue::from_str(text).is_ok() && text.trim() == text,
+            "a header holds visible characters without spaces around them"
+        );
+        Self { header: HeaderName::from_static("x-api-key"), key: value(text) }
+    }
+
     /// Sends the key as `Authorization: Bearer`.
     pub fn bearer(mut self) -> Self {
         self.header = http::header::AUTHORIZATION;
         self.key = value(&format!("Bearer {}", self.key.to_str().unwrap_or_default()));
+        self
+    }
+
+    /// Sends the key as the whole value of the header `name`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `name` is not a header name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, StatusCode};
+    /// use tower::{Layer, Service, ServiceExt};
+    /// use tower_api_key::extract::Header;
+    /// use tower_api_key::testing::ActAs;
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = MemoryStore::new();
+    /// let secret = keys.issue(NewKey::named("a test"))?.secret;
+    /// let app = axum::Router::new()
+    ///     .route("/", axum::routing::get(|| async {}))
+    ///     .layer(ApiKeyLayer::new(keys).extractor(Header::new("x-acme-key")));
+    ///
+    /// for (text, status) in
+    ///     [(secret.reveal(), StatusCode::OK), ("wrong", StatusCode::UNAUTHORIZED)]
+    /// {
+    ///     let caller = ActAs::with_text(text).in_header("x-acme-key");
+    ///     let request = Request::get("/").body(axum::body::Body::empty())?;
+    ///     assert_eq!(caller.layer(app.clone()).oneshot(request).await?.status(), status);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn in_header<N>(mut self, name: N) -> Self
+    where
+        N: TryInto<HeaderName, Error: fmt::Display>,
+    {
+        self.header = name.try_into().unwrap_or_else(|error| panic!("{error}"));
         self
     }
 }

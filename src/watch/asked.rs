@@ -1,6 +1,8 @@
 //! [`Asked`]: what a request asked for, as far as it is judged again.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Uri, header};
@@ -8,25 +10,58 @@ use http::{HeaderValue, Method, Request, Uri, header};
 use crate::head::RequestHead;
 
 /// What a request asked for, as far as it is judged again.
+#[derive(Default)]
 pub(crate) struct Asked {
     method: Method,
-    /// None if what the client sent is not known.
-    path: Option<PathAndQuery>,
+    /// With the query. Empty if what the client sent is not known.
+    path: String,
     address: Option<IpAddr>,
     /// Whether it may have been a `POST` to a server that does not look at the method.
     as_post: bool,
 }
 
+thread_local! {
+    static RECENT: RefCell<Recent> = const { RefCell::new(Recent { asked: Vec::new(), last: 0 }) };
+}
+
+/// What requests of a thread asked for. Most of them are over when the next one comes, which then
+/// writes in the same place: nothing is allocated for a request whose response is whole at once.
+struct Recent {
+    asked: Vec<Arc<Asked>>,
+    last: usize,
+}
+
+/// How many of them a thread keeps at most.
+const MOST: usize = 64;
+
+/// How long a path may be that is written there.
+const LONGEST: usize = 1024;
+
 impl Asked {
     /// Keeps what `head` asks for, from `address` if that matters.
-    pub(crate) fn of(head: &RequestHead<'_>, address: Option<IpAddr>) -> Self {
-        Self {
-            // A WebSocket over HTTP/2 is judged as a `GET` again.
-            method: head.judged_method().clone(),
-            path: head.original_uri().path_and_query().cloned(),
-            address,
-            as_post: head.may_act_as_post(),
+    ///
+    /// What is `secret`, since a key may be in the path, is not left in memory when the request is over.
+    pub(crate) fn of(head: &RequestHead<'_>, address: Option<IpAddr>, secret: bool) -> Arc<Self> {
+        // A WebSocket over HTTP/2 is judged as a `GET` again.
+        let (method, as_post) = (head.judged_method(), head.may_act_as_post());
+        let path = head.original_uri().path_and_query().map_or("", PathAndQuery::as_str);
+        if path.len() <= LONGEST && !secret {
+            let kept = RECENT.try_with(|recent| {
+                recent.try_borrow_mut().ok()?.write(|asked| {
+                    // Mostly it is the same.
+                    if asked.method != *method {
+                        asked.method.clone_from(method);
+                    }
+                    asked.path.clear();
+                    asked.path.push_str(path);
+                    (asked.address, asked.as_post) = (address, as_post);
+                })
+            });
+            if let Ok(Some(asked)) = kept {
+                return asked;
+            }
         }
+        Arc::new(Self { method: method.clone(), path: path.to_owned(), address, as_post })
     }
 
     pub(crate) fn address(&self) -> Option<IpAddr> {
@@ -42,12 +77,42 @@ impl Asked {
             return request;
         };
         *request.method_mut() = asked.method.clone();
-        *request.uri_mut() = asked.path.clone().map_or(Uri::from_static("*"), Uri::from);
+        let path = PathAndQuery::try_from(&*asked.path).ok().filter(|_| !asked.path.is_empty());
+        *request.uri_mut() = path.map_or(Uri::from_static("*"), Uri::from);
         if asked.as_post {
             let grpc = HeaderValue::from_static("application/grpc");
             request.headers_mut().insert(header::CONTENT_TYPE, grpc);
         }
         request
+    }
+}
+
+impl Recent {
+    /// Writes where the last request wrote, or in the next place if that one is not over.
+    #[inline]
+    fn write(&mut self, write: impl FnOnce(&mut Asked)) -> Option<Arc<Asked>> {
+        if self.asked.get(self.last).is_none_or(|last| Arc::strong_count(last) > 1) {
+            self.advance();
+        }
+        let place = self.asked.get_mut(self.last)?;
+        write(Arc::get_mut(place)?);
+        Some(Arc::clone(place))
+    }
+
+    /// Makes the next place a free one.
+    #[cold]
+    fn advance(&mut self) {
+        if self.asked.len() < MOST {
+            self.last = self.asked.len();
+            self.asked.push(Arc::default());
+            return;
+        }
+        self.last = (self.last + 1) % MOST;
+        if let Some(place) = self.asked.get_mut(self.last)
+            && Arc::get_mut(place).is_none()
+        {
+            *place = Arc::default();
+        }
     }
 }
 
@@ -60,7 +125,33 @@ mod tests {
         let request =
             lines.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(()).unwrap();
-        Asked::request(Some(&Asked::of(&RequestHead::new(&request), None)))
+        Asked::request(Some(&Asked::of(&RequestHead::new(&request), None, false)))
+    }
+
+    fn asked(path: &str, secret: bool) -> Arc<Asked> {
+        let request = Request::get(path).body(()).unwrap();
+        Asked::of(&RequestHead::new(&request), None, secret)
+    }
+
+    #[test]
+    fn what_is_over_is_written_over_and_what_is_not_stays() {
+        let first = asked("/first", false);
+        let place = Arc::as_ptr(&first);
+        drop(first);
+        let second = asked("/second", false);
+        assert_eq!(Arc::as_ptr(&second), place);
+        let others: Vec<_> = (0..3 * MOST).map(|_| asked("/other", false)).collect();
+        assert_eq!((&*second.path, &*others[0].path), ("/second", "/other"));
+        drop((second, others));
+        RECENT.with_borrow(|recent| assert_eq!(recent.asked.len(), MOST));
+    }
+
+    #[test]
+    fn neither_what_is_secret_nor_what_is_long_stays() {
+        let long = format!("/long{}", "g".repeat(LONGEST));
+        for asked in [asked("/secret", true), asked(&long, false)] {
+            assert_eq!(Arc::strong_count(&asked), 1);
+        }
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::key::KeyId;
 use crate::reject::{Rejection, RejectionKind};
-use crate::store::KeyState;
+use crate::store::{KeyRecord, KeyState};
 
 /// Why what a key opened has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +16,8 @@ pub enum EndReason {
     Revoked,
     /// The key was disabled.
     Disabled,
+    /// The tenant of the key was suspended.
+    Suspended,
     /// The key has expired.
     Expired,
     /// The store does not have the key any more.
@@ -27,12 +30,24 @@ pub enum EndReason {
 }
 
 impl EndReason {
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Revoked,
+        Self::Disabled,
+        Self::Suspended,
+        Self::Expired,
+        Self::Removed,
+        Self::Reduced,
+        Self::Unavailable,
+    ];
+
     /// Returns the name that events carry, in lower case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Revoked => "revoked",
             Self::Disabled => "disabled",
+            Self::Suspended => "suspended",
             Self::Expired => "expired",
             Self::Removed => "removed",
             Self::Reduced => "reduced",
@@ -46,6 +61,7 @@ impl EndReason {
             KeyState::Disabled => Some(Self::Disabled),
             KeyState::Expired => Some(Self::Expired),
             KeyState::Revoked => Some(Self::Revoked),
+            KeyState::Suspended => Some(Self::Suspended),
         }
     }
 
@@ -54,6 +70,7 @@ impl EndReason {
         match self {
             Self::Revoked => RejectionKind::Revoked,
             Self::Disabled => RejectionKind::Disabled,
+            Self::Suspended => RejectionKind::Suspended,
             Self::Expired => RejectionKind::Expired,
             Self::Removed => RejectionKind::Unknown,
             Self::Reduced => RejectionKind::NotAllowed,
@@ -73,7 +90,7 @@ impl fmt::Display for EndReason {
 /// The error of a response body that was cut off, and of
 /// [`VerifiedKey::while_valid`](crate::VerifiedKey::while_valid). Its text may be shown to clients,
 /// for example as the reason of a WebSocket's close frame: it does not tell whether the key was
-/// revoked, disabled or removed, or has expired.
+/// revoked, disabled, suspended or removed, or has expired.
 #[derive(Clone)]
 pub struct KeyEnded {
     reason: EndReason,
@@ -81,11 +98,11 @@ pub struct KeyEnded {
 }
 
 impl KeyEnded {
-    pub(super) fn new(reason: EndReason, key: &KeyId) -> Self {
+    pub(super) fn new(reason: EndReason, key: &Arc<KeyRecord>) -> Self {
         Self { reason, rejection: Rejection::new(reason.kind()).of_key(key) }
     }
 
-    pub(super) fn reduced(rejection: Rejection, key: &KeyId) -> Self {
+    pub(super) fn reduced(rejection: Rejection, key: &Arc<KeyRecord>) -> Self {
         Self { reason: EndReason::Reduced, rejection: rejection.of_key(key) }
     }
 

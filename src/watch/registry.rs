@@ -10,7 +10,7 @@ use super::entry::{Entry, Question, Standing};
 use super::schedule::Schedule;
 use crate::contain;
 use crate::immediate::Immediate;
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, TenantId};
 use crate::store::{KeyRecord, Listen};
 
 #[derive(Default)]
@@ -111,6 +111,14 @@ impl Listen for Registry {
     fn changed(&self, digest: &KeyDigest) {
         let entry = self.lock().schedule.get(digest).cloned();
         if let Some(entry) = entry {
+            self.ask_now(&entry, true);
+        }
+    }
+
+    fn tenant_changed(&self, tenant: &TenantId) {
+        let entries = self.lock().schedule.entries();
+        let is_theirs = |entry: &Arc<Entry>| entry.look().record.tenant.as_ref() == Some(tenant);
+        for entry in entries.into_iter().filter(is_theirs) {
             self.ask_now(&entry, true);
         }
     }

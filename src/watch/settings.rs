@@ -134,6 +134,7 @@ impl fmt::Debug for StreamWatch {
             .field("cancels_handlers", &self.cancels_handlers)
             .field("period", &self.period)
             .field("max_unchecked", &self.max_unchecked)
+            .field("max_unchecked", &self.max_unchecked)
             .field("last_event", &self.last_event.is_some())
             .finish()
     }

@@ -120,7 +120,7 @@ impl Stream {
                 Err(Rejection::new(RejectionKind::NotAllowed).with_source(failure))
             });
             if let Err(rejection) = judged {
-                return Some(KeyEnded::reduced(rejection, &self.record.id));
+                return Some(KeyEnded::reduced(rejection, &self.record));
             }
         }
         self.record = record;
@@ -128,7 +128,7 @@ impl Stream {
     }
 
     fn because(&self, reason: EndReason) -> KeyEnded {
-        KeyEnded::new(reason, &self.record.id)
+        KeyEnded::new(reason, &self.record)
     }
 }
 

@@ -23,6 +23,13 @@ impl Streams {
         self.0.lock().streams
     }
 
+    /// Returns what counts the open streams, as long as there is the layer.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn counter(&self) -> impl Fn() -> Option<usize> + Send + Sync + 'static + use<> {
+        let registry = Arc::downgrade(&self.0);
+        move || Some(registry.upgrade()?.lock().streams)
+    }
+
     /// Returns the number of open streams of one key.
     pub(crate) fn len_of(&self, id: &KeyId) -> usize {
         self.0.lock().schedule.streams_of(id)

@@ -160,7 +160,7 @@ fn events_are_found_by_key_tenant_actor_and_time() {
     assert_eq!(audit(&["--by=system"]), [""; 0]);
     assert_eq!(audit(&["--until=1h"]), [""; 0]);
     assert_eq!(audit(&["--since=1h", "--until=2999-01-01"]).len(), 3);
-    operator.run(&["audit", "--by=alice"]).refuses(2, "an actor is written like");
+    operator.run(&["audit", "--by=alice"]).refuses(2, "an actor is written `system`");
     operator.run(&["audit", "--key=a b"]).refuses(2, "--key");
 }
 

@@ -63,7 +63,7 @@ async fn rows_that_cannot_be_read_and_newer_tables_are_errors() {
         sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute(&pool).await.unwrap();
         pool.close().await;
     };
-    run("UPDATE api_keys SET abilities = '[\"admin\"]'").await;
+    run("UPDATE api_keys SET abilities = '[\"admin:\"]'").await;
     operator.run(&["list"]).refuses(1, "cannot be read");
     operator.run(&["show", &id]).refuses(1, "cannot be read");
     operator.run(&["revoke", &id]).refuses(1, "cannot be read");

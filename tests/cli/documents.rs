@@ -4,9 +4,10 @@ use assert_cmd::Command;
 
 use crate::operator::Operator;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "init",
     "issue",
+    "import",
     "list",
     "show",
     "update",

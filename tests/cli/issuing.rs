@@ -49,7 +49,7 @@ fn what_was_asked_for_is_in_the_record() {
         ("state", json!("active")),
         ("prefix", json!("ak_")),
         ("abilities", json!(["bots:*", "chat:send", "imports:write"])),
-        ("expires_at", json!("2999-01-31T00:00:00Z")),
+        ("expires_at", json!("2999-02-01T00:00:00Z")),
         ("revoked_at", json!(null)),
         ("last_used", json!(null)),
         ("successor", json!(null)),
@@ -205,7 +205,7 @@ fn what_a_rule_refuses_is_not_issued() {
 fn arguments_that_do_not_parse_are_refused() {
     let operator = Operator::new();
     for (option, said) in [
-        ("--ability=admin", "an ability is"),
+        ("--ability=admin:", "an ability is"),
         ("--ability=", "an ability is"),
         ("--limit=60 per month", "a rate limit is written like"),
         ("--address=10.0.0.1/8", "the network around it is 10.0.0.0/8"),
@@ -234,6 +234,32 @@ fn arguments_that_do_not_parse_are_refused() {
     operator.run(&both).refuses(2, "cannot be used with");
     operator.run(&["issue"]).refuses(2, "<NAME>");
     assert!(operator.run(&["list", "--json"]).succeeds().out.is_empty());
+}
+
+#[test]
+fn a_day_of_expiry_means_its_end_and_the_moment_is_said() {
+    let operator = Operator::new();
+    for (time, moment) in [
+        ("2999-01-31", "2999-02-01T00:00:00Z"),
+        ("2999-01-31T12:00:00Z", "2999-01-31T12:00:00Z"),
+        ("2999-01-31T01:30:00+05:30", "2999-01-30T20:00:00Z"),
+    ] {
+        let option = format!("--expires-at={time}");
+        let said = format!("It expires at {moment} (in ");
+        let ran = operator.run(&["issue", "a key", &option, "--json"]).succeeds();
+        let key = ran.json();
+        assert_eq!(
+            (&key["expires_at"], ran.err.contains(&said)),
+            (&moment.into(), true),
+            "{ran:?}"
+        );
+        let (id, _) = operator.issue("another", &[]);
+        let ran = operator.run(&["update", &id, &option]).succeeds();
+        assert!(ran.err.contains(&said), "{ran:?}");
+    }
+    operator
+        .run(&["issue", "a key", "--expires-at=31.1.2999"])
+        .refuses(2, "a time is written like");
 }
 
 #[test]
@@ -275,4 +301,20 @@ fn a_tenant_has_no_more_keys_than_the_environment_allows() {
     operator.issue("of acme again", &["--tenant=acme"]);
     let operator = operator.with("API_KEYS_MAX_PER_TENANT", "many");
     operator.run(&["list"]).refuses(2, "API_KEYS_MAX_PER_TENANT is no whole number");
+}
+
+#[test]
+fn a_misspelt_ability_is_refused_where_the_environment_lists_them() {
+    let operator = Operator::new().with("API_KEYS_ABILITIES", "bots:read bots:write");
+    operator.run(&["issue", "a robot", "--ability", "bots:read"]).succeeds();
+    operator.run(&["issue", "a robot", "--ability", "bots:*"]).succeeds();
+    let ran = operator.run(&["issue", "a robot", "--ability", "bots:raed"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.err.contains("there is no such ability"), "{ran:?}");
+    assert!(ran.err.contains("API_KEYS_ABILITIES"), "{ran:?}");
+    for wrong in ["bots:*", "bots:", "\"bots:read\"", ""] {
+        let operator = Operator::new().with("API_KEYS_ABILITIES", wrong);
+        let ran = operator.run(&["issue", "a robot", "--ability", "bots:read"]);
+        assert_eq!(ran.code, 2, "{wrong}: {ran:?}");
+    }
 }

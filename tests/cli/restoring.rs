@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tower_api_key::store::{CachedStore, Invalidation, InvalidationSource as _};
-use tower_api_key::{KeyHasher, KeyStore as _, RedisStore};
+use tower_api_key::{KeyHasher, KeyStore as _, RedisStore, SqliteStore};
 
 use crate::common::in_time;
 use crate::common::servers::{database_url, redis_url};
@@ -97,7 +97,7 @@ async fn a_key_that_cannot_be_revoked_stops_no_other_and_is_told() {
     let (good, _) = operator.issue("good", &[]);
     let url = format!("sqlite:{}", operator.file().display());
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-    let spoil = format!("UPDATE api_keys SET abilities = '[\"admin\"]' WHERE id = '{bad}'");
+    let spoil = format!("UPDATE api_keys SET abilities = '[\"admin:\"]' WHERE id = '{bad}'");
     sqlx::raw_sql(sqlx::AssertSqlSafe(spoil)).execute(&pool).await.unwrap();
     pool.close().await;
     let ran = operator.pipe(format!("{bad}\n{good}\n"), &["revoke", "--ids-stdin"]).exits(1);
@@ -233,9 +233,13 @@ fn an_event_that_is_not_in_the_file_is_no_success() {
     assert_eq!(operator.show(&other)["state"], "revoked");
 }
 
-#[test]
-fn sqlite_says_that_it_notifies_nobody() {
-    Operator::new().run(&["invalidate"]).refuses(1, "notifies no nodes");
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_forget_at_one_command_what_came_undone_in_sqlite() {
+    let operator = Operator::new();
+    let store = SqliteStore::open(operator.file()).await.unwrap();
+    let mut heard = store.invalidations().subscribe().await.unwrap();
+    operator.run(&["invalidate"]).succeeds();
+    assert_eq!(in_time(heard.next()).await.unwrap(), Invalidation::Everything);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,7 +32,7 @@ fn a_table_has_a_header_and_aligned_columns() {
     };
     assert_eq!(column("STATE"), column("active"));
     assert_eq!(column("TENANT"), column("acme"));
-    assert_eq!(column("EXPIRES"), column("2999-01-01T00:00:00Z"));
+    assert_eq!(column("EXPIRES"), column("2999-01-02T00:00:00Z"));
     assert_eq!(column("NAME"), column("first"));
 }
 

@@ -163,7 +163,7 @@ fn a_request_that_cannot_be_is_refused() {
     let operator = Operator::new();
     for (option, said) in [
         ("--ability=imports:*", "not a wildcard"),
-        ("--ability=imports", "an ability is"),
+        ("--ability=imports:", "an ability is"),
         ("--path=v1", "a path is written like"),
         ("--path=/a b", "a path is written like"),
         ("--method=G T", "--method"),

@@ -11,9 +11,11 @@ use tokio::time::Instant;
 use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
     AuditEvent, CachedStore, CachedStoreBuilder, CommitError, Invalidation, InvalidationSource,
-    KeyChange, KeyPage, KeyQuery, KeyRepository, KeyUse, StoredKey, Subscription,
+    KeyChange, KeyPage, KeyQuery, KeyRepository, KeyUse, StoredKey, Subscription, SuspendedTenant,
 };
-use tower_api_key::{Clock, KeyDigest, KeyId, KeyRecord, KeyStore, MemoryStore, StoreError};
+use tower_api_key::{
+    Clock, KeyDigest, KeyId, KeyRecord, KeyStore, MemoryStore, StoreError, TenantId,
+};
 
 /// Follows the time of the runtime, which tests move.
 pub struct RuntimeClock(Instant);
@@ -49,6 +51,7 @@ pub struct GatedStore {
     pub keys: MemoryStore,
     gates: Arc<Mutex<Gates>>,
     asked: Arc<AtomicUsize>,
+    suspensions: Arc<Mutex<Vec<SystemTime>>>,
 }
 
 #[derive(Default)]
@@ -76,6 +79,29 @@ impl GatedStore {
     /// From now on, calls for this key wait.
     pub fn hold(&self, digest: &KeyDigest) {
         self.gates.lock().unwrap().held = Some(*digest);
+    }
+
+    /// Suspends or resumes a tenant without waiting.
+    pub async fn suspend_now(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        event: &AuditEvent,
+    ) {
+        let events = std::slice::from_ref(event);
+        if self.keys.set_suspended(tenant, since, events).await.unwrap() {
+            self.suspensions.lock().unwrap().push(event.at);
+        }
+    }
+
+    /// Returns how often a tenant was suspended or resumed, until and with the event of that time.
+    pub fn suspensions_until(&self, at: SystemTime) -> Option<usize> {
+        let suspensions = self.suspensions.lock().unwrap();
+        suspensions.iter().position(|known| *known == at).map(|index| index + 1)
+    }
+
+    pub fn suspensions(&self) -> usize {
+        self.suspensions.lock().unwrap().len()
     }
 
     /// Returns how often a record was asked for.
@@ -171,6 +197,26 @@ impl KeyRepository for GatedStore {
         let digests: Vec<_> = changes.iter().map(|change| change.record().digest()).collect();
         self.gated(&digests, true, async || self.keys.commit(changes, events).await).await?
     }
+
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        events: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let held: Vec<_> = self.calls().held.into_iter().collect();
+        let set = async || {
+            let has_changed = self.keys.set_suspended(tenant, since, events).await?;
+            let changed = events.iter().filter(|_| has_changed).map(|event| event.at);
+            self.suspensions.lock().unwrap().extend(changed);
+            Ok(has_changed)
+        };
+        self.gated(&held, true, set).await?
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        self.keys.suspended().await
+    }
 }
 
 #[async_trait]
@@ -188,7 +234,7 @@ pub struct ScriptedSource(Arc<Mutex<Wire>>);
 struct Wire {
     /// The oldest first.
     subscribers: Vec<Subscriber>,
-    /// How many keys were told to be changed.
+    /// How many keys and tenants were told to be changed.
     changes: usize,
     /// Whether what is sent waits until it is delivered.
     slow: bool,
@@ -282,13 +328,14 @@ impl ScriptedSource {
     pub fn send(&self, invalidation: Invalidation) {
         let mut wire = self.wire();
         let told = (invalidation, wire.changes);
-        wire.changes += usize::from(matches!(invalidation, Invalidation::Key(_)));
+        let is_change = matches!(told.0, Invalidation::Key(_) | Invalidation::Tenant(_));
+        wire.changes += usize::from(is_change);
         if wire.deaf {
             return;
         }
         wire.prune();
         let hearing = wire.subscribers.iter_mut().filter(|subscriber| !subscriber.is_mute);
-        hearing.for_each(|subscriber| subscriber.queue.push_back(told));
+        hearing.for_each(|subscriber| subscriber.queue.push_back(told.clone()));
         let slow = wire.slow;
         drop(wire);
         while !slow && self.deliver().is_some() {}
@@ -308,7 +355,7 @@ impl ScriptedSource {
         let index = index.checked_rem(wire.subscribers.len())?;
         let subscriber = &mut wire.subscribers[index];
         let (invalidation, before) = subscriber.queue.pop_front()?;
-        let _ = subscriber.sender.send(Ok(invalidation));
+        let _ = subscriber.sender.send(Ok(invalidation.clone()));
         Some(Told { invalidation, before, to_the_oldest: index == 0 })
     }
 
@@ -316,7 +363,9 @@ impl ScriptedSource {
     pub fn send_first(&self, invalidation: Invalidation) {
         let mut wire = self.wire();
         let told = (invalidation, wire.changes);
-        wire.subscribers.iter_mut().for_each(|subscriber| subscriber.queue.push_front(told));
+        wire.subscribers
+            .iter_mut()
+            .for_each(|subscriber| subscriber.queue.push_front(told.clone()));
     }
 
     /// Returns whether anybody listens.

@@ -3,7 +3,7 @@
 use crate::example::Example;
 
 /// Name, labels of the keys, and what a request without a key gets where.
-const HTTP: [(&str, &[&str], &str, u16); 10] = [
+const HTTP: [(&str, &[&str], &str, u16); 12] = [
     ("dashboard", &["import", "widget"], "/v1/bots", 401),
     ("quickstart", &["limited", "reader"], "/whoami", 401),
     ("stages", &["acme-dev", "acme-prod", "acme-retired", "globex-prod"], "/prod/1/questions", 403),
@@ -39,7 +39,9 @@ const HTTP: [(&str, &[&str], &str, u16); 10] = [
         "/api/v1/workspaces/sales/leads",
         401,
     ),
+    ("own_table", &["admin", "globex", "reader", "retired", "writer"], "/notes", 401),
     ("hyper", &["demo"], "/", 401),
+    ("observe", &["limited", "reader"], "/reports", 401),
     ("streams", &["admin", "listener", "second", "short"], "/events", 401),
 ];
 

@@ -21,6 +21,8 @@ mod hapnd;
 mod hapnd_client;
 mod happily;
 mod heffl;
+mod observe;
+mod own_table;
 mod rest;
 mod streams;
 

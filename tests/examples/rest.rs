@@ -183,12 +183,13 @@ async fn keys_are_neither_created_nor_changed_over_the_api() {
 
 #[tokio::test]
 async fn errors_about_keys_have_the_documented_shape() {
+    const STATES: &str = "A state is `active`, `disabled`, `expired`, `revoked` or `suspended`";
     let server = Example::start("restrictions");
     let unknown = format!("{KEYS}/key_123");
     let wrong = format!("{KEYS}?state=lost");
     for (label, method, path, status, message) in [
         ("live", "DELETE", &*unknown, 404, "There is no such API key"),
-        ("live", "GET", &*wrong, 400, "A state is `active`, `disabled`, `expired` or `revoked`"),
+        ("live", "GET", &*wrong, 400, STATES),
         ("test", "GET", KEYS, 403, "Missing ability: api-keys:read"),
         ("test", "DELETE", &*unknown, 403, "Missing ability: api-keys:write"),
     ] {

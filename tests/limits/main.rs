@@ -6,6 +6,7 @@
 mod common;
 
 // How often a key may be used.
+mod grpc_retries;
 mod limiter_failures;
 mod rate_limits;
 #[cfg(unix)]

@@ -290,6 +290,8 @@ async fn grpc_clients_get_resource_exhausted_and_the_same_fields() {
     assert_eq!(field("ratelimit-policy"), r#""hourly";q=1;w=3600"#);
     assert_eq!(field("ratelimit"), r#""hourly";r=0;t=3600"#);
     assert_eq!(field("retry-after"), "3600");
+    // Not within this call.
+    assert_eq!(field("grpc-retry-pushback-ms"), "-1");
 }
 
 #[tokio::test]

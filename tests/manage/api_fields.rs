@@ -31,7 +31,7 @@ fn wrong_fields() -> Vec<(&'static str, Value, &'static str)> {
         ("name", json!("two\nlines"), "name"),
         ("abilities", json!("bots:read"), "abilities"),
         ("abilities", json!(null), "abilities"),
-        ("abilities", json!(["bots:read", "bots"]), "abilities[1]"),
+        ("abilities", json!(["bots:read", "bots:"]), "abilities[1]"),
         ("abilities", json!([["bots:read"]]), "abilities[0]"),
         ("abilities", json!([format!("a:{}", "b".repeat(2000))]), "abilities[0]"),
         ("abilities", many(101, "bots:read"), "abilities"),

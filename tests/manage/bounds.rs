@@ -84,6 +84,66 @@ async fn those_who_issue_at_once_do_not_get_beyond_the_bound(store: Store) {
     }
 }
 
+/// A manager that waits as long as a busy machine needs.
+fn bounded(store: &Store, at_most: u64) -> KeyManager {
+    let keys = KeyManager::new(store.clone()).deadline(Duration::from_secs(100));
+    keys.max_keys_per_tenant(at_most)
+}
+
+async fn count(keys: &KeyManager, tenant: &str) -> usize {
+    let query = KeyQuery::new().tenant(tenant.parse().unwrap()).limit(1000);
+    keys.list(&query).await.unwrap().keys.len()
+}
+
+async fn many_keys_are_bounded_batch_by_batch(store: Store) {
+    let keys = bounded(&store, 300);
+    // As many as a batch of others more, whose tenant is not the one that is full.
+    let others = (0..50).map(|_| key("globex"));
+    let error = keys.issue_all((0..500).map(|_| key("acme")).chain(others)).await.unwrap_err();
+    assert!(matches!(error.source, ManageError::TooManyKeys(300)), "{error:?}");
+    assert_eq!((error.index, error.issued.len(), error.uncertain.len()), (250, 250, 0));
+    assert_eq!((count(&keys, "acme").await, count(&keys, "globex").await), (250, 0));
+    // Batches of several tenants are bounded for each.
+    let both = (0..80).map(|number| key(if number % 2 == 0 { "acme" } else { "globex" }));
+    assert_eq!(keys.issue_all(both).await.unwrap().len(), 80);
+    let both = (0..30).map(|number| key(if number % 2 == 0 { "globex" } else { "acme" }));
+    let error = keys.issue_all(both).await.unwrap_err();
+    assert!(matches!(error.source, ManageError::TooManyKeys(300)), "{error:?}");
+    assert_eq!((count(&keys, "acme").await, count(&keys, "globex").await), (290, 40));
+    keys.issue_all((0..10).map(|_| key("acme"))).await.unwrap();
+    assert_full(keys.issue(key("acme")).await, 300);
+    // One that is suspended gets none, and those of the others in the batch are not issued either.
+    let acme = "acme".parse().unwrap();
+    keys.suspend(&acme).await.unwrap();
+    let unbounded = KeyManager::new(store);
+    let error = unbounded.issue_all([key("globex"), key("acme")]).await.unwrap_err();
+    assert!(matches!(error.source, ManageError::Suspended), "{error:?}");
+    assert_eq!((error.index, error.issued.len(), error.uncertain.len()), (0, 0, 0));
+    assert_eq!((count(&keys, "acme").await, count(&keys, "globex").await), (300, 40));
+    // Its keys count all the same.
+    keys.resume(&acme).await.unwrap();
+    assert_full(keys.issue(key("acme")).await, 300);
+}
+
+async fn those_who_issue_many_at_once_do_not_get_beyond_the_bound(store: Store) {
+    let nodes = [(); 3].map(|()| bounded(&store, 50));
+    let issues = (0..9).map(|number| {
+        let keys = &nodes[number % 3];
+        async move {
+            match keys.issue_all((0..20).map(|_| key("acme"))).await {
+                Ok(issued) => issued.len(),
+                Err(error) => {
+                    assert!(matches!(error.source, ManageError::TooManyKeys(50)), "{error:?}");
+                    assert!(error.issued.is_empty() && error.uncertain.is_empty(), "{error:?}");
+                    0
+                }
+            }
+        }
+    });
+    let issued: usize = in_time(join_all(issues)).await.into_iter().sum();
+    assert_eq!((issued, count(&nodes[0], "acme").await), (40, 40));
+}
+
 async fn it_is_kept_who_has_issued_a_key(store: Store) {
     let keys = KeyManager::new(store);
     let alice = keys.acting_as("alice@acme.example");
@@ -108,6 +168,8 @@ async fn it_is_kept_who_has_issued_a_key(store: Store) {
 over_each_store! {
     what_would_make_too_many_keys_is_refused
     those_who_issue_at_once_do_not_get_beyond_the_bound
+    many_keys_are_bounded_batch_by_batch
+    those_who_issue_many_at_once_do_not_get_beyond_the_bound
     it_is_kept_who_has_issued_a_key
 }
 

@@ -6,11 +6,14 @@
 mod common;
 
 // Where the tests take place: the API with sessions, each store, and what happens between two steps.
+mod leaks;
 mod meanwhile;
 mod stores;
+mod tenants;
 mod world;
 
 mod bounds;
+mod importing;
 mod key_manager;
 mod key_scheme;
 
@@ -29,10 +32,12 @@ mod model;
 mod turns;
 
 // Over HTTP.
+mod abilities;
 mod api;
 mod api_answers;
 mod api_bodies;
 mod api_fields;
+mod api_once;
 mod api_owners;
 mod api_revoking;
 mod openapi;

@@ -1,6 +1,7 @@
 """What schemathesis cannot know of the routes for keys from their document."""
 
 import re
+import uuid
 
 import schemathesis
 from jsonschema_rs import Draft202012Validator
@@ -26,6 +27,7 @@ PARAMETERS = [
     ("unused_since", TIME, "2000-01-01T00:00:00Z"),
     ("rotation_due_by", TIME, "2000-01-01T00:00:00Z"),
 ]
+NAME = re.compile(r'"[ !#-\[\]-~]+"|[!#-+\--:<-\[\]-~]+')
 SECRET = re.compile(r"sk_live_\w{8,}")
 
 
@@ -36,8 +38,12 @@ def before_call(context, case, **kwargs):
     if isinstance(case.body, dict):
         document = case.operation.schema.raw_schema
         for field in VALID.keys() & case.body.keys():
-            if case.body[field] and is_allowed(document, field, case.body[field]):
+            if case.body[field] is not None and is_allowed(document, field, case.body[field]):
                 case.body[field] = VALID[field]
+    # The same name with another body would be refused for what came before.
+    name = (case.headers or {}).get("idempotency-key")
+    if isinstance(name, str) and NAME.fullmatch(name) and len(name) <= 255:
+        case.headers["idempotency-key"] = f'"{uuid.uuid4()}"'
     # Only a page says what a cursor is.
     if case.query and not CURSOR.fullmatch(str(case.query.get("cursor", ""))):
         case.query.pop("cursor", None)

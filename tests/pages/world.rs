@@ -14,9 +14,10 @@ use http::StatusCode;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
+use tower_api_key::key::AbilityCatalogue;
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{KeyAction, KeyRoute, Refused};
-use tower_api_key::manage::pages::{AbilityCatalogue, KeyPages, KeyUsage, UsageCount, UsagePeriod};
+use tower_api_key::manage::pages::{KeyPages, KeyUsage, UsageCount, UsagePeriod};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
     Ability, IssuedKey, KeyFormat, KeyId, KeyKind, KeyManager, KeyScheme, MemoryStore, NewKey,

@@ -30,7 +30,7 @@ fn tell(sender: &Sender<String>) -> impl Fn(&Report<'_>) + Send + Sync + 'static
 async fn what_is_only_tried_passes_and_is_reported_once() {
     start_log();
     let keys = MemoryStore::new();
-    let layer = ApiKeyLayer::new(keys.clone());
+    let layer = || ApiKeyLayer::new(keys.clone());
     let weak = keys.issue(NewKey::named("weak")).unwrap();
     let strong = issue(&keys, NewKey::named("strong").abilities(["x:y"]));
     let (sender, reports): Reports = mpsc::channel();
@@ -43,11 +43,11 @@ async fn what_is_only_tried_passes_and_is_reported_once() {
     let guard = RequireAbility::new("x:y").report_only().on_report(tell(&sender));
     let inner = |path: &str, layer| Router::new().nest(path, app().layer(layer));
     let apps = [
-        ("rule", "GET /tried/rule/{id}", layer.clone().policy(rule.clone())),
-        ("rule", "GET /tried/rule/{id}", layer.clone().guard(rule)),
-        ("policy", "GET /tried/policy/{id}", layer.clone().policy(listed.report_only())),
-        ("unlisted", "no rule", layer.clone().policy(other.report_only())),
-        ("guard", "no rule", layer.guard(guard)),
+        ("rule", "GET /tried/rule/{id}", layer().policy(rule.clone())),
+        ("rule", "GET /tried/rule/{id}", layer().guard(rule)),
+        ("policy", "GET /tried/policy/{id}", layer().policy(listed.report_only())),
+        ("unlisted", "no rule", layer().policy(other.report_only())),
+        ("guard", "no rule", layer().guard(guard)),
     ];
     for (number, (name, rule, layer)) in apps.into_iter().enumerate() {
         let address = start(inner("/tried", layer)).await;
@@ -79,7 +79,7 @@ async fn a_callback_that_panics_fails_no_request() {
         expect("200 key", address, &key, gets(["/admin", "/nowhere"])).await;
     }
     let errors = logged("a callback for reports panicked");
-    assert_eq!(errors.iter().filter(|line| line.contains(" ERROR ")).count(), 6);
+    assert_eq!(errors.iter().filter(|line| line.contains(" ERROR ")).count(), 1, "the same fault");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, any, get, post};
 use serde_json::{Value, json};
 use tower::Layer as _;
+use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{
     ApiKeyLayer, GuardLayer, KeyKind, KeyRecord, KeyScheme, MemoryStore, NewKey, Rejection,
     RequestHead, RequireAbility, RequireKind, RequireStage, RequireTenant, VerifiedKey,
@@ -212,9 +213,9 @@ async fn a_guard_without_the_layer_or_outside_it_is_an_error_that_names_the_laye
         let key = issue(&server.keys, new.stage(format!("unguarded-{number}")));
         for key in [&key, ""] {
             let path = format!("/unguarded-{number}");
-            let before = errors("missing_layer");
             server.expect("500 missing_layer", key, [format!("GET {path}")]).await;
-            assert_eq!(errors("missing_layer"), before + 1);
+            // Of one route it is the same fault each time.
+            assert!(errors("missing_layer") > 0);
             let lines = logged("missing_layer");
             assert!(lines.iter().all(|line| line.contains("mount ApiKeyLayer outside")));
             // Nobody knows here where a key is.
@@ -252,14 +253,47 @@ async fn an_ability_list_that_is_empty_or_does_not_parse_grants_nothing() {
         assert_eq!(server.send(&key, "GET /").await, answer);
         assert_eq!(server.send(&key, "GET /none").await, "403 missing_ability");
     }
-    for wrong in [Value::Null, json!(["doc"]), json!(["a:b*"]), json!("*"), json!([null])] {
+    for wrong in [Value::Null, json!(["doc:"]), json!(["a:b*"]), json!("*"), json!([null])] {
         assert!(with_abilities(wrong.clone()).1.is_err(), "{wrong}");
     }
-    for wrong in ["doc", "a:b*", "*:read", "", "docs:", "docs:read,docs:write"] {
+    for wrong in ["doc*", "a:b*", "*:read", "", "docs:", "docs:read,docs:write"] {
         assert!(catch_unwind(|| NewKey::named("x").abilities([wrong])).is_err(), "{wrong}");
         assert!(catch_unwind(|| RequireAbility::new(wrong)).is_err(), "{wrong}");
     }
     assert!(catch_unwind(|| RequireAbility::all_of::<&str>([])).is_err());
+}
+
+#[tokio::test]
+async fn a_word_is_granted_by_itself_and_by_everything_in_guards_and_policies() {
+    let guarded = Server::new(|handler, layer| {
+        let read = handler.clone().layer(RequireAbility::new("bots:read"));
+        let word = handler.layer(RequireAbility::new("read"));
+        Router::new().route("/read", word).fallback(read).layer(layer)
+    })
+    .await;
+    let ruled = Server::new(|handler, layer| {
+        let policy = AccessPolicy::builder()
+            .allow("GET /read", Requirement::ability("read"))
+            .allow("GET /", Requirement::ability("bots:read"))
+            .build()
+            .unwrap();
+        Router::new().fallback(handler).layer(layer.policy(policy))
+    })
+    .await;
+    for (granted, word, action) in [
+        ("read", "200 in", "403 missing_ability"),
+        ("bots:read", "403 missing_ability", "200 in"),
+        ("bots:*", "403 missing_ability", "200 in"),
+        ("read:*", "403 missing_ability", "403 missing_ability"),
+        ("bots", "403 missing_ability", "403 missing_ability"),
+        ("*", "200 in", "200 in"),
+    ] {
+        for server in [&guarded, &ruled] {
+            let key = issue(&server.keys, NewKey::named("words").abilities([granted]));
+            assert_eq!(server.send(&key, "GET /read").await, word, "{granted}");
+            assert_eq!(server.send(&key, "GET /").await, action, "{granted}");
+        }
+    }
 }
 
 #[tokio::test]

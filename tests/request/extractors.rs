@@ -6,8 +6,13 @@ use axum::Router;
 use axum::routing::get;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::header::HeaderName;
-use tower_api_key::extract::{AuthorizationScheme, Basic, Credential, FirstOf, Header, Query};
-use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, Rejection, RequestHead};
+use tower_api_key::extract::{
+    AuthorizationScheme, Basic, Bearer, Credential, FirstOf, Header, Query,
+};
+use tower_api_key::key::StoredHash;
+use tower_api_key::{
+    ApiKeyLayer, KeyHasher, KeyRecord, KeyScheme, MemoryStore, NewKey, Rejection, RequestHead,
+};
 
 use crate::common::{RawResponse, echo, http2_client, in_time, issue, serve};
 
@@ -107,4 +112,26 @@ async fn every_line_of_a_kept_header_is_marked_sensitive() {
     let lines = ["ticket: v0/x", &format!("ticket: v1/{key}")];
     let kept = ask(start(layer).await, "/", &lines).await;
     assert!(kept.text().contains("Sensitive") && !kept.text().contains(&key), "{}", kept.text());
+}
+
+#[tokio::test]
+async fn a_bearer_token_may_have_a_bar_where_that_is_set() {
+    let keys = MemoryStore::new();
+    // As Laravel Sanctum hashes it: the secret only, which is of no use with another id.
+    let hash: StoredHash = KeyHasher::sha256().digest("a-secret").to_string().parse().unwrap();
+    let id = "12".parse().unwrap();
+    let digest = hash.of_secret_after("12");
+    keys.insert(KeyRecord::new(id, digest, "of Sanctum", std::time::SystemTime::now()));
+    let layer = ApiKeyLayer::new(keys)
+        .scheme(KeyScheme::default().hasher(KeyHasher::sha256().or_sha256_after_id()));
+    let strict = start(layer.clone()).await;
+    let lenient = start(layer.extractor(Bearer.with_any_key_characters())).await;
+    let status = async |address, key: &str| {
+        ask(address, "/", &[&format!("authorization: Bearer {key}")]).await.status
+    };
+    assert_eq!(status(lenient, "12|a-secret").await, 200);
+    for wrong in ["13|a-secret", "a-secret", "12|a-secre", "12|12|a-secret", "|a-secret"] {
+        assert_eq!(status(lenient, wrong).await, 401, "{wrong}");
+    }
+    assert_eq!(status(strict, "12|a-secret").await, 401);
 }

@@ -17,11 +17,14 @@ mod upload;
 
 // What of a request is the key, and whose it is.
 mod extractors;
+mod fallback;
 mod finding_the_credential;
+mod keys_or_sessions;
 mod matching_the_key;
 mod matching_the_record;
 mod settings;
 mod settings_together;
+mod without_service;
 
 // Who asks whom: clients' addresses, what is layered, and the path by which it is judged.
 mod client_address;
@@ -64,5 +67,9 @@ mod grpc_refusals;
 
 // What else is told of requests and of the layer.
 mod events;
+mod metrics;
 mod observers;
 mod openapi;
+mod remote;
+mod repeated_events;
+mod spans;

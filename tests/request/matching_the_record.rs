@@ -51,9 +51,9 @@ async fn a_record_of_another_key_is_an_unknown_key_and_an_error_in_the_log() {
         assert_eq!(answer(address, key).await, "200 victim");
         assert_eq!(errors(&id), 0);
         for wrong in [&key.to_lowercase(), &key[..48], &format!("{key}1"), &id, "x"] {
-            let before = errors(&id);
             assert_eq!(answer(address, wrong).await, "401 unknown", "{wrong}");
-            assert_eq!(errors(&id), before + 1, "{wrong}");
+            // It is the same fault each time.
+            assert_eq!(errors(&id), 1, "{wrong}");
         }
     }
 }
@@ -65,7 +65,7 @@ async fn a_record_that_contradicts_the_prefix_is_refused_and_an_error_in_the_log
     let (keys, secret) = (MemoryStore::new(), live.generate().unwrap());
     let mut record = record_of(secret.reveal());
     let address = serve_with(ApiKeyLayer::new(keys.clone()).scheme(KeyScheme::new(live))).await;
-    for (stage, expected) in [(Some("test"), 1), (None, 2), (Some("live"), 2)] {
+    for (stage, expected) in [(Some("test"), 1), (None, 1), (Some("live"), 1)] {
         record.set_stage(stage.map(|stage| stage.parse().unwrap()));
         keys.insert(record.clone());
         let right = if stage == Some("live") { "200 owner" } else { "401 unknown" };

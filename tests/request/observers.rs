@@ -7,51 +7,23 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::routing::{any, get};
 use futures_util::FutureExt as _;
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::extract::{Credential, Query, extract_fn};
-use tower_api_key::limit::{LimitDecision, LimiterError};
-use tower_api_key::observe::{Finished, Observe, Outcome};
+use tower_api_key::observe::{self, Finished, Lookup, Observe, Outcome};
+use tower_api_key::store::CachedStore;
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, Clock, KeyDigest, KeyId, KeyRecord, KeyStore, MemoryRateLimiter, MemoryStore,
-    NewKey, RateLimiter, RequestHead, RequireAbility, StoreError, VerifiedKey,
+    ApiKeyLayer, Clock, KeyId, MemoryRateLimiter, MemoryStore, NewKey, RequestHead, RequireAbility,
+    StoreError, VerifiedKey,
 };
 
 use crate::common::{
     OddStore, RawResponse, errors, get_raw, in_time, issue, serve, serve_known, start_log,
 };
-
-/// Answers only who waits.
-struct Slow<T>(T);
-
-#[async_trait]
-impl KeyStore for Slow<MemoryStore> {
-    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        tokio::task::yield_now().await;
-        self.0.find(digest).await
-    }
-}
-
-#[async_trait]
-impl RateLimiter for Slow<MemoryRateLimiter> {
-    async fn reserve(&self, key: &KeyRecord, cost: u32) -> Result<LimitDecision, LimiterError> {
-        tokio::task::yield_now().await;
-        self.0.reserve(key, cost).await
-    }
-
-    async fn refund(
-        &self,
-        key: &KeyRecord,
-        cost: u32,
-        granted: &LimitDecision,
-    ) -> Result<LimitDecision, LimiterError> {
-        self.0.refund(key, cost, granted).await
-    }
-}
+use crate::remote::Remote;
 
 /// What observers were told.
 #[derive(Clone, Default)]
@@ -85,9 +57,9 @@ async fn ask(address: SocketAddr, path: &str, key: &str) -> RawResponse {
 async fn each_request_is_told_of_once_before_the_service_is_called() {
     let keys = MemoryStore::new();
     let key = issue(&keys, NewKey::named("robot").limit("9 per hour"));
-    let layers = [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys))];
+    let layers = [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Remote(keys))];
     let layers = layers.into_iter().flat_map(|layer| {
-        let slow = layer.clone().rate_limiter(Slow(MemoryRateLimiter::new()));
+        let slow = layer.clone().rate_limiter(Remote(MemoryRateLimiter::new()));
         [layer.rate_limiter(MemoryRateLimiter::new()), slow]
     });
     for layer in layers {
@@ -116,7 +88,7 @@ async fn a_request_that_is_refused_tells_nobody() {
     let disabled = keys.issue(NewKey::named("disabled")).unwrap();
     keys.update(disabled.record.id(), |record| record.set_disabled(true)).unwrap();
     let told = Told::default();
-    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys.clone()))] {
+    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Remote(keys.clone()))] {
         let layer = layer.observer(told.observer());
         let address = start(layer.clone()).await;
         assert_eq!(ask(address, "/", &limited).await.status, 200);
@@ -168,9 +140,7 @@ async fn an_observer_that_panics_fails_no_request_and_keeps_nobody_from_being_to
     let keys = MemoryStore::new();
     let due = NewKey::named("robot").rotation_due_at(SystemTime::now());
     let key = issue(&keys, due);
-    for (number, layer) in
-        [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys))].into_iter().enumerate()
-    {
+    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Remote(keys))] {
         let told = Told::default();
         let (one, two) = (told.clone(), told.clone());
         let layer = layer
@@ -182,7 +152,8 @@ async fn an_observer_that_panics_fails_no_request_and_keeps_nobody_from_being_to
         let address = start(layer).await;
         assert_eq!(ask(address, "/", &key).await.text(), "in");
         assert_eq!(told.take(), ["robot GET /", "last", "robot is due"]);
-        assert_eq!(errors("observer's own fault"), 2 * (number + 1));
+        // The second layer's faults are the same as those of the first.
+        assert_eq!(errors("observer's own fault"), 2);
     }
 }
 
@@ -278,8 +249,8 @@ async fn each_request_has_one_outcome() {
     let expired = keys.issue(NewKey::named("expired").expires_at(past)).unwrap();
     let [good_id, limited_id, expired_id] =
         [&good, &limited, &expired].map(|issued| issued.record.id().as_str().to_owned());
-    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Slow(keys.clone()))] {
-        let slow = layer.clone().rate_limiter(Slow(MemoryRateLimiter::new()));
+    for layer in [ApiKeyLayer::new(keys.clone()), ApiKeyLayer::new(Remote(keys.clone()))] {
+        let slow = layer.clone().rate_limiter(Remote(MemoryRateLimiter::new()));
         for layer in [layer.rate_limiter(MemoryRateLimiter::new()), slow] {
             let ends = Ends::default();
             let app = Router::new()
@@ -384,13 +355,15 @@ struct Detail {
 impl Observe for Details {
     fn finished(&self, request: &Finished<'_>) {
         let waited = (request.lookup_time(), request.limiter_time());
-        assert!(waited.0.unwrap_or_default() + waited.1.unwrap_or_default() <= request.duration());
+        let took = request.duration().unwrap();
+        assert!(waited.0.unwrap_or_default() + waited.1.unwrap_or_default() <= took);
+        assert!(request.decision_time().unwrap() <= took);
         self.0.lock().unwrap().push(Detail {
             key: request.key().map(|key| key.name().to_owned()),
             matched_path: request.matched_path().map(str::to_owned),
             address: request.address(),
             waited: (waited.0.is_some(), waited.1.is_some()),
-            took: request.duration(),
+            took,
         });
     }
 }
@@ -403,9 +376,8 @@ async fn observers_see_the_route_the_client_and_what_a_request_waited_for() {
         let details = Arc::<Mutex<Vec<_>>>::default();
         let layer = match slow {
             false => ApiKeyLayer::new(keys.clone()),
-            true => {
-                ApiKeyLayer::new(Slow(keys.clone())).rate_limiter(Slow(MemoryRateLimiter::new()))
-            }
+            true => ApiKeyLayer::new(Remote(keys.clone()))
+                .rate_limiter(Remote(MemoryRateLimiter::new())),
         };
         let inner = Router::new()
             .route("/bots/{id}", get(async || tokio::time::sleep(Duration::from_millis(5)).await));
@@ -441,6 +413,10 @@ async fn an_observer_of_ends_that_panics_fails_no_request() {
     struct Panics;
 
     impl Observe for Panics {
+        fn detail(&self) -> observe::Detail {
+            panic!("at the beginning");
+        }
+
         fn finished(&self, _: &Finished<'_>) {
             panic!("at the end");
         }
@@ -453,4 +429,124 @@ async fn an_observer_of_ends_that_panics_fails_no_request() {
     assert_eq!(ask(address, "/", &key).await.status, 200);
     assert_eq!(ask(address, "/", "wrong").await.status, 401);
     assert_eq!(ends.0.take().len(), 2);
+}
+
+/// Notes outcomes, of which an observer may know most without any detail.
+#[derive(Clone, Default)]
+struct Outcomes(Told);
+
+impl Observe for Outcomes {
+    fn detail(&self) -> observe::Detail {
+        observe::Detail::Outcome
+    }
+
+    fn finished(&self, request: &Finished<'_>) {
+        assert_eq!((request.path(), request.address(), request.duration()), (None, None, None));
+        let said = match (request.is_accepted(), request.rejection()) {
+            (true, None) => "accepted",
+            (false, Some(rejection)) => rejection.kind().as_str(),
+            (false, None) => "undecided",
+            (true, Some(_)) => "both",
+        };
+        let key = request.record().map_or("nobody", |record| record.name());
+        assert_eq!(request.key_id(), request.record().map(|record| record.id()));
+        let lookup = request.lookup().map_or("-", Lookup::as_str);
+        self.0.note(format!("{said} {key} {lookup}"));
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_names_the_key_also_of_a_request_that_is_refused() {
+    let keys = MemoryStore::new();
+    let past = SystemTime::now() - Duration::from_secs(1);
+    let key = issue(&keys, NewKey::named("good"));
+    let expired = issue(&keys, NewKey::named("expired").expires_at(past));
+    let elsewhere = issue(&keys, NewKey::named("elsewhere").addresses(["192.0.2.1"]));
+    let limited = issue(&keys, NewKey::named("limited").limit("1 per hour"));
+    let outcomes = Outcomes::default();
+    let told = &outcomes.0;
+    let layer = ApiKeyLayer::new(keys.clone()).observer(outcomes.clone());
+    let route = get(async || "in").layer(RequireAbility::new("bots:read"));
+    let app = Router::new().route("/bots", route).fallback(any(async || "in"));
+    let address = serve_known("127.0.0.1", app.layer(layer.clone())).await.unwrap();
+    for (path, key, status, outcome) in [
+        ("/", &key, 200, "accepted good hit"),
+        ("/", &expired, 401, "expired expired hit"),
+        ("/", &elsewhere, 403, "not_allowed elsewhere hit"),
+        ("/", &limited, 200, "accepted limited hit"),
+        ("/", &limited, 429, "rate_limited limited hit"),
+        ("/", &"unknown".to_owned(), 401, "unknown nobody hit"),
+        ("/", &"a b".to_owned(), 401, "malformed nobody -"),
+        // The layer admits it and the guard of the route refuses it, which is one outcome.
+        ("/bots", &key, 403, "missing_ability good hit"),
+        ("/bots", &limited, 429, "rate_limited limited hit"),
+    ] {
+        assert_eq!(ask(address, path, key).await.status, status, "{outcome}");
+        // Threads may have seen the key before.
+        let told: Vec<_> = told.take().iter().map(|told| told.replace("thread", "hit")).collect();
+        assert_eq!(told, [outcome]);
+    }
+    assert_eq!(in_time(get_raw(address, "/", &[])).await.status, 401);
+    assert_eq!(told.take(), ["missing nobody -"]);
+    let address = start(layer.optional()).await;
+    assert_eq!(in_time(get_raw(address, "/", &[])).await.status, 200);
+    assert_eq!(told.take(), ["accepted nobody -"]);
+}
+
+#[tokio::test]
+async fn a_future_that_is_dropped_is_one_outcome() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("good"));
+    let outcomes = Outcomes::default();
+    let request = || {
+        let request = http::Request::get("/").header("x-api-key", &key);
+        request.body(axum::body::Body::empty()).unwrap()
+    };
+    let pending = tower::service_fn(|_: http::Request<axum::body::Body>| {
+        std::future::pending::<Result<http::Response<axum::body::Body>, Infallible>>()
+    });
+    let layer = ApiKeyLayer::new(keys.clone()).observer(outcomes.clone());
+    assert!(layer.layer(pending).oneshot(request()).now_or_never().is_none());
+    assert_eq!(outcomes.0.take(), ["accepted good hit"]);
+    let waiting = ApiKeyLayer::new(OddStore { answer: || Poll::Pending, at_once: false });
+    let waiting = waiting.observer(outcomes.clone()).layer(pending);
+    assert!(waiting.oneshot(request()).now_or_never().is_none());
+    assert_eq!(outcomes.0.take(), ["undecided nobody -"]);
+}
+
+#[tokio::test]
+async fn an_outcome_says_how_the_look_up_ended() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("good"));
+    let outcomes = Outcomes::default();
+    let inner = tower::service_fn(async |_: http::Request<axum::body::Body>| {
+        Ok::<_, Infallible>(http::Response::new(axum::body::Body::empty()))
+    });
+    let request = |key: &str| {
+        let request = http::Request::get("/").header("x-api-key", key);
+        request.body(axum::body::Body::empty()).unwrap()
+    };
+    let cached = CachedStore::new(Remote(keys.clone()));
+    let layer = ApiKeyLayer::new(cached).observer(outcomes.clone());
+    let service = layer.layer(inner);
+    let [one, other] = [(); 2].map(|()| service.clone().oneshot(request(&key)));
+    let (one, other) = tokio::join!(one, other);
+    assert_eq!(
+        (one.unwrap().status(), other.unwrap().status()),
+        (http::StatusCode::OK, http::StatusCode::OK)
+    );
+    let mut told = outcomes.0.take();
+    told.sort();
+    assert_eq!(told, ["accepted good coalesced", "accepted good miss"]);
+    for lookup in ["hit", "hit", "thread", "thread"] {
+        service.clone().oneshot(request(&key)).await.unwrap();
+        assert_eq!(outcomes.0.take(), [format!("accepted good {lookup}")]);
+    }
+    let failing = || Poll::Ready(Err(StoreError::new("gone")));
+    for at_once in [false, true] {
+        let failing = OddStore { answer: failing, at_once };
+        let service = ApiKeyLayer::new(failing).observer(outcomes.clone()).layer(inner);
+        service.oneshot(request(&key)).await.unwrap();
+        assert_eq!(outcomes.0.take(), ["unavailable nobody error"], "{at_once}");
+    }
 }

@@ -2,13 +2,14 @@
 
 #![allow(dead_code, reason = "documents of handlers nobody calls")]
 
+use http::StatusCode;
 use serde_json::{Value, json};
 use tower_api_key::extract::{
     AuthorizationScheme, Basic, Bearer, Cookie, Credential, FirstOf, Header, Query, Subprotocol,
     extract_fn,
 };
 use tower_api_key::policy::{AccessPolicy, Requirement};
-use tower_api_key::{ApiKeyLayer, MemoryStore};
+use tower_api_key::{ApiKeyLayer, MemoryStore, Responder};
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
@@ -286,7 +287,7 @@ fn adding_twice_is_adding_once() {
 #[test]
 #[should_panic(expected = "an ability is")]
 fn a_scope_that_is_no_ability_is_refused() {
-    let _ = layer().security_schemes().requirements(["bots"]);
+    let _ = layer().security_schemes().requirements(["read bots"]);
 }
 
 #[test]
@@ -304,4 +305,57 @@ fn documents_keep_to_openapi_3_1() {
         layer.security_schemes().add_to(&mut document);
         assert_valid(&document);
     }
+}
+
+#[test]
+#[ignore = "needs Python: run tests/all"]
+fn the_refusals_of_the_layer_are_described_as_the_responder_makes_them() {
+    let policy = AccessPolicy::builder()
+        .public("GET /healthz", "probes")
+        .allow("GET /v1/bots", Requirement::any_of(["bots:read", "bots:write"]))
+        .allow("POST /v1/bots", Requirement::key())
+        .build()
+        .unwrap();
+    let layer = layer().extractor(Bearer).policy(policy);
+    let describe = |layer: &ApiKeyLayer| {
+        let schemes = layer.security_schemes().with_responses().with_abilities_as_extension();
+        let mut document = Large::openapi();
+        schemes.add_to(&mut document);
+        let once = json(&document);
+        schemes.add_to(&mut document);
+        assert_eq!(json(&document), once);
+        assert_valid(&document);
+        once
+    };
+    let document = describe(&layer);
+    let paths = &document["paths"];
+    let list = &paths["/v1/bots"]["get"];
+    assert_eq!(list["security"], json!([{ "authorization.bearer": [] }]));
+    assert_eq!(list["x-required-abilities"], json!([["bots:read"], ["bots:write"]]));
+    assert_eq!(paths["/v1/bots"]["post"]["x-required-abilities"], Value::Null);
+    assert_eq!(paths["/healthz"]["get"]["responses"].as_object().unwrap().len(), 1);
+    for (status, name) in [
+        ("401", "ApiKeyUnauthorized"),
+        ("403", "ApiKeyForbidden"),
+        ("429", "ApiKeyRateLimited"),
+        ("503", "ApiKeyUnavailable"),
+    ] {
+        let reference = format!("#/components/responses/{name}");
+        assert_eq!(list["responses"][status], json!({ "$ref": reference }), "{status}");
+        let response = &document["components"]["responses"][name];
+        let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
+        assert_eq!(*schema, "#/components/schemas/ApiKeyProblem");
+        assert!(response["headers"]["cache-control"].is_object());
+    }
+    let limited = &document["components"]["responses"]["ApiKeyRateLimited"]["headers"];
+    assert!(limited["ratelimit"].is_object() && limited["retry-after"].is_object());
+
+    // With a status and a body of its own.
+    let responder = Responder::json().answer_invalid(StatusCode::FORBIDDEN, "Invalid API Key");
+    let document = describe(&layer.clone().responder(responder));
+    let list = &document["paths"]["/v1/bots"]["get"]["responses"];
+    assert!(list.get("401").is_none(), "{list}");
+    let response = &document["components"]["responses"]["ApiKeyUnauthorized"]["content"];
+    let schema = &response["application/json"]["schema"]["$ref"];
+    assert_eq!(*schema, "#/components/schemas/ApiKeyMessage");
 }

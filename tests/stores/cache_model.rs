@@ -12,8 +12,10 @@ use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use tokio::time::Instant;
 use tower_api_key::Immediate;
-use tower_api_key::store::{CachedStore, Invalidation, KeyChange, KeyRepository};
-use tower_api_key::{KeyDigest, KeyHasher, KeyRecord, KeyStore as _};
+use tower_api_key::store::{
+    Actor, AuditAction, AuditEvent, CachedStore, Invalidation, KeyChange, KeyRepository, Token,
+};
+use tower_api_key::{KeyDigest, KeyHasher, KeyRecord, KeyStore as _, TenantId};
 
 use crate::common::caching::{
     Answered, GatedStore, RuntimeClock, ScriptedSource, advance, next, settle,
@@ -25,14 +27,17 @@ const MAX_STALENESS: Duration = Duration::from_secs(3);
 const HEARTBEAT: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// How many threads keep the record in front of the cache.
+const THREADS: usize = 2;
+
 /// For how long a subscription is used where it is renewed.
 const LIFETIME: Duration = Duration::from_millis(600);
 
 /// What happens next. Numbers choose among what is there.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A request asks for the key.
-    Begin,
+    /// A request asks for the key, on one of the threads.
+    Begin(usize),
     /// The task of a request goes on.
     Poll(usize),
     /// A client goes away.
@@ -45,6 +50,10 @@ enum Step {
     ChangeHere,
     /// Another node changes the record.
     ChangeElsewhere,
+    /// This node suspends the tenant of the key, or resumes it.
+    SuspendHere,
+    /// Another node does.
+    SuspendElsewhere,
     /// Somebody who may see the key reads its record.
     Read,
     /// Somebody is told what was read.
@@ -71,13 +80,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Answered::WithAPanic),
     ];
     let step = prop_oneof![
-        8 => Just(Step::Begin),
+        8 => (0..THREADS).prop_map(Step::Begin),
         4 => any.clone().prop_map(Step::Poll),
         1 => any.clone().prop_map(Step::Abandon),
         6 => any.clone().prop_map(Step::Act),
         6 => (any, answered).prop_map(|(call, answered)| Step::Answer(call, answered)),
         3 => Just(Step::ChangeHere),
         3 => Just(Step::ChangeElsewhere),
+        3 => Just(Step::SuspendHere),
+        3 => Just(Step::SuspendElsewhere),
         2 => Just(Step::Read),
         2 => Just(Step::Tell),
         3 => (0usize..2).prop_map(Step::Deliver),
@@ -98,24 +109,52 @@ struct Model {
     cached: CachedStore<GatedStore>,
     source: Option<ScriptedSource>,
     requests: Vec<Request>,
+    /// What each thread keeps, as the layer does.
+    kept: [Option<(Arc<KeyRecord>, Token)>; THREADS],
+    tenant: TenantId,
+    /// How often the tenant was to be suspended or resumed.
+    wanted: u64,
     /// What was changed elsewhere, and when.
-    elsewhere: Vec<(u64, Instant)>,
-    /// What was read of the record by who was not told of it yet.
-    read: Option<Arc<KeyRecord>>,
+    elsewhere: Vec<(Version, Instant)>,
+    /// What was read of the record by who was not told of it yet, and how often the tenant was changed
+    /// before.
+    read: Option<(Arc<KeyRecord>, usize)>,
     /// What was notified of, in that order.
-    sent: Vec<u64>,
+    sent: Vec<Version>,
     /// What every request that begins now has to see.
-    acknowledged: Arc<std::sync::Mutex<u64>>,
+    acknowledged: Arc<std::sync::Mutex<Version>>,
     /// How often the cache had subscribed anew when it was last live.
     listened: usize,
 }
 
+/// How much was changed: of the record, and by suspending and resuming its tenant.
+#[derive(Clone, Copy, Debug, Default)]
+struct Version {
+    record: u64,
+    tenant: usize,
+}
+
+impl Version {
+    fn max(self, other: Self) -> Self {
+        Self { record: self.record.max(other.record), tenant: self.tenant.max(other.tenant) }
+    }
+}
+
+/// What a request found: the version of the record, and whether its tenant is suspended.
+type Found = (u64, Option<bool>);
+
+fn found(record: Option<&KeyRecord>) -> Found {
+    let version = record.map_or(0, |record| record.revision() + 1);
+    (version, record.map(KeyRecord::is_suspended))
+}
+
 struct Request {
-    future: BoxFuture<'static, Option<u64>>,
-    acknowledged: u64,
+    future: BoxFuture<'static, Option<Found>>,
+    acknowledged: Version,
 }
 
 static HITS: AtomicUsize = AtomicUsize::new(0);
+static KEPT: AtomicUsize = AtomicUsize::new(0);
 
 impl Model {
     fn new(notified: bool, renewed: bool) -> Self {
@@ -143,6 +182,9 @@ impl Model {
             cached: builder.build(),
             source,
             requests: Vec::new(),
+            kept: [const { None }; THREADS],
+            tenant: "acme".parse().unwrap(),
+            wanted: 0,
             elsewhere: Vec::new(),
             read: None,
             sent: Vec::new(),
@@ -152,12 +194,13 @@ impl Model {
     }
 
     /// Returns the number of changes of the record, the first of which adds it.
-    fn version(&self) -> u64 {
+    fn version(&self) -> Version {
         let record = match self.store.keys.find_now(&self.digest) {
             Immediate::Answer(record) => record,
             Immediate::Ask => unreachable!(),
         };
-        record.map_or(0, |record| record.revision() + 1)
+        let record = record.map_or(0, |record| record.revision() + 1);
+        Version { record, tenant: self.store.suspensions() }
     }
 
     fn change(&self) -> KeyChange {
@@ -165,19 +208,20 @@ impl Model {
             Immediate::Answer(Some(record)) => KeyChange::Replace(next(&record, |_| ())),
             _ => {
                 let id = "key_1".parse().unwrap();
-                let record = KeyRecord::new(id, self.digest, "the key", SystemTime::now());
+                let mut record = KeyRecord::new(id, self.digest, "the key", SystemTime::now());
+                record.set_tenant(Some(self.tenant.clone()));
                 KeyChange::Insert(Arc::new(record))
             }
         }
     }
 
-    fn acknowledge(&self, version: u64) {
+    fn acknowledge(&self, version: Version) {
         let mut acknowledged = self.acknowledged.lock().unwrap();
-        *acknowledged = version.max(*acknowledged);
+        *acknowledged = acknowledged.max(version);
     }
 
     /// Returns the version that a request has to see that begins now.
-    fn acknowledged(&self) -> u64 {
+    fn acknowledged(&self) -> Version {
         // Nothing that was missed is served: everybody asks the store.
         if !self.cached.is_live() {
             self.acknowledge(self.version());
@@ -191,16 +235,34 @@ impl Model {
         *self.acknowledged.lock().unwrap()
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, thread: usize) {
         let acknowledged = self.acknowledged();
-        if let Immediate::Answer(found) = self.cached.find_now(&self.digest) {
+        let suspensions = self.store.suspensions();
+        if let Some((record, token)) = &self.kept[thread]
+            && self.cached.still_holds(&self.digest, *token)
+        {
+            KEPT.fetch_add(1, Ordering::Relaxed);
+            check(found(Some(record)), acknowledged, suspensions);
+            // Others may have pushed it out of the cache, but nothing else is known.
+            if let Immediate::Answer(answer) = self.cached.find_now(&self.digest) {
+                assert_eq!(
+                    answer.as_ref(),
+                    Some(record),
+                    "a thread serves what the cache does not"
+                );
+            }
+            return;
+        }
+        if let Immediate::Answer((record, token)) = self.cached.find_to_keep(&self.digest) {
             HITS.fetch_add(1, Ordering::Relaxed);
-            return check(found.map_or(0, |record| record.revision() + 1), acknowledged);
+            check(found(record.as_deref()), acknowledged, suspensions);
+            self.kept[thread] = record.zip(token);
+            return;
         }
         let (cached, digest) = (self.cached.clone(), self.digest);
         let future = Box::pin(async move {
-            let found = cached.find(&digest).await.ok()?;
-            Some(found.map_or(0, |record| record.revision() + 1))
+            let record = cached.find(&digest).await.ok()?;
+            Some(found(record.as_deref()))
         });
         self.requests.push(Request { future, acknowledged });
         self.poll(self.requests.len() - 1);
@@ -211,8 +273,8 @@ impl Model {
         let Request { future, acknowledged } = &mut self.requests[request];
         if let Poll::Ready(found) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             // An error says nothing of the key.
-            if let Some(version) = found {
-                check(version, *acknowledged);
+            if let Some(found) = found {
+                check(found, *acknowledged, self.store.suspensions());
             }
             drop(self.requests.swap_remove(request));
         }
@@ -220,24 +282,63 @@ impl Model {
 
     fn change_here(&mut self) {
         let (cached, change) = (self.cached.clone(), self.change());
-        let version = self.version() + 1;
+        let version = Version { record: self.version().record + 1, tenant: 0 };
         let acknowledged = Arc::clone(&self.acknowledged);
         tokio::spawn(async move {
             if cached.commit(&[change], &[]).await.is_ok() {
                 let mut acknowledged = acknowledged.lock().unwrap();
-                *acknowledged = version.max(*acknowledged);
+                *acknowledged = acknowledged.max(version);
             }
         });
     }
 
     async fn change_elsewhere(&mut self) {
-        self.store.keys.commit(&[self.change()], &[]).await.unwrap();
+        // Past the rules: plain SQL may change the keys of a suspended tenant, too.
+        match self.change() {
+            KeyChange::Insert(record) => self.store.keys.insert(record),
+            change => drop(self.store.keys.update(change.record().id(), |_| ()).unwrap()),
+        }
+        self.changed_elsewhere(Invalidation::Key(self.digest));
+    }
+
+    fn changed_elsewhere(&mut self, invalidation: Invalidation) {
         let version = self.version();
         self.elsewhere.push((version, Instant::now()));
         if let Some(source) = &self.source {
-            source.send(Invalidation::Key(self.digest));
+            source.send(invalidation);
             self.sent.push(version);
         }
+    }
+
+    /// Returns what is to be done with the tenant next, and the event by which that is known again.
+    fn suspension(&mut self) -> (Option<SystemTime>, AuditEvent) {
+        self.wanted += 1;
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(self.wanted);
+        let is_suspended = self.store.suspensions() % 2 == 1;
+        let action = if is_suspended { AuditAction::Resumed } else { AuditAction::Suspended };
+        let event = AuditEvent::of_tenant(at, Actor::System, action, self.tenant.clone());
+        ((!is_suspended).then_some(at), event)
+    }
+
+    fn suspend_here(&mut self) {
+        let (since, event) = self.suspension();
+        let (cached, store, tenant) =
+            (self.cached.clone(), self.store.clone(), self.tenant.clone());
+        let acknowledged = Arc::clone(&self.acknowledged);
+        tokio::spawn(async move {
+            let at = event.at;
+            if cached.set_suspended(&tenant, since, &[event]).await.is_ok_and(|changed| changed) {
+                let mut acknowledged = acknowledged.lock().unwrap();
+                let tenant = store.suspensions_until(at).unwrap();
+                *acknowledged = acknowledged.max(Version { record: 0, tenant });
+            }
+        });
+    }
+
+    async fn suspend_elsewhere(&mut self) {
+        let (since, event) = self.suspension();
+        self.store.suspend_now(&self.tenant, since, &event).await;
+        self.changed_elsewhere(Invalidation::Tenant(self.tenant.clone()));
     }
 
     async fn deliver(&mut self, subscription: usize) -> bool {
@@ -245,11 +346,16 @@ impl Model {
         let Some(told) = told else { return false };
         settle().await;
         match told.invalidation {
-            Invalidation::Key(_) => self.acknowledge(self.sent[told.before]),
+            Invalidation::Key(_) => {
+                self.acknowledge(Version { tenant: 0, ..self.sent[told.before] });
+            }
+            Invalidation::Tenant(_) => {
+                self.acknowledge(Version { record: 0, ..self.sent[told.before] });
+            }
             // The subscription that is relied on has told of all that was changed before.
             Invalidation::Heartbeat(_) if told.to_the_oldest => {
                 let versions = &self.sent[..told.before];
-                self.acknowledge(versions.iter().copied().max().unwrap_or_default());
+                versions.iter().for_each(|version| self.acknowledge(*version));
             }
             _ => {}
         }
@@ -258,7 +364,7 @@ impl Model {
 
     async fn step(&mut self, step: Step) {
         match step {
-            Step::Begin => self.begin(),
+            Step::Begin(thread) => self.begin(thread),
             Step::Poll(request) => self.poll(request),
             Step::Abandon(request) => {
                 if let Some(request) = request.checked_rem(self.requests.len()) {
@@ -277,14 +383,16 @@ impl Model {
             }
             Step::ChangeHere => self.change_here(),
             Step::ChangeElsewhere => self.change_elsewhere().await,
+            Step::SuspendHere => self.suspend_here(),
+            Step::SuspendElsewhere => self.suspend_elsewhere().await,
             Step::Read => {
                 let found = self.cached.get(&"key_1".parse().unwrap()).await.unwrap();
-                self.read = found.map(|key| key.record);
+                self.read = found.map(|key| (key.record, self.store.suspensions()));
             }
             Step::Tell => {
-                if let Some(record) = self.read.take() {
+                if let Some((record, tenant)) = self.read.take() {
                     self.cached.heed(&record);
-                    self.acknowledge(record.revision() + 1);
+                    self.acknowledge(Version { record: record.revision() + 1, tenant });
                 }
             }
             Step::Deliver(subscription) => drop(self.deliver(subscription).await),
@@ -319,8 +427,18 @@ impl Model {
     }
 }
 
-fn check(version: u64, acknowledged: u64) {
-    assert!(version >= acknowledged, "served version {version} after {acknowledged} was known");
+/// Checks what is served now that the tenant was changed `made` times.
+fn check((record, is_suspended): Found, acknowledged: Version, made: usize) {
+    let known = acknowledged.record;
+    assert!(record >= known, "served version {record} after {known} was known");
+    let Some(is_suspended) = is_suspended else { return };
+    // Each change of the tenant is the other of the two, and the first one suspends it.
+    let mut may_be = (acknowledged.tenant..=made).map(|changes| changes % 2 == 1);
+    assert!(
+        may_be.any(|may_be| may_be == is_suspended),
+        "served a key whose tenant is suspended: {is_suspended}, after {} changes of it were known",
+        acknowledged.tenant
+    );
 }
 
 fn run(notified: bool, renewed: bool, steps: Vec<Step>) {

@@ -138,8 +138,22 @@ fn check_lists(runtime: &Runtime, keys: &(impl KeyRepository + RecordUses)) {
             keys.record_uses(&Vec::from_iter(used)).await.unwrap();
         }
     });
-    let stored = sixty.into_iter().map(|(record, used_at)| StoredKey::new(record.into(), used_at));
-    let mut stored: Vec<_> = stored.collect();
+    let acme: TenantId = "acme".parse().unwrap();
+    for suspends in [false, true] {
+        if suspends {
+            let since = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+            assert!(runtime.block_on(keys.set_suspended(&acme, since, &[])).unwrap());
+        }
+        let stored = sixty.iter().map(|(record, used_at)| {
+            let mut record = record.clone();
+            record.set_suspended(suspends && record.tenant() == Some(&acme));
+            StoredKey::new(record.into(), *used_at)
+        });
+        check_queries(runtime, keys, stored.collect());
+    }
+}
+
+fn check_queries(runtime: &Runtime, keys: &impl KeyRepository, mut stored: Vec<StoredKey>) {
     stored.sort_by_key(|key| Reverse(KeyCursor::of(&key.record)));
     let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
     let result = TestRunner::new(config).run(&any_query(), |query| {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
-use tower_api_key::store::{KeyQuery, KeyRepository, KeyState, KeyUse, RecordUses, TenantFilter};
+use tower_api_key::store::{
+    AuditQuery, EndedQuery, KeyQuery, KeyRepository, KeyState, KeyUse, RecordUses, TenantFilter,
+};
 use tower_api_key::{KeyKind, KeyStore, PostgresStore};
 
 use crate::common::in_time;
@@ -138,6 +140,8 @@ async fn a_page_reads_a_bounded_part_of_the_index_that_fits() {
         (acme().rotation_due_by(early), "api_keys_rotating_by_tenant", 2 * few, 0),
         (old().state(KeyState::Active), "api_keys_not_revoked_by_tenant", 1000 + few + 5, 50),
         (query.clone().state(KeyState::Active), "api_keys_by_age", 1000 + few + 5, 50),
+        (old().state(KeyState::Suspended), "api_keys_not_revoked_by_tenant", 2 * visited, 0),
+        (query.clone().state(KeyState::Suspended), "api_keys_by_age", 2 * visited, 0),
         // What no index knows is looked for among as many rows as a page may visit. Each of them is
         // visited twice: where its window ends, and whether it matches.
         (query.clone().name("no such name"), "api_keys_by_age", 2 * visited, 0),
@@ -218,8 +222,31 @@ async fn lists_take_no_connection_from_look_ups_and_changes() {
     }
     assert_eq!(waiting().await, 2, "lists and changes have more than their share");
     // Those that waited for too long say which share it is that is taken.
-    let error = in_time(keys.commit(&[replace(&record, |_| {})], &[])).await.unwrap_err();
-    assert!(error.to_string().contains("that lists and changes may use"), "{error}");
+    let change = [replace(&record, |_| {})];
+    let (ended, acme) = (EndedQuery::before(at(1)), "acme".parse().unwrap());
+    let events = AuditQuery::new();
+    let (commit, ended, events, removed, suspended, set) = in_time(async {
+        tokio::join!(
+            keys.commit(&change, &[]),
+            keys.ended(&ended),
+            keys.audit_log(&events),
+            keys.prune_audit_log(at(1), 1),
+            keys.suspended(),
+            keys.set_suspended(&acme, None, &[]),
+        )
+    })
+    .await;
+    let errors = [
+        commit.unwrap_err().to_string(),
+        ended.unwrap_err().to_string(),
+        events.unwrap_err().to_string(),
+        removed.unwrap_err().to_string(),
+        suspended.unwrap_err().to_string(),
+        set.unwrap_err().to_string(),
+    ];
+    for error in errors {
+        assert!(error.contains("that lists and changes may use"), "{error}");
+    }
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     in_time(noted).await.unwrap().unwrap();
     let ended = in_time(join_all(lists)).await;

@@ -110,9 +110,14 @@ async fn lists_and_changes_have_a_connection_of_their_own() {
     let of_look_ups = connections().await;
     assert_eq!(of_look_ups.len(), 1, "a node that only looks up has one");
     let manager = KeyManager::new(keys.clone());
-    for step in 0..3 {
+    let acme = "acme".parse().unwrap();
+    for step in 0..6 {
         match step {
             0 => drop(keys.list(&KeyQuery::new()).await.unwrap()),
+            // A sweep, the index, and what puts its places right.
+            3 => drop(manager.prune(at(1_000_000)).await.unwrap()),
+            4 => drop(keys.suspended().await.unwrap()),
+            5 => assert!(keys.set_suspended(&acme, Some(at(1_000_000)), &[]).await.unwrap()),
             1 => {
                 keys.commit(&[KeyChange::Insert(Arc::new(record.clone()))], &[]).await.unwrap();
             }

@@ -12,6 +12,7 @@ mod writers;
 
 mod conformance;
 mod memory_store;
+mod or_store;
 
 // Lists, by all filters, and what they cost each store.
 mod lists;
@@ -36,12 +37,16 @@ mod postgres_reach;
 #[cfg(unix)]
 mod postgres_replication;
 #[cfg(unix)]
+mod postgres_roles;
+#[cfg(unix)]
 mod postgres_triggers;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]
 mod sqlite_full;
+#[cfg(all(feature = "sqlite", feature = "cache"))]
+mod sqlite_invalidations;
 
 // Redis.
 #[cfg(unix)]
@@ -60,6 +65,7 @@ mod redis_outages;
 mod redis_replication;
 
 // The cache.
+mod cache_front;
 mod cache_grace;
 mod cache_loads;
 mod cache_model;

@@ -11,14 +11,14 @@ use crate::common::in_time;
 use crate::common::servers::database_url;
 
 /// Roles and schemas of a test's own, of which the names have its number.
-struct World {
-    admin: PgPool,
+pub struct World {
+    pub admin: PgPool,
     number: String,
 }
 
 impl World {
     /// With these roles. None may create schemas; who may create what in which is for a test to say.
-    async fn new(roles: &[&str]) -> Self {
+    pub async fn new(roles: &[&str]) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
         let number = NUMBER.fetch_add(1, Ordering::SeqCst);
@@ -32,32 +32,32 @@ impl World {
     }
 
     /// Runs a script as the superuser, in which `#` is the number.
-    async fn run(&self, script: &str) {
+    pub async fn run(&self, script: &str) {
         let script = AssertSqlSafe(script.replace('#', &self.number));
         sqlx::raw_sql(script).execute(&self.admin).await.unwrap();
     }
 
     /// Runs a script as a role.
-    async fn run_as(&self, role: &str, script: &str) {
+    pub async fn run_as(&self, role: &str, script: &str) {
         let script = AssertSqlSafe(script.replace('#', &self.number));
         sqlx::raw_sql(script).execute(&self.pool(role)).await.unwrap();
     }
 
-    fn options(&self, role: &str) -> PgConnectOptions {
+    pub fn options(&self, role: &str) -> PgConnectOptions {
         let options: PgConnectOptions = database_url().parse().unwrap();
         options.username(&self.name(role))
     }
 
-    fn pool(&self, role: &str) -> PgPool {
+    pub fn pool(&self, role: &str) -> PgPool {
         PgPoolOptions::new().max_connections(2).connect_lazy_with(self.options(role))
     }
 
-    fn name(&self, role: &str) -> String {
+    pub fn name(&self, role: &str) -> String {
         format!("{role}_{}", self.number)
     }
 
     /// Connects as a role, with the tables in the schema `keys_#`.
-    fn connect(&self, role: &str) -> PostgresStoreBuilder {
+    pub fn connect(&self, role: &str) -> PostgresStoreBuilder {
         PostgresStore::from_pool(self.pool(role)).schema(self.name("keys"))
     }
 
@@ -92,7 +92,7 @@ impl World {
         count.fetch_one(&self.admin).await.unwrap()
     }
 
-    async fn end(self, roles: &[&str]) {
+    pub async fn end(self, roles: &[&str]) {
         for role in roles {
             self.run(&format!("DROP OWNED BY {role}_# CASCADE")).await;
         }
@@ -130,7 +130,9 @@ async fn tables_that_another_role_made_first_are_refused_unless_it_is_named() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run tests/all"]
 async fn one_foreign_table_is_enough_and_nothing_is_made_beside_it() {
-    for name in ["api_keys", "api_key_uses", "api_key_audit", "api_key_migrations"] {
+    for name in
+        ["api_keys", "api_key_uses", "api_key_audit", "api_key_suspensions", "api_key_migrations"]
+    {
         let world = World::new(&["app", "mallory"]).await;
         world.run("CREATE SCHEMA keys_#; GRANT ALL ON SCHEMA keys_# TO PUBLIC").await;
         world.run_as("mallory", &format!("CREATE TABLE keys_#.{name} (version bigint)")).await;

@@ -435,7 +435,7 @@ async fn a_row_that_cannot_be_read_is_no_missing_key() {
         ("restrictions", r#"'{"adresses":["10.0.0.0/8"]}'"#),
         ("restrictions", r#"'{"addresses":["10.0.0.1/8"]}'"#),
         ("restrictions", "'null'"),
-        ("abilities", r#"'["admin"]'"#),
+        ("abilities", r#"'["admin:"]'"#),
         ("abilities", r#"'"bots:read"'"#),
         ("limits", r#"'["1 per month"]'"#),
         ("metadata", "'[]'"),

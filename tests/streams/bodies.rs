@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt as _;
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
-use tower_api_key::observe::{EndedStream, Observe};
+use tower_api_key::observe::{Detail, EndedStream, Observe};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
     ApiKeyLayer, Clock as _, EndReason, KeyEnded, KeyId, MemoryStore, NewKey, StreamWatch,
@@ -312,8 +312,8 @@ impl Observe for Told {
         self.0.lock().unwrap().push((stream.reason(), key, stream.open_for()));
     }
 
-    fn observes_finished(&self) -> bool {
-        false
+    fn detail(&self) -> Detail {
+        Detail::Nothing
     }
 }
 

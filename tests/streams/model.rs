@@ -31,6 +31,9 @@ use crate::get;
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// The longest period after which a layer asks again, with what a question takes that is not answered.
 const BOUND: Duration = Duration::from_secs(12);
+/// The same after questions that were not answered: it asks less often then, as the documentation says,
+/// and for no longer than a minute.
+const BOUND_AFTER_FAILURES: Duration = Duration::from_secs(60);
 
 /// What happens next. Numbers choose among what is there.
 #[derive(Clone, Debug)]
@@ -228,13 +231,20 @@ impl Model {
         }
     }
 
-    async fn finish(mut self) {
-        self.quiesce(BOUND).await;
+    async fn finish(mut self, bound: Duration) {
+        self.quiesce(bound).await;
         let works = !self.record().is_disabled();
         let finished = self.streams.iter().filter(|stream| stream.is_finished()).count();
         if !works {
             assert_eq!(finished, self.streams.len(), "streams are open whose key has ended");
             assert_eq!(self.layer.open_streams(), 0);
+            // Nor does the thread that keeps the key let a request pass.
+            self.open();
+            settle().await;
+            self.quiesce(Duration::from_millis(100)).await;
+            let refused = self.streams.last_mut().unwrap().now_or_never();
+            assert!(matches!(refused, Some(Ok(None))), "{refused:?}");
+            self.streams.pop();
         }
         for stream in &mut self.streams {
             let ended = stream.now_or_never().map(Result::unwrap);
@@ -263,13 +273,53 @@ fn run(notified: bool, steps: Vec<Step>) {
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let mut model = Model::new(notified);
+        let fails =
+            |step: &Step| matches!(step, Step::Answer(_, how) if !matches!(how, Answered::Honestly));
+        let bound = if steps.iter().any(fails) { BOUND_AFTER_FAILURES } else { BOUND };
         settle().await;
         for step in steps {
             model.step(step).await;
         }
         model.source.iter().for_each(|source| source.set_away(false));
-        model.finish().await;
+        model.finish(bound).await;
     });
+}
+
+#[test]
+fn questions_that_fail_have_the_next_ones_come_later() {
+    use Answered::{Honestly, WithAnError};
+    use Step::{Act, Answer, Open, ToggleElsewhere, ToggleHere};
+
+    run(
+        false,
+        vec![
+            ToggleElsewhere,
+            ToggleHere,
+            Answer(0, Honestly),
+            Open,
+            ToggleHere,
+            Act(2),
+            Answer(1, Honestly),
+            Answer(0, Honestly),
+            Open,
+            ToggleHere,
+            Answer(1, Honestly),
+            ToggleHere,
+            ToggleElsewhere,
+            ToggleHere,
+            Answer(0, Honestly),
+            Answer(0, WithAnError),
+            Open,
+            Answer(2, Honestly),
+            Answer(1, Honestly),
+            Answer(1, WithAnError),
+            ToggleElsewhere,
+            Open,
+            Answer(1, Honestly),
+            Answer(0, Honestly),
+            Answer(0, WithAnError),
+        ],
+    );
 }
 
 proptest! {

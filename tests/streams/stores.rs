@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use tower_api_key::store::{CachedStore, Invalidation, KeyChange, KeyChanges, KeyRepository};
+use tower_api_key::store::{
+    CachedStore, Invalidation, KeyChange, KeyChanges, KeyRepository, KeyStoreExt as _,
+};
 use tower_api_key::{
     ApiKeyLayer, EndReason, IssuedKey, KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey,
     StoreError, StreamWatch,
@@ -468,7 +470,7 @@ async fn a_store_finds_many_as_it_finds_one() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run tests/all"]
-async fn what_another_node_or_plain_sql_changes_in_postgresql_ends_streams() {
+async fn what_another_node_plain_sql_or_the_command_changes_in_postgresql_ends_streams() {
     use tower_api_key::{KeyManager, PostgresStore};
 
     let schema = format!("streams_{}", std::process::id());
@@ -488,18 +490,94 @@ async fn what_another_node_or_plain_sql_changes_in_postgresql_ends_streams() {
     })
     .await;
     let mut keys = Vec::new();
-    for name in ["by the other node", "by SQL"] {
+    for name in ["by the other node", "by the command", "by SQL"] {
         keys.push(other_node.issue(NewKey::named(name)).await.unwrap());
     }
     let (frames, mut first) = opened(&layer, &keys[0]).await;
-    let (_frames, mut second) = opened(&layer, &keys[1]).await;
+    let (second_frames, mut second) = opened(&layer, &keys[1]).await;
+    let (third_frames, mut third) = opened(&layer, &keys[2]).await;
     goes_on(&frames, &mut first);
     other_node.revoke(keys[0].record.id()).await.unwrap();
     assert_eq!(failure(&mut first).await, EndReason::Revoked);
+    goes_on(&second_frames, &mut second);
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_api-keys"));
+    command.args(["--schema", &schema, "revoke", keys[1].record.id().as_str()]);
+    let output = command.env("DATABASE_URL", &url).output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(failure(&mut second).await, EndReason::Revoked);
+    goes_on(&third_frames, &mut third);
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
     let sql = format!("UPDATE {schema}.api_keys SET disabled = true, revision = revision + 1");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
-    assert_eq!(failure(&mut second).await, EndReason::Disabled);
+    assert_eq!(failure(&mut third).await, EndReason::Disabled);
     let drop = format!("DROP SCHEMA {schema} CASCADE");
     sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&pool).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_over_two_stores_end_whichever_of_them_has_the_key() {
+    // Both tell of changes, so nothing has to be waited for.
+    for of_old in [false, true] {
+        let (new, old) = (MemoryStore::new(), MemoryStore::new());
+        let layer = ApiKeyLayer::new(new.clone().or(old.clone()));
+        let keys = if of_old { &old } else { &new };
+        let key = issue(keys);
+        let (feed, mut body) = opened(&layer, &key).await;
+        goes_on(&feed, &mut body);
+        if of_old {
+            // What the new store says of a key counts from then on.
+            let mut record = KeyRecord::clone(&key.record);
+            record.set_disabled(true);
+            new.insert(record);
+            assert_eq!(failure(&mut body).await, EndReason::Disabled);
+        } else {
+            assert!(keys.revoke(key.record.id()));
+            assert_eq!(failure(&mut body).await, EndReason::Revoked);
+        }
+    }
+    // One of them tells nobody, so its keys are asked for.
+    let (new, old) = (MemoryStore::new(), Database::default());
+    let layer = ApiKeyLayer::new(new.or(old.clone()));
+    let key = issue(&old.keys);
+    let (_feed, mut body) = opened(&layer, &key).await;
+    assert!(old.keys.revoke(key.record.id()));
+    tokio::time::sleep(LONGEST + Duration::from_millis(10)).await;
+    assert_eq!(failure(&mut body).await, EndReason::Revoked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_end_when_their_tenant_is_suspended_here_or_elsewhere() {
+    let acme = || "acme".parse().unwrap();
+    for (cached, here) in [(false, true), (true, true), (true, false)] {
+        let keys = MemoryStore::new();
+        let source = ScriptedSource::default();
+        let cache = CachedStore::builder(keys.clone())
+            .clock(RuntimeClock::start())
+            .heartbeat(HEARTBEAT)
+            .invalidated_by(source.clone())
+            .build();
+        advance(HEARTBEAT).await;
+        let layer = match cached {
+            true => ApiKeyLayer::new(cache.clone()),
+            false => ApiKeyLayer::new(keys.clone()),
+        };
+        let theirs = keys.issue(NewKey::named("listener").tenant("acme")).unwrap();
+        let (other, nobodys) =
+            (keys.issue(NewKey::named("listener").tenant("other")).unwrap(), issue(&keys));
+        let (_frames, mut ending) = opened(&layer, &theirs).await;
+        let (of_other, of_nobody) = (opened(&layer, &other).await, opened(&layer, &nobodys).await);
+        let since = Some(std::time::SystemTime::UNIX_EPOCH);
+        match (cached, here) {
+            (true, true) => drop(cache.set_suspended(&acme(), since, &[]).await.unwrap()),
+            _ => drop(keys.set_suspended(&acme(), since, &[]).await.unwrap()),
+        }
+        if !here {
+            source.send(Invalidation::Tenant(acme()));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(failure(&mut ending).await, EndReason::Suspended);
+        for (frames, mut body) in [of_other, of_nobody] {
+            goes_on(&frames, &mut body);
+        }
+    }
 }

@@ -11,8 +11,9 @@ use std::convert::Infallible;
 use std::env;
 use std::future::{Ready, ready};
 use std::hint::black_box;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -22,14 +23,15 @@ use axum::routing::get;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Builder;
-use http::{Request, Response, StatusCode, Version};
-use http_body_util::Empty;
+use http::{Request, Response, StatusCode, Uri, Version};
+use http_body_util::{Empty, Full};
 use tower::{Layer, Service, service_fn};
 use tower_api_key::policy::{AccessPolicy, Requirement};
+use tower_api_key::store::CachedStore;
 use tower_api_key::{
     ApiKeyLayer, FailureThrottle, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore,
-    MemoryStore, NewKey, PeerAddress, RequireAbility, RequireStage, RequireTenant, ResponseBody,
-    StoreError,
+    MemoryStore, Metrics, NewKey, PeerAddress, RequireAbility, RequireStage, RequireTenant,
+    ResponseBody, StoreError, StreamWatch,
 };
 
 /// As many as the key of `benches/request.rs` has.
@@ -45,6 +47,7 @@ fn main() {
     let _entered = runtime.enter();
     let mut gauge = Gauge { wanted, found: false };
     over_tower(&mut gauge);
+    whole(&mut gauge);
     refused(&mut gauge);
     over_axum(&mut gauge);
     assert!(gauge.found, "there is no such scenario");
@@ -58,6 +61,12 @@ fn over_tower(gauge: &mut Gauge) {
     gauge.count("tower/accept_bearer", 200, bearer, || layer().layer(service_fn(answer)));
     gauge.count("tower/accept_async_store", 200, with_key, || {
         ApiKeyLayer::new(Remote(store(key()))).layer(service_fn(answer))
+    });
+    gauge.count("tower/accept_cached", 200, with_key, || {
+        ApiKeyLayer::new(CachedStore::new(store(key()))).layer(service_fn(answer))
+    });
+    gauge.count("tower/accept_metrics", 200, with_key, || {
+        layer().observer(Metrics::new()).layer(service_fn(answer))
     });
     gauge.count("tower/guarded", 200, with_key, || {
         layer().layer(RequireAbility::new("bots:read").layer(service_fn(answer)))
@@ -86,6 +95,61 @@ fn over_tower(gauge: &mut Gauge) {
         });
         layer().policy(policy.build().unwrap()).layer(service_fn(answer))
     });
+}
+
+/// What it costs that the layer watches a response that is whole with its first frame.
+fn whole(gauge: &mut Gauge) {
+    let layer = |key: NewKey| ApiKeyLayer::new(store(key));
+    let by_method = || RequireAbility::by_method("bots");
+    let policy = || {
+        let policy = AccessPolicy::builder();
+        policy.allow("GET /bots", Requirement::ability("bots:read")).build().unwrap()
+    };
+    for (name, layer) in [
+        ("plain", layer(key())),
+        ("guarded", layer(key()).guard(by_method())),
+        ("policy", layer(key()).policy(policy())),
+        ("restricted", layer(key().endpoints(["GET /bots"]))),
+    ] {
+        let unwatched = layer.clone().streams(StreamWatch::off());
+        for (name, layer) in [(name.to_owned(), layer), (format!("{name}_unwatched"), unwatched)] {
+            let service = || Read(layer.layer(service_fn(answer_whole)));
+            gauge.count(&format!("whole/{name}"), 200, as_served, service);
+        }
+    }
+}
+
+/// Reads what a service answers, as a server does.
+struct Read<S>(S);
+
+impl<S, B> Service<Request<Empty<Bytes>>> for Read<S>
+where
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible>,
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    type Response = Response<()>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<()>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Empty<Bytes>>) -> Self::Future {
+        let (head, mut body) = self.0.call(request).now_or_never().unwrap().unwrap().into_parts();
+        let mut context = Context::from_waker(Waker::noop());
+        while !body.is_end_stream() {
+            let Poll::Ready(Some(frame)) = Pin::new(&mut body).poll_frame(&mut context) else {
+                break;
+            };
+            assert!(frame.is_ok());
+        }
+        ready(Ok(Response::from_parts(head, ())))
+    }
+}
+
+fn answer_whole(_: Request<Empty<Bytes>>) -> Ready<Result<Response<Full<Bytes>>, Infallible>> {
+    ready(Ok(Response::new(Full::new(Bytes::from_static(b"[]")))))
 }
 
 fn refused(gauge: &mut Gauge) {
@@ -223,6 +287,12 @@ fn request() -> Builder {
 
 fn with_key() -> Builder {
     request().header("x-api-key", KEY)
+}
+
+/// As servers make it: the path is a part of what they have read, which many may share.
+fn as_served() -> Builder {
+    let line = Bytes::copy_from_slice(b"GET /bots");
+    with_key().uri(Uri::from_maybe_shared(line.slice(4..)).unwrap())
 }
 
 fn with_unknown_key() -> Builder {

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::abilities::abilities;
 use crate::audit::Audit;
 use crate::database::{DatabaseArgs, Missing};
 use crate::docs::{Completions, Man};
 use crate::exit::{self, Exit, Failure};
 use crate::formats::formats;
+use crate::import::Import;
 use crate::init;
 use crate::invalidate::Invalidate;
 use crate::issue::Issue;
@@ -20,6 +22,7 @@ use crate::rotate::Rotate;
 use crate::say::say;
 use crate::session::{Session, actor, actor_name, hasher, max_keys};
 use crate::show::Show;
+use crate::tenant::Tenant;
 use crate::update::Update;
 use crate::verify::Verify;
 
@@ -59,6 +62,8 @@ Environment:
                             servers' `KeyScheme` says of it, such as
                             `sk_live_,stage=live sk_test_,stage=test pk_,body=hex:40,kind=public`,
                             and `checksum=crc32` or `checksum=keyed`
+  API_KEYS_ABILITIES        the abilities that the servers know, such as `bots:read bots:write`, so
+                            that a misspelt one is refused
   API_KEYS_PEPPER           the pepper of the servers' `KeyScheme`, if they have one; its bytes as
                             they are, at least 16, without a line end, spaces or quotes around them
   API_KEYS_PREVIOUS_PEPPER  the one before, while keys that were hashed with it still work
@@ -95,11 +100,13 @@ A new SQLite file can be read by its owner only. Redis has no tables: its server
 it is there.")]
     Init,
     Issue(Box<Issue>),
+    Import(Box<Import>),
     List(List),
     Show(Show),
     Update(Box<Update>),
     Rotate(Rotate),
     Revoke(Revoke),
+    Tenant(Tenant),
     DueForRotation(DueForRotation),
     Audit(Audit),
     Invalidate(Invalidate),
@@ -119,8 +126,12 @@ impl Cli {
             command => {
                 let actor = self.global.actor.unwrap_or_else(actor);
                 let (formats, hasher, max_keys) = (formats()?, hasher()?, max_keys()?);
+                let abilities = abilities()?;
                 let database = self.database.open(Missing::Refuse).await?;
                 let mut session = Session::new(database, formats, hasher, &actor, max_keys, output);
+                if let Some(abilities) = abilities {
+                    session.know_abilities(abilities);
+                }
                 if let Some(path) = &self.global.audit_file {
                     session.write_events_to(path)?;
                 }
@@ -145,11 +156,13 @@ impl Command {
     async fn run(self, session: &Session) -> Result<Exit, Failure> {
         match self {
             Self::Issue(issue) => issue.run(session).await,
+            Self::Import(import) => import.run(session).await,
             Self::List(list) => list.run(session).await,
             Self::Show(show) => show.run(session).await,
             Self::Update(update) => update.run(session).await,
             Self::Rotate(rotate) => rotate.run(session).await,
             Self::Revoke(revoke) => revoke.run(session).await,
+            Self::Tenant(tenant) => tenant.run(session).await,
             Self::DueForRotation(due) => due.run(session).await,
             Self::Audit(audit) => audit.run(session).await,
             Self::Invalidate(invalidate) => invalidate.run(session).await,

@@ -158,7 +158,10 @@ impl Database {
     /// Says when servers heed a change.
     pub(crate) fn heeded(&self, propagation: Propagation) -> String {
         let notifies = match self {
-            Self::Sqlite(_) => "SQLite notifies nobody, so those with a cache heed it",
+            Self::Sqlite(_) => {
+                "Those with a cache see it within 250 ms if they look for changes \
+                 (`SqliteStore::invalidations`), and else"
+            }
             Self::Postgres(_) | Self::Redis(_) => {
                 "Those with a cache heed it as soon as they are notified, and else"
             }

@@ -33,7 +33,7 @@ Exit status:
   1  the database or a stream failed, or the tables are missing
   2  the arguments, the environment or the standard input are wrong
   3  there is no such key
-  4  a rule refuses it: the name, the expiry, the state of the key, the number of keys
+  4  a rule refuses it: the name, the expiry, the state of the key or its tenant, the number of keys
   5  `verify`: the key is not valid
   6  `verify`: the key is valid, but the request would be refused
   130  Ctrl-C stopped it: what was done stays done";
@@ -122,9 +122,11 @@ impl Failure {
             ManageError::Issue(_) => Exit::Usage,
             ManageError::TooManyKeys(_)
             | ManageError::Name
+            | ManageError::UnknownAbility
             | ManageError::Expiry
             | ManageError::State(_)
             | ManageError::Rotated(_)
+            | ManageError::Suspended
             | ManageError::Format => Exit::Refused,
             _ => Exit::Failed,
         }
@@ -134,6 +136,9 @@ impl Failure {
     fn advice(&self) -> Option<&'static str> {
         if let Self::Manage(ManageError::Issue(IssueError::Ambiguous(_))) = self {
             return Some("--prefix, --stage and --kind choose the format");
+        }
+        if let Self::Manage(ManageError::UnknownAbility) = self {
+            return Some("API_KEYS_ABILITIES lists the abilities that there are");
         }
         let (Self::Store(error) | Self::Manage(ManageError::Store(error))) = self else {
             return None;

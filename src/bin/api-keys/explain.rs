@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::time::SystemTime;
 
 use tower_api_key::store::StoredKey;
-use tower_api_key::{KeyFormat, KeyId, Rejection, RejectionKind};
+use tower_api_key::{KeyFormat, KeyId, Rejection, RejectionKind, TenantId};
 
 use crate::session::pepper_advice;
 use crate::time::format_relative;
@@ -21,6 +21,10 @@ pub(crate) fn explain_known(key: &StoredKey, kind: RejectionKind, now: SystemTim
         RejectionKind::Disabled => {
             let id = record.id();
             format!("it is disabled; `api-keys update {id} --enable` puts it into use again")
+        }
+        RejectionKind::Suspended => {
+            let tenant = record.tenant().map_or("NAME", TenantId::as_str);
+            format!("its tenant is suspended; `api-keys tenant resume {tenant}` ends that")
         }
         _ => "its record is not one of a key with such a prefix".to_owned(),
     }

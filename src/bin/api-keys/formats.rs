@@ -113,7 +113,7 @@ mod tests {
         let plain = format("ak_").unwrap();
         assert_eq!(plain.regex(), KeyFormat::default().regex());
         let full = format("sk_live_,kind=public,body=hex:40,stage=live,checksum=crc32").unwrap();
-        assert_eq!(full.regex(), r"\bsk_live_[0-9a-f]{48}\b");
+        assert_eq!(full.regex(), r"sk_live_[0-9a-f]{48}\b");
         assert_eq!(full.stage_of_prefix().unwrap(), "live");
         assert_eq!(full.kind_of_prefix(), Some(KeyKind::Public));
         assert_eq!(format(",body=hex:40").unwrap().prefix(), "");

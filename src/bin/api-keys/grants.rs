@@ -10,7 +10,8 @@ use tower_api_key::key::{EndpointPattern, OriginPattern, RateLimits, ReferrerPat
 use tower_api_key::{Ability, RateLimit};
 
 use crate::exit::Failure;
-use crate::time::{later, parse_period, parse_time};
+use crate::id::parse_ability;
+use crate::time::{later, parse_end, parse_period};
 
 /// What a key may do, from where and how often.
 #[derive(Args, Clone)]
@@ -18,6 +19,7 @@ use crate::time::{later, parse_period, parse_time};
 pub(crate) struct Grants {
     /// An ability, such as `imports:write`, `imports:*` or `*`; may be repeated
     #[arg(long = "ability", value_name = "ABILITY", value_delimiter = ',')]
+    #[arg(value_parser = parse_ability)]
     pub(crate) abilities: Vec<Ability>,
     /// A rate limit, such as `1000 per hour` or `100 per minute, burst 20, shared by tenant`; may be
     /// repeated
@@ -49,8 +51,9 @@ pub(crate) struct Dates {
     /// After which time it expires, such as `90d`
     #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
     expires_in: Option<Duration>,
-    /// When it expires, such as `2027-01-31` or `2027-01-31T12:00:00Z`
-    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "expires_in")]
+    /// When it expires, such as `2027-01-31`, which is the end of that day in UTC, or
+    /// `2027-01-31T12:00:00+01:00`
+    #[arg(long, value_name = "TIME", value_parser = parse_end, conflicts_with = "expires_in")]
     expires_at: Option<SystemTime>,
     /// After which time it should be replaced; it goes on working
     #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
@@ -65,6 +68,10 @@ impl Grants {
 }
 
 impl Dates {
+    pub(crate) const fn sets_expiry(&self) -> bool {
+        self.expires_in.is_some() || self.expires_at.is_some()
+    }
+
     pub(crate) fn expires_at(&self, now: SystemTime) -> Result<Option<SystemTime>, Failure> {
         match self.expires_in {
             Some(period) => later(now, period).map(Some),

@@ -1,7 +1,8 @@
 //! Ids of keys on the command line, where people paste secrets.
 
 use clap::Args;
-use tower_api_key::KeyId;
+use tower_api_key::key::AbilityError;
+use tower_api_key::{Ability, KeyId};
 
 use crate::exit::Failure;
 
@@ -39,6 +40,15 @@ pub(crate) fn parse(text: &str) -> Result<KeyId, Failure> {
 /// Reads an id that stands where nobody sees it, or returns none.
 pub(crate) fn of_line(text: &str) -> Option<KeyId> {
     text.strip_prefix("id:").unwrap_or(text).parse().ok()
+}
+
+/// Reads an ability. A single word that may be a secret is none, nor is it repeated: all who see the key
+/// would see it.
+pub(crate) fn parse_ability(text: &str) -> Result<Ability, String> {
+    if !text.contains(':') && looks_like_secret(text) {
+        return Err("an ability is no secret and no hash".to_owned());
+    }
+    text.parse().map_err(|error: AbilityError| error.to_string())
 }
 
 /// Tells whether a text may be the secret of a key: it has a random part of at least 128 bits, as

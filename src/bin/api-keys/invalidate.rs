@@ -18,8 +18,8 @@ Example:
   api-keys revoke --ids-stdin < revoked-since-the-backup.txt
   api-keys invalidate
 
-SQLite notifies nobody: restart its servers, or wait until what they remember is too old
-(`max_staleness`).")]
+Servers over SQLite hear of it by `SqliteStore::invalidations`. Those whose file was replaced have to be
+restarted.")]
 pub(crate) struct Invalidate {}
 
 impl Invalidate {

@@ -11,6 +11,7 @@ use crate::output::json_line;
 use crate::say::say;
 use crate::session::Session;
 use crate::text::printable;
+use crate::time::format_relative;
 use crate::view::{Key, NewKey};
 
 /// A new key, and the one that it replaces.
@@ -30,6 +31,9 @@ impl Issued<'_> {
         let (name, hint) = (printable(record.name()), printable(record.hint().as_str()));
         say(format_args!("Issued {} ({name}), {hint}.", record.id()));
         say(format_args!("Its secret is on standard output, and is not shown again."));
+        if let Some(time) = record.expires_at() {
+            say(format_args!("It expires at {}.", format_relative(time, session.now)));
+        }
         for warning in warnings(record) {
             say(format_args!("{warning}"));
         }

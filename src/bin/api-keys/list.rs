@@ -88,6 +88,7 @@ enum State {
     Disabled,
     Expired,
     Revoked,
+    Suspended,
 }
 
 impl Whose {
@@ -206,6 +207,7 @@ impl From<State> for KeyState {
             State::Disabled => Self::Disabled,
             State::Expired => Self::Expired,
             State::Revoked => Self::Revoked,
+            State::Suspended => Self::Suspended,
         }
     }
 }

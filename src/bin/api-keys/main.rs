@@ -1,5 +1,6 @@
 //! `api-keys`: issues, reviews and revokes API keys in a database. Start reading in `cli`.
 
+mod abilities;
 mod arguments;
 mod audit;
 mod audit_prune;
@@ -12,6 +13,7 @@ mod format;
 mod formats;
 mod grants;
 mod id;
+mod import;
 mod init;
 mod input;
 mod interrupt;
@@ -27,12 +29,17 @@ mod prune;
 mod request;
 mod revoke;
 mod revoke_list;
+mod revoke_tenant;
+// The same file as that of the library, whose public API has no texts of times.
+#[path = "../../rfc3339.rs"]
+mod rfc3339;
 mod rotate;
 mod say;
 mod session;
 mod show;
 mod surplus;
 mod table;
+mod tenant;
 mod text;
 mod time;
 mod update;

@@ -14,6 +14,8 @@ use tower_api_key::{
     Ability, ApiKeyLayer, PeerAddress, Rejection, RejectionKind, RequireAbility, Stage, TenantId,
 };
 
+use crate::id::parse_ability;
+
 /// A request, and what the server requires of its key.
 #[derive(Args)]
 #[command(next_help_heading = "A request that would pass or not")]
@@ -114,7 +116,7 @@ impl fmt::Display for RequestArgs {
 
 /// Reads an ability that a route may require.
 fn parse_action(text: &str) -> Result<Ability, String> {
-    let ability = text.parse::<Ability>().map_err(|error| error.to_string())?;
+    let ability = parse_ability(text)?;
     match ability.is_wildcard() {
         true => Err("a route requires one action, not a wildcard".to_owned()),
         false => Ok(ability),

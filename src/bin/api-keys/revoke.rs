@@ -4,30 +4,35 @@ use clap::Args;
 use serde::Serialize;
 use tower_api_key::manage::RevokedKey;
 use tower_api_key::store::StoredKey;
-use tower_api_key::{KeyId, KeyScheme, ManageError};
+use tower_api_key::{KeyId, KeyScheme, ManageError, TenantId};
 
 use crate::exit::{Exit, Failure};
 use crate::say::say;
 use crate::session::{Session, pepper_advice};
 use crate::text::printable;
 use crate::view::Key;
-use crate::{id, input, revoke_list};
+use crate::{id, input, revoke_list, revoke_tenant};
 
-/// Revoke a key for good, by its id or by its secret, or many by their ids
+/// Revoke a key for good, by its id or by its secret, many by their ids, or all of a tenant
 ///
 /// Revoking a key that is revoked changes nothing, and is a success. The successor of a rotated key
 /// still works, unless `--with-successors` revokes it too.
 #[derive(Args)]
 #[command(override_usage = "api-keys revoke [OPTIONS] <ID>\n       \
                             api-keys revoke [OPTIONS] --secret-stdin\n       \
-                            api-keys revoke [OPTIONS] --ids-stdin")]
+                            api-keys revoke [OPTIONS] --ids-stdin\n       \
+                            api-keys revoke [OPTIONS] --tenant <NAME>")]
 #[command(after_help = "\
 Examples:
   api-keys revoke key_4SnPgVzDkgSrTyBgzJxQ
   api-keys revoke key_4SnPgVzDkgSrTyBgzJxQ --with-successors
   api-keys revoke --secret-stdin < leaked.txt
   api-keys revoke --secret-stdin    # asks for it, and does not show what is typed
+  api-keys revoke --tenant acme     # asks for the name again
   jq -r 'select(.action == \"revoked\") | .key_id' audit.jsonl | api-keys revoke --ids-stdin
+
+With --tenant, keys that can manage keys go first, and keys that are issued meanwhile are revoked, too. If
+it is stopped, what was revoked stays revoked, and the same command goes on. Suspend the tenant first.
 
 With --ids-stdin, a line of standard output says what became of each line of the input: revoked,
 unknown, not an id, or failed. All are tried, whatever became of those before. The exit status is 0 if
@@ -36,7 +41,7 @@ pub(crate) struct Revoke {
     /// The id of the key
     ///
     /// What looks like a secret is refused; if it is an id, write `id:` before it.
-    #[arg(required_unless_present_any = ["secret_stdin", "ids_stdin"], conflicts_with = "secret_stdin")]
+    #[arg(required_unless_present_any = ["secret_stdin", "ids_stdin", "tenant"], conflicts_with = "secret_stdin")]
     id: Option<String>,
     /// Read the secret of the key from standard input, one line; white space around it is ignored
     #[arg(long)]
@@ -45,6 +50,12 @@ pub(crate) struct Revoke {
     /// are ignored
     #[arg(long, conflicts_with_all = ["id", "secret_stdin"])]
     ids_stdin: bool,
+    /// Revoke all keys of this tenant
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["id", "secret_stdin", "ids_stdin", "with_successors"])]
+    tenant: Option<TenantId>,
+    /// Do not ask for the name of the tenant again
+    #[arg(long, requires = "tenant", conflicts_with_all = ["id", "secret_stdin", "ids_stdin"])]
+    yes: bool,
     /// Revoke the key that replaced it too, the one that replaced that, and so on: all or none
     #[arg(long)]
     with_successors: bool,
@@ -65,6 +76,9 @@ impl Revoke {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         if self.ids_stdin {
             return revoke_list::run(session, self.with_successors).await;
+        }
+        if let Some(tenant) = &self.tenant {
+            return revoke_tenant::run(session, tenant, self.yes).await;
         }
         let keys = &session.keys;
         let revoked = match &self.id {

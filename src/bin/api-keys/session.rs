@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tower_api_key::key::KeyFormats;
+use tower_api_key::key::{AbilityCatalogue, KeyFormats};
 use tower_api_key::manage::ChangedKey;
 use tower_api_key::store::{ActorName, AuditEvent, AuditSink as _, JsonLinesAudit, StoredKey};
 use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyScheme};
@@ -66,6 +66,11 @@ impl Session {
         Ok(record.map(|record| record.id().clone()))
     }
 
+    /// Refuses to grant abilities that there are not.
+    pub(crate) fn know_abilities(&mut self, abilities: AbilityCatalogue) {
+        self.keys = self.keys.clone().abilities(abilities);
+    }
+
     /// Has events of changes written to a file as well.
     pub(crate) fn write_events_to(&mut self, path: &Path) -> Result<(), Failure> {
         let sink = JsonLinesAudit::open(path)
@@ -96,8 +101,13 @@ impl Session {
     }
 }
 
-/// Returns how the keys are hashed, by the peppers of the environment.
+/// Returns how the keys are hashed, by the peppers of the environment. Those that were imported with the
+/// id as a part of their text are found as well.
 pub(crate) fn hasher() -> Result<KeyHasher, Failure> {
+    Ok(peppered()?.or_sha256_after_id())
+}
+
+fn peppered() -> Result<KeyHasher, Failure> {
     let (pepper, previous) =
         (secret_variable("API_KEYS_PEPPER")?, secret_variable("API_KEYS_PREVIOUS_PEPPER")?);
     match (pepper, previous) {

@@ -2,25 +2,68 @@
 
 use std::time::{Duration, SystemTime};
 
+use jiff::fmt::friendly::SpanParser;
+
 use crate::exit::Failure;
+use crate::rfc3339::{self, format_nearest};
 
 /// The last second of the year 9999, where texts and databases end.
 const LAST: u64 = 253_402_300_799;
 
-const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+const DAY: u64 = 86_400;
+
+/// What a year and a month are of a period, of which it is not known when it begins: on average.
+const YEAR: u64 = 31_557_600;
+const MONTH: u64 = 2_630_016;
+
+const UNITS: [(u64, &str); 4] = [(DAY, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
 
 /// Reads a period, such as `90d` or `1h 30m`.
 pub(crate) fn parse_period(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| "a period is written like `90d`, `12h` or `1h 30m`".to_owned())
+    read_period(text).ok_or_else(|| "a period is written like `90d`, `12h` or `1h 30m`".to_owned())
 }
 
-/// Reads a time, such as `2027-01-31T12:00:00Z`, or a day, which begins in UTC.
+fn read_period(text: &str) -> Option<Duration> {
+    let span = SpanParser::new().parse_span(text.trim()).ok().filter(|span| !span.is_negative())?;
+    let long = [
+        (i64::from(span.get_years()), YEAR),
+        (i64::from(span.get_months()), MONTH),
+        (i64::from(span.get_weeks()), 7 * DAY),
+        (i64::from(span.get_days()), DAY),
+        (i64::from(span.get_hours()), 3600),
+        (span.get_minutes(), 60),
+        (span.get_seconds(), 1),
+    ];
+    let seconds = long.into_iter().try_fold(0_u64, |sum, (count, unit)| {
+        sum.checked_add(u64::try_from(count).ok()?.checked_mul(unit)?)
+    })?;
+    let short = [
+        Duration::from_millis(u64::try_from(span.get_milliseconds()).ok()?),
+        Duration::from_micros(u64::try_from(span.get_microseconds()).ok()?),
+        Duration::from_nanos(u64::try_from(span.get_nanoseconds()).ok()?),
+    ];
+    short.into_iter().try_fold(Duration::from_secs(seconds), Duration::checked_add)
+}
+
+/// Reads a time with any offset, such as `2027-01-31T12:00:00+01:00`, or a day, which begins in UTC.
 pub(crate) fn parse_time(text: &str) -> Result<SystemTime, String> {
-    let of_day = format!("{text}T00:00:00Z");
-    humantime::parse_rfc3339(text)
-        .or_else(|_| humantime::parse_rfc3339(&of_day))
-        .map_err(|_| "a time is written like `2027-01-31` or `2027-01-31T12:00:00Z`".to_owned())
+    rfc3339::parse_time(text).or_else(|_| beginning_of(text)).map_err(|_| {
+        "a time is written like `2027-01-31`, `2027-01-31T12:00:00Z` or \
+         `2027-01-31T12:00:00+01:00`"
+            .to_owned()
+    })
+}
+
+/// Like [`parse_time`], but of a day it is the end: the first moment in UTC that is not in it.
+pub(crate) fn parse_end(text: &str) -> Result<SystemTime, String> {
+    let Ok(day) = beginning_of(text) else { return parse_time(text) };
+    // The last day of all ends a second earlier.
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(LAST);
+    Ok((day + Duration::from_secs(DAY)).min(last))
+}
+
+fn beginning_of(day: &str) -> Result<SystemTime, rfc3339::TimeError> {
+    rfc3339::parse_time(&format!("{day}T00:00:00Z"))
 }
 
 /// Returns the time that is `period` after `now`.
@@ -38,16 +81,12 @@ pub(crate) fn earlier(now: SystemTime, period: Duration) -> Result<SystemTime, F
 
 /// Writes a time by RFC 3339, in whole seconds and in UTC.
 pub(crate) fn format(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(LAST));
-    humantime::format_rfc3339_seconds(time).to_string()
+    format_nearest(time, 0)
 }
 
 /// Like [`format()`], but to the microsecond.
 pub(crate) fn format_exact(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let time = SystemTime::UNIX_EPOCH + since.min(Duration::from_secs(LAST));
-    humantime::format_rfc3339_micros(time).to_string()
+    format_nearest(time, 6)
 }
 
 /// Does as [`format()`], and adds how far away it is.
@@ -71,26 +110,81 @@ fn rough(period: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn a_day_begins_at_midnight_in_utc() {
+    fn a_day_begins_at_midnight_in_utc_and_ends_at_the_next() {
         let day = parse_time("2027-01-31").unwrap();
         assert_eq!(format(day), "2027-01-31T00:00:00Z");
         assert_eq!(parse_time("2027-01-31T00:00:00Z").unwrap(), day);
+        assert_eq!(format(parse_end("2027-01-31").unwrap()), "2027-02-01T00:00:00Z");
+        assert_eq!(format(parse_end("9999-12-31").unwrap()), "9999-12-31T23:59:59Z");
+        for text in ["2027-01-31T12:00:00Z", "2027-01-31T13:00:00+01:00"] {
+            for parse in [parse_time, parse_end] {
+                assert_eq!(format(parse(text).unwrap()), "2027-01-31T12:00:00Z", "{text}");
+            }
+        }
         for wrong in ["", "tomorrow", "2027-13-01", "2027-01-31T25:00:00Z", "20270131"] {
-            assert!(parse_time(wrong).is_err(), "{wrong}");
+            assert!(parse_time(wrong).is_err() && parse_end(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn periods_that_lead_nowhere_are_refused() {
         let now = SystemTime::now();
-        for years in ["9000y", "500000000000y"] {
-            assert!(later(now, parse_period(years).unwrap()).is_err());
-            assert!(earlier(now, parse_period(years).unwrap()).is_err());
+        let years = parse_period("9000y").unwrap();
+        assert!(later(now, years).is_err() && earlier(now, years).is_err());
+        let wrong = ["", "90", "d", "-1d", "1d ago", "99999999999999999999y", "P1D", "1x"];
+        for text in wrong {
+            assert!(parse_period(text).is_err(), "{text}");
         }
-        assert!(parse_period("99999999999999999999y").is_err() && parse_period("90").is_err());
+        // Not the letter of minutes for months.
+        assert!(parse_period("1M").is_err());
+        assert_eq!(parse_period("1mo"), Ok(Duration::from_secs(MONTH)));
+    }
+
+    /// A period in units that become smaller, as `humantime` reads them too. It took `M` for months and
+    /// units in any order besides.
+    fn periods() -> impl Strategy<Value = String> {
+        let unit = |names: &'static [&'static str]| {
+            let name = prop::sample::select(names);
+            prop::option::of(
+                (0u32..400, "[ ]?", name)
+                    .prop_map(|(count, space, name)| format!("{count}{space}{name}")),
+            )
+        };
+        let long = (
+            unit(&["years", "year", "yr", "yrs", "y"]),
+            unit(&["months", "month"]),
+            unit(&["weeks", "week", "wk", "wks", "w"]),
+            unit(&["days", "day", "d"]),
+        );
+        let short = (
+            unit(&["hours", "hour", "hr", "hrs", "h"]),
+            unit(&["minutes", "minute", "min", "mins", "m"]),
+            unit(&["seconds", "second", "sec", "secs", "s"]),
+            unit(&["msec", "ms"]),
+            unit(&["usec", "us"]),
+            unit(&["nsec", "ns"]),
+        );
+        (long, short, "[ ]").prop_map(|((y, mo, w, d), (h, m, s, ms, us, ns), space)| {
+            let parts = [y, mo, w, d, h, m, s, ms, us, ns].into_iter().flatten();
+            parts.collect::<Vec<_>>().join(&space)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn periods_are_read_as_before(text in periods()) {
+            prop_assert_eq!(parse_period(&text).ok(), humantime::parse_duration(&text).ok(), "{}", text);
+        }
+
+        #[test]
+        fn reading_a_period_never_panics(text in "\\PC*|[0-9a-z .+-]{0,40}") {
+            let _ = (parse_period(&text), parse_time(&text), parse_end(&text));
+        }
     }
 
     #[test]

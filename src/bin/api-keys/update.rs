@@ -9,7 +9,9 @@ use tower_api_key::KeyUpdate;
 use crate::exit::{Exit, Failure};
 use crate::grants::{Dates, Grants};
 use crate::id::IdArg;
+use crate::say::say;
 use crate::session::Session;
+use crate::time::format_relative;
 
 /// Change a key; what is not mentioned stays
 ///
@@ -99,8 +101,12 @@ const CHANGES: [&str; 21] = [
 impl Update {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let id = self.id.parse()?;
+        let sets_expiry = self.change.dates.sets_expiry();
         let update = self.change.update(session.now)?;
         let changed = session.keys.update(&id, &update).await?;
+        if let Some(time) = changed.record.expires_at().filter(|_| sets_expiry) {
+            say(format_args!("It expires at {}.", format_relative(time, session.now)));
+        }
         session.changed("Changed", changed).await
     }
 }

@@ -134,7 +134,8 @@ fn why_invalid(verdict: &Verdict) -> Result<Option<&Rejection>, Failure> {
         | RejectionKind::Malformed
         | RejectionKind::Disabled
         | RejectionKind::Revoked
-        | RejectionKind::Expired => Ok(Some(rejection)),
+        | RejectionKind::Expired
+        | RejectionKind::Suspended => Ok(Some(rejection)),
         // Who got as far as a record, and no further than what it allows.
         _ if rejection.key_id().is_some() => Ok(None),
         _ => Ok(Some(rejection)),

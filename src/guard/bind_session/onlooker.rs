@@ -80,7 +80,10 @@ impl Onlooker {
 fn is_forever(ended: &KeyEnded) -> bool {
     match ended.reason() {
         EndReason::Revoked | EndReason::Expired | EndReason::Removed => true,
-        EndReason::Disabled | EndReason::Reduced | EndReason::Unavailable => false,
+        EndReason::Disabled
+        | EndReason::Suspended
+        | EndReason::Reduced
+        | EndReason::Unavailable => false,
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Alphabet, Checksum, KeyKind, Secret, Stage};
 
 mod configured;
 mod error;
+mod scanners;
 
 /// The longest text that is taken for a key, in bytes.
 ///
@@ -36,7 +37,7 @@ pub const MAX_KEY_LENGTH: usize = 256;
 /// assert_eq!(secret.reveal().len(), 48);
 /// assert_eq!(live.parse(secret.reveal()).unwrap().stage().unwrap(), "live");
 /// assert!(live.parse("sk_test_1234").is_err());
-/// assert_eq!(live.regex(), r"\bsk_live_[0-9a-f]{40}\b");
+/// assert_eq!(live.regex(), r"sk_live_[0-9a-f]{40}\b");
 /// # Ok::<_, tower_api_key::key::GenerateError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -158,16 +159,6 @@ impl KeyFormat {
     #[expect(clippy::len_without_is_empty, reason = "no key is empty")]
     pub fn len(&self) -> usize {
         self.prefix.len() + self.body + self.checksum.length(self.alphabet)
-    }
-
-    /// Returns a regular expression that finds keys of this format in text.
-    ///
-    /// It is written for secret scanners, in the syntax that RE2, PCRE and the `regex` crate
-    /// share.
-    #[must_use]
-    pub fn regex(&self) -> String {
-        let count = self.len() - self.prefix.len();
-        format!(r"\b{}{}{{{count}}}\b", self.prefix.replace('-', r"\-"), self.alphabet.class())
     }
 
     /// Generates a new key from the operating system's randomness.

@@ -93,7 +93,6 @@ impl<'a> Site<'a> {
     }
 }
 
-#[cfg(feature = "cache")]
 impl super::HeapSize for OriginPattern {
     fn heap_size(&self) -> usize {
         self.text.heap_size()

@@ -88,7 +88,6 @@ pub enum RateLimitError {
     TooMany,
 }
 
-#[cfg(feature = "cache")]
 impl super::HeapSize for RateLimit {
     fn heap_size(&self) -> usize {
         self.name.heap_size()

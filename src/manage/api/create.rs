@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use super::ApiError;
 use super::field::Fields;
 use super::restrictions::restrictions;
-use super::time::parse_time;
 use crate::key::{Ability, RateLimits, Restrictions, Stage};
+use crate::rfc3339::parse_time;
 use crate::store::NewKey;
 
 /// A key that is to be issued.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::key::IssueError;
+use crate::key::{IssueError, KeyId};
 use crate::manage::{Excess, ManageError};
 use crate::trace;
 
@@ -20,6 +20,7 @@ pub struct ApiError {
     kind: Option<ProblemType>,
     field: Option<String>,
     message: Cow<'static, str>,
+    key_id: Option<KeyId>,
 }
 
 /// A kind of problem that clients can tell from others.
@@ -38,7 +39,7 @@ impl ApiError {
         status: StatusCode,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, kind: None, field: None, message: message.into() }
+        Self { status, kind: None, field: None, message: message.into(), key_id: None }
     }
 
     /// Makes the error of a wrong field.
@@ -70,6 +71,17 @@ impl ApiError {
         self.kind.map(|kind| kind.uri)
     }
 
+    /// Names the key that was issued by the same request before.
+    pub(super) fn of_key(self, id: KeyId) -> Self {
+        Self { key_id: Some(id), ..self }
+    }
+
+    /// Returns the key that the same request has [issued before](crate::manage::api#once).
+    #[must_use]
+    pub const fn key_id(&self) -> Option<&KeyId> {
+        self.key_id.as_ref()
+    }
+
     /// Returns what the client is told.
     #[must_use]
     pub fn message(&self) -> &str {
@@ -91,6 +103,9 @@ impl ApiError {
         });
         if let Some(field) = &self.field {
             problem["field"] = field.as_str().into();
+        }
+        if let Some(id) = &self.key_id {
+            problem["key_id"] = id.as_str().into();
         }
         let mut response = Response::new(problem.to_string().into());
         *response.status_mut() = self.status;
@@ -124,6 +139,10 @@ impl From<ManageError> for ApiError {
             ManageError::NotFound => return Self::not_found(),
             ManageError::Name => (StatusCode::UNPROCESSABLE_ENTITY, Some("name")),
             ManageError::Expiry => (StatusCode::UNPROCESSABLE_ENTITY, Some("expires_at")),
+            ManageError::UnknownAbility => {
+                let message = "One of the abilities does not exist";
+                return Self::field_is(StatusCode::UNPROCESSABLE_ENTITY, "abilities", message);
+            }
             ManageError::Exceeds(excess) => (StatusCode::FORBIDDEN, field_of(*excess)),
             ManageError::TooManyKeys(_) => {
                 let kind =
@@ -133,7 +152,9 @@ impl From<ManageError> for ApiError {
                     ..Self::new(StatusCode::CONFLICT, sentence(&error.to_string()))
                 };
             }
-            ManageError::State(_) | ManageError::Rotated(_) => (StatusCode::CONFLICT, None),
+            ManageError::State(_) | ManageError::Rotated(_) | ManageError::Suspended => {
+                (StatusCode::CONFLICT, None)
+            }
             ManageError::Format => {
                 let message = "Keys with this prefix are not issued any more";
                 return Self::new(StatusCode::CONFLICT, message);
@@ -189,6 +210,7 @@ const fn field_of(excess: Excess) -> Option<&'static str> {
         | Excess::Inactive
         | Excess::Management
         | Excess::Tenantless
+        | Excess::Tenants
         | Excess::Metadata => None,
     }
 }

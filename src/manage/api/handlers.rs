@@ -9,12 +9,14 @@ use super::ApiError;
 use super::body::RequestBody;
 use super::create::CreateKey;
 use super::list::parse_query;
+use super::once::{fingerprint, idempotency_key, issued_before};
 use super::rotate::RotateKey;
 use super::update::UpdateKey;
 use super::{answer, audit, revoke, route};
 use crate::head::RequestHead;
 use crate::key::KeyId;
 use crate::manage::KeyManager;
+use crate::manage::once::Once;
 use crate::store::StoredKey;
 
 pub(in crate::manage) type Result<T = Response> = std::result::Result<T, ApiError>;
@@ -25,8 +27,17 @@ pub(super) async fn list(keys: KeyManager, parts: Parts, _: RequestBody) -> Resu
 }
 
 pub(super) async fn create(keys: KeyManager, parts: Parts, body: RequestBody) -> Result {
-    let read = CreateKey::read(body.json(&parts.headers)?)?;
-    let issued = keys.issue(read.into()).await?;
+    let name = idempotency_key(&parts.headers)?;
+    let body = body.json(&parts.headers)?;
+    let request = fingerprint(&body);
+    let read = CreateKey::read(body)?;
+    let issued = match name {
+        Some(name) => match keys.issue_once(read.into(), &name, &request).await? {
+            Once::New(issued) => issued,
+            Once::Before { id, is_same } => return Err(issued_before(id, is_same)),
+        },
+        None => keys.issue(read.into()).await?,
+    };
     let path = original_path(&parts);
     let location = path.map(|path| format!("{path}/{}", issued.record.id));
     let key = StoredKey::new(issued.record, None);

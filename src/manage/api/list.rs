@@ -7,8 +7,8 @@ use http::StatusCode;
 
 use super::ApiError;
 use super::field::may_be_told;
-use super::time::parse_time;
 use crate::key::{KeyKind, Stage};
+use crate::rfc3339::parse_time;
 use crate::store::{Actor, KeyCursor, KeyQuery, KeyState};
 
 /// How many keys a page has unless the query says otherwise, and at most.
@@ -87,7 +87,7 @@ impl<'a> Parameters<'a> {
     }
 }
 
-const STATES: &str = "a state is `active`, `disabled`, `expired` or `revoked`";
+const STATES: &str = "a state is `active`, `disabled`, `expired`, `revoked` or `suspended`";
 
 pub(super) const KINDS: [KeyKind; 2] = [KeyKind::Secret, KeyKind::Public];
 const KINDS_ARE: &str = "a kind is `secret` or `public`";

@@ -83,10 +83,10 @@
 //! | 400 | the body is not JSON or has a field twice, or a parameter is wrong |
 //! | 403 | the key would be allowed more than the caller is |
 //! | 404 | there is no such key, or it is another tenant's: nobody can tell which |
-//! | 409 | the key is revoked or was rotated already, or, with the type [`ApiError::TOO_MANY_KEYS`], there are as many keys as there [may be](crate::KeyManager::max_keys_per_tenant) |
+//! | 409 | the key is revoked or was rotated already, its tenant is suspended, the request has [issued a key](#once) before, or, with the type [`ApiError::TOO_MANY_KEYS`], there are as many keys as there [may be](crate::KeyManager::max_keys_per_tenant) |
 //! | 408 | the body did not come within [10 seconds](KeyRoutes::body_timeout) |
 //! | 413, 415 | the body has more than [64 KiB](KeyRoutes::body_limit), or is not `application/json` |
-//! | 422 | a field is unknown, missing or wrong |
+//! | 422 | a field is unknown, missing or wrong, or the body is another than that of the [same request](#once) |
 //! | 501 | the store keeps no events, as `RedisStore` does not: leave [the route](KeyRoute::Audit) out there |
 //! | 503 | the store failed or took too long, of which only the log tells more, or [too many](KeyRoutes::bodies_in_flight) bodies are slow |
 //!
@@ -95,6 +95,30 @@
 //! behind it.
 //!
 //! No error repeats a value of the body, which might be a secret in the wrong place.
+//!
+//! # Once
+//!
+//! A client that gets no answer does not know whether it has a new key, and nobody can show it the secret
+//! again. With the header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), a repeated
+//! `POST /api-keys` issues no second key:
+//!
+//! ```text
+//! Idempotency-Key: "8e03978e-40d5-43e8-bc93-6894a57f9324"
+//! ```
+//!
+//! It is a string of 1 to 255 visible characters, with or without the quotes; anything else is 400. The first
+//! request issues a key. Every other request for the same tenant with the same header is 409 and names the key
+//! that was issued, under `key_id`: rotate it for another secret, or revoke it. With another body it is 422.
+//!
+//! ```json
+//! {"detail":"This request has issued the API key key_… before: rotate it for another secret","key_id":"key_…","status":409,"title":"Conflict","type":"about:blank"}
+//! ```
+//!
+//! It is kept with the key: the id is derived from the tenant and the header, and metadata of the key named
+//! `idempotency_fingerprint` have a hash of the body. So it holds on all nodes, with every repository, and until
+//! the key is [pruned](crate::KeyManager::prune), after which the header may issue a key again. The other
+//! requests need no such header: to repeat them does no harm, and a second rotation is 409 and names the
+//! successor.
 //!
 //! # When who calls is judged
 //!
@@ -120,6 +144,7 @@ mod identify;
 mod json;
 mod key_owner;
 mod list;
+mod once;
 mod openapi;
 mod restrictions;
 mod revoke;
@@ -127,7 +152,6 @@ mod rotate;
 mod route;
 mod routes;
 mod schemas;
-mod time;
 mod unread;
 mod update;
 
@@ -140,6 +164,5 @@ pub use self::routes::KeyRoutes;
 
 #[cfg(feature = "pages")]
 pub(super) use self::{
-    bodies::Bodies, create::CreateKey, handlers::key_id, time::parse_time, unread::drain_unread,
-    update::UpdateKey,
+    bodies::Bodies, create::CreateKey, handlers::key_id, unread::drain_unread, update::UpdateKey,
 };

@@ -16,6 +16,7 @@ use super::answer::{New, One, Page, Revoked};
 use super::audit::Events;
 use super::create::CreateKey;
 use super::list::{DEFAULT_LIMIT, KINDS, MAX_LIMIT, MAX_NAME};
+use super::once::{IDEMPOTENCY_KEY, MAX_LENGTH};
 use super::revoke::WITH_SUCCESSORS;
 use super::rotate::RotateKey;
 use super::route::KEY_ID;
@@ -62,7 +63,7 @@ fn operation(
                 .body(body, Required::True)
                 .answer("201", "The key, and its secret for the only time", answer)
                 .refuses(&["408", "409", "413", "415", "422"]);
-            (HttpMethod::Post, draft.parameters([]))
+            (HttpMethod::Post, draft.parameters([once()]))
         }
         KeyRoute::Show => {
             let answer = schemas.add::<One>();
@@ -141,7 +142,8 @@ impl Draft {
                 "404" => "There is no such key",
                 "408" => "The body did not come in time",
                 "409" => {
-                    "The key is revoked or was rotated already, or there are as many keys as there may be"
+                    "The key is revoked or was rotated already, its tenant is suspended, the same request \
+                     has issued a key before, or there are as many keys as there may be"
                 }
                 "413" => "The body is too long",
                 "415" => "The body is not JSON",
@@ -202,6 +204,21 @@ fn parameter(name: &str, description: &str, schema: ObjectBuilder) -> Parameter 
 fn with_successors() -> Parameter {
     let flag = ObjectBuilder::new().schema_type(Type::Boolean).default(Some(false.into()));
     parameter(WITH_SUCCESSORS, "Revoke the keys that replaced it, too", flag)
+}
+
+fn once() -> Parameter {
+    let name = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    ParameterBuilder::new()
+        .name(IDEMPOTENCY_KEY.as_str())
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("Names the request: if it is repeated, no second key is issued"))
+        .example(Some("\"8e03978e-40d5-43e8-bc93-6894a57f9324\"".into()))
+        .schema(Some(
+            name.max_length(Some(MAX_LENGTH))
+                .pattern(Some(r#"^("[ !#-\[\]-~]+"|[!#-+\--:<-\[\]-~]+)$"#)),
+        ))
+        .build()
 }
 
 const CURSOR: &str = "The `next_cursor` of the page before, which may have had fewer keys than it may, \
@@ -267,4 +284,7 @@ struct Problem {
     /// The field or the parameter that is to blame.
     #[schema(nullable = false)]
     field: Option<String>,
+    /// The key that the same request has issued before.
+    #[schema(nullable = false)]
+    key_id: Option<String>,
 }

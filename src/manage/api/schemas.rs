@@ -50,7 +50,7 @@ fn text(pattern: &str, length: usize, example: &str) -> RefOr<Schema> {
 
 impl PartialSchema for Ability {
     fn schema() -> RefOr<Schema> {
-        text(r"^(\*|([A-Za-z0-9_.-]+:)+(\*|[A-Za-z0-9_.-]+))$", 128, "bots:read")
+        text(r"^([A-Za-z0-9_.-]+:)*(\*|[A-Za-z0-9_.-]+)$", 128, "bots:read")
     }
 }
 

@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use super::ApiError;
 use super::field::{Field, Fields};
 use super::restrictions::restrictions;
-use super::time::parse_time;
 use crate::key::{Ability, AbilitySet, RateLimits, Restrictions};
 use crate::manage::KeyUpdate;
+use crate::rfc3339::parse_time;
 
 /// What is to be changed of a key. What is not mentioned stays.
 #[derive(ToSchema)]

@@ -4,7 +4,6 @@ use http::StatusCode;
 use maud::html;
 
 use super::actions::done;
-use super::catalogue::AbilityCatalogue;
 use super::create::{back, read, token};
 use super::fields::summary;
 use super::form::Form;
@@ -12,6 +11,7 @@ use super::key_fields::KeyFields;
 use super::key_form::{KEEP, KeyForm};
 use super::key_parts::{hint, name};
 use super::mistakes::{Mistakes, Place};
+use super::offered::Offered;
 use super::reply::{Outcome, Reply};
 use super::site::Site;
 use super::visit::Visit;
@@ -24,9 +24,9 @@ use crate::store::StoredKey;
 pub(super) async fn ask(visit: &Visit<'_>) -> Outcome {
     let id = visit.key_id()?;
     let key = visit.keys.get(id).await?;
-    let catalogue = visit.catalogue();
-    let form = KeyForm::of_record(&key.record, &catalogue, token()?);
-    Ok(form_page(visit.site, &catalogue, id, Some(&key), &form, &Mistakes::default()))
+    let offered = visit.offered();
+    let form = KeyForm::of_record(&key.record, &offered, token()?);
+    Ok(form_page(visit.site, &offered, id, Some(&key), &form, &Mistakes::default()))
 }
 
 /// Changes a key, or says what is wrong with what was typed.
@@ -34,7 +34,7 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
     let id = visit.key_id()?;
     let (site, settings) = (visit.site, visit.site.settings);
     let key = visit.keys.get(id).await?;
-    let catalogue = visit.catalogue();
+    let offered = visit.offered();
     let mut typed = read(site, key.record.kind, sent)?;
     let mut mistakes = Mistakes::default();
     let revision = key.record.revision.to_string();
@@ -47,7 +47,7 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
     if check_name(&typed.name).is_err() {
         mistakes.add(Place::Name, site.texts().wrong_name.to_string());
     }
-    if !typed.has_access(&catalogue) {
+    if !typed.has_access(&offered) {
         mistakes.add(Place::Abilities, site.texts().wrong_access.to_string());
     }
     let expires_at = match &*typed.expiry {
@@ -57,7 +57,7 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
     if expires_at.is_err() {
         mistakes.add(Place::Expiry, site.texts().wrong_expiry.to_string());
     }
-    let json = typed.to_changes(&key.record, &catalogue);
+    let json = typed.to_changes(&key.record, &offered);
     let update = mistakes.read(&json, UpdateKey::read, site.texts());
     if let (Some(update), Ok(expires_at)) = (update, expires_at) {
         let mut update = KeyUpdate::from(update);
@@ -69,19 +69,19 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
             Err(error) => drop(mistakes.blame(&ApiError::from(error), site.texts())),
         }
     }
-    Ok(form_page(site, &catalogue, id, Some(&key), &typed, &mistakes))
+    Ok(form_page(site, &offered, id, Some(&key), &typed, &mistakes))
 }
 
 pub(super) fn form_page(
     site: &Site<'_>,
-    catalogue: &AbilityCatalogue,
+    offered: &Offered,
     id: &KeyId,
     key: Option<&StoredKey>,
     form: &KeyForm,
     mistakes: &Mistakes,
 ) -> Reply {
     let texts = site.texts();
-    let fields = KeyFields { site, catalogue, form, mistakes, is_new: false }.show();
+    let fields = KeyFields { site, offered, form, mistakes, is_new: false }.show();
     let content = html! {
         header.ak-head {
             div {

@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> SystemTime {
-        crate::manage::api::parse_time(text).unwrap()
+        crate::rfc3339::parse_time(text).unwrap()
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use maud::{Markup, html};
 
-use super::catalogue::AbilityCatalogue;
 use super::fields::summary;
 use super::form::Form;
 use super::key_fields::KeyFields;
 use super::key_form::KeyForm;
 use super::key_parts::name;
 use super::mistakes::{Mistakes, Place};
+use super::offered::Offered;
 use super::reply::{Outcome, Reply};
 use super::secret;
 use super::site::Site;
@@ -35,16 +35,16 @@ const ROTATIONS: usize = 20;
 pub(super) fn ask(visit: &Visit<'_>, kind: KeyKind) -> Outcome {
     check_kind(visit, kind)?;
     let form = KeyForm::empty(kind, visit.site.settings, token()?);
-    Ok(form_page(visit.site, &visit.catalogue(), &form, &Mistakes::default()))
+    Ok(form_page(visit.site, &visit.offered(), &form, &Mistakes::default()))
 }
 
 /// Issues a key, or says what is wrong with what was typed.
 pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Outcome {
     check_kind(visit, kind)?;
     let (site, settings) = (visit.site, visit.site.settings);
-    let catalogue = visit.catalogue();
+    let offered = visit.offered();
     let typed = read(site, kind, sent)?;
-    let json = typed.to_json(&catalogue);
+    let json = typed.to_json(&offered);
     let mut mistakes = Mistakes::default();
     if check_name(&typed.name).is_err() {
         mistakes.add(Place::Name, site.texts().wrong_name.to_string());
@@ -52,7 +52,7 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     if typed.stage.is_empty() && settings.stages_of(kind).len() > 1 {
         mistakes.add(Place::Stage, site.texts().wrong_stage.to_string());
     }
-    if !typed.has_access(&catalogue) {
+    if !typed.has_access(&offered) {
         mistakes.add(Place::Abilities, site.texts().wrong_access.to_string());
     }
     let expires_at = typed.expires_at(settings, site.now);
@@ -61,7 +61,7 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     }
     let read = mistakes.read(&json, CreateKey::read, site.texts());
     let (Some(read), Ok(expires_at)) = (read, expires_at) else {
-        return Ok(form_page(site, &catalogue, &typed, &mistakes));
+        return Ok(form_page(site, &offered, &typed, &mistakes));
     };
     let mut key = NewKey::from(read).kind(kind).keep_public_text();
     if let Some(time) = expires_at {
@@ -75,7 +75,7 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
         Ok(Once::Before { id, is_same }) => again(visit, &id, is_same).await,
         Err(error) => {
             mistakes.blame(&ApiError::from(error), site.texts());
-            Ok(form_page(site, &catalogue, &typed, &mistakes))
+            Ok(form_page(site, &offered, &typed, &mistakes))
         }
     }
 }
@@ -133,12 +133,12 @@ fn already_created(site: &Site<'_>, key: &StoredKey) -> Reply {
 /// Reads what was typed. A form without a token is one that was not made here.
 pub(super) fn read(site: &Site<'_>, kind: KeyKind, sent: &Form) -> Result<KeyForm, ApiError> {
     let token = Token::read(sent.get("token")).map_or_else(token, Ok)?;
-    Ok(KeyForm::read(kind, sent, &site.settings.catalogue, token))
+    Ok(KeyForm::read(kind, sent, &site.settings.offered, token))
 }
 
 pub(super) fn form_page(
     site: &Site<'_>,
-    catalogue: &AbilityCatalogue,
+    offered: &Offered,
     form: &KeyForm,
     mistakes: &Mistakes,
 ) -> Reply {
@@ -147,7 +147,7 @@ pub(super) fn form_page(
         KeyKind::Secret => (&texts.new_key, &texts.new_key_lead, "new"),
         KeyKind::Public => (&texts.new_public_key, &texts.new_public_key_lead, "new-public"),
     };
-    let fields = KeyFields { site, catalogue, form, mistakes, is_new: true }.show();
+    let fields = KeyFields { site, offered, form, mistakes, is_new: true }.show();
     let content = html! {
         header.ak-head { div { (back(site)) h1 { (title) } p.ak-lead { (lead) } } }
         (summary(mistakes, texts))

@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::catalogue::{AbilityCatalogue, Level, Resource};
 use super::expiry::Expiry;
 use super::fields::{Choice, Described};
 use super::key_form::{CUSTOM, KEEP, KeyForm};
 use super::mistakes::{Mistakes, Place};
+use super::offered::{Level, Offered, Resource};
 use super::site::Site;
 use super::texts::{PageTexts, fill};
 use super::time::{Civil, DAY, from_seconds, seconds};
@@ -16,7 +16,7 @@ use crate::key::KeyKind;
 pub(super) struct KeyFields<'a> {
     pub(super) site: &'a Site<'a>,
     /// What may be granted.
-    pub(super) catalogue: &'a AbilityCatalogue,
+    pub(super) offered: &'a Offered,
     pub(super) form: &'a KeyForm,
     pub(super) mistakes: &'a Mistakes,
     pub(super) is_new: bool,
@@ -92,17 +92,17 @@ impl KeyFields<'_> {
     }
 
     fn access(&self) -> Markup {
-        let (texts, catalogue, form) = (self.site.texts(), self.catalogue, self.form);
-        let others: Vec<_> = form.others(catalogue).collect();
-        if catalogue.resources.is_empty() && others.is_empty() {
+        let (texts, offered, form) = (self.site.texts(), self.offered, self.form);
+        let others: Vec<_> = form.others(offered).collect();
+        if offered.resources.is_empty() && others.is_empty() {
             return html! {};
         }
         let fields = html! {
-            @if catalogue.presets.is_empty() {
+            @if offered.presets.is_empty() {
                 input type="hidden" name="access" value=(CUSTOM);
             } @else {
                 div.ak-choices {
-                    @for preset in &catalogue.presets {
+                    @for preset in &offered.presets {
                         (Choice {
                             name: "access",
                             value: &preset.value(),
@@ -121,7 +121,7 @@ impl KeyFields<'_> {
                 }
             }
             div.ak-resources {
-                @for resource in &catalogue.resources { (self.resource(resource)) }
+                @for resource in &offered.resources { (self.resource(resource)) }
                 @if !others.is_empty() {
                     fieldset.ak-resource {
                         legend { (texts.other_abilities) }

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use super::catalogue::{AbilityCatalogue, Level};
 use super::expiry::Expiry;
 use super::form::Form;
+use super::offered::{Level, Offered};
 use super::settings::Settings;
 use super::time::{Civil, DAY, from_seconds, seconds};
 use super::token::Token;
@@ -74,13 +74,9 @@ impl KeyForm {
     }
 
     /// A form that has everything as it is.
-    pub(super) fn of_record(
-        record: &KeyRecord,
-        catalogue: &AbilityCatalogue,
-        token: Token,
-    ) -> Self {
+    pub(super) fn of_record(record: &KeyRecord, offered: &Offered, token: Token) -> Self {
         let has = |ability: &Ability| record.abilities.iter().any(|each| each == ability);
-        let levels = catalogue
+        let levels = offered
             .resources
             .iter()
             .map(|resource| (resource.name.clone(), resource.level_of(has).as_str().to_owned()));
@@ -105,16 +101,11 @@ impl KeyForm {
     }
 
     /// Reads what was typed.
-    pub(super) fn read(
-        kind: KeyKind,
-        form: &Form,
-        catalogue: &AbilityCatalogue,
-        token: Token,
-    ) -> Self {
+    pub(super) fn read(kind: KeyKind, form: &Form, offered: &Offered, token: Token) -> Self {
         let text = |name: &str| form.get(name).to_owned();
         // Browsers send line breaks as two characters.
         let lines = |name: &str| form.get(name).replace("\r\n", "\n");
-        let levels = catalogue
+        let levels = offered
             .resources
             .iter()
             .map(|resource| (resource.name.clone(), text(&format!("level.{}", resource.name))));
@@ -144,13 +135,13 @@ impl KeyForm {
 
     /// Returns the abilities that were chosen: those of a preset, or for each resource those of its level, and
     /// those that the catalogue does not have.
-    pub(super) fn chosen(&self, catalogue: &AbilityCatalogue) -> Vec<String> {
-        let mut presets = catalogue.presets.iter();
+    pub(super) fn chosen(&self, offered: &Offered) -> Vec<String> {
+        let mut presets = offered.presets.iter();
         if let Some(preset) = presets.find(|preset| preset.value() == self.access) {
             return preset.abilities.iter().map(ToString::to_string).collect();
         }
         let mut chosen = Vec::new();
-        for resource in &catalogue.resources {
+        for resource in &offered.resources {
             match self.level(&resource.name).unwrap_or(Level::None) {
                 Level::Custom => {
                     let entries = resource.entries.iter().map(|entry| entry.ability.to_string());
@@ -159,23 +150,20 @@ impl KeyForm {
                 level => chosen.extend(resource.at(level).into_iter().map(ToString::to_string)),
             }
         }
-        chosen.extend(self.others(catalogue).map(str::to_owned));
+        chosen.extend(self.others(offered).map(str::to_owned));
         chosen
     }
 
     /// Tells whether there is what was chosen. A preset may have gone since the form was made.
-    pub(super) fn has_access(&self, catalogue: &AbilityCatalogue) -> bool {
-        let mut presets = catalogue.presets.iter();
+    pub(super) fn has_access(&self, offered: &Offered) -> bool {
+        let mut presets = offered.presets.iter();
         matches!(&*self.access, CUSTOM | "") || presets.any(|preset| preset.value() == self.access)
     }
 
     /// Returns the abilities that were chosen and that the catalogue does not have.
-    pub(super) fn others<'a>(
-        &'a self,
-        catalogue: &'a AbilityCatalogue,
-    ) -> impl Iterator<Item = &'a str> {
+    pub(super) fn others<'a>(&'a self, offered: &'a Offered) -> impl Iterator<Item = &'a str> {
         let is_known =
-            |ability: &str| catalogue.entries().any(|entry| entry.ability.as_str() == ability);
+            |ability: &str| offered.entries().any(|entry| entry.ability.as_str() == ability);
         self.abilities.iter().map(|ability| &**ability).filter(move |ability| !is_known(ability))
     }
 
@@ -191,7 +179,7 @@ impl KeyForm {
             Expiry::Days(days) => later_by_days(now, *days).map(Some).ok_or(ExpiryError),
             Expiry::Date => {
                 // The whole of that day.
-                let end = crate::manage::api::parse_time(&format!("{}T23:59:59Z", self.date));
+                let end = crate::rfc3339::parse_time(&format!("{}T23:59:59Z", self.date));
                 let end = end.map_err(|_| ExpiryError)?;
                 let most = settings.most_days().and_then(|days| later_by_days(now, days));
                 // The last day that is offered counts as a whole.
@@ -205,13 +193,13 @@ impl KeyForm {
     }
 
     /// Returns what the API would be sent for a new key, but for its expiry.
-    pub(super) fn to_json(&self, catalogue: &AbilityCatalogue) -> Map<String, Value> {
+    pub(super) fn to_json(&self, offered: &Offered) -> Map<String, Value> {
         let mut json = Map::new();
         json.insert("name".to_owned(), self.name.as_str().into());
         if !self.stage.is_empty() {
             json.insert("stage".to_owned(), self.stage.as_str().into());
         }
-        json.insert("abilities".to_owned(), self.chosen(catalogue).into());
+        json.insert("abilities".to_owned(), self.chosen(offered).into());
         json.insert("limits".to_owned(), items(&self.limits).into());
         let restrictions = self.lists().into_iter().map(|(name, text)| {
             let items = items(text);
@@ -224,18 +212,14 @@ impl KeyForm {
     /// Returns what the API would be sent for what differs from a record, but for its expiry.
     ///
     /// What is as it was is left out: a form has no way to write, for instance, that a list allows nothing.
-    pub(super) fn to_changes(
-        &self,
-        record: &KeyRecord,
-        catalogue: &AbilityCatalogue,
-    ) -> Map<String, Value> {
-        let before = Self::of_record(record, catalogue, self.token.clone());
-        let mut json = self.to_json(catalogue);
+    pub(super) fn to_changes(&self, record: &KeyRecord, offered: &Offered) -> Map<String, Value> {
+        let before = Self::of_record(record, offered, self.token.clone());
+        let mut json = self.to_json(offered);
         json.remove("stage");
         if self.name == before.name {
             json.remove("name");
         }
-        let chosen: BTreeSet<_> = self.chosen(catalogue).into_iter().collect();
+        let chosen: BTreeSet<_> = self.chosen(offered).into_iter().collect();
         if record.abilities == set(&chosen) {
             json.remove("abilities");
         }

@@ -15,10 +15,10 @@ use http::request::Parts;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use super::assets::Assets;
-use super::catalogue::AbilityCatalogue;
 use super::deed::Deed;
 use super::expiry::Expiry;
 use super::headers::secure;
+use super::offered::Offered;
 use super::origin::{FromElsewhere, refuse_unknown};
 use super::page::Page;
 use super::reply::trouble;
@@ -27,7 +27,7 @@ use super::site::Site;
 use super::texts::PageTexts;
 use super::usage::KeyUsage;
 use super::way::{answer, site};
-use crate::key::Stage;
+use crate::key::{AbilityCatalogue, Stage};
 use crate::manage::KeyManager;
 use crate::manage::api::{ApiError, Bodies, IdentifyOwner, drain_unread};
 
@@ -41,9 +41,10 @@ use crate::manage::api::{ApiError, Bodies, IdentifyOwner, drain_unread};
 /// use axum::Router;
 /// use http::StatusCode;
 /// use http::request::Parts;
+/// use tower_api_key::key::AbilityCatalogue;
 /// use tower_api_key::manage::Owner;
 /// use tower_api_key::manage::api::{KeyAction, Refused};
-/// use tower_api_key::manage::pages::{AbilityCatalogue, Expiry, KeyPages};
+/// use tower_api_key::manage::pages::{Expiry, KeyPages};
 /// use tower_api_key::{KeyManager, MemoryStore, TenantId};
 ///
 /// #[derive(Clone)]
@@ -79,11 +80,12 @@ impl KeyPages {
     /// Every request is done [on behalf](KeyManager::on_behalf_of) of its owner, whatever `keys` may do. Owners
     /// that are keys are refused: pages are for people.
     pub fn new(keys: KeyManager, owner: impl IdentifyOwner + 'static) -> Self {
+        let offered = keys.settings.abilities.as_deref().map(Offered::of).unwrap_or_default();
         Self {
             settings: Settings {
                 keys,
                 owner: Arc::new(owner),
-                catalogue: AbilityCatalogue::new(),
+                offered,
                 stages: Vec::new(),
                 expiries: Expiry::DEFAULT.into(),
                 usage: None,
@@ -101,9 +103,16 @@ impl KeyPages {
         }
     }
 
-    /// Sets which abilities are offered, and what they are called. By default none are.
+    /// Sets which abilities are offered, and what they are called. By default, those that the manager
+    /// [knows](KeyManager::abilities).
+    ///
+    /// An owner is offered those that it may grant, and no others. If the manager knows of no catalogue, it issues no
+    /// key with an ability that is missing in this one, whatever a form says.
     pub fn catalogue(mut self, catalogue: AbilityCatalogue) -> Self {
-        self.settings.catalogue = catalogue;
+        self.settings.offered = Offered::of(&catalogue);
+        if self.settings.keys.settings.abilities.is_none() {
+            self.settings.keys = self.settings.keys.abilities(catalogue);
+        }
         self
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use maud::{Markup, html};
 
-use super::catalogue::AbilityCatalogue;
+use super::offered::Offered;
 use super::site::Site;
 use super::texts::{PageTexts, fill};
 use super::time::{DAY, moment, relative};
@@ -24,7 +24,8 @@ pub(super) enum Shown {
     Revoked,
     /// It has a successor, whether or not it works still.
     Rotated,
-    Other(KeyState),
+    /// Its tenant is suspended.
+    Suspended,
 }
 
 impl Shown {
@@ -37,8 +38,7 @@ impl Shown {
             KeyState::Disabled => Self::Disabled,
             KeyState::Expired => Self::Expired,
             KeyState::Revoked => Self::Revoked,
-            #[allow(unreachable_patterns, reason = "there are states that other features add")]
-            other => Self::Other(other),
+            KeyState::Suspended => Self::Suspended,
         }
     }
 
@@ -50,7 +50,7 @@ impl Shown {
             Self::Expired => &texts.expired,
             Self::Revoked => &texts.revoked,
             Self::Rotated => &texts.rotated,
-            Self::Other(state) => texts.state_named(state),
+            Self::Suspended => &texts.suspended,
         }
     }
 
@@ -58,7 +58,7 @@ impl Shown {
         match self {
             Self::Active => "ak-state ak-good",
             Self::ExpiresSoon | Self::Rotated => "ak-state ak-soon",
-            Self::Disabled | Self::Other(_) => "ak-state ak-off",
+            Self::Disabled | Self::Suspended => "ak-state ak-off",
             Self::Expired | Self::Revoked => "ak-state ak-bad",
         }
     }
@@ -100,12 +100,12 @@ pub(super) fn hint(record: &KeyRecord, site: &Site<'_>) -> Markup {
 /// Says what abilities are, in the words of the catalogue.
 pub(super) fn abilities_in_words(
     abilities: &AbilitySet,
-    catalogue: &AbilityCatalogue,
+    offered: &Offered,
     texts: &PageTexts,
 ) -> Vec<String> {
     let mut words = Vec::new();
-    let is_known = |ability: &Ability| catalogue.entries().any(|entry| entry.ability == *ability);
-    for resource in &catalogue.resources {
+    let is_known = |ability: &Ability| offered.entries().any(|entry| entry.ability == *ability);
+    for resource in &offered.resources {
         let has = |ability: &Ability| abilities.iter().any(|each| each == ability);
         let of_it = resource.entries.iter().filter(|entry| has(&entry.ability));
         let of_it: Vec<_> = of_it.map(|entry| entry.says.clone()).collect();
@@ -120,7 +120,7 @@ pub(super) fn abilities_in_words(
         words.push(match ability.as_str().strip_suffix(":*") {
             _ if ability.as_str() == "*" => texts.everything.to_string(),
             Some(name) => {
-                let resource = catalogue.resources.iter().find(|resource| resource.name == name);
+                let resource = offered.resources.iter().find(|resource| resource.name == name);
                 let title = resource.map_or(name, |resource| &resource.title);
                 fill(&texts.all_of, &[("resource", title)])
             }

@@ -213,7 +213,7 @@ fn heading(site: &Site<'_>, asked: &Asked, label: &str, [first, second]: [Sort; 
 
 fn row(site: &Site<'_>, key: &StoredKey, line: Option<&Markup>) -> Markup {
     let (texts, record) = (site.texts(), &*key.record);
-    let words = abilities_in_words(&record.abilities, &site.settings.catalogue, texts);
+    let words = abilities_in_words(&record.abilities, &site.settings.offered, texts);
     html! {
         tr role="row" {
             th scope="row" role="rowheader" {

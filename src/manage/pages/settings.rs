@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::assets::Assets;
-use super::catalogue::AbilityCatalogue;
 use super::expiry::Expiry;
+use super::offered::Offered;
 use super::page::Page;
 use super::texts::PageTexts;
 use super::usage::KeyUsage;
@@ -22,7 +22,7 @@ pub(super) type Layout = dyn Fn(&Page, &Parts) -> String + Send + Sync;
 pub(super) struct Settings {
     pub(super) keys: KeyManager,
     pub(super) owner: Arc<dyn IdentifyOwner>,
-    pub(super) catalogue: AbilityCatalogue,
+    pub(super) offered: Offered,
     pub(super) stages: Vec<Stage>,
     pub(super) expiries: Vec<Expiry>,
     pub(super) usage: Option<Arc<dyn KeyUsage>>,

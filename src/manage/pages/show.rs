@@ -76,7 +76,7 @@ fn buttons(site: &Site<'_>, key: &StoredKey) -> Markup {
 
 fn facts(site: &Site<'_>, key: &StoredKey) -> Markup {
     let (texts, record) = (site.texts(), &*key.record);
-    let abilities = abilities_in_words(&record.abilities, &site.settings.catalogue, texts);
+    let abilities = abilities_in_words(&record.abilities, &site.settings.offered, texts);
     let restrictions = &record.restrictions;
     let texts_of = |list: Vec<String>| list;
     let listed = [

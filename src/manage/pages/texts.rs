@@ -476,8 +476,7 @@ impl PageTexts {
             KeyState::Disabled => &self.disabled,
             KeyState::Expired => &self.expired,
             KeyState::Revoked => &self.revoked,
-            #[allow(unreachable_patterns, reason = "tenants are suspended where that is kept")]
-            _ => &self.suspended,
+            KeyState::Suspended => &self.suspended,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use http::request::Parts;
 
-use super::catalogue::AbilityCatalogue;
+use super::offered::Offered;
 use super::site::Site;
 use crate::key::KeyId;
 use crate::manage::KeyManager;
@@ -26,7 +26,7 @@ impl Visit<'_> {
     }
 
     /// Returns what the owner may grant.
-    pub(super) fn catalogue(&self) -> AbilityCatalogue {
-        self.site.settings.catalogue.only(|ability| self.authority.grants(ability))
+    pub(super) fn offered(&self) -> Offered {
+        self.site.settings.offered.only(|ability| self.authority.grants(ability))
     }
 }

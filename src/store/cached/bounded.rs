@@ -2,12 +2,11 @@
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::size::size_of_record;
 use super::stamp::Stamp;
 use crate::key::KeyDigest;
-use crate::store::KeyRecord;
+use crate::store::{KeyRecord, size_of_record};
 
 /// In how many parts a large map is kept at most, so that making room is short work.
 const PARTS: usize = 64;
@@ -46,6 +45,8 @@ pub(super) struct Bounded<H> {
     max_bytes: usize,
     /// Which part makes room next.
     next: AtomicUsize,
+    /// How many had to go.
+    evicted: AtomicU64,
 }
 
 type Part<H> = papaya::HashMap<KeyDigest, Entry, H>;
@@ -55,7 +56,8 @@ impl<H: BuildHasher + Default> Bounded<H> {
         let parts = (capacity / SMALLEST).clamp(1, PARTS);
         let room = capacity.div_ceil(parts);
         let parts = (0..parts).map(|_| papaya::HashMap::default()).collect();
-        Self { parts, room, bytes: AtomicUsize::new(0), max_bytes, next: AtomicUsize::new(0) }
+        let (bytes, next, evicted) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
+        Self { parts, room, bytes, max_bytes, next, evicted }
     }
 
     /// Reads the entry of a key, if there is one.
@@ -106,6 +108,12 @@ impl<H: BuildHasher + Default> Bounded<H> {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Returns how many entries had to make room.
+    #[cfg(any(test, feature = "metrics"))]
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.parts.iter().map(papaya::HashMap::len).sum()
     }
@@ -128,7 +136,9 @@ impl<H: BuildHasher + Default> Bounded<H> {
         // Many may have been loaded at the same moment.
         let oldest: Vec<_> = oldest.map(|(digest, _)| *digest).take(quarter).collect();
         for digest in &oldest {
-            self.remove_of(part, digest);
+            if self.remove_of(part, digest) {
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+            }
         }
         free(part);
         true
@@ -153,7 +163,7 @@ mod tests {
     }
 
     fn entry(at: u64) -> Entry {
-        Entry::new(None, Stamp::new(0, at))
+        Entry::new(None, Stamp::new(0, 0, at))
     }
 
     fn entry_of(at: u64, size: usize) -> Entry {
@@ -168,7 +178,7 @@ mod tests {
         }
         assert_eq!(bounded.len(), 100, "there is room for all");
         bounded.insert(digest(100), entry(100));
-        assert_eq!(bounded.len(), 76);
+        assert_eq!((bounded.len(), bounded.evicted()), (76, 25));
         let is_there = |number| bounded.read(&digest(number), |_| ()).is_some();
         assert!((0..25).all(|number| !is_there(number)) && (25..=100).all(is_there));
     }

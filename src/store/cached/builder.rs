@@ -71,7 +71,8 @@ impl<S> CachedStoreBuilder<S> {
     ///
     /// The size of a record is an estimate: some 600 bytes, its texts, abilities, limits, patterns of
     /// restrictions and metadata, and the overhead of the allocator. 64 kB of restrictions take several
-    /// times as much. A record that is larger than the whole cache is served, and loaded each time.
+    /// times as much. A record that is larger than the whole cache is served, and loaded each time. What the
+    /// threads of an [`ApiKeyLayer`](crate::ApiKeyLayer) keep comes on top, and has a bound of its own.
     ///
     /// # Panics
     ///

@@ -5,14 +5,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::bounded::{Bounded, Entry};
-use super::generations::Generations;
+use super::generations::{Generations, Tenants};
 use super::stamp::Stamp;
-use crate::key::KeyDigest;
-use crate::store::{FirstBytes, KeyRecord};
+use crate::key::{KeyDigest, TenantId};
+use crate::store::editions::Editions;
+use crate::store::{FirstBytes, KeyRecord, Token};
 
 /// Records, and digests of which it is known that they have none. Neither pushes the other out.
 pub(super) struct Entries {
     generations: Generations,
+    tenants: Tenants,
+    /// What threads keep of the records.
+    editions: Editions,
     // Stored digests are as random as a hash.
     found: Bounded<BuildHasherDefault<FirstBytes>>,
     // Whoever presents keys chooses their digests, and must not choose their places too.
@@ -32,6 +36,14 @@ pub(super) struct Limits {
     pub(super) max_staleness: u64,
 }
 
+impl Limits {
+    /// Returns how old a record may be that a thread serves without looking into the cache. In the last
+    /// tenth of its time each request looks, so that the cache sees who is used, and loads it again.
+    const fn kept(&self) -> u64 {
+        self.ttl - self.ttl / 10
+    }
+}
+
 /// What is known of a key.
 #[derive(Debug, PartialEq)]
 pub(super) enum Known {
@@ -47,6 +59,8 @@ impl Entries {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             generations: Generations::new(),
+            tenants: Tenants::new(),
+            editions: Editions::default(),
             found: Bounded::at_most(limits.capacity, limits.max_bytes),
             // Each is of the same size.
             unknown: Bounded::at_most(limits.negative_capacity, usize::MAX),
@@ -58,7 +72,7 @@ impl Entries {
     /// Returns what is known of a key at the time `now`.
     pub(super) fn look(&self, digest: &KeyDigest, now: u64) -> Known {
         let current = self.stamp(digest, now);
-        let known = self.found.read(digest, |entry| match current.age_of(entry.stamp) {
+        let known = self.found.read(digest, |entry| match self.age_of(entry, current) {
             Some(age) if age < self.limits.ttl => Known::Fresh(entry.found.clone()),
             Some(age) if age < self.limits.max_staleness => Known::Aging(entry.found.clone()),
             _ => Known::Nothing,
@@ -73,11 +87,36 @@ impl Entries {
         }
     }
 
+    /// Returns a record that threads may keep, with what tells for how long.
+    pub(super) fn look_to_keep(
+        &self,
+        digest: &KeyDigest,
+        now: u64,
+    ) -> Option<(Arc<KeyRecord>, Token)> {
+        // First: what happens from now on outdates what is found.
+        let edition = self.editions.current(digest)?;
+        let current = self.stamp(digest, now);
+        let read = |entry: &Entry| {
+            let age = self.age_of(entry, current)?;
+            let record = entry.found.clone().filter(|_| age < self.limits.kept())?;
+            Some((record, Token::new([edition, entry.stamp.at()])))
+        };
+        self.found.read(digest, read).flatten()
+    }
+
+    /// Tells whether a thread may still serve what it keeps.
+    pub(super) fn still_holds(&self, digest: &KeyDigest, token: Token, now: u64) -> bool {
+        let [edition, loaded_at] = token.numbers();
+        // What comes from the future has no age.
+        let age = now.checked_sub(loaded_at);
+        age.is_some_and(|age| age < self.limits.kept()) && self.editions.is_current(digest, edition)
+    }
+
     /// Returns a record that was not forgotten and is not too old, and when it was loaded.
     pub(super) fn remembered(&self, digest: &KeyDigest, now: u64) -> Option<(Arc<KeyRecord>, u64)> {
         let current = self.stamp(digest, now);
         let read = |entry: &Entry| {
-            let age = current.age_of(entry.stamp)?;
+            let age = self.age_of(entry, current)?;
             let record = entry.found.clone().filter(|_| age < self.limits.max_staleness)?;
             Some((record, entry.stamp.at()))
         };
@@ -86,7 +125,14 @@ impl Entries {
 
     /// Returns the stamp of what is loaded from `now` on.
     pub(super) fn stamp(&self, digest: &KeyDigest, now: u64) -> Stamp {
-        Stamp::new(self.generations.current(digest), now)
+        Stamp::new(self.generations.current(digest), self.tenants.count(), now)
+    }
+
+    /// Returns the age of a record, unless it was invalidated.
+    fn age_of(&self, entry: &Entry, current: Stamp) -> Option<u64> {
+        let tenant = entry.found.as_ref().and_then(|record| record.tenant.as_ref());
+        let is_outdated = self.tenants.was_invalidated_after(entry.stamp.tenants(), tenant);
+        if is_outdated { None } else { current.age_of(entry.stamp) }
     }
 
     /// Keeps what the store answered to whoever took `stamp` before, unless something newer is
@@ -101,6 +147,7 @@ impl Entries {
             return;
         }
         let entry = Entry::new(found.clone(), stamp);
+        let _changing = self.editions.changing(digest);
         if found.is_some() {
             self.unknown.remove(digest);
             self.found.insert(*digest, entry);
@@ -117,23 +164,43 @@ impl Entries {
             && self.unknown.read(&record.digest, |_| ()).is_none()
     }
 
+    /// Has threads look again that keep what is known of a key, or was before it was pushed out.
+    pub(super) fn take_back(&self, digest: &KeyDigest) {
+        self.editions.advance(digest);
+    }
+
     /// Forgets what was loaded of a key until now, also what is being loaded and was not kept yet.
     pub(super) fn forget(&self, digest: &KeyDigest) {
         self.generations.advance(digest);
+        self.editions.advance(digest);
         // Only for their memory: they are outdated.
         self.found.remove(digest);
         self.unknown.remove(digest);
+    }
+
+    /// Forgets what was loaded of the keys of a tenant until now, as [`forget`](Self::forget) does.
+    pub(super) fn forget_tenant(&self, tenant: &TenantId) {
+        self.tenants.invalidate(tenant);
+        // Whose the keys are that threads keep, nobody notes: they look at each again.
+        self.editions.advance_all();
     }
 
     /// Forgets what was loaded of all keys until now.
     pub(super) fn forget_all(&self) {
         // Their memory is reused as keys are loaded again. To free it would hold up everybody.
         self.generations.advance_all();
+        self.editions.advance_all();
     }
 
     /// Returns how many records and how many unknown digests are in memory.
     pub(super) fn len(&self) -> (usize, usize) {
         (self.found.len(), self.unknown.len())
+    }
+
+    /// Returns how many records and how many unknown digests had to make room.
+    #[cfg(feature = "metrics")]
+    pub(super) fn evicted(&self) -> [u64; 2] {
+        [self.found.evicted(), self.unknown.evicted()]
     }
 
     /// Returns how many bytes the records are estimated to have.

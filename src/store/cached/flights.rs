@@ -63,7 +63,7 @@ impl Flights {
         // One after the other, so that no load seems to begin after who is to join it.
         let stamp = stamp();
         if let Some(latest) = state.latest.get(digest)
-            && stamp.age_of(latest.stamp).is_some_and(|age| u128::from(age) < self.joinable)
+            && stamp.age_of_load(latest.stamp).is_some_and(|age| u128::from(age) < self.joinable)
             && let Some(flight) = latest.flight.upgrade()
         {
             return Ok(flight);

@@ -1,8 +1,9 @@
-//! [`Generations`]: how often each key was invalidated.
+//! [`Generations`]: how often each key was invalidated, and each tenant.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, TenantId};
 
 /// How many counters there are.
 ///
@@ -44,6 +45,52 @@ impl Generations {
     }
 }
 
+/// How many counters of tenants there are. Tenants that share one are invalidated together.
+const TENANTS: usize = 1 << 10;
+
+/// Counts the invalidations of whole tenants.
+///
+/// Whose key it is, is known only once it was loaded. So a load notes how many there were of any tenant
+/// before, and what it brought is outdated if its tenant was invalidated after that.
+pub(super) struct Tenants {
+    /// How many there were.
+    count: AtomicU64,
+    /// Which was the last one of each tenant.
+    last: Box<[AtomicU64]>,
+    hasher: RandomState,
+}
+
+impl Tenants {
+    pub(super) fn new() -> Self {
+        let last = (0..TENANTS).map(|_| AtomicU64::new(0)).collect();
+        Self { count: AtomicU64::new(0), last, hasher: RandomState::new() }
+    }
+
+    /// Returns how many invalidations there were.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Tells whether a tenant was invalidated after `count` was returned.
+    pub(super) fn was_invalidated_after(&self, count: u64, tenant: Option<&TenantId>) -> bool {
+        // Mostly none was, and nothing is hashed.
+        self.count() != count
+            && tenant.is_some_and(|tenant| self.last(tenant).load(Ordering::SeqCst) > count)
+    }
+
+    /// Invalidates a tenant.
+    pub(super) fn invalidate(&self, tenant: &TenantId) {
+        // Counted first: what is loaded from here on is newer, and all that was loaded before is not.
+        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        self.last(tenant).fetch_max(number, Ordering::SeqCst);
+    }
+
+    fn last(&self, tenant: &TenantId) -> &AtomicU64 {
+        let hash = self.hasher.hash_one(tenant);
+        &self.last[usize::try_from(hash % TENANTS as u64).unwrap_or_default()]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +105,23 @@ mod tests {
         assert_eq!(current(), [0, 1, 0]);
         generations.advance_all();
         assert_eq!(current(), [1, 2, 1]);
+    }
+
+    #[test]
+    fn what_was_loaded_before_its_tenant_was_invalidated_is_outdated() {
+        let tenants = Tenants::new();
+        let [acme, other]: [TenantId; 2] = ["acme", "other"].map(|name| name.parse().unwrap());
+        let before = tenants.count();
+        assert!(!tenants.was_invalidated_after(before, Some(&acme)));
+        tenants.invalidate(&acme);
+        let between = tenants.count();
+        assert!(tenants.was_invalidated_after(before, Some(&acme)));
+        assert!(!tenants.was_invalidated_after(before, None));
+        assert!(!tenants.was_invalidated_after(between, Some(&acme)));
+        tenants.invalidate(&other);
+        assert!(tenants.was_invalidated_after(between, Some(&other)));
+        assert!(!tenants.was_invalidated_after(tenants.count(), Some(&other)));
+        tenants.invalidate(&acme);
+        assert!(tenants.was_invalidated_after(between, Some(&acme)));
     }
 }

@@ -10,6 +10,8 @@ pub(super) struct Liveness {
     until: AtomicU64,
     /// Until when it is known that it had been heard.
     proved_until: AtomicU64,
+    /// How long the last heartbeat was on its way.
+    delay: AtomicU64,
 }
 
 impl Liveness {
@@ -24,7 +26,8 @@ impl Liveness {
     }
 
     fn until(until: u64) -> Self {
-        Self { until: AtomicU64::new(until), proved_until: AtomicU64::new(0) }
+        let [until, proved_until, delay] = [until, 0, 0].map(AtomicU64::new);
+        Self { until, proved_until, delay }
     }
 
     pub(super) fn is_live(&self, now: u64) -> bool {
@@ -42,6 +45,17 @@ impl Liveness {
     /// true then.
     pub(super) fn proved_until(&self) -> u64 {
         self.proved_until.load(Ordering::SeqCst)
+    }
+
+    /// Notes how long a heartbeat was on its way.
+    pub(super) fn heard_after(&self, delay: u64) {
+        self.delay.store(delay, Ordering::Relaxed);
+    }
+
+    /// Returns how long the last heartbeat was on its way.
+    #[cfg(feature = "metrics")]
+    pub(super) fn delay(&self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.delay.load(Ordering::Relaxed))
     }
 
     pub(super) fn lose(&self) {

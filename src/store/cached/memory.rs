@@ -6,8 +6,8 @@ use super::entries::{Entries, Known};
 use super::grace::Grace;
 use super::liveness::Liveness;
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
-use crate::key::KeyDigest;
-use crate::store::{KeyChanges, KeyRecord};
+use crate::key::{KeyDigest, TenantId};
+use crate::store::{KeyChanges, KeyRecord, Token};
 
 pub(super) struct Memory {
     pub(super) entries: Entries,
@@ -32,10 +32,30 @@ impl Memory {
         if self.liveness.is_live(now) { self.entries.look(digest, now) } else { Known::Nothing }
     }
 
+    /// Returns a record that threads may keep.
+    pub(super) fn look_to_keep(&self, digest: &KeyDigest) -> Option<(Arc<KeyRecord>, Token)> {
+        let now = self.now();
+        // Asked first, as above.
+        if self.liveness.is_live(now) { self.entries.look_to_keep(digest, now) } else { None }
+    }
+
+    /// Tells whether a thread may still serve what it keeps.
+    pub(super) fn still_holds(&self, digest: &KeyDigest, token: Token) -> bool {
+        let now = self.now();
+        // Asked first, as above: by the clock, so that a subscriber that is stalled keeps nothing alive.
+        self.liveness.is_live(now) && self.entries.still_holds(digest, token, now)
+    }
+
     /// Forgets what was loaded of a key until now, and has whoever holds it open ask again.
     pub(super) fn forget(&self, digest: &KeyDigest) {
         self.entries.forget(digest);
         self.changes.changed(digest);
+    }
+
+    /// Forgets what was loaded of the keys of a tenant until now.
+    pub(super) fn forget_tenant(&self, tenant: &TenantId) {
+        self.entries.forget_tenant(tenant);
+        self.changes.tenant_changed(tenant);
     }
 
     /// Forgets what was loaded of all keys until now.

@@ -9,6 +9,23 @@
 //! 4. [`liveness`]: nothing is served from memory that may have been invalidated unheard.
 //! 5. [`repository`]: a change that is made through the cache is heeded before it returns.
 //! 6. [`grace`]: while the store cannot be reached, nothing is served beyond what was set.
+//!
+//! Threads of a layer keep some records in front of the cache. What keeps a revoked key from being served
+//! by them is that the cache is asked each time whether its token [still holds](entries::Entries::still_holds):
+//!
+//! 1. The token has the [edition](crate::store::editions) of the key from before the record was looked up
+//!    in the entries. What outdates an entry (1 and 5), or puts another in its place, begins another
+//!    edition, and does so before anybody can find what is new. So what a thread serves is what the entries
+//!    hold, or held until they were full.
+//! 2. It has the moment at which the record was loaded. A thread serves it for nine tenths of the time to
+//!    live, so never longer than the entries would, and what comes then goes the usual way.
+//! 3. The subscription lives by the clock (4), which is asked before the edition is: what is forgotten
+//!    before the cache is live again is seen to be forgotten.
+//! 4. A record that is served because the store cannot be reached (6) comes without a token.
+//! 5. What changes a record, or reads a newer one, has the cache [heed](crate::KeyRepository::heed) it first.
+//!    That begins another edition, too: what was pushed out of the entries, threads may keep.
+//!
+//! Nor do loads (3) and the watchers of streams see what threads keep.
 
 mod beats;
 mod bounded;
@@ -23,9 +40,10 @@ mod memory;
 mod renewal;
 mod repository;
 mod session;
-mod size;
 mod span;
 mod stamp;
+#[cfg(feature = "metrics")]
+mod statistics;
 mod subscriber;
 mod subscribing;
 
@@ -46,7 +64,9 @@ use self::stamp::Stamp;
 use crate::contain;
 use crate::immediate::Immediate;
 use crate::key::KeyDigest;
-use crate::store::{KeyChanges, KeyRecord, KeyStore, StoreError};
+use crate::store::way::{Way, note};
+use crate::store::{KeyChanges, KeyRecord, KeyStore, StoreError, Token};
+use crate::trace::Repeats;
 
 /// How long a load in the background may take, and how long it is waited after one that failed.
 const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
@@ -110,6 +130,8 @@ struct Inner<S> {
     flights: Arc<Flights>,
     claims: Arc<Claims>,
     subscription: Option<AbortHandle>,
+    /// What counts events that come again.
+    repeats: Repeats,
 }
 
 impl<S> CachedStore<S> {
@@ -160,13 +182,30 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
 
     fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         match self.0.memory.look(digest) {
-            Known::Fresh(found) => Immediate::Answer(found),
-            Known::Aging(found) if self.0.refresh(digest) => Immediate::Answer(found),
+            Known::Fresh(found) => hit(found),
+            Known::Aging(found) if self.0.refresh(digest) => hit(found),
             Known::Aging(_) | Known::Nothing => match self.0.memory.meanwhile(digest) {
-                Some(record) => Immediate::Answer(Some(record)),
+                Some(record) => {
+                    note(Way::Grace);
+                    Immediate::Answer(Some(record))
+                }
                 None => Immediate::Ask,
             },
         }
+    }
+
+    fn find_to_keep(
+        &self,
+        digest: &KeyDigest,
+    ) -> Immediate<(Option<Arc<KeyRecord>>, Option<Token>)> {
+        match self.0.memory.look_to_keep(digest) {
+            Some((record, token)) => Immediate::Answer((Some(record), Some(token))),
+            None => self.find_now(digest).map(|found| (found, None)),
+        }
+    }
+
+    fn still_holds(&self, digest: &KeyDigest, token: Token) -> bool {
+        self.0.memory.still_holds(digest, token)
     }
 
     /// Asks the store for all that is not at hand at once.
@@ -210,7 +249,8 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
 impl<S> Inner<S> {
     fn new(store: S, memory: Arc<Memory>, subscription: Option<AbortHandle>) -> Self {
         let flights = Arc::new(Flights::new(memory.entries.max_staleness()));
-        Self { store: Arc::new(store), memory, flights, claims: Arc::default(), subscription }
+        let (store, claims, repeats) = (Arc::new(store), Arc::default(), Repeats::default());
+        Self { store, memory, flights, claims, subscription, repeats }
     }
 }
 
@@ -230,8 +270,9 @@ impl<S: KeyStore + 'static> Inner<S> {
         };
         // Not what was found before: it may have been changed, or be too old by now.
         let Some(record) = self.memory.in_grace(digest) else { return Err(error) };
-        crate::trace::served_while_unreachable(record.id.as_str(), &error);
+        crate::trace::served_while_unreachable(&self.repeats, record.id.as_str(), &error);
         self.memory.failed(digest);
+        note(Way::Grace);
         Ok(Some(record))
     }
 
@@ -247,10 +288,23 @@ impl<S: KeyStore + 'static> Inner<S> {
             Known::Fresh(found) => Some(found),
             _ => None,
         };
-        let load = |stamp| load(Arc::clone(&self.store), Arc::clone(&self.memory), *digest, stamp);
+        let mut begun = false;
+        let load = |stamp| {
+            begun = true;
+            load(Arc::clone(&self.store), Arc::clone(&self.memory), *digest, stamp)
+        };
         match self.flights.join(digest, stamp, known, load) {
-            Ok(flight) => flight.await,
-            Err(known) => Ok(known),
+            Ok(flight) => {
+                let loaded = flight.await;
+                if !begun {
+                    note(Way::Joined);
+                }
+                loaded
+            }
+            Err(known) => {
+                note(Way::Hit);
+                Ok(known)
+            }
         }
     }
 
@@ -290,6 +344,12 @@ impl<S: KeyStore + 'static> Inner<S> {
             tokio::time::sleep(REFRESH.1).await;
         }
     }
+}
+
+/// Answers with what is in memory.
+fn hit(found: Option<Arc<KeyRecord>>) -> Immediate<Option<Arc<KeyRecord>>> {
+    note(Way::Hit);
+    Immediate::Answer(found)
 }
 
 /// Asks the store and keeps what it answers.

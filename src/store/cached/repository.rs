@@ -8,10 +8,11 @@ use tokio::runtime::Handle;
 
 use super::CachedStore;
 use super::memory::Memory;
-use crate::key::{KeyDigest, KeyId};
+use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{
     AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage,
     KeyQuery, KeyRecord, KeyRepository, KeyUse, Propagation, RecordUses, StoreError, StoredKey,
+    SuspendedTenant,
 };
 
 #[async_trait]
@@ -39,17 +40,32 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         let forget = Forget { memory: Arc::clone(&self.0.memory), digests };
         let store = Arc::clone(&self.0.store);
         let (changes, events) = (changes.to_vec(), events.to_vec());
-        let commit = async move {
+        to_the_end(async move {
             let _forget = forget;
             store.commit(&changes, &events).await
-        };
-        match Handle::try_current() {
-            Ok(runtime) => match runtime.spawn(commit).await {
-                Ok(committed) => committed,
-                Err(error) => Err(StoreError::new(error).into()),
-            },
-            Err(_) => commit.await,
-        }
+        })
+        .await
+    }
+
+    /// Goes on if it is dropped, as [`commit`](Self::commit) does.
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        events: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let forget = ForgetTenant(Arc::clone(&self.0.memory), tenant.clone());
+        let store = Arc::clone(&self.0.store);
+        let events = events.to_vec();
+        to_the_end(async move {
+            let ForgetTenant(_, tenant) = &forget;
+            store.set_suspended(tenant, since, &events).await
+        })
+        .await
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        self.0.store.suspended().await
     }
 
     async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
@@ -76,6 +92,8 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         // Loads first: what they bring is kept before they end.
         if self.0.flights.is_loading(&record.digest) || !entries.has_only(record) {
             self.0.memory.forget(&record.digest);
+        } else {
+            entries.take_back(&record.digest);
         }
     }
 
@@ -106,6 +124,19 @@ impl<S: RecordUses + 'static> RecordUses for CachedStore<S> {
     }
 }
 
+/// Waits for a change that goes on if this is dropped.
+async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, CommitError>> + Send + 'static,
+) -> Result<T, CommitError> {
+    match Handle::try_current() {
+        Ok(runtime) => match runtime.spawn(change).await {
+            Ok(committed) => committed,
+            Err(error) => Err(StoreError::new(error).into()),
+        },
+        Err(_) => change.await,
+    }
+}
+
 /// Forgets keys when it is dropped: after changes that were made, and after those of which it is
 /// not known.
 struct Forget {
@@ -116,6 +147,15 @@ struct Forget {
 impl Drop for Forget {
     fn drop(&mut self) {
         self.digests.iter().for_each(|digest| self.memory.forget(digest));
+    }
+}
+
+/// Forgets the keys of a tenant when it is dropped.
+struct ForgetTenant(Arc<Memory>, TenantId);
+
+impl Drop for ForgetTenant {
+    fn drop(&mut self) {
+        self.0.forget_tenant(&self.1);
     }
 }
 

@@ -88,6 +88,7 @@ impl<'a> Session<'a> {
         let memory = &self.subscriber.memory;
         match heard {
             Invalidation::Key(digest) => memory.forget(&digest),
+            Invalidation::Tenant(tenant) => memory.forget_tenant(&tenant),
             Invalidation::Everything => memory.forget_all(),
             Invalidation::Heartbeat(number) => return beats.heard(number, by),
         }
@@ -136,7 +137,9 @@ impl<'a> Session<'a> {
             until = until.min(self.begun.saturating_add(longest));
         }
         memory.liveness.prove(sent_at, until);
-        if memory.now() >= until {
+        let now = memory.now();
+        memory.liveness.heard_after(now.saturating_sub(sent_at));
+        if now >= until {
             return self.tell_lost(&StoreError::new("heartbeats come too late"));
         }
         if self.told.replace(true) != Some(true) {

@@ -22,8 +22,9 @@ impl Events {
     pub(super) fn keep(&mut self, events: &[AuditEvent]) {
         for event in events {
             self.last += 1;
-            let at = to_microsecond(event.at);
-            self.kept.push_back((self.last, AuditEvent { at, ..event.clone() }));
+            let mut event = event.clone();
+            event.at = to_microsecond(event.at);
+            self.kept.push_back((self.last, event));
         }
         let surplus = self.kept.len().saturating_sub(MOST);
         self.kept.drain(..surplus);

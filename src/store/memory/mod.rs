@@ -14,9 +14,10 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use self::index::Index;
-use super::{IssuedKey, KeyChanges, KeyRecord, KeyStore, NewKey, StoreError};
+use super::editions::{Changing, Editions};
+use super::{IssuedKey, KeyChanges, KeyRecord, KeyStore, NewKey, StoreError, Token};
 use crate::immediate::Immediate;
-use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme};
+use crate::key::{IssueError, KeyDigest, KeyId, KeyScheme, TenantId};
 
 /// Keeps keys in memory, for tests, examples and programs with a handful of keys.
 ///
@@ -47,7 +48,11 @@ struct Shared {
     /// Where each record is. Its lock is held by those who write, and by those who list.
     index: Mutex<Index>,
     uses: Mutex<Uses>,
+    /// What threads keep of the records.
+    editions: Editions,
     events: Mutex<events::Events>,
+    /// Writers lock it, after the ids.
+    suspended: Mutex<BTreeMap<TenantId, SystemTime>>,
     changes: KeyChanges,
 }
 
@@ -85,8 +90,11 @@ impl MemoryStore {
     pub fn insert(&self, record: impl Into<Arc<KeyRecord>>) {
         let record = record.into();
         let mut index = self.lock();
+        let record = self.marked(record);
         let records = self.shared.records.pin();
         let before = index.digest(&record.id).copied().filter(|old| *old != record.digest);
+        let touched: Vec<_> = before.iter().chain([&record.digest]).copied().collect();
+        let changing = self.changing(&touched);
         if let Some(old) = before.and_then(|old| records.remove(&old)) {
             index.remove(old);
         }
@@ -94,8 +102,9 @@ impl MemoryStore {
             index.remove(old);
         }
         index.add(&record);
+        drop(changing);
         drop(index);
-        before.iter().chain([&record.digest]).for_each(|digest| self.changed(digest));
+        touched.iter().for_each(|digest| self.changed(digest));
     }
 
     /// Returns the record with this id.
@@ -149,10 +158,12 @@ impl MemoryStore {
             return Err(UpdateError::Revoked);
         }
         new.revision = old.revision.saturating_add(1);
-        let new = Arc::new(new);
+        let new = self.marked(Arc::new(new));
+        let changing = self.shared.editions.changing(&new.digest);
         index.remove(old);
         index.add(&new);
         records.insert(new.digest, Arc::clone(&new));
+        drop(changing);
         drop(index);
         self.changed(&new.digest);
         Ok(new)
@@ -185,14 +196,22 @@ impl MemoryStore {
     pub fn remove(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
         let mut index = self.lock();
         let digest = *index.digest(id)?;
+        let changing = self.shared.editions.changing(&digest);
         let removed = self.shared.records.pin().remove(&digest).cloned();
         if let Some(removed) = &removed {
             index.remove(removed);
         }
         self.uses().remove(id);
+        drop(changing);
         drop(index);
         self.changed(&digest);
         removed
+    }
+
+    /// Announces changes. Until they are over, and from then on, what threads keep of these records is not
+    /// served.
+    fn changing(&self, digests: &[KeyDigest]) -> Vec<Changing<'_>> {
+        digests.iter().map(|digest| self.shared.editions.changing(digest)).collect()
     }
 
     /// Tells of a change that was made. Without the lock, since who is told may change something, too.
@@ -216,6 +235,22 @@ impl KeyStore for MemoryStore {
 
     fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
         Immediate::Answer(self.shared.records.pin().get(digest).cloned())
+    }
+
+    fn find_to_keep(
+        &self,
+        digest: &KeyDigest,
+    ) -> Immediate<(Option<Arc<KeyRecord>>, Option<Token>)> {
+        // Before it is looked up: what is changed meanwhile outdates the answer.
+        let edition = self.shared.editions.current(digest);
+        let token = edition.map(|edition| Token::new([edition, 0]));
+        self.find_now(digest).map(|found| (found, token))
+    }
+
+    #[inline]
+    fn still_holds(&self, digest: &KeyDigest, token: Token) -> bool {
+        let [edition, _] = token.numbers();
+        self.shared.editions.is_current(digest, edition)
     }
 
     fn changes(&self) -> Option<&KeyChanges> {

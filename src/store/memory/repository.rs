@@ -1,6 +1,6 @@
 //! The write side of [`MemoryStore`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -8,11 +8,11 @@ use async_trait::async_trait;
 
 use super::index::Index;
 use super::{MemoryStore, Uses};
-use crate::key::{KeyDigest, KeyId};
+use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{
     AuditEvent, AuditPage, AuditQuery, CommitError, EndPlace, EndedPage, EndedQuery, KeyBound,
     KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyUse, RecordUses,
-    StoreError, StoredKey, TenantFilter,
+    StoreError, StoredKey, SuspendedTenant, TenantFilter,
 };
 
 #[async_trait]
@@ -61,20 +61,24 @@ impl KeyRepository for MemoryStore {
         let mut after = Draft { store: self, index: &index, changed: BTreeMap::new() };
         changes.iter().try_for_each(|change| after.make(change))?;
         let changed = after.changed;
-        let mut touched: Vec<_> = changed.values().map(|(digest, _)| *digest).collect();
+        let before = changed.keys().filter_map(|id| index.digest(id));
+        let touched = changed.values().map(|(digest, _)| digest).chain(before);
+        let touched: BTreeSet<_> = touched.map(|digest| *digest.as_bytes()).collect();
+        let touched: Vec<_> = touched.into_iter().map(KeyDigest::from_bytes).collect();
+        let changing = self.changing(&touched);
         let records = self.shared.records.pin();
         // Removed first: a digest may go from one record to another.
         for (id, _) in changed.iter().filter(|(_, (_, record))| record.is_none()) {
-            if let Some(digest) = index.digest(id).copied() {
-                if let Some(old) = records.remove(&digest) {
-                    index.remove(old);
-                }
-                touched.push(digest);
+            if let Some(digest) = index.digest(id).copied()
+                && let Some(old) = records.remove(&digest)
+            {
+                index.remove(old);
             }
             self.uses().remove(id);
         }
         for (id, (digest, record)) in changed {
             let Some(record) = record else { continue };
+            let record = self.marked(record);
             // One with the same id may have been removed by the same commit.
             let old = index.digest(&id).copied();
             if let Some(old) = old.and_then(|old| records.get(&old)) {
@@ -84,10 +88,10 @@ impl KeyRepository for MemoryStore {
             records.insert(digest, record);
             if let Some(old) = old.filter(|old| *old != digest) {
                 records.remove(&old);
-                touched.push(old);
             }
         }
         drop(records);
+        drop(changing);
         self.events().keep(events);
         drop(index);
         touched.iter().for_each(|digest| self.changed(digest));
@@ -104,6 +108,49 @@ impl KeyRepository for MemoryStore {
         at_most: usize,
     ) -> Result<Option<usize>, StoreError> {
         Ok(Some(self.remove_events(before, at_most)))
+    }
+
+    /// Keeps the last events.
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        events: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let index = self.lock();
+        let mut suspended = self.suspended_tenants();
+        if suspended.contains_key(tenant) == since.is_some() {
+            return Ok(false);
+        }
+        match since {
+            Some(since) => suspended.insert(tenant.clone(), since),
+            None => suspended.remove(tenant),
+        };
+        drop(suspended);
+        // Rather than at each look-up.
+        let records = self.shared.records.pin();
+        let tenant_keys = TenantFilter::Of(tenant.clone());
+        let places = index.places(&tenant_keys, None);
+        let digests = places.filter_map(|place| index.digest(place.id()).copied());
+        let digests: Vec<_> = digests.collect();
+        let changing = self.changing(&digests);
+        for digest in digests {
+            if let Some(record) = records.get(&digest) {
+                records.insert(digest, self.marked(Arc::clone(record)));
+            }
+        }
+        drop(changing);
+        drop(records);
+        self.events().keep(events);
+        drop(index);
+        self.shared.changes.tenant_changed(tenant);
+        Ok(true)
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        let suspended = self.suspended_tenants();
+        let tenants = suspended.iter();
+        Ok(tenants.map(|(tenant, since)| SuspendedTenant::new(tenant.clone(), *since)).collect())
     }
 }
 
@@ -124,6 +171,23 @@ impl MemoryStore {
     fn with_use(&self, record: Arc<KeyRecord>) -> StoredKey {
         let last_used_at = self.uses().get(&record.id).copied();
         StoredKey::new(record, last_used_at)
+    }
+
+    /// Returns a record that says whether its tenant is suspended, while nobody else writes.
+    pub(super) fn marked(&self, mut record: Arc<KeyRecord>) -> Arc<KeyRecord> {
+        let is_suspended = self.is_suspended(record.tenant.as_ref());
+        if record.suspended != is_suspended {
+            Arc::make_mut(&mut record).suspended = is_suspended;
+        }
+        record
+    }
+
+    fn is_suspended(&self, tenant: Option<&TenantId>) -> bool {
+        tenant.is_some_and(|tenant| self.suspended_tenants().contains_key(tenant))
+    }
+
+    fn suspended_tenants(&self) -> MutexGuard<'_, BTreeMap<TenantId, SystemTime>> {
+        self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn uses(&self) -> MutexGuard<'_, Uses> {
@@ -148,6 +212,12 @@ impl Draft<'_> {
         let is_taken = of_id.is_some() || self.has_digest(&record.digest);
         let same = of_id.filter(|of_id| of_id.digest == record.digest);
         change.check(same.as_deref(), is_taken)?;
+        let mut needed = change.needed_tenants(same.as_deref());
+        if let Some((_, refusal)) = needed.find(|(tenant, _)| self.store.is_suspended(Some(tenant)))
+        {
+            return Err(refusal);
+        }
+        drop(needed);
         if change.is_requirement() {
             return Ok(());
         }

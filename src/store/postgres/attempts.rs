@@ -46,10 +46,10 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// Tells whether the server rolled a transaction back because of another: `serialization_failure`
-/// or `deadlock_detected`.
+/// Tells whether the server rolled a transaction back because of another: `serialization_failure`,
+/// `deadlock_detected`, or `foreign_key_violation` of a key that was used and has been removed meanwhile.
 fn gave_way(error: &sqlx::Error) -> bool {
-    matches!(code(error).as_deref(), Some("40001" | "40P01"))
+    matches!(code(error).as_deref(), Some("40001" | "40P01" | "23503"))
 }
 
 /// Tells whether the server makes no changes: `read_only_sql_transaction`.

@@ -40,6 +40,34 @@ pub(super) const NOTIFY: &str = "
     END
 ";
 
+/// The body of the function of the trigger of the table of suspended tenants, on the channel of the table
+/// of keys.
+pub(super) fn notify_of_tenants(keys: &str) -> String {
+    format!(
+        "
+    DECLARE
+        channel text := TG_TABLE_SCHEMA || '.{keys}';
+    BEGIN
+        IF octet_length(convert_to(channel, 'UTF8')) > 63 THEN
+            channel := 'api_keys.'
+                || left(encode(sha256(convert_to(channel, 'UTF8')), 'hex'), 32);
+        END IF;
+        IF TG_OP = 'TRUNCATE' THEN
+            PERFORM pg_notify(channel, '*');
+            RETURN NULL;
+        END IF;
+        IF TG_OP <> 'INSERT' THEN
+            PERFORM pg_notify(channel, 'tenant ' || OLD.tenant);
+        END IF;
+        IF TG_OP <> 'DELETE' THEN
+            PERFORM pg_notify(channel, 'tenant ' || NEW.tenant);
+        END IF;
+        RETURN NULL;
+    END
+"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@ use super::channel::channel;
 use super::connections::{Connections, Purpose, Settings};
 use super::repository::DIALECT;
 use super::server::refuse_transaction_pooling;
-use super::{PostgresStore, migrations, owners, triggers};
+use super::{PostgresStore, migrations, owners, rights, triggers};
 use crate::store::StoreError;
 use crate::store::sql::{Statements, Tables, failed};
 
@@ -23,7 +23,7 @@ use crate::store::sql::{Statements, Tables, failed};
 ///
 /// Awaiting it returns an error if the database cannot be connected to, if it is a standby, if a pooler
 /// in between gives connections to others after each transaction, if its tables belong to somebody who
-/// cannot be trusted, if they or their triggers cannot be migrated, if a newer version of this crate
+/// cannot be trusted, if they or their triggers cannot be migrated or may not be read, if a newer version of this crate
 /// migrated them in a way that this one cannot go on with, or if the schema or the table prefix is no
 /// name.
 #[must_use = "nothing is connected unless it is awaited"]
@@ -98,7 +98,7 @@ impl PostgresStoreBuilder {
     /// Leaves the tables as they are, and fails if they are older than this crate needs. By default
     /// they are migrated.
     ///
-    /// The rights to `SELECT`, `INSERT`, `UPDATE` and `DELETE` are enough then.
+    /// What rights are enough then is on [a page](crate::guide::roles) of its own.
     pub fn without_migration(mut self) -> Self {
         self.may_migrate = false;
         self
@@ -183,6 +183,7 @@ impl PostgresStoreBuilder {
         // Somebody else may have made them in between.
         owners::check(connection, &tables, &schema, owner, may_migrate).await?;
         triggers::check(connection, &tables, may_migrate).await?;
+        rights::check(connection, &tables).await?;
         taken.give_back();
         let channel = channel(&schema, &tables.bare("api_keys")).into();
         let statements = Arc::new(Statements::new(tables, DIALECT));

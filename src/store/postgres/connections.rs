@@ -1,6 +1,6 @@
 //! [`Connections`]: a pool that comes back under load, and that leads to the server of today.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,8 @@ struct Shared {
     epoch: AtomicU64,
     turns: Arc<Semaphore>,
     share: Share,
+    /// How many wait for a connection.
+    waiting: AtomicUsize,
     max_lag: Option<Duration>,
     #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "only a cache asks for it"))]
     lifetime: Duration,
@@ -98,7 +100,35 @@ impl Taken {
     }
 }
 
+/// Counts one who waits, until there is an answer or the wait is given up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn of(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Connections {
+    /// Returns what returns the pool and how many wait for it, as long as there is the store.
+    #[cfg(feature = "metrics")]
+    pub(super) fn statistics(
+        &self,
+    ) -> impl Fn() -> Option<(PgPool, usize)> + Send + Sync + 'static + use<> {
+        let shared = Arc::downgrade(&self.0);
+        move || {
+            let connections = Self(shared.upgrade()?);
+            Some((connections.pool(), connections.0.waiting.load(Ordering::Relaxed)))
+        }
+    }
+
     /// Makes a pool.
     pub(super) fn to(options: PgConnectOptions, settings: Settings) -> Self {
         let lifetime = settings.lifetime;
@@ -135,6 +165,7 @@ impl Connections {
             epoch: AtomicU64::new(0),
             turns: Arc::new(Semaphore::new(turns)),
             share,
+            waiting: AtomicUsize::new(0),
             max_lag,
             lifetime,
             turned_over: std::sync::Mutex::default(),
@@ -163,6 +194,7 @@ impl Connections {
     }
 
     pub(super) async fn take(&self, purpose: Purpose) -> Result<Taken, StoreError> {
+        let _waiting = Waiting::of(&self.0.waiting);
         let within = self.pool().options().get_acquire_timeout();
         let deadline = Instant::now() + within;
         let Ok(place) = timeout(within, self.place(purpose)).await else {

@@ -1,12 +1,13 @@
 //! The third version of the tables in PostgreSQL.
 
+use super::channel::notify_of_tenants;
 use super::repository::AGE_OF_TENANT;
 use crate::store::sql::{Tables, index_ends, index_events};
 
 /// Adds what many keys and many owners need: one part for each.
 pub(super) fn script(tables: &Tables) -> String {
-    let parts: [fn(&Tables) -> String; 4] =
-        [note_the_issuer, index_what_is_rare, index_ends, index_events];
+    let parts: [fn(&Tables) -> String; 5] =
+        [note_the_issuer, index_what_is_rare, index_ends, index_events, suspend_tenants];
     parts.map(|part| part(tables)).join("\n")
 }
 
@@ -24,4 +25,30 @@ fn index_what_is_rare(tables: &Tables) -> String {
     // it, so that the table need not be read for the end of a window.
     let columns = format!("(tenant, {AGE_OF_TENANT} DESC, id DESC) INCLUDE (created_at)");
     format!("CREATE INDEX {by_tenant} ON {keys} {columns};\n{}", tables.partial_indexes(&columns))
+}
+
+/// Adds the tenants whose keys are out of use, all of them. Nodes of the version before, which hear of a
+/// tenant, forget everything.
+fn suspend_tenants(tables: &Tables) -> String {
+    let suspensions = tables.suspensions();
+    let body = notify_of_tenants(&tables.bare("api_keys"));
+    format!(
+        r#"
+        CREATE TABLE {suspensions} (
+            tenant text COLLATE "C" PRIMARY KEY CHECK (octet_length(tenant) BETWEEN 1 AND 128),
+            suspended_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(suspended_at))
+        );
+        CREATE FUNCTION {notify}() RETURNS trigger
+        LANGUAGE plpgsql SET search_path = pg_catalog AS $function${body}$function$;
+        CREATE TRIGGER {notify_trigger} AFTER INSERT OR UPDATE OR DELETE ON {suspensions}
+            FOR EACH ROW EXECUTE FUNCTION {notify}();
+        CREATE TRIGGER {notify_all_trigger} AFTER TRUNCATE ON {suspensions}
+            FOR EACH STATEMENT EXECUTE FUNCTION {notify}();
+        ALTER TABLE {suspensions} ENABLE ALWAYS TRIGGER {notify_trigger};
+        ALTER TABLE {suspensions} ENABLE ALWAYS TRIGGER {notify_all_trigger};
+        "#,
+        notify = tables.name("api_key_suspensions_notify"),
+        notify_trigger = tables.part("api_key_suspensions_notify"),
+        notify_all_trigger = tables.part("api_key_suspensions_notify_all"),
+    )
 }

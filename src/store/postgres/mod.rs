@@ -14,6 +14,7 @@ mod owners;
 #[cfg(test)]
 mod plans;
 mod repository;
+mod rights;
 mod server;
 mod triggers;
 mod types;
@@ -43,6 +44,7 @@ use super::sql::Statements;
 /// |---|---|
 /// | `api_keys` | one row a key |
 /// | `api_key_uses` | when a key was last used |
+/// | `api_key_suspensions` | the tenants that are [suspended](crate::KeyManager::suspend) |
 /// | `api_key_audit` | the events of changes, with the records before and after, without digests |
 /// | `api_key_migrations` | the oldest `version` whose code may use these tables, and their own, `level` |
 ///
@@ -65,6 +67,8 @@ use super::sql::Statements;
 ///   with `pool_mode = session`; it needs no other settings. One that gives a connection to somebody else
 ///   after each transaction (`pool_mode = transaction`) mixes up prepared statements: lookups fail, or worse.
 ///   It is refused.
+/// * A server that only verifies keys needs to read some of the tables, and no other rights:
+///   [which](crate::guide::roles).
 /// * A node has up to 10 connections, and two more for each
 ///   cache that hears of changes (`invalidations`). Another two are there for a moment when these are
 ///   made anew, one more while the store connects, and one to find out why there is none.
@@ -93,7 +97,7 @@ use super::sql::Statements;
 /// A trigger notifies of each change of `api_keys`, in its transaction, on a channel that is named
 /// as the schema and the table are, such as `public.api_keys`, or, where that has more than 63
 /// bytes, `api_keys.` and the first 32 hexadecimal digits of its SHA-256. The payload is the
-/// digest in hexadecimal digits, or `*` after `TRUNCATE` and
+/// digest in hexadecimal digits, `tenant` and its id if that was suspended or resumed, or `*` after `TRUNCATE` and
 /// [when it is asked for](crate::KeyRepository::invalidate_everywhere). The triggers are `ENABLE ALWAYS`, so
 /// that changes by a replication are notified of, too: connecting checks that and mends it, or says
 /// which statement does.
@@ -169,6 +173,16 @@ impl PostgresStore {
     #[must_use]
     pub fn invalidations(&self) -> PostgresInvalidations {
         PostgresInvalidations::of(self.connections.clone(), Arc::clone(&self.channel))
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl PostgresStore {
+    /// Returns what returns the pool and how many wait for it, as long as there is the store.
+    pub(crate) fn pool_statistics(
+        &self,
+    ) -> impl Fn() -> Option<(sqlx::PgPool, usize)> + Send + Sync + 'static + use<> {
+        self.connections.statistics()
     }
 }
 

@@ -71,7 +71,8 @@ async fn the_keys_that_ended_are_found_by_their_index() {
     for query in [all.clone(), all.after(next), own] {
         let plan = large.plan(large.store.statements.ended(&query).unwrap()).await;
         assert!(plan.contains("Index Scan using api_keys_ended"), "{plan}");
-        assert!(!plan.contains("Seq Scan"), "{plan}");
+        // The few suspended tenants may be read in any way.
+        assert!(!plan.contains("Seq Scan on api_keys"), "{plan}");
     }
     large.drop().await;
 }

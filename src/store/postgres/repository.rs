@@ -7,21 +7,22 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::{Connection as _, PgConnection, Row as _, query};
+use sqlx::{Connection as _, PgConnection, Row as _, SqlStr, query};
 
 use super::PostgresStore;
 use super::attempts::Attempts;
 use super::connections::Purpose;
 use super::lease::Lease;
 use super::types::{Json, Timestamp};
-use crate::key::{KeyDigest, KeyHasher, KeyId};
+use crate::key::{KeyDigest, KeyHasher, KeyId, TenantId};
 use crate::store::sql::{
     Dialect, KeyRow, Statement, Step, Tables, Value, constant, failed, in_order, place,
+    read_suspended,
 };
 use crate::store::{
     AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyCursor,
     KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore, KeyUse, Propagation, RecordUses,
-    StoreError, StoredKey,
+    StoreError, StoredKey, SuspendedTenant,
 };
 
 /// What a `SELECT` ends with whose rows are not changed by others until the transaction ends. Keys
@@ -42,19 +43,6 @@ pub(super) const DIALECT: Dialect = Dialect {
     keeps_zero: false,
 };
 
-/// What a transaction that makes changes begins with.
-macro_rules! settings {
-    () => {
-        "
-    SELECT set_config(name, longest, true)
-        FROM (VALUES ('lock_timeout', '3s'), ('statement_timeout', '5s')) AS limits (name, longest)
-        WHERE current_setting(name)::interval NOT BETWEEN '1 ms' AND longest::interval;
-    SELECT set_config('synchronous_commit', 'local', true)
-        WHERE current_setting('synchronous_commit') = 'off';
-"
-    };
-}
-
 /// Begins a transaction that waits for a lock for three seconds at most, such as for a row that
 /// another transaction has locked, and for no statement longer than five. Where the server, the role
 /// or the connection has a shorter limit, that stays.
@@ -63,10 +51,20 @@ macro_rules! settings {
 /// change when it gets the lock, however late.
 ///
 /// What was acknowledged is on the disk, also where the role or the database does without that.
-const BEGIN: &str = concat!("BEGIN;", settings!());
+///
+/// Each statement sees what was committed before it, and so what was committed before the locks were got.
+const BEGIN: &str = "
+    BEGIN ISOLATION LEVEL READ COMMITTED;
+    SELECT set_config(name, longest, true)
+        FROM (VALUES ('lock_timeout', '3s'), ('statement_timeout', '5s')) AS limits (name, longest)
+        WHERE current_setting(name)::interval NOT BETWEEN '1 ms' AND longest::interval;
+    SELECT set_config('synchronous_commit', 'local', true)
+        WHERE current_setting('synchronous_commit') = 'off';
+";
 
-/// The same, which sees what others have committed while it waited, whatever the database isolates.
-const BEGIN_AND_COUNT: &str = concat!("BEGIN ISOLATION LEVEL READ COMMITTED;", settings!());
+/// What tenants are locked for.
+const SUSPENDS: &str = "suspends";
+const COUNTS: &str = "counts";
 
 #[async_trait]
 impl KeyStore for PostgresStore {
@@ -123,15 +121,51 @@ impl KeyRepository for PostgresStore {
         events: &[AuditEvent],
     ) -> Result<(), CommitError> {
         let steps = self.statements.steps(changes, events)?;
-        let (tenants, lock) = (self.bounded_tenants(changes), self.lock(changes));
+        let begin = self.begin(changes);
+        let lock = self.lock(changes);
         let mut attempts = Attempts::new(&self.connections);
         loop {
             let mut lease = Lease::for_transaction(&self.connections).await?;
-            let outcome = transact(&tenants, lock.as_ref(), &steps, &mut lease).await;
+            let outcome = transact(begin.clone(), lock.as_ref(), &steps, &mut lease).await;
             if let Some(outcome) = attempts.end(outcome, lease) {
                 return outcome.map_err(failed)?;
             }
         }
+    }
+
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        events: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let (set, events) = self.statements.set_suspended(tenant, since, events)?;
+        let lock = self.lock_of(SUSPENDS, tenant);
+        let begin = constant(format!("{BEGIN}SELECT pg_advisory_xact_lock({lock});"));
+        let mut attempts = Attempts::new(&self.connections);
+        loop {
+            let mut lease = Lease::for_transaction(&self.connections).await?;
+            let outcome = suspend(begin.clone(), &set, &events, &mut lease).await;
+            if let Some(outcome) = attempts.end(outcome, lease) {
+                return outcome.map_err(failed)?;
+            }
+        }
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        let mut lease = Lease::of(&self.connections, Purpose::List).await?;
+        let rows = bound(&self.statements.suspended()).fetch_all(&mut **lease).await;
+        lease.give_back();
+        let read = |row: &PgRow| -> sqlx::Result<(String, Timestamp)> {
+            Ok((row.try_get("tenant")?, row.try_get("suspended_at")?))
+        };
+        let rows = rows.map_err(failed)?;
+        rows.iter()
+            .map(|row| {
+                let (tenant, since) = read(row).map_err(failed)?;
+                read_suspended(&tenant, since.0)
+            })
+            .collect()
     }
 
     async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
@@ -208,19 +242,44 @@ impl PostgresStore {
         found.map_err(failed)
     }
 
-    /// Returns the tenants whose keys are counted, as the numbers of locks in their order: nobody else
-    /// counts them until the transaction ends. Two tenants may have one number, and wait for each other
-    /// then.
-    fn bounded_tenants(&self, changes: &[KeyChange]) -> BTreeSet<i64> {
-        let keys = self.statements.tables.keys();
-        let number = |change: &KeyChange| {
-            let KeyChange::Bound(bound) = change else { return None };
-            let tenant = bound.record.tenant.as_ref()?;
-            let name = format!("tower-api-key counts {keys} of {tenant}");
-            let digest = KeyHasher::sha256().digest(&name);
-            digest.as_bytes().as_chunks().0.first().copied().map(i64::from_be_bytes)
+    /// Begins changes for which tenants must not be suspended, and waits for those who suspend or resume
+    /// them. Those who make changes for the same tenant wait for each other only if they count its keys:
+    /// nobody else counts them until the transaction ends.
+    ///
+    /// Before all else, first for those who suspend and then for those who count, in the order of the
+    /// numbers: so nobody waits for somebody who waits for them. Two tenants may have one number, and wait
+    /// for each other then.
+    fn begin(&self, changes: &[KeyChange]) -> SqlStr {
+        let is_needed = |change: &&KeyChange| match change {
+            KeyChange::Insert(_) | KeyChange::Require(_) => true,
+            KeyChange::Replace(record) => record.revoked_at.is_none(),
+            KeyChange::Remove(_) | KeyChange::Bound(_) | KeyChange::Unknown(_) => false,
         };
-        changes.iter().filter_map(number).collect()
+        let is_bound = |change: &&KeyChange| matches!(change, KeyChange::Bound(_));
+        let shared = self.locks(SUSPENDS, changes.iter().filter(is_needed));
+        let alone = self.locks(COUNTS, changes.iter().filter(is_bound));
+        let shared =
+            shared.iter().map(|lock| format!("SELECT pg_advisory_xact_lock_shared({lock});"));
+        let alone = alone.iter().map(|lock| format!("SELECT pg_advisory_xact_lock({lock});"));
+        constant([BEGIN.to_owned()].into_iter().chain(shared).chain(alone).collect())
+    }
+
+    /// Returns the locks of the tenants of changes.
+    fn locks<'a>(
+        &self,
+        purpose: &str,
+        changes: impl Iterator<Item = &'a KeyChange>,
+    ) -> BTreeSet<i64> {
+        let tenants = changes.filter_map(|change| change.record().tenant.as_ref());
+        tenants.map(|tenant| self.lock_of(purpose, tenant)).collect()
+    }
+
+    /// Returns the number of a lock of a tenant.
+    fn lock_of(&self, purpose: &str, tenant: &TenantId) -> i64 {
+        let name = format!("tower-api-key {purpose} {} {tenant}", self.statements.tables.keys());
+        let digest = KeyHasher::sha256().digest(&name);
+        let [number, ..] = digest.as_bytes().as_chunks().0 else { return 0 };
+        i64::from_be_bytes(*number)
     }
 
     /// Locks several keys in the order of their ids, as all do who lock several, so that nobody
@@ -251,42 +310,69 @@ impl PostgresStore {
 
 /// Takes all steps, or none.
 async fn transact(
-    tenants: &BTreeSet<i64>,
+    begin: SqlStr,
     lock: Option<&Statement>,
     steps: &[Step],
     connection: &mut PgConnection,
 ) -> sqlx::Result<Result<(), CommitError>> {
-    let begin = if tenants.is_empty() { BEGIN } else { BEGIN_AND_COUNT };
     let mut transaction = connection.begin_with(begin).await?;
-    for tenant in tenants {
-        let lock = query("SELECT pg_advisory_xact_lock($1)").bind(tenant);
-        lock.execute(&mut *transaction).await?;
-    }
     if let Some(lock) = lock {
         bound(lock).execute(&mut *transaction).await?;
     }
-    for step in steps {
-        let statement = bound(&step.statement).persistent(step.is_common);
-        let rows = if step.finds {
-            statement.fetch_all(&mut *transaction).await?.len() as u64
-        } else {
-            statement.execute(&mut *transaction).await?.rows_affected()
-        };
-        if let Err(refusal) = step.check(rows) {
-            transaction.rollback().await?;
-            return Ok(Err(refusal));
-        }
+    if let Err(refusal) = take(steps, &mut transaction).await? {
+        transaction.rollback().await?;
+        return Ok(Err(refusal));
     }
     transaction.commit().await.map(Ok)
 }
 
-/// Keys are locked in the order of their ids, so that nobody removes one meanwhile.
+/// Suspends a tenant or resumes it. Returns whether that changed anything.
+async fn suspend(
+    begin: SqlStr,
+    set: &Statement,
+    events: &[Step],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Result<bool, CommitError>> {
+    let mut transaction = connection.begin_with(begin).await?;
+    let rows = bound(set).execute(&mut *transaction).await?.rows_affected();
+    if rows == 0 {
+        transaction.rollback().await?;
+        return Ok(Ok(false));
+    }
+    if let Err(refusal) = take(events, &mut transaction).await? {
+        transaction.rollback().await?;
+        return Ok(Err(refusal));
+    }
+    transaction.commit().await.map(|()| Ok(true))
+}
+
+/// Takes all steps, or says why one may not be taken.
+async fn take(
+    steps: &[Step],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Result<(), CommitError>> {
+    for step in steps {
+        let statement = bound(&step.statement).persistent(step.is_common);
+        let rows = if step.finds {
+            statement.fetch_all(&mut *connection).await?.len() as u64
+        } else {
+            statement.execute(&mut *connection).await?.rows_affected()
+        };
+        if let Err(refusal) = step.check(rows) {
+            return Ok(Err(refusal));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Locks nothing of the keys, for which it would need the right to change them. One that is removed in between
+/// is a violation of the foreign key, after which it is not among those that are known.
 pub(super) fn note_uses(tables: &Tables) -> String {
     let (keys, uses) = (tables.keys(), tables.uses());
     format!(
         "WITH used AS (SELECT * FROM unnest($1, $2) AS used (key_id, at)), \
          known AS (SELECT id FROM {keys} WHERE id IN (SELECT key_id FROM used) \
-         ORDER BY id FOR KEY SHARE) \
+         ORDER BY id) \
          INSERT INTO {uses} AS noted (key_id, last_used_at) \
          SELECT id, max(at) FROM known JOIN used ON key_id = id GROUP BY id ORDER BY id \
          ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at \
@@ -340,6 +426,7 @@ fn read(row: &PgRow) -> sqlx::Result<KeyRow> {
         revision: row.try_get("revision")?,
         counted_as: row.try_get("counted_as")?,
         created_by: row.try_get("created_by")?,
+        suspended: row.try_get("suspended")?,
     })
 }
 

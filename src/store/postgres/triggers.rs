@@ -9,10 +9,11 @@ use crate::store::sql::{Tables, constant, failed};
 /// For how long whoever uses the table is waited for.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
 
-/// A trigger of the table of keys.
+/// A trigger of the table of keys, or of that of suspended tenants.
 struct Trigger {
     name: &'static str,
-    /// When it is called, and how often.
+    table: fn(&Tables) -> String,
+    /// When it is called, and how often, of which `{table}` is the table.
     event: &'static str,
     function: &'static str,
     /// How it is enabled where it does its work: `A` is always, and `O` not for what a replication
@@ -20,25 +21,42 @@ struct Trigger {
     enabled: &'static [&'static str],
 }
 
-const TRIGGERS: [Trigger; 3] = [
+const TRIGGERS: [Trigger; 5] = [
     Trigger {
         name: "api_keys_notify",
-        event: "AFTER INSERT OR UPDATE OR DELETE ON {keys} FOR EACH ROW",
+        table: Tables::keys,
+        event: "AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW",
         function: "api_keys_notify",
         enabled: &["A"],
     },
     Trigger {
         name: "api_keys_notify_all",
-        event: "AFTER TRUNCATE ON {keys} FOR EACH STATEMENT",
+        table: Tables::keys,
+        event: "AFTER TRUNCATE ON {table} FOR EACH STATEMENT",
         function: "api_keys_notify",
         enabled: &["A"],
     },
     // What a replication writes has its revision already.
     Trigger {
         name: "api_keys_raise_revision",
-        event: "BEFORE UPDATE ON {keys} FOR EACH ROW",
+        table: Tables::keys,
+        event: "BEFORE UPDATE ON {table} FOR EACH ROW",
         function: "api_keys_raise_revision",
         enabled: &["A", "O"],
+    },
+    Trigger {
+        name: "api_key_suspensions_notify",
+        table: Tables::suspensions,
+        event: "AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW",
+        function: "api_key_suspensions_notify",
+        enabled: &["A"],
+    },
+    Trigger {
+        name: "api_key_suspensions_notify_all",
+        table: Tables::suspensions,
+        event: "AFTER TRUNCATE ON {table} FOR EACH STATEMENT",
+        function: "api_key_suspensions_notify",
+        enabled: &["A"],
     },
 ];
 
@@ -83,8 +101,8 @@ pub(super) async fn check(
 
 async fn faults(connection: &mut PgConnection, tables: &Tables) -> sqlx::Result<Vec<TriggerError>> {
     let found = "SELECT tgname::text, tgenabled::text FROM pg_catalog.pg_trigger \
-                 WHERE tgrelid = to_regclass($1) AND NOT tgisinternal";
-    let found = query_as(found).bind(tables.keys()).persistent(false);
+                 WHERE tgrelid IN (to_regclass($1), to_regclass($2)) AND NOT tgisinternal";
+    let found = query_as(found).bind(tables.keys()).bind(tables.suspensions()).persistent(false);
     let found: Vec<(String, String)> = found.fetch_all(connection).await?;
     let fault = |trigger: &Trigger| {
         let (bare, name) = (tables.bare(trigger.name), tables.part(trigger.name));
@@ -95,11 +113,11 @@ async fn faults(connection: &mut PgConnection, tables: &Tables) -> sqlx::Result<
             Some(_) => "is not called for what a replication writes",
             None => "is missing",
         };
-        let table = tables.keys();
+        let table = (trigger.table)(tables);
         let mut cure = format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}");
         if state == "is missing" {
             let (event, function) =
-                (trigger.event.replace("{keys}", &table), tables.name(trigger.function));
+                (trigger.event.replace("{table}", &table), tables.name(trigger.function));
             let create = format!("CREATE TRIGGER {name} {event} EXECUTE FUNCTION {function}()");
             cure = format!("{create}; {cure}");
         }

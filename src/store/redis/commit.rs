@@ -1,6 +1,6 @@
 //! Changes: decided on here, and made by a script if nothing was changed in between.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use futures_util::future::try_join;
@@ -24,6 +24,13 @@ const ATTEMPTS_TO_COUNT: usize = 50;
 
 static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
 
+/// What became of a draft.
+enum Written {
+    All,
+    NothingSinceChanged,
+    NothingSince(CommitError),
+}
+
 impl RedisStore {
     pub(super) async fn make(&self, changes: &[KeyChange]) -> Result<(), CommitError> {
         if changes.is_empty() {
@@ -35,8 +42,10 @@ impl RedisStore {
         for _ in 0..if counts { ATTEMPTS_TO_COUNT } else { ATTEMPTS } {
             let mut draft = self.draft(changes).await?;
             changes.iter().try_for_each(|change| draft.make(change))?;
-            if self.write(&draft).await? {
-                return Ok(());
+            match self.write(&draft).await? {
+                Written::All => return Ok(()),
+                Written::NothingSinceChanged => {}
+                Written::NothingSince(refusal) => return Err(refusal),
             }
         }
         Err(CommitError::Conflict)
@@ -60,6 +69,7 @@ impl RedisStore {
             records: digests.into_iter().zip(kept).collect(),
             ids: ids.into_iter().zip(named).collect(),
             counted,
+            needed: BTreeMap::new(),
         })
     }
 
@@ -79,8 +89,8 @@ impl RedisStore {
         Ok(counted)
     }
 
-    /// Makes what the draft comes to. Returns whether everything was as it was for the draft.
-    async fn write(&self, draft: &Draft) -> Result<bool, StoreError> {
+    /// Makes what the draft comes to, if everything is as it was for the draft.
+    async fn write(&self, draft: &Draft) -> Result<Written, StoreError> {
         let (changed, compared): (Vec<_>, Vec<_>) =
             draft.records.iter().partition(|(_, kept)| kept.is_changed);
         let mut places: Vec<_> = changed.iter().flat_map(|(_, kept)| self.places(kept)).collect();
@@ -88,9 +98,10 @@ impl RedisStore {
         places.sort_by_key(|(_, _, taken)| *taken);
         let mut script = COMMIT.call();
         let tenants: BTreeSet<_> = changed.iter().flat_map(|(_, kept)| kept.tenants()).collect();
-        script.key(self.ids()).key(self.uses()).key(self.revisions()).arg(self.channel());
+        script.key(self.ids()).key(self.uses()).key(self.revisions());
+        script.key(self.suspended_tenants()).arg(self.channel());
         script.arg(changed.len()).arg(compared.len()).arg(draft.ids.len()).arg(places.len());
-        script.arg(tenants.len()).arg(draft.counted.len());
+        script.arg(tenants.len()).arg(draft.counted.len()).arg(draft.needed.len());
         for (digest, kept) in changed {
             script.key(self.record(digest)).arg(digest.to_string());
             script.arg(&kept.json).arg(kept.write()?);
@@ -114,8 +125,18 @@ impl RedisStore {
             script.key(self.index(&TenantFilter::Of(tenant.clone())));
             script.arg(tenant.as_str()).arg(revision).arg(places);
         }
+        for tenant in draft.needed.keys() {
+            script.arg(tenant.as_str());
+        }
         // Not repeated: the answer may be what was lost.
-        script.run(&mut self.management.clone()).await.map_err(StoreError::new)
+        let written: i64 =
+            script.run(&mut self.management.clone()).await.map_err(StoreError::new)?;
+        Ok(match written {
+            1 => Written::All,
+            0 => Written::NothingSinceChanged,
+            // Which tenant is suspended.
+            number => Written::NothingSince(draft.refusal(number)),
+        })
     }
 
     /// Returns which places in which indices are left or taken.

@@ -1,6 +1,6 @@
 //! [`Draft`]: what changes come to, before they are made.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -16,6 +16,8 @@ pub(super) struct Draft {
     pub(super) ids: HashMap<KeyId, Named>,
     /// The tenants whose keys were counted before.
     pub(super) counted: HashMap<TenantId, Counted>,
+    /// The tenants that must not be suspended, and what the changes are otherwise.
+    pub(super) needed: BTreeMap<TenantId, CommitError>,
 }
 
 /// What is kept under a digest.
@@ -46,9 +48,13 @@ pub(super) struct Counted {
 }
 
 impl Kept {
-    pub(super) fn read(json: Option<Vec<u8>>, digest: &KeyDigest) -> Result<Self, StoreError> {
+    pub(super) fn read(
+        json: Option<Vec<u8>>,
+        digest: &KeyDigest,
+        is_suspended: bool,
+    ) -> Result<Self, StoreError> {
         let Some(json) = json else { return Ok(Self::default()) };
-        let record = decode(&json, digest)?;
+        let record = Arc::new(decode(&json, digest, is_suspended)?);
         Ok(Self { json, before: Some(Arc::clone(&record)), after: Some(record), is_changed: false })
     }
 
@@ -88,6 +94,9 @@ impl Draft {
         // The index of ids is not asked for it: that may be lost.
         let same = of_digest.filter(|of_digest| of_digest.id == record.id);
         change.check(same, has_id || of_digest.is_some())?;
+        for (tenant, refusal) in change.needed_tenants(same) {
+            self.needed.entry(tenant.clone()).or_insert(refusal);
+        }
         if !change.is_requirement() {
             self.set(record, change.after());
         }
@@ -108,6 +117,15 @@ impl Draft {
         match (counted.keys + after).saturating_sub(before) <= bound.at_most {
             true => Ok(()),
             false => Err(CommitError::Full(bound.at_most)),
+        }
+    }
+
+    /// Returns what the changes are if a tenant is suspended, by its number, which is less than 0.
+    pub(super) fn refusal(&self, number: i64) -> CommitError {
+        let index = usize::try_from(-number).ok().and_then(|number| number.checked_sub(1));
+        match index.and_then(|index| self.needed.values().nth(index)) {
+            Some(CommitError::Suspended) => CommitError::Suspended,
+            _ => CommitError::Conflict,
         }
     }
 

@@ -1,16 +1,17 @@
 -- Visits places of an index, and returns the records there that may be asked for. What is returned is
 -- looked at once more by the caller: here nothing is left out that may match.
 --
--- KEYS: the index, ids, uses
+-- KEYS: the index, ids, uses, the suspended tenants
 -- ARGV: what the names of records begin with, where to begin, how many places to visit, and what is
 --   asked for, as JSON
 -- Returns how many places there were, the last of them, and for each record its place, the digest under
--- which it is kept, its JSON and when the key was last used.
+-- which it is kept, its JSON, when the key was last used, and 1 if its tenant is suspended, 2 if that
+-- cannot be told, or else 0.
 --
 -- The names of records are not among KEYS: they are known by the index only. They have the prefix of
 -- those that are, and with it the hash tag by which all are on one server of a cluster.
 
-local index, ids, uses = KEYS[1], KEYS[2], KEYS[3]
+local index, ids, uses, suspended = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, from, count, asked = ARGV[1], ARGV[2], ARGV[3], cjson.decode(ARGV[4])
 
 local places = redis.call('ZRANGE', index, from, '-', 'BYLEX', 'REV', 'LIMIT', 0, count)
@@ -36,7 +37,16 @@ local function exact(time)
 end
 local function is_text(value) return type(value) == 'string' end
 
-local function may_be_in_state(record)
+-- Records are read only if something depends on what is in them.
+local nobody_is_suspended = redis.call('ZCARD', suspended) == 0
+local function standing_of(record)
+  if nobody_is_suspended then return 0 end
+  if not record then return 2 end
+  local is_suspended = is_text(record.tenant) and redis.call('ZMSCORE', suspended, record.tenant)[1]
+  return is_suspended and 1 or 0
+end
+
+local function may_be_in_state(record, standing)
   local state, expires_at = asked.state, record.expires_at
   if state == 'revoked' then return is_text(record.revoked_at) end
   if is_text(record.revoked_at) then return false end
@@ -45,16 +55,19 @@ local function may_be_in_state(record)
   if state == 'expired' then
     return is_text(expires_at) and exact(expires_at) <= asked.at
   end
-  return not is_text(expires_at) or exact(expires_at) > asked.at
+  if is_text(expires_at) and exact(expires_at) <= asked.at then return false end
+  return (state == 'suspended') == (standing == 1)
 end
 
-local function may_match(json, used_at)
-  if asked.unused_since and tonumber(used_at or 0) > tonumber(asked.unused_since) then return false end
-  if not asked.reads_records then return true end
+local function read(json)
   local is_read, record = pcall(cjson.decode, json)
+  return is_read and type(record) == 'table' and record or nil
+end
+
+local function may_match(record, standing)
   -- The caller says what is wrong with it.
-  if not is_read or type(record) ~= 'table' then return true end
-  if asked.state and not may_be_in_state(record) then return false end
+  if not record then return true end
+  if asked.state and not may_be_in_state(record, standing) then return false end
   if asked.stage and record.stage ~= asked.stage then return false end
   if asked.kind and (record.kind or 'secret') ~= asked.kind then return false end
   if asked.created_by and record.created_by ~= asked.created_by then return false end
@@ -69,8 +82,13 @@ end
 local found = {}
 for j, json in ipairs(records) do
   local i = known[j]
-  if json and may_match(json, used[i]) then
-    found[#found + 1] = { places[i], digests[i], json, used[i] or '0' }
+  local is_used = asked.unused_since and tonumber(used[i] or 0) > tonumber(asked.unused_since)
+  if json and not is_used then
+    local record = (asked.reads_records or not nobody_is_suspended) and read(json)
+    local standing = standing_of(record)
+    if not asked.reads_records or may_match(record, standing) then
+      found[#found + 1] = { places[i], digests[i], json, used[i] or '0', standing }
+    end
   end
 end
 return { #places, places[#places], found }

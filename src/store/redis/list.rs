@@ -1,15 +1,16 @@
 //! Lists, page by page, in small steps.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
 use super::RedisStore;
 use super::decode::decode;
-use super::read::ReadScript;
+use super::read::{ReadScript, is_suspended};
 use super::repository::used_at;
 use crate::clock::{LAST, microseconds};
+use crate::rfc3339::format_time;
 use crate::store::{KeyCursor, KeyPage, KeyQuery, StoreError, StoredKey};
 
 /// How many records one step visits at most: where each of them is only sent, and where it is read to
@@ -21,8 +22,9 @@ static LIST: LazyLock<ReadScript> = LazyLock::new(|| ReadScript::new(include_str
 /// How many places were visited, the last of them, and what was found.
 type Answer = (usize, String, Vec<Found>);
 
-/// The place of a record, the digest under which it is kept, its JSON, and when its key was last used.
-type Found = (String, String, Vec<u8>, f64);
+/// The place of a record, the digest under which it is kept, its JSON, when its key was last used, and
+/// what is said of its tenant.
+type Found = (String, String, Vec<u8>, f64, u8);
 
 impl RedisStore {
     /// Visits records in steps, between which the server answers others.
@@ -38,7 +40,10 @@ impl RedisStore {
             let wanted = query.page_size() + 1 - keys.len();
             let step = if is_selective { STEP.1 } else { wanted.min(STEP.0) }.min(left);
             let answer = LIST.run(&self.management, |call| {
-                call.key(index.clone()).key(self.ids()).key(self.uses());
+                call.key(index.clone())
+                    .key(self.ids())
+                    .key(self.uses())
+                    .key(self.suspended_tenants());
                 call.arg(self.name("key:")).arg(&from).arg(step).arg(&asked);
             });
             let (visited, at, found): Answer = self.steps.take(answer).await?;
@@ -59,8 +64,9 @@ impl RedisStore {
 }
 
 /// Reads what was found at a place. One that is not that of its record is wrong.
-fn read_found((at, digest, json, used): &Found) -> Result<Option<StoredKey>, StoreError> {
-    let record = decode(json, &digest.parse().map_err(StoreError::answered)?)?;
+fn read_found((at, digest, json, used, standing): &Found) -> Result<Option<StoredKey>, StoreError> {
+    let digest = digest.parse().map_err(StoreError::answered)?;
+    let record = Arc::new(decode(json, &digest, is_suspended(*standing)?)?);
     let is_there = place(&KeyCursor::of(&record)) == *at;
     is_there.then(|| Ok(StoredKey::new(record, used_at(*used)?))).transpose()
 }
@@ -94,8 +100,8 @@ fn asked(query: &KeyQuery) -> Result<(String, bool), StoreError> {
 pub(super) fn exact(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let latest = LAST + Duration::from_nanos(999_999_999);
-    let time = humantime::format_rfc3339_nanos(SystemTime::UNIX_EPOCH + since.min(latest));
-    time.to_string().replace(['.', 'Z'], "")
+    let text = format_time(SystemTime::UNIX_EPOCH + since.min(latest), Some(9));
+    text.unwrap_or_default().replace(['.', 'Z'], "")
 }
 
 /// Where a key is in an index: the order of these texts is that of cursors.

@@ -13,6 +13,7 @@ mod publish;
 mod read;
 mod repository;
 mod steps;
+mod suspension;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ pub use self::invalidations::RedisInvalidations;
 
 /// Keeps keys in Redis 7 or later, or in Valkey.
 ///
-/// A lookup is one `GET`, and one of many keys one `MGET`, in a script that a replica refuses. Changes are made by a script, so that
+/// A lookup is one script, which a replica refuses: it gets the record, or those of many keys, and,
+/// while any tenant is suspended, asks for that of the key. Changes are made by a script, so that
 /// all of them are made or none, and are published in the same moment to those who cache. No modules
 /// are needed. A clone uses the same connections, which come back by themselves and are replaced every
 /// minute; a command that is not answered fails within three seconds, or within six right after a
@@ -200,6 +202,11 @@ impl RedisStore {
     /// A sorted set with each id, by when it was last used in microseconds; 0 is never.
     fn uses(&self) -> String {
         self.name("uses")
+    }
+
+    /// A sorted set of the suspended tenants, by since when they are, in microseconds.
+    fn suspended_tenants(&self) -> String {
+        self.name("suspended")
     }
 
     /// A sorted set of the [places](list::place) of keys.

@@ -66,6 +66,33 @@ end
     }
 }
 
+/// Reads records, and tells of each whether its tenant is suspended.
+static FIND: LazyLock<ReadScript> = LazyLock::new(|| {
+    ReadScript::new(
+        "
+-- KEYS: the suspended tenants, and the records
+-- Returns the records, and for each 1 if its tenant is suspended, 2 if that cannot be told, or else 0.
+local records, standings = {}, {}
+local nobody = redis.call('ZCARD', KEYS[1]) == 0
+for i = 1, #KEYS - 1 do
+  -- Not `MGET`, for which what is no text is not there.
+  local json = redis.call('GET', KEYS[i + 1])
+  records[i], standings[i] = json, 0
+  if json and not nobody then
+    local is_read, record = pcall(cjson.decode, json)
+    if not is_read or type(record) ~= 'table' then
+      standings[i] = 2
+    elseif type(record.tenant) == 'string'
+      and redis.call('ZMSCORE', KEYS[1], record.tenant)[1] then
+      standings[i] = 1
+    end
+  end
+end
+return { records, standings }
+",
+    )
+});
+
 /// What becomes of something that was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
@@ -107,11 +134,6 @@ impl Read {
 }
 
 impl RedisStore {
-    /// Looks up what is true now.
-    pub(super) async fn look_up<T: FromRedisValue>(&self, what: &Read) -> Result<T, StoreError> {
-        READ.run(&self.connection, |call| what.add_to(call)).await
-    }
-
     /// Asks on behalf of lists and changes.
     pub(super) async fn read<T: FromRedisValue>(
         &self,
@@ -127,19 +149,49 @@ impl RedisStore {
         }
     }
 
-    /// Returns what is kept under digests, in their order.
+    /// Looks up what is kept under digests, in their order, as it is true now.
+    pub(super) async fn look_up(&self, digests: &[KeyDigest]) -> Result<Vec<Kept>, StoreError> {
+        self.find(&self.connection, digests).await
+    }
+
+    /// Returns what is kept under digests, in their order, on behalf of lists and changes. What is
+    /// [compared](Use::Compared) does not say whether its tenant is suspended.
     pub(super) async fn kept(
         &self,
         digests: &[KeyDigest],
         to_be: Use,
     ) -> Result<Vec<Kept>, StoreError> {
+        if to_be == Use::Believed {
+            return self.find(&self.management, digests).await;
+        }
         let mut kept = Vec::with_capacity(digests.len());
         for digests in digests.chunks(MOST) {
             let keys = digests.iter().map(|digest| self.record(digest)).collect();
             let read = Read { command: "MGET", keys, args: Vec::new() };
             let found: Vec<Option<Vec<u8>>> = self.read(&read, to_be).await?;
             for (json, digest) in found.into_iter().zip(digests) {
-                kept.push(Kept::read(json, digest)?);
+                kept.push(Kept::read(json, digest, false)?);
+            }
+        }
+        Ok(kept)
+    }
+
+    async fn find(
+        &self,
+        connection: &Connection,
+        digests: &[KeyDigest],
+    ) -> Result<Vec<Kept>, StoreError> {
+        let mut kept = Vec::with_capacity(digests.len());
+        for digests in digests.chunks(MOST) {
+            let answer = FIND.run(connection, |call| {
+                call.key(self.suspended_tenants());
+                for digest in digests {
+                    call.key(self.record(digest));
+                }
+            });
+            let (found, standings): (Vec<Option<Vec<u8>>>, Vec<u8>) = answer.await?;
+            for ((json, digest), standing) in found.into_iter().zip(digests).zip(standings) {
+                kept.push(Kept::read(json, digest, is_suspended(standing)?)?);
             }
         }
         Ok(kept)
@@ -169,4 +221,13 @@ fn failed(error: RedisError) -> StoreError {
         || error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
         || error.code() == Some("WRONGTYPE");
     if has_answered { StoreError::answered(error) } else { StoreError::new(error) }
+}
+
+/// Reads what a script says of the tenant of a record.
+pub(super) fn is_suspended(standing: u8) -> Result<bool, StoreError> {
+    match standing {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(StoreError::answered("a record cannot be read by the server")),
+    }
 }

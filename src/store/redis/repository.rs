@@ -7,32 +7,30 @@ use async_trait::async_trait;
 use futures_util::future::try_join;
 
 use super::RedisStore;
-use super::decode::decode;
 use super::publish::{EVERYTHING, publish};
 use super::read::{Read, Use};
 use crate::clock::microseconds;
-use crate::key::{KeyDigest, KeyId};
+use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{
     AuditEvent, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage, KeyQuery, KeyRecord,
-    KeyRepository, KeyStore, KeyUse, RecordUses, StoreError, StoredKey,
+    KeyRepository, KeyStore, KeyUse, RecordUses, StoreError, StoredKey, SuspendedTenant,
 };
 
 /// The latest time that a score holds to the microsecond, in the year 2255.
-const LATEST: u64 = 1 << f64::MANTISSA_DIGITS;
+pub(super) const LATEST: u64 = 1 << f64::MANTISSA_DIGITS;
 
 #[async_trait]
 impl KeyStore for RedisStore {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        let read = Read::new("GET", self.record(digest));
-        let json: Option<Vec<u8>> = self.look_up(&read).await?;
-        json.map(|json| decode(&json, digest)).transpose()
+        let kept = self.look_up(std::slice::from_ref(digest)).await?;
+        Ok(kept.into_iter().find_map(|kept| kept.before))
     }
 
     async fn find_many(
         &self,
         digests: &[KeyDigest],
     ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
-        let kept = self.kept(digests, Use::Believed).await?;
+        let kept = self.look_up(digests).await?;
         Ok(kept.into_iter().map(|kept| kept.before).collect())
     }
 }
@@ -62,6 +60,20 @@ impl KeyRepository for RedisStore {
     /// Keeps no events.
     async fn commit(&self, changes: &[KeyChange], _: &[AuditEvent]) -> Result<(), CommitError> {
         self.make(changes).await
+    }
+
+    /// Keeps no events.
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        _: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        Ok(self.suspend(tenant, since).await?)
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        self.suspended_since().await
     }
 
     async fn invalidate_everywhere(&self) -> Result<(), StoreError> {

@@ -21,16 +21,17 @@ pub(in crate::store) struct Step {
     pub(in crate::store) finds: bool,
     /// Whether it is worth to be kept prepared: it has one row, or as many as fit. Others have many forms.
     pub(in crate::store) is_common: bool,
-    rows: u64,
-    refusal: Refusal,
+    pub(super) rows: u64,
+    pub(super) refusal: Refusal,
 }
 
 /// What it means that there is no such row.
 #[derive(Clone, Copy)]
-enum Refusal {
+pub(super) enum Refusal {
     Exists,
     Conflict,
     Full(u64),
+    Suspended,
     EventLost,
 }
 
@@ -39,6 +40,7 @@ impl From<Refusal> for CommitError {
         match refusal {
             Refusal::Exists => Self::Exists,
             Refusal::Conflict => Self::Conflict,
+            Refusal::Suspended => Self::Suspended,
             Refusal::Full(at_most) => Self::Full(at_most),
             Refusal::EventLost => StoreError::new("an event was not kept").into(),
         }
@@ -73,7 +75,7 @@ impl Statements {
         changes: &[KeyChange],
         events: &[AuditEvent],
     ) -> Result<Vec<Step>, CommitError> {
-        let mut steps = Vec::new();
+        let mut steps: Vec<_> = self.tenants_of_new_keys(changes).collect();
         let is_bound = |change: &KeyChange| matches!(change, KeyChange::Bound(_));
         for run in changes.chunk_by(|one, next| !is_bound(one) && !is_bound(next)) {
             match run {
@@ -208,7 +210,6 @@ mod tests {
 
     use super::*;
     use crate::key::KeyHasher;
-    use crate::store::sql::{Dialect, Tables};
     use crate::store::{Actor, AuditAction};
 
     fn record(number: usize) -> Arc<KeyRecord> {
@@ -218,16 +219,7 @@ mod tests {
     }
 
     fn steps(changes: &[KeyChange], events: usize) -> Vec<Step> {
-        let dialect = Dialect {
-            age_of_tenant: "created_at",
-            time_of_tenant: |time| time,
-            by_index: |_| String::new(),
-            locking: "",
-            lower_name: "lower(name)",
-            position: "instr",
-            keeps_zero: true,
-        };
-        let statements = Statements::new(Tables::new(None, "").unwrap(), dialect);
+        let statements = Statements::of_no_database();
         let event =
             AuditEvent::new(SystemTime::now(), Actor::System, AuditAction::Issued, None, None);
         statements.steps(changes, &vec![event; events]).unwrap_or_else(|_| panic!("refused"))

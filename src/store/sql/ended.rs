@@ -2,8 +2,7 @@
 
 use super::Tables;
 use super::list::Filter;
-use super::row::COLUMNS;
-use super::statements::{Statement, Statements, constant};
+use super::statements::{Statement, Statements, constant, selected};
 use super::time::not_before;
 use super::value::Value;
 use crate::store::{EndPlace, EndedQuery, StoreError};
@@ -46,7 +45,7 @@ impl Statements {
         let limit = i64::try_from(query.page_size()).unwrap_or(i64::MAX);
         let limit = filter.bind(Value::Number(limit));
         let (columns, keys, filters) =
-            (COLUMNS.join(", "), self.tables.keys(), filter.conditions());
+            (selected(&self.tables), self.tables.keys(), filter.conditions());
         let sql =
             format!("SELECT {columns} FROM {keys}{filters} ORDER BY {ENDS_AT}, id LIMIT {limit}");
         Ok(Statement { sql: constant(sql), values: filter.values })

@@ -6,7 +6,7 @@
 //! alone, and the next one lists the rows up to there that match. So what is visited is bounded, whatever
 //! is inserted or removed in between, and a page that was given up goes on where its window ended.
 
-use super::statements::{Dialect, Statement, Statements, constant, select_with_use};
+use super::statements::{Dialect, Statement, Statements, constant, is_suspended, select_with_use};
 use super::time::{not_after, not_before};
 use super::value::Value;
 use crate::store::{KeyCursor, KeyPage, KeyQuery, KeyState, StoredKey, TenantFilter};
@@ -133,7 +133,9 @@ impl List<'_> {
             Some(KeyState::Expired) => {
                 ("expiring", &["revoked_at IS NULL", "expires_at IS NOT NULL"])
             }
-            Some(KeyState::Active) if self.query.tenant != TenantFilter::Any => {
+            Some(KeyState::Active | KeyState::Suspended)
+                if self.query.tenant != TenantFilter::Any =>
+            {
                 ("not_revoked", &["revoked_at IS NULL"])
             }
             _ => return None,
@@ -185,6 +187,12 @@ impl List<'_> {
         let query = self.query;
         if let Some(state) = query.state {
             filter.add_state(state, not_after(query.at), self.kept_apart());
+            let is_suspended = is_suspended(&self.statements.tables);
+            match state {
+                KeyState::Active => filter.add(format!("NOT {is_suspended}")),
+                KeyState::Suspended => filter.add(is_suspended),
+                KeyState::Revoked | KeyState::Disabled | KeyState::Expired => {}
+            }
         }
         if let Some(part) = &query.name {
             filter.add_name(part, self.statements.dialect);
@@ -263,16 +271,19 @@ impl Filter {
         self.add(format!("{}({}, {part}) > 0", dialect.position, dialect.lower_name));
     }
 
-    /// Says the same as [`KeyRecord::state`](crate::KeyRecord::state), but for what is said already.
+    /// Says the same as [`KeyRecord::state`](crate::KeyRecord::state), but for what is said already and
+    /// for the tenant.
     fn add_state(&mut self, state: KeyState, at: i64, said: &[&str]) {
         let conditions: &[&str] = match state {
             KeyState::Revoked => &["revoked_at IS NOT NULL"],
             KeyState::Disabled => &["revoked_at IS NULL", "disabled"],
-            KeyState::Expired | KeyState::Active => &["revoked_at IS NULL", "NOT disabled"],
+            KeyState::Expired | KeyState::Active | KeyState::Suspended => {
+                &["revoked_at IS NULL", "NOT disabled"]
+            }
         };
         let rest = conditions.iter().filter(|condition| !said.contains(condition));
         rest.for_each(|condition| self.add(*condition));
-        if !matches!(state, KeyState::Expired | KeyState::Active) {
+        if matches!(state, KeyState::Revoked | KeyState::Disabled) {
             return;
         }
         let at = self.bind(Value::Time(Some(at)));

@@ -8,6 +8,7 @@ mod list;
 mod migration;
 mod row;
 mod statements;
+mod suspension;
 mod tables;
 mod time;
 mod value;
@@ -20,6 +21,7 @@ pub use self::migration::TablesError;
 pub(super) use self::migration::{Found, Migration, pending};
 pub(super) use self::row::{KeyRow, place};
 pub(super) use self::statements::{Dialect, Statement, Statements, constant, in_order};
+pub(super) use self::suspension::read_suspended;
 pub(super) use self::tables::Tables;
 #[cfg(feature = "postgres")]
 pub(super) use self::tables::quoted;

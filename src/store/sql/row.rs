@@ -60,6 +60,8 @@ pub(in crate::store) struct KeyRow {
     pub(in crate::store) revision: i64,
     pub(in crate::store) counted_as: Option<String>,
     pub(in crate::store) created_by: Option<String>,
+    /// Not of the row itself.
+    pub(in crate::store) suspended: bool,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -157,6 +159,7 @@ impl KeyRow {
             restrictions: self.checked("restrictions", serde_json::from_str(&self.restrictions))?,
             metadata: self.checked("metadata", serde_json::from_str(&self.metadata))?,
             revision: self.checked("revision", u64::try_from(self.revision))?,
+            suspended: self.suspended,
         })
     }
 
@@ -237,6 +240,7 @@ impl TryFrom<&KeyRecord> for KeyRow {
             revision: i64::try_from(record.revision)?,
             counted_as: record.counted_as.as_ref().map(|id| text(id.as_str())),
             created_by: record.created_by.as_ref().map(ToString::to_string),
+            suspended: record.suspended,
         })
     }
 }
@@ -312,7 +316,7 @@ mod tests {
             ("tenant", |row| row.tenant = Some(String::new())),
             ("stage", |row| row.stage = Some("/".to_owned())),
             ("kind", |row| row.kind = "Secret".to_owned()),
-            ("abilities", |row| row.abilities.push("admin".to_owned())),
+            ("abilities", |row| row.abilities.push("admin:".to_owned())),
             ("created_at", |row| row.created_at = -1),
             ("expires_at", |row| row.expires_at = Some(i64::MAX)),
             ("revoked_at", |row| row.revoked_at = Some(i64::MIN)),

@@ -74,6 +74,7 @@ impl Statements {
     pub(in crate::store) fn new(tables: Tables, dialect: Dialect) -> Self {
         let locking = dialect.locking;
         let (keys, audit) = (tables.keys(), tables.audit());
+        let selected = selected(&tables);
         let columns = COLUMNS.join(", ");
         let values: Vec<_> = (1..=COLUMNS.len()).map(|number| format!("${number}")).collect();
         // The id and the digest stay what they are.
@@ -81,7 +82,7 @@ impl Statements {
         let changes: Vec<_> =
             changes.map(|(column, value)| format!("{column} = {value}")).collect();
         Self {
-            find: constant(format!("SELECT {columns} FROM {keys} WHERE digest = $1")),
+            find: constant(format!("SELECT {selected} FROM {keys} WHERE digest = $1")),
             get: constant(format!("{} WHERE id = $1", select_with_use(&tables, &keys))),
             insert: constant(format!(
                 "INSERT INTO {keys} ({columns}) VALUES ({}) ON CONFLICT DO NOTHING",
@@ -90,12 +91,12 @@ impl Statements {
             replace: constant(format!(
                 "UPDATE {keys} SET {} WHERE {}",
                 changes.join(", "),
-                replaceable(numbered)
+                replaceable(&tables, numbered)
             )),
             remove: constant(format!("DELETE FROM {keys} WHERE {}", unchanged(numbered))),
             require: constant(format!(
                 "SELECT id FROM {keys} WHERE {}{locking}",
-                unchanged(numbered)
+                required(&tables, numbered)
             )),
             audit: constant(format!(
                 "INSERT INTO {audit} ({AUDIT_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
@@ -149,7 +150,7 @@ impl Statements {
                 format!(
                     "UPDATE {keys} SET {} FROM (VALUES {rows}) AS given WHERE {}",
                     changes.join(", "),
-                    replaceable(given)
+                    replaceable(&self.tables, given)
                 )
             }
             // Not `(id, …) IN (VALUES …)`, for which SQLite reads the whole table.
@@ -161,7 +162,7 @@ impl Statements {
             // Others cannot change the rows: those of several keys were locked before.
             Verb::Require => format!(
                 "SELECT id FROM (VALUES {rows}) AS given JOIN {keys} ON {}",
-                unchanged(given)
+                required(&self.tables, given)
             ),
             Verb::Note => format!("INSERT INTO {audit} ({AUDIT_COLUMNS}) VALUES {rows}"),
         })
@@ -183,7 +184,7 @@ impl Statements {
     }
 
     fn find_some(&self, digests: &[KeyDigest]) -> Statement {
-        let (columns, keys) = (COLUMNS.join(", "), self.tables.keys());
+        let (columns, keys) = (selected(&self.tables), self.tables.keys());
         let numbers: Vec<_> = (1..=digests.len()).map(|number| format!("${number}")).collect();
         let numbers = numbers.join(", ");
         let sql = format!("SELECT {columns} FROM {keys} WHERE digest IN ({numbers})");
@@ -245,19 +246,28 @@ fn numbered(number: usize) -> String {
 
 /// Says when a row may be replaced by values, of which each is one of the columns: by one row and by many
 /// alike.
-fn replaceable(value: impl Fn(usize) -> String) -> String {
-    let (id, digest, revoked_at, revision) = (value(1), value(2), value(11), value(18));
-    // The last condition holds by the one before, unless somebody disabled the trigger that counts
-    // revisions: a revocation is not taken back even so.
+fn replaceable(tables: &Tables, value: impl Fn(usize) -> String) -> String {
+    let (id, digest, revision) = (value(1), value(2), value(18));
+    let (tenant, revoked_at, disabled) = (value(5), value(11), value(12));
+    let (keys, suspensions) = (tables.keys(), tables.suspensions());
+    // What follows the revision holds by it, unless somebody disabled the trigger that counts revisions:
+    // a revocation is not taken back even so. Keys of a suspended tenant are only taken out of use.
     format!(
         "id = {id} AND digest = {digest} AND revision = {revision} - 1 \
-         AND (revoked_at IS NULL OR revoked_at = {revoked_at})"
+         AND (revoked_at IS NULL OR revoked_at = {revoked_at}) \
+         AND ({revoked_at} IS NOT NULL OR ({disabled} AND NOT disabled) OR NOT EXISTS \
+         (SELECT 1 FROM {suspensions} AS s WHERE s.tenant IN ({keys}.tenant, {tenant})))"
     )
 }
 
 /// Says when a row is at the revision of three values.
 fn unchanged(value: impl Fn(usize) -> String) -> String {
     format!("id = {} AND digest = {} AND revision = {}", value(1), value(2), value(3))
+}
+
+/// Says when a row is at the revision of three values, and its tenant is not suspended.
+fn required(tables: &Tables, value: impl Fn(usize) -> String) -> String {
+    format!("{} AND NOT {}", unchanged(value), is_suspended(tables))
 }
 
 /// Returns the records that were found, in the order of the digests that were asked for.
@@ -269,9 +279,23 @@ pub(in crate::store) fn in_order(
     digests.iter().map(|digest| found.get(digest).cloned()).collect()
 }
 
+/// Returns what is selected of a row of keys.
+pub(super) fn selected(tables: &Tables) -> String {
+    format!("{}, {} AS suspended", COLUMNS.join(", "), is_suspended(tables))
+}
+
+/// Tells of a row of keys whether its tenant is suspended, by one probe of an index.
+///
+/// Not by `EXISTS`, which PostgreSQL may make a join of that goes through more rows than a page has, and
+/// not by `IS NULL`, which it takes for rare: it then sorts what it would have found in order.
+pub(super) fn is_suspended(tables: &Tables) -> String {
+    let (keys, suspensions) = (tables.keys(), tables.suspensions());
+    format!("coalesce((SELECT TRUE FROM {suspensions} AS s WHERE s.tenant = {keys}.tenant), FALSE)")
+}
+
 /// Selects rows of the table of keys, with `last_used_at`.
 pub(super) fn select_with_use(tables: &Tables, keys: &str) -> String {
-    let (columns, uses) = (COLUMNS.join(", "), tables.uses());
+    let (columns, uses) = (selected(tables), tables.uses());
     // A subquery, since a join of a long list may read all uses first.
     let used = format!("(SELECT last_used_at FROM {uses} WHERE key_id = id)");
     format!("SELECT {columns}, {used} AS last_used_at FROM {keys}")
@@ -284,19 +308,8 @@ pub(in crate::store) fn constant(sql: String) -> SqlStr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_statements_name_the_columns_that_they_mean() {
-        assert_eq!(
-            (COLUMNS[0], COLUMNS[1], COLUMNS[10], COLUMNS[17]),
-            ("id", "digest", "revoked_at", "revision")
-        );
-    }
-
-    #[test]
-    fn many_are_found_by_one_statement_and_very_many_by_a_few() {
+impl Statements {
+    pub(super) fn of_no_database() -> Self {
         let dialect = Dialect {
             age_of_tenant: "created_at",
             time_of_tenant: |time| time,
@@ -306,7 +319,25 @@ mod tests {
             position: "instr",
             keeps_zero: true,
         };
-        let statements = Statements::new(Tables::new(None, "").unwrap(), dialect);
+        Self::new(Tables::new(None, "").unwrap(), dialect)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statements_name_the_columns_that_they_mean() {
+        assert_eq!(
+            (COLUMNS[0], COLUMNS[1], COLUMNS[4], COLUMNS[10], COLUMNS[11], COLUMNS[17]),
+            ("id", "digest", "tenant", "revoked_at", "disabled", "revision")
+        );
+    }
+
+    #[test]
+    fn many_are_found_by_one_statement_and_very_many_by_a_few() {
+        let statements = Statements::of_no_database();
         for (digests, expected) in
             [(0, &[][..]), (1, &[1]), (100, &[100]), (2001, &[1000, 1000, 1])]
         {

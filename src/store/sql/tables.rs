@@ -53,15 +53,26 @@ impl Tables {
         self.name("api_key_audit")
     }
 
+    /// Returns the name of the log of changes, which only SQLite needs.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::store) fn changes(&self) -> String {
+        self.name("api_key_changes")
+    }
+
+    /// The tenants whose keys are suspended.
+    pub(in crate::store) fn suspensions(&self) -> String {
+        self.name("api_key_suspensions")
+    }
+
     pub(in crate::store) fn migrations(&self) -> String {
         self.name("api_key_migrations")
     }
 
     /// Returns the names of all tables, as the database keeps them.
     #[cfg(feature = "postgres")]
-    pub(in crate::store) fn all_bare(&self) -> [String; 4] {
-        ["api_keys", "api_key_uses", "api_key_audit", "api_key_migrations"]
-            .map(|name| self.bare(name))
+    pub(in crate::store) fn all_bare(&self) -> [String; 5] {
+        let [keys, uses, audit] = ["api_keys", "api_key_uses", "api_key_audit"];
+        [keys, uses, audit, "api_key_suspensions", "api_key_migrations"].map(|name| self.bare(name))
     }
 
     /// Returns the statements that make the partial indexes by which keys are listed that are few among

@@ -1,11 +1,18 @@
 //! The third version of the tables in SQLite.
 
+use super::change_log;
 use crate::store::sql::{Tables, index_ends, index_events};
 
 /// Adds what many keys and many owners need: one part for each.
 pub(super) fn script(tables: &Tables) -> String {
-    let parts: [fn(&Tables) -> String; 4] =
-        [note_the_issuer, index_what_is_rare, index_ends, index_events];
+    let parts: [fn(&Tables) -> String; 6] = [
+        note_the_issuer,
+        index_what_is_rare,
+        index_ends,
+        index_events,
+        suspend_tenants,
+        change_log::add,
+    ];
     parts.map(|part| part(tables)).join("\n")
 }
 
@@ -17,4 +24,17 @@ fn note_the_issuer(tables: &Tables) -> String {
 /// Adds an index for each list of keys that are few among many, so that others are not visited.
 fn index_what_is_rare(tables: &Tables) -> String {
     tables.partial_indexes("(tenant, created_at DESC, id DESC)")
+}
+
+/// Adds the tenants whose keys are out of use, all of them.
+fn suspend_tenants(tables: &Tables) -> String {
+    let suspensions = tables.suspensions();
+    format!(
+        "
+        CREATE TABLE {suspensions} (
+            tenant TEXT NOT NULL PRIMARY KEY CHECK (length(tenant) BETWEEN 1 AND 128),
+            suspended_at INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        "
+    )
 }

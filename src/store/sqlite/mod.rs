@@ -1,6 +1,9 @@
 //! [`SqliteStore`]: keys in SQLite.
 
 mod audit;
+mod change_log;
+#[cfg(feature = "cache")]
+mod invalidations;
 mod migration_3;
 mod migrations;
 mod open;
@@ -15,6 +18,8 @@ use std::sync::Arc;
 
 use sqlx::SqlitePool;
 
+#[cfg(feature = "cache")]
+pub use self::invalidations::SqliteInvalidations;
 pub use self::open::SqliteStoreBuilder;
 use self::writing::Writers;
 use super::share::Share;
@@ -24,8 +29,8 @@ use super::sql::Statements;
 ///
 /// [`open`](Self::open) creates the file and its tables. Several processes may use one file; a
 /// change is found by all of them from the moment it was acknowledged, and is not lost by a
-/// power failure: `synchronous` is `FULL`, since with less a revocation may come undone. A clone
-/// is the same store.
+/// power failure: `synchronous` is `FULL`, since with less a revocation may come undone. A
+/// `CachedStore` in front hears of the changes of others by `invalidations`. A clone is the same store.
 ///
 /// A connection whose write fails, such as because the disk is full, is closed: once there is room again,
 /// the next write works.
@@ -36,7 +41,9 @@ use super::sql::Statements;
 /// |---|---|
 /// | `api_keys` | one row a key |
 /// | `api_key_uses` | when a key was last used |
+/// | `api_key_suspensions` | the tenants that are [suspended](crate::KeyManager::suspend) |
 /// | `api_key_audit` | the events of changes, with the records before and after, without digests |
+/// | `api_key_changes` | which keys were changed last, for caches (`invalidations`) |
 /// | `api_key_migrations` | the oldest `version` whose code may use these tables, and their own, `level` |
 ///
 /// A new version of this crate that needs more of the tables adds it, and leaves what the version
@@ -116,6 +123,15 @@ impl SqliteStore {
     /// belongs to it when it is copied.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl SqliteStore {
+    /// Returns what returns the pool, as long as there is the store.
+    pub(crate) fn weak_pool(&self) -> impl Fn() -> Option<SqlitePool> + Send + Sync + 'static {
+        let (pool, statements) = (self.pool.clone(), Arc::downgrade(&self.statements));
+        move || (statements.strong_count() > 0).then(|| pool.clone())
     }
 }
 

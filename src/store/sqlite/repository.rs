@@ -9,12 +9,14 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
 use sqlx::{Row as _, SqliteConnection, query};
 
 use super::SqliteStore;
-use crate::key::{KeyDigest, KeyId};
-use crate::store::sql::{KeyRow, Statement, Step, Tables, Value, failed, in_order, place};
+use crate::key::{KeyDigest, KeyId, TenantId};
+use crate::store::sql::{
+    KeyRow, Statement, Step, Tables, Value, constant, failed, in_order, place, read_suspended,
+};
 use crate::store::{
     AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyCursor,
     KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore, KeyUse, RecordUses, StoreError,
-    StoredKey,
+    StoredKey, SuspendedTenant,
 };
 
 #[async_trait]
@@ -92,6 +94,54 @@ impl KeyRepository for SqliteStore {
                 Err(refusal)
             }
         }
+    }
+
+    /// Has the caches of all processes that hear of changes forget what they know.
+    async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
+        let changes = self.statements.tables.changes();
+        let note = constant(format!("INSERT INTO {changes} (digest) VALUES (NULL)"));
+        let mut writing = self.writers.take().await.map_err(failed)?;
+        query(note).execute(writing.connection()).await.map_err(failed)?;
+        writing.give_back();
+        Ok(())
+    }
+
+    async fn set_suspended(
+        &self,
+        tenant: &TenantId,
+        since: Option<SystemTime>,
+        events: &[AuditEvent],
+    ) -> Result<bool, CommitError> {
+        let (set, events) = self.statements.set_suspended(tenant, since, events)?;
+        let mut writing = self.writers.begin().await.map_err(failed)?;
+        let rows = bound(&set).execute(writing.connection()).await.map_err(failed)?.rows_affected();
+        if rows == 0 {
+            writing.roll_back().await.map_err(failed)?;
+            return Ok(false);
+        }
+        match take(&events, writing.connection()).await.map_err(failed)? {
+            Ok(()) => writing.commit().await.map_err(failed)?,
+            Err(refusal) => {
+                writing.roll_back().await.map_err(failed)?;
+                return Err(refusal);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
+        let _place = self.share.for_list().await?;
+        let rows = bound(&self.statements.suspended()).fetch_all(&self.pool).await;
+        let rows = rows.map_err(failed)?;
+        let read = |row: &SqliteRow| -> sqlx::Result<(String, i64)> {
+            Ok((row.try_get("tenant")?, row.try_get("suspended_at")?))
+        };
+        rows.iter()
+            .map(|row| {
+                let (tenant, since) = read(row).map_err(failed)?;
+                read_suspended(&tenant, since)
+            })
+            .collect()
     }
 
     async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
@@ -201,5 +251,28 @@ fn read(row: &SqliteRow) -> sqlx::Result<KeyRow> {
         revision: row.try_get("revision")?,
         counted_as: row.try_get("counted_as")?,
         created_by: row.try_get("created_by")?,
+        suspended: row.try_get("suspended")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, query_scalar};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lookup_searches_two_indices_and_scans_nothing() {
+        let store = SqliteStore::in_memory().await.unwrap();
+        let find = store.statements.find(&KeyDigest::from_bytes([7; 32]));
+        let plan = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", find.sql.as_str()));
+        let plan = query(plan).bind(vec![7_u8; 32]).fetch_all(&store.pool).await.unwrap();
+        let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let searches: Vec<_> = steps.iter().filter(|step| step.starts_with("SEARCH")).collect();
+        assert!(searches[0].contains("(digest=?)"), "{steps:?}");
+        assert!(searches[1].contains("PRIMARY KEY (tenant=?)"), "{steps:?}");
+        assert!(!steps.iter().any(|step| step.contains("SCAN")), "{steps:?}");
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'api_key_suspensions'";
+        assert_eq!(query_scalar::<_, i64>(tables).fetch_one(&store.pool).await.unwrap(), 1);
+    }
 }

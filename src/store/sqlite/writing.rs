@@ -27,6 +27,12 @@ impl Writers {
         Ok(Self { pool, turn: Arc::default(), share, is_in_memory: file.is_empty() })
     }
 
+    /// Tells whether the database ends with its only connection.
+    #[cfg(feature = "cache")]
+    pub(super) const fn is_in_memory(&self) -> bool {
+        self.is_in_memory
+    }
+
     /// Waits for a turn, and takes a connection for one statement.
     pub(super) async fn take(&self) -> sqlx::Result<Writing> {
         let turn = Arc::clone(&self.turn).lock_owned().await;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 
-use super::super::conformance::{full_record, moment};
+use super::super::conformance::{full_record, kept, moment};
 use super::{Suite, WRITERS, changed, insert, remove, replace, tenant_of_its_own};
 use crate::key::TenantId;
 use crate::store::{CommitError, KeyBound, KeyChange, KeyQuery, KeyRecord, KeyRepository};
@@ -15,9 +15,9 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let (tenant, now) = (tenant_of_its_own(), moment(1_600_000_000));
         let record = |change: fn(&mut KeyRecord, SystemTime)| {
             let mut record =
-                KeyRecord { tenant: Some(tenant.clone()), expires_at: None, ..full_record() };
+                KeyRecord { tenant: Some(tenant.clone()), expires_at: None, ..self.full_record() };
             change(&mut record, now);
-            record
+            kept(record, self.without)
         };
         let soon = |record: &mut KeyRecord, now: SystemTime| {
             record.expires_at = Some(now + Duration::from_micros(1));
@@ -48,7 +48,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.committed(&one_for_another).await;
         self.committed(&[lives_again, bound(4)]).await;
         // As a key of no tenant, it is one of those that nobody counts.
-        let nobodys = KeyRecord { tenant: None, ..full_record() };
+        let nobodys = KeyRecord { tenant: None, ..self.full_record() };
         let bound = KeyChange::Bound(KeyBound::new(Arc::new(nobodys.clone()), 0, now));
         self.committed(&[insert(&nobodys), bound]).await;
     }
@@ -57,7 +57,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let (tenant, now) = (tenant_of_its_own(), moment(1_600_000_000));
         let most = WRITERS as u64 / 2;
         let insertion = async || {
-            let record = KeyRecord { tenant: Some(tenant.clone()), ..full_record() };
+            let record = KeyRecord { tenant: Some(tenant.clone()), ..self.full_record() };
             let changes = [insert(&record), bound(&tenant, most, now)];
             for _ in 0..1000 {
                 match self.commit(&changes).await {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::super::conformance::{full_record, moment};
+use super::super::conformance::{kept, moment};
 use super::{
     Suite, assert_conflict, assert_exists, changed, insert, remove, replace, tenant_of_its_own,
 };
@@ -26,7 +26,7 @@ fn rename(record: &mut KeyRecord) {
 impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     /// Many changes of one kind are each what one alone is.
     pub(super) async fn many_changes_are_made_or_none(&self) {
-        let records: Vec<KeyRecord> = (0..MANY).map(|_| full_record()).collect();
+        let records: Vec<KeyRecord> = (0..MANY).map(|_| self.full_record()).collect();
         let inserted: Vec<_> = records.iter().map(insert).collect();
         let twice = self.commit(&and(&inserted, inserted[0].clone())).await;
         assert_exists(twice, "one of many new records is there twice");
@@ -70,11 +70,11 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let tenant = tenant_of_its_own();
         let at = |second: u64| moment(1_600_000_000 + second);
         let with = |change: &dyn Fn(&mut KeyRecord)| {
-            let mut record = full_record();
+            let mut record = self.full_record();
             record.set_tenant(Some(tenant.clone()));
             (record.expires_at, record.revoked_at, record.disabled) = (None, None, false);
             change(&mut record);
-            record
+            kept(record, self.without)
         };
         let ended: Vec<KeyRecord> = vec![
             with(&|record| record.set_expires_at(Some(at(1)))),

@@ -4,6 +4,7 @@ mod bounds;
 mod lists;
 mod many;
 mod required;
+mod suspended;
 mod uses;
 
 use std::future::poll_fn;
@@ -14,10 +15,10 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 
-use super::conformance::{check_key_store, full_record, moment};
+use super::conformance::{check_key_store_without, full_record, kept, moment};
 use crate::key::{KeyId, TenantId};
 use crate::store::{
-    CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository, RecordUses, StoredKey,
+    CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository, RecordField, RecordUses, StoredKey,
 };
 
 /// How many writers try the same at once.
@@ -26,7 +27,8 @@ const WRITERS: usize = 8;
 /// Checks a repository against the contract of [`KeyRepository`], and so of
 /// [`KeyStore`](crate::KeyStore).
 ///
-/// The repository may hold other records; those of the suite have ids and tenants of their own.
+/// Whether tenants can be suspended is up to the repository: one that answers
+/// [`CommitError::Unsupported`] is not asked for more. The repository may hold other records; those of the suite have ids and tenants of their own.
 ///
 /// # Panics
 ///
@@ -47,8 +49,25 @@ pub async fn check_key_repository<R>(repository: &R)
 where
     R: KeyRepository + ?Sized,
 {
-    let suite = Suite { repository };
-    check_key_store(repository, async |record| suite.put(record).await).await;
+    check_key_repository_without(repository, &[]).await;
+}
+
+/// Checks a repository over a table that has no columns for some fields, like
+/// [`check_key_repository`].
+///
+/// The records of the suite have nothing in these fields. That the repository [refuses](RecordField) a
+/// record in which one is set is checked, too.
+///
+/// # Panics
+///
+/// Panics with what the repository did wrong.
+pub async fn check_key_repository_without<R>(repository: &R, fields: &[RecordField])
+where
+    R: KeyRepository + ?Sized,
+{
+    let suite = Suite { repository, without: fields };
+    check_key_store_without(repository, fields, async |record| suite.put(record).await).await;
+    suite.what_is_not_kept_is_refused().await;
     suite.a_key_is_got_by_its_id().await;
     suite.ids_and_digests_are_unique().await;
     suite.a_change_is_made_to_its_revision_only().await;
@@ -72,6 +91,11 @@ where
     suite.those_keys_are_counted_that_work_or_may_work_again().await;
     suite.those_who_insert_at_once_keep_to_the_bound().await;
     suite.a_dropped_commit_is_whole().await;
+    if suite.can_suspend().await {
+        suite.keys_of_a_suspended_tenant_are_found_as_such().await;
+        suite.keys_of_a_suspended_tenant_can_only_be_taken_out_of_use().await;
+        suite.nothing_is_inserted_once_a_tenant_is_suspended().await;
+    }
 }
 
 /// Checks a repository against the contract of [`RecordUses`].
@@ -95,7 +119,19 @@ pub async fn check_record_uses<R>(repository: &R)
 where
     R: KeyRepository + RecordUses + ?Sized,
 {
-    let suite = Suite { repository };
+    check_record_uses_without(repository, &[]).await;
+}
+
+/// Checks a repository over a table that has no columns for some fields, like [`check_record_uses`].
+///
+/// # Panics
+///
+/// Panics with what the repository did wrong.
+pub async fn check_record_uses_without<R>(repository: &R, fields: &[RecordField])
+where
+    R: KeyRepository + RecordUses + ?Sized,
+{
+    let suite = Suite { repository, without: fields };
     suite.uses_only_go_forward().await;
     suite.a_use_changes_no_record().await;
     suite.a_removed_key_leaves_no_uses().await;
@@ -104,6 +140,7 @@ where
 
 struct Suite<'a, R: ?Sized> {
     repository: &'a R,
+    without: &'a [RecordField],
 }
 
 fn insert(record: &KeyRecord) -> KeyChange {
@@ -152,6 +189,32 @@ fn assert_exists(result: Result<(), CommitError>, what: &str) {
 }
 
 impl<R: KeyRepository + ?Sized> Suite<'_, R> {
+    fn full_record(&self) -> KeyRecord {
+        kept(full_record(), self.without)
+    }
+
+    /// What got lost might have kept a key from something.
+    async fn what_is_not_kept_is_refused(&self) {
+        // Those are for people.
+        let is_needed =
+            |field: &&RecordField| ![RecordField::Hint, RecordField::CreatedBy].contains(field);
+        for field in self.without.iter().filter(is_needed) {
+            let others: Vec<_> =
+                self.without.iter().copied().filter(|other| other != field).collect();
+            let mut record = kept(full_record(), &others);
+            record.disabled = *field == RecordField::Disabled;
+            let result = self.commit(&[insert(&record)]).await;
+            assert!(result.is_err(), "a record was inserted without its `{field}`");
+            self.assert_is_gone(&record, "a record that was refused was inserted").await;
+            let old = self.inserted().await;
+            let (id, digest) = (old.id.clone(), old.digest);
+            let record = KeyRecord { id, digest, revision: old.revision + 1, ..record };
+            let result = self.commit(&[replace(&record)]).await;
+            assert!(result.is_err(), "a record was kept without its `{field}`");
+            self.assert_is(&old, "a change that was refused was made").await;
+        }
+    }
+
     async fn commit(&self, changes: &[KeyChange]) -> Result<(), CommitError> {
         self.repository.commit(changes, &[]).await
     }
@@ -162,7 +225,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     }
 
     async fn inserted(&self) -> KeyRecord {
-        let record = full_record();
+        let record = self.full_record();
         self.committed(&[insert(&record)]).await;
         record
     }
@@ -197,7 +260,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     }
 
     async fn a_key_is_got_by_its_id(&self) {
-        let record = full_record();
+        let record = self.full_record();
         assert_eq!(self.get(&record.id).await, None, "a key was got before it was inserted");
         self.committed(&[insert(&record)]).await;
         self.assert_is(&record, "a key was not got as it was inserted").await;
@@ -207,9 +270,9 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     async fn ids_and_digests_are_unique(&self) {
         let record = self.inserted().await;
-        let mut same_id = full_record();
+        let mut same_id = self.full_record();
         same_id.id = record.id.clone();
-        let mut same_digest = full_record();
+        let mut same_digest = self.full_record();
         same_digest.digest = record.digest;
         for taken in [&record, &same_id, &same_digest] {
             assert_exists(self.commit(&[insert(taken)]).await, "an id or a digest is taken");
@@ -217,8 +280,9 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.assert_is(&record, "a refused insertion changed a record").await;
         assert_eq!(self.get(&same_digest.id).await, None, "a digest has two records");
 
-        let digest = full_record().digest;
-        let rivals: Vec<_> = (0..WRITERS).map(|_| KeyRecord { digest, ..full_record() }).collect();
+        let digest = self.full_record().digest;
+        let rivals: Vec<_> =
+            (0..WRITERS).map(|_| KeyRecord { digest, ..self.full_record() }).collect();
         let tried = rivals.iter().map(|rival| async { self.commit(&[insert(rival)]).await });
         let (won, lost): (Vec<_>, Vec<_>) =
             join_all(tried).await.into_iter().partition(Result::is_ok);
@@ -237,12 +301,12 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         assert_conflict(self.commit(&[replace(&same)]).await, "the revision was changed already");
         let later = KeyRecord { revision: renamed.revision + 2, ..renamed.clone() };
         assert_conflict(self.commit(&[replace(&later)]).await, "a revision was left out");
-        let unknown = changed(&full_record(), |_| {});
+        let unknown = changed(&self.full_record(), |_| {});
         assert_conflict(self.commit(&[replace(&unknown)]).await, "there is no such record");
         self.assert_is_gone(&unknown, "a replacement inserted a record").await;
-        let digest = changed(&renamed, |record| record.digest = full_record().digest);
+        let digest = changed(&renamed, |record| record.digest = self.full_record().digest);
         assert_conflict(self.commit(&[replace(&digest)]).await, "the digest is another");
-        let id = changed(&renamed, |record| record.id = full_record().id);
+        let id = changed(&renamed, |record| record.id = self.full_record().id);
         assert_conflict(self.commit(&[replace(&id)]).await, "the id is another");
         let id = remove(&KeyRecord { revision: renamed.revision, ..id });
         assert_conflict(self.commit(&[id]).await, "the id is another");
@@ -251,7 +315,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     async fn all_changes_are_made_or_none(&self) {
         let (old, other) = (self.inserted().await, self.inserted().await);
-        let new = full_record();
+        let new = self.full_record();
         let renamed = changed(&old, |record| record.name = "renamed".to_owned());
         let stale = KeyRecord { revision: other.revision + 7, ..other.clone() };
         let changes = [insert(&new), replace(&renamed), replace(&stale)];
@@ -261,7 +325,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.assert_is(&old, "a part of a commit that failed was made").await;
         self.assert_is_gone(&new, "a part of a commit that failed was made").await;
 
-        let rotated = changed(&old, |record| record.successor = Some(new.id.clone()));
+        let rotated = changed(&old, |record| record.name = "rotated".to_owned());
         self.committed(&[replace(&rotated), insert(&new)]).await;
         self.assert_is(&rotated, "a part of a commit was not made").await;
         self.assert_is(&new, "a part of a commit was not made").await;
@@ -350,15 +414,15 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     async fn what_is_removed_can_be_inserted_in_one_commit(&self) {
         let old = self.inserted().await;
-        let same_id = KeyRecord { id: old.id.clone(), ..full_record() };
+        let same_id = KeyRecord { id: old.id.clone(), ..self.full_record() };
         self.committed(&[remove(&old), insert(&same_id)]).await;
         self.assert_is(&same_id, "an id was not given to another record").await;
         let found = self.repository.find(&old.digest).await;
         assert_eq!(found.ok(), Some(None), "the digest of a removed record is found");
-        let same_digest = KeyRecord { digest: same_id.digest, ..full_record() };
+        let same_digest = KeyRecord { digest: same_id.digest, ..self.full_record() };
         self.committed(&[remove(&same_id), insert(&same_digest)]).await;
         self.assert_is(&same_digest, "a digest was not given to another record").await;
-        let again = KeyRecord { id: same_digest.id.clone(), ..full_record() };
+        let again = KeyRecord { id: same_digest.id.clone(), ..self.full_record() };
         self.committed(&[remove(&same_digest), insert(&again), remove(&again)]).await;
         self.assert_is_gone(&same_digest, "a removed key is found by its digest").await;
         assert_eq!(self.get(&same_id.id).await, None, "the id of a removed record is found");
@@ -366,8 +430,9 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     async fn a_dropped_commit_is_whole(&self) {
         for polls in 1..6 {
-            let (old, new) = (self.inserted().await, full_record());
-            let rotated = changed(&old, |record| record.successor = Some(new.id.clone()));
+            let (old, new) = (self.inserted().await, self.full_record());
+            let abilities = ["changed:too"].try_into().unwrap_or_default();
+            let rotated = changed(&old, |record| record.abilities = abilities);
             let changes = [replace(&rotated), insert(&new)];
             let mut commit = Box::pin(self.commit(&changes));
             for _ in 0..polls {
@@ -380,7 +445,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             // It may still be on its way. Whoever changes the same record comes after it.
             self.until_made(&old.id, |record| record.name = "after".to_owned()).await;
             let old = self.get(&old.id).await.map(|key| key.record);
-            let was_rotated = old.is_some_and(|record| record.successor == rotated.successor);
+            let was_rotated = old.is_some_and(|record| record.abilities == rotated.abilities);
             let was_inserted = self.get(&new.id).await.is_some();
             assert_eq!(was_rotated, was_inserted, "a dropped commit was made in part");
         }

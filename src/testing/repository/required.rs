@@ -7,15 +7,15 @@ use std::task::Poll;
 
 use futures_util::future::{join, join_all};
 
-use super::super::conformance::{full_record, moment};
+use super::super::conformance::moment;
 use super::{Suite, WRITERS, assert_conflict, changed, insert, remove, replace, tenant_of_its_own};
 use crate::store::{CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository};
 
-fn require(record: &KeyRecord) -> KeyChange {
+pub(super) fn require(record: &KeyRecord) -> KeyChange {
     KeyChange::Require(Arc::new(record.clone()))
 }
 
-async fn let_others_go_on() {
+pub(super) async fn let_others_go_on() {
     let mut went_on = false;
     poll_fn(|cx| {
         cx.waker().wake_by_ref();
@@ -28,7 +28,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     pub(super) async fn what_is_required_is_compared_and_not_changed(&self) {
         let owner = self.inserted().await;
         self.committed(&[require(&owner)]).await;
-        let (new, other) = (full_record(), self.inserted().await);
+        let (new, other) = (self.full_record(), self.inserted().await);
         let renamed = changed(&other, |record| record.name = "renamed".to_owned());
         // Only the revision counts, whatever else the writer believes of the record.
         let believed = KeyRecord { name: "another".to_owned(), ..owner.clone() };
@@ -53,19 +53,19 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let later = KeyRecord { revision: owner.revision + 1, ..owner.clone() };
         let last = KeyRecord { revision: u64::MAX, ..owner.clone() };
         let digest = KeyRecord { digest: other.digest, revision: 0, ..owner.clone() };
-        let unknown_digest = KeyRecord { digest: full_record().digest, ..owner.clone() };
-        let id = KeyRecord { id: full_record().id, ..owner.clone() };
+        let unknown_digest = KeyRecord { digest: self.full_record().digest, ..owner.clone() };
+        let id = KeyRecord { id: self.full_record().id, ..owner.clone() };
         for (required, what) in [
             (&inserted, "the record is at a later revision"),
             (&later, "the record is at an earlier revision"),
             (&last, "the record is not at the last revision"),
             (&gone, "the record was removed"),
-            (&full_record(), "there was never such a record"),
+            (&self.full_record(), "there was never such a record"),
             (&digest, "the digest is that of another record"),
             (&unknown_digest, "the digest is another"),
             (&id, "the id is another"),
         ] {
-            let new = full_record();
+            let new = self.full_record();
             let renamed = changed(&other, |record| record.name = "renamed".to_owned());
             let [requirement, insertion] = [require(required), insert(&new)];
             let replacement = replace(&renamed);
@@ -97,7 +97,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.committed(&[require(&old), replacement, require(&new)]).await;
         self.assert_is(&new, "a record that was also required was not changed").await;
 
-        let inserted = full_record();
+        let inserted = self.full_record();
         self.committed(&[insert(&inserted), require(&inserted)]).await;
         self.assert_is(&inserted, "a record that was also required was not inserted").await;
         let removal = [remove(&inserted), require(&inserted)];
@@ -110,7 +110,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     pub(super) async fn nothing_is_made_for_what_was_revoked(&self) {
         for _ in 0..5 {
             let tenant = tenant_of_its_own();
-            let record = || KeyRecord { tenant: Some(tenant.clone()), ..full_record() };
+            let record = || KeyRecord { tenant: Some(tenant.clone()), ..self.full_record() };
             let owner = record();
             self.committed(&[insert(&owner)]).await;
             let made = AtomicUsize::new(0);
@@ -145,7 +145,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     }
 
     pub(super) async fn a_kind_of_change_that_is_not_known_is_refused(&self) {
-        let (old, new) = (self.inserted().await, full_record());
+        let (old, new) = (self.inserted().await, self.full_record());
         let renamed = changed(&old, |record| record.name = "renamed".to_owned());
         for record in [&old, &new] {
             let unknown = KeyChange::Unknown(Arc::new(record.clone()));
@@ -154,7 +154,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
                 &[unknown.clone()][..],
                 &[unknown.clone(), replacement.clone()],
                 &[replacement, unknown.clone()],
-                &[insert(&full_record()), unknown],
+                &[insert(&self.full_record()), unknown],
             ] {
                 let result = self.commit(changes).await;
                 let is_refused = matches!(result, Err(CommitError::Unsupported));

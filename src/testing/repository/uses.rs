@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::super::conformance::{full_record, moment};
+use super::super::conformance::moment;
 use super::{Suite, changed, insert, remove, replace, tenant_of_its_own};
 use crate::key::KeyId;
 use crate::store::{KeyQuery, KeyRecord, KeyRepository, KeyUse, RecordUses};
@@ -20,7 +20,7 @@ impl<R: KeyRepository + RecordUses + ?Sized> Suite<'_, R> {
     pub(super) async fn uses_only_go_forward(&self) {
         let (one, other) = (self.inserted().await, self.inserted().await);
         let used = |record: &KeyRecord, second| KeyUse::new(record.id.clone(), moment(second));
-        let unknown = full_record();
+        let unknown = self.full_record();
         self.record_uses(&[]).await;
         self.record_uses(&[used(&one, 100), used(&unknown, 100), used(&other, 300)]).await;
         assert_eq!(self.last_used_at(&one.id).await, Some(moment(100)));
@@ -57,7 +57,7 @@ impl<R: KeyRepository + RecordUses + ?Sized> Suite<'_, R> {
 
     pub(super) async fn lists_are_filtered_by_uses(&self) {
         let tenant = tenant_of_its_own();
-        let record = || KeyRecord { tenant: Some(tenant.clone()), ..full_record() };
+        let record = || KeyRecord { tenant: Some(tenant.clone()), ..self.full_record() };
         let (used, unused) = (record(), record());
         self.committed(&[insert(&used), insert(&unused)]).await;
         let (now, later) = (moment(1_600_000_000), moment(1_600_000_001));

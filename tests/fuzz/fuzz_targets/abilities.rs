@@ -39,8 +39,7 @@ fn is_ability(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     let is_plain = |segment: &&str| !segment.is_empty() && segment.chars().all(plain);
     match &segments[..] {
-        ["*"] => true,
-        [resources @ .., last] if !resources.is_empty() && text.len() <= 128 => {
+        [resources @ .., last] if text.len() <= 128 => {
             resources.iter().all(|segment| is_plain(segment)) && (*last == "*" || is_plain(last))
         }
         _ => false,

@@ -1,32 +1,10 @@
-//! [`AbilityCatalogue`]: the abilities that a form offers, in words.
+//! [`Offered`]: the abilities of a catalogue as the form shows them, by resource.
 
-use std::fmt;
+use crate::key::{Ability, AbilityCatalogue, AbilitySet};
 
-use crate::key::{Ability, AbilitySet};
-
-/// The abilities that the pages offer, and what they are called there.
-///
-/// Abilities are grouped by resource, which is what is in front of their last `:`. For each resource, the
-/// form offers none, reading, everything, or a choice of its abilities. An ability reads if its action is
-/// `read`, `list`, `get` or `view`.
-///
-/// An owner is offered the abilities that it may grant, and no others.
-///
-/// # Examples
-///
-/// ```
-/// use tower_api_key::manage::pages::AbilityCatalogue;
-///
-/// let catalogue = AbilityCatalogue::new()
-///     .resource("bots", "Bots")
-///     .ability("bots:read", "List and read bots")
-///     .ability("bots:write", "Create, change and delete bots")
-///     .ability("chat:send", "Send messages")
-///     .preset("Read only", "Looks at everything, changes nothing", ["bots:read"]);
-/// ```
+/// What a form offers of a catalogue.
 #[derive(Clone, Debug, Default)]
-#[must_use]
-pub struct AbilityCatalogue {
+pub(super) struct Offered {
     pub(super) resources: Vec<Resource>,
     pub(super) presets: Vec<Preset>,
 }
@@ -83,65 +61,29 @@ impl Level {
     }
 }
 
-impl AbilityCatalogue {
-    /// Offers no abilities.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Offers each ability that a policy asks for, in its own name.
-    #[cfg(feature = "policy")]
-    pub fn from_policy(policy: &crate::policy::AccessPolicy) -> Self {
-        let mut catalogue = Self::new();
-        for requirement in policy.rules().iter().filter_map(|rule| rule.requirement()) {
-            for ability in requirement.sets_of_abilities().into_iter().flatten() {
-                if !catalogue.entries().any(|entry| entry.ability == ability) {
-                    let says = ability.to_string();
-                    catalogue.add(ability, says);
-                }
-            }
+impl Offered {
+    /// Offers all of a catalogue. Resources with a title come first, in the order of the titles.
+    pub(super) fn of(catalogue: &AbilityCatalogue) -> Self {
+        let mut offered = Self::default();
+        for (name, title) in catalogue.titles() {
+            offered.resources.push(Resource {
+                name: name.to_owned(),
+                title: title.to_owned(),
+                entries: Vec::new(),
+            });
         }
-        catalogue
-    }
-
-    /// Names a resource. Without a name, it is called as in its abilities.
-    pub fn resource(mut self, name: impl Into<String>, title: impl Into<String>) -> Self {
-        let name = name.into();
-        let index = self.index_of(&name);
-        self.resources[index].title = title.into();
-        self
-    }
-
-    /// Offers an ability, and says what it is.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the ability does not parse.
-    pub fn ability<A>(mut self, ability: A, says: impl Into<String>) -> Self
-    where
-        A: TryInto<Ability, Error: fmt::Display>,
-    {
-        self.add(parsed(ability), says.into());
-        self
-    }
-
-    /// Offers several abilities at once, under a title.
-    ///
-    /// # Panics
-    ///
-    /// Panics if an ability does not parse.
-    pub fn preset<A>(
-        mut self,
-        title: impl Into<String>,
-        says: impl Into<String>,
-        abilities: impl IntoIterator<Item = A>,
-    ) -> Self
-    where
-        A: TryInto<Ability, Error: fmt::Display>,
-    {
-        let abilities = abilities.into_iter().map(parsed).collect();
-        self.presets.push(Preset { title: title.into(), says: says.into(), abilities });
-        self
+        for (ability, says) in catalogue.iter() {
+            let entry = Entry { ability: ability.clone(), says: says.to_owned() };
+            offered.resource(AbilityCatalogue::resource_of(ability)).entries.push(entry);
+        }
+        offered.resources.retain(|resource| !resource.entries.is_empty());
+        let presets = catalogue.presets().map(|(title, says, abilities)| Preset {
+            title: title.to_owned(),
+            says: says.to_owned(),
+            abilities: abilities.clone(),
+        });
+        offered.presets.extend(presets);
+        offered
     }
 
     /// Returns what may be granted, without what would be empty.
@@ -159,19 +101,14 @@ impl AbilityCatalogue {
         self.resources.iter().flat_map(|resource| &resource.entries)
     }
 
-    fn add(&mut self, ability: Ability, says: String) {
-        let name = ability.as_str().rsplit_once(':').map_or("", |(name, _)| name).to_owned();
-        let index = self.index_of(&name);
-        self.resources[index].entries.push(Entry { ability, says });
-    }
-
-    fn index_of(&mut self, name: &str) -> usize {
-        if let Some(index) = self.resources.iter().position(|resource| resource.name == name) {
-            return index;
-        }
-        let title = name.to_owned();
-        self.resources.push(Resource { name: name.to_owned(), title, entries: Vec::new() });
-        self.resources.len() - 1
+    fn resource(&mut self, name: &str) -> &mut Resource {
+        let known = self.resources.iter().position(|resource| resource.name == name);
+        let index = known.unwrap_or_else(|| {
+            let (name, title) = (name.to_owned(), name.to_owned());
+            self.resources.push(Resource { name, title, entries: Vec::new() });
+            self.resources.len() - 1
+        });
+        &mut self.resources[index]
     }
 }
 
@@ -223,32 +160,26 @@ impl Entry {
     }
 }
 
-fn parsed<A>(ability: A) -> Ability
-where
-    A: TryInto<Ability, Error: fmt::Display>,
-{
-    ability.try_into().unwrap_or_else(|error| panic!("{error}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn catalogue() -> AbilityCatalogue {
-        AbilityCatalogue::new()
+    fn offered() -> Offered {
+        let catalogue = AbilityCatalogue::new()
             .resource("bots", "Bots")
             .ability("bots:read", "List and read bots")
             .ability("bots:write", "Change bots")
             .ability("bots:delete", "Delete bots")
             .ability("chat:send", "Send messages")
             .preset("Read only", "", ["bots:read"])
-            .preset("Chat", "", ["chat:send"])
+            .preset("Chat", "", ["chat:send"]);
+        Offered::of(&catalogue)
     }
 
     #[test]
     fn levels_are_what_they_grant() {
-        let catalogue = catalogue();
-        let [bots, chat] = &catalogue.resources[..] else { panic!("there are two resources") };
+        let offered = offered();
+        let [bots, chat] = &offered.resources[..] else { panic!("there are two resources") };
         let level = |chosen: &[&str]| bots.level_of(|each| chosen.contains(&each.as_str()));
         assert_eq!(level(&[]), Level::None);
         assert_eq!(level(&["bots:read", "chat:send"]), Level::Read);
@@ -260,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_may_not_be_granted_is_not_offered() {
-        let only = catalogue().only(|ability| ability.as_str() == "chat:send");
+        let only = offered().only(|ability| ability.as_str() == "chat:send");
         assert_eq!(
             only.entries().map(|entry| entry.ability.as_str()).collect::<Vec<_>>(),
             ["chat:send"]

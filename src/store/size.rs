@@ -9,7 +9,7 @@ use crate::store::{Actor, KeyRecord};
 const NODE: usize = 11;
 
 /// Estimates the bytes that a record takes.
-pub(super) fn size_of_record(record: &KeyRecord) -> usize {
+pub(crate) fn size_of_record(record: &KeyRecord) -> usize {
     // Each of them by name, so that none that is added later is forgotten.
     let KeyRecord {
         id,
@@ -32,6 +32,7 @@ pub(super) fn size_of_record(record: &KeyRecord) -> usize {
         restrictions,
         metadata,
         revision: _,
+        suspended: _,
     } = record;
     size_of::<KeyRecord>()
         + id.heap_size()

@@ -6,45 +6,65 @@
 //! holds a key, a header's value or a query, or a path where a key may be in it.
 
 #[cfg(feature = "tracing")]
+mod repeats;
+
+/// The target of all events, which filters name.
+#[cfg(feature = "tracing")]
+pub(crate) const TARGET: &str = "tower_api_key";
+
+#[cfg(feature = "tracing")]
 mod events {
     use std::error::Error;
     use std::time::Duration;
 
     use http::Method;
+    use tracing::Level;
 
-    /// The target of all events, which filters name.
-    const TARGET: &str = "tower_api_key";
+    use super::TARGET;
+    use super::repeats::{Event, Of, Repeats};
 
     pub(crate) fn verified(id: &str) {
         tracing::trace!(target: TARGET, key = id, "API key verified");
     }
 
-    pub(crate) fn stream_ended(reason: &'static str, key: Option<&str>, open: Duration) {
-        tracing::info!(
-            target: TARGET,
-            reason,
-            key,
-            open_seconds = open.as_secs_f64(),
-            "stream ended with its API key"
-        );
+    /// Says that a stream ended. Of a key with many streams, all end at once.
+    pub(crate) fn stream_ended(
+        repeats: &Repeats,
+        reason: &'static str,
+        key: Option<&str>,
+        open: Duration,
+    ) {
+        let message = "stream ended with its API key";
+        let of = || Of { key: key.map(Into::into), ..Of::default() };
+        if tracing::enabled!(target: TARGET, Level::INFO)
+            && repeats.is_first(Event { level: Level::INFO, message, kind: Some(reason), of: of() })
+        {
+            let open_seconds = open.as_secs_f64();
+            tracing::info!(target: TARGET, reason, key, open_seconds, "{message}");
+        }
     }
 
     pub(crate) fn would_reject(
+        repeats: &Repeats,
         kind: &'static str,
         key: Option<&str>,
         method: &Method,
         path: Option<&str>,
         rule: Option<&str>,
     ) {
-        tracing::warn!(
-            target: TARGET,
-            kind,
-            key,
-            method = method.as_str(),
-            path,
-            rule,
-            "request would be refused: report only"
-        );
+        let message = "request would be refused: report only";
+        let of = || Of {
+            key: key.map(Into::into),
+            // Each rule is to be seen, and without one each path.
+            rule: rule.or(path).map(|rule| format!("{method} {rule}").into()),
+            ..Of::default()
+        };
+        if tracing::enabled!(target: TARGET, Level::WARN)
+            && repeats.is_first(Event { level: Level::WARN, message, kind: Some(kind), of: of() })
+        {
+            let method = method.as_str();
+            tracing::warn!(target: TARGET, kind, key, method, path, rule, "{message}");
+        }
     }
 
     pub(crate) fn no_client_address() {
@@ -65,21 +85,44 @@ mod events {
         );
     }
 
+    /// Tells whether a fault of the server's own is to be written.
+    fn is_first_fault(
+        repeats: &Repeats,
+        level: Level,
+        message: &'static str,
+        error: &dyn Error,
+    ) -> bool {
+        let of = Of { error: Some(error.to_string().into()), ..Of::default() };
+        repeats.is_first(Event { level, message, kind: None, of })
+    }
+
     pub(crate) fn panicked(who: &'static str, error: &(dyn Error + 'static)) {
-        tracing::error!(target: TARGET, error, "{who} panicked");
+        if is_first_fault(Repeats::of_process(), Level::ERROR, who, error) {
+            tracing::error!(target: TARGET, error, "{who} panicked: see its message, and mend it");
+        }
     }
 
-    pub(crate) fn unlimited(id: &str, error: &(dyn Error + 'static)) {
-        tracing::error!(target: TARGET, key = id, error, "request passes uncounted");
+    pub(crate) fn unlimited(repeats: &Repeats, id: &str, error: &(dyn Error + 'static)) {
+        let message = "requests pass uncounted, because the limiter fails: see its error";
+        if is_first_fault(repeats, Level::ERROR, message, error) {
+            tracing::error!(target: TARGET, key = id, error, "{message}");
+        }
     }
 
-    pub(crate) fn not_refunded(id: &str, error: &(dyn Error + 'static)) {
-        tracing::error!(target: TARGET, key = id, error, "a refused request is counted");
+    pub(crate) fn not_refunded(repeats: &Repeats, id: &str, error: &(dyn Error + 'static)) {
+        let message = "refused requests stay counted, because the limiter fails: see its error";
+        if is_first_fault(repeats, Level::ERROR, message, error) {
+            tracing::error!(target: TARGET, key = id, error, "{message}");
+        }
     }
 
     #[cfg(feature = "manage")]
     pub(crate) fn not_managed(error: &(dyn Error + 'static)) {
-        tracing::error!(target: TARGET, error, "API keys cannot be managed");
+        let message = "API keys cannot be managed, so callers get 503: look whether the key store can be \
+                       reached, and what the error says";
+        if is_first_fault(Repeats::of_process(), Level::ERROR, message, error) {
+            tracing::error!(target: TARGET, error, "{message}");
+        }
     }
 
     #[cfg(feature = "pages")]
@@ -98,16 +141,20 @@ mod events {
     }
 
     pub(crate) fn foreign_record(id: &str, what: &'static str) {
-        tracing::error!(
-            target: TARGET,
-            record = id,
-            "the key store answered with a record that is not the presented key's: {what}"
-        );
+        let message = "the key store answered with a record that is not the presented key's";
+        let of = Of { key: Some(id.into()), ..Of::default() };
+        let event = Event { level: Level::ERROR, message, kind: Some(what), of };
+        if Repeats::of_process().is_first(event) {
+            tracing::error!(target: TARGET, record = id, "{message}: {what}");
+        }
     }
 
     #[cfg(feature = "serde")]
     pub(crate) fn audit_not_written(error: &(dyn Error + 'static)) {
-        tracing::error!(target: TARGET, error, "an audit event cannot be written: it is tried with the next one");
+        let message = "an audit event cannot be written: it is tried with the next one";
+        if is_first_fault(Repeats::of_process(), Level::ERROR, message, error) {
+            tracing::error!(target: TARGET, error, "{message}");
+        }
     }
 
     #[cfg(feature = "redis")]
@@ -131,13 +178,15 @@ mod events {
     }
 
     #[cfg(feature = "cache")]
-    pub(crate) fn served_while_unreachable(id: &str, error: &(dyn Error + 'static)) {
-        tracing::warn!(
-            target: TARGET,
-            key = id,
-            error,
-            "the key store cannot be reached: a record in memory is served meanwhile"
-        );
+    pub(crate) fn served_while_unreachable(
+        repeats: &Repeats,
+        id: &str,
+        error: &(dyn Error + 'static),
+    ) {
+        let message = "the key store cannot be reached: records in memory are served meanwhile";
+        if is_first_fault(repeats, Level::WARN, message, error) {
+            tracing::warn!(target: TARGET, key = id, error, "{message}");
+        }
     }
 
     #[cfg(feature = "cache")]
@@ -167,9 +216,14 @@ mod events {
 
     use http::Method;
 
+    /// What would count events.
+    #[derive(Clone, Default)]
+    pub(crate) struct Repeats(());
+
     pub(crate) fn verified(_: &str) {}
-    pub(crate) fn stream_ended(_: &'static str, _: Option<&str>, _: Duration) {}
+    pub(crate) fn stream_ended(_: &Repeats, _: &'static str, _: Option<&str>, _: Duration) {}
     pub(crate) fn would_reject(
+        _: &Repeats,
         _: &'static str,
         _: Option<&str>,
         _: &Method,
@@ -181,8 +235,8 @@ mod events {
     #[cfg(feature = "axum")]
     pub(crate) fn no_original_uri() {}
     pub(crate) fn panicked(_: &'static str, _: &(dyn Error + 'static)) {}
-    pub(crate) fn unlimited(_: &str, _: &(dyn Error + 'static)) {}
-    pub(crate) fn not_refunded(_: &str, _: &(dyn Error + 'static)) {}
+    pub(crate) fn unlimited(_: &Repeats, _: &str, _: &(dyn Error + 'static)) {}
+    pub(crate) fn not_refunded(_: &Repeats, _: &str, _: &(dyn Error + 'static)) {}
     #[cfg(feature = "manage")]
     pub(crate) fn not_managed(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "pages")]
@@ -195,7 +249,7 @@ mod events {
     #[cfg(feature = "postgres")]
     pub(crate) fn connections_live_long(_: Option<Duration>) {}
     #[cfg(feature = "cache")]
-    pub(crate) fn served_while_unreachable(_: &str, _: &(dyn Error + 'static)) {}
+    pub(crate) fn served_while_unreachable(_: &Repeats, _: &str, _: &(dyn Error + 'static)) {}
     #[cfg(feature = "cache")]
     pub(crate) fn moved() {}
     #[cfg(feature = "serde")]
@@ -228,3 +282,8 @@ pub(crate) use events::{
 pub(crate) use events::{moved, served_while_unreachable, subscribed, unsubscribed};
 #[cfg(feature = "last-used")]
 pub(crate) use events::{uses_not_noted, uses_not_written};
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) use events::Repeats;
+#[cfg(feature = "tracing")]
+pub(crate) use repeats::{Event, Of, Repeats};

@@ -1,0 +1,296 @@
+//! [`Fallback`]: what is asked for a key that the store does not know.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
+use zeroize::Zeroizing;
+
+use crate::clock::to_microsecond;
+use crate::contain;
+use crate::key::{KeyDigest, KeyScheme, Secret};
+use crate::store::{
+    Actor, AuditAction, AuditEvent, AuditSink, CommitError, KeyChange, KeyRecord, KeyRepository,
+    StoreError,
+};
+
+/// How many attempts are made at the same time.
+const AT_MOST: usize = 16;
+
+/// The shortest part of a key that is looked for in errors, so that they do not show it.
+const SHORTEST_PART: usize = 8;
+
+/// Asks another system for keys that the store does not know, and adopts those that it knows.
+///
+/// It is for keys that cannot be looked up, because another system kept a salted hash of each, such as
+/// those of bcrypt and Argon2: that system is asked with the text of the key. The record that it returns
+/// is inserted into the repository under the digest of the layer's [scheme](crate::KeyScheme), so the
+/// next request finds it in the store, and the other system is not asked again. From then on the key is
+/// managed like any other. Keys whose hashes can be looked up are better
+/// [imported](crate::KeyManager::import): see [the guide](crate::guide::migrating).
+///
+/// # What protects it
+///
+/// * It is asked only for keys that have a [format](crate::key::KeyFormats) of the scheme, and that the
+///   store does not know under any way of hashing. A revoked, disabled or expired key is known. If the
+///   store fails, it is not asked.
+/// * At most [so many](Self::at_most) attempts are made at the same time, and requests with the same key
+///   wait for the same attempt.
+/// * An attempt, and the wait for it, are a part of the look-up. After the layer's
+///   [lookup timeout](crate::ApiKeyLayer::lookup_timeout) the answer is 503; the attempt goes on, and counts
+///   until it has ended, so give it a timeout of its own. With a
+///   [throttle](crate::ApiKeyLayer::failure_throttle) no address has more requests that wait than it may still
+///   fail. A key that the other system does not know counts as a failure. Set one: every wrong key costs a slow
+///   hash otherwise.
+/// * An error or a panic is answered with 503. The text of the key is in no event and no error.
+/// * The record that it returns is judged, guarded and limited as any other.
+///
+/// A record that is removed from the repository is adopted again, so end a key in the other system, too,
+/// before it is [pruned](crate::KeyManager::prune). An id that another key of the repository has is an
+/// error.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::{ApiKeyLayer, FailureThrottle, Fallback, KeyRecord, MemoryStore, Secret};
+///
+/// # #[derive(Clone)] struct OldTable;
+/// # struct Row { id: String, owner: String, issued_at: std::time::SystemTime }
+/// # impl OldTable { async fn verify(&self, _: String) -> Result<Option<Row>, std::io::Error> { Ok(None) } }
+/// # let old = OldTable;
+/// use tower_api_key::StoreError;
+///
+/// let keys = MemoryStore::new();
+/// let fallback = Fallback::new(keys.clone(), move |key: Secret| {
+///     let old = old.clone();
+///     async move {
+///         // Finds the row by what is public of the key, and compares by bcrypt on another thread.
+///         let row = old.verify(key.reveal().to_owned()).await.map_err(StoreError::new)?;
+///         let Some(row) = row else { return Ok(None) };
+///         let id = row.id.parse().map_err(StoreError::new)?;
+///         // The layer sets the digest.
+///         Ok(Some(KeyRecord::new(id, Fallback::ANY_DIGEST, row.owner, row.issued_at)))
+///     }
+/// });
+/// let layer = ApiKeyLayer::new(keys)
+///     .fallback(fallback)
+///     .failure_throttle(FailureThrottle::new("20 per minute"));
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Fallback {
+    shared: Arc<Inner>,
+    sinks: Vec<Arc<dyn AuditSink>>,
+}
+
+struct Inner {
+    ask: Box<Ask>,
+    repository: Arc<dyn KeyRepository>,
+    attempts: Arc<Semaphore>,
+    flights: Mutex<Flights>,
+}
+
+type Ask =
+    dyn Fn(Secret) -> BoxFuture<'static, Result<Option<KeyRecord>, StoreError>> + Send + Sync;
+
+type Answer = Result<Option<Arc<KeyRecord>>, StoreError>;
+
+/// The attempts under way.
+type Flights = HashMap<KeyDigest, Shared<BoxFuture<'static, Answer>>>;
+
+impl Fallback {
+    /// Stands for a digest in a record that the fallback returns: the layer sets the right one.
+    pub const ANY_DIGEST: KeyDigest = KeyDigest::from_bytes([0; 32]);
+
+    /// Asks `ask` for keys that the store does not know, and inserts what it returns into `repository`.
+    ///
+    /// The repository is the store of the layer, or its clone. If that is a `CachedStore`, give the cache:
+    /// it forgets then that there was no such key.
+    pub fn new<F, A>(repository: impl KeyRepository + 'static, ask: F) -> Self
+    where
+        F: Fn(Secret) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Option<KeyRecord>, StoreError>> + Send + 'static,
+    {
+        let shared = Inner {
+            ask: Box::new(move |key| Box::pin(ask(key))),
+            repository: Arc::new(repository),
+            attempts: Arc::new(Semaphore::new(AT_MOST)),
+            flights: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared), sinks: Vec::new() }
+    }
+
+    /// Sets how many attempts are made at the same time. The default is 16. Further requests wait, until
+    /// their look-up takes too long.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is 0, or if the fallback is in use already.
+    pub fn at_most(mut self, attempts: usize) -> Self {
+        assert!(attempts > 0, "a fallback that makes no attempts finds nothing");
+        let shared = Arc::get_mut(&mut self.shared).expect("set it before the fallback is cloned");
+        shared.attempts = Arc::new(Semaphore::new(attempts.min(Semaphore::MAX_PERMITS)));
+        self
+    }
+
+    /// Adds a sink for the event of each key that is adopted. A repository that keeps events keeps it
+    /// anyway.
+    pub fn audit(mut self, sink: impl AuditSink + 'static) -> Self {
+        self.sinks.push(Arc::new(sink));
+        self
+    }
+
+    /// Prepares an attempt for a key that has one of the formats.
+    pub(crate) fn attempt(&self, key: &[u8], scheme: &KeyScheme) -> Option<Attempt> {
+        // It was checked already.
+        let key = Zeroizing::new(str::from_utf8(key).ok()?.to_owned());
+        let digest = scheme.digest(&key);
+        Some(Attempt { fallback: self.clone(), key, digest })
+    }
+}
+
+/// A key that may be asked for.
+pub(crate) struct Attempt {
+    fallback: Fallback,
+    key: Zeroizing<String>,
+    digest: KeyDigest,
+}
+
+impl Attempt {
+    /// Asks, together with all others that ask for the same key, and returns the record with the digest
+    /// under which it was adopted.
+    pub(crate) async fn run(self) -> Result<Option<(Arc<KeyRecord>, KeyDigest)>, StoreError> {
+        let digest = self.digest;
+        let shared = Arc::clone(&self.fallback.shared);
+        let known = shared.flights().get(&digest).cloned();
+        let flight = match known {
+            Some(flight) => flight,
+            None => {
+                // In the request, so that no attempt waits for which nobody waits.
+                let place = Arc::clone(&shared.attempts).acquire_owned().await;
+                self.join(place.map_err(StoreError::new)?)
+            }
+        };
+        Ok(flight.await?.map(|record| (record, digest)))
+    }
+
+    /// Begins an attempt, unless another request with the same key was faster.
+    ///
+    /// It goes on if nobody waits for it any more: what it does on other threads cannot be called off,
+    /// and has to count.
+    fn join(self, place: OwnedSemaphorePermit) -> Shared<BoxFuture<'static, Answer>> {
+        let shared = Arc::clone(&self.fallback.shared);
+        let digest = self.digest;
+        let mut flights = shared.flights();
+        if let Some(flight) = flights.get(&digest) {
+            return flight.clone();
+        }
+        let landing = Landing { shared: Arc::clone(&shared), digest };
+        let attempt = tokio::spawn(async move {
+            let _landed = (landing, place);
+            self.ask().await
+        });
+        let answered = attempt.map(|ended| ended.unwrap_or_else(|error| Err(lost(&error))));
+        let flight = answered.boxed().shared();
+        flights.insert(digest, flight.clone());
+        flight
+    }
+
+    async fn ask(self) -> Answer {
+        let Inner { ask, repository, .. } = &*self.fallback.shared;
+        // Another request may have adopted it meanwhile.
+        if let Some(record) = repository.find_stored(&self.digest).await? {
+            return Ok(Some(record));
+        }
+        let key = Secret::new(self.key.clone());
+        let asked = contain::wait(async move { ask(key).await }).await;
+        let asked = asked.unwrap_or_else(|failure| Err(StoreError::new(failure)));
+        match asked.map_err(|error| self.without_key(error))? {
+            Some(record) => self.adopt(record).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn adopt(&self, mut record: KeyRecord) -> Answer {
+        record.digest = self.digest;
+        record.created_at = to_microsecond(record.created_at);
+        record.expires_at = record.expires_at.map(to_microsecond);
+        record.revision = 0;
+        let (record, repository) = (Arc::new(record), &self.fallback.shared.repository);
+        let (at, actor) = (to_microsecond(SystemTime::now()), Actor::from("fallback"));
+        let after = Some(Arc::clone(&record));
+        let event = AuditEvent::new(at, actor, AuditAction::Imported, None, after);
+        let insertion = [KeyChange::Insert(Arc::clone(&record))];
+        match repository.commit(&insertion, std::slice::from_ref(&event)).await {
+            Ok(()) => {
+                for sink in &self.fallback.sinks {
+                    contain::notify("an audit sink", || sink.record(&event));
+                }
+                Ok(Some(record))
+            }
+            // Another node was faster, or the id is that of another key.
+            Err(CommitError::Exists) => match repository.find_stored(&self.digest).await? {
+                Some(record) => Ok(Some(record)),
+                None => Err(StoreError::answered(format!(
+                    "the fallback returned a record with the id {}, which another key has",
+                    record.id
+                ))),
+            },
+            Err(CommitError::Store(error)) => Err(error),
+            Err(error) => Err(StoreError::answered(error)),
+        }
+    }
+
+    /// Returns the error, unless it holds the key: errors are logged.
+    fn without_key(&self, error: StoreError) -> StoreError {
+        let key = &**self.key;
+        let secret = key.rsplit('|').next().filter(|secret| secret.len() >= SHORTEST_PART);
+        let parts = [Some(key), secret];
+        let shows = |text: &str| parts.iter().flatten().any(|part| text.contains(*part));
+        let mut cause: Option<&dyn Error> = Some(&error);
+        while let Some(error) = cause {
+            if shows(&error.to_string()) || shows(&format!("{error:?}")) {
+                return StoreError::new("the fallback failed, with an error that holds the key");
+            }
+            cause = error.source();
+        }
+        error
+    }
+}
+
+impl Inner {
+    fn flights(&self) -> std::sync::MutexGuard<'_, Flights> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The error of an attempt that panicked, or that ended with its runtime. What it panicked with is not
+/// told.
+fn lost(error: &JoinError) -> StoreError {
+    StoreError::new(if error.is_panic() { "the repository panicked" } else { "the runtime ended" })
+}
+
+/// Takes an attempt that has ended out of the list.
+struct Landing {
+    shared: Arc<Inner>,
+    digest: KeyDigest,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.shared.flights().remove(&self.digest);
+    }
+}
+
+impl fmt::Debug for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let free = self.shared.attempts.available_permits();
+        f.debug_struct("Fallback").field("free", &free).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,132 @@
+//! Seeing what happens: outcomes, metrics, events and spans.
+//!
+//! | to see | take |
+//! |---|---|
+//! | how many requests are accepted and refused, how long it takes, whether the cache hears of revocations | [metrics](#metrics), with a [dashboard and alerts](#dashboard-and-alerts) |
+//! | what became of each request, in code of yours: an access log, billing, a security log | [outcomes](#outcomes) |
+//! | why a request was refused, from which address; what fails in the server | [events](#events) |
+//! | which key a slow request had | the id of the key in [spans](#spans) |
+//!
+//! None of them ever has the text of a key.
+//!
+//! # Outcomes
+//!
+//! An [observer](crate::observe::Observe) is called at two moments: `admitted`, just before the inner service
+//! is called with a key, and `finished`, exactly once for every request. The latter is the outcome: a request
+//! that the layer admitted and a guard on a route refused has one, and so has a request whose client went
+//! away.
+//!
+//! ```
+//! use tower_api_key::observe::{Finished, Observe};
+//! use tower_api_key::{ApiKeyLayer, MemoryStore};
+//!
+//! struct SecurityLog;
+//!
+//! impl Observe for SecurityLog {
+//!     fn finished(&self, request: &Finished<'_>) {
+//!         let Some(rejection) = request.rejection() else { return };
+//!         // The key is known also if it was refused: it has expired, lacks an ability, came too often or
+//!         // from a wrong address.
+//!         let key = request.record().map_or("no key", |record| record.name());
+//!         println!(
+//!             "{} {:?} of {:?}: {} ({key}), after {:?}, look-up {:?}",
+//!             request.method(),
+//!             request.matched_path(),
+//!             request.address(),
+//!             rejection.kind(),
+//!             request.decision_time(),
+//!             request.lookup(),
+//!         );
+//!     }
+//! }
+//! let layer = ApiKeyLayer::new(MemoryStore::new()).observer(SecurityLog);
+//! ```
+//!
+//! An observer that needs less than everything says so by
+//! [`detail`](crate::observe::Observe::detail): for [`Detail::Outcome`](crate::observe::Detail::Outcome),
+//! nothing is allocated, and no clock is read. A panic in an observer is logged, and the request goes on.
+//!
+//! # Metrics
+//!
+//! With the feature `metrics`, `Metrics` is an observer that counts, by the facade of the crate
+//! [`metrics`](https://docs.rs/metrics), for which there are exporters to Prometheus, OpenTelemetry and
+//! others:
+#![cfg_attr(
+    feature = "metrics",
+    doc = r#"
+```
+use tower_api_key::{ApiKeyLayer, FailureThrottle, KeyManager, MemoryStore, Metrics};
+
+# #[tokio::main(flavor = "current_thread")]
+# async fn main() {
+let (keys, throttle) = (MemoryStore::new(), FailureThrottle::new("20 per minute"));
+let metrics = Metrics::new();
+let manager = KeyManager::new(keys.clone()).audit(metrics.clone());
+let layer = ApiKeyLayer::new(keys)
+    .failure_throttle(throttle.clone())
+    .observer(metrics.clone());
+metrics.watch(&throttle);
+metrics.watch(&layer);
+tokio::spawn(metrics.run());
+# }
+```
+
+[The page of the module](crate::metrics#names) has each name with its unit and labels.
+"#
+)]
+//!
+//! The library starts no thread and no task for it: `run` is a future for the runtime of the application, which
+//! gives the counts to the recorder each second, and `publish` does so once. Each thread counts for itself, so
+//! threads do not wait for each other.
+//!
+//! | question | series |
+//! |---|---|
+//! | What is refused, and why? | `tower_api_key_requests_total`, by `outcome` |
+//! | Does somebody guess keys? | its outcomes `unknown`, `malformed` and `throttled`; `tower_api_key_throttle_addresses` |
+//! | What does the layer take? | `tower_api_key_decision_duration_seconds` |
+//! | Is the store slow, or away? | `tower_api_key_lookup_duration_seconds`; `tower_api_key_lookups_total` with the `result` `error` or `grace` |
+//! | Does the cache help? | `tower_api_key_lookups_total`, by `result`; `tower_api_key_cache_entries`, `_cache_size_bytes`, `_cache_evictions_total` |
+//! | Are revocations heard? | `tower_api_key_subscription_live`, `tower_api_key_subscription_heartbeat_delay_seconds` |
+//! | What is open, and what has ended with its key? | `tower_api_key_open_streams`, `tower_api_key_streams_ended_total` |
+//! | Are there enough connections? | `tower_api_key_pool_connections`, `tower_api_key_pool_waiting` |
+//! | Is what was used written? | `tower_api_key_last_used_backlog` |
+//! | Who changes keys, and how often? | `tower_api_key_management_changes_total`; who, is in the audit |
+//!
+//! Labels never have the id of a key, a tenant or a path, which would make as many series as there are of
+//! them. A program that has few keys can count by key in an observer of its own.
+//!
+//! # Dashboard and alerts
+//!
+//! `examples/observe` in the repository is a server with a real exporter for Prometheus, a Grafana dashboard
+//! (`dashboard.json`) and alert rules (`alerts.yml`) with tests for `promtool`.
+//!
+//! # Events
+//!
+//! With the feature `tracing`, a refusal is an event at `INFO`, and a fault of the server one at `ERROR`. Of equal
+//! events, the first is written and then, every ten seconds, how many more there were. See
+//! [events](crate#events).
+//!
+//! # Spans
+//!
+//! One line puts the id of the key into the span of a request. The span has to be around the layer and to
+//! have the field:
+//!
+//! ```
+//! use axum::Router;
+//! use http::Request;
+//! use tower_api_key::{ApiKeyLayer, MemoryStore, RequestHead, VerifiedKey};
+//! use tower_http::trace::TraceLayer;
+//!
+//! let app: Router = Router::new()
+//!     .layer(ApiKeyLayer::new(MemoryStore::new()).observer(
+//!         |key: &VerifiedKey, _: &RequestHead<'_>| {
+//!             tracing::Span::current().record("api_key.id", key.id().as_str());
+//!         },
+//!     ))
+//!     .layer(TraceLayer::new_for_http().make_span_with(|request: &Request<_>| {
+//!         tracing::info_span!("request", method = %request.method(), api_key.id = tracing::field::Empty)
+//!     }));
+//! ```
+//!
+//! With `tracing-opentelemetry`, `api_key.id` is an attribute of the span that is exported. A request that is
+//! refused has none: its key is in the event, which is part of the span.

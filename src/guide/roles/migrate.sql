@@ -1,0 +1,1 @@
+CREATE SCHEMA auth AUTHORIZATION api_migrate;

@@ -1,0 +1,204 @@
+//! Revoking all keys of a tenant.
+
+use std::sync::Arc;
+
+use super::attempts::Plan;
+use super::authority::Authority;
+use super::turns::Errand;
+use super::{Excess, KeyManager, ManageError};
+use crate::key::TenantId;
+use crate::store::{
+    CommitError, KeyPage, KeyQuery, KeyRecord, KeyState, Propagation, TenantFilter,
+};
+
+/// How many keys are revoked in one commit.
+const BATCH: usize = 200;
+
+/// The states of keys that were not revoked.
+const STATES: [KeyState; 4] =
+    [KeyState::Active, KeyState::Suspended, KeyState::Disabled, KeyState::Expired];
+
+/// Which keys of a tenant were revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RevokedTenant {
+    /// How many keys were revoked by this call.
+    pub revoked: usize,
+    /// When other nodes see the changes. This one does now.
+    pub propagation: Propagation,
+}
+
+impl KeyManager {
+    /// Revokes all keys of a tenant: those that can manage keys first, which are those with an ability on
+    /// `api-keys` or on everything, then the others, until none is left. Keys that are issued meanwhile are
+    /// revoked, too.
+    ///
+    /// [Suspend](Self::suspend) the tenant first: that ends all of its access at once and keeps new keys from
+    /// being issued, and what is suspended can be revoked in peace.
+    ///
+    /// Keys are revoked in batches, each with its events in one commit, and `progress` is called after each
+    /// batch with how many were revoked until then. If the future is dropped, or returns an error, what was
+    /// revoked stays revoked: call it again to go on. The [deadline](Self::deadline) is that of each batch.
+    ///
+    /// Somebody [of the tenant](super::Owner::of_tenant) may do so, too; a key may not, since it would revoke
+    /// itself on the way.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store fails, or if the owner on whose behalf it is done may not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// keys.issue(NewKey::named("nightly import").tenant("acme")).await?;
+    /// let tenant = "acme".parse()?;
+    /// keys.suspend(&tenant).await?;
+    /// let revoked = keys.revoke_all(&tenant, |revoked| eprintln!("{revoked} keys …")).await?;
+    /// assert_eq!(revoked.revoked, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn revoke_all(
+        &self,
+        tenant: &TenantId,
+        mut progress: impl FnMut(usize) + Send,
+    ) -> Result<RevokedTenant, ManageError> {
+        let mut revoked = 0;
+        let mut note = |batch: usize| {
+            revoked += batch;
+            if batch > 0 {
+                progress(revoked);
+            }
+        };
+        // Before the others, so that none of them issues more. What is issued meanwhile is found below.
+        for state in STATES {
+            self.revoke_those_that_manage(tenant, state, &mut note).await?;
+        }
+        loop {
+            let mut found = 0;
+            for state in STATES {
+                found += self.revoke_those_in(tenant, state, &mut note).await?;
+            }
+            // One that was passed over in one state may be in another by now.
+            if found == 0 {
+                break;
+            }
+        }
+        Ok(RevokedTenant { revoked, propagation: self.settings.repository.propagation() })
+    }
+
+    /// Revokes the keys in a state that can manage keys. Changes no others, so the pages stay as they are.
+    async fn revoke_those_that_manage(
+        &self,
+        tenant: &TenantId,
+        state: KeyState,
+        note: &mut (impl FnMut(usize) + Send),
+    ) -> Result<(), ManageError> {
+        let mut query = KeyQuery::new().tenant(tenant.clone()).state(state).limit(1000);
+        loop {
+            let page = self.in_time(self.page_of(tenant, &query)).await?;
+            let records = page.keys.into_iter().map(|key| key.record);
+            let managing: Vec<_> = records.filter(|record| can_manage(record)).collect();
+            for batch in managing.chunks(BATCH) {
+                note(self.in_time(self.revoke_batch(tenant, batch)).await?);
+            }
+            let Some(next) = page.next else { return Ok(()) };
+            query = query.after(next);
+        }
+    }
+
+    /// Revokes all keys in a state, and returns how many were found.
+    async fn revoke_those_in(
+        &self,
+        tenant: &TenantId,
+        state: KeyState,
+        note: &mut (impl FnMut(usize) + Send),
+    ) -> Result<usize, ManageError> {
+        let mut query = KeyQuery::new().tenant(tenant.clone()).state(state).limit(BATCH);
+        let mut found = 0;
+        loop {
+            // The same page again: those that were on it are in another state now.
+            let page = self.in_time(self.page_of(tenant, &query)).await?;
+            if page.keys.is_empty() {
+                // A page may have visited many keys in vain.
+                let Some(next) = page.next else { return Ok(found) };
+                query = query.after(next);
+                continue;
+            }
+            found += page.keys.len();
+            let batch: Vec<_> = page.keys.into_iter().map(|key| key.record).collect();
+            let revoked = self.in_time(self.revoke_batch(tenant, &batch)).await?;
+            note(revoked);
+            if revoked == 0 {
+                // Others revoke the same keys, or what is listed is late.
+                Errand::Revoke.pause(usize::MAX).await;
+            }
+        }
+    }
+
+    async fn page_of(&self, tenant: &TenantId, query: &KeyQuery) -> Result<KeyPage, ManageError> {
+        self.authority_over(tenant).await?;
+        let query = KeyQuery { at: self.settings.clock.now(), ..query.clone() };
+        Ok(self.settings.repository.list(&query).await?)
+    }
+
+    /// Revokes keys in one commit, or one by one if somebody changes one of them meanwhile. Returns how many
+    /// were revoked.
+    async fn revoke_batch(
+        &self,
+        tenant: &TenantId,
+        records: &[Arc<KeyRecord>],
+    ) -> Result<usize, ManageError> {
+        let ids = records.iter().map(|record| record.id.clone()).collect();
+        let turns = self.settings.turns.take_all(ids, Errand::Revoke).await;
+        let authority = self.authority_over(tenant).await?;
+        let Plan { changes, events, outcome } = self.revocation_of(records);
+        match self.commit(&authority, &changes, &events).await {
+            Err(CommitError::Conflict) => {}
+            committed => {
+                committed?;
+                return Ok(outcome.len());
+            }
+        }
+        drop(turns);
+        let mut revoked = 0;
+        for record in records {
+            let by_itself = self.change_in_turn(&record.id, Errand::Revoke, |key, _| {
+                let Plan { changes, events, outcome } = self.revocation_of([&key.record]);
+                Ok(Plan { changes, events, outcome: outcome.len() })
+            });
+            match by_itself.await {
+                Ok(number) => revoked += number,
+                // It was removed in between.
+                Err(ManageError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(revoked)
+    }
+
+    /// Returns the authority of the owner if it may change all keys of a tenant.
+    async fn authority_over(&self, tenant: &TenantId) -> Result<Authority, ManageError> {
+        let authority = self.authority().await?;
+        if authority.is_of_key() {
+            return Err(Excess::Tenants.into());
+        }
+        match authority.visible(TenantFilter::Of(tenant.clone())).matches(Some(tenant)) {
+            true => Ok(authority),
+            false => Err(Excess::Tenant.into()),
+        }
+    }
+}
+
+/// Tells whether a key may be one that manages keys.
+fn can_manage(record: &KeyRecord) -> bool {
+    record.abilities.iter().any(|ability| {
+        let resource = ability.as_str().split(':').next();
+        matches!(resource, Some("*" | "api-keys"))
+    })
+}

@@ -1,0 +1,50 @@
+//! [`Lookup`]: how the look-up of a key ended.
+
+use std::fmt;
+
+/// How the look-up of a key ended, for [observers](super::Observe).
+///
+/// A look-up that finds no record ends like any other: as a hit if memory said so, as a miss if the store was
+/// asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Lookup {
+    /// The thread had kept the record since a request before.
+    Thread,
+    /// The store answered at once: it holds its records in memory, or its cache held this one.
+    Hit,
+    /// The request waited for the store.
+    Miss,
+    /// The request waited for a look-up of the same key that another request had begun.
+    Coalesced,
+    /// The store could not be reached, and the cache served what it
+    /// remembered: see `CachedStoreBuilder::serve_while_unreachable`.
+    Grace,
+    /// The store failed, did not answer in time or panicked.
+    Error,
+}
+
+impl Lookup {
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Thread, Self::Hit, Self::Miss, Self::Coalesced, Self::Grace, Self::Error];
+
+    /// Returns the name, such as `hit`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Thread => "thread",
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Coalesced => "coalesced",
+            Self::Grace => "grace",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

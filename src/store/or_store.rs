@@ -1,0 +1,193 @@
+//! [`OrStore`]: a store in front of an older one, and [`KeyStoreExt`], which makes it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{KeyChanges, KeyRecord, KeyStore, Listen, StoreError};
+use crate::immediate::Immediate;
+use crate::key::{KeyDigest, TenantId};
+
+/// Asks a store, and another one for the keys that the first does not have. Made by
+/// [`KeyStoreExt::or`].
+///
+/// # What a revocation in the first does
+///
+/// A key that the first store has is what the first store says, also if it is revoked there: the second
+/// is not asked. If the first store fails, the look-up fails: the second may still have what the first
+/// has revoked. A record that is *removed* from the first is found in the second again, so revoke keys
+/// in the second as well before their records are [pruned](crate::KeyManager::prune).
+///
+/// # Streams
+///
+/// What either store tells of its [changes](KeyStore::changes) ends streams at once. If one of them tells
+/// of none, keys with open streams are looked up again in a
+/// [period](crate::StreamWatch::recheck_every), too.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::store::KeyStoreExt as _;
+/// use tower_api_key::{ApiKeyLayer, KeyStore, MemoryStore, NewKey};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (new, old) = (MemoryStore::new(), MemoryStore::new());
+/// let issued = old.issue(NewKey::named("of last year"))?;
+///
+/// let both = new.or(old);
+/// assert!(both.find(&issued.record.digest()).await?.is_some());
+/// let layer = ApiKeyLayer::new(both);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct OrStore<A, B> {
+    first: Arc<A>,
+    second: Arc<B>,
+    changes: Option<Changes>,
+}
+
+/// Combines stores.
+pub trait KeyStoreExt: KeyStore + Sized + 'static {
+    /// Makes a store that asks this one, and `other` for the keys that this one does not have: for a
+    /// new store in front of an old table.
+    ///
+    /// A key that is revoked here is not looked for there, and if this store fails, so does the look-up.
+    /// See [`OrStore`].
+    fn or<S: KeyStore + 'static>(self, other: S) -> OrStore<Self, S> {
+        OrStore::new(self, other)
+    }
+}
+
+impl<T: KeyStore + 'static> KeyStoreExt for T {}
+
+/// What both tell.
+#[derive(Clone)]
+struct Changes {
+    of_both: Arc<KeyChanges>,
+    /// Told by the stores for as long as it is here.
+    _forward: Arc<dyn Listen>,
+}
+
+impl<A: KeyStore + 'static, B: KeyStore + 'static> OrStore<A, B> {
+    fn new(first: A, second: B) -> Self {
+        let (first, second) = (Arc::new(first), Arc::new(second));
+        let changes = Changes::of(&first, &second);
+        Self { first, second, changes }
+    }
+}
+
+impl<A, B> OrStore<A, B> {
+    /// Returns the store that is asked first.
+    #[must_use]
+    pub fn first(&self) -> &A {
+        &self.first
+    }
+
+    /// Returns the store that is asked for keys that the first does not have.
+    #[must_use]
+    pub fn second(&self) -> &B {
+        &self.second
+    }
+}
+
+#[async_trait]
+impl<A: KeyStore + 'static, B: KeyStore + 'static> KeyStore for OrStore<A, B> {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        // An error of the first is the answer: it may have revoked what the second has.
+        match self.first.find(digest).await? {
+            Some(record) => Ok(Some(record)),
+            None => self.second.find(digest).await,
+        }
+    }
+
+    fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
+        match self.first.find_now(digest) {
+            Immediate::Answer(None) => self.second.find_now(digest),
+            answer => answer,
+        }
+    }
+
+    async fn find_many(
+        &self,
+        digests: &[KeyDigest],
+    ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
+        let mut found = find_all(&*self.first, digests).await?;
+        let missing = digests.iter().zip(&found).filter(|(_, found)| found.is_none());
+        let missing: Vec<_> = missing.map(|(digest, _)| *digest).collect();
+        if !missing.is_empty() {
+            let rest = find_all(&*self.second, &missing).await?;
+            let gaps = found.iter_mut().filter(|found| found.is_none());
+            gaps.zip(rest).for_each(|(gap, rest)| *gap = rest);
+        }
+        Ok(found)
+    }
+
+    fn changes(&self) -> Option<&KeyChanges> {
+        self.changes.as_ref().map(|changes| &*changes.of_both)
+    }
+}
+
+async fn find_all(
+    store: &impl KeyStore,
+    digests: &[KeyDigest],
+) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
+    let found = store.find_many(digests).await?;
+    // What belongs to which key is not known otherwise.
+    if found.len() == digests.len() {
+        return Ok(found);
+    }
+    Err(StoreError::answered("the store answered for other keys than it was asked for"))
+}
+
+impl Changes {
+    /// Returns what both stores tell, if one of them tells anything.
+    fn of<A, B>(first: &Arc<A>, second: &Arc<B>) -> Option<Self>
+    where
+        A: KeyStore + 'static,
+        B: KeyStore + 'static,
+    {
+        if first.changes().is_none() && second.changes().is_none() {
+            return None;
+        }
+        let (asked_first, asked_second) = (Arc::clone(first), Arc::clone(second));
+        let of_both = Arc::new(KeyChanges::while_true(move || {
+            let tells_all =
+                |changes: Option<&KeyChanges>| changes.is_some_and(KeyChanges::tells_all);
+            tells_all(asked_first.changes()) && tells_all(asked_second.changes())
+        }));
+        let forward: Arc<dyn Listen> = Arc::new(Forward(Arc::clone(&of_both)));
+        for changes in [first.changes(), second.changes()].into_iter().flatten() {
+            changes.listen(&forward);
+        }
+        Some(Self { of_both, _forward: forward })
+    }
+}
+
+/// Tells further what a store tells.
+struct Forward(Arc<KeyChanges>);
+
+impl Listen for Forward {
+    fn changed(&self, digest: &KeyDigest) {
+        self.0.changed(digest);
+    }
+
+    fn tenant_changed(&self, tenant: &TenantId) {
+        self.0.tenant_changed(tenant);
+    }
+
+    fn all_changed(&self) {
+        self.0.all_changed();
+    }
+}
+
+impl<A: fmt::Debug, B: fmt::Debug> fmt::Debug for OrStore<A, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OrStore")
+            .field("first", &self.first)
+            .field("second", &self.second)
+            .finish_non_exhaustive()
+    }
+}

@@ -80,6 +80,46 @@ async fn every_state_has_its_word() {
 }
 
 #[tokio::test]
+async fn a_suspended_tenant_is_told_so_and_offered_what_it_can_still_do() {
+    let world = World::new().await;
+    let key = world.live("Nightly import").await;
+    let rotated = world.live("Rotated one").await;
+    world.keys.rotate(rotated.record.id(), DAY).await.unwrap();
+    let path = format!("/key/{}", key.record.id());
+    for path in ["", &path] {
+        assert!(!world.get(path).await.text().contains("uspended:"), "{path}");
+    }
+    world.keys.suspend(&"acme".parse().unwrap()).await.unwrap();
+    for path in ["", &path] {
+        let page = world.get(path).await;
+        assert!(page.text().contains("Your account is suspended:"), "{path}");
+        assert!(page.text().contains(">Suspended</span>"), "{path}");
+    }
+    let list = world.get("").await;
+    assert_eq!(list.text().matches(">Suspended</span>").count(), 3, "rotated ones, too");
+    assert_eq!(names(world.get("?state=suspended").await.text()).len(), 3);
+    let page = world.get(&path).await;
+    let actions = ["rename", "change", "rotate", "disable", "revoke"];
+    let offered = actions.map(|action| page.text().contains(&format!("{path}/{action}")));
+    assert_eq!(offered, [false, false, false, true, true]);
+
+    let token = world.token().await;
+    let fields = [("token", &*token), ("name", "a key"), ("stage", "live"), ("expiry", "30")];
+    let new = world.post("/new", &fields).await;
+    let renamed = world.post(&format!("{path}/rename"), &[("name", "Another name")]).await;
+    let rotated = world.post(&format!("{path}/rotate"), &[("grace", "3600")]).await;
+    for answer in [new, renamed, rotated] {
+        assert_eq!(answer.status, 409);
+        assert!(answer.text().contains("Your account is suspended:"));
+    }
+    assert_eq!(world.post(&format!("{path}/disable"), &[]).await.status, 303);
+    assert!(!world.get(&path).await.text().contains("/enable"));
+    assert_eq!(world.post(&format!("{path}/revoke"), &[]).await.status, 303);
+    world.keys.resume(&"acme".parse().unwrap()).await.unwrap();
+    assert!(world.get(&path).await.text().contains(">Revoked</span>"));
+}
+
+#[tokio::test]
 async fn the_list_is_searched_filtered_and_sorted() {
     let world = World::new().await;
     for name in ["Charlie", "alpha", "Bravo"] {

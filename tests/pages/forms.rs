@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use tower_api_key::manage::pages::Expiry;
+use tower_api_key::manage::pages::{Expiry, PageTexts};
 use tower_api_key::store::{KeyQuery, StoredKey};
 use tower_api_key::{KeyKind, KeyUpdate};
 
@@ -214,6 +214,102 @@ async fn a_key_expires_within_what_the_application_offers() {
     }
     let end = newest(&world).await.record.expires_at();
     assert_eq!(end, Some(UNIX_EPOCH + Duration::from_secs(NOON + 30 * DAY + DAY / 2 - 1)));
+}
+
+#[tokio::test]
+async fn a_wrong_line_is_named_as_it_stands_in_the_field() {
+    let world = World::new().await;
+    let answer = create(
+        &world,
+        &[
+            ("name", "fine"),
+            ("stage", "live"),
+            ("expiry", "30"),
+            ("limits", "\r\n\r\n5 per minute\r\n\r\noften"),
+            ("origins", "https://a.example\r\n  \r\nno site\r\n"),
+        ],
+    )
+    .await;
+    let said = mistakes(answer.text());
+    let lines: Vec<_> =
+        said.iter().map(|(place, says)| (&**place, says.split(':').next().unwrap())).collect();
+    assert_eq!(lines, [("limits", "Line 5"), ("origins", "Line 3")]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_in_the_words_of_the_product() {
+    let mut texts = PageTexts::english();
+    texts.wrong_name = "Der Name ist zu kurz.".into();
+    texts.wrong_stage = "Bitte auswählen.".into();
+    texts.wrong_limits = "Das ist keine Grenze.".into();
+    texts.in_line = "Zeile {n}: {error}".into();
+    texts.in_this_state = "Der Schlüssel ist „{state}“.".into();
+    texts.revoked = "widerrufen".into();
+    texts.exceeds = "Das dürfen Sie selbst nicht.".into();
+    let world = World::with(|pages| pages.texts(texts)).await;
+    let wrong = [("name", "a"), ("expiry", "30"), ("limits", "often")];
+    let said: Vec<_> = mistakes(create(&world, &wrong).await.text());
+    let expected = [
+        ("name", "Der Name ist zu kurz."),
+        ("stage", "Bitte auswählen."),
+        ("limits", "Zeile 1: Das ist keine Grenze."),
+    ];
+    assert_eq!(said, expected.map(|(place, says)| (place.to_owned(), says.to_owned())));
+    let fields = [("name", "a key"), ("stage", "live"), ("expiry", "30"), ("ability", "admin:all")];
+    let answer = create(&world, &fields).await;
+    assert_eq!(mistakes(answer.text())[0].1, "Das dürfen Sie selbst nicht.");
+    let key = world.live("revoked one").await;
+    world.keys.revoke(key.record.id()).await.unwrap();
+    let path = format!("/key/{}/rename", key.record.id());
+    let answer = world.post(&path, &[("name", "Another name")]).await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.text().contains("Der Schlüssel ist „widerrufen“."), "{}", answer.text());
+}
+
+/// The ceiling of the owner would allow it: the catalogue does not have it.
+#[tokio::test]
+async fn no_form_gives_an_ability_that_the_catalogue_does_not_have() {
+    let world = World::new().await;
+    let fields = [("name", "a key"), ("stage", "live"), ("expiry", "30"), ("ability", "bots:raed")];
+    let answer = create(&world, &fields).await;
+    assert_eq!((answer.status, places(&answer)), (422, vec!["abilities".to_owned()]));
+    assert!(answer.text().contains("One of these does not exist any more"));
+    // What a key has from before stays.
+    let key = world.issue(live("an old key").abilities(["bots:special"])).await;
+    let form = world.get(&format!("/key/{}/change", key.record.id())).await;
+    let revision = hidden(form.text(), "revision").to_owned();
+    let mut fields = vec![
+        ("revision", &*revision),
+        ("name", "a new name"),
+        ("access", "custom"),
+        ("ability", "bots:special"),
+        ("expiry", "keep"),
+    ];
+    let path = format!("/key/{}/change", key.record.id());
+    assert_eq!(world.post(&path, &fields).await.status, 303);
+    let changed = world.keys.get(key.record.id()).await.unwrap().record;
+    let revision = changed.revision().to_string();
+    fields[0].1 = &revision;
+    fields.push(("ability", "bots:raed"));
+    let answer = world.post(&path, &fields).await;
+    assert_eq!((answer.status, places(&answer)), (422, vec!["abilities".to_owned()]));
+}
+
+#[tokio::test]
+async fn the_catalogue_of_the_manager_is_offered_if_the_pages_have_none() {
+    let keys = tower_api_key::KeyManager::new(tower_api_key::MemoryStore::new());
+    let keys = keys.abilities(crate::world::catalogue());
+    let owner = |_: &mut http::request::Parts, _: &tower_api_key::manage::api::KeyAction| {
+        let ceiling = ["*"].try_into().unwrap();
+        Ok(tower_api_key::manage::Owner::of_tenant("acme".parse().unwrap(), ceiling, "alice"))
+    };
+    let pages = tower_api_key::manage::pages::KeyPages::new(keys, owner);
+    let app = axum::Router::new().nest(crate::world::BASE, pages.into_router());
+    let address = crate::common::serve(app).await;
+    let form = crate::common::get_raw(address, &format!("{}/new", crate::world::BASE), &[]).await;
+    for offered in ["value=\"bots:delete\"", "List and read bots", ">Bots</legend>", "Chat only"] {
+        assert!(form.text().contains(offered), "{offered}");
+    }
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ pub(super) async fn rename(visit: &Visit<'_>, sent: &Form) -> Outcome {
     } else {
         match visit.keys.update(id, &KeyUpdate::new().name(typed)).await {
             Ok(_) => return Ok(done(site, id, "renamed")),
-            Err(error) => drop(mistakes.blame(&ApiError::from(error), site.texts())),
+            Err(error) => mistakes.refuse(error, site.texts()),
         }
     }
     Ok(Target { site, id, key: Some(&key) }.rename(typed, &mistakes))
@@ -74,7 +74,7 @@ pub(super) async fn rotate(visit: &Visit<'_>, sent: &Form) -> Outcome {
         Ok(rotated) => Ok(secret::page(site, &rotated.record, &rotated.secret, is_again)),
         Err(error) => {
             let mut mistakes = Mistakes::default();
-            mistakes.blame(&ApiError::from(error), site.texts());
+            mistakes.refuse(error, site.texts());
             Ok(form.rotate(typed, &mistakes))
         }
     }
@@ -88,7 +88,7 @@ fn refusal(key: &StoredKey, site: &Site<'_>) -> Mistakes {
         (None, state) => ManageError::State(state),
     };
     let mut mistakes = Mistakes::default();
-    mistakes.blame(&ApiError::from(error), site.texts());
+    mistakes.refuse(error, site.texts());
     mistakes.status = Some(StatusCode::OK);
     mistakes
 }
@@ -109,7 +109,7 @@ pub(super) async fn revoke(visit: &Visit<'_>, sent: &Form) -> Outcome {
         Ok(_) => Ok(done(site, id, "revoked")),
         Err(error) => {
             let mut mistakes = Mistakes::default();
-            mistakes.blame(&ApiError::from(error), site.texts());
+            mistakes.refuse(error, site.texts());
             Ok(Target { site, id, key: Some(&key) }.revoke(with_successors, &mistakes))
         }
     }
@@ -126,7 +126,7 @@ pub(super) async fn switch(visit: &Visit<'_>, disables: bool) -> Outcome {
         Ok(_) => Ok(done(visit.site, id, if disables { "disabled" } else { "enabled" })),
         Err(error) => {
             let mut mistakes = Mistakes::default();
-            mistakes.blame(&ApiError::from(error), visit.site.texts());
+            mistakes.refuse(error, visit.site.texts());
             Ok(Target { site: visit.site, id, key: Some(&key) }.switch(disables, &mistakes))
         }
     }

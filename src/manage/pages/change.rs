@@ -17,7 +17,7 @@ use super::site::Site;
 use super::visit::Visit;
 use crate::key::KeyId;
 use crate::manage::KeyUpdate;
-use crate::manage::api::{ApiError, UpdateKey};
+use crate::manage::api::UpdateKey;
 use crate::manage::name::check_name;
 use crate::store::StoredKey;
 
@@ -58,7 +58,7 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
         mistakes.add(Place::Expiry, site.texts().wrong_expiry.to_string());
     }
     let json = typed.to_changes(&key.record, &offered);
-    let update = mistakes.read(&json, UpdateKey::read, site.texts());
+    let update = mistakes.read(&json, UpdateKey::read, &typed, site.texts());
     if let (Some(update), Ok(expires_at)) = (update, expires_at) {
         let mut update = KeyUpdate::from(update);
         if let Some(expires_at) = expires_at {
@@ -66,7 +66,7 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
         }
         match visit.keys.update(id, &update).await {
             Ok(_) => return Ok(done(site, id, "changed")),
-            Err(error) => drop(mistakes.blame(&ApiError::from(error), site.texts())),
+            Err(error) => mistakes.refuse(error, site.texts()),
         }
     }
     Ok(form_page(site, &offered, id, Some(&key), &typed, &mistakes))

@@ -59,7 +59,7 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     if expires_at.is_err() {
         mistakes.add(Place::Expiry, site.texts().wrong_expiry.to_string());
     }
-    let read = mistakes.read(&json, CreateKey::read, site.texts());
+    let read = mistakes.read(&json, CreateKey::read, &typed, site.texts());
     let (Some(read), Ok(expires_at)) = (read, expires_at) else {
         return Ok(form_page(site, &offered, &typed, &mistakes));
     };
@@ -74,7 +74,7 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
         Ok(Once::New(issued)) => Ok(secret::page(site, &issued.record, &issued.secret, false)),
         Ok(Once::Before { id, is_same }) => again(visit, &id, is_same).await,
         Err(error) => {
-            mistakes.blame(&ApiError::from(error), site.texts());
+            mistakes.refuse(error, site.texts());
             Ok(form_page(site, &offered, &typed, &mistakes))
         }
     }

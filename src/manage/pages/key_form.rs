@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::expiry::Expiry;
 use super::form::Form;
+use super::mistakes::Place;
 use super::offered::{Level, Offered};
 use super::settings::Settings;
 use super::time::{Civil, DAY, from_seconds, seconds};
@@ -239,6 +240,20 @@ impl KeyForm {
             false => drop(json.remove("restrictions")),
         }
         json
+    }
+
+    /// Returns in which line of its field an item stands.
+    pub(super) fn line_of(&self, place: Place, item: usize) -> Option<usize> {
+        let text = match place {
+            Place::Limits => &self.limits,
+            Place::Addresses => &self.addresses,
+            Place::Origins => &self.origins,
+            Place::Referrers => &self.referrers,
+            Place::Endpoints => &self.endpoints,
+            _ => return None,
+        };
+        let mut items = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        items.nth(item).map(|(index, _)| index + 1)
     }
 
     fn lists(&self) -> [(&'static str, &str); 4] {

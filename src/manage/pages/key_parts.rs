@@ -32,13 +32,13 @@ impl Shown {
     pub(super) fn of(record: &KeyRecord, now: SystemTime) -> Self {
         let soon = |time: SystemTime| time.duration_since(now).is_ok_and(|left| left < SOON);
         match record.state(now) {
+            KeyState::Suspended => Self::Suspended,
             _ if record.successor.is_some() => Self::Rotated,
             KeyState::Active if record.expires_at.is_some_and(soon) => Self::ExpiresSoon,
             KeyState::Active => Self::Active,
             KeyState::Disabled => Self::Disabled,
             KeyState::Expired => Self::Expired,
             KeyState::Revoked => Self::Revoked,
-            KeyState::Suspended => Self::Suspended,
         }
     }
 
@@ -81,6 +81,16 @@ pub(super) fn state(record: &KeyRecord, site: &Site<'_>) -> Markup {
             }
             _ => {}
         }
+    }
+}
+
+/// Says that all keys are refused, if the tenant of these is suspended.
+pub(super) fn suspension<'a>(
+    mut records: impl Iterator<Item = &'a KeyRecord>,
+    texts: &PageTexts,
+) -> Markup {
+    html! {
+        @if records.any(KeyRecord::is_suspended) { div.ak-note role="note" { p { (texts.suspended_says) } } }
     }
 }
 

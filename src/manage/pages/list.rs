@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::asked::{Asked, Sort};
 use super::chart::{Series, last, range};
 use super::form::Form;
-use super::key_parts::{abilities_in_words, actor, hint, name, state};
+use super::key_parts::{abilities_in_words, actor, hint, name, state, suspension};
 use super::reply::{Outcome, Reply};
 use super::site::Site;
 use super::time::{day, relative};
@@ -46,6 +46,7 @@ pub(super) async fn list(visit: &Visit<'_>) -> Outcome {
                 a.ak-button.ak-primary href=(site.at("new")) { (texts.new_key) }
             }
         }
+        (suspension(part.keys.iter().map(|key| &*key.record), texts))
         @if part.keys.is_empty() && !asked.is_filtered() && part.next.is_none() && asked.after.is_empty() {
             (lesson(site))
         } @else {

@@ -1,12 +1,14 @@
 //! [`Mistakes`]: what is wrong with which field.
 
-use std::borrow::Cow;
-
 use http::StatusCode;
 use serde_json::{Map, Value};
 
+use super::key_form::KeyForm;
 use super::texts::{PageTexts, fill};
+use crate::key::IssueError;
+use crate::manage::ManageError;
 use crate::manage::api::ApiError;
+use crate::store::KeyState;
 
 /// A field of the form for a key, or the form as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +61,23 @@ impl Place {
         })
     }
 
+    /// Returns what is said of a wrong value. `{error}` is what the API says of it.
+    fn wrong(self, texts: &PageTexts) -> Option<&str> {
+        Some(match self {
+            Self::Form => return None,
+            Self::Name => &texts.wrong_name,
+            Self::Stage => &texts.wrong_stage,
+            Self::Abilities => &texts.wrong_abilities,
+            Self::Expiry => &texts.wrong_expiry,
+            Self::Grace => &texts.wrong_grace,
+            Self::Limits => &texts.wrong_limits,
+            Self::Addresses => &texts.wrong_addresses,
+            Self::Origins => &texts.wrong_origins,
+            Self::Referrers => &texts.wrong_referrers,
+            Self::Endpoints => &texts.wrong_endpoints,
+        })
+    }
+
     /// Tells whether the field is among those that are folded away.
     pub(super) const fn is_folded(self) -> bool {
         matches!(
@@ -107,16 +126,23 @@ impl Mistakes {
         }
     }
 
+    /// Adds why the manager does not do what was sent.
+    pub(super) fn refuse(&mut self, error: ManageError, texts: &PageTexts) {
+        let says = in_words(&error, texts);
+        let error = ApiError::from(error);
+        let (place, _) = place_of(error.field());
+        self.add(place, says);
+        self.status.get_or_insert(error.status());
+    }
+
     /// Adds what the API says of a field.
-    pub(super) fn blame(&mut self, error: &ApiError, texts: &PageTexts) -> Place {
-        let (place, line) = place_of(error.field());
-        let message: Cow<'_, str> = match (place, error.status()) {
-            (Place::Name, StatusCode::UNPROCESSABLE_ENTITY) => (&*texts.wrong_name).into(),
-            _ => error.message().into(),
-        };
-        let says = match line {
-            Some(line) => fill(&texts.in_line, &[("n", &line.to_string()), ("error", &message)]),
-            None => message.into_owned(),
+    fn blame(&mut self, error: &ApiError, typed: &KeyForm, texts: &PageTexts) -> Place {
+        let (place, item) = place_of(error.field());
+        let form = place.wrong(texts).unwrap_or("{error}");
+        let says = fill(form, &[("error", error.message())]);
+        let says = match item.and_then(|item| typed.line_of(place, item)) {
+            Some(line) => fill(&texts.in_line, &[("n", &line.to_string()), ("error", &says)]),
+            None => says,
         };
         self.add(place, says);
         self.status.get_or_insert(error.status());
@@ -129,6 +155,7 @@ impl Mistakes {
         &mut self,
         json: &Map<String, Value>,
         read: impl Fn(Value) -> Result<T, ApiError>,
+        typed: &KeyForm,
         texts: &PageTexts,
     ) -> Option<T> {
         let mut left = json.clone();
@@ -138,7 +165,7 @@ impl Mistakes {
                 Ok(read) => return self.list.is_empty().then_some(read),
                 Err(error) => error,
             };
-            let place = self.blame(&error, texts);
+            let place = self.blame(&error, typed, texts);
             match place {
                 Place::Form => break,
                 Place::Name => drop(left.insert("name".to_owned(), "name".into())),
@@ -152,24 +179,52 @@ impl Mistakes {
     }
 }
 
-/// Returns which field of the form is to blame for a field of the API, and in which line.
+/// Says why the manager does not do something.
+fn in_words(error: &ManageError, texts: &PageTexts) -> String {
+    let says = match error {
+        ManageError::NotFound => &texts.not_found,
+        ManageError::Name => &texts.wrong_name,
+        ManageError::Expiry => &texts.wrong_expiry,
+        ManageError::UnknownAbility => &texts.wrong_abilities,
+        ManageError::Exceeds(_) => &texts.exceeds,
+        ManageError::State(KeyState::Suspended) | ManageError::Suspended => &texts.suspended_says,
+        ManageError::State(state) => {
+            return fill(&texts.in_this_state, &[("state", texts.state_named(*state))]);
+        }
+        ManageError::Rotated(_) => &texts.already_rotated,
+        ManageError::Format => &texts.old_format,
+        ManageError::Issue(
+            IssueError::Ambiguous(_) | IssueError::Prefix(_) | IssueError::Meaning(_),
+        ) => &texts.wrong_stage,
+        ManageError::TooManyKeys(most) => {
+            return fill(&texts.too_many_keys, &[("n", &most.to_string())]);
+        }
+        ManageError::NoAuditLog
+        | ManageError::Issue(_)
+        | ManageError::Conflict
+        | ManageError::Deadline(_)
+        | ManageError::Store(_) => &texts.unavailable,
+    };
+    says.to_string()
+}
+
+/// Returns which field of the form is to blame for a field of the API, and which of its items.
 fn place_of(field: Option<&str>) -> (Place, Option<usize>) {
     let Some(field) = field else { return (Place::Form, None) };
-    let (path, line) = match field.split_once('[') {
+    let (path, item) = match field.split_once('[') {
         Some((path, rest)) => (path, rest.trim_end_matches(']').parse().ok()),
         None => (field, None),
     };
-    let line = line.map(|index: usize| index + 1);
     match path {
         "name" => (Place::Name, None),
         "stage" | "prefix" => (Place::Stage, None),
         "abilities" => (Place::Abilities, None),
         "expires_at" => (Place::Expiry, None),
-        "limits" => (Place::Limits, line),
-        "restrictions.addresses" => (Place::Addresses, line),
-        "restrictions.origins" => (Place::Origins, line),
-        "restrictions.referrers" => (Place::Referrers, line),
-        "restrictions.endpoints" => (Place::Endpoints, line),
+        "limits" => (Place::Limits, item),
+        "restrictions.addresses" => (Place::Addresses, item),
+        "restrictions.origins" => (Place::Origins, item),
+        "restrictions.referrers" => (Place::Referrers, item),
+        "restrictions.endpoints" => (Place::Endpoints, item),
         "restrictions" => (Place::Addresses, None),
         _ => (Place::Form, None),
     }
@@ -177,26 +232,45 @@ fn place_of(field: Option<&str>) -> (Place, Option<usize>) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::key::KeyKind;
     use crate::manage::api::CreateKey;
+    use crate::manage::pages::form::Form;
+    use crate::manage::pages::offered::Offered;
+    use crate::manage::pages::token::Token;
+
+    fn mistakes(texts: &PageTexts) -> Mistakes {
+        let sent = form_urlencoded::Serializer::new(String::new())
+            .append_pair("name", "fine")
+            .append_pair("stage", "not a stage")
+            .append_pair("limits", "100 per minute\r\noften")
+            .append_pair("addresses", "\r\n192.0.2.1\r\n \r\n home \r\n")
+            .append_pair("origins", "shop")
+            .finish();
+        let (sent, offered) = (Form::parse(sent.as_bytes()), Offered::default());
+        let typed = KeyForm::read(KeyKind::Secret, &sent, &offered, Token::new().unwrap());
+        let mut mistakes = Mistakes::default();
+        let read = mistakes.read(&typed.to_json(&offered), CreateKey::read, &typed, texts);
+        assert!(read.is_none());
+        mistakes
+    }
 
     #[test]
-    fn all_that_is_wrong_is_said_at_once_beside_its_field() {
-        let json = json!({
-            "name": "fine",
-            "stage": "not a stage",
-            "abilities": ["bots:read"],
-            "limits": ["100 per minute", "often"],
-            "restrictions": { "addresses": ["192.0.2.1", "home"], "origins": ["shop"] },
-        });
-        let mut mistakes = Mistakes::default();
-        let read = mistakes.read(json.as_object().unwrap(), CreateKey::read, &PageTexts::english());
-        assert!(read.is_none());
+    fn all_that_is_wrong_is_said_at_once_beside_its_field_by_the_line_that_was_typed() {
+        let mistakes = mistakes(&PageTexts::english());
         let places: Vec<_> = mistakes.list.iter().map(|(place, _)| *place).collect();
         assert_eq!(places, [Place::Stage, Place::Limits, Place::Addresses, Place::Origins]);
-        assert!(mistakes.at(Place::Addresses).unwrap().starts_with("Line 2: "));
+        assert!(mistakes.at(Place::Limits).unwrap().starts_with("Line 2: "));
+        assert!(mistakes.at(Place::Addresses).unwrap().starts_with("Line 4: "));
         assert_eq!(mistakes.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_the_words_of_the_product() {
+        let mut texts = PageTexts::english();
+        texts.in_line = "Zeile {n}: {error}".into();
+        texts.wrong_addresses = "Das ist keine Adresse.".into();
+        let mistakes = mistakes(&texts);
+        assert_eq!(mistakes.at(Place::Addresses), Some("Zeile 4: Das ist keine Adresse."));
     }
 }

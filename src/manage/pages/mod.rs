@@ -27,6 +27,23 @@
 //! Keys manage no keys here: an owner that [is one](crate::manage::Owner::of_key) is refused, and so is a request
 //! that a key has been verified for.
 //!
+//! # The list
+//!
+//! The newest key is first, and the list goes on by the cursors of the repository, however many keys there are. A
+//! repository has this one order only. In another order, by name, last use or age, the newest 1000 keys that match the
+//! filters are read at once and sorted here; if there are more, the list says so, and the filters narrow it down.
+//!
+//! The stage of a key stands below its name. In a column of its own, a single word would take the room that
+//! abilities and times need beside the navigation of a product.
+//!
+//! If the [tenant is suspended](crate::KeyManager::suspend), the pages say so, and offer what can still be done: to
+//! disable and to revoke.
+//!
+//! # What is offered
+//!
+//! A form offers the abilities of a [catalogue](KeyPages::catalogue) that its owner may grant, and no key is given
+//! one that is not in there. What a key has from before stays until it is taken away.
+//!
 //! # The secret
 //!
 //! It is in the answer to the `POST` alone: not in an address, a cookie or any storage, and no cache keeps the page.

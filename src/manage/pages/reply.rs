@@ -87,6 +87,12 @@ pub(super) fn trouble(site: &Site<'_>, error: &ApiError) -> Reply {
     let texts = site.texts();
     let (title, says) = match error.status() {
         StatusCode::NOT_FOUND => (&*texts.not_found, &*texts.not_found_says),
+        StatusCode::BAD_REQUEST => (&*texts.trouble, &*texts.wrong_address),
+        StatusCode::SERVICE_UNAVAILABLE => (&*texts.trouble, &*texts.unavailable),
+        StatusCode::REQUEST_TIMEOUT
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNSUPPORTED_MEDIA_TYPE => (&*texts.trouble, &*texts.wrong_form),
+        // What the texts say already.
         _ => (&*texts.trouble, error.message()),
     };
     let content = html! {

@@ -1,12 +1,15 @@
 //! The page of a key: its record in words, how it is used, and what can be done to it.
 
+use std::fmt;
+use std::sync::Arc;
+
 use maud::{Markup, html};
 
 use super::chart::{Series, last, range};
 use super::create::back;
 use super::form::Form;
 use super::history::history;
-use super::key_parts::{abilities_in_words, actor, hint, name, state};
+use super::key_parts::{abilities_in_words, actor, hint, name, state, suspension};
 use super::reply::{Outcome, Reply};
 use super::site::Site;
 use super::time::relative;
@@ -40,6 +43,7 @@ pub(super) async fn show(visit: &Visit<'_>) -> Outcome {
         @if let Some(says) = site.texts().done_named(query.get("done")) {
             p.ak-done role="status" tabindex="-1" autofocus { (says) }
         }
+        (suspension(std::iter::once(&*key.record), site.texts()))
         (facts(site, &key))
         @if let Some(usage) = usage { (usage) }
         @if let Some(history) = history { (history) }
@@ -59,12 +63,18 @@ fn buttons(site: &Site<'_>, key: &StoredKey) -> Markup {
         true => ("enable", &texts.enable),
         false => ("disable", &texts.disable),
     };
+    // A suspended tenant can only take keys out of use.
+    let is_suspended = record.is_suspended();
     html! {
         div.ak-actions {
-            (link("rename", &texts.rename, ""))
-            (link("change", &texts.change, ""))
-            form method="post" action=(site.of_key(&record.id, action)) data-ak-once {
-                button.ak-button type="submit" { (label) }
+            @if !is_suspended {
+                (link("rename", &texts.rename, ""))
+                (link("change", &texts.change, ""))
+            }
+            @if !(is_suspended && record.disabled) {
+                form method="post" action=(site.of_key(&record.id, action)) data-ak-once {
+                    button.ak-button type="submit" { (label) }
+                }
             }
             @if record.successor.is_none() && record.state(site.now) == KeyState::Active {
                 (link("rotate", &texts.rotate, ""))
@@ -78,41 +88,14 @@ fn facts(site: &Site<'_>, key: &StoredKey) -> Markup {
     let (texts, record) = (site.texts(), &*key.record);
     let abilities = abilities_in_words(&record.abilities, &site.settings.offered, texts);
     let restrictions = &record.restrictions;
-    let texts_of = |list: Vec<String>| list;
+    let limits = (!record.limits.is_empty())
+        .then(|| record.limits.iter().map(ToString::to_string).collect());
     let listed = [
-        (
-            &texts.limits,
-            (!record.limits.is_empty())
-                .then(|| texts_of(record.limits.iter().map(ToString::to_string).collect())),
-        ),
-        (
-            &texts.addresses,
-            restrictions
-                .addresses
-                .as_ref()
-                .map(|list| list.iter().map(ToString::to_string).collect()),
-        ),
-        (
-            &texts.origins,
-            restrictions
-                .origins
-                .as_ref()
-                .map(|list| list.iter().map(ToString::to_string).collect()),
-        ),
-        (
-            &texts.referrers,
-            restrictions
-                .referrers
-                .as_ref()
-                .map(|list| list.iter().map(ToString::to_string).collect()),
-        ),
-        (
-            &texts.endpoints,
-            restrictions
-                .endpoints
-                .as_ref()
-                .map(|list| list.iter().map(ToString::to_string).collect()),
-        ),
+        (&texts.limits, limits),
+        (&texts.addresses, items(&restrictions.addresses)),
+        (&texts.origins, items(&restrictions.origins)),
+        (&texts.referrers, items(&restrictions.referrers)),
+        (&texts.endpoints, items(&restrictions.endpoints)),
     ];
     let time = |time| relative(time, site.now, texts);
     html! {
@@ -163,6 +146,10 @@ fn facts(site: &Site<'_>, key: &StoredKey) -> Markup {
 
 fn fact(label: &str, says: &Markup) -> Markup {
     html! { div { dt { (label) } dd { (says) } } }
+}
+
+fn items<T: fmt::Display>(list: &Option<Arc<[T]>>) -> Option<Vec<String>> {
+    list.as_ref().map(|items| items.iter().map(ToString::to_string).collect())
 }
 
 fn list(items: &[String]) -> Markup {

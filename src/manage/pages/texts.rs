@@ -14,8 +14,8 @@ macro_rules! texts {
         /// All that the pages say. The default is [English](Self::english).
         ///
         /// A product calls things what its customers know, such as "tokens" and "environments", and speaks
-        /// their language. What is in braces is filled in. What the [API](crate::manage::api) says of a
-        /// field that is wrong is said in English.
+        /// their language. What is in braces is filled in. `{error}` is what the [API](crate::manage::api) says of
+        /// a line that is wrong, which is in English: a text in another language says it in its own words.
         ///
         /// # Examples
         ///
@@ -420,12 +420,42 @@ texts! {
     wrong_expiry: "Choose when the key expires: one of these, or a date in their range.",
     /// What is wrong with a grace.
     wrong_grace: "Choose when the old key stops working.",
+    /// What is wrong with abilities that are not there any more.
+    wrong_abilities: "One of these does not exist any more: open the form again, and choose once more.",
+    /// What is wrong with a rate limit.
+    wrong_limits: "{error}",
+    /// What is wrong with an address.
+    wrong_addresses: "{error}",
+    /// What is wrong with a site.
+    wrong_origins: "{error}",
+    /// What is wrong with a page.
+    wrong_referrers: "{error}",
+    /// What is wrong with an endpoint.
+    wrong_endpoints: "{error}",
+    /// What is wrong if a key would be allowed more than the person who grants it.
+    exceeds: "You cannot give a key more than you may do yourself.",
     /// In which line of a field something is wrong.
     in_line: "Line {n}: {error}",
+    /// That there are as many keys as there may be.
+    too_many_keys: "You have {n} keys, and cannot have more: revoke one that is not needed.",
+    /// That a key is in a state in which this cannot be done.
+    in_this_state: "This cannot be done: the state of the key is “{state}”.",
+    /// That the key has a successor already.
+    already_rotated: "The key was rotated already: rotate its successor instead.",
+    /// That keys which begin like this one are not issued any more.
+    old_format: "Keys that begin like this one are not issued any more: create a new key instead.",
+    /// That all keys are out of use.
+    suspended_says: "Your account is suspended: all its keys are refused until it is resumed. You can still disable and revoke them.",
     /// That somebody else has changed the key.
     changed_meanwhile: "Somebody has changed this key since you opened the form. Look at it, and save again to replace that.",
     /// The title of what cannot be done.
     trouble: "That did not work",
+    /// That keys cannot be shown or changed.
+    unavailable: "API keys cannot be shown or changed at the moment. Try again in a moment.",
+    /// That the address of a page is wrong.
+    wrong_address: "Something in the address of this page is wrong. Start with the list of keys.",
+    /// That a form came in pieces, or not at all.
+    wrong_form: "The form did not arrive whole. Go back, and send it again.",
     /// The title of what is not there.
     not_found: "There is no such key",
     /// What is said of that.

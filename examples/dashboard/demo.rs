@@ -1,68 +1,17 @@
 //! Keys that have been there for a while, and how they were used.
 
-use std::collections::HashMap;
-use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use async_trait::async_trait;
-use tower_api_key::manage::pages::{KeyUsage, UsageCount, UsagePeriod};
-use tower_api_key::observe::{Finished, Observe, Outcome};
-use tower_api_key::store::{KeyUse, RecordUses as _, SqliteStore};
-use tower_api_key::{Clock, IssuedKey, KeyId, KeyKind, KeyManager, NewKey, StoreError};
+use tower_api_key::store::{
+    KeyUsage, KeyUse, RecordUses as _, SqliteStore, UsageBatch, UsageCounts, UsageKind,
+    UsageRetention, UsageStore as _,
+};
+use tower_api_key::{Clock, IssuedKey, KeyKind, KeyManager, NewKey};
 
 use crate::support;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-/// Counts requests by hours, in memory.
-#[derive(Clone, Default)]
-pub(crate) struct Usage(Arc<Mutex<Hours>>);
-
-type Hours = HashMap<KeyId, HashMap<u64, UsageCount>>;
-
-impl Usage {
-    fn count(&self, id: &KeyId, at: SystemTime, add: impl FnOnce(UsageCount) -> UsageCount) {
-        let hour = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 3600);
-        let start = UNIX_EPOCH + Duration::from_secs(hour * 3600);
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let hours = keys.entry(id.clone()).or_default();
-        let count = hours.remove(&hour).unwrap_or_else(|| UsageCount::accepted(start, 0));
-        hours.insert(hour, add(count));
-    }
-}
-
-impl Observe for Usage {
-    fn finished(&self, request: &Finished<'_>) {
-        let Some(id) = request.key_id() else { return };
-        self.count(id, SystemTime::now(), |mut count| match request.outcome() {
-            Outcome::Refused(rejection) => count.refused(rejection.kind().as_str(), 1),
-            _ => {
-                count.accepted += 1;
-                count
-            }
-        });
-    }
-}
-
-#[async_trait]
-impl KeyUsage for Usage {
-    async fn usage(
-        &self,
-        keys: &[KeyId],
-        range: Range<SystemTime>,
-        _: UsagePeriod,
-    ) -> Result<Vec<Vec<UsageCount>>, StoreError> {
-        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The pages add up what is of one period.
-        let of_key = |id| {
-            let hours = counted.get(id).into_iter().flat_map(HashMap::values);
-            hours.filter(|count| range.contains(&count.at)).cloned().collect()
-        };
-        Ok(keys.iter().map(of_key).collect())
-    }
-}
 
 /// A clock that stands still, for what was done long ago.
 struct At(SystemTime);
@@ -74,11 +23,7 @@ impl Clock for At {
 }
 
 /// Fills the store, unless it has keys already.
-pub(crate) async fn fill(
-    store: &SqliteStore,
-    keys: &KeyManager,
-    usage: &Usage,
-) -> support::Result<()> {
+pub(crate) async fn fill(store: &SqliteStore, keys: &KeyManager) -> support::Result<()> {
     if !keys.list(&Default::default()).await?.keys.is_empty() {
         return Ok(());
     }
@@ -92,15 +37,15 @@ pub(crate) async fn fill(
     let import = acme("Nightly import", "live", &["bots:read", "bots:write"]);
     let import = issue(140, import).await?;
     support::print_key("import", &import);
-    used(store, usage, &import, now - 4 * HOUR, 480, 3).await?;
+    used(store, &import, now - 4 * HOUR, 480, 3).await?;
 
     let reports = acme("Monthly reporting", "live", &["reports:read"]).expires_at(now + 6 * DAY);
     let reports = issue(84, reports).await?;
-    used(store, usage, &reports, now - 3 * DAY, 35, 0).await?;
+    used(store, &reports, now - 3 * DAY, 35, 0).await?;
 
     let sandbox = acme("Sandbox", "test", &["bots:read", "bots:write", "bots:delete", "chat:read"]);
     let sandbox = issue(30, sandbox).await?;
-    used(store, usage, &sandbox, now - HOUR / 2, 120, 22).await?;
+    used(store, &sandbox, now - HOUR / 2, 120, 22).await?;
 
     let widget = acme("Support widget", "live", &["chat:send"])
         .kind(KeyKind::Public)
@@ -108,10 +53,10 @@ pub(crate) async fn fill(
         .origins(["https://www.acme.example"]);
     let widget = issue(21, widget).await?;
     support::print_key("widget", &widget);
-    used(store, usage, &widget, now - HOUR / 20, 900, 9).await?;
+    used(store, &widget, now - HOUR / 20, 900, 9).await?;
 
     let old = issue(200, acme("Old CRM bridge", "live", &["chat:read"])).await?;
-    used(store, usage, &old, now - 12 * DAY, 60, 5).await?;
+    used(store, &old, now - 12 * DAY, 60, 5).await?;
     ago(keys, 10).rotate(old.record.id(), Duration::ZERO).await?;
 
     let leaked = issue(60, acme("Laptop script", "test", &["bots:read"])).await?;
@@ -129,19 +74,18 @@ fn ago(keys: &KeyManager, days: u32) -> KeyManager {
     keys.acting_as("alice@acme.example").clock(At(SystemTime::now() - days * DAY))
 }
 
-/// Makes up how a key was used, until `last`.
+/// Makes up how a key was used, until `last`, and has the store keep it as a recorder does.
 async fn used(
     store: &SqliteStore,
-    usage: &Usage,
     key: &IssuedKey,
     last: SystemTime,
     per_hour: u64,
     refused: u64,
 ) -> support::Result<()> {
-    let id = key.record.id();
+    let (id, tenant) = (key.record.id(), key.record.tenant());
     let first = key.record.created_at();
     let mut random = u64::from(id.as_str().as_bytes()[5]) + per_hour;
-    let mut at = last;
+    let (mut rows, mut at) = (Vec::new(), last);
     while at > first && at > last - 360 * DAY {
         random =
             random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -153,16 +97,15 @@ async fn used(
         let weekend = if matches!((hour / 24 + 3) % 7, 5 | 6) { 3 } else { 10 };
         let count = per_hour * by_day[(hour % 24) as usize] * weekend * (60 + noise) / 18_000;
         let wrong = if noise > 80 { refused * (noise - 80) / 10 } else { 0 };
-        usage.count(id, at, |mut hour| {
-            hour.accepted += count;
-            let limited = wrong * 2 / 3;
-            let hour = if limited > 0 { hour.refused("rate_limited", limited) } else { hour };
-            match wrong - limited {
-                0 => hour,
-                rest => hour.refused("missing_ability", rest),
-            }
-        });
+        let mut counts = UsageCounts::default();
+        counts.add(UsageKind::Accepted, count);
+        counts.add(UsageKind::RateLimited, wrong * 2 / 3);
+        counts.add(UsageKind::MissingAbility, wrong - wrong * 2 / 3);
+        rows.push(KeyUsage::new(id.clone(), tenant.cloned(), at, counts));
         at -= HOUR;
     }
+    // Each key has a writer of its own, whose first batch this is.
+    let batch = UsageBatch::new(id.as_str(), 1, UsageRetention::default(), rows);
+    store.add_usage(&batch).await?;
     Ok(store.record_uses(&[KeyUse::new(id.clone(), last)]).await?)
 }

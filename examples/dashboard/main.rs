@@ -15,7 +15,8 @@
 //! * `sessions.rs`: who is signed in, by a cookie session of tower-sessions; keys are created, rotated and
 //!   revoked only shortly after the password was typed;
 //! * `layout.rs`: the product's own layout, into which the pages go;
-//! * `demo.rs`: keys that have been there for a while, and how they were used;
+//! * `demo.rs`: keys that have been there for a while, and how they were used; from then on, a `UsageRecorder`
+//!   counts what the API is asked;
 //! * here: the pages, the API behind the keys, and how both come together.
 //!
 //! Keys are in SQLite, in memory, or in the file that `DATABASE` names.
@@ -27,6 +28,8 @@ mod demo;
 mod layout;
 mod sessions;
 
+use std::time::Duration;
+
 use axum::response::Redirect;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -36,7 +39,7 @@ use tower_api_key::key::AbilityCatalogue;
 use tower_api_key::manage::pages::{KeyPages, PageTexts};
 use tower_api_key::store::SqliteStore;
 use tower_api_key::{
-    KeyFormat, KeyKind, KeyManager, KeyScheme, LastUsed, RequireAbility, VerifiedKey,
+    KeyFormat, KeyKind, KeyManager, KeyScheme, RequireAbility, UsageRecorder, VerifiedKey,
 };
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
@@ -83,10 +86,9 @@ fn texts() -> PageTexts {
 }
 
 /// The pages, in the layout of the product, for those who are signed in.
-fn pages(keys: KeyManager, usage: demo::Usage, url: &str) -> KeyPages {
+fn pages(keys: KeyManager, url: &str) -> KeyPages {
     KeyPages::new(keys, sessions::SignedIn)
         .catalogue(catalogue())
-        .usage(usage)
         .texts(texts())
         .layout(layout::around)
         .api_url(format!("{url}/v1/bots"))
@@ -94,10 +96,10 @@ fn pages(keys: KeyManager, usage: demo::Usage, url: &str) -> KeyPages {
 }
 
 /// What the keys are for.
-fn api(keys: &KeyManager, usage: demo::Usage, last_used: LastUsed) -> Router {
+fn api(keys: &KeyManager, usage: UsageRecorder) -> Router {
     Router::new()
         .route("/v1/bots", get(bots).layer(RequireAbility::new("bots:read")))
-        .layer(keys.layer().observer(usage).observer(last_used))
+        .layer(keys.layer().observer(usage))
 }
 
 async fn bots(key: VerifiedKey) -> Json<Value> {
@@ -112,8 +114,9 @@ async fn main() -> support::Result<()> {
         None => SqliteStore::in_memory().await?,
     };
     let keys = KeyManager::new(store.clone()).scheme(scheme());
-    let (usage, last_used) = (demo::Usage::default(), LastUsed::new(store.clone()));
-    demo::fill(&store, &keys, &usage).await?;
+    demo::fill(&store, &keys).await?;
+    // Often enough that the pages show at once what was just called.
+    let usage = UsageRecorder::builder(store.clone()).interval(Duration::from_secs(2)).build();
 
     let listener = support::bind("127.0.0.1:3000").await?;
     let url = format!("http://{}", listener.local_addr()?);
@@ -127,16 +130,16 @@ async fn main() -> support::Result<()> {
         .route("/", get(async || Redirect::to("/settings/api-keys")))
         .route("/orbit.css", get(async || ([(CONTENT_TYPE, "text/css")], layout::STYLE)))
         .merge(sessions::routes())
-        .nest("/settings/api-keys", pages(keys.clone(), usage.clone(), &url).into_router())
+        .nest("/settings/api-keys", pages(keys.clone(), &url).into_router())
         .layer(sessions::layer())
         .layer(CsrfLayer::new())
         .layer(CompressionLayer::new());
-    let app = api(&keys, usage, last_used.clone()).merge(dashboard);
+    let app = api(&keys, usage.clone()).merge(dashboard);
 
     let stopped = support::stopped()?;
     support::print_listening(&listener)?;
     axum::serve(listener, app).with_graceful_shutdown(stopped).await?;
-    last_used.shutdown().await?;
+    usage.shutdown().await?;
     store.close().await;
     Ok(())
 }

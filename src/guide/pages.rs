@@ -50,8 +50,10 @@
 //!
 //! # Usage
 //!
-//! [`KeyUsage`] is asked once for all keys of a page of the list, and once for the page of a key. Where it fails, keys
-//! are shown without it.
+//! The charts show what a [`UsageRecorder`] has counted, as an observer of the layer behind which the API is, and
+//! what the store of the pages' manager keeps. It is asked once for all keys of a page of the list, and once for the page
+//! of a key. Where the store keeps no usage, or cannot tell, keys are shown without it;
+//! [`without_usage`](crate::manage::pages::KeyPages::without_usage) leaves it out.
 //!
 //! # Behind a proxy
 //!
@@ -69,9 +71,9 @@
 //! | who changed what | in the [audit log](crate::KeyManager::audit_log) of the repository |
 //!
 //! A form that comes twice within ten minutes rotates its key once more, unless the key was used. Mount
-//! [`LastUsed`](crate::LastUsed) on the layer, so that this is known.
+//! a [`UsageRecorder`] on the layer, so that this is known.
 //!
 //! [`AbilityCatalogue`]: crate::key::AbilityCatalogue
 //! [`IdentifyOwner`]: crate::manage::api::IdentifyOwner
-//! [`KeyUsage`]: crate::manage::pages::KeyUsage
 //! [`PageTexts`]: crate::manage::pages::PageTexts
+//! [`UsageRecorder`]: crate::UsageRecorder

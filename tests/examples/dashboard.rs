@@ -1,5 +1,7 @@
 //! A product whose customers manage their keys in a browser.
 
+use std::time::Duration;
+
 use crate::common::{RawResponse, send_raw, send_raw_with_body};
 use crate::example::Example;
 
@@ -64,10 +66,17 @@ async fn a_key_that_is_created_in_the_browser_calls_the_api_until_it_is_revoked_
     let call =
         async || example.get("/v1/bots", &[&format!("authorization: Bearer {secret}")]).await;
     assert_eq!(call().await.status, 200);
-    let list = alice.get(PAGES).await;
-    let row = list.text().split("<tr").find(|row| row.contains("CI deploys")).unwrap();
-    assert!(row.contains("1 request") && row.contains("just now"), "{row}");
-    let path = between(row, "<a href=\"", "\"");
+    // Uses are written in the background.
+    let seen = async || loop {
+        let list = alice.get(PAGES).await;
+        let row = list.text().split("<tr").find(|row| row.contains("CI deploys")).unwrap();
+        if row.contains("1 request") && row.contains("just now") {
+            return row.to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let row = tokio::time::timeout(Duration::from_secs(60), seen()).await.expect("it is counted");
+    let path = between(&row, "<a href=\"", "\"");
     assert_eq!(alice.post(&format!("{path}/revoke"), "").await.status, 303);
     assert_eq!(call().await.status, 401);
 }

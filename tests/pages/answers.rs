@@ -8,10 +8,12 @@ use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{KeyAction, Refused};
 use tower_api_key::manage::pages::KeyPages;
 use tower_api_key::store::{KeyUse, RecordUses as _};
-use tower_api_key::{ApiKeyLayer, KeyKind, NewKey, VerifiedKey};
+use tower_api_key::{
+    ApiKeyLayer, Clock as _, KeyKind, KeyManager, NewKey, SqliteStore, VerifiedKey,
+};
 
 use crate::common::{RawResponse, get_raw, send_raw, serve};
-use crate::world::{BASE, NOON, World, live};
+use crate::world::{BASE, NOON, World, live, use_hourly};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -29,6 +31,7 @@ async fn the_list_says_of_each_key_what_its_owner_has_to_know() {
         world.issue(key.expires_at(UNIX_EPOCH + Duration::from_secs(NOON) + 5 * DAY)).await;
     let used = UNIX_EPOCH + Duration::from_secs(NOON) - 3 * DAY;
     world.store.record_uses(&[KeyUse::new(issued.record.id().clone(), used)]).await.unwrap();
+    use_hourly(&world.store, &issued, world.clock.now()).await;
     let page = world.get("").await;
     assert_eq!(page.status, 200);
     let hint = issued.record.hint().as_str();
@@ -42,8 +45,8 @@ async fn the_list_says_of_each_key_what_its_owner_has_to_know() {
         "3 days ago",
         r#"<time datetime="2026-11-26T12:00Z""#,
         "the system",
-        // 30 days of 24 hours, but for the rest of today: the counts end with the hour.
-        "7.4k requests, 2\u{a0}% refused",
+        // 29 days and 13 hours.
+        "7.3k requests, 2\u{a0}% refused",
     ] {
         assert!(page.text().contains(says), "{says} is not in {}", page.text());
     }
@@ -197,6 +200,7 @@ async fn a_key_has_its_whole_record_its_charts_and_what_can_be_done() {
         .endpoints(["GET /v1/reports/*"])
         .limit("100 per minute");
     let key = world.issue(key).await;
+    use_hourly(&world.store, &key, world.clock.now()).await;
     let path = format!("/key/{}", key.record.id());
     let page = world.get(&path).await;
     for says in [
@@ -380,25 +384,36 @@ async fn pages_are_where_they_are_nested_or_said_to_be() {
 }
 
 #[tokio::test]
-async fn keys_are_shown_without_their_usage_if_that_fails() {
-    struct Broken;
-    #[async_trait::async_trait]
-    impl tower_api_key::manage::pages::KeyUsage for Broken {
-        async fn usage(
-            &self,
-            _: &[tower_api_key::KeyId],
-            _: std::ops::Range<std::time::SystemTime>,
-            _: tower_api_key::manage::pages::UsagePeriod,
-        ) -> Result<Vec<Vec<tower_api_key::manage::pages::UsageCount>>, tower_api_key::StoreError>
-        {
-            Err(tower_api_key::StoreError::new("down"))
-        }
+async fn keys_are_shown_without_their_usage_if_the_store_cannot_tell() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("keys.db");
+    let store = SqliteStore::open(&file).await.unwrap();
+    let keys = KeyManager::new(store).scheme(crate::world::scheme());
+    let key = keys.issue(live("Nightly import")).await.unwrap();
+    let owner = |_: &mut Parts, _: &KeyAction| -> Result<Owner, Refused> {
+        Ok(Owner::of_tenant("acme".parse().unwrap(), ["*"].try_into().unwrap(), "alice"))
+    };
+    let address = serve(KeyPages::new(keys, owner).into_router()).await;
+    let path = format!("/key/{}", key.record.id());
+    for path in ["/", &path] {
+        assert!(get_raw(address, path, &[]).await.text().contains("Last 30 days"), "{path}");
     }
-    let world = World::with(|pages| pages.usage(Broken)).await;
-    let key = world.live("Nightly import").await;
-    let list = world.get("").await;
+
+    let url = format!("sqlite://{}", file.display());
+    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    sqlx::raw_sql("DROP TABLE api_key_usage").execute(&pool).await.unwrap();
+    let list = get_raw(address, "/", &[]).await;
     assert_eq!(list.status, 200);
     assert!(list.text().contains("Nightly import") && !list.text().contains("Last 30 days"));
-    let page = world.get(&format!("/key/{}", key.record.id())).await;
+    let page = get_raw(address, &path, &[]).await;
     assert!(page.text().contains("cannot be read at the moment"));
+}
+
+#[tokio::test]
+async fn an_application_that_counts_nothing_shows_no_usage() {
+    let world = World::with(|pages| pages.without_usage()).await;
+    let key = world.live("Nightly import").await;
+    for path in ["", &format!("/key/{}", key.record.id())] {
+        assert!(!world.get(path).await.text().contains("Last 30 days"), "{path}");
+    }
 }

@@ -6,8 +6,10 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use tower_api_key::Clock as _;
+
 use crate::common::browser::{Browser, Setup};
-use crate::world::{BASE, World, live};
+use crate::world::{BASE, World, live, use_hourly};
 
 /// Widths and schemes.
 pub const LOOKS: [(u32, &str); 4] =
@@ -74,6 +76,7 @@ async fn full_world() -> (World, String) {
     let key = live("Nightly import").abilities(["bots:read", "bots:write"]).limit("100 per minute");
     let key = world.issue(key.addresses(["192.0.2.0/24", "2001:db8::/32"])).await;
     let id = key.record.id().to_string();
+    use_hourly(&world.store, &key, world.clock.now()).await;
     world.live("\u{5e9}\u{5dc}\u{5d5}\u{5dd} <b>import</b>").await;
     world.live(&"\u{754c}".repeat(100)).await;
     world.live(&"W".repeat(100)).await;

@@ -1,11 +1,9 @@
 //! A product with the pages, whose people have sessions.
 
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::extract::Path;
 use axum::response::{Html, IntoResponse as _, Redirect};
@@ -17,11 +15,13 @@ use percent_encoding::percent_decode_str;
 use tower_api_key::key::AbilityCatalogue;
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{KeyAction, KeyRoute, Refused};
-use tower_api_key::manage::pages::{KeyPages, KeyUsage, UsageCount, UsagePeriod};
+use tower_api_key::manage::pages::KeyPages;
+use tower_api_key::store::{
+    KeyUsage, UsageBatch, UsageCounts, UsageKind, UsageRetention, UsageStore,
+};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    Ability, IssuedKey, KeyFormat, KeyId, KeyKind, KeyManager, KeyScheme, MemoryStore, NewKey,
-    StoreError,
+    Ability, Clock as _, IssuedKey, KeyFormat, KeyKind, KeyManager, KeyScheme, MemoryStore, NewKey,
 };
 use tower_http::compression::CompressionLayer;
 
@@ -114,26 +114,18 @@ pub fn scheme() -> KeyScheme {
     ])
 }
 
-/// Every key has 10 requests in each hour, and each fourth hour one that is refused.
-pub struct Tens;
-
-#[async_trait]
-impl KeyUsage for Tens {
-    async fn usage(
-        &self,
-        keys: &[KeyId],
-        range: Range<SystemTime>,
-        _: UsagePeriod,
-    ) -> Result<Vec<Vec<UsageCount>>, StoreError> {
-        let hour = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs() / 3600;
-        let count = |hour: u64| {
-            let at = UNIX_EPOCH + Duration::from_secs(hour * 3600);
-            let count = UsageCount::accepted(at, 10);
-            if hour.is_multiple_of(4) { count.refused("rate_limited", 1) } else { count }
-        };
-        let counts: Vec<_> = (hour(range.start)..hour(range.end)).map(count).collect();
-        Ok(vec![counts; keys.len()])
-    }
+/// Keeps 10 requests of a key in each of the 720 hours that end now, and in each fourth one that was refused.
+pub async fn use_hourly(store: &impl UsageStore, key: &IssuedKey, now: SystemTime) {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let (id, tenant) = (key.record.id(), key.record.tenant());
+    let hours = (0..720).map(|hour| {
+        let mut counts = UsageCounts::default();
+        counts.add(UsageKind::Accepted, 10);
+        counts.add(UsageKind::RateLimited, u64::from(hour % 4 == 0));
+        KeyUsage::new(id.clone(), tenant.cloned(), now - hour * HOUR, counts)
+    });
+    let batch = UsageBatch::new(id.as_str(), 1, UsageRetention::default(), hours);
+    store.add_usage(&batch).await.unwrap();
 }
 
 impl World {
@@ -150,7 +142,6 @@ impl World {
         let session = move |parts: &mut Parts, action: &KeyAction| identified.owner(parts, action);
         let pages = KeyPages::new(keys.clone(), session)
             .catalogue(catalogue())
-            .usage(Tens)
             .api_url("https://api.shop.example/v1/bots")
             .variable("SHOP_API_KEY");
         let app = Router::new()
@@ -168,6 +159,13 @@ impl World {
     /// Issues a live key for `acme`.
     pub async fn live(&self, name: &str) -> IssuedKey {
         self.issue(live(name)).await
+    }
+
+    /// Issues a live key for `acme` that has been used for 30 days.
+    pub async fn used(&self, name: &str) -> IssuedKey {
+        let key = self.live(name).await;
+        use_hourly(&self.store, &key, self.clock.now()).await;
+        key
     }
 
     pub async fn get(&self, path: &str) -> RawResponse {

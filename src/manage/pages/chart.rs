@@ -1,7 +1,5 @@
 //! Charts of usage, drawn by the server.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::SystemTime;
@@ -10,30 +8,15 @@ use maud::{Markup, PreEscaped, html};
 
 use super::texts::{PageTexts, fill};
 use super::time::{Civil, DAY, from_seconds, seconds};
-use super::usage::{UsageCount, UsagePeriod};
+use crate::manage::UsagePeriod;
+use crate::store::{UsageBucket, UsageCounts, UsageKind};
 
 /// The periods of a chart, each with its first moment, and what was counted in them.
 pub(super) struct Series {
     period: UsagePeriod,
     /// The first moments of the periods, and of the one after the last.
     bounds: Vec<u64>,
-    counts: Vec<Count>,
-}
-
-#[derive(Clone, Default)]
-struct Count {
-    accepted: u64,
-    refused: BTreeMap<Cow<'static, str>, u64>,
-}
-
-impl Count {
-    fn all_refused(&self) -> u64 {
-        self.refused.values().fold(0, |sum, count| sum.saturating_add(*count))
-    }
-
-    fn all(&self) -> u64 {
-        self.accepted.saturating_add(self.all_refused())
-    }
+    counts: Vec<UsageCounts>,
 }
 
 /// Returns the last so many periods, of which the last is that of `now`.
@@ -70,17 +53,12 @@ pub(super) fn range(bounds: &[u64]) -> Range<SystemTime> {
 
 impl Series {
     /// Puts counts into their periods.
-    pub(super) fn new(period: UsagePeriod, bounds: &[u64], counted: &[UsageCount]) -> Self {
-        let mut counts = vec![Count::default(); bounds.len().saturating_sub(1)];
-        for UsageCount { at, accepted, refused } in counted {
-            let next = bounds.partition_point(|bound| *bound <= seconds(*at));
-            let Some(count) = next.checked_sub(1).and_then(|index| counts.get_mut(index)) else {
-                continue;
-            };
-            count.accepted = count.accepted.saturating_add(*accepted);
-            for (reason, refused) in refused {
-                let sum = count.refused.entry(reason.clone()).or_default();
-                *sum = sum.saturating_add(*refused);
+    pub(super) fn new(period: UsagePeriod, bounds: &[u64], buckets: &[UsageBucket]) -> Self {
+        let mut counts = vec![UsageCounts::default(); bounds.len().saturating_sub(1)];
+        for UsageBucket { start, counts: counted } in buckets {
+            let next = bounds.partition_point(|bound| *bound <= seconds(*start));
+            if let Some(counts) = next.checked_sub(1).and_then(|index| counts.get_mut(index)) {
+                counts.add_all(counted);
             }
         }
         Self { period, bounds: bounds.to_vec(), counts }
@@ -88,9 +66,9 @@ impl Series {
 
     /// Returns how many requests there were, and how many of them were refused.
     pub(super) fn sums(&self) -> (u64, u64) {
-        self.counts.iter().fold((0, 0), |(all, refused), count| {
-            (all.saturating_add(count.all()), refused.saturating_add(count.all_refused()))
-        })
+        let mut sum = UsageCounts::default();
+        self.counts.iter().for_each(|counts| sum.add_all(counts));
+        (sum.total(), sum.refused())
     }
 
     /// Draws a line of bars without axes, with what they come to in words.
@@ -146,8 +124,10 @@ impl Series {
 
     /// Says in a table what the chart shows.
     pub(super) fn table(&self, texts: &PageTexts) -> Markup {
-        let reasons: std::collections::BTreeSet<_> =
-            self.counts.iter().flat_map(|count| count.refused.keys()).collect();
+        let is_refusal = |kind: &UsageKind| *kind != UsageKind::Accepted;
+        let is_there = |kind: &UsageKind| self.counts.iter().any(|counts| counts.of(*kind) > 0);
+        let reasons: Vec<_> =
+            UsageKind::ALL.into_iter().filter(is_refusal).filter(is_there).collect();
         html! {
             div.ak-scroll tabindex="0" role="region" aria-label=(texts.usage_caption) {
                 table.ak-numbers {
@@ -156,16 +136,16 @@ impl Series {
                         tr {
                             th scope="col" { (texts.period) }
                             th scope="col" { (texts.accepted) }
-                            @for reason in &reasons { th scope="col" { (texts.refused_for(reason)) } }
+                            @for reason in &reasons { th scope="col" { (texts.refused_for(*reason)) } }
                         }
                     }
                     tbody {
                         @for (index, count) in self.counts.iter().enumerate().rev() {
                             tr {
                                 th scope="row" { (self.full_label(index, texts)) }
-                                td { (grouped(count.accepted)) }
+                                td { (grouped(count.accepted())) }
                                 @for reason in &reasons {
-                                    td { (grouped(count.refused.get(*reason).copied().unwrap_or_default())) }
+                                    td { (grouped(count.of(*reason))) }
                                 }
                             }
                         }
@@ -203,7 +183,7 @@ impl Series {
     }
 
     fn bars(&self, step: usize, width: usize, height: usize) -> Bars {
-        let most = self.counts.iter().map(Count::all).max().unwrap_or_default().max(1);
+        let most = self.counts.iter().map(UsageCounts::total).max().unwrap_or_default().max(1);
         // What there is can be seen, however small it is beside the rest.
         let scaled = |count: u64| match count {
             0 => 0,
@@ -212,7 +192,7 @@ impl Series {
         let (mut accepted, mut refused) = (String::new(), String::new());
         for (index, count) in self.counts.iter().enumerate() {
             let x = index * step;
-            let (of_all, of_refused) = (scaled(count.all()), scaled(count.all_refused()));
+            let (of_all, of_refused) = (scaled(count.total()), scaled(count.refused()));
             // To a `String`, it does not fail.
             let bar = |path: &mut String, from: usize, size: usize| {
                 if size > 0 {
@@ -307,20 +287,26 @@ mod tests {
     #[test]
     fn counts_are_put_into_their_periods_and_others_left_out() {
         let bounds = last(UsagePeriod::Month, 3, at("2026-03-15T10:30:00Z"));
+        let bucket = |start, accepted, expired| {
+            let mut counts = UsageCounts::default();
+            counts.add(UsageKind::Accepted, accepted);
+            counts.add(UsageKind::Expired, expired);
+            UsageBucket::new(at(start), counts)
+        };
         let series = Series::new(
             UsagePeriod::Month,
             &bounds,
             &[
-                UsageCount::accepted(at("2025-12-31T23:59:59Z"), 1000),
-                UsageCount::accepted(at("2026-01-01T00:00:00Z"), 5),
-                UsageCount::accepted(at("2026-03-01T00:00:00Z"), 7).refused("expired", 3),
-                UsageCount::accepted(at("2026-03-31T23:59:59Z"), 1).refused("expired", 1),
-                UsageCount::accepted(at("2026-04-01T00:00:00Z"), 1000),
+                bucket("2025-12-31T23:59:59Z", 1000, 0),
+                bucket("2026-01-01T00:00:00Z", 5, 0),
+                bucket("2026-03-01T00:00:00Z", 7, 3),
+                bucket("2026-03-31T23:59:59Z", 1, 1),
+                bucket("2026-04-01T00:00:00Z", 1000, 0),
             ],
         );
         assert_eq!(series.sums(), (17, 4));
         let counts: Vec<_> =
-            series.counts.iter().map(|count| (count.accepted, count.all_refused())).collect();
+            series.counts.iter().map(|count| (count.accepted(), count.refused())).collect();
         assert_eq!(counts, [(5, 0), (0, 0), (8, 4)]);
     }
 

@@ -25,7 +25,6 @@ use super::reply::trouble;
 use super::settings::Settings;
 use super::site::Site;
 use super::texts::PageTexts;
-use super::usage::KeyUsage;
 use super::way::{answer, site};
 use crate::key::{AbilityCatalogue, Stage};
 use crate::manage::KeyManager;
@@ -88,7 +87,7 @@ impl KeyPages {
                 offered,
                 stages: Vec::new(),
                 expiries: Expiry::DEFAULT.into(),
-                usage: None,
+                usage: true,
                 layout: None,
                 texts: PageTexts::english(),
                 base: None,
@@ -125,12 +124,6 @@ impl KeyPages {
     /// Sets what is offered for the time at which a key expires. By default, [these](Expiry::DEFAULT).
     pub fn expiries(mut self, expiries: impl IntoIterator<Item = Expiry>) -> Self {
         self.settings.expiries = expiries.into_iter().collect();
-        self
-    }
-
-    /// Shows how often keys were used.
-    pub fn usage(mut self, usage: impl KeyUsage + 'static) -> Self {
-        self.settings.usage = Some(Arc::new(usage));
         self
     }
 
@@ -193,6 +186,15 @@ impl KeyPages {
     /// them.
     pub fn without_public_keys(mut self) -> Self {
         self.settings.public_keys = false;
+        self
+    }
+
+    /// Leaves out how often keys were used.
+    ///
+    /// Without it, that is shown where the repository [keeps it](KeyManager::usage), which a
+    /// [`UsageRecorder`](crate::UsageRecorder) on the layer has to count.
+    pub fn without_usage(mut self) -> Self {
+        self.settings.usage = false;
         self
     }
 

@@ -9,9 +9,9 @@ use super::key_parts::{abilities_in_words, actor, hint, name, state, suspension}
 use super::reply::{Outcome, Reply};
 use super::site::Site;
 use super::time::{day, relative};
-use super::usage::UsagePeriod;
 use super::visit::Visit;
 use crate::manage::api::ApiError;
+use crate::manage::{ManageError, UsagePeriod};
 use crate::store::{KeyState, StoredKey};
 
 /// How many abilities are named in a row.
@@ -82,16 +82,24 @@ async fn find(visit: &Visit<'_>, asked: &Asked) -> Result<Part, ApiError> {
 
 /// Returns what is shown of the usage of each key, or nothing if that is not known.
 async fn usage_lines(visit: &Visit<'_>, keys: &[StoredKey]) -> Option<Vec<Markup>> {
-    let usage = visit.site.settings.usage.as_ref().filter(|_| !keys.is_empty())?;
-    let ids: Vec<_> = keys.iter().map(|key| key.record.id.clone()).collect();
+    if !visit.site.settings.usage || keys.is_empty() {
+        return None;
+    }
+    let ids = keys.iter().map(|key| key.record.id.clone());
     let bounds = last(UsagePeriod::Day, 30, visit.site.now);
-    let counts = usage.usage(&ids, range(&bounds), UsagePeriod::Day).await;
-    let counts = counts.inspect_err(|error| crate::trace::no_usage(error)).ok()?;
-    let line = |index: usize| {
-        let counts = counts.get(index).map(Vec::as_slice).unwrap_or_default();
-        Series::new(UsagePeriod::Day, &bounds, counts).sparkline(visit.site.texts())
+    let usage = match visit.keys.usage_by_key(ids, range(&bounds), UsagePeriod::Day).await {
+        Ok(usage) => usage,
+        Err(ManageError::UsageNotKept) => return None,
+        Err(error) => {
+            crate::trace::no_usage(&error);
+            return None;
+        }
     };
-    Some((0..keys.len()).map(line).collect())
+    let line = |key: &StoredKey| {
+        let buckets = usage.get(&key.record.id).map(|usage| &*usage.buckets).unwrap_or_default();
+        Series::new(UsagePeriod::Day, &bounds, buckets).sparkline(visit.site.texts())
+    };
+    Some(keys.iter().map(line).collect())
 }
 
 /// What is said to somebody who has no key yet.

@@ -200,6 +200,8 @@ fn in_words(error: &ManageError, texts: &PageTexts) -> String {
             return fill(&texts.too_many_keys, &[("n", &most.to_string())]);
         }
         ManageError::NoAuditLog
+        | ManageError::UsageNotKept
+        | ManageError::UsageRange
         | ManageError::Issue(_)
         | ManageError::Conflict
         | ManageError::Deadline(_)

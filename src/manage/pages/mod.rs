@@ -39,6 +39,10 @@
 //! If the [tenant is suspended](crate::KeyManager::suspend), the pages say so, and offer what can still be done: to
 //! disable and to revoke.
 //!
+//! Requests are those that a [`UsageRecorder`](crate::UsageRecorder) on the layer has counted, and the store of the
+//! manager keeps: of all keys of the list by [one question](crate::KeyManager::usage_by_key). Where the store keeps
+//! none, or cannot tell, keys are shown without them.
+//!
 //! # What is offered
 //!
 //! A form offers the abilities of a [catalogue](KeyPages::catalogue) that its owner may grant, and no key is given
@@ -52,7 +56,7 @@
 //! A form that is sent twice makes one key. Its token names the key, as `Idempotency-Key` does in the API. The
 //! browser shows the answer to the last request only, so a repeated one has to have a secret that works: for ten
 //! minutes, and while the key was not used, it is rotated at once, and the new secret is shown. Whether it was used
-//! is what [`LastUsed`](crate::LastUsed) notes. After that, the answer says that the key was already created. The
+//! is what [`UsageRecorder`](crate::UsageRecorder) notes. After that, the answer says that the key was already created. The
 //! same goes for a rotation that the same person sends twice.
 //!
 //! Public keys are no secrets. Those that are made here, and others that [keep their text](crate::NewKey::keep_public_text),
@@ -120,7 +124,6 @@ mod site;
 mod texts;
 mod time;
 mod token;
-mod usage;
 mod visit;
 mod way;
 
@@ -128,4 +131,3 @@ pub use self::expiry::Expiry;
 pub use self::key_pages::KeyPages;
 pub use self::page::Page;
 pub use self::texts::PageTexts;
-pub use self::usage::{KeyUsage, UsageCount, UsagePeriod};

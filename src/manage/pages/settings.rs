@@ -9,7 +9,6 @@ use super::expiry::Expiry;
 use super::offered::Offered;
 use super::page::Page;
 use super::texts::PageTexts;
-use super::usage::KeyUsage;
 use crate::key::{KeyKind, Stage};
 use crate::manage::KeyManager;
 use crate::manage::api::{Bodies, IdentifyOwner};
@@ -25,7 +24,7 @@ pub(super) struct Settings {
     pub(super) offered: Offered,
     pub(super) stages: Vec<Stage>,
     pub(super) expiries: Vec<Expiry>,
-    pub(super) usage: Option<Arc<dyn KeyUsage>>,
+    pub(super) usage: bool,
     pub(super) layout: Option<Arc<Layout>>,
     pub(super) texts: PageTexts,
     pub(super) base: Option<String>,

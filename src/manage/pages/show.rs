@@ -13,8 +13,8 @@ use super::key_parts::{abilities_in_words, actor, hint, name, state, suspension}
 use super::reply::{Outcome, Reply};
 use super::site::Site;
 use super::time::relative;
-use super::usage::UsagePeriod;
 use super::visit::Visit;
+use crate::manage::{ManageError, UsagePeriod};
 use crate::store::{KeyState, StoredKey};
 
 /// The periods by which usage is shown, under which name, and how many of them.
@@ -159,16 +159,20 @@ fn list(items: &[String]) -> Markup {
 /// Shows how a key was used, if that is known.
 async fn usage(visit: &Visit<'_>, key: &StoredKey, by: &str) -> Option<Markup> {
     let (site, texts) = (visit.site, visit.site.texts());
-    let usage = site.settings.usage.as_ref()?;
+    if !site.settings.usage {
+        return None;
+    }
     let chosen = PERIODS.into_iter().find(|(name, ..)| *name == by).unwrap_or(PERIODS[1]);
     let (chosen, period, count) = chosen;
     let bounds = last(period, count, site.now);
-    let ids = [key.record.id.clone()];
-    let counts = usage.usage(&ids, range(&bounds), period).await;
-    let counts = counts.inspect_err(|error| crate::trace::no_usage(error)).ok();
-    let series = counts.map(|counts| {
-        Series::new(period, &bounds, counts.first().map(Vec::as_slice).unwrap_or_default())
-    });
+    let series = match visit.keys.usage(&key.record.id, range(&bounds), period).await {
+        Ok(usage) => Some(Series::new(period, &bounds, &usage.buckets)),
+        Err(ManageError::UsageNotKept) => return None,
+        Err(error) => {
+            crate::trace::no_usage(&error);
+            None
+        }
+    };
     Some(html! {
         section.ak-card aria-labelledby="ak-usage" {
             h2 id="ak-usage" { (texts.usage) }

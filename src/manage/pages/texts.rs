@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::key::KeyKind;
-use crate::store::KeyState;
+use crate::store::{KeyState, UsageKind};
 
 /// A text of the pages.
 type Text = Cow<'static, str>;
@@ -35,7 +35,7 @@ macro_rules! texts {
             pub stages: Vec<(Text, Text)>,
             /// What abilities are called that the catalogue does not have.
             pub other_abilities_named: Vec<(Text, Text)>,
-            /// What reasons for a refusal are called, by how the application counts them.
+            /// What reasons for a refusal are called, by [how they are counted](crate::store::UsageKind::as_str).
             pub reasons: Vec<(Text, Text)>,
             /// The months, in short.
             pub months: [Text; 12],
@@ -75,6 +75,9 @@ macro_rules! texts {
                         ("not_allowed", "restriction"),
                         ("wrong_stage", "wrong stage"),
                         ("wrong_tenant", "wrong tenant"),
+                        ("suspended", "account suspended"),
+                        ("unknown_session", "session of another key"),
+                        ("other", "other"),
                     ].map(|(kind, called)| (kind.into(), called.into())).into(),
                     months: [
                         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -495,8 +498,8 @@ impl PageTexts {
         })
     }
 
-    pub(super) fn refused_for(&self, reason: &str) -> String {
-        let reason = named(&self.reasons, reason).unwrap_or(reason);
+    pub(super) fn refused_for(&self, reason: UsageKind) -> String {
+        let reason = named(&self.reasons, reason.as_str()).unwrap_or(reason.as_str());
         fill(&self.refused_because, &[("reason", reason)])
     }
 

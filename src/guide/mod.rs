@@ -6,3 +6,4 @@ pub mod observing;
 pub mod pages;
 pub mod roles;
 pub mod streams;
+pub mod usage;

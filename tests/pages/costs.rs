@@ -127,7 +127,8 @@ async fn check_a_thousand(store: impl KeyRepository + UsageStore + Clone + 'stat
         let mut after = String::new();
         let mut listed = 0;
         while listed < 1000 {
-            let page = get_raw(address, &format!("/api?limit=100{after}"), &[]).await.json();
+            let page =
+                get_raw(address, &format!("/api/api-keys?limit=100{after}"), &[]).await.json();
             listed += page["data"].as_array().unwrap().len();
             after = format!("&cursor={}", page["next_cursor"].as_str().unwrap_or_default());
         }

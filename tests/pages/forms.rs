@@ -337,7 +337,7 @@ async fn a_tenant_with_as_many_keys_as_it_may_have_is_told_in_the_form() {
         statuses.push(answer.status);
         if name == "second" {
             assert!(
-                answer.text().contains("bounded by 1")
+                answer.text().contains("limited to 1")
                     && answer.text().contains("value=\"second\"")
             );
         }
@@ -486,7 +486,7 @@ async fn rotating_offers_how_long_the_old_key_works_on() {
         assert_eq!(world.post(&path, &[("grace", grace)]).await.status, 422, "{grace}");
     }
     world.keys.disable(key.record.id()).await.unwrap();
-    assert!(world.get(&path).await.text().contains("is disabled"));
+    assert!(world.get(&path).await.text().contains("“Disabled”"));
     assert_eq!(world.post(&path, &[("grace", "0")]).await.status, 409);
 }
 

@@ -440,7 +440,7 @@ texts! {
     /// In which line of a field something is wrong.
     in_line: "Line {n}: {error}",
     /// That there are as many keys as there may be.
-    too_many_keys: "You have {n} keys, and cannot have more: revoke one that is not needed.",
+    too_many_keys: "The number of your keys is limited to {n}, and you have as many: revoke one that is not needed.",
     /// That a key is in a state in which this cannot be done.
     in_this_state: "This cannot be done: the state of the key is “{state}”.",
     /// That the key has a successor already.

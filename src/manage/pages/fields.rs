@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::mistakes::{Mistakes, Place};
+use super::mistakes::Mistakes;
+use super::place::Place;
 use super::texts::PageTexts;
 
 /// How a field is described to those who do not see where things stand.

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::expiry::Expiry;
 use super::form::Form;
-use super::mistakes::Place;
 use super::offered::{Level, Offered};
+use super::place::Place;
 use super::settings::Settings;
 use super::time::{Civil, DAY, from_seconds, seconds};
 use super::token::Token;

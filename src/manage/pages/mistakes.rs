@@ -4,88 +4,12 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::key_form::KeyForm;
+use super::place::Place;
 use super::texts::{PageTexts, fill};
 use crate::key::IssueError;
 use crate::manage::ManageError;
 use crate::manage::api::ApiError;
 use crate::store::KeyState;
-
-/// A field of the form for a key, or the form as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
-    Form,
-    Name,
-    Stage,
-    Abilities,
-    Expiry,
-    Grace,
-    Limits,
-    Addresses,
-    Origins,
-    Referrers,
-    Endpoints,
-}
-
-impl Place {
-    /// Returns the id of the field.
-    pub(super) const fn id(self) -> &'static str {
-        match self {
-            Self::Form => "form",
-            Self::Name => "name",
-            Self::Stage => "stage",
-            Self::Abilities => "abilities",
-            Self::Expiry => "expiry",
-            Self::Grace => "grace",
-            Self::Limits => "limits",
-            Self::Addresses => "addresses",
-            Self::Origins => "origins",
-            Self::Referrers => "referrers",
-            Self::Endpoints => "endpoints",
-        }
-    }
-
-    /// Returns what the field is called.
-    pub(super) fn label(self, texts: &PageTexts) -> Option<&str> {
-        Some(match self {
-            Self::Form => return None,
-            Self::Name => &texts.name,
-            Self::Stage => &texts.stage,
-            Self::Abilities => &texts.abilities,
-            Self::Expiry => &texts.expiry,
-            Self::Grace => &texts.grace,
-            Self::Limits => &texts.limits,
-            Self::Addresses => &texts.addresses,
-            Self::Origins => &texts.origins,
-            Self::Referrers => &texts.referrers,
-            Self::Endpoints => &texts.endpoints,
-        })
-    }
-
-    /// Returns what is said of a wrong value. `{error}` is what the API says of it.
-    fn wrong(self, texts: &PageTexts) -> Option<&str> {
-        Some(match self {
-            Self::Form => return None,
-            Self::Name => &texts.wrong_name,
-            Self::Stage => &texts.wrong_stage,
-            Self::Abilities => &texts.wrong_abilities,
-            Self::Expiry => &texts.wrong_expiry,
-            Self::Grace => &texts.wrong_grace,
-            Self::Limits => &texts.wrong_limits,
-            Self::Addresses => &texts.wrong_addresses,
-            Self::Origins => &texts.wrong_origins,
-            Self::Referrers => &texts.wrong_referrers,
-            Self::Endpoints => &texts.wrong_endpoints,
-        })
-    }
-
-    /// Tells whether the field is among those that are folded away.
-    pub(super) const fn is_folded(self) -> bool {
-        matches!(
-            self,
-            Self::Limits | Self::Addresses | Self::Origins | Self::Referrers | Self::Endpoints
-        )
-    }
-}
 
 /// What is wrong with which field.
 #[derive(Clone, Debug, Default)]

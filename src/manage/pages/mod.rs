@@ -115,6 +115,7 @@ mod mistakes;
 mod offered;
 mod origin;
 mod page;
+mod place;
 mod refused;
 mod reply;
 mod secret;

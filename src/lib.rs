@@ -49,7 +49,7 @@
 //! # Around the layer
 //!
 //! * [`KeyManager`] issues, lists, changes, rotates and revokes keys; `manage::api` (feature `manage`)
-//!   lets their owners do so over HTTP, and the program `api-keys` (feature `cli`) operators.
+//!   lets their owners do so over HTTP, `manage::pages` (feature `pages`) in a browser, and the program `api-keys` (feature `cli`) operators.
 //! * Keys of another system are [imported, adopted or asked for](guide::migrating).
 //! * `openapi` (feature) describes in an application's document how clients present keys.
 //! * `client` (feature) is the other side: the key of outgoing requests, where a program finds it,
@@ -157,6 +157,7 @@
 //! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` |
 //! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` |
 //! | `manage` | `KeyRoutes`: an axum router by which owners manage their keys |
+//! | `pages` | `KeyPages`: the page by which owners manage their keys in a browser |
 //! | `leaks` | `manage::leaks`: reports of leaked keys, as GitHub's secret scanning sends them |
 //! | `openapi` | the security schemes of a layer, for OpenAPI documents |
 //! | `client` | the other side: keys of outgoing requests, where they are kept, what answers mean |
@@ -167,7 +168,8 @@
 // (`tests/examples/rooms.rs` checks that), and no file imports from a file that imports from it. The arrows
 // within a group:
 //
-// 1. `metrics` -> `usage`. `manage` imports `layer`, because a manager makes its layer, and all others only what is further
+// 1. `metrics` -> `usage`. Within `manage`, `pages` imports the manager and `api`, and nothing imports `pages`;
+//    `manage` imports `layer`, because a manager makes its layer, and all others only what is further
 //    below. The program `api-keys` (`src/bin`) uses the public API alone.
 // 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
 //    (asks the limiter); `layer` -> `without_service` -> `decide`, `pass`, `charge` and `front`; `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the

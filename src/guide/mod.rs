@@ -3,6 +3,7 @@
 pub mod failover;
 pub mod migrating;
 pub mod observing;
+pub mod pages;
 pub mod roles;
 pub mod streams;
 pub mod usage;

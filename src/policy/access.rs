@@ -155,7 +155,7 @@ impl AccessPolicy {
         let number = own.map(|(_, number)| *number).or(methods.any)?;
         // … and as it was sent, so that it is not taken for `/admin` either.
         let pattern = self.table.rules[number].endpoint.path();
-        pattern.matches_segments(path.segments()).then_some(number)
+        pattern.matches_normal(&path).then_some(number)
     }
 
     /// Tells what the policy says of a request, which may be more than its method says.

@@ -4,7 +4,7 @@ use assert_cmd::Command;
 
 use crate::operator::Operator;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "init",
     "issue",
     "import",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 13] = [
     "due-for-rotation",
     "prune",
     "verify",
+    "scanner-rules",
     "completions",
     "man",
 ];

@@ -6,7 +6,7 @@ use crate::operator::Operator;
 
 const MANIFEST: &str = include_str!("../../Cargo.toml");
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "init",
     "issue",
     "import",
@@ -18,6 +18,8 @@ const COMMANDS: [&str; 13] = [
     "due-for-rotation",
     "prune",
     "verify",
+    "scanner-rules",
+    "usage",
     "completions",
     "man",
 ];

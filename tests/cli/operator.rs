@@ -59,6 +59,7 @@ impl Operator {
         for name in [
             "SUDO_USER",
             "DATABASE_URL",
+            "API_KEYS_CHECKSUM_SECRET",
             "API_KEYS_FORMATS",
             "API_KEYS_MAX_PER_TENANT",
             "API_KEYS_PEPPER",

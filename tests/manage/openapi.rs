@@ -196,10 +196,10 @@ async fn the_document_keeps_to_openapi_3_1() {
 }
 
 /// How often each route was answered with each status.
-type Answered = Arc<Mutex<BTreeMap<(String, u16), usize>>>;
+pub type Answered = Arc<Mutex<BTreeMap<(String, u16), usize>>>;
 
 /// Makes the router with its document at `/openapi.json`, and a key that may use it.
-async fn documented(answered: &Answered) -> (Router, String) {
+pub async fn documented(answered: &Answered) -> (Router, String) {
     let callers = MemoryStore::new();
     let caller = NewKey::named("a client").abilities(["api-keys:read", "api-keys:write"]);
     let caller = issue(&callers, caller);

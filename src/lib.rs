@@ -317,7 +317,3 @@ pub use self::usage::{UsageRecorder, UsageRecorderBuilder};
 pub use self::verify::VerifiedKey;
 pub use self::watch::{EndReason, KeyEnded, StreamWatch};
 pub use self::without_service::{Admitted, Refusal};
-
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

@@ -1,7 +1,7 @@
 //! A small product whose customers manage their API keys in a browser, at "Settings → API keys".
 //!
 //! ```sh
-//! cargo run --example dashboard
+//! cargo run -p tower-api-key-examples --example dashboard
 //! ```
 //!
 //! It prints its address, the sign-ins of two people of two customers, and two keys. Sign in, create a key,

@@ -1,6 +1,6 @@
 //! API keys in a browser: mounting the [pages](crate::manage::pages) in a product.
 //!
-//! `cargo run --example dashboard` is all of this in one program.
+//! `cargo run -p tower-api-key-examples --example dashboard` is all of this in one program.
 //!
 //! # Sessions
 //!

@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 pub mod browser;
+pub mod built;
 pub mod caching;
 pub mod canary;
 pub mod proxy;

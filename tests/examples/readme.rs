@@ -108,7 +108,7 @@ fn the_features_that_the_programs_need_exist() {
 
 #[test]
 fn the_first_program_compiles_in_a_new_project() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let program = programs().swap_remove(0);
     let mut manifest = String::from(
         "[package]\nname = \"from-the-readme\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n",

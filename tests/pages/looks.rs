@@ -167,7 +167,7 @@ async fn times_are_in_the_zone_of_the_reader_if_there_is_javascript() {
 /// Where the pictures go: beside the tests, if that is asked for, so that they are those of the README.
 fn picture(name: &str) -> PathBuf {
     match std::env::var_os("UPDATE_PICTURES") {
-        Some(_) => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pages/pictures").join(name),
+        Some(_) => Path::new(env!("CARGO_MANIFEST_DIR")).join("pages/pictures").join(name),
         None => looked_at(name),
     }
 }
@@ -252,15 +252,7 @@ async fn pictures_are_taken_of_the_example() {
 /// Builds and starts the example on a free port.
 async fn example() -> (tokio::process::Child, String) {
     use tokio::io::AsyncBufReadExt as _;
-    let test = std::env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let build = tokio::process::Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--example", "dashboard", "--all-features", "--target-dir"])
-        .arg(profile.parent().unwrap())
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status();
-    assert!(build.await.unwrap().success());
-    let mut process = tokio::process::Command::new(profile.join("examples/dashboard"))
+    let mut process = tokio::process::Command::new(crate::common::built::example("dashboard"))
         .env("ADDR", "127.0.0.1:0")
         .stdout(std::process::Stdio::piped())
         .kill_on_drop(true)

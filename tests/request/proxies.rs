@@ -25,7 +25,7 @@ impl ProxyProgram {
     /// and `{node2}` are replaced. `command` is the program and its arguments; its last one is the
     /// file.
     pub fn start(configuration: &str, command: &[&str], nodes: [SocketAddr; 2]) -> Self {
-        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/request/proxies");
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("request/proxies");
         let template = fs::read_to_string(template.join(configuration)).unwrap();
         for _ in 0..5 {
             let directory = tempfile::tempdir().unwrap();

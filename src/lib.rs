@@ -23,7 +23,14 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The [guide](guide) has a page for each task.
+//!
 //! # The way of a request
+//!
+//! ```text
+//! extract → parse → digest → look up → verify → guard → forward
+//!    └────────┴─────────────┴─────────┴────────┴──→ reject
+//! ```
 //!
 //! 1. **Extract** ([`extract`]): find the credential in the head of the request. By default it
 //!    is in `x-api-key` or `Authorization: Bearer`; two credentials are an error.
@@ -115,9 +122,16 @@
 //!
 //! What else there is to see, such as metrics, is on [a page](guide::observing) of its own.
 //!
-//! The feature `tracing`, which is on by default, adds events: refusals at `INFO`, the server's own faults at
-//! `ERROR`, requests that a report-only rule would refuse and lost notifications of a cache at `WARN`,
-//! verified keys at `TRACE`. No event holds a key, a header's value or a query.
+//! The feature `tracing`, which is on by default, adds events:
+//!
+//! | level | events |
+//! |---|---|
+//! | `ERROR` | the server's own faults: a guard without its layer, a store or a limiter that fails, a callback that panics |
+//! | `WARN` | a request that a report-only rule would refuse; an address or a path that is not known; a cache that lost its notifications |
+//! | `INFO` | a refused request, with its kind and, if it is known, the id of the key; a cache that has its notifications again; changes of keys |
+//! | `TRACE` | a verified key |
+//!
+//! No event holds a key, a header's value or a query.
 //!
 //! A refusal is told with its kind, the method and the address of the client, which
 //! [`ApiKeyLayer::hide_client_addresses`] leaves out; where they are known, also with the id and the tenant of

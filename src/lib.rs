@@ -23,7 +23,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The [guide](guide) has a page for each task.
+//! The [guide] has a page for each task.
 //!
 //! # The way of a request
 //!

@@ -5,9 +5,9 @@
 //! | **issue and check keys** | |
 //! | choose what keys look like, live and test keys among them | [live and test keys](live_and_test) |
 //! | issue, change, rotate, suspend and revoke keys | [managing keys](managing) |
-//! | let owners manage their keys over HTTP | [owners](owners) |
-//! | manage keys on a command line | [operators](operators) |
-//! | say in one table what an application requires | [policies](policies) |
+//! | let owners manage their keys over HTTP | [owners] |
+//! | manage keys on a command line | [operators] |
+//! | say in one table what an application requires | [policies] |
 //! | limit keys, and restrict them to addresses, sites and endpoints | [limits and restrictions](limits) |
 //! | end what is open when a key is revoked | [streams and revocation](streams) |
 //! | test handlers | [testing handlers](testing) |
@@ -17,17 +17,17 @@
 //! | servers for AI agents | [MCP](mcp) |
 //! | AWS | [Lambda](lambda) |
 //! | nginx, HAProxy, Apache, Squid, Varnish, Traffic Server, Caddy, lighttpd | [behind proxies](proxies) |
-//! | programs that present keys | [clients](clients) |
+//! | programs that present keys | [clients] |
 //! | **keys that exist already** | |
-//! | take them over | [migrating](migrating) |
+//! | take them over | [migrating] |
 //! | leave them where they are | [your own table](own_table) |
 //! | **run it** | |
-//! | see what happens | [observing](observing) |
+//! | see what happens | [observing] |
 //! | survive a failover or a restore | [replication, failover, restore](failover) |
-//! | give servers few rights in PostgreSQL | [roles](roles) |
+//! | give servers few rights in PostgreSQL | [roles] |
 //! | **decide** | |
 //! | what is protected, and what is not | [threat model](threat_model) |
-//! | what else there is | [compared](compared) |
+//! | what else there is | [compared] |
 
 // The pages link to types of all features. Docs.rs has them all.
 #![cfg_attr(

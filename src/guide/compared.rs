@@ -10,7 +10,7 @@
 //! | Kong, `key-auth` | a gateway with a plugin | nodes poll for revocations every 5 s; with limits, keys cost 13 to 15 % of the throughput and 0.7 to 0.9 ms at p99 by the vendor's figures | [kong#3836](https://github.com/Kong/kong/issues/3836), the vendor's page of benchmarks |
 //! | Envoy, `api_key_auth` | a filter of a proxy | keys in plain text in its configuration; 401 without `WWW-Authenticate` | [documentation](https://www.envoyproxy.io/docs/envoy/v1.34.6/configuration/http/http_filters/api_key_auth_filter) |
 //! | nginx, `map` | a proxy with a list of keys in its configuration | no abilities, limits by `limit_req`, a change is a reload | [documentation](https://nginx.org/en/docs/http/ngx_http_map_module.html) |
-//! | Laravel Sanctum | tokens for PHP | writes `last_used_at` with each request | [sanctum#574](https://github.com/laravel/sanctum/issues/574) |
+//! | Laravel Sanctum | tokens for PHP | writes `last_used_at` with each request; since January 2026 that can be turned off | [sanctum#574](https://github.com/laravel/sanctum/issues/574), [sanctum#583](https://github.com/laravel/sanctum/pull/583) |
 //! | better-auth, `api-key` | a plugin for TypeScript | two writes for each verification | [better-auth#10921](https://github.com/better-auth/better-auth/issues/10921), open |
 //!
 //! # What a comparison cannot show

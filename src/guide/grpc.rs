@@ -6,26 +6,20 @@
 //! cargo add tokio --features macros,rt-multi-thread
 //! ```
 //!
-//! ```no_run
-//! use tonic::transport::Server;
-//! use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RequireAbility};
-//! use tower_layer::Layer;
+//! ```text
+//! let keys = MemoryStore::new();
+//! let issued = keys.issue(NewKey::named("a prober").abilities(["health:check"]))?;
+//! println!("shown once: {}", issued.secret.reveal());
 //!
-//! #[tokio::main]
-//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let keys = MemoryStore::new();
-//!     let issued = keys.issue(NewKey::named("a prober").abilities(["health:check"]))?;
-//!     println!("shown once: {}", issued.secret.reveal());
-//!
-//!     let (_reporter, health) = tonic_health::server::health_reporter();
-//!     Server::builder()
-//!         .layer(ApiKeyLayer::new(keys))
-//!         .add_service(RequireAbility::new("health:check").layer(health))
-//!         .serve("127.0.0.1:50051".parse()?)
-//!         .await?;
-//!     Ok(())
-//! }
+//! let (_reporter, health) = tonic_health::server::health_reporter();
+//! Server::builder()
+//!     .layer(ApiKeyLayer::new(keys))
+//!     .add_service(RequireAbility::new("health:check").layer(health))
+//!     .serve("127.0.0.1:50051".parse()?)
+//!     .await?;
 //! ```
+//!
+//! The example `grpc` is the whole program, with an ability for each method.
 //!
 //! The feature `tonic` is needed for a layer around a single service; one around the whole server needs none.
 //!
@@ -92,5 +86,3 @@
 //!   outside: preflights have no key.
 //! * Addresses of clients are known by tonic itself.
 //! * A stream [ends with its key](super::streams): status 16 or 7.
-//!
-//! Example: `grpc`.

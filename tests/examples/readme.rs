@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use regex::Regex;
@@ -188,6 +188,9 @@ fn the_program_answers_in_a_new_project_as_the_readme_says() {
     assert_eq!(program.code.matches(ADDRESS).count(), 1);
     let code = program.code.replace(ADDRESS, &address.to_string());
     let executable = build(project.path(), &Program { code, ..program });
+    let said = Regex::new(r"builds (\d+) crates").unwrap().captures(README).unwrap();
+    let crates = count_crates(project.path());
+    assert!(crates <= said[1].parse().unwrap(), "the program needs {crates} crates");
 
     drop(listener);
     let running = Command::new(executable).stdout(Stdio::piped()).spawn().unwrap();
@@ -240,16 +243,32 @@ fn build(project: &Path, program: &Program) -> std::path::PathBuf {
     std::fs::write(project.join("src/main.rs"), &program.code).unwrap();
     std::fs::write(project.join("Cargo.toml"), manifest).unwrap();
     std::fs::copy(root.join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["build", "--offline", "--quiet"])
-        .current_dir(project)
-        .env("CARGO_TARGET_DIR", target)
-        .env("RUSTFLAGS", "")
-        .output()
-        .unwrap();
+    let output = cargo(project, &["build", "--offline", "--quiet"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(!said.contains("warning"), "{said}");
-    target.join("debug/from-the-readme")
+    target().join("debug/from-the-readme")
+}
+
+/// Returns how many crates are built for a project, beside its own.
+fn count_crates(project: &Path) -> usize {
+    let tree = ["tree", "--offline", "--edges", "normal,build", "--prefix", "none", "--no-dedupe"];
+    let output = cargo(project, &tree);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let crates = String::from_utf8(output.stdout).unwrap();
+    crates.lines().collect::<BTreeSet<_>>().len() - 1
+}
+
+fn cargo(project: &Path, arguments: &[&str]) -> Output {
+    Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(arguments)
+        .current_dir(project)
+        .env("CARGO_TARGET_DIR", target())
+        .env("RUSTFLAGS", "")
+        .output()
+        .unwrap()
+}
+
+fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
 }

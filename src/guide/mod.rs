@@ -17,6 +17,7 @@
 //! | servers for AI agents | [MCP](mcp) |
 //! | AWS | [Lambda](lambda) |
 //! | nginx, HAProxy, Apache, Squid, Varnish, Traffic Server, Caddy, lighttpd | [behind proxies](proxies) |
+//! | frameworks without tower services, queues | [`ApiKeyLayer::verify`](crate::ApiKeyLayer::verify) |
 //! | programs that present keys | [clients] |
 //! | **keys that exist already** | |
 //! | take them over | [migrating] |

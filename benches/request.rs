@@ -33,6 +33,7 @@ use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore, MemoryRateLimiter,
     MemoryStore, Metrics, NewKey, PeerAddress, RateLimiter, RequireAbility, StoreError,
+    UsageRecorder,
 };
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
@@ -82,8 +83,11 @@ fn tower(criterion: &mut Criterion) {
     call(criterion, ("tower", "accept_bearer"), service.clone(), &bearer, StatusCode::OK);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let entered = runtime.enter();
-    let waiting = ApiKeyLayer::new(AsyncStore(store)).layer(service_fn(answer));
+    let waiting = ApiKeyLayer::new(AsyncStore(store.clone())).layer(service_fn(answer));
     call(criterion, ("tower", "accept_async_store"), waiting, &header, StatusCode::OK);
+    let usage = UsageRecorder::new(store.clone());
+    let used = layer.clone().observer(usage).layer(service_fn(answer));
+    call(criterion, ("tower", "accept_usage"), used, &header, StatusCode::OK);
     drop(entered);
     let counted = layer.clone().observer(Metrics::new()).layer(service_fn(answer));
     call(criterion, ("tower", "accept_metrics"), counted, &header, StatusCode::OK);

@@ -53,8 +53,8 @@ use tokio::sync::Mutex;
 use tower_api_key::extract::Bearer;
 use tower_api_key::manage::api::{ApiError, KeyOwner, KeyRoute, KeyRoutes};
 use tower_api_key::{
-    KeyFormat, KeyManager, KeyScheme, LastUsed, MemoryStore, NewKey, Rejection, RequestHead,
-    TrustedProxies, VerifiedKey,
+    KeyFormat, KeyManager, KeyScheme, MemoryStore, NewKey, Rejection, RequestHead, TrustedProxies,
+    UsageRecorder, VerifiedKey,
 };
 
 #[derive(Clone, Default, Deserialize, Serialize)]
@@ -91,7 +91,7 @@ fn error(status: StatusCode, message: &str) -> Response<Bytes> {
     response
 }
 
-fn app(keys: MemoryStore, last_used: LastUsed, proxies: TrustedProxies) -> Router {
+fn app(keys: MemoryStore, usage: UsageRecorder, proxies: TrustedProxies) -> Router {
     let keys = KeyManager::new(keys).scheme(scheme());
     let api_keys = KeyRoutes::new(keys.clone(), KeyOwner::default())
         .only([KeyRoute::List, KeyRoute::Revoke])
@@ -106,7 +106,7 @@ fn app(keys: MemoryStore, last_used: LastUsed, proxies: TrustedProxies) -> Route
             keys.layer()
                 .extractor(Bearer)
                 .trusted_proxies(proxies)
-                .observer(last_used)
+                .observer(usage)
                 .responder(rejected),
         )
 }
@@ -158,7 +158,7 @@ async fn main() -> support::Result<()> {
     ] {
         support::print_key(label, &keys.issue(key)?);
     }
-    let last_used = LastUsed::new(keys.clone());
-    support::serve(app(keys, last_used.clone(), proxies)).await?;
-    Ok(last_used.shutdown().await?)
+    let usage = UsageRecorder::new(keys.clone());
+    support::serve(app(keys, usage.clone(), proxies)).await?;
+    Ok(usage.shutdown().await?)
 }

@@ -31,20 +31,20 @@ use tower_api_key::extract::{Bearer, Header};
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{KeyAction, KeyRoute, KeyRoutes, Refused};
 use tower_api_key::{
-    AbilitySet, ApiKeyLayer, KeyManager, LastUsed, MemoryStore, NewKey, RequireTenant, Responder,
-    VerifiedKey,
+    AbilitySet, ApiKeyLayer, KeyManager, MemoryStore, NewKey, RequireTenant, Responder,
+    UsageRecorder, VerifiedKey,
 };
 
 /// Workspace and name of every lead.
 const LEADS: [(&str, &str); 3] = [("sales", "Ada"), ("sales", "Grace"), ("support", "Edsger")];
 
 /// Answers programs, which have keys.
-fn api(keys: MemoryStore, last_used: LastUsed) -> Router {
+fn api(keys: MemoryStore, usage: UsageRecorder) -> Router {
     Router::new().route("/api/v1/workspaces/{workspace}/leads", get(leads)).layer(
         ApiKeyLayer::new(keys)
             .extractor(Header::x_api_key())
             .guard(RequireTenant::in_path_segment(3))
-            .observer(last_used)
+            .observer(usage)
             .responder(Responder::json()),
     )
 }
@@ -89,8 +89,8 @@ async fn main() -> support::Result<()> {
     let sessions = MemoryStore::new();
     let alice = NewKey::named("alice").tenant("sales");
     support::print_key("web-app", &sessions.issue(alice)?);
-    let last_used = LastUsed::new(keys.clone());
-    let app = api(keys.clone(), last_used.clone()).merge(web_app(keys, sessions));
+    let usage = UsageRecorder::new(keys.clone());
+    let app = api(keys.clone(), usage.clone()).merge(web_app(keys, sessions));
     support::serve(app).await?;
-    Ok(last_used.shutdown().await?)
+    Ok(usage.shutdown().await?)
 }

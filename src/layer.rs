@@ -260,8 +260,8 @@ impl ApiKeyLayer {
 
     /// Adds an observer of requests, after those added before.
     ///
-    /// The layer calls observers at two moments; see [`Observe`]. The observer `LastUsed` (feature
-    /// `last-used`) records when each key was last used.
+    /// The layer calls observers at two moments; see [`Observe`]. The observer `UsageRecorder` (feature
+    /// `usage`) counts the requests of each key, and records when it was last used.
     ///
     /// # Examples
     ///

@@ -166,7 +166,7 @@
 //! | `testing` | a fake clock, conformance suites for stores, requests that act as a key, checks of policies |
 //! | `cache` | `CachedStore`: records in memory in front of a store, and revocation on every node |
 //! | `metrics` | `Metrics`: counters, gauges and histograms, by the facade [`metrics`](https://docs.rs/metrics) |
-//! | `last-used` | `LastUsed`: when keys were last used, written in the background |
+//! | `usage` | `UsageRecorder`: how often keys were used and when last, written in the background |
 //! | `sqlite` | `SqliteStore` |
 //! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` |
 //! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` |
@@ -181,7 +181,7 @@
 // (`tests/examples/rooms.rs` checks that), and no file imports from a file that imports from it. The arrows
 // within a group:
 //
-// 1. `metrics` -> `last_used`. `manage` imports `layer`, because a manager makes its layer, and all others only what is further
+// 1. `metrics` -> `usage`. `manage` imports `layer`, because a manager makes its layer, and all others only what is further
 //    below. The program `api-keys` (`src/bin`) uses the public API alone.
 // 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
 //    (asks the limiter); `layer` -> `without_service` -> `decide`, `pass`, `charge` and `front`; `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the
@@ -203,13 +203,13 @@ mod axum;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod guide;
-#[cfg(feature = "last-used")]
-mod last_used;
 pub mod manage;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "usage")]
+mod usage;
 
 // 2. The way of a request.
 mod cancel;
@@ -291,8 +291,6 @@ pub use self::key::{
     Ability, AbilitySet, Alphabet, Checksum, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
     KeyScheme, RateLimit, Secret, Stage, TenantId,
 };
-#[cfg(feature = "last-used")]
-pub use self::last_used::{LastUsed, LastUsedBuilder};
 pub use self::layer::ApiKeyLayer;
 #[cfg(feature = "redis")]
 #[doc(inline)]
@@ -326,6 +324,8 @@ pub use self::store::SqliteStore;
 pub use self::store::{
     IssuedKey, KeyRecord, KeyRepository, KeyStore, MemoryStore, NewKey, StoreError,
 };
+#[cfg(feature = "usage")]
+pub use self::usage::{UsageRecorder, UsageRecorderBuilder};
 pub use self::verify::VerifiedKey;
 pub use self::watch::{EndReason, KeyEnded, StreamWatch};
 pub use self::without_service::{Admitted, Refusal};

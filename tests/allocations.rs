@@ -19,8 +19,9 @@ use http_body_util::Empty;
 use tower::{Layer, Service, service_fn};
 use tower_api_key::{
     Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyRecord,
-    KeyScheme, KeyStore, LastUsed, MemoryRateLimiter, MemoryStore, Metrics, NewKey, RateLimiter,
-    Rejection, RequestHead, RequireAbility, RequireStage, RequireTenant, StreamWatch, VerifiedKey,
+    KeyScheme, KeyStore, MemoryRateLimiter, MemoryStore, Metrics, NewKey, RateLimiter, Rejection,
+    RequestHead, RequireAbility, RequireStage, RequireTenant, StreamWatch, UsageRecorder,
+    VerifiedKey,
 };
 
 use self::common::{CountingStore, OddStore};
@@ -239,7 +240,7 @@ fn a_use_that_is_noted_again_allocates_nothing() {
     // It is never polled, and nothing is written.
     let _runtime = runtime.enter();
     let layer = ApiKeyLayer::new(keys.clone())
-        .observer(LastUsed::new(keys))
+        .observer(UsageRecorder::new(keys))
         .observer(|key: &VerifiedKey, _: &RequestHead<'_>| {
             black_box(key.id());
         })

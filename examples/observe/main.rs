@@ -38,8 +38,9 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tower_api_key::metrics::{DURATION_BUCKETS, Watched};
 use tower_api_key::store::CachedStore;
 use tower_api_key::{
-    ApiKeyLayer, FailureThrottle, KeyManager, KeyRepository, KeyStore, LastUsed, MemoryRateLimiter,
-    Metrics, NewKey, PostgresStore, RequestHead, RequireAbility, SqliteStore, VerifiedKey, store,
+    ApiKeyLayer, FailureThrottle, KeyManager, KeyRepository, KeyStore, MemoryRateLimiter, Metrics,
+    NewKey, PostgresStore, RequestHead, RequireAbility, SqliteStore, UsageRecorder, VerifiedKey,
+    store,
 };
 use tower_http::trace::TraceLayer;
 
@@ -64,7 +65,7 @@ async fn main() -> support::Result<()> {
 
 async fn serve<S>(keys: S, cache: CachedStore<S>) -> support::Result<()>
 where
-    S: KeyStore + KeyRepository + store::RecordUses + Watched + Clone + 'static,
+    S: KeyStore + KeyRepository + store::UsageStore + Watched + Clone + 'static,
 {
     // Any recorder of the facade will do; this one renders what Prometheus reads.
     let durations = Matcher::Suffix("_duration_seconds".to_owned());
@@ -80,12 +81,12 @@ where
     support::print_key("limited", &manager.issue(limited).await?);
 
     let (limiter, throttle) = (MemoryRateLimiter::new(), FailureThrottle::new("20 per minute"));
-    let last_used = LastUsed::new(keys.clone());
+    let usage = UsageRecorder::new(keys.clone());
     let layer = ApiKeyLayer::new(cache.clone())
         .rate_limiter(limiter.clone())
         .failure_throttle(throttle.clone())
         .observer(metrics.clone())
-        .observer(last_used.clone())
+        .observer(usage.clone())
         .observer(|key: &VerifiedKey, _: &RequestHead<'_>| {
             tracing::Span::current().record("api_key.id", key.id().as_str());
         });
@@ -93,7 +94,7 @@ where
     metrics.watch(&cache);
     metrics.watch(&limiter);
     metrics.watch(&throttle);
-    metrics.watch(&last_used);
+    metrics.watch(&usage);
     metrics.watch(&layer);
     tokio::spawn(metrics.run());
 
@@ -115,5 +116,5 @@ where
         // Without a key: a real server has it on an address that only Prometheus reaches.
         .route("/metrics", get(async move || prometheus.render()));
     support::serve(app).await?;
-    Ok(last_used.shutdown().await?)
+    Ok(usage.shutdown().await?)
 }

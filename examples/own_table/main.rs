@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use tower_api_key::manage::api::{KeyOwner, KeyRoutes};
 use tower_api_key::store::{AuditEvent, CachedStore};
-use tower_api_key::{KeyFormat, KeyHasher, KeyManager, LastUsed, RequireAbility, VerifiedKey};
+use tower_api_key::{KeyFormat, KeyHasher, KeyManager, RequireAbility, UsageRecorder, VerifiedKey};
 
 use self::table::{NEW_COLUMNS, OLD_TABLE, OwnTable, microseconds};
 
@@ -46,7 +46,7 @@ const OLD_KEYS: [(&str, &str, &str); 5] = [
     ("globex", "globex", "read"),
 ];
 
-fn app(keys: CachedStore<OwnTable>, last_used: LastUsed) -> Router {
+fn app(keys: CachedStore<OwnTable>, last_uses: UsageRecorder) -> Router {
     let manager = KeyManager::new(keys).audit(|event: &AuditEvent| {
         eprintln!("{} {} {:?}", event.actor, event.action, event.key_id());
     });
@@ -54,7 +54,7 @@ fn app(keys: CachedStore<OwnTable>, last_used: LastUsed) -> Router {
         .layer(RequireAbility::new("read"))
         .merge(axum::routing::post(write).layer(RequireAbility::new("write")));
     // The manager's layer, so that a change is seen by the next request.
-    let layer = manager.layer().observer(last_used);
+    let layer = manager.layer().observer(last_uses);
     let owner = KeyOwner::with_abilities("admin", "admin");
     Router::new()
         .route("/notes", notes)
@@ -109,7 +109,7 @@ async fn main() -> support::Result<()> {
     sqlx::raw_sql(NEW_COLUMNS).execute(&pool).await?;
 
     let table = OwnTable::new(pool);
-    let last_used = LastUsed::new(table.clone());
-    support::serve(app(CachedStore::new(table), last_used.clone())).await?;
-    Ok(last_used.shutdown().await?)
+    let last_uses = UsageRecorder::last_uses_only(table.clone()).build();
+    support::serve(app(CachedStore::new(table), last_uses.clone())).await?;
+    Ok(last_uses.shutdown().await?)
 }

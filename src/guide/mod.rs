@@ -24,6 +24,7 @@
 //! | leave them where they are | [your own table](own_table) |
 //! | **run it** | |
 //! | see what happens | [observing] |
+//! | count the requests of each key | [usage] |
 //! | survive a failover or a restore | [replication, failover, restore](failover) |
 //! | give servers few rights in PostgreSQL | [roles] |
 //! | **decide** | |
@@ -69,3 +70,4 @@ pub mod sessions;
 pub mod streams;
 pub mod testing;
 pub mod threat_model;
+pub mod usage;

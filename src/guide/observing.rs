@@ -6,6 +6,7 @@
 //! | what became of each request, in code of yours: an access log, billing, a security log | [outcomes](#outcomes) |
 //! | why a request was refused, from which address; what fails in the server | [events](#events) |
 //! | which key a slow request had | the id of the key in [spans](#spans) |
+//! | how often each key was used, by hours and days; which keys nobody uses | [usage](#usage) |
 //!
 //! None of them ever has the text of a key.
 //!
@@ -89,7 +90,7 @@ tokio::spawn(metrics.run());
 //! | Are revocations heard? | `tower_api_key_subscription_live`, `tower_api_key_subscription_heartbeat_delay_seconds` |
 //! | What is open, and what has ended with its key? | `tower_api_key_open_streams`, `tower_api_key_streams_ended_total` |
 //! | Are there enough connections? | `tower_api_key_pool_connections`, `tower_api_key_pool_waiting` |
-//! | Is what was used written? | `tower_api_key_last_used_backlog` |
+//! | Is what was used written? | `tower_api_key_usage_backlog` |
 //! | Who changes keys, and how often? | `tower_api_key_management_changes_total`; who, is in the audit |
 //!
 //! Labels never have the id of a key, a tenant or a path, which would make as many series as there are of
@@ -99,6 +100,50 @@ tokio::spawn(metrics.run());
 //!
 //! `examples/observe` in the repository is a server with a real exporter for Prometheus, a Grafana dashboard
 //! (`dashboard.json`) and alert rules (`alerts.yml`) with tests for `promtool`.
+//!
+//! # Usage
+//!
+//! Metrics have no key as a label. How many requests of each key were accepted and refused, and when it was last
+//! used, is counted by a `UsageRecorder` (feature `usage`), which is one more observer, and kept in the store of the
+//! keys:
+#![cfg_attr(
+    feature = "usage",
+    doc = r#"
+```
+use std::time::{Duration, SystemTime};
+
+use tower_api_key::manage::UsagePeriod;
+use tower_api_key::store::KeyQuery;
+use tower_api_key::{KeyManager, MemoryStore, UsageRecorder};
+
+# #[tokio::main(flavor = "current_thread")]
+# async fn main() -> Result<(), Box<dyn std::error::Error>> {
+let store = MemoryStore::new();
+let usage = UsageRecorder::new(store.clone());
+let keys = KeyManager::new(store);
+let layer = keys.layer().observer(usage.clone());
+
+// What a page shows beside each key of a list: the days of a month.
+let listed = keys.list(&KeyQuery::new()).await?.keys;
+let ids = listed.iter().map(|key| key.record.id().clone());
+let now = SystemTime::now();
+let month = now - Duration::from_secs(30 * 24 * 3600)..now;
+let used = keys.usage_by_key(ids, month, UsagePeriod::Day).await?;
+# assert!(used.is_empty());
+# Ok(())
+# }
+```
+"#
+)]
+//!
+//! | question | answer |
+//! |---|---|
+//! | How often was this key used, and when? | `api-keys usage KEY`, `GET /api-keys/{id}/usage`, [`KeyManager::usage`](crate::KeyManager::usage) |
+//! | How often was each key of a list used? | [`KeyManager::usage_by_key`](crate::KeyManager::usage_by_key), one question for the store |
+//! | How much does a tenant use? | `api-keys usage --tenant acme`, [`KeyManager::tenant_usage`](crate::KeyManager::tenant_usage) |
+//! | Which keys can be revoked? | `api-keys list --unused-for 90d`, [`KeyQuery::unused_since`](crate::store::KeyQuery) |
+//!
+//! [The page about usage](super::usage) says what is counted, how long it is kept, and what may be lost.
 //!
 //! # Events
 //!

@@ -16,6 +16,7 @@
 //! api-keys list --name import --created-by name:cli:alice
 //! api-keys list --unused-for 90d
 //! api-keys due-for-rotation --within 14d
+//! api-keys usage --tenant acme         # accepted and refused requests of its keys
 //! api-keys show key_…
 //! api-keys update key_… --name 'hourly import' --any-address
 //! api-keys rotate key_… --grace 24h

@@ -60,6 +60,15 @@ pub enum ManageError {
          option `--audit-file`"
     )]
     NoAuditLog,
+    /// The repository keeps no usage of keys.
+    #[error("usage is not kept: use a store that is a `UsageStore`")]
+    UsageNotKept,
+    /// The time of which usage is asked for is too long, for so many keys, or beyond the year 9999.
+    #[error(
+        "usage can be asked for of at most 10000 hours or days, of all keys together, until the year 9999: ask for \
+         fewer keys, a shorter time, or by the day"
+    )]
+    UsageRange,
     /// It was not done within the [deadline](crate::KeyManager::deadline). If a change was about to
     /// be made, it is not known whether it was. Nothing is half done.
     #[error(

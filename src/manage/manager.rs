@@ -347,6 +347,11 @@ impl KeyManager {
         to_microsecond(self.settings.clock.now())
     }
 
+    /// Tells whether nothing bounds what is done.
+    pub(super) fn is_unbounded(&self) -> bool {
+        matches!(self.owner.bound, Bound::Nothing)
+    }
+
     /// Returns the authority of the owner, as it is now.
     pub(super) async fn authority(&self) -> Result<Authority, ManageError> {
         match &self.owner.bound {

@@ -28,9 +28,12 @@ mod rotate;
 mod suspend;
 mod turns;
 mod update;
+mod usage;
 
 #[cfg(feature = "tracing")]
 mod trace_events;
+#[cfg(feature = "serde")]
+mod usage_view;
 #[cfg(feature = "serde")]
 mod view;
 
@@ -49,5 +52,8 @@ pub use self::suspend::ChangedTenant;
 #[cfg(feature = "tracing")]
 pub use self::trace_events::TraceEvents;
 pub use self::update::KeyUpdate;
+pub use self::usage::{Usage, UsagePeriod};
+#[cfg(feature = "serde")]
+pub use self::usage_view::{BucketView, CountsView, UsageView};
 #[cfg(feature = "serde")]
 pub use self::view::KeyView;

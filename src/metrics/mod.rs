@@ -56,7 +56,7 @@
 //! | `tower_api_key_subscription_heartbeat_delay_seconds` | gauge: how long the last heartbeat was on its way; the longest of several caches | `CachedStore` with a source |
 //! | `tower_api_key_limited_subjects` | gauge: keys and tenants whose requests are being counted | `MemoryRateLimiter` |
 //! | `tower_api_key_throttle_addresses` | gauge: addresses with failures | `FailureThrottle` |
-//! | `tower_api_key_last_used_backlog` | gauge: keys with a use that is not written yet | `LastUsed` |
+//! | `tower_api_key_usage_backlog` | gauge: last uses and counts of keys that are not written yet, and would be by now | `UsageRecorder` |
 //! | `tower_api_key_pool_connections` | gauge: connections by `state`: `in_use`, `idle` | `PostgresStore`, `SqliteStore` |
 //! | `tower_api_key_pool_connections_max` | gauge: the most connections that there may be | `PostgresStore`, `SqliteStore` |
 //! | `tower_api_key_pool_waiting` | gauge: look-ups and changes that wait for a connection | `PostgresStore` |

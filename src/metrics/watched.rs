@@ -45,8 +45,8 @@ impl Watch for FailureThrottle {
     }
 }
 
-#[cfg(feature = "last-used")]
-impl Watch for crate::last_used::LastUsed {
+#[cfg(feature = "usage")]
+impl Watch for crate::usage::UsageRecorder {
     fn source(&self) -> Source {
         counting(self.backlog_counter(), |readings| &mut readings.backlog)
     }

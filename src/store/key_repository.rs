@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::list_ended::list_ended;
 use super::{
     AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage,
-    KeyQuery, KeyRecord, KeyStore, StoreError, StoredKey, SuspendedTenant,
+    KeyQuery, KeyRecord, KeyStore, StoreError, StoredKey, SuspendedTenant, UsageStore,
 };
 use crate::key::{KeyDigest, KeyId, TenantId};
 
@@ -181,6 +181,11 @@ pub trait KeyRepository: KeyStore {
         ))
     }
 
+    /// Returns what keeps how often keys were used. By default nothing does.
+    fn usage_store(&self) -> Option<&dyn UsageStore> {
+        None
+    }
+
     /// Returns when others that find keys through this repository heed a change.
     fn propagation(&self) -> Propagation {
         Propagation::Immediate
@@ -303,6 +308,10 @@ macro_rules! forward_to_the_inner_repository {
                 Self: 'b,
             {
                 (**self).invalidate_everywhere()
+            }
+
+            fn usage_store(&self) -> Option<&dyn UsageStore> {
+                (**self).usage_store()
             }
 
             fn propagation(&self) -> Propagation {

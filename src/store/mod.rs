@@ -40,6 +40,7 @@ mod sqlite;
 mod state;
 mod suspension;
 mod token;
+mod usage;
 mod way;
 
 pub use self::actor::{Actor, ActorName, ActorNameError, ParseActorError};
@@ -83,6 +84,10 @@ pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::state::KeyState;
 pub use self::suspension::SuspendedTenant;
 pub use self::token::Token;
+pub use self::usage::{
+    KeyUsage, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind, UsageOf,
+    UsageQuery, UsageRetention, UsageStep, UsageStore,
+};
 
 #[cfg(all(test, feature = "manage"))]
 pub(crate) use self::audit::without_digest;
@@ -91,4 +96,6 @@ pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
 pub(crate) use self::memory::FirstBytes;
 pub(crate) use self::size::size_of_record;
+#[cfg(feature = "usage")]
+pub(crate) use self::usage::Hour;
 pub(crate) use self::way::{Noticing, Way, noticing};

@@ -15,6 +15,6 @@ pub use self::fake_clock::FakeClock;
 pub use self::policy::assert_policy_covers;
 pub use self::repository::{
     check_key_repository, check_key_repository_without, check_record_uses,
-    check_record_uses_without,
+    check_record_uses_without, check_usage_store,
 };
 pub use self::verified_key::verified_key;

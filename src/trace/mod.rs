@@ -125,14 +125,24 @@ mod events {
         }
     }
 
-    #[cfg(feature = "last-used")]
+    #[cfg(feature = "usage")]
     pub(crate) fn uses_not_written(error: &(dyn Error + 'static)) {
-        tracing::error!(target: TARGET, error, "when keys were last used cannot be written: it is tried again");
+        tracing::error!(target: TARGET, error, "usage of keys cannot be written: it is kept in memory and tried again");
     }
 
-    #[cfg(feature = "last-used")]
+    #[cfg(feature = "usage")]
+    pub(crate) fn usage_not_pruned(error: &(dyn Error + 'static)) {
+        tracing::warn!(
+            target: TARGET,
+            error,
+            "usage that is too old cannot be deleted: let the role of this node delete, or build the recorder \
+             `without_pruning` and run `api-keys prune`"
+        );
+    }
+
+    #[cfg(feature = "usage")]
     pub(crate) fn uses_not_noted() {
-        tracing::error!(target: TARGET, "more keys are used than `LastUsed` keeps: some uses are not noted");
+        tracing::error!(target: TARGET, "more keys are used than `UsageRecorder` keeps: requests of some are not counted. Raise `max_keys`");
     }
 
     pub(crate) fn foreign_record(id: &str, what: &'static str) {
@@ -234,9 +244,11 @@ mod events {
     pub(crate) fn not_refunded(_: &Repeats, _: &str, _: &(dyn Error + 'static)) {}
     #[cfg(feature = "manage")]
     pub(crate) fn not_managed(_: &(dyn Error + 'static)) {}
-    #[cfg(feature = "last-used")]
+    #[cfg(feature = "usage")]
     pub(crate) fn uses_not_written(_: &(dyn Error + 'static)) {}
-    #[cfg(feature = "last-used")]
+    #[cfg(feature = "usage")]
+    pub(crate) fn usage_not_pruned(_: &(dyn Error + 'static)) {}
+    #[cfg(feature = "usage")]
     pub(crate) fn uses_not_noted() {}
     pub(crate) fn foreign_record(_: &str, _: &'static str) {}
     #[cfg(feature = "postgres")]
@@ -271,8 +283,8 @@ pub(crate) use events::{
 };
 #[cfg(feature = "cache")]
 pub(crate) use events::{moved, served_while_unreachable, subscribed, unsubscribed};
-#[cfg(feature = "last-used")]
-pub(crate) use events::{uses_not_noted, uses_not_written};
+#[cfg(feature = "usage")]
+pub(crate) use events::{usage_not_pruned, uses_not_noted, uses_not_written};
 
 #[cfg(not(feature = "tracing"))]
 pub(crate) use events::Repeats;

@@ -9,8 +9,8 @@ use sqlx::{Row as _, SqlitePool};
 use tower_api_key::manage::TraceEvents;
 use tower_api_key::store::{AuditEvent, KeyQuery, KeyRepository as _, RedisStore};
 use tower_api_key::{
-    ApiKeyLayer, CachedStore, KeyHasher, KeyId, KeyManager, KeyScheme, KeyUpdate, LastUsed, NewKey,
-    PostgresStore, RedisRateLimiter, SqliteStore, VerifiedKey,
+    ApiKeyLayer, CachedStore, KeyHasher, KeyId, KeyManager, KeyScheme, KeyUpdate, NewKey,
+    PostgresStore, RedisRateLimiter, SqliteStore, UsageRecorder, VerifiedKey,
 };
 
 use crate::common::canary::{assert_error_hidden, assert_hidden, forms, gives_away};
@@ -53,10 +53,10 @@ async fn no_event_no_log_and_no_table_shows_a_secret() {
                 events.lock().unwrap().push_str(&format!("{event:?} {event:#?}"));
             }
         });
-    let last_used = LastUsed::new(store.clone());
+    let usage = UsageRecorder::new(store.clone());
     let layer = ApiKeyLayer::new(store.clone())
         .scheme(KeyScheme::default().hasher(KeyHasher::hmac_sha256(PEPPER.as_bytes())))
-        .observer(last_used.clone())
+        .observer(usage.clone())
         .on_rotation_due(|key| println!("{key:?}"));
     let handler = get(async |key: VerifiedKey| key.id().to_string());
     let address = serve(Router::new().route("/", handler).layer(layer.clone())).await;
@@ -70,7 +70,7 @@ async fn no_event_no_log_and_no_table_shows_a_secret() {
         assert_eq!(response.status, status);
         assert_hidden(response.text(), &secrets);
     }
-    last_used.flush().await.unwrap();
+    usage.flush().await.unwrap();
     let update = KeyUpdate::new().name("another canary");
     manager.update(third.record.id(), &update).await.unwrap();
     manager.revoke_presented(secrets[0]).await.unwrap();
@@ -88,7 +88,7 @@ async fn no_event_no_log_and_no_table_shows_a_secret() {
     let page = manager.list(&KeyQuery::new()).await.unwrap();
     for shown in [
         &format!("{issued:?}{rotated:?}{third:#?}{page:?}"),
-        &format!("{manager:?}{store:?}{last_used:?}{layer:?}{update:?}"),
+        &format!("{manager:?}{store:?}{usage:?}{layer:?}{update:?}"),
         &told,
         &logged("").join("\n"),
         &contents(&SqlitePool::connect(&format!("sqlite:{}", file.display())).await.unwrap()).await,

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use tower_api_key::store::KeyUse;
-use tower_api_key::store::RecordUses;
+use tower_api_key::store::{
+    KeyUsage, KeyUse, RecordUses, UsageBatch, UsageCounts, UsageKind, UsageRetention,
+    UsageStore as _,
+};
 use tower_api_key::{KeyId, KeyManager, NewKey, SqliteStore};
 
 use crate::operator::{Operator, Ran};
@@ -189,4 +191,51 @@ fn what_ended_is_pruned_and_nothing_else() {
     assert_eq!((&*pruned.out, &*pruned.err), ("", "Removed 1 key.\n"));
     assert_eq!(names(&operator.run(&["list", "--json"]).succeeds()), ["active"]);
     operator.run(&["show", &revoked]).refuses(3, "there is no such key");
+}
+
+#[tokio::test]
+async fn usage_is_shown_as_a_table_with_a_chart_and_as_json() {
+    let operator = Operator::new();
+    let (id, _) = operator.issue("robot", &["--tenant=acme"]);
+    let store = SqliteStore::open(operator.file()).await.unwrap();
+    let now = SystemTime::now();
+    let day = Duration::from_secs(24 * 3600);
+    let used = |age, accepted, limited| {
+        let mut counts = UsageCounts::default();
+        counts.add(UsageKind::Accepted, accepted);
+        counts.add(UsageKind::RateLimited, limited);
+        KeyUsage::new(id.parse().unwrap(), Some("acme".parse().unwrap()), now - age, counts)
+    };
+    let rows =
+        [used(day, 40, 0), used(3 * day, 15, 5), used(100 * day, 1, 0), used(500 * day, 9, 0)];
+    let batch = UsageBatch::new("test", 1, UsageRetention::default(), rows);
+    store.add_usage(&batch).await.unwrap();
+
+    let table = operator.run(&["usage", &id]).succeeds();
+    let lines: Vec<_> = table.out.lines().collect();
+    assert_eq!(lines.len(), 4, "{table:?}");
+    assert!(lines[0].starts_with("FROM") && lines[0].ends_with("REASONS"));
+    let date = |age| humantime::format_rfc3339_seconds(now - age).to_string()[..10].to_owned();
+    assert!(lines[1].starts_with(&date(3 * day)) && lines[1].ends_with("rate_limited 5"));
+    assert!(lines[2].starts_with(&date(day)) && lines[2].ends_with(&"\u{2588}".repeat(30)));
+    assert!(lines[1].contains(&format!("  {}  ", "\u{2588}".repeat(15))), "{table:?}");
+    assert!(lines[3].starts_with("TOTAL") && lines[3].contains("55") && lines[3].contains('5'));
+
+    let json =
+        |arguments: &[&str]| operator.run(&[&["--json"], arguments].concat()).succeeds().json();
+    let year = json(&["usage", &id, "--last=365d", "--by=month"]);
+    assert_eq!((&year["bucket"], &year["total"]["accepted"]), (&"month".into(), &56.into()));
+    let tenant = json(&["usage", "--tenant=acme", "--by=hour"]);
+    assert_eq!(tenant["total"]["reasons"]["rate_limited"], 5);
+    assert_eq!(json(&["usage", "--tenant=globex"])["total"]["accepted"], 0);
+
+    let pruned = json(&["prune", "--older-than=9d", "--usage-hours=30", "--usage-days=400"]);
+    assert_eq!((&pruned["removed"], &pruned["usage_rows"]), (&0.into(), &3.into()));
+    let left = json(&["usage", &id, "--last=1000d"]);
+    assert_eq!(left["total"]["accepted"], 56);
+    assert_eq!(json(&["usage", &id, "--last=300d", "--by=hour"])["total"]["accepted"], 55);
+
+    assert_eq!(operator.run(&["usage"]).code, 2);
+    assert_eq!(operator.run(&["usage", &id, "--tenant=acme"]).code, 2);
+    assert_ne!(operator.run(&["usage", "key_unknown"]).code, 0);
 }

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tower_api_key::NewKey;
-use tower_api_key::store::RecordUses;
-use tower_api_key::store::{KeyQuery, KeyUse};
+use tower_api_key::store::{
+    KeyQuery, KeyRepository as _, KeyUsage, KeyUse, RecordUses, UsageBatch, UsageCounts, UsageKind,
+    UsageRetention,
+};
 
 use crate::world::{ALICE, World, assert_blamed, over_each_database};
 
@@ -25,6 +27,7 @@ over_each_database! {
     a_list_has_the_keys_in_a_state
     a_list_is_filtered_by_what_else_a_page_asks_for
     the_last_use_is_shown
+    usage_is_told_to_the_owner_of_a_key
     head_is_get_without_a_body
 }
 
@@ -262,6 +265,73 @@ async fn a_list_has_the_keys_in_a_state(world: &World) {
         assert_eq!(page["data"][0]["state"], state);
     }
     assert_eq!(world.alice("GET", "?state=expired", "").await.json()["data"], json!([]));
+}
+
+async fn usage_is_told_to_the_owner_of_a_key(world: &World) {
+    let (id, _) = world.create("nightly import").await;
+    let at = |text| humantime::parse_rfc3339(text).unwrap();
+    let used = |time, accepted, limited| {
+        let mut counts = UsageCounts::default();
+        counts.add(UsageKind::Accepted, accepted);
+        counts.add(UsageKind::RateLimited, limited);
+        KeyUsage::new(id.parse().unwrap(), Some("acme".parse().unwrap()), at(time), counts)
+    };
+    let rows = [
+        used("2025-01-15T10:30:00Z", 5, 0),
+        used("2025-01-15T11:00:00Z", 7, 2),
+        used("2025-02-01T00:00:00Z", 100, 0),
+    ];
+    let batch = UsageBatch::new(&id, 1, UsageRetention::days(40_000, 40_000), rows);
+    world.store.usage_store().unwrap().add_usage(&batch).await.unwrap();
+    let ask = async |query: &str| world.alice("GET", &format!("/{id}/usage{query}"), "").await;
+
+    let january = "?from=2025-01-15T10:00:00Z&to=2025-01-15T12:00:00Z";
+    let limited = json!({ "rate_limited": 2 });
+    let told = ask(january).await;
+    assert_eq!(told.header("cache-control"), Some("no-store"));
+    let day = json!({
+        "start": "2025-01-15T00:00:00Z", "accepted": 12, "refused": 2, "reasons": limited,
+    });
+    let total = json!({ "accepted": 12, "refused": 2, "reasons": limited });
+    let data = json!({ "bucket": "day", "total": total, "buckets": [day] });
+    assert_eq!(told.json(), json!({ "success": true, "data": data }));
+    let hours = ask(&format!("{january}&bucket=hour")).await.json();
+    let starts: Vec<_> =
+        hours["data"]["buckets"].as_array().unwrap().iter().map(|hour| &hour["start"]).collect();
+    assert_eq!(starts, ["2025-01-15T10:00:00Z", "2025-01-15T11:00:00Z"]);
+    let months = ask("?from=2025-01-31T00:00:00Z&to=2025-02-02T00:00:00Z&bucket=month").await;
+    let months = months.json();
+    let counts = |number: usize| months["data"]["buckets"][number].clone();
+    assert_eq!(
+        (&counts(0)["start"], &counts(0)["accepted"]),
+        (&json!("2025-01-01T00:00:00Z"), &json!(12))
+    );
+    assert_eq!(
+        (&counts(1)["start"], &counts(1)["accepted"]),
+        (&json!("2025-02-01T00:00:00Z"), &json!(100))
+    );
+    let recent = ask("").await;
+    assert_eq!((recent.status, &recent.json()["data"]["buckets"]), (200, &json!([])));
+
+    for (query, blamed) in [
+        ("?from=yesterday", "from"),
+        ("?to=2025-01-15", "to"),
+        ("?bucket=year", "bucket"),
+        ("?bucket=day&bucket=day", "bucket"),
+        ("?since=1", "since"),
+        ("?from=2025-02-01T00:00:00Z&to=2025-01-01T00:00:00Z", "from"),
+        ("?from=1970-01-01T00:00:00Z&bucket=hour", "from"),
+    ] {
+        let refused = ask(query).await;
+        assert_eq!((refused.status, &refused.json()["field"]), (400, &json!(blamed)), "{query}");
+    }
+    // The key of another tenant, and no key.
+    let foreign = world.keys.issue(NewKey::named("foreign").tenant("globex").prefix("sk_live_"));
+    let foreign = foreign.await.unwrap().record.id().to_string();
+    for id in [&*foreign, "key_unknown"] {
+        let refused = world.alice("GET", &format!("/{id}/usage?bucket=year"), "").await;
+        assert_eq!(refused.status, 404, "{}", refused.text());
+    }
 }
 
 async fn a_list_is_filtered_by_what_else_a_page_asks_for(world: &World) {

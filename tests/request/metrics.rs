@@ -1,5 +1,6 @@
 //! Metrics: what a recorder is given, by which names.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +15,13 @@ use http_body_util::BodyExt as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_api_key::store::{
-    CachedStore, Invalidation, InvalidationSource, KeyUse, RecordUses, Subscription,
+    CachedStore, Invalidation, InvalidationSource, KeyUse, RecordUses, Subscription, UsageBatch,
+    UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
 };
 use tower_api_key::{
-    ApiKeyLayer, FailureThrottle, KeyManager, KeyStore as _, KeyUpdate, LastUsed,
-    MemoryRateLimiter, MemoryStore, Metrics, NewKey, PeerAddress, PostgresStore, RequestHead,
-    RequireAbility, SqliteStore, StoreError, VerifiedKey,
+    ApiKeyLayer, FailureThrottle, KeyId, KeyManager, KeyStore as _, KeyUpdate, MemoryRateLimiter,
+    MemoryStore, Metrics, NewKey, PeerAddress, PostgresStore, RequestHead, RequireAbility,
+    SqliteStore, StoreError, UsageRecorder, VerifiedKey,
 };
 
 use crate::common::{OddStore, in_time, issue};
@@ -210,7 +212,7 @@ async fn what_is_watched_is_reported_and_not_kept_alive() {
     cached.find(&unknown.unwrap().record.digest()).await.unwrap();
     let (limiter, throttle) = (MemoryRateLimiter::new(), FailureThrottle::new("9 per hour"));
     let writes = Gate(Arc::new(tokio::sync::Semaphore::new(0)));
-    let used = LastUsed::new(writes.clone());
+    let used = UsageRecorder::new(writes.clone());
     let sqlite = SqliteStore::in_memory().await.unwrap();
     let layer = ApiKeyLayer::new(cached.clone())
         .observer(metrics.clone())
@@ -249,10 +251,10 @@ async fn what_is_watched_is_reported_and_not_kept_alive() {
     .await;
     // A cache without a source hears of nothing and is live.
     assert!(read("subscription").is_empty());
-    assert_eq!(read("last_used_backlog"), [" 1"]);
+    assert_eq!(read("usage_backlog"), [" 1"]);
     writes.0.add_permits(9);
     used.flush().await.unwrap();
-    assert!(read("last_used_backlog").is_empty());
+    assert!(read("usage_backlog").is_empty());
     drop(stream);
     assert!(read("open_streams").is_empty());
     let is_gone = Arc::new(());
@@ -274,6 +276,33 @@ impl RecordUses for Gate {
     async fn record_uses(&self, _: &[KeyUse]) -> Result<(), StoreError> {
         self.0.acquire().await.map_err(StoreError::new)?.forget();
         Ok(())
+    }
+}
+
+#[async_trait]
+impl UsageStore for Gate {
+    async fn add_usage(&self, _: &UsageBatch) -> Result<(), StoreError> {
+        self.record_uses(&[]).await
+    }
+
+    async fn usage(&self, _: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn usage_by_key(
+        &self,
+        _: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn prune_usage(
+        &self,
+        _: UsageRetention,
+        _: SystemTime,
+        _: u32,
+    ) -> Result<u64, StoreError> {
+        Ok(0)
     }
 }
 

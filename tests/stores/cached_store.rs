@@ -13,8 +13,8 @@ use futures_util::FutureExt as _;
 use tower_api_key::Immediate;
 use tower_api_key::manage::Owner;
 use tower_api_key::store::{CachedStore, KeyChange, KeyQuery, KeyRepository, Propagation};
-use tower_api_key::testing::check_record_uses;
 use tower_api_key::testing::{FakeClock, check_key_repository};
+use tower_api_key::testing::{check_record_uses, check_usage_store};
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyManager, KeyRecord, KeyScheme, KeyStore,
     KeyUpdate, MemoryStore, NewKey, SqliteStore, StoreError,
@@ -168,6 +168,7 @@ async fn a_key_that_was_probed_before_it_was_issued_is_known_at_once() {
 async fn a_cache_keeps_the_contract_of_its_store() {
     check_key_repository(&CachedStore::new(MemoryStore::new())).await;
     check_record_uses(&CachedStore::new(MemoryStore::new())).await;
+    check_usage_store(&CachedStore::new(MemoryStore::new())).await;
     let sqlite = SqliteStore::in_memory().await.unwrap();
     check_key_repository(&CachedStore::new(sqlite)).await;
 }

@@ -10,7 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tower_api_key::store::PostgresInvalidations;
-use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyStore as _, LastUsed, PostgresStore};
+use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyStore as _, PostgresStore, UsageRecorder};
 
 use crate::common::in_time;
 use crate::common::proxy::Proxy;
@@ -267,12 +267,12 @@ async fn uses_that_could_not_be_written_fail_no_request_and_are_written_afterwar
     let server = Postgres::start().await;
     let address = server.address();
     let proxy = Proxy::to(address).await;
-    let last_used = LastUsed::builder(store(proxy.address()).await)
+    let usage = UsageRecorder::builder(store(proxy.address()).await)
         .interval(Duration::from_millis(200))
         .write_timeout(Duration::from_millis(500))
         .build();
     let store = store(address).await;
-    let (source, observer) = (store.invalidations(), last_used.clone());
+    let (source, observer) = (store.invalidations(), usage.clone());
     let first = Node::start(store, source, HEARTBEAT, |layer| layer.observer(observer)).await;
     let cluster = Cluster::start([first, node(address).await]).await;
     for fault in [Proxy::stall, Proxy::refuse] {
@@ -290,5 +290,5 @@ async fn uses_that_could_not_be_written_fail_no_request_and_are_written_afterwar
         in_time(written).await;
     }
     cluster.ends().await;
-    last_used.shutdown().await.unwrap();
+    usage.shutdown().await.unwrap();
 }

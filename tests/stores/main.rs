@@ -22,9 +22,9 @@ mod lists_postgres;
 mod lists_redis;
 
 // SQL. The helper `sql` checks what both databases have to do.
-#[cfg(all(unix, feature = "postgres", feature = "cache", feature = "last-used"))]
+#[cfg(all(unix, feature = "postgres", feature = "cache", feature = "usage"))]
 mod failover_postgres;
-#[cfg(all(unix, feature = "postgres", feature = "cache", feature = "last-used"))]
+#[cfg(all(unix, feature = "postgres", feature = "cache", feature = "usage"))]
 mod faults_postgres;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -74,7 +74,7 @@ mod cache_subscription;
 mod cached_store;
 
 // When keys were last used.
-mod last_used;
+mod usage_recorder;
 
 // The servers that the tests of all programs start.
 #[cfg(unix)]

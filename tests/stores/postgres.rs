@@ -14,6 +14,7 @@ use tower_api_key::{KeyDigest, KeyStore, PostgresStore};
 
 use crate::common::in_time;
 use crate::common::with_id;
+use crate::sql::usage;
 use crate::sql::version_1::{self, Old};
 use crate::sql::{
     Count, Server, at, check, check_all_or_nothing, check_cancelled, check_many, check_refusals,
@@ -90,6 +91,12 @@ async fn many_keys_are_found_by_one_statement() {
         assert_eq!(statements(), [1, 71]);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn usage_is_kept() {
+    with_schema(async |schema| usage::check_usage(&schema.connect().await).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

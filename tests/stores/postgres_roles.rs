@@ -2,7 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use tower_api_key::store::{CachedStore, KeyUse, PostgresStoreBuilder, RecordUses as _};
+use tower_api_key::manage::UsagePeriod;
+use tower_api_key::store::{
+    CachedStore, KeyUsage, KeyUse, PostgresStoreBuilder, RecordUses as _, UsageBatch, UsageCounts,
+    UsageKind, UsageRetention, UsageStore as _,
+};
 use tower_api_key::{KeyManager, KeyRecord, KeyStore as _, KeyUpdate, NewKey, PostgresStore};
 
 use crate::common::in_time;
@@ -10,7 +14,8 @@ use crate::postgres_owners::World;
 
 const ROLES: [&str; 3] = ["api_verify", "api_manage", "api_migrate"];
 const VERIFY: &str = include_str!("../../src/guide/roles/verify.sql");
-const USES: &str = include_str!("../../src/guide/roles/uses.sql");
+const USAGE: &str = include_str!("../../src/guide/roles/usage.sql");
+const PRUNE_USAGE: &str = include_str!("../../src/guide/roles/prune_usage.sql");
 const MANAGE: &str = include_str!("../../src/guide/roles/manage.sql");
 const MIGRATE: &str = include_str!("../../src/guide/roles/migrate.sql");
 
@@ -55,11 +60,27 @@ async fn may(world: &World, role: &str, statement: &str) -> bool {
     }
 }
 
-const TABLES: [&str; 5] =
-    ["api_keys", "api_key_uses", "api_key_audit", "api_key_suspensions", "api_key_migrations"];
+const TABLES: [&str; 7] = [
+    "api_keys",
+    "api_key_uses",
+    "api_key_usage",
+    "api_key_usage_writers",
+    "api_key_audit",
+    "api_key_suspensions",
+    "api_key_migrations",
+];
 
 fn used(record: &KeyRecord) -> [KeyUse; 1] {
     [KeyUse::new(record.id().clone(), SystemTime::now())]
+}
+
+/// One accepted request, in 2001: too old by any retention.
+fn usage(record: &KeyRecord, number: u64) -> UsageBatch {
+    let mut counts = UsageCounts::default();
+    counts.add(UsageKind::Accepted, 1);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let row = KeyUsage::new(record.id().clone(), record.tenant().cloned(), time, counts);
+    UsageBatch::new("a node", number, UsageRetention::default(), [row])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,6 +136,8 @@ async fn who_verifies_reads_what_it_needs_hears_of_changes_and_changes_nothing()
     }
     let error = store.record_uses(&used(&record)).await.unwrap_err().to_string();
     assert!(error.contains("permission denied for table api_key_uses"), "{error}");
+    let error = store.add_usage(&usage(&record, 1)).await.unwrap_err().to_string();
+    assert!(error.contains("permission denied for table api_key_usage"), "{error}");
     for table in TABLES {
         let reads = ["api_keys", "api_key_suspensions", "api_key_migrations"].contains(&table);
         let select = format!("SELECT FROM keys_#.{table}");
@@ -134,14 +157,32 @@ async fn who_verifies_reads_what_it_needs_hears_of_changes_and_changes_nothing()
         assert!(!may(&world, "api_verify", statement).await, "{statement}");
     }
 
-    // And with the rights to note uses.
-    world.run(&of_test(USES)).await;
+    // And with the rights to count and to note uses.
+    world.run(&of_test(USAGE)).await;
     for _ in 0..2 {
         store.record_uses(&used(&record)).await.unwrap();
     }
     assert!(keys.get(record.id()).await.unwrap().last_used_at.is_some());
     let unknown = KeyUse::new("key_unknown".parse().unwrap(), SystemTime::now());
     store.record_uses(&[unknown]).await.unwrap();
+    for number in [1, 2, 2] {
+        store.add_usage(&usage(&record, number)).await.unwrap();
+    }
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let used = keys.usage(record.id(), at..at + Duration::from_secs(1), UsagePeriod::Hour).await;
+    assert_eq!(used.unwrap().total.accepted(), 2);
+
+    // To prune is a right of its own.
+    let prune =
+        async || store.prune_usage(UsageRetention::default(), SystemTime::now(), 1000).await;
+    let error = prune().await.unwrap_err().to_string();
+    assert!(error.contains("permission denied for table api_key_usage"), "{error}");
+    world.run(&of_test(PRUNE_USAGE)).await;
+    // The hour becomes a day, which goes at once or the next time.
+    assert!(prune().await.unwrap() + prune().await.unwrap() >= 1);
+    for statement in ["TRUNCATE keys_#.api_key_usage", "DELETE FROM keys_#.api_key_uses"] {
+        assert!(!may(&world, "api_verify", statement).await, "{statement}");
+    }
     world.end(&ROLES).await;
 }
 
@@ -163,6 +204,11 @@ async fn who_manages_does_all_that_a_manager_does_and_alters_no_table() {
     assert_eq!(keys.list(&tower_api_key::store::KeyQuery::new()).await.unwrap().keys.len(), 2);
     keys.revoke(rotated.record.id()).await.unwrap();
     keys.revoke_all(&tenant, |_| ()).await.unwrap();
+    world.connect("api_migrate").await.unwrap().add_usage(&usage(&issued.record, 1)).await.unwrap();
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let usage = keys.usage(id, at..at + Duration::from_secs(1), UsagePeriod::Day).await.unwrap();
+    assert_eq!(usage.total.accepted(), 1);
+    assert!(keys.prune_usage(UsageRetention::default()).await.unwrap() >= 1);
     let events = keys.audit_log(&tower_api_key::store::AuditQuery::default()).await.unwrap();
     assert!(events.entries.len() >= 6, "{events:?}");
     let later = SystemTime::now() + Duration::from_secs(1);

@@ -13,7 +13,7 @@ use tower_api_key::store::{
     CachedStore, CommitError, EndedQuery, KeyChange, KeyQuery, KeyRepository, KeyState, KeyUse,
     RedisStore, TenantFilter,
 };
-use tower_api_key::testing::{check_key_repository, check_record_uses};
+use tower_api_key::testing::{check_key_repository, check_record_uses, check_usage_store};
 use tower_api_key::{KeyId, KeyManager, KeyRecord, KeyScheme, KeyStore, NewKey};
 
 use crate::common::caching::ScriptedSource;
@@ -131,6 +131,7 @@ async fn it_keeps_the_contract() {
     let shared = Shared::start().await;
     check_key_repository(&shared.store).await;
     check_record_uses(&shared.store).await;
+    check_usage_store(&shared.store).await;
     let url = format!("{}?protocol=resp3", redis_url());
     let store = RedisStore::connect(&url).await.unwrap().key_prefix(&shared.prefix);
     check_key_repository(&store).await;

@@ -15,6 +15,7 @@ use tower_api_key::{KeyDigest, KeyStore, SqliteStore};
 
 use crate::common::in_time;
 use crate::common::with_id;
+use crate::sql::usage;
 use crate::sql::version_1::{self, Old};
 use crate::sql::{
     Count, Server, at, check, check_all_or_nothing, check_cancelled, check_many, check_refusals,
@@ -56,6 +57,12 @@ impl Count for SqlitePool {
 /// Runs plain SQL.
 async fn run(pool: &SqlitePool, script: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(script.into())).execute(pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn usage_is_kept_in_a_file_and_in_memory() {
+    usage::check_usage(&File::new().open().await).await;
+    usage::check_usage(&SqliteStore::in_memory().await.unwrap()).await;
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ use tower_api_key::store::CachedStore;
 use tower_api_key::{
     ApiKeyLayer, FailureThrottle, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore,
     MemoryStore, Metrics, NewKey, PeerAddress, RequireAbility, RequireStage, RequireTenant,
-    ResponseBody, StoreError, StreamWatch,
+    ResponseBody, StoreError, StreamWatch, UsageRecorder,
 };
 
 /// As many as the key of `benches/request.rs` has.
@@ -67,6 +67,10 @@ fn over_tower(gauge: &mut Gauge) {
     });
     gauge.count("tower/accept_metrics", 200, with_key, || {
         layer().observer(Metrics::new()).layer(service_fn(answer))
+    });
+    gauge.count("tower/accept_usage", 200, with_key, || {
+        let usage = UsageRecorder::new(MemoryStore::new());
+        layer().observer(usage).layer(service_fn(answer))
     });
     gauge.count("tower/guarded", 200, with_key, || {
         layer().layer(RequireAbility::new("bots:read").layer(service_fn(answer)))

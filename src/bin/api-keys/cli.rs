@@ -24,6 +24,7 @@ use crate::session::{Session, actor, actor_name, hasher, max_keys};
 use crate::show::Show;
 use crate::tenant::Tenant;
 use crate::update::Update;
+use crate::usage::Usage;
 use crate::verify::Verify;
 
 /// Issues, reviews and revokes API keys.
@@ -108,6 +109,7 @@ it is there.")]
     Revoke(Revoke),
     Tenant(Tenant),
     DueForRotation(DueForRotation),
+    Usage(Usage),
     Audit(Audit),
     Invalidate(Invalidate),
     Prune(Prune),
@@ -164,6 +166,7 @@ impl Command {
             Self::Revoke(revoke) => revoke.run(session).await,
             Self::Tenant(tenant) => tenant.run(session).await,
             Self::DueForRotation(due) => due.run(session).await,
+            Self::Usage(usage) => usage.run(session).await,
             Self::Audit(audit) => audit.run(session).await,
             Self::Invalidate(invalidate) => invalidate.run(session).await,
             Self::Prune(prune) => prune.run(session).await,

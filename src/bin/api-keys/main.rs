@@ -44,6 +44,7 @@ mod text;
 mod time;
 mod update;
 mod url;
+mod usage;
 mod verify;
 mod view;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 use tower_api_key::manage::PruneProgress;
+use tower_api_key::store::UsageRetention;
 
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -19,17 +20,29 @@ use crate::time::{earlier, parse_period};
 /// batches. Ctrl-C stops it after one, and the next call goes on.
 #[derive(Args)]
 #[command(after_help = "\
-Example:
-  api-keys prune --older-than 365d")]
+Examples:
+  api-keys prune --older-than 365d
+  api-keys prune --older-than 365d --usage-hours 90 --usage-days 400")]
 pub(crate) struct Prune {
     /// How long ago a key was revoked or expired, at least
     #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
     older_than: Duration,
+    /// Also sum up hours of usage as days that are older than so many days. Servers with a `UsageRecorder`
+    /// do so by themselves, unless it is built `without_pruning`
+    #[arg(long, value_name = "DAYS", requires = "usage_days")]
+    usage_hours: Option<u32>,
+    /// Also delete days of usage that are older than so many days
+    #[arg(long, value_name = "DAYS", requires = "usage_hours")]
+    usage_days: Option<u32>,
     #[command(flatten)]
     progress: ProgressArgs,
 }
 
 impl Prune {
+    fn usage(&self) -> Option<UsageRetention> {
+        Some(UsageRetention::days(self.usage_hours?, self.usage_days?))
+    }
+
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let before = earlier(session.now, self.older_than)?;
         let (interrupt, mut shown) = (Interrupt::listen(), self.progress.start());
@@ -50,7 +63,13 @@ impl Prune {
         let is_stopped = interrupt.is_asked();
         let stopped = if is_stopped { " Stopped: call it again to go on." } else { "" };
         say(format_args!("Removed {}.{stopped}", keys(removed)));
-        session.output.json(&json!({ "removed": removed, "stopped": is_stopped }))?;
+        let mut done = json!({ "removed": removed, "stopped": is_stopped });
+        if let Some(retention) = self.usage().filter(|_| !is_stopped) {
+            let rows = session.keys.prune_usage(retention).await?;
+            say(format_args!("Deleted {rows} rows of usage."));
+            done["usage_rows"] = rows.into();
+        }
+        session.output.json(&done)?;
         Ok(if is_stopped { Exit::Interrupted } else { Exit::Done })
     }
 }

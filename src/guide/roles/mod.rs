@@ -21,9 +21,13 @@
 //! The server connects with `without_migration()`, and, since it owns nothing, names who made the tables, unless
 //! that is the owner of the database or the schema: `table_owner("api_migrate")`.
 //!
-//! To note when keys were [last used](crate::store::RecordUses), as `LastUsed` does:
+//! To count their requests and note when keys were last used, as a [`UsageRecorder`](crate::guide::usage) does:
 //!
-#![doc = concat!("```sql\n", include_str!("uses.sql"), "```")]
+#![doc = concat!("```sql\n", include_str!("usage.sql"), "```")]
+//!
+//! And to delete usage that is too old, unless the recorder is built `without_pruning()`:
+//!
+#![doc = concat!("```sql\n", include_str!("prune_usage.sql"), "```")]
 //!
 //! # Managing
 //!
@@ -33,7 +37,9 @@
 //!
 //! `DELETE` on `api_keys` is for [`prune`](crate::KeyManager::prune) alone, that on `api_key_audit` for
 //! [`prune_audit_log`](crate::KeyManager::prune_audit_log) alone, and `INSERT` and `DELETE` on
-//! `api_key_suspensions` are for [suspending](crate::KeyManager::suspend) and resuming tenants. Without them,
+//! `api_key_suspensions` are for [suspending](crate::KeyManager::suspend) and resuming tenants. To read usage,
+//! `SELECT` on `api_key_usage` is enough; the other rights on the tables of usage are for
+//! [`prune_usage`](crate::KeyManager::prune_usage) alone. Without them,
 //! these fail and nothing else does: who is to leave traces that they cannot remove has no `DELETE` on
 //! `api_key_audit`. A server that both verifies and manages has the rights of both.
 //!

@@ -52,6 +52,6 @@ impl KeyAction {
     /// Tells whether keys are issued or changed, and not only read.
     #[must_use]
     pub const fn changes_keys(&self) -> bool {
-        !matches!(self.route, KeyRoute::List | KeyRoute::Show | KeyRoute::Audit)
+        !matches!(self.route, KeyRoute::List | KeyRoute::Show | KeyRoute::Audit | KeyRoute::Usage)
     }
 }

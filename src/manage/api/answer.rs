@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::key::{KeyId, Secret};
-use crate::manage::{KeyView, RevokedKey};
+use crate::manage::{KeyView, RevokedKey, Usage, UsagePeriod, UsageView};
 use crate::store::{KeyPage, StoredKey};
 
 /// A page of keys.
@@ -30,6 +30,14 @@ pub(super) struct Page {
 pub(super) struct One {
     success: bool,
     data: KeyView,
+}
+
+/// How often a key was used.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeyUsageAnswer)]
+pub(super) struct Used {
+    success: bool,
+    data: UsageView,
 }
 
 /// A new key, with its secret for the only time.
@@ -91,6 +99,10 @@ pub(super) fn created(
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
+}
+
+pub(super) fn usage(usage: &Usage, period: UsagePeriod) -> Response {
+    Json(Used { success: true, data: UsageView::new(usage, period) }).into_response()
 }
 
 pub(super) fn revoked(key: RevokedKey) -> Response {

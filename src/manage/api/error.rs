@@ -133,6 +133,8 @@ fn sentence(message: &str) -> String {
 impl From<ManageError> for ApiError {
     fn from(error: ManageError) -> Self {
         let (status, field) = match &error {
+            ManageError::UsageNotKept => (StatusCode::NOT_FOUND, None),
+            ManageError::UsageRange => (StatusCode::BAD_REQUEST, Some("from")),
             ManageError::NotFound => return Self::not_found(),
             ManageError::Name => (StatusCode::UNPROCESSABLE_ENTITY, Some("name")),
             ManageError::Expiry => (StatusCode::UNPROCESSABLE_ENTITY, Some("expires_at")),

@@ -12,7 +12,7 @@ use super::list::parse_query;
 use super::once::{fingerprint, idempotency_key, issued_before};
 use super::rotate::RotateKey;
 use super::update::UpdateKey;
-use super::{answer, audit, revoke, route};
+use super::{answer, audit, revoke, route, usage};
 use crate::head::RequestHead;
 use crate::key::KeyId;
 use crate::manage::KeyManager;
@@ -77,6 +77,15 @@ pub(super) async fn rotate(keys: KeyManager, mut parts: Parts, body: RequestBody
     let location = keys_path.map(|(path, _)| format!("{path}/{}", rotated.record.id));
     let key = StoredKey::new(rotated.record, None);
     Ok(answer::created(&key, &rotated.secret, location.as_deref(), keys.now()))
+}
+
+pub(super) async fn usage(keys: KeyManager, mut parts: Parts, _: RequestBody) -> Result {
+    let id = key_id(&mut parts).await?;
+    // First, so that who may not see a key is told nothing else.
+    keys.get(&id).await?;
+    let query = parts.uri.query().unwrap_or_default();
+    let (range, period) = usage::parse_query(query, keys.now())?;
+    Ok(answer::usage(&keys.usage(&id, range, period).await?, period))
 }
 
 pub(super) async fn audit(keys: KeyManager, mut parts: Parts, _: RequestBody) -> Result {

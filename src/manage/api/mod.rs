@@ -9,6 +9,7 @@
 //! | `DELETE /api-keys/{id}` | revokes a key, also one that was revoked before; by `?with_successors=true` all that replaced it too | 200, a message |
 //! | `POST /api-keys/{id}/rotate` | gives a key a successor | 201, the successor and its secret |
 //! | `GET /api-keys/{id}/audit` | lists who changed what of a key, by `?limit=` and `?cursor=`; also of one that was removed | 200, a page of [events](crate::KeyManager::audit_log) |
+//! | `GET /api-keys/{id}/usage` | tells how often a key was used, by `?from=`, `?to=` (RFC 3339, of the last 30 days by default) and `?bucket=` (`hour`, `day` or `month`) | 200, the usage |
 //!
 //! [`KeyRoutes`] makes the router, and the application says [who calls](IdentifyOwner).
 //!
@@ -25,6 +26,12 @@
 //!
 //! ```json
 //! {"success":true,"message":"API key revoked successfully","working_successors":["key_…"]}
+//! ```
+//!
+//! Usage is a [`UsageView`](super::UsageView), of whole hours, days or months:
+//!
+//! ```json
+//! {"success":true,"data":{"bucket":"day","total":{"accepted":7,"refused":2,"reasons":{"rate_limited":2}},"buckets":[{"start":"2027-01-31T00:00:00Z",…}]}}
 //! ```
 //!
 //! A key is a [`KeyView`](super::KeyView). The answers to creating and rotating have its `secret`
@@ -82,7 +89,7 @@
 //! |---|---|
 //! | 400 | the body is not JSON or has a field twice, or a parameter is wrong |
 //! | 403 | the key would be allowed more than the caller is |
-//! | 404 | there is no such key, or it is another tenant's: nobody can tell which |
+//! | 404 | there is no such key, or it is another tenant's: nobody can tell which; or usage is asked for, and the store keeps none |
 //! | 409 | the key is revoked or was rotated already, its tenant is suspended, the request has [issued a key](#once) before, or, with the type [`ApiError::TOO_MANY_KEYS`], there are as many keys as there [may be](crate::KeyManager::max_keys_per_tenant) |
 //! | 408 | the body did not come within [10 seconds](KeyRoutes::body_timeout) |
 //! | 413, 415 | the body has more than [64 KiB](KeyRoutes::body_limit), or is not `application/json` |
@@ -154,6 +161,7 @@ mod routes;
 mod schemas;
 mod unread;
 mod update;
+mod usage;
 
 pub use self::action::KeyAction;
 pub use self::error::ApiError;

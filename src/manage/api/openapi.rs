@@ -12,7 +12,7 @@ use utoipa::openapi::{
 };
 
 use super::KeyRoute;
-use super::answer::{New, One, Page, Revoked};
+use super::answer::{New, One, Page, Revoked, Used};
 use super::audit::Events;
 use super::create::CreateKey;
 use super::list::{DEFAULT_LIMIT, KINDS, MAX_LIMIT, MAX_NAME};
@@ -21,6 +21,8 @@ use super::revoke::WITH_SUCCESSORS;
 use super::rotate::RotateKey;
 use super::route::KEY_ID;
 use super::update::UpdateKey;
+use super::usage::DEFAULT_DAYS;
+use crate::manage::UsagePeriod;
 use crate::store::KeyState;
 
 /// Describes `routes`, whose errors are problems or else of a shape that only the application
@@ -102,6 +104,14 @@ fn operation(
                 .refuses(&["404", "501"]);
             let [limit, cursor, ..] = list_parameters();
             (HttpMethod::Get, draft.parameters([key_id(), limit, cursor]))
+        }
+        KeyRoute::Usage => {
+            let answer = schemas.add::<Used>();
+            let draft = draft("getApiKeyUsage", "Tell how often an API key was used")
+                .answer("200", "The hours, days or months with requests", answer)
+                .refuses(&["404"]);
+            let [from, to, bucket] = usage_parameters();
+            (HttpMethod::Get, draft.parameters([key_id(), from, to, bucket]))
         }
     }
 }
@@ -255,6 +265,23 @@ fn list_parameters() -> [Parameter; 9] {
         parameter("created_by", CREATED_BY, text().pattern(Some(ACTOR))),
         parameter("unused_since", "Only keys that were neither used nor issued since then", time()),
         parameter("rotation_due_by", "Only keys that should be replaced by then", time()),
+    ]
+}
+
+fn usage_parameters() -> [Parameter; 3] {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let time = || {
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        text().format(Some(format))
+    };
+    let from = format!("From when on; by default {DEFAULT_DAYS} days before the end");
+    let bucket = text()
+        .enum_values(Some(UsagePeriod::ALL.map(UsagePeriod::as_str)))
+        .default(Some(UsagePeriod::Day.as_str().into()));
+    [
+        parameter("from", &from, time()),
+        parameter("to", "Until when; by default now", time()),
+        parameter("bucket", "By which times, in UTC", bucket),
     ]
 }
 

@@ -21,11 +21,13 @@ pub enum KeyRoute {
     Rotate,
     /// `GET /api-keys/{key_id}/audit`.
     Audit,
+    /// `GET /api-keys/{key_id}/usage`.
+    Usage,
 }
 
 impl KeyRoute {
     /// All routes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::List,
         Self::Create,
         Self::Show,
@@ -33,6 +35,7 @@ impl KeyRoute {
         Self::Revoke,
         Self::Rotate,
         Self::Audit,
+        Self::Usage,
     ];
 
     /// Returns the path, as axum and OpenAPI write it.
@@ -43,6 +46,7 @@ impl KeyRoute {
             Self::Show | Self::Update | Self::Revoke => "/api-keys/{key_id}",
             Self::Rotate => "/api-keys/{key_id}/rotate",
             Self::Audit => "/api-keys/{key_id}/audit",
+            Self::Usage => "/api-keys/{key_id}/usage",
         }
     }
 

@@ -154,6 +154,7 @@ impl KeyRoutes {
                 KeyRoute::Revoke => delete(handler(&api, route, handlers::revoke)),
                 KeyRoute::Rotate => post(handler(&api, route, handlers::rotate)),
                 KeyRoute::Audit => get(handler(&api, route, handlers::audit)),
+                KeyRoute::Usage => get(handler(&api, route, handlers::usage)),
             };
             router = router.route(route.path(), methods);
         }

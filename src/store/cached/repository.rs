@@ -1,5 +1,6 @@
 //! The write side of [`CachedStore`]: what it changes, it forgets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,8 @@ use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{
     AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage,
     KeyQuery, KeyRecord, KeyRepository, KeyUse, Propagation, RecordUses, StoreError, StoredKey,
-    SuspendedTenant,
+    SuspendedTenant, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention,
+    UsageStore,
 };
 
 #[async_trait]
@@ -103,6 +105,10 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         self.0.store.invalidate_everywhere().await
     }
 
+    fn usage_store(&self) -> Option<&dyn UsageStore> {
+        self.0.store.usage_store()
+    }
+
     fn propagation(&self) -> Propagation {
         let before = match self.0.store.propagation() {
             Propagation::Immediate => Duration::ZERO,
@@ -114,6 +120,34 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
             Some(_) => Propagation::Notified { at_the_latest },
             None => Propagation::Within(at_the_latest),
         }
+    }
+}
+
+/// Usage is not cached.
+#[async_trait]
+impl<S: UsageStore + 'static> UsageStore for CachedStore<S> {
+    async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError> {
+        self.0.store.add_usage(batch).await
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
+        self.0.store.usage(query).await
+    }
+
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        self.0.store.usage_by_key(query).await
+    }
+
+    async fn prune_usage(
+        &self,
+        retention: UsageRetention,
+        now: SystemTime,
+        at_most: u32,
+    ) -> Result<u64, StoreError> {
+        self.0.store.prune_usage(retention, now, at_most).await
     }
 }
 

@@ -3,6 +3,7 @@
 mod events;
 mod index;
 mod repository;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use self::index::Index;
+use self::usage::Usage;
 use super::editions::{Changing, Editions};
 use super::{IssuedKey, KeyChanges, KeyRecord, KeyStore, NewKey, StoreError, Token};
 use crate::immediate::Immediate;
@@ -48,6 +50,7 @@ struct Shared {
     /// Where each record is. Its lock is held by those who write, and by those who list.
     index: Mutex<Index>,
     uses: Mutex<Uses>,
+    usage: Mutex<Usage>,
     /// What threads keep of the records.
     editions: Editions,
     events: Mutex<events::Events>,

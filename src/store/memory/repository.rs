@@ -7,12 +7,14 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use super::index::Index;
+use super::usage::Usage;
 use super::{MemoryStore, Uses};
 use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{
     AuditEvent, AuditPage, AuditQuery, CommitError, EndPlace, EndedPage, EndedQuery, KeyBound,
     KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyUse, RecordUses,
-    StoreError, StoredKey, SuspendedTenant, TenantFilter,
+    StoreError, StoredKey, SuspendedTenant, TenantFilter, UsageBatch, UsageBucket, UsageByKeyQuery,
+    UsageQuery, UsageRetention, UsageStore,
 };
 
 #[async_trait]
@@ -152,6 +154,10 @@ impl KeyRepository for MemoryStore {
         let tenants = suspended.iter();
         Ok(tenants.map(|(tenant, since)| SuspendedTenant::new(tenant.clone(), *since)).collect())
     }
+
+    fn usage_store(&self) -> Option<&dyn UsageStore> {
+        Some(self)
+    }
 }
 
 #[async_trait]
@@ -167,7 +173,39 @@ impl RecordUses for MemoryStore {
     }
 }
 
+#[async_trait]
+impl UsageStore for MemoryStore {
+    async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError> {
+        self.usage_lock().add(batch);
+        Ok(())
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
+        Ok(self.usage_lock().read(query))
+    }
+
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        Ok(self.usage_lock().read_by_key(query))
+    }
+
+    async fn prune_usage(
+        &self,
+        retention: UsageRetention,
+        now: SystemTime,
+        at_most: u32,
+    ) -> Result<u64, StoreError> {
+        Ok(self.usage_lock().prune(retention, now, at_most))
+    }
+}
+
 impl MemoryStore {
+    fn usage_lock(&self) -> MutexGuard<'_, Usage> {
+        self.shared.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with_use(&self, record: Arc<KeyRecord>) -> StoredKey {
         let last_used_at = self.uses().get(&record.id).copied();
         StoredKey::new(record, last_used_at)

@@ -2,12 +2,19 @@
 
 use super::channel::notify_of_tenants;
 use super::repository::AGE_OF_TENANT;
+use super::usage;
 use crate::store::sql::{Tables, index_ends, index_events};
 
 /// Adds what many keys and many owners need: one part for each.
 pub(super) fn script(tables: &Tables) -> String {
-    let parts: [fn(&Tables) -> String; 5] =
-        [note_the_issuer, index_what_is_rare, index_ends, index_events, suspend_tenants];
+    let parts: [fn(&Tables) -> String; 6] = [
+        note_the_issuer,
+        index_what_is_rare,
+        index_ends,
+        index_events,
+        suspend_tenants,
+        usage::create_tables,
+    ];
     parts.map(|part| part(tables)).join("\n")
 }
 

@@ -22,7 +22,7 @@ use crate::store::sql::{
 use crate::store::{
     AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyCursor,
     KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore, KeyUse, Propagation, RecordUses,
-    StoreError, StoredKey, SuspendedTenant,
+    StoreError, StoredKey, SuspendedTenant, UsageStore,
 };
 
 /// What a `SELECT` ends with whose rows are not changed by others until the transaction ends. Keys
@@ -187,6 +187,10 @@ impl KeyRepository for PostgresStore {
         let notified = notify.execute(&mut **lease).await;
         lease.give_back();
         notified.map(drop).map_err(failed)
+    }
+
+    fn usage_store(&self) -> Option<&dyn UsageStore> {
+        Some(self)
     }
 
     /// A standby that is [accepted](super::PostgresStoreBuilder::accept_standby) finds a change late.

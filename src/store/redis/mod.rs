@@ -14,6 +14,7 @@ mod read;
 mod repository;
 mod steps;
 mod suspension;
+mod usage;
 
 use std::fmt;
 use std::sync::Arc;
@@ -59,7 +60,7 @@ pub use self::invalidations::RedisInvalidations;
 ///   later is not followed.
 /// * A user whom the server lets do little needs `EVALSHA`, `EVAL`, `GET`, `MGET`, `HMGET`, `ZMSCORE`,
 ///   `ZRANGE`, `ZADD`, `ZREM`, `ZCARD`, `HGET`, `HSET`, `HDEL`, `SET`, `DEL`, `PUBLISH` and
-///   `SUBSCRIBE`, the names and the channel of the prefix, and `INFO`: without it, an event at `WARN`
+///   `SUBSCRIBE`, for usage also `HINCRBY`, `EXPIREAT` and `HGETALL`, the names and the channel of the prefix, and `INFO`: without it, an event at `WARN`
 ///   says that it is not known whether the server is a primary or evicts.
 ///
 /// # Replication, failover, restore

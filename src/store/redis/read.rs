@@ -93,6 +93,15 @@ return { records, standings }
     )
 });
 
+/// Reads several hashes, each as its fields and values one after the other.
+static READ_HASHES: LazyLock<ReadScript> = LazyLock::new(|| {
+    ReadScript::new(
+        "local hashes = {}
+for i, key in ipairs(KEYS) do hashes[i] = redis.call('HGETALL', key) end
+return hashes",
+    )
+});
+
 /// What becomes of something that was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
@@ -195,6 +204,19 @@ impl RedisStore {
             }
         }
         Ok(kept)
+    }
+
+    /// Returns the fields of hashes.
+    pub(super) async fn hashes(
+        &self,
+        names: &[String],
+    ) -> Result<Vec<Vec<(String, String)>>, StoreError> {
+        let answer = READ_HASHES.run(&self.management, |call| {
+            for name in names {
+                call.key(name.clone());
+            }
+        });
+        answer.await
     }
 
     /// Returns the digests of ids, in their order.

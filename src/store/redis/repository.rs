@@ -14,6 +14,7 @@ use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{
     AuditEvent, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage, KeyQuery, KeyRecord,
     KeyRepository, KeyStore, KeyUse, RecordUses, StoreError, StoredKey, SuspendedTenant,
+    UsageStore,
 };
 
 /// The latest time that a score holds to the microsecond, in the year 2255.
@@ -78,6 +79,10 @@ impl KeyRepository for RedisStore {
 
     async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
         publish(&self.management, &self.channel(), EVERYTHING).await
+    }
+
+    fn usage_store(&self) -> Option<&dyn UsageStore> {
+        Some(self)
     }
 }
 

@@ -11,6 +11,7 @@ mod statements;
 mod suspension;
 mod tables;
 mod time;
+pub(super) mod usage;
 mod value;
 
 pub(super) use self::audit::{AuditRow, index_events};

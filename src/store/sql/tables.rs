@@ -49,6 +49,14 @@ impl Tables {
         self.name("api_key_uses")
     }
 
+    pub(in crate::store) fn usage(&self) -> String {
+        self.name("api_key_usage")
+    }
+
+    pub(in crate::store) fn usage_writers(&self) -> String {
+        self.name("api_key_usage_writers")
+    }
+
     pub(in crate::store) fn audit(&self) -> String {
         self.name("api_key_audit")
     }
@@ -70,9 +78,17 @@ impl Tables {
 
     /// Returns the names of all tables, as the database keeps them.
     #[cfg(feature = "postgres")]
-    pub(in crate::store) fn all_bare(&self) -> [String; 5] {
-        let [keys, uses, audit] = ["api_keys", "api_key_uses", "api_key_audit"];
-        [keys, uses, audit, "api_key_suspensions", "api_key_migrations"].map(|name| self.bare(name))
+    pub(in crate::store) fn all_bare(&self) -> [String; 7] {
+        [
+            "api_keys",
+            "api_key_uses",
+            "api_key_usage",
+            "api_key_usage_writers",
+            "api_key_audit",
+            "api_key_suspensions",
+            "api_key_migrations",
+        ]
+        .map(|name| self.bare(name))
     }
 
     /// Returns the statements that make the partial indexes by which keys are listed that are few among

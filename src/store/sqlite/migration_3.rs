@@ -1,17 +1,18 @@
 //! The third version of the tables in SQLite.
 
-use super::change_log;
+use super::{change_log, usage};
 use crate::store::sql::{Tables, index_ends, index_events};
 
 /// Adds what many keys and many owners need: one part for each.
 pub(super) fn script(tables: &Tables) -> String {
-    let parts: [fn(&Tables) -> String; 6] = [
+    let parts: [fn(&Tables) -> String; 7] = [
         note_the_issuer,
         index_what_is_rare,
         index_ends,
         index_events,
         suspend_tenants,
         change_log::add,
+        usage::create_tables,
     ];
     parts.map(|part| part(tables)).join("\n")
 }

@@ -10,6 +10,7 @@ mod open;
 #[cfg(test)]
 mod plans;
 mod repository;
+mod usage;
 mod writing;
 
 use std::fmt;
@@ -41,6 +42,8 @@ use super::sql::Statements;
 /// |---|---|
 /// | `api_keys` | one row a key |
 /// | `api_key_uses` | when a key was last used |
+/// | `api_key_usage` | one row a key and hour, or day once hours are too old, with how many requests were accepted and refused |
+/// | `api_key_usage_writers` | which batch of usage each node has added last |
 /// | `api_key_suspensions` | the tenants that are [suspended](crate::KeyManager::suspend) |
 /// | `api_key_audit` | the events of changes, with the records before and after, without digests |
 /// | `api_key_changes` | which keys were changed last, for caches (`invalidations`) |

@@ -16,7 +16,7 @@ use crate::store::sql::{
 use crate::store::{
     AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyCursor,
     KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyStore, KeyUse, RecordUses, StoreError,
-    StoredKey, SuspendedTenant,
+    StoredKey, SuspendedTenant, UsageStore,
 };
 
 #[async_trait]
@@ -154,6 +154,10 @@ impl KeyRepository for SqliteStore {
         at_most: usize,
     ) -> Result<Option<usize>, StoreError> {
         self.remove_events(before, at_most).await.map(Some)
+    }
+
+    fn usage_store(&self) -> Option<&dyn UsageStore> {
+        Some(self)
     }
 }
 

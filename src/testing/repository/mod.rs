@@ -5,6 +5,7 @@ mod lists;
 mod many;
 mod required;
 mod suspended;
+mod usage;
 mod uses;
 
 use std::future::poll_fn;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 
+pub use self::usage::check_usage_store;
 use super::conformance::{check_key_store_without, full_record, kept, moment};
 use crate::key::{KeyId, TenantId};
 use crate::store::{

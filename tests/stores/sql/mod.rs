@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "tests")]
 
+pub mod usage;
 pub mod version_1;
 
 use std::future::poll_fn;

@@ -1,5 +1,6 @@
-//! When keys were last used: what servers keep of it, and what it never does.
+//! How often keys were used, and when last: what servers keep of it, and what it never does.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -7,15 +8,15 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use axum::Router;
 use axum::routing::any;
-use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyState, KeyUse,
-    StoredKey,
+    RecordUses, StoredKey, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention,
+    UsageStore,
 };
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, Clock as _, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyStore, LastUsed,
-    MemoryStore, NewKey, RequireAbility, StoreError,
+    ApiKeyLayer, Clock as _, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyStore, MemoryStore, NewKey,
+    RequireAbility, StoreError, UsageRecorder,
 };
 
 use crate::common::{RawResponse, get_raw, in_time, logged, serve, start_log};
@@ -103,6 +104,40 @@ impl RecordUses for Keys {
     }
 }
 
+#[async_trait]
+impl UsageStore for Keys {
+    async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError> {
+        let does = *self.does.lock().unwrap();
+        match does {
+            Does::Record => {}
+            Does::Fail => return Err(StoreError::new("no counts today")),
+            Does::Hang => std::future::pending().await,
+            Does::Panic => panic!("the repository's own fault"),
+        }
+        self.keys.add_usage(batch).await
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
+        self.keys.usage(query).await
+    }
+
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        self.keys.usage_by_key(query).await
+    }
+
+    async fn prune_usage(
+        &self,
+        retention: UsageRetention,
+        now: SystemTime,
+        at_most: u32,
+    ) -> Result<u64, StoreError> {
+        self.keys.prune_usage(retention, now, at_most).await
+    }
+}
+
 async fn start(layer: ApiKeyLayer) -> SocketAddr {
     serve(Router::new().fallback(any(async || "in")).layer(layer)).await
 }
@@ -120,8 +155,8 @@ fn fake_clock() -> FakeClock {
 async fn the_last_use_of_a_key_is_listed_beside_its_record() {
     let (keys, clock) = (Keys::new(Does::Record), fake_clock());
     let [used, unused] = ["used", "unused"].map(|name| keys.issue(NewKey::named(name)));
-    let last_used = LastUsed::builder(keys.clone()).clock(clock.clone()).build();
-    let address = start(ApiKeyLayer::new(keys.clone()).observer(last_used.clone())).await;
+    let usage = UsageRecorder::builder(keys.clone()).clock(clock.clone()).build();
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(usage.clone())).await;
     let first = clock.now();
     assert_eq!(ask(address, &used).await.status, 200);
     // Long before the interval is over.
@@ -130,7 +165,7 @@ async fn the_last_use_of_a_key_is_listed_beside_its_record() {
     for _ in 0..3 {
         assert_eq!(ask(address, &used).await.status, 200);
     }
-    last_used.flush().await.unwrap();
+    usage.flush().await.unwrap();
     let last = first + Duration::from_secs(5);
     let page = KeyRepository::list(&keys, &KeyQuery::new()).await.unwrap();
     for key in page.keys {
@@ -150,10 +185,10 @@ async fn a_use_is_found_by_who_looks_for_unused_keys() {
         keys.update(issued.record.id(), |record| record.set_created_at(long_ago)).unwrap();
         issued
     });
-    let last_used = LastUsed::new(keys.clone());
-    let address = start(ApiKeyLayer::new(keys.clone()).observer(last_used.clone())).await;
+    let usage = UsageRecorder::new(keys.clone());
+    let address = start(ApiKeyLayer::new(keys.clone()).observer(usage.clone())).await;
     assert_eq!(ask(address, &used).await.status, 200);
-    last_used.shutdown().await.unwrap();
+    usage.shutdown().await.unwrap();
     let month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
     let page = KeyRepository::list(&keys, &KeyQuery::new().unused_since(month_ago)).await.unwrap();
     let ids: Vec<_> = page.keys.iter().map(|key| key.record.id()).collect();
@@ -166,7 +201,7 @@ async fn a_repository_that_fails_fails_no_request_and_no_use_is_lost() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {
         let (keys, clock) = (Keys::new(does), fake_clock());
         let key = keys.issue(NewKey::named("robot"));
-        let recorder = LastUsed::builder(keys.clone()).clock(clock.clone());
+        let recorder = UsageRecorder::builder(keys.clone()).clock(clock.clone());
         let recorder = recorder.write_timeout(Duration::from_millis(50)).build();
         let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder)).await;
         for _ in 0..20 {
@@ -178,7 +213,7 @@ async fn a_repository_that_fails_fails_no_request_and_no_use_is_lost() {
         keys.wait_for(key.record.id(), clock.now()).await;
         assert_eq!(keys.rows.lock().unwrap().len(), 1, "{does:?}");
     }
-    let lines = logged("last used cannot be written");
+    let lines = logged("usage of keys cannot be written");
     for reason in ["no uses today", "no answer within 50ms", "the repository's own fault"] {
         let told = lines.iter().any(|line| line.contains(" ERROR ") && line.contains(reason));
         assert!(told, "{reason}: {lines:?}");
@@ -188,7 +223,7 @@ async fn a_repository_that_fails_fails_no_request_and_no_use_is_lost() {
 #[tokio::test]
 async fn requests_do_not_wait_for_a_repository_that_never_answers() {
     let keys = Keys::new(Does::Hang);
-    let recorder = LastUsed::builder(keys.clone()).write_timeout(Duration::from_secs(3600));
+    let recorder = UsageRecorder::builder(keys.clone()).write_timeout(Duration::from_secs(3600));
     let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.build())).await;
     for number in 0..20 {
         let key = keys.issue(NewKey::named(format!("robot {number}")));
@@ -202,7 +237,7 @@ async fn a_shutdown_while_the_repository_fails_says_so_and_requests_go_on() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {
         let keys = Keys::new(does);
         let key = keys.issue(NewKey::named("robot"));
-        let recorder = LastUsed::builder(keys.clone());
+        let recorder = UsageRecorder::builder(keys.clone());
         let recorder = recorder.write_timeout(Duration::from_millis(50)).build();
         let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.clone())).await;
         assert_eq!(ask(address, &key).await.status, 200);
@@ -226,7 +261,7 @@ async fn a_request_that_is_refused_is_no_use() {
     change(&disabled, |record| record.set_disabled(true));
     change(&expired, |record| record.set_expires_at(Some(record.created_at())));
     let strong = keys.issue(NewKey::named("strong").abilities(["bots:read"]));
-    let recorder = LastUsed::new(keys.clone());
+    let recorder = UsageRecorder::new(keys.clone());
     let layer = ApiKeyLayer::new(keys.clone()).observer(recorder.clone());
     let address = start(layer.guard(RequireAbility::new("bots:read"))).await;
     for key in [&revoked, &disabled, &expired] {
@@ -244,7 +279,7 @@ async fn a_request_that_is_refused_is_no_use() {
 async fn a_use_never_changes_a_record_nor_takes_back_what_was_done_to_it() {
     let keys = Keys::new(Does::Hang);
     let key = keys.issue(NewKey::named("robot").abilities(["bots:read"]));
-    let recorder = LastUsed::builder(keys.clone()).write_timeout(Duration::from_millis(50));
+    let recorder = UsageRecorder::builder(keys.clone()).write_timeout(Duration::from_millis(50));
     let recorder = recorder.build();
     let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.clone())).await;
     let id = key.record.id();
@@ -267,7 +302,7 @@ async fn of_many_requests_at_once_each_key_is_written_once() {
     let keys = Keys::new(Does::Record);
     let issued: Vec<_> =
         (0..20).map(|number| keys.issue(NewKey::named(format!("robot {number}")))).collect();
-    let recorder = LastUsed::new(keys.clone());
+    let recorder = UsageRecorder::new(keys.clone());
     let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder)).await;
     let client = reqwest::Client::new();
     let requests = (0..400).map(|number| {

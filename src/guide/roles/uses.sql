@@ -1,1 +1,0 @@
-GRANT SELECT, INSERT, UPDATE ON auth.api_key_uses TO api_verify;

@@ -1,0 +1,329 @@
+//! How often keys were used.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::time::{Duration, SystemTime};
+
+use super::{KeyManager, ManageError};
+use crate::clock::later;
+use crate::key::{KeyId, TenantId};
+use crate::store::{
+    TenantFilter, UsageBucket, UsageByKeyQuery, UsageCounts, UsageOf, UsageQuery, UsageRetention,
+    UsageStep, UsageStore,
+};
+
+/// How many hours or days can be asked for at once.
+const MOST: u64 = 10_000;
+
+/// How many rows are deleted in one go.
+const PRUNED: u32 = 1000;
+
+/// Of what length the times are by which usage is told, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UsagePeriod {
+    /// Hours, which are kept for a shorter time than days.
+    Hour,
+    /// Days.
+    Day,
+    /// Months of the calendar.
+    Month,
+}
+
+impl UsagePeriod {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Month];
+
+    /// Returns the name, such as `day`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+}
+
+/// How often a key, or the keys of a tenant, were used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// The hours, days or months with requests, the oldest first. Those without any are left out.
+    pub buckets: Vec<UsageBucket>,
+    /// The sum of all.
+    pub total: UsageCounts,
+}
+
+impl KeyManager {
+    /// Returns how often a key was used: by the hours, days or months of which a part is within `range`.
+    ///
+    /// What was counted is known as late as it is [written](crate::guide::usage), and as long as it is kept. The usage of a key that was removed is told to a manager that may do everything.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ManageError::NotFound`] if there is no such key, or if it is another tenant's,
+    /// [`ManageError::UsageNotKept`] if the repository keeps no usage, and [`ManageError::UsageRange`] if the
+    /// range has more than 10 000 hours or days.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use tower_api_key::manage::UsagePeriod;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// let now = SystemTime::now();
+    /// let week = now - Duration::from_secs(7 * 24 * 3600)..now;
+    /// let usage = keys.usage(issued.record.id(), week, UsagePeriod::Day).await?;
+    /// assert_eq!(usage.total.accepted(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn usage(
+        &self,
+        id: &KeyId,
+        range: Range<SystemTime>,
+        period: UsagePeriod,
+    ) -> Result<Usage, ManageError> {
+        self.in_time(async {
+            let found = match self.get_with_authority(id).await {
+                Err(ManageError::NotFound) => None,
+                found => Some(found?),
+            };
+            let usage = match found {
+                Some(_) => self.read_usage(UsageOf::Key(id.clone()), range, period).await?,
+                // Of whom a removed key was is not known here.
+                None if !self.is_unbounded() => return Err(ManageError::NotFound),
+                None => {
+                    let usage = self.read_usage(UsageOf::Key(id.clone()), range, period).await?;
+                    if usage.buckets.is_empty() {
+                        return Err(ManageError::NotFound);
+                    }
+                    usage
+                }
+            };
+            Ok(usage)
+        })
+        .await
+    }
+
+    /// Returns how often each of several keys was used, such as all keys of a list.
+    ///
+    /// Keys that were not used in this time are left out, and so are unknown ones and those of another tenant:
+    /// what is not in the answer is nothing. It is one question for the store. Requests of a key that was removed
+    /// are told to its tenant here, as they are in [`tenant_usage`](Self::tenant_usage).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ManageError::UsageNotKept`] if the repository keeps no usage, and [`ManageError::UsageRange`] if
+    /// that is more than 10 000 hours or days of all keys together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use tower_api_key::manage::UsagePeriod;
+    /// use tower_api_key::store::KeyQuery;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// keys.issue(NewKey::named("nightly import")).await?;
+    /// let listed = keys.list(&KeyQuery::new()).await?.keys;
+    /// let ids = listed.iter().map(|key| key.record.id().clone());
+    /// let now = SystemTime::now();
+    /// let month = now - Duration::from_secs(30 * 24 * 3600)..now;
+    /// let usage = keys.usage_by_key(ids, month, UsagePeriod::Day).await?;
+    /// for key in &listed {
+    ///     let accepted = usage.get(key.record.id()).map_or(0, |usage| usage.total.accepted());
+    ///     assert_eq!(accepted, 0);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn usage_by_key(
+        &self,
+        ids: impl IntoIterator<Item = KeyId>,
+        range: Range<SystemTime>,
+        period: UsagePeriod,
+    ) -> Result<BTreeMap<KeyId, Usage>, ManageError> {
+        let ids: BTreeSet<_> = ids.into_iter().collect();
+        self.in_time(async {
+            let tenant = self.authority().await?.visible(TenantFilter::Any);
+            let store = self.usage_store()?;
+            let Some((range, step)) = asked(range, period, ids.len())? else {
+                return Ok(BTreeMap::new());
+            };
+            let query = UsageByKeyQuery::new(ids, &range, step).of_tenant(tenant);
+            let found = store.usage_by_key(&query).await?;
+            Ok(found.into_iter().map(|(id, buckets)| (id, summed(buckets, period))).collect())
+        })
+        .await
+    }
+
+    /// Returns how often the keys of a tenant were used, also those that were removed.
+    ///
+    /// # Errors
+    ///
+    /// As [`usage`](Self::usage). On behalf of an owner, other tenants are [`ManageError::NotFound`].
+    pub async fn tenant_usage(
+        &self,
+        tenant: &TenantId,
+        range: Range<SystemTime>,
+        period: UsagePeriod,
+    ) -> Result<Usage, ManageError> {
+        self.in_time(async {
+            let visible = self.authority().await?.visible(TenantFilter::Any);
+            if !visible.matches(Some(tenant)) {
+                return Err(ManageError::NotFound);
+            }
+            self.read_usage(UsageOf::Tenant(tenant.clone()), range, period).await
+        })
+        .await
+    }
+
+    /// Sums up hours of usage that are too old as days, and deletes days that are. Returns how many rows were
+    /// deleted.
+    ///
+    /// Recorders do so by themselves, unless they are built to leave it to others. It is done in small parts, so that requests
+    /// go on; the [deadline](Self::deadline) is that of each part.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store fails, if it keeps no usage, or if the manager is
+    /// [bounded](Self::on_behalf_of).
+    pub async fn prune_usage(&self, retention: UsageRetention) -> Result<u64, ManageError> {
+        if !self.is_unbounded() {
+            return Err(ManageError::NotFound);
+        }
+        let mut all = 0;
+        loop {
+            let now = self.settings.clock.now();
+            let pruning =
+                async { Ok(self.usage_store()?.prune_usage(retention, now, PRUNED).await?) };
+            let deleted = self.in_time(pruning).await?;
+            all += deleted;
+            if deleted < PRUNED.into() {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn usage_store(&self) -> Result<&dyn UsageStore, ManageError> {
+        self.settings.repository.usage_store().ok_or(ManageError::UsageNotKept)
+    }
+
+    async fn read_usage(
+        &self,
+        of: UsageOf,
+        range: Range<SystemTime>,
+        period: UsagePeriod,
+    ) -> Result<Usage, ManageError> {
+        let store = self.usage_store()?;
+        match asked(range, period, 1)? {
+            Some((range, step)) => {
+                Ok(summed(store.usage(&UsageQuery::new(of, &range, step)).await?, period))
+            }
+            None => Ok(Usage::default()),
+        }
+    }
+}
+
+/// Returns of which time a store is asked, unless it is none, for so many keys.
+fn asked(
+    range: Range<SystemTime>,
+    period: UsagePeriod,
+    keys: usize,
+) -> Result<Option<(Range<SystemTime>, UsageStep)>, ManageError> {
+    let (step, seconds) = match period {
+        UsagePeriod::Hour => (UsageStep::Hour, 3600),
+        UsagePeriod::Day | UsagePeriod::Month => (UsageStep::Day, 24 * 3600),
+    };
+    let range = match period {
+        UsagePeriod::Month => month_of(range.start)..month_end(range.end),
+        _ => range,
+    };
+    let length = range.end.duration_since(range.start).unwrap_or_default();
+    let keys = u64::try_from(keys).unwrap_or(u64::MAX);
+    let all = (length.as_secs() / seconds).saturating_mul(keys);
+    // Keys take time also where each is asked about for less than an hour.
+    if all.max(keys) > MOST || later(range.end, Duration::ZERO).is_none() {
+        return Err(ManageError::UsageRange);
+    }
+    Ok((keys > 0 && !length.is_zero()).then_some((range, step)))
+}
+
+fn summed(buckets: Vec<UsageBucket>, period: UsagePeriod) -> Usage {
+    let mut usage = Usage::default();
+    for UsageBucket { start, counts } in buckets {
+        usage.total.add_all(&counts);
+        let start = if period == UsagePeriod::Month { month_of(start) } else { start };
+        match usage.buckets.last_mut() {
+            Some(last) if last.start == start => last.counts.add_all(&counts),
+            _ => usage.buckets.push(UsageBucket::new(start, counts)),
+        }
+    }
+    usage
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Returns when the month begins in which `time` is.
+fn month_of(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let days = since.as_secs() / DAY.as_secs();
+    let start = days + 1 - u64::from(day_of_month(days));
+    SystemTime::UNIX_EPOCH + Duration::from_secs(start * DAY.as_secs())
+}
+
+/// Returns when the month ends in which the time before `end` is.
+fn month_end(end: SystemTime) -> SystemTime {
+    let start = month_of(end);
+    // No month has more than 31 days, and none fewer than 28.
+    if start == end { end } else { month_of(start + 31 * DAY) }
+}
+
+/// Returns which day of its month it is, of a day that is counted from 1970.
+///
+/// The algorithm is Howard Hinnant's, by years that begin in March.
+fn day_of_month(days: u64) -> u32 {
+    let of_era = (days + 719_468) % 146_097;
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    u32::try_from(of_year - (153 * month + 2) / 5 + 1).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(day: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(day * 24 * 3600)
+    }
+
+    #[test]
+    fn months_are_those_of_the_calendar() {
+        let mut day = 0;
+        for year in 1970..2110_u64 {
+            let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            for length in [31, 28 + u64::from(is_leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+                for of_month in [0, 1, length - 1] {
+                    let time = at(day + of_month) + Duration::from_secs(9);
+                    assert_eq!(month_of(time), at(day), "{year}: {of_month}");
+                    assert_eq!(month_end(time), at(day + length), "{year}: {of_month}");
+                }
+                assert_eq!(month_end(at(day)), at(day));
+                day += length;
+            }
+        }
+    }
+}

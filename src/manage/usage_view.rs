@@ -1,0 +1,90 @@
+//! [`UsageView`]: usage as programs are shown it.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::view::rfc3339;
+use super::{Usage, UsagePeriod};
+use crate::store::{UsageCounts, UsageKind};
+
+/// Usage as programs are shown it. Times are written by RFC 3339, in UTC.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::SystemTime;
+///
+/// use tower_api_key::manage::{Usage, UsagePeriod, UsageView};
+///
+/// let view = UsageView::new(&Usage::default(), UsagePeriod::Day);
+/// let json = serde_json::to_value(&view)?;
+/// assert_eq!(json["bucket"], "day");
+/// assert_eq!(json["total"]["accepted"], 0);
+/// # Ok::<_, serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "manage", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "manage", schema(as = ApiKeyUsage))]
+#[non_exhaustive]
+pub struct UsageView {
+    /// Of what length the times are: `hour`, `day` or `month`.
+    #[cfg_attr(feature = "manage", schema(example = "day"))]
+    pub bucket: &'static str,
+    /// The sum of all.
+    pub total: CountsView,
+    /// The hours, days or months with requests, the oldest first.
+    pub buckets: Vec<BucketView>,
+}
+
+/// The requests of an hour, a day or a month.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "manage", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "manage", schema(as = ApiKeyUsageBucket))]
+#[non_exhaustive]
+pub struct BucketView {
+    /// When it begins.
+    #[serde(serialize_with = "rfc3339")]
+    #[cfg_attr(feature = "manage", schema(value_type = String, format = DateTime))]
+    pub start: SystemTime,
+    /// How many requests there were.
+    #[serde(flatten)]
+    pub counts: CountsView,
+}
+
+/// How many requests came to what.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "manage", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "manage", schema(as = ApiKeyUsageCounts))]
+#[non_exhaustive]
+pub struct CountsView {
+    /// How many were let through.
+    pub accepted: u64,
+    /// How many were refused, for whatever reason.
+    pub refused: u64,
+    /// How many were refused for which reason, such as `rate_limited`.
+    pub reasons: BTreeMap<&'static str, u64>,
+}
+
+impl UsageView {
+    /// Shows the usage of hours, days or months.
+    #[must_use]
+    pub fn new(usage: &Usage, period: UsagePeriod) -> Self {
+        let buckets = usage.buckets.iter();
+        let buckets = buckets
+            .map(|bucket| BucketView { start: bucket.start, counts: (&bucket.counts).into() });
+        Self { bucket: period.as_str(), total: (&usage.total).into(), buckets: buckets.collect() }
+    }
+}
+
+impl From<&UsageCounts> for CountsView {
+    fn from(counts: &UsageCounts) -> Self {
+        let refused = counts.iter().filter(|(kind, _)| *kind != UsageKind::Accepted);
+        Self {
+            accepted: counts.accepted(),
+            refused: counts.refused(),
+            reasons: refused.map(|(kind, count)| (kind.as_str(), count)).collect(),
+        }
+    }
+}

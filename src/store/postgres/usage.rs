@@ -1,0 +1,212 @@
+//! Usage in PostgreSQL.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::PostgresStore;
+use super::attempts::Attempts;
+use super::connections::Purpose;
+use super::lease::Lease;
+use super::repository::bound;
+use super::types::Timestamp;
+use crate::key::KeyId;
+use crate::store::sql::usage::{
+    self, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums, time_of,
+};
+use crate::store::sql::{Statement, Tables, Value, constant, failed};
+use crate::store::{
+    StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
+};
+
+/// When the day of a row begins.
+const DAY: &str = "date_trunc('day', starts_at, 'UTC')";
+
+/// Adds the tables of usage, which do not refer to those of keys: usage outlives its key.
+pub(super) fn create_tables(tables: &Tables) -> String {
+    let (usage, writers) = (tables.usage(), tables.usage_writers());
+    let definitions = definitions("bigint");
+    format!(
+        r#"
+        CREATE TABLE {usage} (
+            key_id text COLLATE "C" NOT NULL,
+            starts_at timestamptz NOT NULL CHECK (isfinite(starts_at)),
+            hours smallint NOT NULL DEFAULT 1 CHECK (hours IN (1, 24)),
+            tenant text COLLATE "C",
+            {definitions},
+            PRIMARY KEY (key_id, starts_at, hours)
+        -- Rows are updated in their place while their hour lasts.
+        ) WITH (fillfactor = 80);
+        CREATE INDEX {by_tenant} ON {usage} (tenant, starts_at) WHERE tenant IS NOT NULL;
+        CREATE INDEX {by_time} ON {usage} (hours, starts_at);
+
+        CREATE TABLE {writers} (
+            writer text COLLATE "C" PRIMARY KEY,
+            number bigint NOT NULL,
+            at timestamptz NOT NULL DEFAULT now()
+        );
+        "#,
+        by_tenant = tables.part("api_key_usage_by_tenant"),
+        by_time = tables.part("api_key_usage_by_time"),
+    )
+}
+
+#[async_trait]
+impl UsageStore for PostgresStore {
+    async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError> {
+        let number = i64::try_from(batch.number()).map_err(StoreError::new)?;
+        let values = vec![
+            Value::Text(Some(batch.writer().to_owned())),
+            Value::Number(number),
+            rows_of(batch),
+        ];
+        self.execute(&Statement { sql: constant(add(&self.statements.tables)), values }).await?;
+        Ok(())
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
+        let statement = usage::read(&self.statements.tables, query, DAY)?;
+        let mut lease = Lease::of(&self.connections, Purpose::List).await?;
+        let rows = bound(&statement).persistent(false).fetch_all(&mut **lease).await;
+        lease.give_back();
+        rows.map_err(failed)?.iter().map(|row| read(row).map_err(failed)?.read()).collect()
+    }
+
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        let each = "json_array_elements_text";
+        let statement = usage::read_by_key(&self.statements.tables, query, DAY, each)?;
+        let mut lease = Lease::of(&self.connections, Purpose::List).await?;
+        let rows = bound(&statement).persistent(false).fetch_all(&mut **lease).await;
+        lease.give_back();
+        let rows = rows.map_err(failed)?;
+        usage::by_key(
+            rows.iter().map(|row| {
+                Ok((row.try_get("key_id").map_err(failed)?, read(row).map_err(failed)?))
+            }),
+        )
+    }
+
+    async fn prune_usage(
+        &self,
+        retention: UsageRetention,
+        now: SystemTime,
+        at_most: u32,
+    ) -> Result<u64, StoreError> {
+        let (first_hour, first_day) = retention.first_kept(now);
+        let mut deleted = 0;
+        for (script, first) in [
+            (sum_up as fn(&Tables) -> String, first_hour),
+            (delete_days as fn(&Tables) -> String, first_day),
+        ] {
+            let values = vec![time_of(first)?, Value::Number(at_most.into())];
+            let statement = Statement { sql: constant(script(&self.statements.tables)), values };
+            deleted += self.count(&statement).await?;
+        }
+        let values = vec![Value::Number(at_most.into())];
+        let sql = constant(forget_writers(&self.statements.tables));
+        self.execute(&Statement { sql, values }).await?;
+        Ok(deleted)
+    }
+}
+
+impl PostgresStore {
+    async fn execute(&self, statement: &Statement) -> Result<u64, StoreError> {
+        let mut attempts = Attempts::new(&self.connections);
+        loop {
+            let mut lease = Lease::of(&self.connections, Purpose::Change).await?;
+            let done = bound(statement).persistent(false).execute(&mut **lease).await;
+            if let Some(done) = attempts.end(done, lease) {
+                return Ok(done.map_err(failed)?.rows_affected());
+            }
+        }
+    }
+
+    /// Returns the number that a statement selects.
+    async fn count(&self, statement: &Statement) -> Result<u64, StoreError> {
+        let mut attempts = Attempts::new(&self.connections);
+        loop {
+            let mut lease = Lease::of(&self.connections, Purpose::Change).await?;
+            let row = bound(statement).persistent(false).fetch_one(&mut **lease).await;
+            if let Some(row) = attempts.end(row, lease) {
+                let count: i64 = row.map_err(failed)?.try_get(0).map_err(failed)?;
+                return Ok(u64::try_from(count).unwrap_or(0));
+            }
+        }
+    }
+}
+
+/// Adds a batch, unless its writer is known to have added it: in one statement, so that it is done as a whole.
+///
+/// Rows are locked in the order of their keys, which is that of the batch.
+fn add(tables: &Tables) -> String {
+    let (usage, writers) = (tables.usage(), tables.usage_writers());
+    let names = columns().join(", ");
+    let types = columns().map(|column| format!("{column} bigint")).join(", ");
+    let additions = additions();
+    format!(
+        "WITH is_new AS (\
+         INSERT INTO {writers} AS known (writer, number) VALUES ($1, $2) \
+         ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = now() \
+         WHERE known.number < excluded.number RETURNING number) \
+         INSERT INTO {usage} AS known (key_id, starts_at, tenant, {names}) \
+         SELECT key_id, timestamptz 'epoch' + hour * interval '1 hour', tenant, {names} \
+         FROM json_to_recordset($3) AS added (key_id text, hour bigint, tenant text, {types}) \
+         WHERE EXISTS (SELECT FROM is_new) ORDER BY key_id COLLATE \"C\", hour \
+         ON CONFLICT (key_id, starts_at, hours) DO UPDATE SET {additions}"
+    )
+}
+
+/// Makes days of hours: in one statement, so that nothing is lost and nothing counts twice. What others are
+/// at is left to them.
+fn sum_up(tables: &Tables) -> String {
+    let usage = tables.usage();
+    let (names, sums, additions) = (columns().join(", "), sums(), additions());
+    format!(
+        "WITH old AS (\
+         SELECT key_id, starts_at FROM {usage} WHERE hours = 1 AND starts_at < $1 \
+         ORDER BY starts_at, key_id LIMIT $2 FOR UPDATE SKIP LOCKED), \
+         gone AS (DELETE FROM {usage} AS known USING old \
+         WHERE known.hours = 1 AND known.key_id = old.key_id AND known.starts_at = old.starts_at \
+         RETURNING known.*), \
+         added AS (INSERT INTO {usage} AS known (key_id, starts_at, hours, tenant, {names}) \
+         SELECT key_id, {DAY}, 24, max(tenant), {sums} FROM gone \
+         GROUP BY key_id, {DAY} ORDER BY key_id, {DAY} \
+         ON CONFLICT (key_id, starts_at, hours) DO UPDATE SET {additions}) \
+         SELECT count(*) FROM gone"
+    )
+}
+
+fn delete_days(tables: &Tables) -> String {
+    let usage = tables.usage();
+    format!(
+        "WITH old AS (\
+         SELECT key_id, starts_at FROM {usage} WHERE hours = 24 AND starts_at < $1 \
+         ORDER BY starts_at, key_id LIMIT $2 FOR UPDATE SKIP LOCKED), \
+         gone AS (DELETE FROM {usage} AS known USING old \
+         WHERE known.hours = 24 AND known.key_id = old.key_id AND known.starts_at = old.starts_at \
+         RETURNING 1) \
+         SELECT count(*) FROM gone"
+    )
+}
+
+fn forget_writers(tables: &Tables) -> String {
+    let writers = tables.usage_writers();
+    format!(
+        "DELETE FROM {writers} WHERE writer IN (SELECT writer FROM {writers} \
+         WHERE at < now() - interval '{WRITERS_FOR_DAYS} days' LIMIT $1 FOR UPDATE SKIP LOCKED)"
+    )
+}
+
+fn read(row: &PgRow) -> sqlx::Result<UsageRow> {
+    let mut counts = [None; _];
+    for (count, column) in counts.iter_mut().zip(columns()) {
+        *count = row.try_get(column)?;
+    }
+    Ok(UsageRow { start: row.try_get::<Timestamp, _>("start")?.0, counts })
+}

@@ -1,0 +1,184 @@
+//! Usage in SQLite.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::SqliteStore;
+use super::repository::bound;
+use crate::key::KeyId;
+use crate::store::sql::usage::{
+    self, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums, time_of,
+};
+use crate::store::sql::{Statement, Tables, Value, constant, failed};
+use crate::store::{
+    StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
+};
+
+/// When the day of a row begins.
+const DAY: &str = "(starts_at - starts_at % 86400000000)";
+
+/// Adds the tables of usage, which do not refer to those of keys: usage outlives its key.
+pub(super) fn create_tables(tables: &Tables) -> String {
+    let (usage, writers) = (tables.usage(), tables.usage_writers());
+    let definitions = definitions("INTEGER");
+    format!(
+        "
+        CREATE TABLE {usage} (
+            key_id TEXT NOT NULL,
+            starts_at INTEGER NOT NULL,
+            hours INTEGER NOT NULL DEFAULT 1 CHECK (hours IN (1, 24)),
+            tenant TEXT,
+            {definitions},
+            PRIMARY KEY (key_id, starts_at, hours)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX {by_tenant} ON {usage} (tenant, starts_at) WHERE tenant IS NOT NULL;
+        CREATE INDEX {by_time} ON {usage} (hours, starts_at);
+
+        CREATE TABLE {writers} (
+            writer TEXT NOT NULL PRIMARY KEY,
+            number INTEGER NOT NULL,
+            at INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        ",
+        by_tenant = tables.part("api_key_usage_by_tenant"),
+        by_time = tables.part("api_key_usage_by_time"),
+    )
+}
+
+#[async_trait]
+impl UsageStore for SqliteStore {
+    async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError> {
+        let tables = &self.statements.tables;
+        let number = i64::try_from(batch.number()).map_err(StoreError::new)?;
+        let values = vec![Value::Text(Some(batch.writer().to_owned())), Value::Number(number)];
+        let is_new = Statement { sql: constant(note_writer(tables)), values };
+        let add = Statement { sql: constant(add(tables)), values: vec![rows_of(batch)] };
+        let mut writing = self.writers.begin().await.map_err(failed)?;
+        let noted = bound(&is_new).persistent(false).execute(writing.connection()).await;
+        if noted.map_err(failed)?.rows_affected() > 0 {
+            let added = bound(&add).persistent(false).execute(writing.connection()).await;
+            added.map_err(failed)?;
+        }
+        writing.commit().await.map_err(failed)
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
+        let statement = usage::read(&self.statements.tables, query, DAY)?;
+        let _place = self.share.for_list().await?;
+        let rows = bound(&statement).persistent(false).fetch_all(&self.pool).await;
+        rows.map_err(failed)?.iter().map(|row| read(row).map_err(failed)?.read()).collect()
+    }
+
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
+        let each = "json_each";
+        let statement = usage::read_by_key(&self.statements.tables, query, DAY, each)?;
+        let _place = self.share.for_list().await?;
+        let rows = bound(&statement).persistent(false).fetch_all(&self.pool).await;
+        let rows = rows.map_err(failed)?;
+        usage::by_key(
+            rows.iter().map(|row| {
+                Ok((row.try_get("key_id").map_err(failed)?, read(row).map_err(failed)?))
+            }),
+        )
+    }
+
+    async fn prune_usage(
+        &self,
+        retention: UsageRetention,
+        now: SystemTime,
+        at_most: u32,
+    ) -> Result<u64, StoreError> {
+        let tables = &self.statements.tables;
+        let (first_hour, first_day) = retention.first_kept(now);
+        let limit = Value::Number(at_most.into());
+        let hours = [time_of(first_hour)?, limit.clone()].to_vec();
+        let days = [time_of(first_day)?, limit.clone()].to_vec();
+        // The two that concern hours see the same: nobody else writes.
+        let statements = [
+            (constant(sum_up(tables)), hours.clone(), false),
+            (constant(delete(tables, 1)), hours, true),
+            (constant(delete(tables, 24)), days, true),
+            (constant(forget_writers(tables)), vec![limit], false),
+        ];
+        let mut deleted = 0;
+        let mut writing = self.writers.begin().await.map_err(failed)?;
+        for (sql, values, counts) in statements {
+            let statement = Statement { sql, values };
+            let done = bound(&statement).persistent(false).execute(writing.connection()).await;
+            deleted += done.map_err(failed)?.rows_affected() * u64::from(counts);
+        }
+        writing.commit().await.map_err(failed)?;
+        Ok(deleted)
+    }
+}
+
+/// Changes a row if the batch is new.
+fn note_writer(tables: &Tables) -> String {
+    let writers = tables.usage_writers();
+    format!(
+        "INSERT INTO {writers} AS known (writer, number, at) \
+         VALUES ($1, $2, unixepoch() * 1000000) \
+         ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at \
+         WHERE known.number < excluded.number"
+    )
+}
+
+fn add(tables: &Tables) -> String {
+    let usage = tables.usage();
+    let (names, additions) = (columns().join(", "), additions());
+    let counts = columns().map(|column| format!("value ->> '{column}'")).join(", ");
+    format!(
+        "INSERT INTO {usage} AS known (key_id, starts_at, tenant, {names}) \
+         SELECT value ->> 'key_id', (value ->> 'hour') * 3600000000, value ->> 'tenant', {counts} \
+         FROM json_each($1) WHERE true \
+         ON CONFLICT (key_id, starts_at, hours) DO UPDATE SET {additions}"
+    )
+}
+
+/// Selects what is deleted next.
+fn old(tables: &Tables, hours: u8) -> String {
+    let usage = tables.usage();
+    format!(
+        "SELECT key_id, starts_at FROM {usage} WHERE hours = {hours} AND starts_at < $1 \
+         ORDER BY starts_at, key_id LIMIT $2"
+    )
+}
+
+fn sum_up(tables: &Tables) -> String {
+    let (usage, old) = (tables.usage(), old(tables, 1));
+    let (names, sums, additions) = (columns().join(", "), sums(), additions());
+    format!(
+        "INSERT INTO {usage} AS known (key_id, starts_at, hours, tenant, {names}) \
+         SELECT key_id, {DAY} AS day, 24, max(tenant), {sums} FROM {usage} \
+         WHERE hours = 1 AND (key_id, starts_at) IN ({old}) GROUP BY key_id, day \
+         ON CONFLICT (key_id, starts_at, hours) DO UPDATE SET {additions}"
+    )
+}
+
+fn delete(tables: &Tables, hours: u8) -> String {
+    let (usage, old) = (tables.usage(), old(tables, hours));
+    format!("DELETE FROM {usage} WHERE hours = {hours} AND (key_id, starts_at) IN ({old})")
+}
+
+fn forget_writers(tables: &Tables) -> String {
+    let writers = tables.usage_writers();
+    format!(
+        "DELETE FROM {writers} WHERE writer IN (SELECT writer FROM {writers} \
+         WHERE at < (unixepoch() - {WRITERS_FOR_DAYS} * 86400) * 1000000 LIMIT $1)"
+    )
+}
+
+fn read(row: &SqliteRow) -> sqlx::Result<UsageRow> {
+    let mut counts = [None; _];
+    for (count, column) in counts.iter_mut().zip(columns()) {
+        *count = row.try_get(column)?;
+    }
+    Ok(UsageRow { start: row.try_get("start")?, counts })
+}

@@ -1,0 +1,140 @@
+//! [`UsageStore`]: keeping how often keys were used.
+
+mod batch;
+mod counts;
+mod hours;
+mod query;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+
+pub use self::batch::{KeyUsage, UsageBatch, UsageRetention};
+pub use self::counts::{UsageCounts, UsageKind};
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+pub(crate) use self::hours::HOURS_PER_DAY;
+pub(crate) use self::hours::Hour;
+pub use self::query::{UsageBucket, UsageByKeyQuery, UsageOf, UsageQuery, UsageStep};
+use super::{RecordUses, StoreError};
+use crate::key::KeyId;
+
+/// Keeps how many requests of each key were accepted and refused, by the hour in UTC.
+///
+/// # Contract
+///
+/// * **Apart.** No record and no revision changes, and usage is in tables or hashes of its own.
+/// * **Once.** A [batch](UsageBatch) is added as a whole or not at all, and once, however often it comes, also
+///   if its future was dropped or its answer was lost.
+/// * **Together.** What several nodes add at the same time is summed up.
+/// * **Kept.** Usage outlives the record of its key, until it is too old.
+///
+/// The feature `testing` has a suite that checks a store against this contract.
+#[async_trait]
+pub trait UsageStore: RecordUses {
+    /// Adds usage to what there is, unless this batch was added before.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is not known whether the batch was added. The same batch may then come again.
+    async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError>;
+
+    /// Returns the hours or days of which there is usage, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store cannot tell.
+    async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError>;
+
+    /// Returns the hours or days of which there is usage, the oldest first, of each of several keys. Keys without
+    /// any are left out, and so is what a key did on behalf of another tenant.
+    ///
+    /// It takes about as long as for one key: a database is asked once.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store cannot tell.
+    async fn usage_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError>;
+
+    /// Sums up hours that are too old at the time `now` as days, and deletes days that are: about as many rows
+    /// as `at_most`, so that nobody waits long for it. Several nodes may do so at the same time.
+    ///
+    /// Returns how many rows were deleted. If it is as many as `at_most`, or more, there may be others.
+    /// A store in which usage expires by itself has nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store fails.
+    async fn prune_usage(
+        &self,
+        retention: UsageRetention,
+        now: SystemTime,
+        at_most: u32,
+    ) -> Result<u64, StoreError>;
+}
+
+macro_rules! forward_to_the_inner_store {
+    ($pointer:ident) => {
+        // By hand, because `#[async_trait]` would box the futures a second time.
+        impl<T: UsageStore + ?Sized> UsageStore for $pointer<T> {
+            fn add_usage<'a, 'b, 'c>(
+                &'a self,
+                batch: &'b UsageBatch,
+            ) -> BoxFuture<'c, Result<(), StoreError>>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).add_usage(batch)
+            }
+
+            fn usage<'a, 'b, 'c>(
+                &'a self,
+                query: &'b UsageQuery,
+            ) -> BoxFuture<'c, Result<Vec<UsageBucket>, StoreError>>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).usage(query)
+            }
+
+            fn usage_by_key<'a, 'b, 'c>(
+                &'a self,
+                query: &'b UsageByKeyQuery,
+            ) -> BoxFuture<'c, Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError>>
+            where
+                'a: 'c,
+                'b: 'c,
+                Self: 'c,
+            {
+                (**self).usage_by_key(query)
+            }
+
+            fn prune_usage<'a, 'b>(
+                &'a self,
+                retention: UsageRetention,
+                now: SystemTime,
+                at_most: u32,
+            ) -> BoxFuture<'b, Result<u64, StoreError>>
+            where
+                'a: 'b,
+                Self: 'b,
+            {
+                (**self).prune_usage(retention, now, at_most)
+            }
+        }
+    };
+}
+
+forward_to_the_inner_store!(Arc);
+forward_to_the_inner_store!(Box);
+
+const _: Option<Arc<dyn UsageStore>> = None;

@@ -1,0 +1,172 @@
+//! [`UsageQuery`]: whose usage is asked for, and of which time.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::SystemTime;
+
+use super::UsageCounts;
+use super::hours::{HOURS_PER_DAY, Hour};
+use crate::key::{KeyId, TenantId};
+use crate::store::TenantFilter;
+
+/// Whose usage it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UsageOf {
+    /// That of one key.
+    Key(KeyId),
+    /// That of all keys of a tenant, also of those that were removed.
+    Tenant(TenantId),
+}
+
+/// Of what length the times are of which usage is summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UsageStep {
+    /// Hours, as long as they are kept.
+    Hour,
+    /// Days in UTC.
+    Day,
+}
+
+impl UsageStep {
+    /// Returns the first hour of those of which a part is within `range`, and the one after the last.
+    fn whole(self, range: &Range<SystemTime>) -> (Hour, Hour) {
+        let (from, to) = (Hour::of(range.start), Hour::not_before(range.end));
+        match self {
+            Self::Hour => (from, to),
+            Self::Day => (from.day(), Hour(to.0 + HOURS_PER_DAY - 1).day()),
+        }
+    }
+}
+
+/// Whose usage is asked for, and of which time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageQuery {
+    pub(crate) of: UsageOf,
+    pub(crate) from: Hour,
+    pub(crate) to: Hour,
+    pub(crate) step: UsageStep,
+}
+
+impl UsageQuery {
+    /// Asks for all hours or days of which a part is within `range`.
+    #[must_use]
+    pub fn new(of: UsageOf, range: &Range<SystemTime>, step: UsageStep) -> Self {
+        let (from, to) = step.whole(range);
+        Self { of, from, to, step }
+    }
+
+    /// Returns whose usage is asked for.
+    #[must_use]
+    pub const fn of(&self) -> &UsageOf {
+        &self.of
+    }
+
+    /// Returns the beginning of the first hour or day, and the end of the last.
+    #[must_use]
+    pub fn range(&self) -> Range<SystemTime> {
+        self.from.start()..self.to.start()
+    }
+
+    /// Returns of what length the times are.
+    #[must_use]
+    pub const fn step(&self) -> UsageStep {
+        self.step
+    }
+}
+
+/// Of which keys usage is asked for, each by itself, and of which time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageByKeyQuery {
+    pub(crate) ids: Vec<KeyId>,
+    pub(crate) tenant: TenantFilter,
+    pub(crate) from: Hour,
+    pub(crate) to: Hour,
+    pub(crate) step: UsageStep,
+}
+
+impl UsageByKeyQuery {
+    /// Asks for all hours or days of which a part is within `range`.
+    #[must_use]
+    pub fn new(
+        ids: impl IntoIterator<Item = KeyId>,
+        range: &Range<SystemTime>,
+        step: UsageStep,
+    ) -> Self {
+        let ids: BTreeSet<_> = ids.into_iter().collect();
+        let (from, to) = step.whole(range);
+        Self { ids: ids.into_iter().collect(), tenant: TenantFilter::Any, from, to, step }
+    }
+
+    /// Asks only for requests of keys that acted on behalf of such a tenant.
+    #[must_use]
+    pub fn of_tenant(mut self, tenant: TenantFilter) -> Self {
+        self.tenant = tenant;
+        self
+    }
+
+    /// Returns the keys, in the order of their ids, each once.
+    #[must_use]
+    pub fn ids(&self) -> &[KeyId] {
+        &self.ids
+    }
+
+    /// Returns on whose behalf the keys acted.
+    #[must_use]
+    pub const fn tenant(&self) -> &TenantFilter {
+        &self.tenant
+    }
+
+    /// Returns the beginning of the first hour or day, and the end of the last.
+    #[must_use]
+    pub fn range(&self) -> Range<SystemTime> {
+        self.from.start()..self.to.start()
+    }
+
+    /// Returns of what length the times are.
+    #[must_use]
+    pub const fn step(&self) -> UsageStep {
+        self.step
+    }
+}
+
+/// The requests of some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UsageBucket {
+    /// When the time begins, in UTC.
+    pub start: SystemTime,
+    /// How many requests came to what.
+    pub counts: UsageCounts,
+}
+
+impl UsageBucket {
+    /// Says how many requests there were from `start` on.
+    #[must_use]
+    pub const fn new(start: SystemTime, counts: UsageCounts) -> Self {
+        Self { start, counts }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_query_asks_for_whole_hours_or_days() {
+        let at = |hours: f64| SystemTime::UNIX_EPOCH + Duration::from_secs_f64(hours * 3600.0);
+        let of = UsageOf::Key("key_1".parse().unwrap());
+        let ask = |range, step| {
+            let query = UsageQuery::new(of.clone(), &range, step);
+            (query.from.0, query.to.0)
+        };
+        assert_eq!(ask(at(25.5)..at(27.0), UsageStep::Hour), (25, 27));
+        assert_eq!(ask(at(25.5)..at(27.5), UsageStep::Hour), (25, 28));
+        assert_eq!(ask(at(25.5)..at(27.0), UsageStep::Day), (24, 48));
+        assert_eq!(ask(at(24.0)..at(48.0), UsageStep::Day), (24, 48));
+        assert_eq!(ask(at(24.0)..at(48.1), UsageStep::Day), (24, 72));
+    }
+}

@@ -84,7 +84,7 @@ fn the_readme_has_at_most_nine_kilobytes() {
 
 #[test]
 fn what_the_readme_links_to_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let link = Regex::new(r"\]\(([^)]+)\)").unwrap();
     let documentation = "https://docs.rs/tower-api-key/latest/tower_api_key/";
     let mut pages = 0;
@@ -108,6 +108,12 @@ fn the_contents_of_the_guide_list_each_page() {
         let is_listed = is_listed.iter().any(|link| GUIDE.contains(link));
         assert!(is_listed, "the contents of the guide lack {page}");
     }
+}
+
+/// Returns the folder of the README.
+fn root() -> &'static Path {
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    folders.find(|folder| folder.join("README.md").exists()).unwrap()
 }
 
 fn is_page(name: &str) -> bool {
@@ -221,7 +227,7 @@ fn the_program_answers_in_a_new_project_as_the_readme_says() {
 
 /// Builds a program in a project of its own without warnings, and returns the file to run.
 fn build(project: &Path, program: &Program) -> std::path::PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let mut manifest = String::from(
         "[package]\nname = \"from-the-readme\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n",
     );

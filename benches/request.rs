@@ -6,20 +6,16 @@
 
 mod support;
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::ready;
 use std::hint::black_box;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
-use axum::middleware::{self, Next};
-use axum::response::IntoResponse as _;
 use axum::routing::get;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -37,7 +33,8 @@ use tower_api_key::{
 };
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
-use self::support::{answer, call, call_with, request, store};
+use self::support::floor::{ByHand, Keys};
+use self::support::{BATCH, answer, by_hand, call, call_with, request, store};
 
 /// A memory store that does not say that it is one.
 struct AsyncStore(MemoryStore);
@@ -63,7 +60,7 @@ fn floor(criterion: &mut Criterion) {
                 request.extensions_mut().insert(Arc::clone(&value));
                 request
             },
-            BatchSize::SmallInput,
+            BatchSize::NumIterations(BATCH),
         );
     });
 }
@@ -75,6 +72,9 @@ fn tower(criterion: &mut Criterion) {
     let header = [("x-api-key", key.as_str())];
     let bearer = format!("Bearer {key}");
     let bearer = [("authorization", bearer.as_str())];
+    let floor = ByHand::new(service_fn(answer), Keys::of(&key));
+    call(criterion, ("floor", "by_hand"), floor.clone(), &header, StatusCode::OK);
+    call(criterion, ("floor", "by_hand_bearer"), floor, &bearer, StatusCode::OK);
     let mut other = key[..48].to_owned();
     other.push(if key.ends_with('0') { '1' } else { '0' });
 
@@ -100,35 +100,6 @@ fn tower(criterion: &mut Criterion) {
     call(criterion, ("tower", "reject_malformed"), service.clone(), &malformed, refused);
     let unknown = [("x-api-key", other.as_str())];
     call(criterion, ("tower", "reject_unknown"), service, &unknown, refused);
-}
-
-#[derive(Clone)]
-struct Record {
-    _tenant: String,
-    revoked: bool,
-}
-
-type Records = Arc<RwLock<HashMap<String, Record>>>;
-
-/// What people write by hand.
-async fn hand_rolled(
-    State(records): State<Records>,
-    mut request: axum::extract::Request,
-    next: Next,
-) -> axum::response::Response {
-    let key = request.headers().get("x-api-key").and_then(|value| value.to_str().ok());
-    let Some(key) = key else {
-        return StatusCode::UNAUTHORIZED.into_response();
-    };
-    let digest = hex::encode(Sha256::digest(key));
-    let record = records.read().unwrap().get(&digest).cloned();
-    match record {
-        Some(record) if !record.revoked => {
-            request.extensions_mut().insert(record);
-            next.run(request).await
-        }
-        _ => StatusCode::UNAUTHORIZED.into_response(),
-    }
 }
 
 /// Measures what restrictions and limits add to a request that is accepted.
@@ -186,10 +157,7 @@ fn axum(criterion: &mut Criterion) {
     let (store, key) = store();
     let header = [("x-api-key", key.as_str())];
     let bare = || Router::new().route("/bots", get(|| async { StatusCode::OK }));
-    let digest = hex::encode(Sha256::digest(&key));
-    let record = Record { _tenant: "acme".to_owned(), revoked: false };
-    let records: Records = Arc::new(RwLock::new(HashMap::from([(digest, record)])));
-    let by_hand = bare().layer(middleware::from_fn_with_state(records, hand_rolled));
+    let by_hand = by_hand::protect(bare(), &key);
     let layered = bare().layer(ApiKeyLayer::new(store));
 
     call::<_, Body, _>(criterion, ("axum", "bare"), bare(), &header, StatusCode::OK);

@@ -1,7 +1,7 @@
 //! API keys on a tonic server: the standard health service, with an ability for each method.
 //!
 //! ```sh
-//! cargo run --example grpc
+//! cargo run -p tower-api-key-examples --example grpc
 //! ```
 //!
 //! It prints three keys; `$CHECKER` and so on stand for them. With the `health.proto` of the

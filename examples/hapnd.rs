@@ -7,7 +7,7 @@
 //! ```
 //!
 //! ```sh
-//! cargo build --example hapnd && PATH=$PWD/target/debug/examples:$PATH
+//! cargo build -p tower-api-key-examples --example hapnd && PATH=$PWD/target/debug/examples:$PATH
 //! hapnd login $ACME_LIVE                 # kept in ~/.hapnd/config.json, for its owner only
 //! hapnd deploy                           # Deployed to live
 //! HAPND_API_KEY=$ACME_TEST hapnd deploy  # Deployed to test

@@ -2,7 +2,7 @@
 //! other (rest.txt).
 //!
 //! ```sh
-//! cargo run --example restrictions
+//! cargo run --features manage --example restrictions
 //! ```
 //!
 //! It prints seven keys; `$LIVE`, `$IP_10`, … stand for them, and `$ID` for the public id of one:
@@ -27,7 +27,7 @@
 //! Behind proxies, `TRUSTED_PROXIES` names those whose `X-Forwarded-For` is believed. Started as
 //!
 //! ```sh
-//! TRUSTED_PROXIES=127.0.0.0/8 cargo run --example restrictions
+//! TRUSTED_PROXIES=127.0.0.0/8 cargo run --features manage --example restrictions
 //! ```
 //!
 //! it prints new keys, and the address of the client is what the proxy says:

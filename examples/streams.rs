@@ -2,7 +2,7 @@
 //! key is revoked or expires.
 //!
 //! ```sh
-//! cargo run --example streams
+//! cargo run -p tower-api-key-examples --example streams
 //! ```
 //!
 //! It prints four keys and their ids; `$LISTENER`, `$LISTENER_ID`, … stand for them. In one terminal:

@@ -2,7 +2,7 @@
 //! (heffl.txt).
 //!
 //! ```sh
-//! cargo run --example workspaces
+//! cargo run --features manage --example workspaces
 //! ```
 //!
 //! It prints three keys, and the token of a session in the web app of `sales`; `$SALES`, `$WEB_APP`

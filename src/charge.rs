@@ -25,12 +25,6 @@ pub(crate) struct Chargeable {
 /// What the limiter said.
 pub(crate) type Answer = Result<LimitDecision, LimiterError>;
 
-/// What a request was granted of the limits of its key.
-pub(crate) struct Charge {
-    cost: u32,
-    decision: LimitDecision,
-}
-
 impl Gate {
     /// Returns what to ask the limiter.
     pub(crate) fn chargeable(
@@ -68,10 +62,10 @@ impl Gate {
 
     /// Judges by what the limiter said.
     pub(crate) fn charge(
-        &self,
+        self: &Arc<Self>,
         answer: Answer,
         request: Chargeable,
-    ) -> Result<(VerifiedKey, Option<Charge>), Rejection> {
+    ) -> Result<(VerifiedKey, Option<Box<Charged>>), Rejection> {
         let Chargeable { key, cost, refused } = request;
         let complete = |decision: LimitDecision| {
             let (told, of) = (decision.statuses().len(), key.record().limits.len());
@@ -85,7 +79,8 @@ impl Gate {
                 Err(refused.with_usage(self.usage(key.record(), decision)))
             }
             (Ok(decision), None) if decision.is_granted() => {
-                Ok((key, Some(Charge { cost, decision })))
+                let (gate, own) = (Arc::clone(self), key.clone());
+                Ok((key, Some(Box::new(Charged { gate, key: own, cost, decision }))))
             }
             (Ok(decision), None) => {
                 let usage = self.usage(key.record(), decision);
@@ -107,26 +102,24 @@ impl Gate {
     }
 }
 
-/// What is told and, if a guard within refuses, given back with the response.
+/// What a request was granted of the limits of its key. It is told and, if a guard within refuses, given
+/// back with the response.
 pub(crate) struct Charged {
     gate: Arc<Gate>,
-    key: Arc<KeyRecord>,
-    charge: Charge,
+    key: VerifiedKey,
+    cost: u32,
+    decision: LimitDecision,
 }
 
 impl Charged {
-    pub(crate) fn new(gate: &Arc<Gate>, key: &VerifiedKey, charge: Charge) -> Self {
-        Self { gate: Arc::clone(gate), key: Arc::clone(key.record()), charge }
-    }
-
     pub(crate) fn write_usage(&self, headers: &mut HeaderMap) {
         let older = self.gate.older_limit_fields;
-        write_usage(&self.key.limits, &self.charge.decision, older, headers);
+        write_usage(&self.key.record().limits, &self.decision, older, headers);
     }
 
     /// Tells whether a guard within refused what was granted here.
     pub(crate) fn was_refused<B>(&self, response: &Response<B>) -> bool {
-        Rejection::of_response(response, Some(&self.key.id)).is_some()
+        Rejection::of_response(response, Some(self.key.id())).is_some()
     }
 
     /// Tells whether the response may say how the limits stand: of a key that is not valid,
@@ -146,20 +139,24 @@ impl Charged {
     /// Gives back what was granted, and tells how the limits stand then.
     pub(crate) fn refund(self: Box<Self>) -> BoxFuture<'static, Usage> {
         Box::pin(async move {
-            let Self { gate, key, charge } = *self;
-            let Charge { cost, decision } = charge;
-            let refunded = match contained(|| gate.limiter.refund_now(&key, cost, &decision)) {
+            let Self { gate, key, cost, decision } = *self;
+            let record = key.record();
+            let refunded = match contained(|| gate.limiter.refund_now(record, cost, &decision)) {
                 Immediate::Answer(refunded) => refunded,
                 Immediate::Ask => {
-                    let refund = async { gate.limiter.refund(&key, cost, &decision).await };
+                    let refund = async { gate.limiter.refund(record, cost, &decision).await };
                     flatten(contain::wait_within(gate.limiter_timeout, refund).await)
                 }
             };
             match refunded {
-                Ok(decision) => gate.usage(&key, decision),
+                Ok(decision) => gate.usage(record, decision),
                 Err(error) => {
-                    crate::trace::not_refunded(&gate.rejector.log.repeats, key.id.as_str(), &error);
-                    gate.usage(&key, decision)
+                    crate::trace::not_refunded(
+                        &gate.rejector.log.repeats,
+                        key.id().as_str(),
+                        &error,
+                    );
+                    gate.usage(record, decision)
                 }
             }
         })

@@ -133,6 +133,7 @@ impl Gate {
     }
 
     /// Returns what counts failures, and for which address.
+    #[inline]
     fn counts_failures(&self, head: &RequestHead<'_>) -> Option<(&FailureThrottle, IpAddr)> {
         let throttle = self.throttle.as_ref()?;
         Some((throttle, self.throttled_address(head)?))
@@ -191,7 +192,7 @@ impl Gate {
         let guarded = self.guard(&key, head).map_err(|rejection| rejection.of_key(key.record()));
         if key.record().limits.is_empty() {
             guarded?;
-            return Ok(Decision::Admit(Pass::Verified { key, carrier, charge: None }));
+            return Ok(Decision::Admit(Pass::Verified { key, carrier, charged: None }));
         }
         let refused = match guarded {
             // Of a key that is not valid nothing is told.
@@ -215,13 +216,13 @@ impl Gate {
 
     /// Takes the last step: what the limiter says.
     fn admit(
-        &self,
+        self: &Arc<Self>,
         answer: Answer,
         request: Chargeable,
         carrier: Carrier,
     ) -> Result<Decision, Rejection> {
-        let (key, charge) = self.charge(answer, request)?;
-        Ok(Decision::Admit(Pass::Verified { key, carrier, charge }))
+        let (key, charged) = self.charge(answer, request)?;
+        Ok(Decision::Admit(Pass::Verified { key, carrier, charged }))
     }
 
     /// Asks the guards of the layer, and what the key's own restrictions say.

@@ -56,7 +56,7 @@
 //! # Around the layer
 //!
 //! * [`KeyManager`] issues, lists, changes, rotates and revokes keys; `manage::api` (feature `manage`)
-//!   lets their owners do so over HTTP, and the program `api-keys` (feature `cli`) operators.
+//!   lets their owners do so over HTTP, `manage::pages` (feature `pages`) in a browser, and the program `api-keys` (feature `cli`) operators.
 //! * Keys of another system are [imported, adopted or asked for](guide::migrating).
 //! * `openapi` (feature) describes in an application's document how clients present keys.
 //! * `client` (feature) is the other side: the key of outgoing requests, where a program finds it,
@@ -174,6 +174,7 @@
 //! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` | sqlx 0.9, `serde` |
 //! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` | redis 1, `serde` |
 //! | `manage` | `KeyRoutes`: an axum router by which owners manage their keys | `axum` with `json`, `openapi`, `serde` |
+//! | `pages` | `KeyPages`: the page by which owners manage their keys in a browser | `manage`, maud 0.27, tower-http 0.7 with `csrf` |
 //! | `leaks` | `manage::leaks`: reports of leaked keys, as GitHub's secret scanning sends them | `manage`, p256 0.14 |
 //! | `openapi` | the security schemes of a layer, for OpenAPI documents | utoipa 6 |
 //! | `client` | the other side: keys of outgoing requests, where they are kept, what answers mean | tower's `retry`, etcetera, http-auth, httpdate, sfv, tempfile and, on Unix, rustix |
@@ -184,7 +185,8 @@
 // (`tests/examples/rooms.rs` checks that), and no file imports from a file that imports from it. The arrows
 // within a group:
 //
-// 1. `metrics` -> `usage`. `manage` imports `layer`, because a manager makes its layer, and all others only what is further
+// 1. `metrics` -> `usage`. Within `manage`, `pages` imports the manager and `api`, and nothing imports `pages`;
+//    `manage` imports `layer`, because a manager makes its layer, and all others only what is further
 //    below. The program `api-keys` (`src/bin`) uses the public API alone.
 // 2. `layer` -> `service` -> `future` -> `decide` -> `lookup` (asks the store), `pass` (forwards) and `charge`
 //    (asks the limiter); `layer` -> `without_service` -> `decide`, `pass`, `charge` and `front`; `pass` -> `charge`; `lookup` -> `front` (what threads keep). At the end is `gate`, the
@@ -332,7 +334,3 @@ pub use self::usage::{UsageRecorder, UsageRecorderBuilder};
 pub use self::verify::VerifiedKey;
 pub use self::watch::{EndReason, KeyEnded, StreamWatch};
 pub use self::without_service::{Admitted, Refusal};
-
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

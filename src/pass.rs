@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 
 use crate::cancel::Cancel;
-use crate::charge::{Charge, Charged};
+use crate::charge::Charged;
 use crate::extract::Carrier;
 use crate::gate::Gate;
 use crate::head::{Noted, RequestHead};
@@ -15,16 +15,23 @@ use crate::reject::{PathIsSecret, Rejection};
 use crate::verify::{Anonymous, VerifiedKey};
 use crate::watch::Asked;
 
+/// How many fields a response has that tells of caches and limits, without the older ones.
+const FIELDS: usize = 4;
+
 /// The positive decision: nothing else lets a request through.
 pub(crate) enum Pass {
-    Verified { key: VerifiedKey, carrier: Carrier, charge: Option<Charge> },
+    /// What was charged is boxed, so that it is small without limits.
+    Verified {
+        key: VerifiedKey,
+        carrier: Carrier,
+        charged: Option<Box<Charged>>,
+    },
     Anonymous,
 }
 
 /// What is to be done with the response.
 pub(crate) struct Finish {
     pub(crate) cache_fields: Option<ResponseFields>,
-    /// Boxed, so that the futures of requests without limits are small.
     pub(crate) charged: Option<Box<Charged>>,
     /// None if the response may go on without the key.
     pub(crate) watched: Option<VerifiedKey>,
@@ -47,22 +54,20 @@ impl Pass {
             keep_path_secret(request);
         }
         match self {
-            Self::Verified { key, carrier, charge } => {
+            Self::Verified { mut key, carrier, charged } => {
                 if gate.keep_credential {
                     carrier.mark_sensitive(request);
                 } else {
                     carrier.remove_from(request)?;
                 }
-                let head = head(request).noting(noted);
-                gate.observers.admitted(&key, &head, &*gate.clock);
+                let head = || head(request).noting(noted);
+                gate.observers.admitted(&key, head, &*gate.clock);
                 if let Some(observation) = observation {
                     observation.admitted(Some(&key));
                 }
-                let charged = charge.map(|charge| Box::new(Charged::new(gate, &key, charge)));
-                let mut key = key;
-                gate.keep_asked(&mut key, &head);
+                gate.keep_asked(&mut key, head);
                 let watched = gate.watch.is_on.then(|| key.clone());
-                let cancel = gate.cancel(&key, &head);
+                let cancel = gate.cancel(&key, head);
                 request.extensions_mut().insert(key);
                 let cache_fields =
                     gate.cache_fields.as_ref().map(|fields| fields.with_key(&carrier));
@@ -87,10 +92,15 @@ impl Finish {
     /// within refused the request.
     #[inline]
     pub(crate) fn write<B>(&mut self, response: &mut Response<B>) -> Option<Box<Charged>> {
+        let charged = self.charged.take();
+        if charged.is_some() {
+            // For all that is written here, so that what grows grows once.
+            response.headers_mut().reserve(FIELDS);
+        }
         if let Some(fields) = &self.cache_fields {
             fields.write(response.headers_mut());
         }
-        let charged = self.charged.take()?;
+        let charged = charged?;
         if charged.was_refused(response) {
             return Some(charged);
         }
@@ -102,7 +112,7 @@ impl Finish {
 impl Gate {
     /// Keeps what a request asks for, if it may have to be judged by that again.
     #[inline]
-    fn keep_asked(&self, key: &mut VerifiedKey, head: &RequestHead<'_>) {
+    fn keep_asked<'r>(&self, key: &mut VerifiedKey, head: impl FnOnce() -> RequestHead<'r>) {
         #[cfg(feature = "policy")]
         let judges = self.policy.is_some() || !self.guards.is_empty();
         #[cfg(not(feature = "policy"))]
@@ -110,7 +120,7 @@ impl Gate {
         let restrictions = &key.record().restrictions;
         let addresses = restrictions.addresses.is_some();
         if judges || addresses || restrictions.endpoints.is_some() {
-            self.keep(key, head, addresses);
+            self.keep(key, &head(), addresses);
         }
     }
 
@@ -123,12 +133,16 @@ impl Gate {
 
     /// Cancels the handler when the key ends, if that is wanted.
     #[inline]
-    fn cancel(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Option<Box<Cancel>> {
+    fn cancel<'r>(
+        &self,
+        key: &VerifiedKey,
+        head: impl FnOnce() -> RequestHead<'r>,
+    ) -> Option<Box<Cancel>> {
         if !self.watch.cancels_handlers {
             return None;
         }
         let admission = key.clone().admission()?;
-        Some(Box::new(Cancel::new(head, admission)))
+        Some(Box::new(Cancel::new(&head(), admission)))
     }
 }
 

@@ -15,13 +15,13 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, VARY};
 use http::{Extensions, HeaderValue, Request, Response, Uri};
-use http_body_util::Empty;
+use http_body_util::{Empty, Full};
 use tower::{Layer, Service, service_fn};
 use tower_api_key::{
     Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyRecord,
     KeyScheme, KeyStore, MemoryRateLimiter, MemoryStore, Metrics, NewKey, RateLimiter, Rejection,
-    RequestHead, RequireAbility, RequireStage, RequireTenant, StreamWatch, UsageRecorder,
-    VerifiedKey,
+    RequestHead, RequireAbility, RequireStage, RequireTenant, ResponseFuture, StreamWatch,
+    UsageRecorder, VerifiedKey,
 };
 
 use self::common::{CountingStore, OddStore};
@@ -152,6 +152,26 @@ fn a_thread_allocates_for_what_it_keeps_and_then_no_more() {
     // The room for all keys and the first one, which is not kept; that one; nothing.
     assert_eq!(calls(key.reveal()), [3, 1, 0, 0]);
     assert_eq!(calls(other.reveal()), [1, 1, 0, 0]);
+}
+
+/// It is moved several times before it is polled.
+#[test]
+fn the_future_of_a_request_is_little_larger_than_that_of_the_service() {
+    type Boxed = tower::util::BoxCloneService<Request<Empty<Bytes>>, Response<()>, Infallible>;
+    let size = size_of::<ResponseFuture<Inner, Empty<Bytes>>>();
+    assert!(size <= size_of::<Answered>() + 56, "{size}");
+    // With room for a refusal, which is as large as a response and a body.
+    let size = size_of::<ResponseFuture<Boxed, Empty<Bytes>>>();
+    assert!(size <= size_of::<Response<Full<Bytes>>>() + 16, "{size}");
+}
+
+/// Two fields more, the text of one of them, and what is given back if a guard within refuses.
+#[test]
+fn a_key_with_a_limit_allocates_for_what_is_told_of_it() {
+    let keys = MemoryStore::new();
+    let key = keys.issue(new_key().limit("1000000 per second")).unwrap().secret;
+    let count = count_call(&ApiKeyLayer::new(keys), (HEADER, key.reveal()), 200);
+    assert_eq!(count, one_insert() + two_fields() + 2);
 }
 
 #[test]

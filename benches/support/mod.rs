@@ -7,7 +7,10 @@
     reason = "each benchmark uses some of it, and has to stop if it cannot run"
 )]
 
+pub mod by_hand;
+pub mod floor;
 pub mod idle;
+pub mod rounds;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -23,6 +26,9 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
 use tower::Service;
 use tower_api_key::{MemoryStore, NewKey};
+
+/// How many requests are made at once: so many are in the caches of a processor when they are served.
+pub const BATCH: u64 = 64;
 
 /// A store with one key, and the key.
 pub fn store() -> (MemoryStore, String) {
@@ -78,7 +84,7 @@ pub fn call_with<S, B, R>(
     };
     assert_eq!(run(request()).status(), status, "{id}");
     criterion.benchmark_group(group).bench_function(id, |bencher| {
-        bencher.iter_batched(&request, &mut run, BatchSize::SmallInput);
+        bencher.iter_batched(&request, &mut run, BatchSize::NumIterations(BATCH));
     });
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```sh
 //! export DATABASE_URL=postgres://user:password@localhost/database
-//! cargo run --release --example cluster             # the next request
-//! cargo run --release --example cluster -- streams  # beside it, streams that are open
+//! cargo run -p tower-api-key-examples --release --example cluster             # the next request
+//! cargo run -p tower-api-key-examples --release --example cluster -- streams  # beside it, streams that are open
 //! ```
 //!
 //! It needs a PostgreSQL server, in which it works in a schema of its own that it drops at the

@@ -2,7 +2,7 @@
 //! each request.
 //!
 //! ```sh
-//! cargo run --example observe
+//! cargo run -p tower-api-key-examples --example observe
 //! ```
 //!
 //! It prints two keys; `$READER` and `$LIMITED` stand for them:

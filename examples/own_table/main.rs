@@ -2,7 +2,7 @@
 //! SHA-256 of each key, and words as scopes. `table.rs` is the whole of what has to be written for it.
 //!
 //! ```sh
-//! cargo run --example own_table
+//! cargo run --features manage --example own_table
 //! ```
 //!
 //! It makes the old table with some keys, as the application did, adds the columns that it lacks, and

@@ -68,22 +68,8 @@ use crate::head::RequestHead;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// `reqwest`, as a service of `http` types:
-///
-/// ```
-/// use tower::{ServiceBuilder, service_fn};
-/// # use tower_api_key::client::{AddApiKeyLayer, ApiKey};
-///
-/// # let key: ApiKey = "sk_live_abc123def456".parse()?;
-/// let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-/// let client = ServiceBuilder::new()
-///     .layer(AddApiKeyLayer::x_api_key(&key, ["https://api.hapnd.example"])?)
-///     .service(service_fn(move |request: http::Request<reqwest::Body>| {
-///         let client = client.clone();
-///         async move { client.execute(request.try_into()?).await.map(http::Response::from) }
-///     }));
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// ```
+// A documentation test of the package in `tests`, which depends on reqwest.
+#[cfg_attr(not(doctest), doc = include_str!("reqwest.md"))]
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct AddApiKeyLayer(Arc<Addition>);
@@ -95,6 +81,25 @@ impl AddApiKeyLayer {
     ///
     /// Returns an error if an origin is not one or not safe, if there is none, or if the key has
     /// other characters than `Bearer` allows (RFC 6750, section 2.1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower::{Layer, ServiceExt, service_fn};
+    /// use tower_api_key::client::{AddApiKeyLayer, ApiKey};
+    /// # use std::convert::Infallible;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let key: ApiKey = "sk_live_abc123def456".parse()?;
+    /// let layer = AddApiKeyLayer::bearer(&key, ["https://api.acme.example"])?;
+    /// let echo = service_fn(async |request: http::Request<()>| Ok::<_, Infallible>(request));
+    /// let request = http::Request::get("https://api.acme.example/bots").body(())?;
+    /// let sent = layer.layer(echo).oneshot(request).await?;
+    /// assert_eq!(sent.headers()["authorization"], "Bearer sk_live_abc123def456");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bearer<O>(key: &ApiKey, origins: O) -> Result<Self, AddApiKeyError>
     where
         O: IntoIterator<Item: TryInto<Origin, Error: Into<AddApiKeyError>>>,
@@ -110,6 +115,25 @@ impl AddApiKeyLayer {
     /// # Errors
     ///
     /// Returns an error if an origin is not one or not safe, or if there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower::{Layer, ServiceExt, service_fn};
+    /// use tower_api_key::client::{AddApiKeyLayer, ApiKey};
+    /// # use std::convert::Infallible;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let key: ApiKey = "sk_live_abc123def456".parse()?;
+    /// let layer = AddApiKeyLayer::x_api_key(&key, ["https://api.acme.example"])?;
+    /// let echo = service_fn(async |request: http::Request<()>| Ok::<_, Infallible>(request));
+    /// let request = http::Request::get("https://api.acme.example/bots").body(())?;
+    /// let sent = layer.layer(echo).oneshot(request).await?;
+    /// assert_eq!(sent.headers()["x-api-key"], "sk_live_abc123def456");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn x_api_key<O>(key: &ApiKey, origins: O) -> Result<Self, AddApiKeyError>
     where
         O: IntoIterator<Item: TryInto<Origin, Error: Into<AddApiKeyError>>>,
@@ -122,6 +146,26 @@ impl AddApiKeyLayer {
     /// # Errors
     ///
     /// Returns an error if an origin is not one or not safe, or if there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower::{Layer, ServiceExt, service_fn};
+    /// use tower_api_key::client::{AddApiKeyLayer, ApiKey};
+    /// # use std::convert::Infallible;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let key: ApiKey = "sk_live_abc123def456".parse()?;
+    /// let name = http::HeaderName::from_static("x-acme-key");
+    /// let layer = AddApiKeyLayer::header(name, &key, ["https://api.acme.example"])?;
+    /// let echo = service_fn(async |request: http::Request<()>| Ok::<_, Infallible>(request));
+    /// let request = http::Request::get("https://api.acme.example/bots").body(())?;
+    /// let sent = layer.layer(echo).oneshot(request).await?;
+    /// assert_eq!(sent.headers()["x-acme-key"], "sk_live_abc123def456");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn header<O>(name: HeaderName, key: &ApiKey, origins: O) -> Result<Self, AddApiKeyError>
     where
         O: IntoIterator<Item: TryInto<Origin, Error: Into<AddApiKeyError>>>,

@@ -65,6 +65,19 @@ impl Advice {
     ///
     /// A gRPC status in the head (a trailers-only response) is read as [`of_grpc`](Self::of_grpc)
     /// does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Response;
+    /// use tower_api_key::client::{Advice, KeyFault};
+    ///
+    /// let answer = |status| Response::builder().status(status).body(());
+    /// assert_eq!(Advice::of(&answer(200)?), Advice::Proceed);
+    /// assert_eq!(Advice::of(&answer(403)?), Advice::FixKey(KeyFault::Forbidden));
+    /// assert_eq!(Advice::of(&answer(500)?), Advice::GiveUp);
+    /// # Ok::<_, http::Error>(())
+    /// ```
     #[must_use]
     pub fn of<B>(response: &Response<B>) -> Self {
         let headers = response.headers();
@@ -99,7 +112,8 @@ impl Advice {
     ///
     /// With tonic:
     ///
-    /// ```
+    #[cfg_attr(feature = "tonic", doc = "```")]
+    #[cfg_attr(not(feature = "tonic"), doc = "```ignore")]
     /// use tower_api_key::client::Advice;
     ///
     /// fn advice(status: &tonic::Status) -> Advice {

@@ -32,12 +32,33 @@ impl ApiKey {
     /// # Errors
     ///
     /// Returns what is wrong. The error never holds the text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::KeyFormat;
+    /// use tower_api_key::client::ApiKey;
+    /// use tower_api_key::key::{FormatError, KeyFormats};
+    ///
+    /// let formats = KeyFormats::from(KeyFormat::new("sk_live_"));
+    /// assert_eq!(ApiKey::parse("pk_live_1234", &formats).unwrap_err(), FormatError::Prefix);
+    /// ```
     pub fn parse(text: &str, formats: &KeyFormats) -> Result<Self, FormatError> {
         formats.parse(text)?;
         Ok(Self(Arc::new(Zeroizing::new(text.to_owned()))))
     }
 
     /// Reveals the text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::client::ApiKey;
+    ///
+    /// let key: ApiKey = "sk_live_abc123def456".parse()?;
+    /// assert_eq!(key.reveal(), "sk_live_abc123def456");
+    /// # Ok::<_, tower_api_key::key::FormatError>(())
+    /// ```
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

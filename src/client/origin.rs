@@ -48,6 +48,17 @@ impl Origin {
     /// # Errors
     ///
     /// Returns what is wrong.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::client::Origin;
+    ///
+    /// // Within a network that encrypts by other means.
+    /// let inside = Origin::in_plain_text("http://bots.internal:8080")?;
+    /// assert_eq!(inside.to_string(), "http://bots.internal:8080");
+    /// # Ok::<_, tower_api_key::client::AddApiKeyError>(())
+    /// ```
     pub fn in_plain_text(text: &str) -> Result<Self, AddApiKeyError> {
         let canonical = String::from(text.parse::<OriginPattern>()?);
         if canonical.contains('*') {

@@ -64,6 +64,15 @@ impl Problem {
 
     /// Returns the names of the rate limits that refused the request
     /// (draft-ietf-httpapi-ratelimit-headers-10, section 5.1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::client::Problem;
+    ///
+    /// let body = br#"{"title":"Too Many Requests","violated-policies":["hourly"]}"#;
+    /// assert_eq!(Problem::parse(body).unwrap().violated_policies(), ["hourly"]);
+    /// ```
     #[must_use]
     pub fn violated_policies(&self) -> &[String] {
         &self.violated_policies

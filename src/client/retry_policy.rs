@@ -61,11 +61,42 @@ impl RetryPolicy {
     }
 
     /// Sets how often a request is made at most, the first time included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use tower::retry::Policy;
+    /// use tower_api_key::client::RetryPolicy;
+    ///
+    /// let mut once = RetryPolicy::new().max_attempts(1);
+    /// let request = Request::new(());
+    /// // The request is not even kept.
+    /// let kept = Policy::<_, Response<()>, ()>::clone_request(&mut once, &request);
+    /// assert!(kept.is_none());
+    /// ```
     pub const fn max_attempts(self, attempts: u32) -> Self {
         Self { attempts, ..self }
     }
 
     /// Sets how long it waits at most before each attempt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use http::{Request, Response};
+    /// use tower::retry::Policy;
+    /// use tower_api_key::client::RetryPolicy;
+    ///
+    /// let mut policy = RetryPolicy::new().max_wait(Duration::from_secs(10));
+    /// let answer = Response::builder().status(429).header("retry-after", "3600").body(())?;
+    /// // An hour is too long: the answer is returned at once.
+    /// let wait = policy.retry(&mut Request::new(()), &mut Ok::<_, ()>(answer));
+    /// assert!(wait.is_none());
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub const fn max_wait(self, max_wait: Duration) -> Self {
         Self { max_wait, ..self }
     }

@@ -43,6 +43,23 @@ impl RequireAbility {
     ///
     /// Panics if `ability` does not parse, or is a wildcard: what a request needs is one
     /// action. The same holds for the other constructors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequireAbility};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let key = verified_key(NewKey::named("reader").abilities(["bots:read"]));
+    /// let request = Request::get("/bots").body(())?;
+    /// let head = RequestHead::new(&request);
+    /// assert!(RequireAbility::new("bots:read").check(&key, &head).is_ok());
+    /// let refusal = RequireAbility::new("bots:write").check(&key, &head).unwrap_err();
+    /// assert_eq!(refusal.abilities()[0].as_str(), "bots:write");
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub fn new<A>(ability: A) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
@@ -55,6 +72,22 @@ impl RequireAbility {
     /// # Panics
     ///
     /// Panics if an ability does not parse or is a wildcard.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequireAbility};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let key = verified_key(NewKey::named("reader").abilities(["bots:read"]));
+    /// let request = Request::get("/bots").body(())?;
+    /// let head = RequestHead::new(&request);
+    /// let guard = RequireAbility::any_of(["bots:read", "bots:write"]);
+    /// assert!(guard.check(&key, &head).is_ok());
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub fn any_of<A>(abilities: impl IntoIterator<Item = A>) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
@@ -68,6 +101,22 @@ impl RequireAbility {
     ///
     /// Panics if an ability does not parse or is a wildcard, or if there is none: that would
     /// let every key pass.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequireAbility};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let key = verified_key(NewKey::named("reader").abilities(["bots:read"]));
+    /// let request = Request::get("/bots").body(())?;
+    /// let head = RequestHead::new(&request);
+    /// let guard = RequireAbility::all_of(["bots:read", "bots:write"]);
+    /// assert!(guard.check(&key, &head).is_err());
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub fn all_of<A>(abilities: impl IntoIterator<Item = A>) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
@@ -89,6 +138,22 @@ impl RequireAbility {
     /// # Panics
     ///
     /// Panics if `resource` is not the first part of an ability, such as `bots`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequireAbility};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let key = verified_key(NewKey::named("reader").abilities(["bots:read"]));
+    /// let guard = RequireAbility::by_method("bots");
+    /// let (read, write) = (Request::get("/bots").body(())?, Request::post("/bots").body(())?);
+    /// assert!(guard.check(&key, &RequestHead::new(&read)).is_ok());
+    /// assert!(guard.check(&key, &RequestHead::new(&write)).is_err());
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub fn by_method(resource: &str) -> Self {
         let ability = |action: &str| Arc::new([needed(format!("{resource}:{action}"))]);
         Self(Needs::ByMethod { read: ability("read"), write: ability("write") })

@@ -27,7 +27,7 @@ use crate::verify::VerifiedKey;
 ///
 /// Any other value of the header that decides, and more than one of it, is refused, so
 /// `same-site` and `null` are. The request is answered with 403 and "Secret API keys do not work in
-/// browsers".
+/// cross-origin calls".
 ///
 /// # Deployment caveats
 ///

@@ -26,6 +26,22 @@ pub struct RequireKind(KeyKind);
 
 impl RequireKind {
     /// Requires `kind`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequireKind};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{KeyKind, NewKey, RequestHead};
+    ///
+    /// let key = verified_key(NewKey::named("server"));
+    /// let request = Request::get("/widget/chat").body(())?;
+    /// let head = RequestHead::new(&request);
+    /// assert!(RequireKind::new(KeyKind::Secret).check(&key, &head).is_ok());
+    /// assert!(RequireKind::new(KeyKind::Public).check(&key, &head).is_err());
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub const fn new(kind: KeyKind) -> Self {
         Self(kind)
     }

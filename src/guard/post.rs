@@ -23,7 +23,7 @@ use crate::verify::VerifiedKey;
 /// use tower_api_key::guard::{Guard, RequireAbility, RequirePost};
 /// use tower_api_key::GuardLayer;
 ///
-/// # let health = tonic_health::server::health_reporter().1;
+/// # let health = tower::service_fn(async |_: http::Request<String>| Ok::<_, std::convert::Infallible>(http::Response::new(String::new())));
 /// let guards = RequirePost::new().and(RequireAbility::new("health:check"));
 /// let guarded = GuardLayer::new(guards).layer(health);
 /// ```
@@ -33,6 +33,22 @@ pub struct RequirePost(());
 
 impl RequirePost {
     /// Requires `POST`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequirePost};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let key = verified_key(NewKey::named("caller"));
+    /// let call = Request::post("/acme.v1.Bots/List").body(())?;
+    /// let disguised = Request::get("/acme.v1.Bots/List").body(())?;
+    /// assert!(RequirePost::new().check(&key, &RequestHead::new(&call)).is_ok());
+    /// assert!(RequirePost::new().check(&key, &RequestHead::new(&disguised)).is_err());
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub const fn new() -> Self {
         Self(())
     }

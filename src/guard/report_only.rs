@@ -49,6 +49,27 @@ impl<G> ReportOnly<G> {
     /// Sets what is called for each request that would be refused.
     ///
     /// It is called while the request waits, so it has to be quick.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequireAbility};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let (sender, reports) = mpsc::channel();
+    /// let soon = RequireAbility::new("bots:read").report_only().on_report(move |report| {
+    ///     let _ = sender.send(format!("{} {:?}", report.method(), report.path()));
+    /// });
+    /// let request = Request::get("/bots").body(())?;
+    /// let passes = soon.check(&verified_key(NewKey::named("old")), &RequestHead::new(&request));
+    /// assert!(passes.is_ok());
+    /// assert_eq!(reports.try_recv().unwrap(), "GET Some(\"/bots\")");
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub fn on_report(mut self, on_report: impl Fn(&Report<'_>) + Send + Sync + 'static) -> Self {
         self.on_report = Some(Arc::new(on_report));
         self
@@ -80,6 +101,28 @@ impl<G: fmt::Debug> fmt::Debug for ReportOnly<G> {
 }
 
 /// A request that passed and would be refused without report-only.
+///
+/// # Examples
+///
+/// ```
+/// use http::{Method, Request};
+/// use tower_api_key::guard::{Guard, RequireAbility};
+/// use tower_api_key::testing::verified_key;
+/// use tower_api_key::{NewKey, RejectionKind, RequestHead};
+///
+/// let key = verified_key(NewKey::named("old"));
+/// let id = key.id().clone();
+/// let soon = RequireAbility::new("bots:read").report_only().on_report(move |report| {
+///     assert_eq!(report.rejection().kind(), RejectionKind::MissingAbility);
+///     assert_eq!(report.key_id(), Some(&id));
+///     assert_eq!((report.method(), report.path()), (&Method::GET, Some("/bots")));
+///     // It is a guard that reports, and no rule of a policy.
+///     assert_eq!(report.rule(), None);
+/// });
+/// let request = Request::get("/bots").body(())?;
+/// assert!(soon.check(&key, &RequestHead::new(&request)).is_ok());
+/// # Ok::<_, http::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
     rejection: &'a Rejection,

@@ -65,11 +65,13 @@ fn refuse(message: &'static str) -> Result<(), Rejection> {
 
 /// Judges the page by `Origin`, which is whole or absent; `Referer` may be cut short by the
 /// page, so it decides only where there is no `Origin`, or where a path is asked for.
+#[inline]
 fn comes_from_site(restrictions: &Restrictions, head: &RequestHead<'_>) -> bool {
+    !restrictions.names_sites() || comes_from_named_site(restrictions, head)
+}
+
+fn comes_from_named_site(restrictions: &Restrictions, head: &RequestHead<'_>) -> bool {
     let Restrictions { origins, referrers, .. } = restrictions;
-    if origins.is_none() && referrers.is_none() {
-        return true;
-    }
     let Ok(site) = site(head) else { return false };
     let is_on = |list: &[OriginPattern], site| list.iter().any(|own| own.matches_site(site));
     if let (Some(origins), Some(site)) = (origins, &site)

@@ -34,6 +34,22 @@ impl RequireStage {
     /// # Panics
     ///
     /// Panics if `stage` does not parse.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequireStage};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let key = verified_key(NewKey::named("a key").stage("prod"));
+    /// let request = Request::get("/bots").body(())?;
+    /// let head = RequestHead::new(&request);
+    /// assert!(RequireStage::fixed("prod").check(&key, &head).is_ok());
+    /// assert!(RequireStage::fixed("staging").check(&key, &head).is_err());
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub fn fixed<T>(stage: T) -> Self
     where
         T: TryInto<Stage, Error: fmt::Display>,
@@ -45,11 +61,43 @@ impl RequireStage {
     ///
     /// A path that others may read in another way names no stage; see
     /// [`RequestHead::path_segment`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequireStage};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let key = verified_key(NewKey::named("a key").stage("prod"));
+    /// let (own, other) = (Request::get("/prod/bots").body(())?, Request::get("/staging/bots").body(())?);
+    /// let guard = RequireStage::in_path_segment(0);
+    /// assert!(guard.check(&key, &RequestHead::new(&own)).is_ok());
+    /// assert!(guard.check(&key, &RequestHead::new(&other)).is_err());
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub const fn in_path_segment(index: usize) -> Self {
         Self(Expected::PathSegment(index))
     }
 
     /// Requires the stage that `read` finds in the request; none lets nothing pass.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequireStage};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let key = verified_key(NewKey::named("a key").stage("prod"));
+    /// let guard = RequireStage::from_fn(|head| head.headers().get("x-stage")?.to_str().ok()?.parse().ok());
+    /// let named = Request::get("/bots").header("x-stage", "prod").body(())?;
+    /// assert!(guard.check(&key, &RequestHead::new(&named)).is_ok());
+    /// assert!(guard.check(&key, &RequestHead::new(&Request::new(()))).is_err());
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub fn from_fn<F>(read: F) -> Self
     where
         F: Fn(&RequestHead<'_>) -> Option<Stage> + Send + Sync + 'static,

@@ -34,6 +34,22 @@ impl RequireTenant {
     /// # Panics
     ///
     /// Panics if `tenant` does not parse.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequireTenant};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let key = verified_key(NewKey::named("a key").tenant("acme"));
+    /// let request = Request::get("/bots").body(())?;
+    /// let head = RequestHead::new(&request);
+    /// assert!(RequireTenant::fixed("acme").check(&key, &head).is_ok());
+    /// assert!(RequireTenant::fixed("umbrella").check(&key, &head).is_err());
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub fn fixed<T>(tenant: T) -> Self
     where
         T: TryInto<TenantId, Error: fmt::Display>,
@@ -45,11 +61,43 @@ impl RequireTenant {
     ///
     /// A path that others may read in another way names no tenant; see
     /// [`RequestHead::path_segment`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequireTenant};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let key = verified_key(NewKey::named("a key").tenant("acme"));
+    /// let (own, other) = (Request::get("/acme/bots").body(())?, Request::get("/umbrella/bots").body(())?);
+    /// let guard = RequireTenant::in_path_segment(0);
+    /// assert!(guard.check(&key, &RequestHead::new(&own)).is_ok());
+    /// assert!(guard.check(&key, &RequestHead::new(&other)).is_err());
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub const fn in_path_segment(index: usize) -> Self {
         Self(Expected::PathSegment(index))
     }
 
     /// Requires the tenant that `read` finds in the request; none lets nothing pass.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::guard::{Guard, RequireTenant};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let key = verified_key(NewKey::named("a key").tenant("acme"));
+    /// let guard = RequireTenant::from_fn(|head| head.headers().get("x-tenant")?.to_str().ok()?.parse().ok());
+    /// let named = Request::get("/bots").header("x-tenant", "acme").body(())?;
+    /// assert!(guard.check(&key, &RequestHead::new(&named)).is_ok());
+    /// assert!(guard.check(&key, &RequestHead::new(&Request::new(()))).is_err());
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub fn from_fn<F>(read: F) -> Self
     where
         F: Fn(&RequestHead<'_>) -> Option<TenantId> + Send + Sync + 'static,

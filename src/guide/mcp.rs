@@ -55,3 +55,4 @@
 //!   [streams and revocation](super::streams): the TypeScript SDK needs a last event to notice it at once.
 //!
 //! Tested with rmcp 3.11 as the server and with the clients of Python's and TypeScript's SDK.
+//! The example `mcp` is such a server: `cargo run --manifest-path tests/mounts/Cargo.toml`.

@@ -6,6 +6,7 @@
 //! | choose what keys look like, live and test keys among them | [live and test keys](live_and_test) |
 //! | issue, change, rotate, suspend and revoke keys | [managing keys](managing) |
 //! | let owners manage their keys over HTTP | [owners] |
+//! | let owners manage their keys in a browser | [pages] |
 //! | manage keys on a command line | [operators] |
 //! | say in one table what an application requires | [policies] |
 //! | limit keys, and restrict them to addresses, sites and endpoints | [limits and restrictions](limits) |
@@ -39,12 +40,14 @@
         feature = "client",
         feature = "leaks",
         feature = "manage",
+        feature = "pages",
         feature = "policy",
         feature = "postgres",
         feature = "redis",
         feature = "sqlite",
         feature = "testing",
         feature = "tracing",
+        feature = "usage",
     )),
     allow(rustdoc::broken_intra_doc_links)
 )]
@@ -63,6 +66,7 @@ pub mod observing;
 pub mod operators;
 pub mod own_table;
 pub mod owners;
+pub mod pages;
 pub mod policies;
 pub mod proxies;
 pub mod roles;

@@ -10,6 +10,9 @@ use super::{Ability, AbilitySet};
 /// in it, such as a misspelt one. `AccessPolicy::abilities` (feature `policy`) returns the catalogue of all
 /// abilities that a policy requires.
 ///
+/// Where people choose abilities, such as on the pages of the feature `pages`, these are grouped by resource,
+/// which is what is in front of their last `:`.
+///
 /// # Examples
 ///
 /// ```
@@ -27,6 +30,9 @@ use super::{Ability, AbilitySet};
 #[must_use]
 pub struct AbilityCatalogue {
     entries: Vec<Entry>,
+    /// The names of resources, and what these are called.
+    titles: Vec<(String, String)>,
+    presets: Vec<Preset>,
 }
 
 /// An ability in words.
@@ -34,6 +40,14 @@ pub struct AbilityCatalogue {
 struct Entry {
     ability: Ability,
     says: String,
+}
+
+/// Abilities that are often wanted together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Preset {
+    title: String,
+    says: String,
+    abilities: AbilitySet,
 }
 
 impl AbilityCatalogue {
@@ -57,6 +71,68 @@ impl AbilityCatalogue {
         self
     }
 
+    /// Says what a resource is called. Without that, it is called as in its abilities.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::AbilityCatalogue;
+    ///
+    /// let catalogue = AbilityCatalogue::new()
+    ///     .resource("bots", "Chat bots")
+    ///     .ability("bots:read", "List and read bots");
+    /// assert_eq!(catalogue.titles().next(), Some(("bots", "Chat bots")));
+    /// ```
+    pub fn resource(mut self, name: impl Into<String>, title: impl Into<String>) -> Self {
+        let (name, title) = (name.into(), title.into());
+        match self.titles.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = title,
+            None => self.titles.push((name, title)),
+        }
+        self
+    }
+
+    /// Adds a choice of several abilities at once, under a title.
+    ///
+    /// # Panics
+    ///
+    /// Panics if an ability does not parse, or the catalogue does not [know](Self::knows) it yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::AbilityCatalogue;
+    ///
+    /// let catalogue = AbilityCatalogue::new()
+    ///     .ability("bots:read", "List and read bots")
+    ///     .ability("bots:write", "Create, change and delete bots")
+    ///     .preset("Read only", "Looks at everything, changes nothing", ["bots:read"])
+    ///     .preset("Bots", "", ["bots:*"]);
+    /// assert_eq!(catalogue.presets().count(), 2);
+    /// ```
+    pub fn preset<A>(
+        mut self,
+        title: impl Into<String>,
+        says: impl Into<String>,
+        abilities: impl IntoIterator<Item = A>,
+    ) -> Self
+    where
+        A: TryInto<Ability, Error: fmt::Display>,
+    {
+        let title = title.into();
+        let parsed = abilities.into_iter().map(|ability| {
+            let ability = ability.try_into().unwrap_or_else(|error| panic!("{error}"));
+            assert!(
+                self.knows(&ability),
+                "the preset {title:?} has {ability}, which is not in the catalogue: add it before"
+            );
+            ability
+        });
+        let abilities = parsed.collect();
+        self.presets.push(Preset { title, says: says.into(), abilities });
+        self
+    }
+
     pub(crate) fn add(&mut self, ability: Ability, says: String) {
         match self.entries.iter_mut().find(|entry| entry.ability == ability) {
             Some(entry) => entry.says = says,
@@ -67,6 +143,32 @@ impl AbilityCatalogue {
     /// Returns the abilities and what they are, in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = (&Ability, &str)> {
         self.entries.iter().map(|entry| (&entry.ability, &*entry.says))
+    }
+
+    /// Returns the names of resources that have a title, and the titles, in the order in which they were added.
+    pub fn titles(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.titles.iter().map(|(name, title)| (&**name, &**title))
+    }
+
+    /// Returns the presets: their titles, what is said of them, and their abilities.
+    pub fn presets(&self) -> impl Iterator<Item = (&str, &str, &AbilitySet)> {
+        self.presets.iter().map(|preset| (&*preset.title, &*preset.says, &preset.abilities))
+    }
+
+    /// Returns the resource of an ability: what is in front of the last `:`, or nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::AbilityCatalogue;
+    ///
+    /// let resource = AbilityCatalogue::resource_of(&"billing:invoices:read".parse()?);
+    /// assert_eq!(resource, "billing:invoices");
+    /// # Ok::<_, tower_api_key::key::AbilityError>(())
+    /// ```
+    #[must_use]
+    pub fn resource_of(ability: &Ability) -> &str {
+        ability.as_str().rsplit_once(':').map_or("", |(resource, _)| resource)
     }
 
     /// Tells whether an ability is in the catalogue, or is a wildcard for some that are.
@@ -106,5 +208,15 @@ mod tests {
     #[should_panic(expected = "a catalogue lists single abilities")]
     fn a_wildcard_is_not_listed() {
         let _ = AbilityCatalogue::new().ability("bots:*", "All");
+    }
+
+    #[test]
+    #[should_panic(expected = "has bots:wriet, which is not in the catalogue")]
+    fn a_preset_has_no_ability_that_is_misspelt() {
+        let _ = AbilityCatalogue::new().ability("bots:write", "Write").preset(
+            "Bots",
+            "",
+            ["bots:wriet"],
+        );
     }
 }

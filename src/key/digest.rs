@@ -219,7 +219,7 @@ impl Way {
 
     pub(crate) fn digest(&self, key: &[u8]) -> KeyDigest {
         KeyDigest(match self {
-            Self::Sha256 => Sha256::digest(key).into(),
+            Self::Sha256 => sha256(key),
             Self::Sha256AfterId => {
                 let (id, secret) = split_id(key).unwrap_or((b"", key));
                 return after_id(id, &Sha256::digest(secret).into());
@@ -231,6 +231,37 @@ impl Way {
             }
         })
     }
+}
+
+/// Returns the SHA-256 of a key, for most of which one block is enough.
+fn sha256(key: &[u8]) -> [u8; 32] {
+    /// FIPS 180-4, section 5.3.3.
+    const INITIAL: [u32; 8] = [
+        0x6a09_e667,
+        0xbb67_ae85,
+        0x3c6e_f372,
+        0xa54f_f53a,
+        0x510e_527f,
+        0x9b05_688c,
+        0x1f83_d9ab,
+        0x5be0_cd19,
+    ];
+    let mut block = [0; 64];
+    let (text, length) = block.split_at_mut(56);
+    let Some((text, [end, ..])) = text.split_at_mut_checked(key.len()) else {
+        return Sha256::digest(key).into();
+    };
+    // Padded as section 5.1.1 says, without what a hasher of any length needs.
+    text.copy_from_slice(key);
+    *end = 0x80;
+    length.copy_from_slice(&(8 * key.len() as u64).to_be_bytes());
+    let mut state = INITIAL;
+    sha2::block_api::compress256(&mut state, &[block]);
+    let mut digest = [0; 32];
+    for (bytes, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    digest
 }
 
 /// Splits `id|secret`, whose id ends at the first bar.
@@ -289,6 +320,15 @@ mod tests {
             KeyHasher::hmac_sha256(&[0xaa; 131]).digest(text).to_string(),
             "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
         );
+    }
+
+    #[test]
+    fn a_key_of_one_block_has_the_digest_that_a_hasher_returns() {
+        let text: String = ('!'..='~').cycle().take(256).collect();
+        for length in 0..=text.len() {
+            let expected = KeyDigest(Sha256::digest(&text[..length]).into());
+            assert_eq!(KeyHasher::sha256().digest(&text[..length]), expected, "{length}");
+        }
     }
 
     #[test]

@@ -105,14 +105,12 @@ impl EndpointPattern {
             .is_some_and(|path| Self::any_matches(std::slice::from_ref(self), method, &path))
     }
 
-    /// Tells whether one of `patterns` means a request with this method and path, which is split
-    /// once.
+    /// Tells whether one of `patterns` means a request with this method and path.
     pub(crate) fn any_matches(patterns: &[Self], method: &Method, path: &NormalPath<'_>) -> bool {
         let Some(judged) = judged_method(method) else { return false };
-        let segments: Vec<_> = path.segments().collect();
         patterns.iter().any(|pattern| {
             pattern.method.as_ref().is_none_or(|own| own == judged)
-                && pattern.path.matches_segments(segments.iter().copied())
+                && pattern.path.matches_normal(path)
         })
     }
 
@@ -148,28 +146,33 @@ impl PathPattern {
     /// Tells whether an original path is meant.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
-        NormalPath::parse(path).is_some_and(|path| self.matches_segments(path.segments()))
+        NormalPath::parse(path).is_some_and(|path| self.matches_normal(&path))
     }
 
-    /// Like [`matches`](Self::matches), with the segments of a path in normal form.
-    pub(crate) fn matches_segments<'a>(
-        &self,
-        mut segments: impl DoubleEndedIterator<Item = &'a str>,
-    ) -> bool {
+    /// Like [`matches`](Self::matches), with a path in normal form.
+    pub(crate) fn matches_normal(&self, path: &NormalPath<'_>) -> bool {
+        // Byte by byte: segments are short, and to look for the next slash takes longer.
+        let mut rest = Some(path.after_slash());
         for own in &*self.0 {
-            let matched = match (own, segments.next()) {
-                (Segment::Rest, Some(first)) => {
-                    return !first.is_empty() && segments.next_back() != Some("");
+            let Some(left) = rest else { return false };
+            let length = match own {
+                Segment::Rest => return !left.is_empty() && !left.ends_with(b"/"),
+                Segment::Literal(own) if left.starts_with(own.as_bytes()) => own.len(),
+                Segment::Literal(_) => return false,
+                Segment::Parameter(_) => {
+                    match left.iter().take_while(|byte| **byte != b'/').count() {
+                        0 => return false,
+                        length => length,
+                    }
                 }
-                (Segment::Literal(own), Some(other)) => **own == *other,
-                (Segment::Parameter(_), Some(other)) => !other.is_empty(),
-                (_, None) => false,
             };
-            if !matched {
-                return false;
-            }
+            rest = match left[length..].split_first() {
+                None => None,
+                Some((b'/', rest)) => Some(rest),
+                Some(_) => return false,
+            };
         }
-        segments.next().is_none()
+        rest.is_none()
     }
 
     #[cfg(feature = "policy")]
@@ -395,6 +398,25 @@ mod tests {
             if let Ok(pattern) = pattern.parse::<EndpointPattern>() {
                 let _ = pattern.matches(&Method::GET, &path);
             }
+        }
+
+        #[test]
+        fn a_pattern_matches_what_has_its_segments(
+            pattern in "(/(a|ab|\\{x\\}|)){1,3}(/\\*)?",
+            path in "(/(a|ab|abc|)){1,4}",
+        ) {
+            let Ok(pattern) = pattern.parse::<PathPattern>() else { return Ok(()) };
+            let mut segments = path[1..].split('/');
+            let each = pattern.0.iter().all(|own| match (own, segments.next()) {
+                (Segment::Literal(own), Some(other)) => **own == *other,
+                (Segment::Parameter(_), Some(other)) => !other.is_empty(),
+                (Segment::Rest, Some(first)) => {
+                    !first.is_empty() && segments.by_ref().last() != Some("")
+                }
+                (_, None) => false,
+            });
+            let is_normal = NormalPath::parse(&path).is_some();
+            prop_assert_eq!(pattern.matches(&path), is_normal && each && segments.next().is_none());
         }
 
         #[test]

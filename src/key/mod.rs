@@ -52,6 +52,7 @@ pub use self::kind::KeyKind;
 pub use self::origin::{OriginError, OriginPattern};
 pub use self::presented::PresentedKey;
 pub use self::rate_limit::{RateLimit, RateLimitError};
+pub(crate) use self::rate_limits::MAX_LIMITS;
 pub use self::rate_limits::RateLimits;
 pub use self::referrer::ReferrerPattern;
 pub use self::restrictions::Restrictions;

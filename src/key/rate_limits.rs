@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::{RateLimit, RateLimitError};
 
-const MAX_LIMITS: usize = 8;
+pub(crate) const MAX_LIMITS: usize = 8;
 
 /// The rate limits of a key. None at all, the default, limits nothing.
 ///

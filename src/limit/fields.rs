@@ -5,13 +5,16 @@ use std::io::Write as _;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::LimitDecision;
-use crate::key::RateLimits;
+use crate::key::{MAX_LIMITS, RateLimits};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// How long the item of a limit is at most, with its separator, a name of 32 characters and two numbers.
+const LONGEST: usize = 80;
 
 /// How the limits of a key stand, and how that is told.
 #[derive(Clone, Debug)]
@@ -65,9 +68,19 @@ pub(crate) fn write_usage(
 
 fn state(limits: &RateLimits, decision: &LimitDecision) -> Option<HeaderValue> {
     // On the stack, and without the formatting of the standard library, which would take longer
-    // than the limiter. Eight limits with the longest names fit.
-    let mut buffer = [0; 640];
-    let mut free = &mut buffer[..];
+    // than the limiter. Most keys have one limit.
+    match limits.len() {
+        1 => write_state(limits, decision, &mut [0; LONGEST]),
+        _ => write_state(limits, decision, &mut [0; MAX_LIMITS * LONGEST]),
+    }
+}
+
+fn write_state(
+    limits: &RateLimits,
+    decision: &LimitDecision,
+    buffer: &mut [u8],
+) -> Option<HeaderValue> {
+    let mut free = &mut *buffer;
     let mut separator = "\"";
     for (limit, status) in limits.iter().zip(decision.statuses()) {
         let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());

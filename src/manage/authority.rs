@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::owner::Owner;
 use super::{Excess, ManageError};
+#[cfg(feature = "pages")]
+use crate::key::Ability;
 use crate::key::{AbilitySet, KeyKind, RateLimit, RateLimits, Restrictions, Stage, TenantId};
 use crate::store::{KeyChange, KeyRecord, KeyState, TenantFilter};
 
@@ -101,6 +103,12 @@ impl Authority {
             restrictions: Restrictions::default(),
             of_key: None,
         })))
+    }
+
+    /// Tells whether an ability may be granted.
+    #[cfg(feature = "pages")]
+    pub(super) fn grants(&self, ability: &Ability) -> bool {
+        self.0.as_ref().is_none_or(|bounds| bounds.abilities.grants(ability))
     }
 
     /// Returns what has to hold when a change is made: that the owner's record is as it was judged.

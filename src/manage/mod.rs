@@ -20,6 +20,8 @@ mod name;
 #[cfg(feature = "manage")]
 mod once;
 mod owner;
+#[cfg(feature = "pages")]
+pub mod pages;
 mod prune;
 mod read;
 mod revoke;

@@ -55,6 +55,12 @@ impl Owner {
         Self::new(Actor::System, Bound::Nothing)
     }
 
+    /// Tells whether it is a key.
+    #[cfg(feature = "pages")]
+    pub(super) const fn is_key(&self) -> bool {
+        matches!(self.bound, Bound::Key(_))
+    }
+
     fn new(actor: Actor, bound: Bound) -> Self {
         Self { actor, bound, needs: AbilitySet::default(), may_be_tenantless: false }
     }

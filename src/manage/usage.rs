@@ -12,8 +12,11 @@ use crate::store::{
     UsageStep, UsageStore,
 };
 
-/// How many hours or days can be asked for at once.
+/// How many hours or days of a key can be asked for at once.
 const MOST: u64 = 10_000;
+
+/// How many of all keys together: a month of days of a thousand keys, and some more.
+const MOST_OF_ALL: u64 = 40_000;
 
 /// How many rows are deleted in one go.
 const PRUNED: u32 = 1000;
@@ -122,7 +125,7 @@ impl KeyManager {
     /// # Errors
     ///
     /// Returns [`ManageError::UsageNotKept`] if the repository keeps no usage, and [`ManageError::UsageRange`] if
-    /// that is more than 10 000 hours or days of all keys together.
+    /// that is more than 10 000 hours or days of each key, or 40 000 of all keys together.
     ///
     /// # Examples
     ///
@@ -253,9 +256,10 @@ fn asked(
     };
     let length = range.end.duration_since(range.start).unwrap_or_default();
     let keys = u64::try_from(keys).unwrap_or(u64::MAX);
-    let all = (length.as_secs() / seconds).saturating_mul(keys);
+    let each = length.as_secs() / seconds;
     // Keys take time also where each is asked about for less than an hour.
-    if all.max(keys) > MOST || later(range.end, Duration::ZERO).is_none() {
+    let is_too_long = each.max(keys) > MOST || each.saturating_mul(keys) > MOST_OF_ALL;
+    if is_too_long || later(range.end, Duration::ZERO).is_none() {
         return Err(ManageError::UsageRange);
     }
     Ok((keys > 0 && !length.is_zero()).then_some((range, step)))

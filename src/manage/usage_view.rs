@@ -26,7 +26,7 @@ use crate::store::{UsageCounts, UsageKind};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "manage", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "manage", schema(as = ApiKeyUsage))]
+#[cfg_attr(feature = "manage", schema(as = ApiKeyUsage, description = "How often an API key was used."))]
 #[non_exhaustive]
 pub struct UsageView {
     /// Of what length the times are: `hour`, `day` or `month`.

@@ -67,7 +67,7 @@
 //! # What it costs
 //!
 //! A request adds to two counters of its own thread. Times are read, and a sample is kept, for one request of
-//! 64, or as [`Metrics::sample`] says. `cargo bench --bench threads` prints what a request takes with metrics
+//! 64, or as [`Metrics::sample`] says. `cargo bench -p tower-api-key-benches --bench threads` prints what a request takes with metrics
 //! and without, and what two threads do.
 
 mod counts;

@@ -61,14 +61,29 @@ impl Observers {
         }
     }
 
-    pub(crate) fn admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>, clock: &dyn Clock) {
+    #[inline]
+    pub(crate) fn admitted<'r>(
+        &self,
+        key: &VerifiedKey,
+        head: impl FnOnce() -> RequestHead<'r>,
+        clock: &dyn Clock,
+    ) {
+        if !self.all.is_empty() {
+            self.tell_admitted(key, &head());
+        }
+        if !self.on_rotation_due.is_empty() {
+            self.tell_rotation_due(key, clock);
+        }
+    }
+
+    fn tell_admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>) {
         for observer in &self.all {
             contain::notify("an observer", || observer.admitted(key, head));
         }
-        if !self.on_rotation_due.is_empty()
-            && key.rotation_due_at().is_some()
-            && key.is_rotation_due(clock.now())
-        {
+    }
+
+    fn tell_rotation_due(&self, key: &VerifiedKey, clock: &dyn Clock) {
+        if key.rotation_due_at().is_some() && key.is_rotation_due(clock.now()) {
             for observer in &self.on_rotation_due {
                 contain::notify("an observer of rotations", || observer(key));
             }

@@ -3,7 +3,9 @@
 use http::{Method, StatusCode, header};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{Content, Header, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema};
+use utoipa::openapi::{
+    Components, Content, Header, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
+};
 
 use crate::reject::{RejectionKind, Rejector};
 
@@ -72,34 +74,42 @@ impl Responses {
         Self(answers.into())
     }
 
-    /// Adds the responses to all operations that are not public.
+    /// Adds the responses to all operations that are not public, and those that are of use to the components.
     pub(super) fn add_to(&self, document: &mut OpenApi) {
-        let components = document.components.get_or_insert_default();
         for answer in &self.0 {
-            if let Some(body) = answer.body {
-                components.schemas.entry(body.name().to_owned()).or_insert_with(|| body.schema());
+            let mut is_used = false;
+            for item in document.paths.paths.values_mut() {
+                for (_, operation) in operations(item) {
+                    is_used |= answer.add_to(operation);
+                }
             }
-            components
-                .responses
-                .entry(answer.name.to_owned())
-                .or_insert_with(|| answer.response().into());
-        }
-        for item in document.paths.paths.values_mut() {
-            for (_, operation) in operations(item) {
-                if operation.security.as_ref().is_some_and(Vec::is_empty) {
-                    continue;
-                }
-                let responses = &mut operation.responses.responses;
-                for answer in &self.0 {
-                    let reference = || RefOr::Ref(Ref::from_response_name(answer.name));
-                    responses.entry(answer.status.as_str().to_owned()).or_insert_with(reference);
-                }
+            if is_used {
+                answer.add_components(document.components.get_or_insert_default());
             }
         }
     }
 }
 
 impl Answer {
+    /// Adds the response to an operation, and tells whether it is needed there.
+    fn add_to(&self, operation: &mut Operation) -> bool {
+        if operation.security.as_ref().is_some_and(Vec::is_empty) {
+            return false;
+        }
+        let reference = RefOr::Ref(Ref::from_response_name(self.name));
+        let responses = &mut operation.responses.responses;
+        let response =
+            responses.entry(self.status.as_str().to_owned()).or_insert_with(|| reference.clone());
+        *response == reference
+    }
+
+    fn add_components(&self, components: &mut Components) {
+        if let Some(body) = self.body {
+            components.schemas.entry(body.name().to_owned()).or_insert_with(|| body.schema());
+        }
+        components.responses.entry(self.name.to_owned()).or_insert_with(|| self.response().into());
+    }
+
     fn response(&self) -> Response {
         let text = || Header::new(ObjectBuilder::new().schema_type(Type::String));
         let mut response =

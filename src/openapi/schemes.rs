@@ -95,6 +95,33 @@ impl SecuritySchemes {
     /// of its security requirements, of which some linters warn where a scheme is not OAuth.
     ///
     /// The extension is a list of lists: a key needs all abilities of one of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    /// use utoipa::OpenApi;
+    ///
+    /// #[utoipa::path(get, path = "/bots", responses((status = 200)))]
+    /// async fn list() {}
+    ///
+    /// #[derive(OpenApi)]
+    /// #[openapi(paths(list))]
+    /// struct Api;
+    ///
+    /// let policy =
+    ///     AccessPolicy::builder().allow("GET /bots", Requirement::ability("bots:read")).build()?;
+    /// let layer = ApiKeyLayer::new(MemoryStore::new()).policy(policy);
+    /// let mut document = Api::openapi();
+    /// layer.security_schemes().with_abilities_as_extension().add_to(&mut document);
+    ///
+    /// let document = serde_json::to_value(&document)?;
+    /// let list = &document["paths"]["/bots"]["get"];
+    /// assert_eq!(list["x-required-abilities"], serde_json::json!([["bots:read"]]));
+    /// assert_eq!(list["security"][0], serde_json::json!({ "header.x-api-key": [] }));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_abilities_as_extension(mut self) -> Self {
         self.abilities_are_extension = true;

@@ -52,6 +52,25 @@ impl AccessPolicy {
     /// only if keys are [`optional`](crate::ApiKeyLayer::optional), also where the policy says
     /// `public`, and public keys only if the layer
     /// [accepts](crate::ApiKeyLayer::accept_public_keys) them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::NewKey;
+    ///
+    /// let policy = AccessPolicy::builder()
+    ///     .allow("GET /bots", Requirement::ability("bots:read"))
+    ///     .build()?
+    ///     .report_only();
+    /// let key = verified_key(NewKey::named("old"));
+    /// let explanation = policy.explain(Some(key.record()), &Method::GET, "/bots");
+    /// assert!(explanation.is_allowed());
+    /// assert!(explanation.to_string().starts_with("reported: "), "{explanation}");
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
     #[must_use]
     pub fn report_only(mut self) -> Self {
         self.report_only = true;
@@ -63,6 +82,20 @@ impl AccessPolicy {
     }
 
     /// Returns the rules in the order in which they were written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    ///
+    /// let policy = AccessPolicy::builder()
+    ///     .allow("GET /bots", Requirement::ability("bots:read"))
+    ///     .public("GET /health", "load balancers ask")
+    ///     .build()?;
+    /// let endpoints: Vec<_> = policy.rules().iter().map(|rule| rule.endpoint().to_string()).collect();
+    /// assert_eq!(endpoints, ["GET /bots", "GET /health"]);
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.table.rules
@@ -155,7 +188,7 @@ impl AccessPolicy {
         let number = own.map(|(_, number)| *number).or(methods.any)?;
         // … and as it was sent, so that it is not taken for `/admin` either.
         let pattern = self.table.rules[number].endpoint.path();
-        pattern.matches_segments(path.segments()).then_some(number)
+        pattern.matches_normal(&path).then_some(number)
     }
 
     /// Tells what the policy says of a request, which may be more than its method says.

@@ -35,6 +35,18 @@ struct Entry {
 
 impl AccessPolicy {
     /// Starts an empty table.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    ///
+    /// let builder = AccessPolicy::builder().allow("GET /bots", Requirement::ability("bots:read"));
+    /// assert_eq!(builder.build()?.rules().len(), 1);
+    /// // A table without rules would let nothing through.
+    /// assert!(AccessPolicy::builder().build().is_err());
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
     pub fn builder() -> AccessPolicyBuilder {
         AccessPolicyBuilder::default()
     }
@@ -44,6 +56,26 @@ impl AccessPolicyBuilder {
     /// Adds an endpoint, such as `GET /v1/users/{id}`, and what a key needs for it.
     ///
     /// See [`EndpointPattern`] for how endpoints are written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::NewKey;
+    ///
+    /// let policy = AccessPolicy::builder()
+    ///     .allow("GET /bots/{id}", Requirement::ability("bots:read"))
+    ///     .allow("POST /bots", Requirement::ability("bots:write"))
+    ///     .build()?;
+    /// let key = verified_key(NewKey::named("reader").abilities(["bots:read"]));
+    /// let allows = |method, path| policy.explain(Some(key.record()), method, path).is_allowed();
+    /// assert!(allows(&Method::GET, "/bots/7"));
+    /// assert!(!allows(&Method::POST, "/bots"));
+    /// assert!(!allows(&Method::GET, "/not-listed"));
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
     pub fn allow(self, endpoint: &str, requirement: Requirement) -> Self {
         self.add(endpoint.to_owned(), Access::Key(requirement), false)
     }
@@ -54,6 +86,23 @@ impl AccessPolicyBuilder {
     /// gRPC methods that no such rule names are endpoints like any to the policy. Where rules for
     /// `GET` cover their paths, [`RequirePost`](crate::guard::RequirePost) keeps `GET` from calling
     /// them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::NewKey;
+    ///
+    /// let policy = AccessPolicy::builder()
+    ///     .allow_grpc("acme.v1.Bots/List", Requirement::ability("bots:read"))
+    ///     .build()?;
+    /// let key = verified_key(NewKey::named("reader").abilities(["bots:read"]));
+    /// let allows = |method| policy.explain(Some(key.record()), method, "/acme.v1.Bots/List").is_allowed();
+    /// assert!(allows(&Method::POST) && !allows(&Method::GET));
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
     pub fn allow_grpc(self, method: &str, requirement: Requirement) -> Self {
         self.add(format!("POST /{method}"), Access::Key(requirement), true)
     }
@@ -85,12 +134,43 @@ impl AccessPolicyBuilder {
 
     /// Adds the methods of gRPC's [health checks](https://grpc.io/docs/guides/health-checking/), and what a
     /// key needs for them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    ///
+    /// let policy =
+    ///     AccessPolicy::builder().allow_grpc_health(Requirement::ability("health:check")).build()?;
+    /// let decided = policy.explain(None, &Method::POST, "/grpc.health.v1.Health/Check");
+    /// assert!(!decided.is_allowed());
+    /// assert_eq!(decided.rule().unwrap().requirement().unwrap().to_string(), "health:check");
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
     pub fn allow_grpc_health(self, requirement: Requirement) -> Self {
         self.allow_grpc(HEALTH, requirement)
     }
 
     /// Adds the methods of gRPC's [health checks](https://grpc.io/docs/guides/health-checking/) as public,
     /// and why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    ///
+    /// let policy = AccessPolicy::builder()
+    ///     .public_grpc_health("the load balancer asks without a key")
+    ///     .allow_grpc("acme.v1.Bots/*", Requirement::ability("bots:read"))
+    ///     .build()?;
+    /// for method in ["Check", "List", "Watch"] {
+    ///     let path = format!("/grpc.health.v1.Health/{method}");
+    ///     assert!(policy.explain(None, &Method::POST, &path).is_allowed());
+    /// }
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
     pub fn public_grpc_health(self, reason: &str) -> Self {
         self.public_grpc(HEALTH, reason)
     }
@@ -117,6 +197,21 @@ impl AccessPolicyBuilder {
 
     /// Adds the methods of gRPC's [reflection](https://grpc.io/docs/guides/reflection/) as public, and why.
     /// They tell everybody which methods there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_api_key::policy::AccessPolicy;
+    ///
+    /// let policy =
+    ///     AccessPolicy::builder().public_grpc_reflection("the methods are documented").build()?;
+    /// for version in ["v1", "v1alpha"] {
+    ///     let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+    ///     assert!(policy.explain(None, &Method::POST, &path).is_allowed());
+    /// }
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
     pub fn public_grpc_reflection(self, reason: &str) -> Self {
         REFLECTION.into_iter().fold(self, |builder, service| builder.public_grpc(service, reason))
     }
@@ -129,11 +224,41 @@ impl AccessPolicyBuilder {
     /// Adds an endpoint that needs no key, and why.
     ///
     /// A key that is presented has to be valid all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_api_key::policy::AccessPolicy;
+    ///
+    /// let policy = AccessPolicy::builder().public("GET /health", "load balancers ask").build()?;
+    /// assert!(policy.explain(None, &Method::GET, "/health").is_allowed());
+    /// assert_eq!(policy.rules()[0].public_reason(), Some("load balancers ask"));
+    ///
+    /// let error = AccessPolicy::builder().public("GET /health", "").build().unwrap_err();
+    /// assert_eq!(error.problems()[0].to_string(), "`GET /health` is public without a reason");
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
     pub fn public(self, endpoint: &str, reason: &str) -> Self {
         self.add(endpoint.to_owned(), Access::Public { reason: reason.to_owned() }, false)
     }
 
     /// Says in words what an ability is, for the [catalogue](AccessPolicy::abilities) of the policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    ///
+    /// let builder = || AccessPolicy::builder().allow("GET /bots", Requirement::ability("bots:read"));
+    /// let policy = builder().describe("bots:read", "List and read bots").build()?;
+    /// assert_eq!(policy.abilities().iter().next().unwrap().1, "List and read bots");
+    ///
+    /// // What no rule requires cannot be described.
+    /// let error = builder().describe("bots:raed", "List and read bots").build().unwrap_err();
+    /// assert_eq!(error.problems()[0].to_string(), "no rule requires `bots:raed`, which is described");
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
     pub fn describe(mut self, ability: &str, says: impl Into<String>) -> Self {
         self.words.push((ability.to_owned(), says.into()));
         self
@@ -142,6 +267,31 @@ impl AccessPolicyBuilder {
     /// Sets what is called for each request that is only reported.
     ///
     /// It is called while the request waits, so it has to be quick.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// use http::Request;
+    /// use tower_api_key::guard::Guard;
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{NewKey, RequestHead};
+    ///
+    /// let (sender, reports) = mpsc::channel();
+    /// let policy = AccessPolicy::builder()
+    ///     .allow("GET /bots", Requirement::ability("bots:read").report_only())
+    ///     .on_report(move |report| {
+    ///         let _ = sender.send(report.rule().map(str::to_owned));
+    ///     })
+    ///     .build()?;
+    /// let request = Request::get("/bots").body(())?;
+    /// let passes = policy.check(&verified_key(NewKey::named("old")), &RequestHead::new(&request));
+    /// assert!(passes.is_ok());
+    /// assert_eq!(reports.try_recv()?.as_deref(), Some("GET /bots"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_report(mut self, on_report: impl Fn(&Report<'_>) + Send + Sync + 'static) -> Self {
         self.on_report = Some(Arc::new(on_report));
         self
@@ -153,6 +303,26 @@ impl AccessPolicyBuilder {
     ///
     /// Returns all mistakes: what does not parse, rules for the same requests, rules that are
     /// never reached, endpoints that are public without a reason, and a table without rules.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    ///
+    /// let error = AccessPolicy::builder()
+    ///     .allow("GET /bots/{id}", Requirement::ability("bots:read"))
+    ///     .allow("GET /bots/{name}", Requirement::ability("bots:*"))
+    ///     .build()
+    ///     .unwrap_err();
+    /// let problems: Vec<_> = error.problems().iter().map(ToString::to_string).collect();
+    /// assert_eq!(
+    ///     problems,
+    ///     [
+    ///         "`GET /bots/{name}`: one action is required, not the wildcard bots:*",
+    ///         "`GET /bots/{name}` conflicts with `GET /bots/{id}`",
+    ///     ]
+    /// );
+    /// ```
     pub fn build(self) -> Result<AccessPolicy, PolicyError> {
         let mut problems = Vec::new();
         if self.entries.is_empty() {

@@ -6,6 +6,26 @@ use super::Rule;
 use crate::reject::Rejection;
 
 /// What an [`AccessPolicy`](super::AccessPolicy) says of a request, and the rule that says it.
+///
+/// # Examples
+///
+/// ```
+/// use http::Method;
+/// use tower_api_key::policy::{AccessPolicy, PolicyDecision, Requirement};
+/// use tower_api_key::testing::verified_key;
+/// use tower_api_key::{NewKey, RejectionKind};
+///
+/// let policy = AccessPolicy::builder()
+///     .allow("POST /bots", Requirement::ability("bots:write"))
+///     .build()?;
+/// let key = verified_key(NewKey::named("reader").abilities(["bots:read"]));
+/// let explanation = policy.explain(Some(key.record()), &Method::POST, "/bots");
+/// let PolicyDecision::Refused(rejection) = explanation.decision() else { panic!("{explanation}") };
+/// assert_eq!(rejection.kind(), RejectionKind::MissingAbility);
+/// assert!(!explanation.is_allowed());
+/// assert_eq!(explanation.rule().unwrap().endpoint().to_string(), "POST /bots");
+/// # Ok::<_, tower_api_key::policy::PolicyError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Explanation<'a> {
     pub(super) decision: PolicyDecision,

@@ -72,6 +72,15 @@ pub enum PolicyProblem {
 
 impl PolicyError {
     /// Returns what is wrong, in the order of the rules.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::{AccessPolicy, PolicyProblem};
+    ///
+    /// let error = AccessPolicy::builder().build().unwrap_err();
+    /// assert_eq!(error.problems(), [PolicyProblem::Empty]);
+    /// ```
     #[must_use]
     pub fn problems(&self) -> &[PolicyProblem] {
         &self.0

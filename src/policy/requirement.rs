@@ -36,6 +36,14 @@ pub struct Requirement {
 
 impl Requirement {
     /// Requires a valid secret key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::Requirement;
+    ///
+    /// assert_eq!(Requirement::key().to_string(), "any secret key");
+    /// ```
     pub const fn key() -> Self {
         Self {
             abilities: Vec::new(),
@@ -47,6 +55,14 @@ impl Requirement {
     }
 
     /// Requires an ability.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::Requirement;
+    ///
+    /// assert_eq!(Requirement::ability("bots:read").to_string(), "bots:read");
+    /// ```
     pub fn ability<A>(ability: A) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
@@ -55,6 +71,15 @@ impl Requirement {
     }
 
     /// Requires every one of several abilities.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::Requirement;
+    ///
+    /// let writers = Requirement::all_of(["bots:write", "audit:write"]);
+    /// assert_eq!(writers.to_string(), "bots:write, audit:write");
+    /// ```
     pub fn all_of<A>(abilities: impl IntoIterator<Item = A>) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
@@ -69,6 +94,15 @@ impl Requirement {
     }
 
     /// Requires one of several abilities.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::Requirement;
+    ///
+    /// let readers = Requirement::any_of(["bots:read", "bots:write"]);
+    /// assert_eq!(readers.to_string(), "one of bots:read | bots:write");
+    /// ```
     pub fn any_of<A>(abilities: impl IntoIterator<Item = A>) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
@@ -108,18 +142,44 @@ impl Requirement {
     }
 
     /// Requires a key of this kind instead of a secret one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::KeyKind;
+    /// use tower_api_key::policy::Requirement;
+    ///
+    /// let widgets = Requirement::key().kind(KeyKind::Public);
+    /// assert_eq!(widgets.to_string(), "any public key");
+    /// ```
     pub fn kind(mut self, kind: KeyKind) -> Self {
         self.kind = Some(kind);
         self
     }
 
     /// Accepts keys of every kind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::Requirement;
+    ///
+    /// assert_eq!(Requirement::key().any_kind().to_string(), "any key");
+    /// ```
     pub fn any_kind(mut self) -> Self {
         self.kind = None;
         self
     }
 
     /// Requires a key of a stage.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::Requirement;
+    ///
+    /// assert_eq!(Requirement::ability("bots:read").stage("prod").to_string(), "bots:read, stage prod");
+    /// ```
     pub fn stage<S>(mut self, stage: S) -> Self
     where
         S: TryInto<Stage, Error: fmt::Display>,
@@ -134,6 +194,23 @@ impl Requirement {
     /// Lets valid keys pass that lack an ability or are of another stage, and only reports them.
     ///
     /// A request without a key is refused all the same, and so is a key of another kind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::NewKey;
+    ///
+    /// let policy = AccessPolicy::builder()
+    ///     .allow("GET /bots", Requirement::ability("bots:read").report_only())
+    ///     .build()?;
+    /// let key = verified_key(NewKey::named("old"));
+    /// assert!(policy.explain(Some(key.record()), &Method::GET, "/bots").is_allowed());
+    /// assert!(!policy.explain(None, &Method::GET, "/bots").is_allowed());
+    /// # Ok::<_, tower_api_key::policy::PolicyError>(())
+    /// ```
     pub fn report_only(mut self) -> Self {
         self.report_only = true;
         self

@@ -4,6 +4,22 @@ use super::Requirement;
 use crate::key::EndpointPattern;
 
 /// One line of an [`AccessPolicy`](super::AccessPolicy).
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::policy::{AccessPolicy, Requirement};
+///
+/// let policy = AccessPolicy::builder()
+///     .allow("GET /bots", Requirement::ability("bots:read"))
+///     .public("GET /health", "load balancers ask")
+///     .build()?;
+/// let [bots, health] = policy.rules() else { panic!("two rules") };
+/// assert_eq!(bots.endpoint().to_string(), "GET /bots");
+/// assert_eq!(bots.requirement().unwrap().to_string(), "bots:read");
+/// assert_eq!((bots.public_reason(), health.public_reason()), (None, Some("load balancers ask")));
+/// # Ok::<_, tower_api_key::policy::PolicyError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub(super) endpoint: EndpointPattern,

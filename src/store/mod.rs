@@ -24,6 +24,7 @@ mod new_key;
 mod or_store;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod public_text;
 mod query;
 mod record;
 mod record_field;
@@ -67,6 +68,8 @@ pub use self::or_store::{KeyStoreExt, OrStore};
 pub use self::postgres::PostgresInvalidations;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
+#[cfg(feature = "pages")]
+pub(crate) use self::public_text::public_text;
 pub use self::query::{KeyPage, KeyQuery, StoredKey, TenantFilter};
 pub use self::record::KeyRecord;
 pub use self::record_field::RecordField;

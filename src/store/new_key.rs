@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::KeyHint;
 use super::KeyRecord;
+use super::public_text::{PUBLIC_TEXT, keep_public_text};
 use crate::address::parse_network;
 use crate::key::{
     Ability, EndpointPattern, IssueError, KeyFormat, KeyId, KeyKind, KeyScheme, OriginPattern,
@@ -261,6 +262,14 @@ impl NewKey {
         self
     }
 
+    /// Keeps the text of the key in its metadata, as `public_key`, if it is a public one: everybody can read
+    /// it, and its owner may want to look it up. Its successors keep theirs.
+    ///
+    /// The text of a secret is never kept.
+    pub fn keep_public_text(self) -> Self {
+        self.metadata(PUBLIC_TEXT, Value::Null)
+    }
+
     /// Generates the key and its record, for a store that keeps it.
     ///
     /// # Errors
@@ -289,6 +298,7 @@ impl NewKey {
         record.limits = self.limits;
         record.restrictions = self.restrictions;
         record.metadata = self.metadata;
+        keep_public_text(&mut record, &secret);
         Ok(IssuedKey { record: Arc::new(record), secret })
     }
 }
@@ -304,6 +314,7 @@ impl IssuedKey {
         record.id = KeyId::generate()?;
         record.digest = scheme.digest(secret.reveal());
         record.hint = KeyHint::of(format, &secret);
+        keep_public_text(&mut record, &secret);
         Ok(Self { record: Arc::new(record), secret })
     }
 }

@@ -56,6 +56,28 @@ impl ActAs {
     }
 
     /// Sends a key that another store issued, as `x-api-key`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, StatusCode};
+    /// use tower::{Layer, ServiceExt};
+    /// use tower_api_key::testing::ActAs;
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = MemoryStore::new();
+    /// let app = axum::Router::new()
+    ///     .route("/", axum::routing::get(|| async {}))
+    ///     .layer(ApiKeyLayer::new(keys.clone()));
+    /// let secret = keys.issue(NewKey::named("a test"))?.secret;
+    /// let request = Request::get("/").body(axum::body::Body::empty())?;
+    /// let response = ActAs::with_secret(&secret).layer(app).oneshot(request).await?;
+    /// assert_eq!(response.status(), StatusCode::OK);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_secret(secret: &Secret) -> Self {
         Self { header: HeaderName::from_static("x-api-key"), key: value(secret.reveal()) }
     }
@@ -65,6 +87,27 @@ impl ActAs {
     /// # Panics
     ///
     /// Panics if the text cannot be a header, or has spaces around it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, StatusCode};
+    /// use tower::{Layer, ServiceExt};
+    /// use tower_api_key::testing::ActAs;
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = MemoryStore::new();
+    /// let app = axum::Router::new()
+    ///     .route("/", axum::routing::get(|| async {}))
+    ///     .layer(ApiKeyLayer::new(keys.clone()));
+    /// let request = Request::get("/").body(axum::body::Body::empty())?;
+    /// let response = ActAs::with_text("a wrong key").layer(app).oneshot(request).await?;
+    /// assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_text(text: &str) -> Self {
         assert!(
             HeaderValue::from_str(text).is_ok() && text.trim() == text,
@@ -74,6 +117,27 @@ impl ActAs {
     }
 
     /// Sends the key as `Authorization: Bearer`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, StatusCode};
+    /// use tower::{Layer, ServiceExt};
+    /// use tower_api_key::testing::ActAs;
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = MemoryStore::new();
+    /// let app = axum::Router::new()
+    ///     .route("/", axum::routing::get(|| async {}))
+    ///     .layer(ApiKeyLayer::new(keys.clone()));
+    /// let caller = ActAs::new(&keys, NewKey::named("a test"))?.bearer();
+    /// let request = Request::get("/").body(axum::body::Body::empty())?;
+    /// assert_eq!(caller.layer(app).oneshot(request).await?.status(), StatusCode::OK);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bearer(mut self) -> Self {
         self.header = http::header::AUTHORIZATION;
         self.key = value(&format!("Bearer {}", self.key.to_str().unwrap_or_default()));

@@ -43,6 +43,21 @@ where
 /// # Panics
 ///
 /// Panics with what the store did wrong.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::MemoryStore;
+/// use tower_api_key::store::RecordField;
+/// use tower_api_key::testing::check_key_store_without;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let store = MemoryStore::new();
+/// let insert = async |record| store.insert(record);
+/// check_key_store_without(&store, &[RecordField::Metadata], insert).await;
+/// # }
+/// ```
 pub async fn check_key_store_without<S>(
     store: &S,
     fields: &[RecordField],

@@ -125,6 +125,11 @@ mod events {
         }
     }
 
+    #[cfg(feature = "pages")]
+    pub(crate) fn no_usage(error: &(dyn Error + 'static)) {
+        tracing::warn!(target: TARGET, error, "keys are shown without their usage");
+    }
+
     #[cfg(feature = "usage")]
     pub(crate) fn uses_not_written(error: &(dyn Error + 'static)) {
         tracing::error!(target: TARGET, error, "usage of keys cannot be written: it is kept in memory and tried again");
@@ -244,6 +249,8 @@ mod events {
     pub(crate) fn not_refunded(_: &Repeats, _: &str, _: &(dyn Error + 'static)) {}
     #[cfg(feature = "manage")]
     pub(crate) fn not_managed(_: &(dyn Error + 'static)) {}
+    #[cfg(feature = "pages")]
+    pub(crate) fn no_usage(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "usage")]
     pub(crate) fn uses_not_written(_: &(dyn Error + 'static)) {}
     #[cfg(feature = "usage")]
@@ -273,6 +280,8 @@ pub(crate) use events::audit_not_written;
 pub(crate) use events::connections_live_long;
 #[cfg(feature = "axum")]
 pub(crate) use events::no_original_uri;
+#[cfg(feature = "pages")]
+pub(crate) use events::no_usage;
 #[cfg(feature = "manage")]
 pub(crate) use events::not_managed;
 #[cfg(feature = "redis")]

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use assert_cmd::cargo::cargo_bin;
 use serde_json::{Value, json};
 
+use crate::common::built::api_keys;
 use crate::operator::Operator;
 
 fn names(count: usize) -> String {
@@ -110,7 +110,7 @@ fn a_prune_says_how_far_it_has_come_on_standard_error() {
 fn ctrl_c_stops_a_prune_after_a_batch_and_the_next_call_goes_on() {
     let operator = Operator::new();
     ended(&operator, 50_000);
-    let mut child = Command::new(cargo_bin!("api-keys"))
+    let mut child = Command::new(api_keys())
         .args(["prune", "--older-than=1d", "--progress", "--json"])
         .current_dir(operator.directory())
         .env("DATABASE_URL", "sqlite:keys.db")

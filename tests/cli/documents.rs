@@ -4,7 +4,9 @@ use assert_cmd::Command;
 
 use crate::operator::Operator;
 
-const COMMANDS: [&str; 13] = [
+const MANIFEST: &str = include_str!("../../Cargo.toml");
+
+const COMMANDS: [&str; 15] = [
     "init",
     "issue",
     "import",
@@ -16,6 +18,8 @@ const COMMANDS: [&str; 13] = [
     "due-for-rotation",
     "prune",
     "verify",
+    "scanner-rules",
+    "usage",
     "completions",
     "man",
 ];
@@ -37,7 +41,9 @@ fn every_command_has_help_with_an_example() {
             assert!(help.out.contains("Example") && help.err.is_empty(), "{help:?}");
         }
     }
-    assert!(operator.run(&["--version"]).succeeds().out.contains(env!("CARGO_PKG_VERSION")));
+    let version = MANIFEST.lines().find_map(|line| line.strip_prefix("version = ")).unwrap();
+    let version = format!("api-keys {}\n", version.trim_matches('"'));
+    assert_eq!(operator.run(&["--version"]).succeeds().out, version);
     operator.run(&[]).refuses(2, "Usage:");
     assert_eq!(std::fs::read_dir(operator.directory()).unwrap().count(), 0);
 }

@@ -17,6 +17,7 @@ mod issuing;
 mod operator;
 mod restoring;
 mod reviewing;
+mod scanning;
 mod secrecy;
 mod server;
 mod tenants;

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use assert_cmd::Command;
-use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::common::built::api_keys;
 
 /// An operator in a directory of their own, with a database if there is one.
 pub struct Operator {
@@ -52,12 +53,13 @@ impl Operator {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(cargo_bin!("api-keys"));
+        let mut command = Command::new(api_keys());
         command.args(arguments).current_dir(self.directory()).timeout(Duration::from_secs(120));
         // Nothing of whoever runs the tests.
         for name in [
             "SUDO_USER",
             "DATABASE_URL",
+            "API_KEYS_CHECKSUM_SECRET",
             "API_KEYS_FORMATS",
             "API_KEYS_MAX_PER_TENANT",
             "API_KEYS_PEPPER",
@@ -83,7 +85,7 @@ impl Operator {
     /// Runs a script in which `$0` is the program.
     pub fn shell(&self, script: &str) -> Ran {
         let mut command = Command::new("sh");
-        command.args(["-c", script]).arg(cargo_bin!("api-keys")).current_dir(self.directory());
+        command.args(["-c", script]).arg(api_keys()).current_dir(self.directory());
         command.env("USER", "operator").env_remove("SUDO_USER").timeout(Duration::from_secs(120));
         command.envs(self.environment.iter().cloned());
         Ran::of(command)

@@ -2,11 +2,11 @@
 
 use std::process::{Command, Output};
 
+use crate::common::built::example;
 use crate::common::servers::database_url;
-use crate::example::directory;
 
 fn run(database: Option<String>, arguments: &[&str]) -> Output {
-    let mut command = Command::new(directory().join("cluster"));
+    let mut command = Command::new(example("cluster"));
     command.args(arguments).env_remove("DATABASE_URL").env("REVOCATIONS", "30");
     command.env("KEYS", "20").env("STREAMS", "200");
     command.envs(database.map(|url| ("DATABASE_URL", url))).output().unwrap()

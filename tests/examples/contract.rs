@@ -3,7 +3,8 @@
 use crate::example::Example;
 
 /// Name, labels of the keys, and what a request without a key gets where.
-const HTTP: [(&str, &[&str], &str, u16); 11] = [
+const HTTP: [(&str, &[&str], &str, u16); 12] = [
+    ("dashboard", &["import", "widget"], "/v1/bots", 401),
     ("quickstart", &["limited", "reader"], "/whoami", 401),
     ("stages", &["acme-dev", "acme-prod", "acme-retired", "globex-prod"], "/prod/1/questions", 403),
     (

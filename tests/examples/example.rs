@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
 use crate::common::RawResponse;
+use crate::common::built::example;
 
 /// A running example server. It is stopped when it is dropped.
 pub struct Example {
@@ -21,7 +20,7 @@ pub struct Example {
 impl Example {
     /// Starts an example on a free port, and reads its keys.
     pub fn start(name: &str) -> Self {
-        Self::spawn(name, &mut Command::new(directory().join(name)))
+        Self::spawn(name, &mut Command::new(example(name)))
     }
 
     fn spawn(name: &str, command: &mut Command) -> Self {
@@ -100,7 +99,7 @@ impl Example {
 
     /// Starts an example on a free port with an environment variable, and reads its keys.
     pub fn start_with(name: &str, variable: (&str, &str)) -> Self {
-        Self::spawn(name, Command::new(directory().join(name)).env(variable.0, variable.1))
+        Self::spawn(name, Command::new(example(name)).env(variable.0, variable.1))
     }
 
     /// Sends a signal, and returns whether the server ended well.
@@ -117,23 +116,6 @@ impl Drop for Example {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Builds the examples, once, in the profile of the tests, and returns where they are.
-pub fn directory() -> &'static PathBuf {
-    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let profile = test.ancestors().nth(2).unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--examples", "--all-features", "--target-dir"]);
-        build.arg(profile.parent().unwrap());
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-        profile.join("examples")
-    })
 }
 
 /// Has an administrator revoke a key, and asserts that `get` is refused with it from then on, and

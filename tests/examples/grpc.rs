@@ -121,7 +121,7 @@ fn a_python_client_sees_the_same_codes_and_messages() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let down = runtime.block_on(serve(ApiKeyLayer::new(Down)));
     let output = python()
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/examples/grpc_client.py"))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/grpc_client.py"))
         .args([server.address.to_string(), down.to_string()])
         .args(["checker", "watcher", "none"].map(|label| server.key(label)))
         .output()

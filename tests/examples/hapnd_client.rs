@@ -19,9 +19,10 @@ use serde_json::json;
 use tempfile::TempDir;
 use tower_api_key::KeyFormat;
 
+use crate::common::built::example;
 use crate::common::canary::gives_away;
 use crate::common::serve;
-use crate::example::{Example, directory};
+use crate::example::Example;
 
 const EVENTS: &str = "/v1/events";
 
@@ -108,7 +109,7 @@ impl User {
 }
 
 fn hapnd() -> PathBuf {
-    directory().join("hapnd")
+    example("hapnd")
 }
 
 /// Whatever is printed, no key is in it.

@@ -13,6 +13,7 @@ mod contract;
 // What each shows.
 #[cfg(unix)]
 mod cluster;
+mod dashboard;
 mod grpc;
 mod hania;
 mod hapnd;

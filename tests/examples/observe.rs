@@ -135,7 +135,7 @@ async fn with_postgresql_a_scrape_has_all_that_they_ask_for() {
 #[test]
 #[ignore = "needs promtool: run tests/all"]
 fn promtool_accepts_the_rules_and_they_fire() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/observe");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/observe");
     for arguments in [
         ["check", "rules", "alerts.yml"],
         ["check", "config", "prometheus.yml"],

@@ -44,13 +44,13 @@ async fn run(mut client: Command, limit: &str) -> (String, usize) {
 
 fn grpcio() -> Command {
     let mut command = Command::from(python());
-    command.arg("tests/limits/grpcio_retry.py");
+    command.arg("limits/grpcio_retry.py");
     command
 }
 
 fn grpc_js() -> Command {
     let mut command = Command::new("node");
-    command.arg("tests/limits/grpc_js_retry.cjs");
+    command.arg("limits/grpc_js_retry.cjs");
     command.env("NODE_PATH", std::env::var("TEST_NODE_PATH").expect("tests/all sets it"));
     command
 }

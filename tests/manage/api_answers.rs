@@ -365,6 +365,7 @@ fn the_document_describes_the_routes_that_there_are() {
     let all = [
         "createApiKey",
         "getApiKey",
+        "getApiKeyUsage",
         "listApiKeyEvents",
         "listApiKeys",
         "revokeApiKey",

@@ -41,3 +41,6 @@ mod api_once;
 mod api_owners;
 mod api_revoking;
 mod openapi;
+#[cfg(unix)]
+mod openapi_clients;
+mod openapi_linters;

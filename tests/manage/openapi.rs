@@ -70,6 +70,7 @@ async fn every_answer_is_documented() {
             "createApiKey" => &["201", "408", "409", "413", "415", "422"],
             "getApiKey" | "revokeApiKey" => &["200", "404"],
             "listApiKeyEvents" => &["200", "404", "501"],
+            "getApiKeyUsage" => &["200", "404"],
             "updateApiKey" => &["200", "404", "408", "409", "413", "415", "422"],
             "rotateApiKey" => &["201", "404", "408", "409", "413", "415", "422"],
             _ => panic!("{id}"),
@@ -171,6 +172,7 @@ async fn the_document_goes_where_the_router_goes() {
         "/v1/api-keys/{key_id}",
         "/v1/api-keys/{key_id}/audit",
         "/v1/api-keys/{key_id}/rotate",
+        "/v1/api-keys/{key_id}/usage",
     ];
     assert_eq!(paths, expected);
     assert_eq!(document["security"], json!([{ "authorization.bearer": [] }]));
@@ -194,10 +196,10 @@ async fn the_document_keeps_to_openapi_3_1() {
 }
 
 /// How often each route was answered with each status.
-type Answered = Arc<Mutex<BTreeMap<(String, u16), usize>>>;
+pub type Answered = Arc<Mutex<BTreeMap<(String, u16), usize>>>;
 
 /// Makes the router with its document at `/openapi.json`, and a key that may use it.
-async fn documented(answered: &Answered) -> (Router, String) {
+pub async fn documented(answered: &Answered) -> (Router, String) {
     let callers = MemoryStore::new();
     let caller = NewKey::named("a client").abilities(["api-keys:read", "api-keys:write"]);
     let caller = issue(&callers, caller);
@@ -225,7 +227,7 @@ async fn the_router_does_what_its_document_says() {
     let answered = Answered::default();
     let (app, key) = documented(&answered).await;
     let address = serve(app).await;
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manage");
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("manage");
     let directory = tempfile::tempdir().unwrap();
     let mut schemathesis = python();
     schemathesis
@@ -253,6 +255,7 @@ async fn the_router_does_what_its_document_says() {
         ("PATCH /api-keys/{key_id}", &[200, 401, 404, 422]),
         ("DELETE /api-keys/{key_id}", &[200, 401, 404]),
         ("POST /api-keys/{key_id}/rotate", &[201, 401, 404, 422]),
+        ("GET /api-keys/{key_id}/usage", &[200, 400, 401, 404]),
     ] {
         for status in statuses {
             assert!(answered.contains_key(&(route.to_owned(), *status)), "{route} {status}");

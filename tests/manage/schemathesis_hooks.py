@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from datetime import datetime, timedelta, timezone
 
 import schemathesis
 from jsonschema_rs import Draft202012Validator
@@ -21,11 +22,15 @@ VALID = {
 }
 
 CURSOR = re.compile(r"\d+\.key_\w+")
+NOW = datetime.now(timezone.utc).replace(microsecond=0)
 TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ][\d:.]+([Zz]|[+-]\d\d:\d\d)")
 PARAMETERS = [
     ("created_by", re.compile(r"name:.{1,256}"), "name:alice"),
     ("unused_since", TIME, "2000-01-01T00:00:00Z"),
     ("rotation_due_by", TIME, "2000-01-01T00:00:00Z"),
+    # Not later than the end, and not too many hours before it.
+    ("from", TIME, (NOW - timedelta(days=5)).isoformat()),
+    ("to", TIME, NOW.isoformat()),
 ]
 NAME = re.compile(r'"[ !#-\[\]-~]+"|[!#-+\--:<-\[\]-~]+')
 SECRET = re.compile(r"sk_live_\w{8,}")

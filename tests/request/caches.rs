@@ -143,7 +143,7 @@ impl Drop for SharedCache {
 
 /// Writes its configuration for this port and application.
 fn configure(program: Program, directory: &Path, port: u16, application: SocketAddr) {
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/request/proxies/caches");
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("request/proxies/caches");
     for file in fs::read_dir(files.join(program.configuration())).unwrap() {
         let file = file.unwrap();
         let text = fill(&fs::read_to_string(file.path()).unwrap(), directory, port)

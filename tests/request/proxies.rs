@@ -26,7 +26,7 @@ impl ProxyProgram {
     /// which the last one is the file. In both, `{address}` and its `{port}`, `{directory}`, and `{node1}`, its
     /// `{host1}` and `{port1}`, and so on, are replaced.
     pub fn start(configuration: &str, command: &[&str], nodes: [SocketAddr; 2]) -> Self {
-        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/request/proxies");
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("request/proxies");
         let template = fs::read_to_string(template.join(configuration)).unwrap();
         for _ in 0..5 {
             let directory = tempfile::tempdir().unwrap();

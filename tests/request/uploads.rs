@@ -194,7 +194,7 @@ async fn run(client: Command) -> String {
 /// Asserts that a client of `tests/request/uploads` prints a refusal for each size and framing.
 async fn assert_sees_refusals(mut program: Command, script: &str) {
     let world = serve_nodes(ApiKeyLayer::new).await;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/request/uploads").join(script);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("request/uploads").join(script);
     program.arg(script).arg(format!("http://{}/upload", world.nodes[0]));
     program.args(SIZES.map(|size| size.to_string()));
     let expected = SIZES.map(|size| {

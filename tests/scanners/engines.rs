@@ -15,6 +15,7 @@ fn formats() -> Vec<(KeyFormat, bool)> {
         (KeyFormat::new("acme-prod-").body(Alphabet::Base58, 43), true),
         (KeyFormat::new("a-_1").body(Alphabet::CrockfordBase32, 30), true),
         (KeyFormat::new("hania").body(Alphabet::Base62, 40).checksum(Checksum::crc32()), false),
+        (KeyFormat::new("acme_sk_").checksum(Checksum::keyed(&[7; 32])), true),
         (KeyFormat::new("").body(Alphabet::Hex, 64), false),
     ]
 }
@@ -101,7 +102,7 @@ fn the_engine_of_rust_finds_the_keys() {
 #[ignore = "needs Python: run tests/all"]
 fn python_re2_and_hyperscan_find_the_keys() {
     let mut program = python();
-    program.arg("tests/scanners/engines.py");
+    program.arg("scanners/engines.py");
     check(program);
 }
 
@@ -109,7 +110,7 @@ fn python_re2_and_hyperscan_find_the_keys() {
 #[ignore = "needs Node: run tests/all"]
 fn javascript_finds_the_keys_with_each_flag() {
     let mut program = Command::new("node");
-    program.arg("tests/scanners/engines.cjs");
+    program.arg("scanners/engines.cjs");
     check(program);
 }
 
@@ -117,7 +118,7 @@ fn javascript_finds_the_keys_with_each_flag() {
 #[ignore = "needs Java: run tests/all"]
 fn java_finds_the_keys() {
     let mut program = Command::new("java");
-    program.args(["-XX:TieredStopAtLevel=1", "tests/scanners/Engines.java"]);
+    program.args(["-XX:TieredStopAtLevel=1", "scanners/Engines.java"]);
     check(program);
 }
 

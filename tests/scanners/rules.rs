@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use tower_api_key::key::KeyFormats;
 use tower_api_key::{Alphabet, KeyFormat};
 
 use crate::common::python::python;
@@ -12,12 +13,14 @@ const DESCRIPTION: &str = "API key of \"Acme\" \\ Söhne\u{7f}";
 #[test]
 #[ignore = "needs Python: run tests/all"]
 fn detect_secrets_finds_the_keys_by_its_plugin() {
-    let format = KeyFormat::new("sk_live_").body(Alphabet::Hex, 40);
+    let formats = [KeyFormat::new("sk_live_").body(Alphabet::Hex, 40), KeyFormat::new("sk_test_")];
+    let [live, test] = formats.each_ref().map(|format| format.generate().unwrap());
+    let formats = KeyFormats::from(formats);
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    fs::write(path("plugin.py"), format.detect_secrets_plugin(DESCRIPTION)).unwrap();
-    let key = format.generate().unwrap();
-    let text = format!("nothing here\nlog = \"a line\\n{}\\n\"\n", key.reveal());
+    fs::write(path("plugin.py"), formats.detect_secrets_plugin(DESCRIPTION)).unwrap();
+    let (live, test) = (live.reveal(), test.reveal());
+    let text = format!("nothing here\nlog = \"a line\\n{live}\\n\"\nkey = {test}\n");
     fs::write(path("config.ini"), text).unwrap();
     let mut program = python();
     program.args(["-m", "detect_secrets", "scan", "--all-files", "--no-verify"]);
@@ -29,8 +32,8 @@ fn detect_secrets_finds_the_keys_by_its_plugin() {
     let results = report["results"].as_object().unwrap();
     let found = results.values().flat_map(|found| found.as_array().unwrap());
     let found: Vec<_> = found.filter(|found| found["type"] == DESCRIPTION).collect();
-    assert_eq!(found.len(), 1, "{report}");
-    assert_eq!(found[0]["line_number"], 2);
+    let lines: Vec<_> = found.iter().map(|found| found["line_number"].as_u64().unwrap()).collect();
+    assert_eq!(lines, [2, 3], "{report}");
 }
 
 #[test]
@@ -60,4 +63,18 @@ fn the_rule_for_gitleaks_is_toml_and_re2_reads_its_expression() {
         };
         assert_eq!(read["keywords"], keywords);
     }
+}
+
+#[test]
+fn of_several_formats_each_has_a_rule_of_its_own() {
+    let formats = KeyFormats::from([KeyFormat::new("sk_live_"), KeyFormat::new("sk_test_")]);
+    let rules = formats.gitleaks_rules("acme", DESCRIPTION);
+    let each = (1..).zip(formats.iter());
+    let each: Vec<_> = each
+        .map(|(number, format)| format.gitleaks_rule(&format!("acme-{number}"), DESCRIPTION))
+        .collect();
+    assert_eq!(rules, each.join("\n"));
+    let one = KeyFormats::from(KeyFormat::default());
+    let rule = KeyFormat::default().gitleaks_rule("acme", DESCRIPTION);
+    assert_eq!(one.gitleaks_rules("acme", DESCRIPTION), rule);
 }

@@ -10,8 +10,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, FromRedisValue, cmd};
 use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
-    CachedStore, CommitError, EndedQuery, KeyChange, KeyQuery, KeyRepository, KeyState, KeyUse,
-    RedisStore, TenantFilter,
+    CachedStore, CommitError, EndedQuery, KeyChange, KeyQuery, KeyRepository, KeyState, KeyUsage,
+    KeyUse, RedisStore, TenantFilter, UsageBatch, UsageCounts, UsageKind, UsageRetention,
+    UsageStore as _,
 };
 use tower_api_key::testing::{check_key_repository, check_record_uses, check_usage_store};
 use tower_api_key::{KeyId, KeyManager, KeyRecord, KeyScheme, KeyStore, NewKey};
@@ -135,6 +136,47 @@ async fn it_keeps_the_contract() {
     let url = format!("{}?protocol=resp3", redis_url());
     let store = RedisStore::connect(&url).await.unwrap().key_prefix(&shared.prefix);
     check_key_repository(&store).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
+async fn usage_expires_when_the_last_of_its_hash_is_too_old() {
+    const DAY: u64 = 24 * 3600;
+    let shared = Shared::start().await;
+    let [id, old] = [(); 2].map(|()| KeyId::generate().unwrap());
+    let today = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() / DAY;
+    let used = |id: &KeyId, day: u64| {
+        let mut counts = UsageCounts::default();
+        counts.add(UsageKind::Accepted, 1);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(day * DAY + 9);
+        KeyUsage::new(id.clone(), Some("acme".parse().unwrap()), time, counts)
+    };
+    // Hours for three days, and days for thirty.
+    let retention = UsageRetention::days(3, 30);
+    let rows = [used(&id, today), used(&old, today - 45)];
+    let batch = UsageBatch::new("a.1", 1, retention, rows);
+    shared.store.add_usage(&batch).await.unwrap();
+    let tens = today / 10;
+    let expected = ["key:".to_owned() + id.as_str(), "tenant:acme".to_owned()].map(|whose| {
+        [
+            (shared.name(&format!("usage:{whose}:hours:{today}")), (today + 1 + 3) * DAY),
+            (shared.name(&format!("usage:{whose}:days:{tens}")), ((tens + 1) * 10 + 30) * DAY),
+        ]
+    });
+    let mut found = BTreeMap::new();
+    let mut writers = 0;
+    for name in shared.names().await {
+        let expires_at: u64 = shared.run(cmd("EXPIRETIME").arg(&name)).await;
+        if name.contains(":usage:writer:") {
+            let for_days = expires_at.saturating_sub(today * DAY) / DAY;
+            assert!((29..=31).contains(&for_days), "{name}: {for_days}");
+            writers += 1;
+        } else {
+            found.insert(name, expires_at);
+        }
+    }
+    // Of what was too old when it came, nothing is kept.
+    assert_eq!((found, writers), (expected.into_iter().flatten().collect(), 1));
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ pub async fn run(mut command: Command) -> Output {
 /// Runs a script for Node, which finds what `tests/package.json` lists.
 pub async fn node(script: &str, arguments: &[&str]) -> String {
     let mut command = Command::new("node");
-    command.arg(format!("tests/streams/{script}")).args(arguments);
+    command.arg(format!("streams/{script}")).args(arguments);
     command.env("NODE_PATH", std::env::var("TEST_NODE_PATH").expect("tests/all sets it"));
     let output = run(command).await;
     let (said, failed) = (output.stdout, String::from_utf8_lossy(&output.stderr).into_owned());
@@ -325,7 +325,7 @@ async fn grpcio_is_told_the_status_and_the_message() {
     ] {
         let server = Server::start().await;
         let mut command = Command::from(python());
-        command.arg("tests/streams/grpcio.py").arg(server.grpc.to_string()).arg(server.secret());
+        command.arg("streams/grpcio.py").arg(server.grpc.to_string()).arg(server.secret());
         let end = async { if reduced { server.reduce().await } else { server.end(1).await } };
         let (output, ()) = tokio::join!(run(command), end);
         let said = String::from_utf8_lossy(&output.stdout);

@@ -15,6 +15,7 @@ use tower_api_key::{
     StoreError, StreamWatch,
 };
 
+use crate::common::built::api_keys;
 use crate::common::caching::{RuntimeClock, ScriptedSource, advance, settle};
 use crate::common::in_time;
 use crate::{Feed, Streamed, failure, get, goes_on, open, poll};
@@ -500,7 +501,7 @@ async fn what_another_node_plain_sql_or_the_command_changes_in_postgresql_ends_s
     other_node.revoke(keys[0].record.id()).await.unwrap();
     assert_eq!(failure(&mut first).await, EndReason::Revoked);
     goes_on(&second_frames, &mut second);
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_api-keys"));
+    let mut command = tokio::process::Command::new(api_keys());
     command.args(["--schema", &schema, "revoke", keys[1].record.id().as_str()]);
     let output = command.env("DATABASE_URL", &url).output().await.unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -7,6 +7,9 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a scenario that cannot run has to stop")]
 
+#[path = "../../support/floor.rs"]
+mod floor;
+
 use std::convert::Infallible;
 use std::env;
 use std::future::{Ready, ready};
@@ -34,6 +37,8 @@ use tower_api_key::{
     ResponseBody, StoreError, StreamWatch, UsageRecorder,
 };
 
+use self::floor::{ByHand, Keys};
+
 /// As many as the key of `benches/request.rs` has.
 const KEY: &str = "ak_7Qm2ZsLx0VbT9cRfKd4HgWuYp1NeJi8AaOoBvCtEX3q5nS";
 /// Requests after which what is made once has been made, such as the memory of the allocator.
@@ -59,6 +64,10 @@ fn over_tower(gauge: &mut Gauge) {
     gauge.count("tower/accept_header", 200, with_key, || layer().layer(service_fn(answer)));
     let bearer = || request().header("authorization", format!("Bearer {KEY}"));
     gauge.count("tower/accept_bearer", 200, bearer, || layer().layer(service_fn(answer)));
+    // What the layer is compared with: the same steps, written for one application.
+    let by_hand = || ByHand::new(service_fn(answer), Keys::of(KEY));
+    gauge.count("floor/by_hand", 200, with_key, by_hand);
+    gauge.count("floor/by_hand_bearer", 200, bearer, by_hand);
     gauge.count("tower/accept_async_store", 200, with_key, || {
         ApiKeyLayer::new(Remote(store(key()))).layer(service_fn(answer))
     });

@@ -20,6 +20,7 @@ use crate::prune::Prune;
 use crate::revoke::Revoke;
 use crate::rotate::Rotate;
 use crate::say::say;
+use crate::scanner_rules::ScannerRules;
 use crate::session::{Session, actor, actor_name, hasher, max_keys};
 use crate::show::Show;
 use crate::tenant::Tenant;
@@ -114,6 +115,7 @@ it is there.")]
     Invalidate(Invalidate),
     Prune(Prune),
     Verify(Box<Verify>),
+    ScannerRules(ScannerRules),
     Completions(Completions),
     Man(Man),
 }
@@ -124,6 +126,7 @@ impl Cli {
         match self.command {
             Command::Completions(completions) => completions.run(Self::command(), output),
             Command::Man(man) => man.run(Self::command(), output),
+            Command::ScannerRules(rules) => rules.run(output),
             Command::Init => init::run(self.database).await,
             command => {
                 let actor = self.global.actor.unwrap_or_else(actor);
@@ -172,7 +175,9 @@ impl Command {
             Self::Prune(prune) => prune.run(session).await,
             Self::Verify(verify) => verify.run(session).await,
             // Done without a session.
-            Self::Init | Self::Completions(_) | Self::Man(_) => Ok(Exit::Done),
+            Self::Init | Self::Completions(_) | Self::Man(_) | Self::ScannerRules(_) => {
+                Ok(Exit::Done)
+            }
         }
     }
 }

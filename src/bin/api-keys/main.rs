@@ -35,6 +35,7 @@ mod revoke_tenant;
 mod rfc3339;
 mod rotate;
 mod say;
+mod scanner_rules;
 mod session;
 mod show;
 mod surplus;

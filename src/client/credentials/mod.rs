@@ -95,6 +95,16 @@ impl Credentials {
     ///
     /// Panics if the name has more than 64 characters, one that is not in `A-Z`, `a-z`, `0-9`, `_`
     /// or `-`, or does not start with a letter.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::client::Credentials;
+    ///
+    /// let path = Credentials::new("hapnd").path()?;
+    /// assert!(path.ends_with(".hapnd/config.json"));
+    /// # Ok::<_, tower_api_key::client::CredentialsError>(())
+    /// ```
     #[must_use]
     pub fn new(application: &str) -> Self {
         Self::of(application, Location::Home)
@@ -107,6 +117,16 @@ impl Credentials {
     /// # Panics
     ///
     /// Panics if [`new`](Self::new) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::client::Credentials;
+    ///
+    /// let path = Credentials::in_config_folder("hapnd").path()?;
+    /// assert_eq!(path.parent().unwrap().file_name().unwrap(), "hapnd");
+    /// # Ok::<_, tower_api_key::client::CredentialsError>(())
+    /// ```
     #[must_use]
     pub fn in_config_folder(application: &str) -> Self {
         Self::of(application, Location::ConfigFolder)
@@ -121,6 +141,16 @@ impl Credentials {
 
     /// Keeps the key in this file, which no environment variable overrides unless it is
     /// [named](Self::environment_variable).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::client::Credentials;
+    ///
+    /// let credentials = Credentials::at("/etc/hapnd/key.json");
+    /// assert_eq!(credentials.path()?, std::path::Path::new("/etc/hapnd/key.json"));
+    /// # Ok::<_, tower_api_key::client::CredentialsError>(())
+    /// ```
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         let location = Location::Path(path.into());
@@ -128,6 +158,21 @@ impl Credentials {
     }
 
     /// Sets the environment variable that overrides the file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::client::Credentials;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let file = folder.path().join("key.json");
+    /// // `CARGO` is set here, and holds no key of this format: the file is not asked.
+    /// let format = tower_api_key::KeyFormat::new("sk_live_");
+    /// let credentials = Credentials::at(file).environment_variable("CARGO").formats(format);
+    /// let error = credentials.load().unwrap_err().to_string();
+    /// assert!(error.contains("the environment variable CARGO"), "{error}");
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn environment_variable(mut self, name: impl Into<String>) -> Self {
         self.variable = Some(name.into());
@@ -135,6 +180,19 @@ impl Credentials {
     }
 
     /// Sets what keys look like; a text of no format is refused, and never stored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::client::Credentials;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let file = folder.path().join("key.json");
+    /// let credentials = Credentials::at(file).formats(tower_api_key::KeyFormat::new("sk_live_"));
+    /// assert!(credentials.login("pk_live_1234").is_err());
+    /// assert!(credentials.load().unwrap().is_none());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn formats(mut self, formats: impl Into<KeyFormats>) -> Self {
         self.formats = formats.into();
@@ -159,6 +217,21 @@ impl Credentials {
     ///
     /// Returns an error if the variable or the file holds something else than a key, or if the file
     /// [is refused](Self#files-that-are-refused) or cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::client::{Credentials, KeySource};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let file = folder.path().join("key.json");
+    /// let credentials = Credentials::at(&file);
+    /// assert!(credentials.load()?.is_none());
+    /// credentials.login("sk_live_abc123def456")?;
+    /// let found = credentials.load()?.unwrap();
+    /// assert_eq!(found.source, KeySource::File(file));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn load(&self) -> Result<Option<LoadedKey>, CredentialsError> {
         let variable = self.variable.as_ref();
         match variable.and_then(|name| Some((name, std::env::var_os(name)?))) {
@@ -215,6 +288,20 @@ impl Credentials {
     /// Returns an error that says what a key looks like if the text is none, and one if the file
     /// that is there [is refused](Self#files-that-are-refused) or a new one cannot be written. The
     /// error never holds the text, and nothing was changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::client::Credentials;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let file = folder.path().join("key.json");
+    /// let credentials = Credentials::at(file);
+    /// credentials.login("sk_live_abc123def456")?;
+    /// credentials.login("sk_live_of_another_account")?;
+    /// assert_eq!(credentials.load()?.unwrap().key.reveal(), "sk_live_of_another_account");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn login(&self, text: &str) -> Result<(), CredentialsError> {
         let key = ApiKey::parse(text, &self.formats).map_err(|reason| {
             CredentialsError::WrongKey { reason, expected: error::describe(&self.formats) }
@@ -234,6 +321,20 @@ impl Credentials {
     ///
     /// Returns an error if the file cannot be read or changed, or
     /// [is refused](Self#files-that-are-refused) for another reason than its mode.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::client::Credentials;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let file = folder.path().join("key.json");
+    /// let credentials = Credentials::at(&file);
+    /// credentials.login("sk_live_abc123def456")?;
+    /// assert!(credentials.logout()? && !file.exists());
+    /// assert!(!credentials.logout()?);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn logout(&self) -> Result<bool, CredentialsError> {
         let path = self.path()?;
         let Some(bytes) = file::read_with_any_mode(&path)? else { return Ok(false) };

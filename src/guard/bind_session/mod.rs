@@ -93,6 +93,15 @@ impl BindSession {
     /// # Panics
     ///
     /// Panics if it is 0: no session would work.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::guard::BindSession;
+    ///
+    /// let binds = BindSession::new("mcp-session-id").max_sessions(10_000);
+    /// assert!(format!("{binds:?}").contains("10000"));
+    /// ```
     pub fn max_sessions(self, all: usize) -> Self {
         self.with(|bounds| bounds.all = all)
     }
@@ -102,11 +111,45 @@ impl BindSession {
     /// # Panics
     ///
     /// Panics if it is 0: no session would work.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::guard::BindSession;
+    ///
+    /// let binds = BindSession::new("mcp-session-id").max_sessions_per_key(10);
+    /// assert!(format!("{binds:?}").contains("10"));
+    /// ```
     pub fn max_sessions_per_key(self, per_key: usize) -> Self {
         self.with(|bounds| bounds.per_key = per_key)
     }
 
     /// Returns how many sessions are remembered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    /// use tower_api_key::guard::BindSession;
+    /// use tower_api_key::testing::ActAs;
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    /// # use std::convert::Infallible;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (keys, binds) = (MemoryStore::new(), BindSession::new("mcp-session-id"));
+    /// let opens = service_fn(async |_: Request<String>| {
+    ///     let response = Response::builder().header("mcp-session-id", "the first");
+    ///     Ok::<_, Infallible>(response.body(String::new()).unwrap())
+    /// });
+    /// let server = (ApiKeyLayer::new(keys.clone()), binds.clone()).layer(opens);
+    /// let agent = ActAs::new(&keys, NewKey::named("agent"))?;
+    /// agent.layer(server).oneshot(Request::new(String::new())).await?;
+    /// assert_eq!(binds.sessions(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.sessions.len()

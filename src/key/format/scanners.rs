@@ -1,6 +1,7 @@
 //! What secret scanners need to find keys of a format.
 
 use super::KeyFormat;
+use crate::key::KeyFormats;
 
 impl KeyFormat {
     /// Returns a regular expression that finds keys of this format in text.
@@ -78,15 +79,68 @@ impl KeyFormat {
     /// ```
     #[must_use]
     pub fn detect_secrets_plugin(&self, secret: &str) -> String {
-        let [secret, regex] = [secret, &self.regex()].map(quoted);
-        format!(
-            "import re\n\n\
-             from detect_secrets.plugins.base import RegexBasedDetector\n\n\n\
-             class ApiKeyDetector(RegexBasedDetector):\n    \
-             secret_type = {secret}\n    \
-             denylist = [re.compile({regex})]\n"
-        )
+        plugin([self], secret)
     }
+}
+
+impl KeyFormats {
+    /// Returns a rule for each format, like [`KeyFormat::gitleaks_rule`]. If there are several, their ids have
+    /// a number at the end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::KeyFormat;
+    /// use tower_api_key::key::KeyFormats;
+    ///
+    /// let formats = KeyFormats::from([KeyFormat::new("sk_live_"), KeyFormat::new("sk_test_")]);
+    /// let rules = formats.gitleaks_rules("acme-api-key", "API key of Acme");
+    /// assert!(rules.contains("id = \"acme-api-key-1\"") && rules.contains("id = \"acme-api-key-2\""));
+    /// ```
+    #[must_use]
+    pub fn gitleaks_rules(&self, id: &str, description: &str) -> String {
+        let formats: Vec<_> = self.iter().collect();
+        let rules: Vec<_> = match formats[..] {
+            [format] => vec![format.gitleaks_rule(id, description)],
+            _ => (1..)
+                .zip(formats)
+                .map(|(number, format)| {
+                    format.gitleaks_rule(&format!("{id}-{number}"), description)
+                })
+                .collect(),
+        };
+        rules.join("\n")
+    }
+
+    /// Returns one plugin for all formats, like [`KeyFormat::detect_secrets_plugin`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::KeyFormat;
+    /// use tower_api_key::key::KeyFormats;
+    ///
+    /// let formats = KeyFormats::from([KeyFormat::new("sk_live_"), KeyFormat::new("sk_test_")]);
+    /// let plugin = formats.detect_secrets_plugin("API key of Acme");
+    /// assert!(plugin.contains("\"sk_live_") && plugin.contains("\"sk_test_"), "{plugin}");
+    /// ```
+    #[must_use]
+    pub fn detect_secrets_plugin(&self, secret: &str) -> String {
+        plugin(self.iter(), secret)
+    }
+}
+
+fn plugin<'a>(formats: impl IntoIterator<Item = &'a KeyFormat>, secret: &str) -> String {
+    let compiled = |format: &KeyFormat| format!("re.compile({})", quoted(&format.regex()));
+    let compiled: Vec<_> = formats.into_iter().map(compiled).collect();
+    let (secret, compiled) = (quoted(secret), compiled.join(", "));
+    format!(
+        "import re\n\n\
+         from detect_secrets.plugins.base import RegexBasedDetector\n\n\n\
+         class ApiKeyDetector(RegexBasedDetector):\n    \
+         secret_type = {secret}\n    \
+         denylist = [{compiled}]\n"
+    )
 }
 
 /// Writes a text as JSON, TOML and Python read it.

@@ -19,7 +19,7 @@ use super::ApiError;
 
 /// Reads bodies, within bounds of size, time and number.
 #[derive(Clone)]
-pub(super) struct Bodies {
+pub(in crate::manage) struct Bodies {
     /// The longest body that is read, in bytes.
     pub(super) max_length: usize,
     /// How long a body may take.
@@ -41,11 +41,16 @@ impl Default for Bodies {
 }
 
 impl Bodies {
+    #[cfg(feature = "pages")]
+    pub(in crate::manage) const fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// Reads a body.
     ///
     /// One more than are read at once ends the oldest, not itself: nobody who is slow, even on
     /// purpose, is in the way of those who are not. One that has come already is in nobody's way.
-    pub(super) async fn read(&self, body: Body) -> Result<Bytes, ApiError> {
+    pub(in crate::manage) async fn read(&self, body: Body) -> Result<Bytes, ApiError> {
         let mut reading = pin!(Limited::new(body, self.max_length).collect());
         if let Some(read) = reading.as_mut().now_or_never() {
             return finish(read);

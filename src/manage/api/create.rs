@@ -16,7 +16,7 @@ use crate::store::NewKey;
 #[derive(ToSchema)]
 #[schema(as = NewApiKey)]
 #[serde(deny_unknown_fields)]
-pub(super) struct CreateKey {
+pub(in crate::manage) struct CreateKey {
     /// What the key is for.
     #[schema(min_length = 3, max_length = 100, example = "Production Key")]
     name: String,
@@ -41,7 +41,7 @@ pub(super) struct CreateKey {
 }
 
 impl CreateKey {
-    pub(super) fn read(body: Value) -> Result<Self, ApiError> {
+    pub(in crate::manage) fn read(body: Value) -> Result<Self, ApiError> {
         let mut fields = Fields::of_body(body)?;
         let key = Self {
             name: fields.require("name")?.text()?,

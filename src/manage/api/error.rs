@@ -35,12 +35,15 @@ impl ApiError {
     /// [there may be](crate::KeyManager::max_keys_per_tenant), which is answered with 409.
     pub const TOO_MANY_KEYS: &'static str = "https://docs.rs/tower-api-key/latest/tower_api_key/enum.ManageError.html#variant.TooManyKeys";
 
-    pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(in crate::manage) fn new(
+        status: StatusCode,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self { status, kind: None, field: None, message: message.into(), key_id: None }
     }
 
     /// Makes the error of a wrong field.
-    pub(super) fn field_is(
+    pub(in crate::manage) fn field_is(
         status: StatusCode,
         field: impl Into<String>,
         message: impl fmt::Display,
@@ -185,11 +188,11 @@ impl From<ManageError> for ApiError {
 }
 
 impl ApiError {
-    pub(super) fn not_found() -> Self {
+    pub(in crate::manage) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "There is no such API key")
     }
 
-    pub(super) fn unavailable() -> Self {
+    pub(in crate::manage) fn unavailable() -> Self {
         let message = "API keys cannot be managed at the moment";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }

@@ -19,7 +19,7 @@ use crate::manage::KeyManager;
 use crate::manage::once::Once;
 use crate::store::StoredKey;
 
-pub(super) type Result<T = Response> = std::result::Result<T, ApiError>;
+pub(in crate::manage) type Result<T = Response> = std::result::Result<T, ApiError>;
 
 pub(super) async fn list(keys: KeyManager, parts: Parts, _: RequestBody) -> Result {
     let query = parse_query(parts.uri.query().unwrap_or_default())?;
@@ -100,7 +100,7 @@ pub(super) async fn audit(keys: KeyManager, mut parts: Parts, _: RequestBody) ->
 }
 
 /// Returns the id in the path. One that is none is an unknown one.
-pub(super) async fn key_id(parts: &mut Parts) -> Result<KeyId> {
+pub(in crate::manage) async fn key_id(parts: &mut Parts) -> Result<KeyId> {
     let parameters = parts.extract::<RawPathParams>().await;
     let parameters = parameters.map_err(|_| ApiError::not_found())?;
     // A router within another one, or called by its handler, captures after it.

@@ -89,7 +89,7 @@ impl<R: IntoResponse> From<R> for Refused {
 }
 
 impl Refused {
-    pub(super) fn into_inner(self) -> Response {
+    pub(in crate::manage) fn into_inner(self) -> Response {
         *self.0
     }
 }

@@ -169,3 +169,8 @@ pub use self::identify::{IdentifyOwner, Refused};
 pub use self::key_owner::KeyOwner;
 pub use self::route::KeyRoute;
 pub use self::routes::KeyRoutes;
+
+#[cfg(feature = "pages")]
+pub(super) use self::{
+    bodies::Bodies, create::CreateKey, handlers::key_id, unread::drain_unread, update::UpdateKey,
+};

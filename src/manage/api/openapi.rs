@@ -6,6 +6,7 @@ use utoipa::openapi::path::{
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     Content, Header, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, ResponseBuilder,
     Schema,
@@ -25,6 +26,9 @@ use super::usage::DEFAULT_DAYS;
 use crate::manage::UsagePeriod;
 use crate::store::KeyState;
 
+const TAG: &str = "API keys";
+const ABOUT: &str = "Issue, list, change, rotate and revoke API keys.";
+
 /// Describes `routes`, whose errors are problems or else of a shape that only the application
 /// knows.
 pub(super) fn document(routes: &[KeyRoute], errors_are_problems: bool) -> OpenApi {
@@ -36,7 +40,13 @@ pub(super) fn document(routes: &[KeyRoute], errors_are_problems: bool) -> OpenAp
         paths.add_path_operation(route.path(), vec![method], operation);
     }
     OpenApiBuilder::new()
-        .info(InfoBuilder::new().title("API keys").version(env!("CARGO_PKG_VERSION")))
+        .info(
+            InfoBuilder::new()
+                .title(TAG)
+                .description(Some(ABOUT))
+                .version(env!("CARGO_PKG_VERSION")),
+        )
+        .tags(Some([TagBuilder::new().name(TAG).description(Some(ABOUT)).build()]))
         .paths(paths)
         .components(Some(ComponentsBuilder::new().schemas_from_iter(schemas.0).build()))
         .build()
@@ -48,13 +58,16 @@ fn operation(
     problem: Option<&Ref>,
 ) -> (HttpMethod, Operation) {
     let draft = |id: &str, summary: &str| {
-        let operation = OperationBuilder::new().tag("API keys").summary(Some(summary));
+        let operation = OperationBuilder::new().tag(TAG).summary(Some(summary));
         Draft { operation: operation.operation_id(Some(id)), problem: problem.cloned() }
     };
     match route {
         KeyRoute::List => {
             let answer = schemas.add::<Page>();
             let draft = draft("listApiKeys", "List API keys, the newest first")
+                .says(
+                    "Returns a page of the keys that the caller may see. Secrets are never in it.",
+                )
                 .answer("200", "A page of keys", answer)
                 .refuses(&[]);
             (HttpMethod::Get, draft.parameters(list_parameters()))
@@ -62,6 +75,7 @@ fn operation(
         KeyRoute::Create => {
             let (body, answer) = (schemas.add::<CreateKey>(), schemas.add::<New<'_>>());
             let draft = draft("createApiKey", "Create an API key")
+                .says("Issues a key. Its secret is in this answer and nowhere else.")
                 .body(body, Required::True)
                 .answer("201", "The key, and its secret for the only time", answer)
                 .refuses(&["408", "409", "413", "415", "422"]);
@@ -70,6 +84,7 @@ fn operation(
         KeyRoute::Show => {
             let answer = schemas.add::<One>();
             let draft = draft("getApiKey", "Get an API key")
+                .says("Returns one key, without its secret.")
                 .answer("200", "The key", answer)
                 .refuses(&["404"]);
             (HttpMethod::Get, draft.parameters([key_id()]))
@@ -77,6 +92,7 @@ fn operation(
         KeyRoute::Update => {
             let (body, answer) = (schemas.add::<UpdateKey>(), schemas.add::<One>());
             let draft = draft("updateApiKey", "Change an API key")
+                .says("Changes the fields that are in the body, and no other.")
                 .body(body, Required::True)
                 .answer("200", "The key as it is now", answer)
                 .refuses(&["404", "408", "409", "413", "415", "422"]);
@@ -85,6 +101,7 @@ fn operation(
         KeyRoute::Revoke => {
             let answer = schemas.add::<Revoked>();
             let draft = draft("revokeApiKey", "Revoke an API key")
+                .says("Ends a key for good. A key that is revoked already stays as it is.")
                 .answer("200", "The key is revoked, perhaps since long", answer)
                 .refuses(&["404"]);
             (HttpMethod::Delete, draft.parameters([key_id(), with_successors()]))
@@ -92,6 +109,7 @@ fn operation(
         KeyRoute::Rotate => {
             let (body, answer) = (schemas.add::<RotateKey>(), schemas.add::<New<'_>>());
             let draft = draft("rotateApiKey", "Replace an API key by a successor")
+                .says("Issues a key like it. The old one works on for `grace_seconds`.")
                 .body(body, Required::False)
                 .answer("201", "The successor, and its secret for the only time", answer)
                 .refuses(&["404", "408", "409", "413", "415", "422"]);
@@ -100,6 +118,7 @@ fn operation(
         KeyRoute::Audit => {
             let answer = schemas.add::<Events>();
             let draft = draft("listApiKeyEvents", "List the changes of a key, the newest first")
+                .says("Returns a page of what was done to the key, and by whom.")
                 .answer("200", "A page of changes", answer)
                 .refuses(&["404", "501"]);
             let [limit, cursor, ..] = list_parameters();
@@ -123,6 +142,11 @@ struct Draft {
 }
 
 impl Draft {
+    fn says(mut self, description: &str) -> Self {
+        self.operation = self.operation.description(Some(description));
+        self
+    }
+
     fn body(mut self, schema: Ref, required: Required) -> Self {
         let content = Content::new(Some(schema));
         let body = RequestBodyBuilder::new().content("application/json", content);

@@ -15,7 +15,7 @@ use crate::guard::rejector;
 use crate::head::RequestHead;
 
 /// Drains what is left of a body behind the answer, whichever it is.
-pub(super) async fn drain_unread(request: Request, next: Next) -> Response {
+pub(in crate::manage) async fn drain_unread(request: Request, next: Next) -> Response {
     let draining = rejector(request.extensions()).drain.of(&RequestHead::new(&request));
     let mut unread = None;
     let request = request.map(|body| {

@@ -16,7 +16,7 @@ use crate::rfc3339::parse_time;
 #[derive(ToSchema)]
 #[schema(as = ApiKeyUpdate)]
 #[serde(deny_unknown_fields)]
-pub(super) struct UpdateKey {
+pub(in crate::manage) struct UpdateKey {
     /// What the key is for.
     #[schema(min_length = 3, max_length = 100, nullable = false)]
     name: Option<String>,
@@ -38,7 +38,7 @@ pub(super) struct UpdateKey {
 }
 
 impl UpdateKey {
-    pub(super) fn read(body: Value) -> Result<Self, ApiError> {
+    pub(in crate::manage) fn read(body: Value) -> Result<Self, ApiError> {
         let expiry = |field: Field| match field.is_null() {
             true => Ok(None),
             false => field.parse(parse_time).map(Some),

@@ -25,6 +25,9 @@ use crate::store::{
 /// When the day of a row begins.
 const DAY: &str = "date_trunc('day', starts_at, 'UTC')";
 
+/// What makes rows of an array.
+const EACH: &str = "json_array_elements_text";
+
 /// Adds the tables of usage, which do not refer to those of keys: usage outlives its key.
 pub(super) fn create_tables(tables: &Tables) -> String {
     let (usage, writers) = (tables.usage(), tables.usage_writers());
@@ -79,8 +82,7 @@ impl UsageStore for PostgresStore {
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
-        let each = "json_array_elements_text";
-        let statement = usage::read_by_key(&self.statements.tables, query, DAY, each)?;
+        let statement = usage::read_by_key(&self.statements.tables, query, DAY, EACH)?;
         let mut lease = Lease::of(&self.connections, Purpose::List).await?;
         let rows = bound(&statement).persistent(false).fetch_all(&mut **lease).await;
         lease.give_back();

@@ -15,6 +15,10 @@ use crate::store::{
 
 use super::statements::{Statement, constant};
 
+/// Leaves days out. An expression, so that no database looks for all hours of a time by their index, and
+/// meets those of all keys.
+const HOURS_ONLY: &str = " AND hours + 0 = 1";
+
 /// For how long a writer is known that writes no more. PostgreSQL and SQLite count in days.
 pub(in crate::store) const WRITERS_FOR_DAYS: u32 = 30;
 
@@ -82,7 +86,7 @@ pub(in crate::store) fn read(
         UsageOf::Tenant(tenant) => ("tenant", tenant.to_string()),
     };
     let (start, which) = match query.step {
-        UsageStep::Hour => ("starts_at", " AND hours = 1"),
+        UsageStep::Hour => ("starts_at", HOURS_ONLY),
         UsageStep::Day => (day, ""),
     };
     let (usage, sums) = (tables.usage(), sums());
@@ -104,7 +108,7 @@ pub(in crate::store) fn read_by_key(
     each: &str,
 ) -> Result<Statement, StoreError> {
     let (start, which) = match query.step {
-        UsageStep::Hour => ("starts_at", " AND hours = 1"),
+        UsageStep::Hour => ("starts_at", HOURS_ONLY),
         UsageStep::Day => (day, ""),
     };
     let (usage, sums) = (tables.usage(), sums());

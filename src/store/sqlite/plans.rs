@@ -6,11 +6,12 @@ use sqlx::Row as _;
 
 use super::SqliteStore;
 use super::repository::{bound, note_uses};
+use super::usage::{DAY, EACH};
 use crate::key::{KeyHasher, KeyId};
-use crate::store::sql::{Statement, constant};
+use crate::store::sql::{Statement, constant, usage};
 use crate::store::{
     AuditCursor, AuditQuery, EndedCursor, EndedQuery, KeyChange, KeyCursor, KeyQuery, KeyRecord,
-    KeyState, KeyUse, TenantFilter,
+    KeyState, KeyUse, TenantFilter, UsageByKeyQuery, UsageOf, UsageQuery, UsageStep,
 };
 
 async fn plan(store: &SqliteStore, mut statement: Statement) -> String {
@@ -50,6 +51,31 @@ async fn the_keys_that_ended_are_found_by_their_index() {
         let (keys, rest) = plan.split_once('\n').unwrap();
         assert_eq!(keys, format!("SEARCH api_keys USING INDEX {index}"));
         assert!(rest.lines().all(is_of_one_row), "{rest}");
+    }
+}
+
+#[tokio::test]
+async fn usage_is_found_by_its_keys_or_its_tenant() {
+    let store = SqliteStore::in_memory().await.unwrap();
+    let (tables, range) = (&store.statements.tables, at(0)..at(9));
+    for step in [UsageStep::Hour, UsageStep::Day] {
+        let by_key = UsageByKeyQuery::new([id(1), id(2)], &range, step);
+        let own = by_key.clone().of_tenant(TenantFilter::Of("acme".parse().unwrap()));
+        let read = |of| usage::read(tables, &UsageQuery::new(of, &range, step), DAY);
+        for (statement, index) in [
+            (usage::read_by_key(tables, &by_key, DAY, EACH), "PRIMARY KEY (key_id=?"),
+            (usage::read_by_key(tables, &own, DAY, EACH), "PRIMARY KEY (key_id=?"),
+            (read(UsageOf::Key(id(1))), "PRIMARY KEY (key_id=?"),
+            (
+                read(UsageOf::Tenant("acme".parse().unwrap())),
+                "INDEX api_key_usage_by_tenant (tenant=?",
+            ),
+        ] {
+            let plan = plan(&store, statement.unwrap()).await;
+            let expected =
+                format!("SEARCH api_key_usage USING {index} AND starts_at>? AND starts_at<?)");
+            assert!(plan.starts_with(&expected), "{step:?}: {plan}");
+        }
     }
 }
 

@@ -19,7 +19,10 @@ use crate::store::{
 };
 
 /// When the day of a row begins.
-const DAY: &str = "(starts_at - starts_at % 86400000000)";
+pub(super) const DAY: &str = "(starts_at - starts_at % 86400000000)";
+
+/// What makes rows of an array.
+pub(super) const EACH: &str = "json_each";
 
 /// Adds the tables of usage, which do not refer to those of keys: usage outlives its key.
 pub(super) fn create_tables(tables: &Tables) -> String {
@@ -77,8 +80,7 @@ impl UsageStore for SqliteStore {
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
-        let each = "json_each";
-        let statement = usage::read_by_key(&self.statements.tables, query, DAY, each)?;
+        let statement = usage::read_by_key(&self.statements.tables, query, DAY, EACH)?;
         let _place = self.share.for_list().await?;
         let rows = bound(&statement).persistent(false).fetch_all(&self.pool).await;
         let rows = rows.map_err(failed)?;

@@ -63,6 +63,20 @@ where
 /// # Panics
 ///
 /// Panics with what the repository did wrong.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::MemoryStore;
+/// use tower_api_key::store::RecordField;
+/// use tower_api_key::testing::check_key_repository_without;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// // As over a table that has a column for each field.
+/// check_key_repository_without(&MemoryStore::new(), &[] as &[RecordField]).await;
+/// # }
+/// ```
 pub async fn check_key_repository_without<R>(repository: &R, fields: &[RecordField])
 where
     R: KeyRepository + ?Sized,
@@ -129,6 +143,20 @@ where
 /// # Panics
 ///
 /// Panics with what the repository did wrong.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::MemoryStore;
+/// use tower_api_key::store::RecordField;
+/// use tower_api_key::testing::check_record_uses_without;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// // As over a table that has a column for each field.
+/// check_record_uses_without(&MemoryStore::new(), &[] as &[RecordField]).await;
+/// # }
+/// ```
 pub async fn check_record_uses_without<R>(repository: &R, fields: &[RecordField])
 where
     R: KeyRepository + RecordUses + ?Sized,

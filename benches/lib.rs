@@ -1,0 +1,1 @@
+//! Nothing: the benchmarks beside this file are programs. Cargo wants a library or a program in each package.

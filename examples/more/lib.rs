@@ -1,0 +1,1 @@
+//! Nothing: `Cargo.toml` names the examples. Cargo wants a library or a program in each package.

@@ -1,0 +1,106 @@
+//! The form that changes a key.
+
+use http::StatusCode;
+use maud::html;
+
+use super::actions::done;
+use super::create::{back, read, token};
+use super::fields::summary;
+use super::form::Form;
+use super::key_fields::KeyFields;
+use super::key_form::{KEEP, KeyForm};
+use super::key_parts::{hint, name};
+use super::mistakes::Mistakes;
+use super::offered::Offered;
+use super::place::Place;
+use super::reply::{Outcome, Reply};
+use super::site::Site;
+use super::visit::Visit;
+use crate::key::KeyId;
+use crate::manage::KeyUpdate;
+use crate::manage::api::UpdateKey;
+use crate::manage::name::check_name;
+use crate::store::StoredKey;
+
+pub(super) async fn ask(visit: &Visit<'_>) -> Outcome {
+    let id = visit.key_id()?;
+    let key = visit.keys.get(id).await?;
+    let offered = visit.offered();
+    let form = KeyForm::of_record(&key.record, &offered, token()?);
+    Ok(form_page(visit.site, &offered, id, Some(&key), &form, &Mistakes::default()))
+}
+
+/// Changes a key, or says what is wrong with what was typed.
+pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
+    let id = visit.key_id()?;
+    let (site, settings) = (visit.site, visit.site.settings);
+    let key = visit.keys.get(id).await?;
+    let offered = visit.offered();
+    let mut typed = read(site, key.record.kind, sent)?;
+    let mut mistakes = Mistakes::default();
+    let revision = key.record.revision.to_string();
+    if typed.revision != revision {
+        // What is sent now replaces what somebody else has set meanwhile: they are to know.
+        mistakes.add(Place::Form, site.texts().changed_meanwhile.to_string());
+        mistakes.status = Some(StatusCode::CONFLICT);
+        typed.revision = revision;
+    }
+    if check_name(&typed.name).is_err() {
+        mistakes.add(Place::Name, site.texts().wrong_name.to_string());
+    }
+    if !typed.has_access(&offered) {
+        mistakes.add(Place::Abilities, site.texts().wrong_access.to_string());
+    }
+    let expires_at = match &*typed.expiry {
+        KEEP => Ok(None),
+        _ => typed.expires_at(settings, site.now).map(Some),
+    };
+    if expires_at.is_err() {
+        mistakes.add(Place::Expiry, site.texts().wrong_expiry.to_string());
+    }
+    let json = typed.to_changes(&key.record, &offered);
+    let update = mistakes.read(&json, UpdateKey::read, &typed, site.texts());
+    if let (Some(update), Ok(expires_at)) = (update, expires_at) {
+        let mut update = KeyUpdate::from(update);
+        if let Some(expires_at) = expires_at {
+            update = update.expires_at(expires_at);
+        }
+        match visit.keys.update(id, &update).await {
+            Ok(_) => return Ok(done(site, id, "changed")),
+            Err(error) => mistakes.refuse(error, site.texts()),
+        }
+    }
+    Ok(form_page(site, &offered, id, Some(&key), &typed, &mistakes))
+}
+
+pub(super) fn form_page(
+    site: &Site<'_>,
+    offered: &Offered,
+    id: &KeyId,
+    key: Option<&StoredKey>,
+    form: &KeyForm,
+    mistakes: &Mistakes,
+) -> Reply {
+    let texts = site.texts();
+    let fields = KeyFields { site, offered, form, mistakes, is_new: false }.show();
+    let content = html! {
+        header.ak-head {
+            div {
+                (back(site))
+                h1 { (texts.change) }
+                @if let Some(key) = key {
+                    p.ak-lead { (name(&key.record)) " " (hint(&key.record, site)) }
+                }
+            }
+        }
+        (summary(mistakes, texts))
+        form.ak-form method="post" action=(site.of_key(id, "change")) novalidate data-ak-once {
+            (fields)
+            div.ak-actions {
+                button.ak-button.ak-primary type="submit" { (texts.save) }
+                a.ak-button href=(site.key(id)) { (texts.cancel) }
+            }
+        }
+    };
+    Reply::refused(mistakes.status(), &*texts.change, content)
+}

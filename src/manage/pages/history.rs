@@ -1,0 +1,114 @@
+//! Who changed what of a key.
+
+use http::StatusCode;
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::key_parts::actor;
+use super::texts::{PageTexts, fill};
+use super::time::moment;
+use super::visit::Visit;
+use crate::key::KeyId;
+use crate::manage::ManageError;
+use crate::manage::api::ApiError;
+use crate::store::{AuditEntry, AuditQuery};
+
+/// How many events are shown at once.
+const SHOWN: usize = 20;
+
+/// Shows the events of a key, the newest first, from a place on. Where none are kept, nothing is shown.
+pub(super) async fn history(
+    visit: &Visit<'_>,
+    id: &KeyId,
+    after: &str,
+) -> Result<Option<Markup>, ApiError> {
+    let (site, texts) = (visit.site, visit.site.texts());
+    if !site.settings.history {
+        return Ok(None);
+    }
+    let mut query = AuditQuery::new().key(id.clone()).newest_first().limit(SHOWN);
+    if !after.is_empty() {
+        let after = after
+            .parse()
+            .map_err(|error| ApiError::field_is(StatusCode::BAD_REQUEST, "events", error))?;
+        query = query.after(after);
+    }
+    let page = match visit.keys.audit_log(&query).await {
+        Ok(page) => page,
+        Err(ManageError::NoAuditLog) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(html! {
+        section.ak-card aria-labelledby="ak-history" {
+            h2 id="ak-history" { (texts.history) }
+            ul.ak-history { @for entry in &page.entries { (event(entry, texts)) } }
+            @if let Some(next) = &page.next {
+                p.ak-steps {
+                    a.ak-button href={ (site.key(id)) "?events=" (next) "#ak-history" } {
+                        (texts.older)
+                    }
+                }
+            }
+        }
+    }))
+}
+
+fn event(entry: &AuditEntry, texts: &PageTexts) -> Markup {
+    let changed = changed(entry, texts);
+    html! {
+        li {
+            strong { (action_named(&entry.action, texts)) }
+            " " (texts.by) " "
+            // What another version wrote may be none that this one knows.
+            @match entry.actor.parse() {
+                Ok(by) => (actor(&by, texts)),
+                Err(_) => bdi { (entry.actor) },
+            }
+            " " span.ak-moment { (moment(entry.at, texts)) }
+            @if !changed.is_empty() {
+                div.ak-small { (fill(&texts.what_changed, &[("fields", &changed.join(", "))])) }
+            }
+        }
+    }
+}
+
+fn action_named<'a>(action: &'a str, texts: &'a PageTexts) -> &'a str {
+    match action {
+        "issued" => &texts.was_issued,
+        "updated" => &texts.was_updated,
+        "disabled" => &texts.was_disabled,
+        "enabled" => &texts.was_enabled,
+        "rotated" => &texts.was_rotated,
+        "revoked" => &texts.was_revoked,
+        other => other,
+    }
+}
+
+/// Says which fields have another value than before; of a name, also which.
+fn changed(entry: &AuditEntry, texts: &PageTexts) -> Vec<String> {
+    let (Some(before), Some(after)) = (&entry.before, &entry.after) else { return Vec::new() };
+    if entry.action != "updated" {
+        return Vec::new();
+    }
+    let fields = [
+        ("/name", &texts.name),
+        ("/abilities", &texts.abilities),
+        ("/expires_at", &texts.expiry),
+        ("/rotation_due_at", &texts.rotation_due),
+        ("/limits", &texts.limits),
+        ("/restrictions/addresses", &texts.addresses),
+        ("/restrictions/origins", &texts.origins),
+        ("/restrictions/referrers", &texts.referrers),
+        ("/restrictions/endpoints", &texts.endpoints),
+    ];
+    let differs = |path: &str| before.pointer(path) != after.pointer(path);
+    let fields = fields.into_iter().filter(|(path, _)| differs(path));
+    let said = fields.map(|(path, label)| match (before.pointer(path), after.pointer(path)) {
+        (Some(Value::String(old)), Some(Value::String(new))) if path == "/name" => {
+            // Each as it is read, whichever way.
+            format!("{label} (\u{2068}{old}\u{2069} → \u{2068}{new}\u{2069})")
+        }
+        _ => label.to_string(),
+    });
+    said.collect()
+}

@@ -1,0 +1,231 @@
+//! The fields of a new key, and of one that is changed.
+
+use maud::{Markup, html};
+
+use super::expiry::Expiry;
+use super::fields::{Choice, Described};
+use super::key_form::{CUSTOM, KEEP, KeyForm};
+use super::mistakes::Mistakes;
+use super::offered::{Level, Offered, Resource};
+use super::place::Place;
+use super::site::Site;
+use super::texts::{PageTexts, fill};
+use super::time::{Civil, DAY, from_seconds, seconds};
+use crate::key::KeyKind;
+
+/// What the fields are made of.
+pub(super) struct KeyFields<'a> {
+    pub(super) site: &'a Site<'a>,
+    /// What may be granted.
+    pub(super) offered: &'a Offered,
+    pub(super) form: &'a KeyForm,
+    pub(super) mistakes: &'a Mistakes,
+    pub(super) is_new: bool,
+}
+
+impl KeyFields<'_> {
+    pub(super) fn show(&self) -> Markup {
+        let (texts, form) = (self.site.texts(), self.form);
+        let is_public = form.kind == KeyKind::Public;
+        html! {
+            input type="hidden" name="token" value=(form.token.as_str());
+            input type="hidden" name="revision" value=(form.revision);
+            (self.described(Place::Name, &texts.name, &texts.name_hint).line(&form.name, "text", true))
+            @if self.is_new { (self.stage()) }
+            @if is_public { (self.sites()) }
+            (self.access())
+            (self.expiry())
+            details.ak-more open[self.mistakes.are_folded() || self.has_restrictions()] {
+                summary { (texts.restrictions) }
+                p.ak-hint { (texts.restrictions_hint) }
+                (self.described(Place::Limits, &texts.limits, &texts.limits_hint).lines(&form.limits))
+                @if !is_public {
+                    (self.described(Place::Addresses, &texts.addresses, &texts.addresses_hint)
+                        .lines(&form.addresses))
+                    (self.sites())
+                }
+                (self.described(Place::Referrers, &texts.referrers, &texts.referrers_hint)
+                    .lines(&form.referrers))
+                (self.described(Place::Endpoints, &texts.endpoints, &texts.endpoints_hint)
+                    .lines(&form.endpoints))
+            }
+        }
+    }
+
+    fn described<'a>(&'a self, place: Place, label: &'a str, hint: &'a str) -> Described<'a> {
+        Described::new(place, label, hint, self.mistakes)
+    }
+
+    fn sites(&self) -> Markup {
+        let texts = self.site.texts();
+        self.described(Place::Origins, &texts.origins, &texts.origins_hint)
+            .lines(&self.form.origins)
+    }
+
+    fn has_restrictions(&self) -> bool {
+        let form = self.form;
+        let public = form.kind == KeyKind::Public;
+        let fields = [&form.limits, &form.addresses, &form.referrers, &form.endpoints];
+        fields.iter().any(|text| !text.is_empty()) || (!public && !form.origins.is_empty())
+    }
+
+    fn stage(&self) -> Markup {
+        let texts = self.site.texts();
+        let stages = self.site.settings.stages_of(self.form.kind);
+        if stages.is_empty() {
+            return html! {};
+        }
+        let only = stages.len() == 1;
+        let choices = html! {
+            div.ak-choices {
+                @for stage in &stages {
+                    (Choice {
+                        name: "stage",
+                        value: stage.as_str(),
+                        label: &texts.stage_named(stage.as_str()),
+                        says: "",
+                        checked: only || self.form.stage == stage.as_str(),
+                    }.radio())
+                }
+            }
+        };
+        self.described(Place::Stage, &texts.stage, &texts.stage_hint).group(&choices)
+    }
+
+    fn access(&self) -> Markup {
+        let (texts, offered, form) = (self.site.texts(), self.offered, self.form);
+        let others: Vec<_> = form.others(offered).collect();
+        if offered.resources.is_empty() && others.is_empty() {
+            return html! {};
+        }
+        let fields = html! {
+            @if offered.presets.is_empty() {
+                input type="hidden" name="access" value=(CUSTOM);
+            } @else {
+                div.ak-choices {
+                    @for preset in &offered.presets {
+                        (Choice {
+                            name: "access",
+                            value: &preset.value(),
+                            label: &preset.title,
+                            says: &preset.says,
+                            checked: form.access == preset.value(),
+                        }.radio())
+                    }
+                    (Choice {
+                        name: "access",
+                        value: CUSTOM,
+                        label: &texts.by_resource,
+                        says: &texts.by_resource_says,
+                        checked: matches!(&*form.access, CUSTOM | ""),
+                    }.radio())
+                }
+            }
+            div.ak-resources {
+                @for resource in &offered.resources { (self.resource(resource)) }
+                @if !others.is_empty() {
+                    fieldset.ak-resource {
+                        legend { (texts.other_abilities) }
+                        div.ak-abilities-shown {
+                            @for ability in others {
+                                (ability_box(ability, texts.ability_named(ability), true))
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        self.described(Place::Abilities, &texts.abilities, &texts.abilities_hint).group(&fields)
+    }
+
+    fn resource(&self, resource: &Resource) -> Markup {
+        let (texts, form) = (self.site.texts(), self.form);
+        let chosen = form.level(&resource.name).unwrap_or(Level::None);
+        let name = format!("level.{}", resource.name);
+        html! {
+            fieldset.ak-resource {
+                legend { (resource.title) }
+                div.ak-levels {
+                    @for level in resource.levels() {
+                        label.ak-level {
+                            input type="radio" name=(name) value=(level.as_str())
+                                checked[level == chosen];
+                            span { (level_in_words(level, resource, texts)) }
+                        }
+                    }
+                }
+                div.ak-abilities {
+                    @for entry in &resource.entries {
+                        @let ability = entry.ability.as_str();
+                        (ability_box(ability, &entry.says, form.abilities.contains(ability)))
+                    }
+                }
+            }
+        }
+    }
+
+    fn expiry(&self) -> Markup {
+        let (texts, form) = (self.site.texts(), self.form);
+        let settings = self.site.settings;
+        let in_days = |days: u32| {
+            let end = from_seconds(seconds(self.site.now) + u64::from(days) * DAY);
+            fill(&texts.until, &[("date", &Civil::of(end).date_in_words(texts))])
+        };
+        let tomorrow = Civil::of(from_seconds(seconds(self.site.now) + DAY)).date();
+        let has_date = settings.expiries.contains(&Expiry::Date);
+        let choices = html! {
+            div.ak-choices {
+                @if !self.is_new {
+                    (Choice {
+                        name: "expiry",
+                        value: KEEP,
+                        label: &texts.keep_expiry,
+                        says: "",
+                        checked: form.expiry == KEEP,
+                    }.radio())
+                }
+                @for expiry in &settings.expiries {
+                    @let (label, says) = match expiry {
+                        Expiry::Days(days) => (fill(&texts.in_days, &[("n", &days.to_string())]), in_days(*days)),
+                        Expiry::Date => (texts.on_date.to_string(), String::new()),
+                        Expiry::Never => (texts.never_expires.to_string(), texts.never_expires_says.to_string()),
+                    };
+                    (Choice {
+                        name: "expiry",
+                        value: &expiry.value(),
+                        label: &label,
+                        says: &says,
+                        checked: form.expiry == expiry.value(),
+                    }.radio())
+                }
+            }
+            @if has_date {
+                div.ak-date {
+                    label for="date" { (texts.date) }
+                    input type="date" id="date" name="date" value=(form.date) min=(tomorrow);
+                }
+            }
+        };
+        self.described(Place::Expiry, &texts.expiry, &texts.expiry_hint).group(&choices)
+    }
+}
+
+fn ability_box(ability: &str, says: &str, checked: bool) -> Markup {
+    html! {
+        label.ak-choice {
+            input type="checkbox" name="ability" value=(ability) checked[checked];
+            span { span.ak-choice-label { (says) } " " code { (ability) } }
+        }
+    }
+}
+
+fn level_in_words<'a>(level: Level, resource: &Resource, texts: &'a PageTexts) -> &'a str {
+    match level {
+        // There is nothing to write.
+        Level::Write if resource.only_reads() => &texts.level_read,
+        Level::None => &texts.level_none,
+        Level::Read => &texts.level_read,
+        Level::Write => &texts.level_write,
+        Level::Custom => &texts.level_custom,
+    }
+}

@@ -1,0 +1,215 @@
+//! [`KeyForm`]: what was typed of a key, in the fields of the form.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::SystemTime;
+
+use super::expiry::Expiry;
+use super::form::Form;
+use super::offered::{Level, Offered};
+use super::place::Place;
+use super::settings::Settings;
+use super::time::{Civil, DAY, from_seconds, seconds};
+use super::token::Token;
+use crate::clock::later;
+use crate::key::{Ability, KeyKind};
+use crate::store::KeyRecord;
+
+/// The value that leaves the expiry as it is.
+pub(super) const KEEP: &str = "keep";
+/// The value that has each resource chosen by itself.
+pub(super) const CUSTOM: &str = "custom";
+
+/// What was typed of a key. It is shown again as it is if something is wrong with it.
+#[derive(Clone)]
+pub(super) struct KeyForm {
+    pub(super) kind: KeyKind,
+    pub(super) name: String,
+    pub(super) stage: String,
+    /// The value of a preset, or [`CUSTOM`].
+    pub(super) access: String,
+    /// By the names of resources.
+    pub(super) levels: BTreeMap<String, String>,
+    pub(super) abilities: BTreeSet<String>,
+    /// The value of an [`Expiry`], or [`KEEP`].
+    pub(super) expiry: String,
+    pub(super) date: String,
+    pub(super) limits: String,
+    pub(super) addresses: String,
+    pub(super) origins: String,
+    pub(super) referrers: String,
+    pub(super) endpoints: String,
+    pub(super) token: Token,
+    /// As which the key was when the form was made.
+    pub(super) revision: String,
+}
+
+/// The error of an expiry that is not offered.
+pub(super) struct ExpiryError;
+
+impl KeyForm {
+    /// A form for a new key.
+    pub(super) fn empty(kind: KeyKind, settings: &Settings, token: Token) -> Self {
+        let first = settings.expiries.first().map(|expiry| expiry.value());
+        // A month, if it is offered.
+        let month = settings.expiries.contains(&Expiry::Days(30)).then(|| "30".to_owned());
+        Self {
+            kind,
+            name: String::new(),
+            stage: String::new(),
+            access: CUSTOM.to_owned(),
+            levels: BTreeMap::new(),
+            abilities: BTreeSet::new(),
+            expiry: month.or(first).unwrap_or_default(),
+            date: String::new(),
+            limits: String::new(),
+            addresses: String::new(),
+            origins: String::new(),
+            referrers: String::new(),
+            endpoints: String::new(),
+            token,
+            revision: String::new(),
+        }
+    }
+
+    /// A form that has everything as it is.
+    pub(super) fn of_record(record: &KeyRecord, offered: &Offered, token: Token) -> Self {
+        let has = |ability: &Ability| record.abilities.iter().any(|each| each == ability);
+        let levels = offered
+            .resources
+            .iter()
+            .map(|resource| (resource.name.clone(), resource.level_of(has).as_str().to_owned()));
+        let restrictions = &record.restrictions;
+        Self {
+            kind: record.kind,
+            name: record.name.clone(),
+            stage: record.stage.as_ref().map(ToString::to_string).unwrap_or_default(),
+            access: CUSTOM.to_owned(),
+            levels: levels.collect(),
+            abilities: record.abilities.iter().map(ToString::to_string).collect(),
+            expiry: KEEP.to_owned(),
+            date: record.expires_at.map(|time| Civil::of(time).date()).unwrap_or_default(),
+            limits: lines(record.limits.iter()),
+            addresses: lines(restrictions.addresses.iter().flat_map(|list| list.iter())),
+            origins: lines(restrictions.origins.iter().flat_map(|list| list.iter())),
+            referrers: lines(restrictions.referrers.iter().flat_map(|list| list.iter())),
+            endpoints: lines(restrictions.endpoints.iter().flat_map(|list| list.iter())),
+            token,
+            revision: record.revision.to_string(),
+        }
+    }
+
+    /// Reads what was typed.
+    pub(super) fn read(kind: KeyKind, form: &Form, offered: &Offered, token: Token) -> Self {
+        let text = |name: &str| form.get(name).to_owned();
+        // Browsers send line breaks as two characters.
+        let lines = |name: &str| form.get(name).replace("\r\n", "\n");
+        let levels = offered
+            .resources
+            .iter()
+            .map(|resource| (resource.name.clone(), text(&format!("level.{}", resource.name))));
+        Self {
+            kind,
+            name: text("name"),
+            stage: text("stage"),
+            access: text("access"),
+            levels: levels.collect(),
+            abilities: form.all("ability").map(str::to_owned).collect(),
+            expiry: text("expiry"),
+            date: text("date"),
+            limits: lines("limits"),
+            addresses: lines("addresses"),
+            origins: lines("origins"),
+            referrers: lines("referrers"),
+            endpoints: lines("endpoints"),
+            token,
+            revision: text("revision"),
+        }
+    }
+
+    pub(super) fn level(&self, resource: &str) -> Option<Level> {
+        let level = self.levels.get(resource)?;
+        Level::ALL.into_iter().find(|known| known.as_str() == level)
+    }
+
+    /// Returns the abilities that were chosen: those of a preset, or for each resource those of its level, and
+    /// those that the catalogue does not have.
+    pub(super) fn chosen(&self, offered: &Offered) -> Vec<String> {
+        let mut presets = offered.presets.iter();
+        if let Some(preset) = presets.find(|preset| preset.value() == self.access) {
+            return preset.abilities.iter().map(ToString::to_string).collect();
+        }
+        let mut chosen = Vec::new();
+        for resource in &offered.resources {
+            match self.level(&resource.name).unwrap_or(Level::None) {
+                Level::Custom => {
+                    let entries = resource.entries.iter().map(|entry| entry.ability.to_string());
+                    chosen.extend(entries.filter(|ability| self.abilities.contains(ability)));
+                }
+                level => chosen.extend(resource.at(level).into_iter().map(ToString::to_string)),
+            }
+        }
+        chosen.extend(self.others(offered).map(str::to_owned));
+        chosen
+    }
+
+    /// Tells whether there is what was chosen. A preset may have gone since the form was made.
+    pub(super) fn has_access(&self, offered: &Offered) -> bool {
+        let mut presets = offered.presets.iter();
+        matches!(&*self.access, CUSTOM | "") || presets.any(|preset| preset.value() == self.access)
+    }
+
+    /// Returns the abilities that were chosen and that the catalogue does not have.
+    pub(super) fn others<'a>(&'a self, offered: &'a Offered) -> impl Iterator<Item = &'a str> {
+        let is_known =
+            |ability: &str| offered.entries().any(|entry| entry.ability.as_str() == ability);
+        self.abilities.iter().map(|ability| &**ability).filter(move |ability| !is_known(ability))
+    }
+
+    /// Returns when the key is to expire; none is never.
+    pub(super) fn expires_at(
+        &self,
+        settings: &Settings,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, ExpiryError> {
+        let offered = settings.expiries.iter().find(|offered| offered.value() == self.expiry);
+        match offered.ok_or(ExpiryError)? {
+            Expiry::Never => Ok(None),
+            Expiry::Days(days) => later_by_days(now, *days).map(Some).ok_or(ExpiryError),
+            Expiry::Date => {
+                // The whole of that day.
+                let end = crate::rfc3339::parse_time(&format!("{}T23:59:59Z", self.date));
+                let end = end.map_err(|_| ExpiryError)?;
+                let most = settings.most_days().and_then(|days| later_by_days(now, days));
+                // The last day that is offered counts as a whole.
+                let last = most.map(|most| from_seconds(seconds(most) / DAY * DAY + DAY - 1));
+                match last.is_some_and(|last| end > last) {
+                    true => Err(ExpiryError),
+                    false => Ok(Some(end)),
+                }
+            }
+        }
+    }
+
+    /// Returns in which line of its field an item stands.
+    pub(super) fn line_of(&self, place: Place, item: usize) -> Option<usize> {
+        let text = match place {
+            Place::Limits => &self.limits,
+            Place::Addresses => &self.addresses,
+            Place::Origins => &self.origins,
+            Place::Referrers => &self.referrers,
+            Place::Endpoints => &self.endpoints,
+            _ => return None,
+        };
+        let mut items = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        items.nth(item).map(|(index, _)| index + 1)
+    }
+}
+
+fn later_by_days(now: SystemTime, days: u32) -> Option<SystemTime> {
+    later(now, std::time::Duration::from_secs(u64::from(days) * DAY))
+}
+
+fn lines(items: impl Iterator<Item: fmt::Display>) -> String {
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join("\n")
+}

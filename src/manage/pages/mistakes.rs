@@ -1,0 +1,202 @@
+//! [`Mistakes`]: what is wrong with which field.
+
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::key_form::KeyForm;
+use super::place::Place;
+use super::texts::{PageTexts, fill};
+use crate::key::IssueError;
+use crate::manage::ManageError;
+use crate::manage::api::ApiError;
+use crate::store::KeyState;
+
+/// What is wrong with which field.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Mistakes {
+    pub(super) list: Vec<(Place, String)>,
+    pub(super) status: Option<StatusCode>,
+    /// Where to go on, and what that is called.
+    pub(super) link: Option<(String, String)>,
+}
+
+impl Mistakes {
+    pub(super) fn of(place: Place, says: impl Into<String>) -> Self {
+        let mut mistakes = Self::default();
+        mistakes.add(place, says.into());
+        mistakes
+    }
+
+    pub(super) fn add(&mut self, place: Place, says: String) {
+        if self.at(place).is_none() {
+            self.list.push((place, says));
+            self.list.sort();
+        }
+    }
+
+    pub(super) fn at(&self, place: Place) -> Option<&str> {
+        self.list.iter().find(|(each, _)| *each == place).map(|(_, says)| &**says)
+    }
+
+    pub(super) fn are_folded(&self) -> bool {
+        self.list.iter().any(|(place, _)| place.is_folded())
+    }
+
+    /// Returns the status of an answer that shows them.
+    pub(super) fn status(&self) -> StatusCode {
+        match self.list.is_empty() {
+            true => StatusCode::OK,
+            false => self.status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY),
+        }
+    }
+
+    /// Adds why the manager does not do what was sent.
+    pub(super) fn refuse(&mut self, error: ManageError, texts: &PageTexts) {
+        let says = in_words(&error, texts);
+        let error = ApiError::from(error);
+        let (place, _) = place_of(error.field());
+        self.add(place, says);
+        self.status.get_or_insert(error.status());
+    }
+
+    /// Adds what the API says of a field.
+    fn blame(&mut self, error: &ApiError, typed: &KeyForm, texts: &PageTexts) -> Place {
+        let (place, item) = place_of(error.field());
+        let form = place.wrong(texts).unwrap_or("{error}");
+        let says = fill(form, &[("error", error.message())]);
+        let says = match item.and_then(|item| typed.line_of(place, item)) {
+            Some(line) => fill(&texts.in_line, &[("n", &line.to_string()), ("error", &says)]),
+            None => says,
+        };
+        self.add(place, says);
+        self.status.get_or_insert(error.status());
+        place
+    }
+
+    /// Reads what the API would be sent, again and again without what is wrong, so that all of it is said at
+    /// once.
+    pub(super) fn read<T>(
+        &mut self,
+        json: &Map<String, Value>,
+        read: impl Fn(Value) -> Result<T, ApiError>,
+        typed: &KeyForm,
+        texts: &PageTexts,
+    ) -> Option<T> {
+        let mut left = json.clone();
+        // Each time, one field less is left.
+        for _ in 0..=json.len() + 4 {
+            let error = match read(left.clone().into()) {
+                Ok(read) => return self.list.is_empty().then_some(read),
+                Err(error) => error,
+            };
+            let place = self.blame(&error, typed, texts);
+            match place {
+                Place::Form => break,
+                Place::Name => drop(left.insert("name".to_owned(), "name".into())),
+                Place::Addresses | Place::Origins | Place::Referrers | Place::Endpoints => {
+                    left["restrictions"][place.id()] = Value::Null;
+                }
+                _ => drop(left.remove(place.id())),
+            }
+        }
+        None
+    }
+}
+
+/// Says why the manager does not do something.
+fn in_words(error: &ManageError, texts: &PageTexts) -> String {
+    let says = match error {
+        ManageError::NotFound => &texts.not_found,
+        ManageError::Name => &texts.wrong_name,
+        ManageError::Expiry => &texts.wrong_expiry,
+        ManageError::UnknownAbility => &texts.wrong_abilities,
+        ManageError::Exceeds(_) => &texts.exceeds,
+        ManageError::State(KeyState::Suspended) | ManageError::Suspended => &texts.suspended_says,
+        ManageError::State(state) => {
+            return fill(&texts.in_this_state, &[("state", texts.state_named(*state))]);
+        }
+        ManageError::Rotated(_) => &texts.already_rotated,
+        ManageError::Format => &texts.old_format,
+        ManageError::Issue(
+            IssueError::Ambiguous(_) | IssueError::Prefix(_) | IssueError::Meaning(_),
+        ) => &texts.wrong_stage,
+        ManageError::TooManyKeys(most) => {
+            return fill(&texts.too_many_keys, &[("n", &most.to_string())]);
+        }
+        ManageError::NoAuditLog
+        | ManageError::UsageNotKept
+        | ManageError::UsageRange
+        | ManageError::Issue(_)
+        | ManageError::Conflict
+        | ManageError::Deadline(_)
+        | ManageError::Store(_) => &texts.unavailable,
+    };
+    says.to_string()
+}
+
+/// Returns which field of the form is to blame for a field of the API, and which of its items.
+fn place_of(field: Option<&str>) -> (Place, Option<usize>) {
+    let Some(field) = field else { return (Place::Form, None) };
+    let (path, item) = match field.split_once('[') {
+        Some((path, rest)) => (path, rest.trim_end_matches(']').parse().ok()),
+        None => (field, None),
+    };
+    match path {
+        "name" => (Place::Name, None),
+        "stage" | "prefix" => (Place::Stage, None),
+        "abilities" => (Place::Abilities, None),
+        "expires_at" => (Place::Expiry, None),
+        "limits" => (Place::Limits, item),
+        "restrictions.addresses" => (Place::Addresses, item),
+        "restrictions.origins" => (Place::Origins, item),
+        "restrictions.referrers" => (Place::Referrers, item),
+        "restrictions.endpoints" => (Place::Endpoints, item),
+        "restrictions" => (Place::Addresses, None),
+        _ => (Place::Form, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::KeyKind;
+    use crate::manage::api::CreateKey;
+    use crate::manage::pages::form::Form;
+    use crate::manage::pages::offered::Offered;
+    use crate::manage::pages::token::Token;
+
+    fn mistakes(texts: &PageTexts) -> Mistakes {
+        let sent = form_urlencoded::Serializer::new(String::new())
+            .append_pair("name", "fine")
+            .append_pair("stage", "not a stage")
+            .append_pair("limits", "100 per minute\r\noften")
+            .append_pair("addresses", "\r\n192.0.2.1\r\n \r\n home \r\n")
+            .append_pair("origins", "shop")
+            .finish();
+        let (sent, offered) = (Form::parse(sent.as_bytes()), Offered::default());
+        let typed = KeyForm::read(KeyKind::Secret, &sent, &offered, Token::new().unwrap());
+        let mut mistakes = Mistakes::default();
+        let read = mistakes.read(&typed.to_json(&offered), CreateKey::read, &typed, texts);
+        assert!(read.is_none());
+        mistakes
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once_beside_its_field_by_the_line_that_was_typed() {
+        let mistakes = mistakes(&PageTexts::english());
+        let places: Vec<_> = mistakes.list.iter().map(|(place, _)| *place).collect();
+        assert_eq!(places, [Place::Stage, Place::Limits, Place::Addresses, Place::Origins]);
+        assert!(mistakes.at(Place::Limits).unwrap().starts_with("Line 2: "));
+        assert!(mistakes.at(Place::Addresses).unwrap().starts_with("Line 4: "));
+        assert_eq!(mistakes.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_the_words_of_the_product() {
+        let mut texts = PageTexts::english();
+        texts.in_line = "Zeile {n}: {error}".into();
+        texts.wrong_addresses = "Das ist keine Adresse.".into();
+        let mistakes = mistakes(&texts);
+        assert_eq!(mistakes.at(Place::Addresses), Some("Zeile 4: Das ist keine Adresse."));
+    }
+}

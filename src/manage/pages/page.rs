@@ -1,0 +1,47 @@
+//! [`Page`]: a page, for the layout of an application.
+
+use maud::{DOCTYPE, Markup, html};
+
+/// A page, for the [layout](super::KeyPages::layout) of an application.
+///
+/// Both parts are HTML, in which everything is escaped that people have typed.
+#[derive(Clone, Debug)]
+pub struct Page {
+    head: String,
+    content: String,
+}
+
+impl Page {
+    pub(super) fn new(head: Markup, content: Markup) -> Self {
+        Self { head: head.into_string(), content: content.into_string() }
+    }
+
+    /// Returns what has to be in the `<head>`: the title, the stylesheet and the script.
+    #[must_use]
+    pub fn head(&self) -> &str {
+        &self.head
+    }
+
+    /// Returns what has to be in the `<main>`. It begins with the only `<h1>`.
+    #[must_use]
+    pub fn content(&self) -> &str {
+        &self.content
+    }
+
+    /// Makes a whole document of it.
+    pub(super) fn alone(&self, lang: &str) -> String {
+        let document = html! {
+            (DOCTYPE)
+            html lang=(lang) {
+                head {
+                    meta charset="utf-8";
+                    (maud::PreEscaped(&self.head))
+                    // Browsers ask for one otherwise.
+                    link rel="icon" href="data:,";
+                }
+                body.ak-alone { main { (maud::PreEscaped(&self.content)) } }
+            }
+        };
+        document.into_string()
+    }
+}

@@ -1,0 +1,81 @@
+//! [`Settings`]: what an application says of its pages.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use super::assets::Assets;
+use super::expiry::Expiry;
+use super::offered::Offered;
+use super::page::Page;
+use super::texts::PageTexts;
+use crate::key::{KeyKind, Stage};
+use crate::manage::KeyManager;
+use crate::manage::api::{Bodies, IdentifyOwner};
+
+/// Puts a page into the layout of an application.
+pub(super) type Layout = dyn Fn(&Page, &Parts) -> String + Send + Sync;
+
+/// What an application says of its pages.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) keys: KeyManager,
+    pub(super) owner: Arc<dyn IdentifyOwner>,
+    pub(super) offered: Offered,
+    pub(super) stages: Vec<Stage>,
+    pub(super) expiries: Vec<Expiry>,
+    pub(super) usage: bool,
+    pub(super) layout: Option<Arc<Layout>>,
+    pub(super) texts: PageTexts,
+    pub(super) base: Option<String>,
+    /// An address of the application's API, for `curl`.
+    pub(super) api_url: Option<String>,
+    /// The variable of the environment that programs read.
+    pub(super) variable: String,
+    pub(super) page_size: usize,
+    pub(super) public_keys: bool,
+    pub(super) history: bool,
+    pub(super) bodies: Bodies,
+    pub(super) assets: Assets,
+}
+
+impl Settings {
+    /// Returns the stages that keys of a kind can have: those that are said by prefixes, or else those that
+    /// the application names.
+    pub(super) fn stages_of(&self, kind: KeyKind) -> Vec<Stage> {
+        let formats = self.keys.settings.scheme.issued_formats();
+        let formats = formats.iter().filter(|format| is_of(format.kind_of_prefix(), kind));
+        let mut stages: Vec<_> =
+            formats.filter_map(|format| format.stage_of_prefix().cloned()).collect();
+        if stages.is_empty() {
+            stages.clone_from(&self.stages);
+        }
+        let mut seen = std::collections::HashSet::new();
+        stages.retain(|stage| seen.insert(stage.clone()));
+        stages
+    }
+
+    /// Tells whether public keys are issued: there is a prefix for them, and the application does not say
+    /// otherwise.
+    pub(super) fn issues_public_keys(&self) -> bool {
+        let formats = self.keys.settings.scheme.issued_formats();
+        let mut kinds = formats.iter().map(|format| format.kind_of_prefix());
+        self.public_keys && kinds.any(|kind| kind == Some(KeyKind::Public))
+    }
+
+    /// Returns the offered expiries with the most days, if time has an end.
+    pub(super) fn most_days(&self) -> Option<u32> {
+        let days = self.expiries.iter().filter_map(|expiry| match expiry {
+            Expiry::Days(days) => Some(*days),
+            _ => None,
+        });
+        match self.expiries.contains(&Expiry::Never) {
+            true => None,
+            false => days.max(),
+        }
+    }
+}
+
+fn is_of(of_prefix: Option<KeyKind>, kind: KeyKind) -> bool {
+    of_prefix.is_none_or(|of_prefix| of_prefix == kind)
+}

@@ -1,0 +1,80 @@
+//! The text of public keys, which everybody can read, and which owners look up to put it into pages.
+
+use serde_json::Value;
+
+use super::KeyRecord;
+#[cfg(feature = "pages")]
+use crate::key::KeyScheme;
+use crate::key::{KeyKind, Secret};
+
+/// Under which name the metadata of a public key keep its text.
+pub(super) const PUBLIC_TEXT: &str = "public_key";
+
+/// Keeps the text of a new key with it, if it is a public one that is to keep it. No secret is kept.
+pub(super) fn keep_public_text(record: &mut KeyRecord, secret: &Secret) {
+    if record.kind == KeyKind::Public {
+        if let Some(text) = record.metadata.get_mut(PUBLIC_TEXT) {
+            *text = secret.reveal().into();
+        }
+    } else if record.metadata.get(PUBLIC_TEXT) == Some(&Value::Null) {
+        record.metadata.remove(PUBLIC_TEXT);
+    }
+}
+
+/// Returns the text of a public key, if it is kept, and is that of this key and of no other.
+#[cfg(feature = "pages")]
+pub(crate) fn public_text<'a>(record: &'a KeyRecord, scheme: &KeyScheme) -> Option<&'a str> {
+    let text = record.metadata.get(PUBLIC_TEXT).filter(|_| record.kind == KeyKind::Public)?;
+    let text = text.as_str()?;
+    scheme.digests(text).any(|digest| digest == record.digest).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::key::{KeyFormat, KeyScheme};
+    use crate::store::{IssuedKey, NewKey};
+
+    fn issued(kind: KeyKind) -> IssuedKey {
+        let scheme = KeyScheme::new(KeyFormat::new("k_"));
+        NewKey::named("one").kind(kind).keep_public_text().generate(&scheme).unwrap()
+    }
+
+    #[test]
+    fn the_text_of_a_public_key_is_kept_and_no_secret() {
+        let public = issued(KeyKind::Public);
+        assert_eq!(public.record.metadata[PUBLIC_TEXT], public.secret.reveal());
+        let secret = issued(KeyKind::Secret);
+        assert!(secret.record.metadata.is_empty());
+    }
+
+    #[test]
+    fn a_successor_keeps_its_own_text() {
+        let scheme = KeyScheme::new(KeyFormat::new("k_"));
+        let IssuedKey { record, .. } = issued(KeyKind::Public);
+        let next =
+            IssuedKey::with_new_secret(KeyRecord::clone(&record), &KeyFormat::new("k_"), &scheme)
+                .unwrap();
+        assert_eq!(next.record.metadata[PUBLIC_TEXT], next.secret.reveal());
+        // Where a key has none, its successor has none either.
+        let mut without = KeyRecord::clone(&record);
+        without.metadata.clear();
+        let next = IssuedKey::with_new_secret(without, &KeyFormat::new("k_"), &scheme).unwrap();
+        assert!(next.record.metadata.is_empty());
+    }
+
+    #[cfg(feature = "pages")]
+    #[test]
+    fn a_text_that_is_not_that_of_the_key_is_not_shown() {
+        let scheme = KeyScheme::new(KeyFormat::new("k_"));
+        let public = issued(KeyKind::Public);
+        assert_eq!(public_text(&public.record, &scheme), Some(public.secret.reveal()));
+        let mut other = Arc::unwrap_or_clone(public.record);
+        for text in [Value::Null, 7.into(), "k_another".into()] {
+            other.metadata.insert(PUBLIC_TEXT.to_owned(), text);
+            assert_eq!(public_text(&other, &scheme), None);
+        }
+    }
+}

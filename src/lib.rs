@@ -23,7 +23,14 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The [guide] has a page for each task.
+//!
 //! # The way of a request
+//!
+//! ```text
+//! extract → parse → digest → look up → verify → guard → forward
+//!    └────────┴─────────────┴─────────┴────────┴──→ reject
+//! ```
 //!
 //! 1. **Extract** ([`extract`]): find the credential in the head of the request. By default it
 //!    is in `x-api-key` or `Authorization: Bearer`; two credentials are an error.
@@ -108,6 +115,8 @@
 //!   compression and traces after it, and [`JoinVary`] last.
 //! * Bodies of refused requests are read and dropped [behind the answer](ApiKeyLayer::drain_refused),
 //!   so that clients and proxies see it. Bodies that a handler leaves unread are not.
+//! * The time-out of a look-up needs tokio's timer, which a store and a limiter in memory do without. Without a runtime of
+//!   tokio, bodies of refused requests are dropped.
 //! * A [`MemoryStore`] forgets its keys with the process. SQLite, PostgreSQL and Redis keep them. What a
 //!   failover or a restore takes back, and which settings prevent it, is [a page](guide::failover) of its own.
 //!
@@ -115,9 +124,16 @@
 //!
 //! What else there is to see, such as metrics, is on [a page](guide::observing) of its own.
 //!
-//! The feature `tracing`, which is on by default, adds events: refusals at `INFO`, the server's own faults at
-//! `ERROR`, requests that a report-only rule would refuse and lost notifications of a cache at `WARN`,
-//! verified keys at `TRACE`. No event holds a key, a header's value or a query.
+//! The feature `tracing`, which is on by default, adds events:
+//!
+//! | level | events |
+//! |---|---|
+//! | `ERROR` | the server's own faults: a guard without its layer, a store or a limiter that fails, a callback that panics |
+//! | `WARN` | a request that a report-only rule would refuse; an address or a path that is not known; a cache that lost its notifications |
+//! | `INFO` | a refused request, with its kind and, if it is known, the id of the key; a cache that has its notifications again; changes of keys |
+//! | `TRACE` | a verified key |
+//!
+//! No event holds a key, a header's value or a query.
 //!
 //! A refusal is told with its kind, the method and the address of the client, which
 //! [`ApiKeyLayer::hide_client_addresses`] leaves out; where they are known, also with the id and the tenant of
@@ -138,30 +154,31 @@
 //!
 //! # Features
 //!
-//! `tracing` is on by default, and no other. Features only add.
+//! `tracing` is on by default, and no other; `default-features = false` leaves it out. Features only add. The core needs
+//! Rust 1.88, which is what `sha2` 0.11 asks for; `sqlite`, `postgres` and `cli` need 1.94.
 //!
-//! | feature | adds |
-//! |---|---|
-//! | `axum` | [`VerifiedKey`] as an extractor, the original URI of nested routers, client addresses, WebSockets over HTTP/2 |
-//! | `matched-path` | the patterns of axum's routes, for [observers](Observe) |
-//! | `tonic` | `NamedService` for layered services, client addresses, WebSockets over HTTP/2 |
-//! | `policy` | the access of a whole application as one table |
-//! | `tracing` (default) | [events](#events) |
-//! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns; `JsonLinesAudit` |
-//! | `url` | origins and referrers in every form that the URL standard allows; without it, those that browsers send |
-//! | `testing` | a fake clock, conformance suites for stores, requests that act as a key, checks of policies |
-//! | `cache` | `CachedStore`: records in memory in front of a store, and revocation on every node |
-//! | `metrics` | `Metrics`: counters, gauges and histograms, by the facade [`metrics`](https://docs.rs/metrics) |
-//! | `usage` | `UsageRecorder`: how often keys were used and when last, written in the background |
-//! | `sqlite` | `SqliteStore` |
-//! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` |
-//! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` |
-//! | `manage` | `KeyRoutes`: an axum router by which owners manage their keys |
-//! | `pages` | `KeyPages`: the page by which owners manage their keys in a browser |
-//! | `leaks` | `manage::leaks`: reports of leaked keys, as GitHub's secret scanning sends them |
-//! | `openapi` | the security schemes of a layer, for OpenAPI documents |
-//! | `client` | the other side: keys of outgoing requests, where they are kept, what answers mean |
-//! | `cli` | the program `api-keys`, for operators |
+//! | feature | adds | pulls in |
+//! |---|---|---|
+//! | `axum` | [`VerifiedKey`] as an extractor, the original URI of nested routers, client addresses, WebSockets over HTTP/2 | axum 0.8 with `original-uri` and `tokio`, hyper 1 with `http2` |
+//! | `matched-path` | the patterns of axum's routes, for [observers](Observe) | `axum`, and its feature of that name |
+//! | `tonic` | `NamedService` for layered services, client addresses, WebSockets over HTTP/2 | tonic 0.14 with `server`, hyper 1 with `http2` |
+//! | `policy` | the access of a whole application as one table | matchit |
+//! | `tracing` (default) | [events](#events) | tracing |
+//! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns; `JsonLinesAudit` | serde, jiff |
+//! | `url` | origins and referrers in every form that the URL standard allows; without it, those that browsers send | url |
+//! | `testing` | a fake clock, conformance suites for stores, requests that act as a key, checks of policies | – |
+//! | `cache` | `CachedStore`: records in memory in front of a store, and revocation on every node | – |
+//! | `metrics` | `Metrics`: counters, gauges and histograms, by the facade [`metrics`](https://docs.rs/metrics) | metrics |
+//! | `usage` | `UsageRecorder`: how often keys were used and when last, written in the background | – |
+//! | `sqlite` | `SqliteStore` | sqlx 0.9 with SQLite built in, which needs a C compiler, `serde` |
+//! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` | sqlx 0.9, `serde` |
+//! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` | redis 1, `serde` |
+//! | `manage` | `KeyRoutes`: an axum router by which owners manage their keys | `axum` with `json`, `openapi`, `serde` |
+//! | `pages` | `KeyPages`: the page by which owners manage their keys in a browser | `manage`, maud 0.27, tower-http 0.7 with `csrf` |
+//! | `leaks` | `manage::leaks`: reports of leaked keys, as GitHub's secret scanning sends them | `manage`, p256 0.14 |
+//! | `openapi` | the security schemes of a layer, for OpenAPI documents | utoipa 6 |
+//! | `client` | the other side: keys of outgoing requests, where they are kept, what answers mean | tower's `retry`, etcetera, http-auth, httpdate, sfv, tempfile and, on Unix, rustix |
+//! | `cli` | the program `api-keys`, for operators | clap 4, csv, jiff, rpassword, the three stores, and rustls for them |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The rooms, from top to bottom. A room imports only from its own group and from the groups below it

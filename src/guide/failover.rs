@@ -81,7 +81,14 @@
 //!
 //! # Redis
 //!
-//! See the store's documentation.
+//! * A server that has become a replica refuses look-ups by itself, so no node accepts a key there that was revoked
+//!   meanwhile.
+//! * Replicas, servers that evict keys, and clusters that spread them are refused when the store connects.
+//! * A URL such as `redis+sentinel://host-1:26379,host-2:26379/name/0` asks the sentinels for the primary.
+//! * Replication is asynchronous, and nothing in Redis prevents that the last changes are lost. Where no acknowledged
+//!   revocation may be lost, keep keys in PostgreSQL.
+//!
+//! [`RedisStore`](crate::RedisStore) lists the settings, and what each prevents.
 //!
 //! # After a restore
 //!

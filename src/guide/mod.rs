@@ -1,9 +1,77 @@
-//! Pages for operators, beside the documentation of each type.
+//! The guide: a page for each task, with a program to start from.
+//!
+//! | to | read |
+//! |---|---|
+//! | **issue and check keys** | |
+//! | choose what keys look like, live and test keys among them | [live and test keys](live_and_test) |
+//! | issue, change, rotate, suspend and revoke keys | [managing keys](managing) |
+//! | let owners manage their keys over HTTP | [owners] |
+//! | let owners manage their keys in a browser | [pages] |
+//! | manage keys on a command line | [operators] |
+//! | say in one table what an application requires | [policies] |
+//! | limit keys, and restrict them to addresses, sites and endpoints | [limits and restrictions](limits) |
+//! | end what is open when a key is revoked | [streams and revocation](streams) |
+//! | test handlers | [testing handlers](testing) |
+//! | **use it with** | |
+//! | sessions of users on the same routes | [sessions and keys together](sessions) |
+//! | tonic, gRPC-Web | [gRPC](grpc) |
+//! | servers for AI agents | [MCP](mcp) |
+//! | AWS | [Lambda](lambda) |
+//! | nginx, HAProxy, Apache, Squid, Varnish, Traffic Server, Caddy, lighttpd | [behind proxies](proxies) |
+//! | frameworks without tower services, queues | [`ApiKeyLayer::verify`](crate::ApiKeyLayer::verify) |
+//! | programs that present keys | [clients] |
+//! | **keys that exist already** | |
+//! | take them over | [migrating] |
+//! | leave them where they are | [your own table](own_table) |
+//! | **run it** | |
+//! | see what happens | [observing] |
+//! | count the requests of each key | [usage] |
+//! | survive a failover or a restore | [replication, failover, restore](failover) |
+//! | give servers few rights in PostgreSQL | [roles] |
+//! | **decide** | |
+//! | what is protected, and what is not | [threat model](threat_model) |
+//! | what else there is | [compared] |
 
+// The pages link to types of all features. Docs.rs has them all.
+#![cfg_attr(
+    not(all(
+        feature = "axum",
+        feature = "cache",
+        feature = "client",
+        feature = "leaks",
+        feature = "manage",
+        feature = "pages",
+        feature = "policy",
+        feature = "postgres",
+        feature = "redis",
+        feature = "sqlite",
+        feature = "testing",
+        feature = "tracing",
+        feature = "usage",
+    )),
+    allow(rustdoc::broken_intra_doc_links)
+)]
+
+pub mod clients;
+pub mod compared;
 pub mod failover;
+pub mod grpc;
+pub mod lambda;
+pub mod limits;
+pub mod live_and_test;
+pub mod managing;
+pub mod mcp;
 pub mod migrating;
 pub mod observing;
+pub mod operators;
+pub mod own_table;
+pub mod owners;
 pub mod pages;
+pub mod policies;
+pub mod proxies;
 pub mod roles;
+pub mod sessions;
 pub mod streams;
+pub mod testing;
+pub mod threat_model;
 pub mod usage;

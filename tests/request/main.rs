@@ -49,6 +49,8 @@ mod sockets;
 mod sockets_http2;
 
 // Caches and proxies on the way.
+#[cfg(unix)]
+mod behind_proxies;
 mod caching;
 #[cfg(unix)]
 mod forward_auth;

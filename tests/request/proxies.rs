@@ -1,7 +1,8 @@
 //! Proxies and other programs of the system, each on a free port and in a directory of its own.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -21,23 +22,34 @@ pub struct ProxyProgram {
 impl ProxyProgram {
     /// Starts a proxy in front of two nodes.
     ///
-    /// `configuration` is a file of `tests/request/proxies`, in which `{address}`, `{directory}`, `{node1}`
-    /// and `{node2}` are replaced. `command` is the program and its arguments; its last one is the
-    /// file.
+    /// `configuration` is a file of `tests/request/proxies`. `command` is the program and its arguments, of
+    /// which the last one is the file. In both, `{address}` and its `{port}`, `{directory}`, and `{node1}`, its
+    /// `{host1}` and `{port1}`, and so on, are replaced.
     pub fn start(configuration: &str, command: &[&str], nodes: [SocketAddr; 2]) -> Self {
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("request/proxies");
         let template = fs::read_to_string(template.join(configuration)).unwrap();
         for _ in 0..5 {
             let directory = tempfile::tempdir().unwrap();
             let address = free_address();
-            let file = directory.path().join(configuration);
-            let text = template
-                .replace("{address}", &address.to_string())
-                .replace("{directory}", directory.path().to_str().unwrap())
-                .replace("{node1}", &nodes[0].to_string())
-                .replace("{node2}", &nodes[1].to_string());
-            fs::write(&file, text).unwrap();
-            let program = spawn(command, &file, directory.path());
+            // Started by root, some change to an account of their own.
+            fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
+            let fill = |text: &str| {
+                let mut text = text
+                    .replace("{address}", &address.to_string())
+                    .replace("{port}", &address.port().to_string())
+                    .replace("{directory}", directory.path().to_str().unwrap());
+                for (number, node) in (1..).zip(nodes) {
+                    text = text
+                        .replace(&format!("{{node{number}}}"), &node.to_string())
+                        .replace(&format!("{{host{number}}}"), &node.ip().to_string())
+                        .replace(&format!("{{port{number}}}"), &node.port().to_string());
+                }
+                text
+            };
+            let file = directory.path().join(Path::new(configuration).file_name().unwrap());
+            fs::write(&file, fill(&template)).unwrap();
+            let arguments: Vec<_> = command.iter().map(|argument| fill(argument)).collect();
+            let program = spawn(&arguments, &file, directory.path());
             let reaper = reaper(program.id(), directory.path());
             let mut proxy = Self { address, program, reaper, directory };
             // Another may take the port first.
@@ -77,9 +89,9 @@ impl Drop for ProxyProgram {
     }
 }
 
-fn spawn(command: &[&str], file: &Path, directory: &Path) -> Child {
+fn spawn(command: &[String], file: &Path, directory: &Path) -> Child {
     let output = File::create(directory.join("output")).unwrap();
-    let mut program = Command::new(command[0]);
+    let mut program = Command::new(&command[0]);
     program.args(&command[1..]).arg(file).current_dir(directory);
     program.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
     // Ctrl-C is for the test.

@@ -1,0 +1,129 @@
+//! Managing keys: issue, change, rotate, suspend and revoke them, and see who did what.
+//!
+//! A [`KeyManager`](crate::KeyManager) holds the rules for the life of a key, over any store that can be
+//! changed. Its owners [use it over HTTP](super::owners), operators [by `api-keys`](super::operators).
+//!
+//! ```sh
+//! cargo add tower-api-key --features cache,sqlite
+//! cargo add tokio --features macros,rt-multi-thread
+//! ```
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use tower_api_key::store::{CachedStore, KeyQuery, KeyState, SqliteStore};
+//! use tower_api_key::{KeyManager, KeyUpdate, NewKey};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let store = CachedStore::new(SqliteStore::in_memory().await?); // or SqliteStore::open("keys.db")
+//!     let keys = KeyManager::new(store).rotation_period(Duration::from_secs(90 * 86_400));
+//!     // For the servers `keys.layer()`; where another process manages keys, `ApiKeyLayer::new(store)`.
+//!
+//!     let issued = keys.issue(NewKey::named("nightly import").tenant("acme")).await?;
+//!     println!("shown once: {}", issued.secret.reveal());
+//!     keys.update(issued.record.id(), &KeyUpdate::new().name("hourly import")).await?;
+//!
+//!     // The old key works for a day longer, and its record names the new one.
+//!     let new = keys.rotate(issued.record.id(), Duration::from_secs(86_400)).await?;
+//!     println!("shown once: {}", new.secret.reveal());
+//!
+//!     let page = keys.list(&KeyQuery::new().tenant("acme".parse()?).state(KeyState::Active)).await?;
+//!     assert_eq!(page.keys.len(), 2);
+//!
+//!     // The successor is another key, which still works.
+//!     let revoked = keys.revoke(issued.record.id()).await?;
+//!     println!("{:?}", revoked.propagation);
+//!     assert_eq!(revoked.working_successors, [new.record.id().clone()]);
+//!     keys.revoke_with_successors(issued.record.id()).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # The rules
+//!
+//! * A name is not empty, nothing expires in the past, and a rotation never lets a key live longer.
+//! * A revocation is final, and may be repeated.
+//!   [`revoke_presented`](crate::KeyManager::revoke_presented) revokes a secret that was found where it should
+//!   not be.
+//! * Two callers that change the same key never lose a change of each other, and no change takes back a
+//!   revocation.
+//! * Changes of one key wait for each other; revocations go first. Every call ends within the
+//!   [deadline](crate::KeyManager::deadline), 10 seconds by default, and leaves nothing half done.
+//! * [`max_keys_per_tenant`](crate::KeyManager::max_keys_per_tenant) bounds the keys of a tenant, also where
+//!   many are issued at once.
+//! * With a [catalogue](crate::KeyManager::abilities), such as that of a [policy](super::policies), a manager
+//!   issues no key with an ability that nothing requires, such as a misspelt one.
+//!
+//! # When a revocation holds
+//!
+//! | node | refuses the key |
+//! |---|---|
+//! | that revoked it | from the next request on |
+//! | without a cache | from the next request on |
+//! | with a cache that is notified | from the first request after the notification |
+//! | with a cache that missed the notification | after [`max_staleness`](crate::store::CachedStoreBuilder::max_staleness), one minute by default; later only with [`serve_while_unreachable`](crate::store::CachedStoreBuilder::serve_while_unreachable), while the store cannot be reached |
+//!
+//! The answer of [`revoke`](crate::KeyManager::revoke) says which of them applies (`propagation`). Requests
+//! that the layer let through before are finished; [streams and sockets](super::streams) end with their key.
+//!
+//! # Keys that manage keys
+//!
+//! [`on_behalf_of`](crate::KeyManager::on_behalf_of) a verified key, a manager
+//!
+//! * sees the keys of its tenant only. A key without a tenant manages none, unless
+//!   [that is allowed](crate::manage::Owner::allow_tenantless);
+//! * grants no more than the key has: abilities, stage, expiry, limits, restrictions, and metadata that
+//!   [`inherit_metadata`](crate::KeyManager::inherit_metadata) lists;
+//! * judges the key in the moment of the change, in the transaction, script or lock of the change itself. After
+//!   its revocation was acknowledged, no key is issued, changed or rotated on its behalf. Keys that it issued
+//!   before stay.
+//!
+//! # Tenants
+//!
+//! [`suspend`](crate::KeyManager::suspend) refuses all keys of a tenant on all nodes, until
+//! [`resume`](crate::KeyManager::resume); meanwhile nothing is issued or changed for it.
+//! [`revoke_all`](crate::KeyManager::revoke_all) ends all its keys for good.
+//!
+//! # Many keys
+//!
+//! * [`issue_all`](crate::KeyManager::issue_all) and [`prune`](crate::KeyManager::prune) work in batches, each
+//!   with its audit events in one transaction. They say how far they have come, can be stopped, and go on.
+//! * A page of [`list`](crate::KeyManager::list) visits at most 10 000 records, whatever it is filtered by, and
+//!   says where to go on. So a page may have few keys or none and still not be the last.
+//! * Lists and changes use 2 of 10 connections to a database, so no look-up waits for them; to Redis they have
+//!   one of their own.
+//!
+//! # Who did what
+//!
+//! Every change is an event: who, what, when, before and after. The SQL stores write it in the transaction of
+//! the change, and [`audit_log`](crate::KeyManager::audit_log) reads it by key, tenant, actor and time.
+//! [`audit`](crate::KeyManager::audit) hands events to a closure, to
+//! [`TraceEvents`](crate::manage::TraceEvents), or to a file that
+//! [no restore undoes](super::failover). Redis keeps no events.
+//!
+//! # Stores
+//!
+//! * [`SqliteStore`](crate::SqliteStore), [`PostgresStore`](crate::PostgresStore),
+//!   [`RedisStore`](crate::RedisStore) (Redis 7 or Valkey) and [`MemoryStore`](crate::MemoryStore) keep one
+//!   contract, which [`check_key_repository`](crate::testing::check_key_repository) checks, also of
+//!   [a store of yours](super::own_table).
+//! * Tables are made and migrated when a store connects, by one node at a time. Nodes of the version before go
+//!   on over migrated tables, and start again after a rollback. In PostgreSQL, tables that another role made are
+//!   refused, unless `table_owner` names it: see [roles](super::roles).
+//! * TLS to a database is a feature of sqlx or redis that an application adds to its own dependency, such as
+//!   `sqlx = { version = "0.9", features = ["tls-rustls"] }`. The program `api-keys` has it.
+//!
+//! # The cache
+//!
+//! A [`CachedStore`](crate::CachedStore) goes in front of any of them.
+//!
+//! * It is bounded in number and bytes, keeps unknown keys apart from known ones, asks the store once for all
+//!   requests that wait for a key, and keeps records, not verdicts.
+//! * What is changed through it holds on this node before the call returns.
+//! * `PostgresStore::invalidations` and `RedisStore::invalidations` notify other nodes at once,
+//!   `SqliteStore::invalidations` other processes with the same file within 250 ms. A node that cannot be sure
+//!   to hear everything serves nothing from memory until it is.
+//! * `max_staleness` bounds it in any case, also on a node that a failover has left on yesterday's PostgreSQL:
+//!   connections are made anew before, the new ones before the old ones are closed, without anything being
+//!   forgotten.

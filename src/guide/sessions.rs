@@ -1,0 +1,107 @@
+//! Sessions and keys together: both on one route, both as `Authorization: Bearer`.
+//!
+//! Many services have users with sessions and programs with keys, for the same endpoints. An authenticator of
+//! sessions goes outside of the layer; the layer leaves it the tokens that are not keys.
+//!
+//! ```sh
+//! cargo add tower-api-key --features axum
+//! cargo add axum http
+//! cargo add tokio --features macros,rt-multi-thread
+//! ```
+//!
+//! ```
+//! use axum::Router;
+//! use axum::extract::Request;
+//! use axum::middleware::{Next, from_fn};
+//! use axum::response::Response;
+//! use axum::routing::get;
+//! use http::Extensions;
+//! use http::header::AUTHORIZATION;
+//! use tower_api_key::extract::{Bearer, Claimed, Extract, Header};
+//! use tower_api_key::{
+//!     ApiKeyLayer, KeyFormat, KeyScheme, MemoryStore, NewKey, RequestHead, VerifiedKey,
+//! };
+//!
+//! #[derive(Clone)]
+//! struct User(String);
+//!
+//! /// What a session is here; yours may be a JSON Web Token.
+//! fn verify_session(token: &str) -> Option<User> {
+//!     token.strip_prefix("session-of-").map(|name| User(name.to_owned()))
+//! }
+//!
+//! async fn session(mut request: Request, next: Next) -> Response {
+//!     if let Some(value) = request.headers().get(AUTHORIZATION).cloned()
+//!         && let Some(token) = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "))
+//!         && let Some(user) = verify_session(token)
+//!     {
+//!         request.extensions_mut().insert(user);
+//!         // This very value was verified: the layer need not refuse it.
+//!         request.extensions_mut().insert(Claimed::new(value));
+//!     }
+//!     next.run(request).await
+//! }
+//!
+//! fn is_user(head: &RequestHead<'_>) -> bool {
+//!     head.extensions().get::<User>().is_some()
+//! }
+//!
+//! async fn who(key: Option<VerifiedKey>, extensions: Extensions) -> String {
+//!     match (key, extensions.get::<User>()) {
+//!         (Some(key), _) => format!("the key {}", key.name()),
+//!         (None, Some(User(name))) => format!("the user {name}"),
+//!         (None, None) => "nobody".to_owned(),
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let scheme = KeyScheme::new(KeyFormat::new("sk_"));
+//!     let keys = MemoryStore::with_scheme(scheme.clone());
+//!     let key = keys.issue(NewKey::named("reporting"))?.secret;
+//!     let layer = ApiKeyLayer::new(keys)
+//!         .scheme(scheme)
+//!         .extractor(Header::x_api_key().or(Bearer.starting_with("sk_")))
+//!         .unless(is_user);
+//!     let app = Router::new().route("/", get(who)).layer(layer).layer(from_fn(session));
+//!
+//! #   use http::Request;
+//! #   use tower::ServiceExt;
+//! #   let app: Router = app;
+//! #   for (token, status, body) in [
+//! #       (key.reveal(), 200, "the key reporting"),
+//! #       ("session-of-ann", 200, "the user ann"),
+//! #       ("seession-of-ann", 401, ""),
+//! #       ("sk_mistyped", 401, ""),
+//! #   ] {
+//! #       let request = Request::get("/").header("authorization", format!("Bearer {token}"));
+//! #       let answer = app.clone().oneshot(request.body(axum::body::Body::empty())?).await?;
+//! #       assert_eq!(answer.status(), status, "{token}");
+//! #       if status == 200 {
+//! #           assert_eq!(axum::body::to_bytes(answer.into_body(), 100).await?, body);
+//! #       }
+//! #   }
+//!     // axum::serve(listener, app).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! | request | answer |
+//! |---|---|
+//! | a key, as `x-api-key` or Bearer | what the key may see |
+//! | the token of a session | what the user may see |
+//! | a token that nobody claims | 401, also with [`optional`](crate::ApiKeyLayer::optional): a mistyped key never becomes anonymous |
+//! | a key and a session's token | 400, if both are credentials of the layer's extractor; else the key counts |
+//! | neither | 401 |
+//!
+//! * [`Bearer::starting_with`](crate::extract::Bearer::starting_with) leaves other tokens alone.
+//!   [`Claimed`](crate::extract::Claimed) says which header was verified: a session in a cookie does not claim a token
+//!   beside it.
+//! * [`ApiKeyLayer::unless`](crate::ApiKeyLayer::unless) and [`Guard::unless`](crate::Guard::unless) let requests
+//!   without a key pass that something else authenticated. A key is judged by what it may do, also beside a session.
+//! * The handler decides what a user may do: guards of this crate judge keys.
+//! * In OpenAPI documents, `Bearer` keeps its place.
+//!
+//! # Sessions that belong to a key
+//!
+//! A session that a key opened, such as one of MCP, is another matter: see [MCP](super::mcp).

@@ -20,8 +20,10 @@ mod key_repository;
 mod key_store;
 mod list_ended;
 mod memory;
+mod moment;
 mod new_key;
 mod or_store;
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod query;
@@ -39,6 +41,7 @@ mod sql;
 mod sqlite;
 mod state;
 mod suspension;
+mod terms;
 mod token;
 mod way;
 
@@ -89,6 +92,6 @@ pub(crate) use self::audit::without_digest;
 pub(crate) use self::ended::EndPlace;
 pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
-pub(crate) use self::memory::FirstBytes;
+pub(crate) use self::memory::{ByDigest, FirstBytes};
 pub(crate) use self::size::size_of_record;
 pub(crate) use self::way::{Noticing, Way, noticing};

@@ -270,8 +270,8 @@ mod tests {
     #[test]
     fn a_key_expires_at_the_very_moment() {
         let mut record = record();
-        let end = record.created_at + Duration::from_secs(60);
-        record.expires_at = Some(end);
+        let end = record.created_at() + Duration::from_secs(60);
+        record.set_expires_at(Some(end));
         let at = |time| judge(record.clone(), &Claims::default(), &At(time));
         assert_eq!(at(end - Duration::from_nanos(1)), Ok(()));
         assert_eq!(at(end), Err(RejectionKind::Expired));
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn revoked_disabled_and_suspended_keys_are_refused() {
         let mut revoked = record();
-        revoked.revoked_at = Some(revoked.created_at);
+        revoked.set_revoked_at(Some(revoked.created_at()));
         revoked.disabled = true;
         let judged = judge(revoked, &Claims::default(), &SystemClock);
         assert_eq!(judged, Err(RejectionKind::Revoked));
@@ -300,7 +300,7 @@ mod tests {
         let live = Claims { stage: Some("live".parse().unwrap()), kind: None };
         assert_eq!(judge(record(), &live, &SystemClock), Err(RejectionKind::Unknown));
         let mut record = record();
-        record.stage().clone_from(&live.stage);
+        record.set_stage(live.stage.clone());
         assert_eq!(judge(record.clone(), &live, &SystemClock), Ok(()));
         let public = Claims { kind: Some(KeyKind::Public), ..live };
         assert_eq!(judge(record, &public, &SystemClock), Err(RejectionKind::Unknown));

@@ -1,5 +1,6 @@
 //! Pages for operators, beside the documentation of each type.
 
+pub mod cost;
 pub mod failover;
 pub mod migrating;
 pub mod observing;

@@ -617,9 +617,10 @@ mod tests {
                 .map(Arc::unwrap_or_clone)
                 .collect();
             // Of one chain of rotations, with other numbers.
-            keys[1].set_counted_as(Some(keys[0].id.clone()));
+            let first = Some(keys[0].id.clone());
+            keys[1].set_counted_as(first.clone());
             keys[1].set_limits(self::limits(["2 per 20 seconds", "pool: 7 per minute, shared by tenant"]));
-            keys[2].set_counted_as(Some(keys[0].id.clone()));
+            keys[2].set_counted_as(first);
             keys[2].set_limits(self::limits(["3 per 20 seconds, burst 1"]));
             let ((keeping, time), (forgetting, same_time)) = (limiter(), limiter());
             for (number, wait, cost, forget) in steps {

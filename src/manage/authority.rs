@@ -147,9 +147,9 @@ impl Authority {
     /// Refuses a record that would allow more than is within the bounds.
     pub(super) fn check(&self, record: &KeyRecord) -> Result<(), ManageError> {
         let Some(bounds) = &self.0 else { return Ok(()) };
-        let expires_in_time = bounds
-            .expires_at
-            .is_none_or(|latest| record.expires_at().is_some_and(|expires_at| expires_at <= latest));
+        let expires_in_time = bounds.expires_at.is_none_or(|latest| {
+            record.expires_at().is_some_and(|expires_at| expires_at <= latest)
+        });
         for (is_within, excess) in [
             (record.tenant == bounds.tenant, Excess::Tenant),
             (bounds.abilities.covers(&record.abilities), Excess::Abilities),

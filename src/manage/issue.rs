@@ -56,10 +56,12 @@ impl KeyManager {
         record.set_created_at(now);
         record.set_created_by(Some(self.actor().clone()));
         record.set_expires_at(record.expires_at().map(to_microsecond));
-        record.set_rotation_due_at(record
-            .rotation_due_at()
-            .or_else(|| later(now, self.settings.rotation_period?))
-            .map(to_microsecond));
+        record.set_rotation_due_at(
+            record
+                .rotation_due_at()
+                .or_else(|| later(now, self.settings.rotation_period?))
+                .map(to_microsecond),
+        );
         authority.hand_on(&mut record);
         authority.check(&record)?;
         authority.check_limits(&RateLimits::default(), record.limits())?;

@@ -82,9 +82,8 @@ impl KeyManager {
             state => return Err(ManageError::State(state)),
         }
         let formats = self.settings.scheme.issued_formats();
-        let format = formats
-            .with_prefix_of(&old.hint, old.stage(), old.kind)
-            .ok_or(ManageError::Format)?;
+        let format =
+            formats.with_prefix_of(&old.hint, old.stage(), old.kind).ok_or(ManageError::Format)?;
         let mut new = KeyRecord::clone(old);
         new.set_created_at(now);
         new.set_created_by(Some(self.actor().clone()));

@@ -102,7 +102,11 @@ mod tests {
         assert_eq!(other, before);
         let place = |record: &KeyRecord| {
             let abilities: *const _ = record.abilities.iter().as_slice();
-            (record.tenant().unwrap().as_str().as_ptr(), abilities, record.stage().unwrap().as_str().as_ptr())
+            (
+                record.tenant().unwrap().as_str().as_ptr(),
+                abilities,
+                record.stage().unwrap().as_str().as_ptr(),
+            )
         };
         assert_eq!(place(&one), place(&other));
         // One that is changed leaves the other as it is.

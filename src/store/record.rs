@@ -10,7 +10,8 @@ use super::moment::Moment;
 use super::terms::{Rare, Terms};
 use super::{Actor, KeyHint};
 use crate::key::{
-    AbilitySet, Compact, HeapSize as _, KeyDigest, KeyId, KeyKind, RateLimits, Restrictions, Stage, TenantId,
+    AbilitySet, Compact, HeapSize as _, KeyDigest, KeyId, KeyKind, RateLimits, Restrictions, Stage,
+    TenantId,
 };
 
 /// What a store keeps of a key.
@@ -614,9 +615,11 @@ mod tests {
         record.set_counted_as(Some("key_0".parse().unwrap()));
         let limits = ["7 per second", "bulk: 900 per 2 hours, burst 3, shared by tenant"];
         record.set_limits(RateLimits::new(limits.map(|text| text.parse().unwrap())).unwrap());
-        record.created_at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
-        record.expires_at = Some(record.created_at + Duration::from_secs(60));
-        record.metadata().insert("plan".to_owned(), Value::from("free"));
+        record.set_created_at(SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789));
+        record.set_expires_at(Some(record.created_at() + Duration::from_secs(60)));
+        record.change_metadata(|metadata| {
+            metadata.insert("plan".to_owned(), Value::from("free"));
+        });
         let text = serde_json::to_string(&record).unwrap();
         assert!(text.contains(r#""created_by":"name:alice@acme.example""#), "{text}");
         assert!(text.contains(r#""created_at":"2023-11-14T22:13:20.123456789Z""#), "{text}");
@@ -639,9 +642,9 @@ mod tests {
         let digest = KeyHasher::sha256().digest("k");
         let mut record =
             KeyRecord::new("key_1".parse().unwrap(), digest, "x", SystemTime::UNIX_EPOCH);
-        record.created_at = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        record.set_created_at(SystemTime::UNIX_EPOCH - Duration::from_secs(1));
         assert!(serde_json::to_string(&record).is_err());
-        record.created_at = SystemTime::UNIX_EPOCH + Duration::from_secs(300_000_000_000);
+        record.set_created_at(SystemTime::UNIX_EPOCH + Duration::from_secs(300_000_000_000));
         assert!(serde_json::to_string(&record).is_err());
     }
 }

@@ -59,9 +59,6 @@ pub(crate) struct Rare {
 impl Rare {
     pub(super) fn size(&self) -> usize {
         let Self { rotation_due_at: _, successor, counted_as, metadata } = self;
-        size_of::<Self>()
-            + successor.heap_size()
-            + counted_as.heap_size()
-            + metadata.heap_size()
+        size_of::<Self>() + successor.heap_size() + counted_as.heap_size() + metadata.heap_size()
     }
 }

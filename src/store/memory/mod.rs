@@ -383,7 +383,11 @@ mod tests {
             std::thread::scope(|scope| {
                 scope.spawn(|| store.revoke(&record.id));
                 for _ in 0..2 {
-                    scope.spawn(|| store.update(&record.id, |record| record.set_name(format!("{}x", record.name()))));
+                    scope.spawn(|| {
+                        store.update(&record.id, |record| {
+                            record.set_name(format!("{}x", record.name()))
+                        })
+                    });
                 }
             });
             let record = store.get(&record.id).unwrap();

@@ -33,10 +33,7 @@ impl Sorted {
     }
 
     /// Returns the records before a place, backwards.
-    pub(super) fn back_from(
-        &self,
-        (chunk, index): Place,
-    ) -> impl Iterator<Item = &Arc<KeyRecord>> {
+    pub(super) fn back_from(&self, (chunk, index): Place) -> impl Iterator<Item = &Arc<KeyRecord>> {
         let (whole, rest) = self.chunks.split_at(chunk);
         let part = rest.first().map(|chunk| &chunk[..index]).unwrap_or_default();
         part.iter().rev().chain(whole.iter().rev().flat_map(|chunk| chunk.iter().rev()))
@@ -92,7 +89,8 @@ impl Sorted {
 
     /// Returns the place of the first record that does not come before it.
     pub(super) fn place(&self, before: &impl Fn(&KeyRecord) -> bool) -> Place {
-        let ends_before = |chunk: &Vec<Arc<KeyRecord>>| chunk.last().is_some_and(|last| before(last));
+        let ends_before =
+            |chunk: &Vec<Arc<KeyRecord>>| chunk.last().is_some_and(|last| before(last));
         let number = self.chunks.partition_point(ends_before);
         let chunk = self.chunks.get(number).map_or(&[][..], Vec::as_slice);
         (number, chunk.partition_point(|record| before(record)))

@@ -257,7 +257,7 @@ mod tests {
             "n",
             SystemTime::now(),
         );
-        record.created_at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
+        record.set_created_at(SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789));
         record
     }
 
@@ -268,8 +268,9 @@ mod tests {
     #[test]
     fn times_are_kept_to_the_microsecond() {
         let kept = row().read().unwrap();
-        let created_at = record().created_at - Duration::from_nanos(789);
-        assert_eq!(*kept, KeyRecord { created_at, ..record() });
+        let mut expected = record();
+        expected.set_created_at(expected.created_at() - Duration::from_nanos(789));
+        assert_eq!(*kept, expected);
     }
 
     #[test]
@@ -289,13 +290,18 @@ mod tests {
             );
         };
         refused(|record| record.revision = u64::MAX, "out of range");
-        refused(|record| record.created_at -= Duration::from_secs(1 << 31), "1970 to 9999");
-        refused(|record| record.expires_at = Some(far()), "1970 to 9999");
-        refused(|record| record.revoked_at = Some(far()), "1970 to 9999");
+        refused(
+            |record| record.set_created_at(record.created_at() - Duration::from_secs(1 << 31)),
+            "1970 to 9999",
+        );
+        refused(|record| record.set_expires_at(Some(far())), "1970 to 9999");
+        refused(|record| record.set_revoked_at(Some(far())), "1970 to 9999");
         refused(|record| record.set_rotation_due_at(Some(far())), "1970 to 9999");
         let nest = |record: &mut KeyRecord| {
             let deep = (0..200).fold(Json::Null, |inner, _| Json::Array(vec![inner]));
-            record.metadata().insert("deep".to_owned(), deep);
+            record.change_metadata(|metadata| {
+                metadata.insert("deep".to_owned(), deep);
+            });
         };
         refused(nest, "recursion limit");
     }

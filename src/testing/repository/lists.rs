@@ -45,7 +45,9 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         for record in &records {
             self.committed(&[insert(record)]).await;
         }
-        records.sort_by(|one, other| (other.created_at(), &other.id).cmp(&(one.created_at(), &one.id)));
+        records.sort_by(|one, other| {
+            (other.created_at(), &other.id).cmp(&(one.created_at(), &one.id))
+        });
         let expected: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
         let query = KeyQuery::new().tenant(tenant.clone());
         for limit in [1, 2, 3, 7, 8, 1000] {

@@ -348,7 +348,8 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     async fn of_two_writers_one_wins(&self) {
         let record = self.inserted().await;
-        let renamed = |number| changed(&record, |record| record.set_name(format!("writer {number}")));
+        let renamed =
+            |number| changed(&record, |record| record.set_name(format!("writer {number}")));
         let changes: Vec<_> = (0..WRITERS).map(renamed).collect();
         let tried = changes.iter().map(|change| async { self.commit(&[replace(change)]).await });
         let results = join_all(tried).await;

@@ -450,6 +450,7 @@ mod parts {
 
     #[derive(Debug)]
     #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+    #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "they are shown"))]
     pub(super) struct KeyRecord {
         id: KeyId,
         digest: KeyDigest,

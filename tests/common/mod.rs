@@ -296,6 +296,10 @@ pub fn start_log() {
     static START: std::sync::Once = std::sync::Once::new();
     // One subscriber for all threads: tracing does not ask one that is only another thread's.
     START.call_once(|| {
+        // While there is only one, a thread that comes to an event for the first time asks its own
+        // default, which is none until `init` ends, and the event stays off. Of two, it asks both.
+        let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+        std::mem::forget(second);
         let is_started = |log: &OnceCell<_>| log.get().is_some();
         let here = dynamic_filter_fn(move |_, _| LOG.try_with(is_started).unwrap_or(false));
         let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(|| ToLog);

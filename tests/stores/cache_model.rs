@@ -302,7 +302,12 @@ impl Model {
     }
 
     fn changed_elsewhere(&mut self, invalidation: Invalidation) {
-        let version = self.version();
+        // It tells of one of the two: the other may have been changed here, by a call that has not
+        // returned yet.
+        let version = match &invalidation {
+            Invalidation::Key(_) => Version { tenant: 0, ..self.version() },
+            _ => Version { record: 0, ..self.version() },
+        };
         self.elsewhere.push((version, Instant::now()));
         if let Some(source) = &self.source {
             source.send(invalidation);
@@ -346,11 +351,8 @@ impl Model {
         let Some(told) = told else { return false };
         settle().await;
         match told.invalidation {
-            Invalidation::Key(_) => {
-                self.acknowledge(Version { tenant: 0, ..self.sent[told.before] });
-            }
-            Invalidation::Tenant(_) => {
-                self.acknowledge(Version { record: 0, ..self.sent[told.before] });
+            Invalidation::Key(_) | Invalidation::Tenant(_) => {
+                self.acknowledge(self.sent[told.before]);
             }
             // The subscription that is relied on has told of all that was changed before.
             Invalidation::Heartbeat(_) if told.to_the_oldest => {

@@ -86,19 +86,3 @@ pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
-
-#[cfg(all(test, feature = "cache", target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ticks_count_the_same_time() {
-        let clock = MonotonicClock::start();
-        std::thread::sleep(Duration::from_millis(50));
-        let before = clock.elapsed();
-        let ticked = clock.ticked().unwrap();
-        let minute = 60_000_000_000;
-        assert!(ticked + minute > before && ticked < clock.elapsed() + minute);
-        assert!(ticked > 0);
-    }
-}

@@ -7,6 +7,9 @@ use crate::store::KeyRecord;
 /// How many records a chunk has at most. To put one in the midst of them moves half of them, by a word.
 const CHUNK: usize = 256;
 
+/// For how many more there is room when a chunk is full. Vectors would double.
+const STEP: usize = 16;
+
 /// Records in an order that is that of whoever calls: each call says which records come before a place.
 ///
 /// A B-tree of the standard library takes twice as much where records come in order, since it leaves its
@@ -52,15 +55,16 @@ impl Sorted {
             return;
         };
         if chunk.len() < CHUNK {
-            chunk.insert(index, record);
+            insert(chunk, index, record);
         } else if index == chunk.len() {
             // Records that come in order fill their chunks.
             self.chunks.insert(number + 1, vec![record]);
         } else {
             let mut second = chunk.split_off(CHUNK / 2);
+            chunk.shrink_to_fit();
             match index.checked_sub(CHUNK / 2) {
-                Some(index) => second.insert(index, record),
-                None => chunk.insert(index, record),
+                Some(index) => insert(&mut second, index, record),
+                None => insert(chunk, index, record),
             }
             self.chunks.insert(number + 1, second);
         }
@@ -83,7 +87,7 @@ impl Sorted {
             let next = self.chunks.remove(number + 1);
             let chunk = &mut self.chunks[number];
             chunk.extend(next);
-            chunk.shrink_to(CHUNK / 2);
+            chunk.shrink_to_fit();
         }
     }
 
@@ -95,6 +99,13 @@ impl Sorted {
         let chunk = self.chunks.get(number).map_or(&[][..], Vec::as_slice);
         (number, chunk.partition_point(|record| before(record)))
     }
+}
+
+fn insert(chunk: &mut Vec<Arc<KeyRecord>>, index: usize, record: Arc<KeyRecord>) {
+    if chunk.len() == chunk.capacity() {
+        chunk.reserve_exact(STEP);
+    }
+    chunk.insert(index, record);
 }
 
 #[cfg(test)]

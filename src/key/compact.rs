@@ -177,7 +177,6 @@ mod tests {
         assert_eq!(size_of::<Compact<31, Arc<str>>>(), 32);
         assert_eq!(size_of::<Compact<23, Box<str>>>(), 24);
         assert_eq!(size_of::<Compact<15, Thin>>(), 16);
-        assert_eq!(size_of::<Option<Compact<15, Thin>>>(), 16);
     }
 
     fn agrees<H: AsRef<str> + HeapSize + for<'a> From<&'a str>>(one: &str, other: &str) {

@@ -68,7 +68,7 @@ impl Gate {
     ) -> Result<(VerifiedKey, Option<Box<Charged>>), Rejection> {
         let Chargeable { key, cost, refused } = request;
         let complete = |decision: LimitDecision| {
-            let (told, of) = (decision.statuses().len(), key.record().limits.len());
+            let (told, of) = (decision.statuses().len(), key.record().limits().len());
             let error = || LimiterError::new(format!("it told of {told} limits and not of {of}"));
             (told == of).then_some(decision).ok_or_else(error)
         };
@@ -98,7 +98,7 @@ impl Gate {
     }
 
     fn usage(&self, key: &KeyRecord, decision: LimitDecision) -> Usage {
-        Usage { limits: key.limits.clone(), decision, older: self.older_limit_fields }
+        Usage { limits: key.limits().clone(), decision, older: self.older_limit_fields }
     }
 }
 
@@ -114,7 +114,7 @@ pub(crate) struct Charged {
 impl Charged {
     pub(crate) fn write_usage(&self, headers: &mut HeaderMap) {
         let older = self.gate.older_limit_fields;
-        write_usage(&self.key.record().limits, &self.decision, older, headers);
+        write_usage(self.key.record().limits(), &self.decision, older, headers);
     }
 
     /// Tells whether a guard within refused what was granted here.

@@ -190,7 +190,7 @@ impl Gate {
     ) -> Result<Decision, Rejection> {
         let key = verify(known, digest, claims, &*self.clock)?;
         let guarded = self.guard(&key, head).map_err(|rejection| rejection.of_key(key.record()));
-        if key.record().limits.is_empty() {
+        if key.record().limits().is_empty() {
             guarded?;
             return Ok(Decision::Admit(Pass::Verified { key, carrier, charged: None }));
         }

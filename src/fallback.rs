@@ -219,8 +219,8 @@ impl Attempt {
 
     async fn adopt(&self, mut record: KeyRecord) -> Answer {
         record.digest = self.digest;
-        record.created_at = to_microsecond(record.created_at);
-        record.expires_at = record.expires_at.map(to_microsecond);
+        record.set_created_at(to_microsecond(record.created_at()));
+        record.set_expires_at(record.expires_at().map(to_microsecond));
         record.revision = 0;
         let (record, repository) = (Arc::new(record), &self.fallback.shared.repository);
         let (at, actor) = (to_microsecond(SystemTime::now()), Actor::from("fallback"));

@@ -117,7 +117,7 @@ impl Gate {
         let judges = self.policy.is_some() || !self.guards.is_empty();
         #[cfg(not(feature = "policy"))]
         let judges = !self.guards.is_empty();
-        let restrictions = &key.record().restrictions;
+        let restrictions = key.record().restrictions();
         let addresses = restrictions.addresses.is_some();
         if judges || addresses || restrictions.endpoints.is_some() {
             self.keep(key, &head(), addresses);

@@ -42,7 +42,7 @@ impl Authority for Gate {
         asked: Option<&Asked>,
     ) -> Result<(), Rejection> {
         if !self.scheme.formats().is_empty()
-            && (before.stage != now.stage || before.kind != now.kind)
+            && (before.stage() != now.stage() || before.kind != now.kind)
         {
             // The prefix of the key may say otherwise.
             return Err(RejectionKind::Unknown.into());
@@ -59,7 +59,7 @@ impl Authority for Gate {
         for guard in &self.guards {
             still_passes(&**guard, &keys, &head)?;
         }
-        still_unrestricted(&before.restrictions, &now.restrictions, asked, &head)
+        still_unrestricted(before.restrictions(), now.restrictions(), asked, &head)
     }
 
     fn ended(&self, ended: &KeyEnded, open: Duration) {

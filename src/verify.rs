@@ -68,7 +68,7 @@ impl VerifiedKey {
     /// Returns what the key is for, in the words of its owner.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.known.record.name
+        self.known.record.name()
     }
 
     /// Returns on whose behalf the key acts.
@@ -80,7 +80,7 @@ impl VerifiedKey {
     /// Returns the only stage in which the key works.
     #[must_use]
     pub fn stage(&self) -> Option<&Stage> {
-        self.known.record.stage.as_ref()
+        self.known.record.stage()
     }
 
     /// Returns whether the key is a secret.
@@ -106,31 +106,31 @@ impl VerifiedKey {
     /// Returns when the key was issued.
     #[must_use]
     pub fn created_at(&self) -> SystemTime {
-        self.known.record.created_at
+        self.known.record.created_at()
     }
 
     /// Returns from when on the key will be refused.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
-        self.known.record.expires_at
+        self.known.record.expires_at()
     }
 
     /// Returns from when on the key should be replaced. It goes on working.
     #[must_use]
     pub fn rotation_due_at(&self) -> Option<SystemTime> {
-        self.known.record.rotation_due_at
+        self.known.record.rotation_due_at()
     }
 
     /// Tells whether the key should have been replaced at `time`.
     #[must_use]
     pub fn is_rotation_due(&self, time: SystemTime) -> bool {
-        self.known.record.rotation_due_at.is_some_and(|due_at| time >= due_at)
+        self.known.record.rotation_due_at().is_some_and(|due_at| time >= due_at)
     }
 
     /// Returns what else the application wanted to know of the key.
     #[must_use]
     pub fn metadata(&self) -> &Map<String, Value> {
-        &self.known.record.metadata
+        self.known.record.metadata()
     }
 
     /// Returns the whole record.
@@ -190,7 +190,7 @@ pub(crate) fn verify(
         trace::foreign_record(record.id.as_str(), "its digest is another");
         return Err(RejectionKind::Unknown.into());
     }
-    let contradicts = (claims.stage.is_some() && claims.stage != record.stage)
+    let contradicts = (claims.stage.is_some() && claims.stage.as_ref() != record.stage())
         || claims.kind.is_some_and(|kind| kind != record.kind);
     if contradicts {
         trace::foreign_record(
@@ -206,7 +206,7 @@ pub(crate) fn verify(
         KeyState::Revoked => return refuse(RejectionKind::Revoked),
         KeyState::Suspended => return refuse(RejectionKind::Suspended),
     }
-    trace::verified(record.id.as_str());
+    trace::verified(|| record.id.as_str());
     Ok(VerifiedKey { known, asked: None })
 }
 
@@ -270,8 +270,8 @@ mod tests {
     #[test]
     fn a_key_expires_at_the_very_moment() {
         let mut record = record();
-        let end = record.created_at + Duration::from_secs(60);
-        record.expires_at = Some(end);
+        let end = record.created_at() + Duration::from_secs(60);
+        record.set_expires_at(Some(end));
         let at = |time| judge(record.clone(), &Claims::default(), &At(time));
         assert_eq!(at(end - Duration::from_nanos(1)), Ok(()));
         assert_eq!(at(end), Err(RejectionKind::Expired));
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn revoked_disabled_and_suspended_keys_are_refused() {
         let mut revoked = record();
-        revoked.revoked_at = Some(revoked.created_at);
+        revoked.set_revoked_at(Some(revoked.created_at()));
         revoked.disabled = true;
         let judged = judge(revoked, &Claims::default(), &SystemClock);
         assert_eq!(judged, Err(RejectionKind::Revoked));
@@ -300,7 +300,7 @@ mod tests {
         let live = Claims { stage: Some("live".parse().unwrap()), kind: None };
         assert_eq!(judge(record(), &live, &SystemClock), Err(RejectionKind::Unknown));
         let mut record = record();
-        record.stage.clone_from(&live.stage);
+        record.set_stage(live.stage.clone());
         assert_eq!(judge(record.clone(), &live, &SystemClock), Ok(()));
         let public = Claims { kind: Some(KeyKind::Public), ..live };
         assert_eq!(judge(record, &public, &SystemClock), Err(RejectionKind::Unknown));

@@ -17,11 +17,12 @@ use http::header::{CACHE_CONTROL, VARY};
 use http::{Extensions, HeaderValue, Request, Response, Uri};
 use http_body_util::{Empty, Full};
 use tower::{Layer, Service, service_fn};
+use tower_api_key::store::CachedStore;
 use tower_api_key::{
     Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyRecord,
     KeyScheme, KeyStore, MemoryRateLimiter, MemoryStore, Metrics, NewKey, RateLimiter, Rejection,
-    RequestHead, RequireAbility, RequireStage, RequireTenant, ResponseFuture, StreamWatch,
-    UsageRecorder, VerifiedKey,
+    RequestHead, RequireAbility, RequireStage, RequireTenant, ResponseFuture, StoreError,
+    StreamWatch, UsageRecorder, VerifiedKey,
 };
 
 use self::common::{CountingStore, OddStore};
@@ -250,6 +251,50 @@ fn an_idle_stream_that_is_watched_takes_at_most_200_bytes() {
     let each = used.bytes_current / i64::try_from(STREAMS).unwrap();
     println!("{each} bytes");
     assert!(each <= 200, "{each}");
+}
+
+/// With all by which a store finds and lists them. `cargo bench --bench scaling` measures a million.
+#[test]
+fn a_key_takes_little_more_than_its_record_in_memory_and_less_than_400_bytes_in_a_cache() {
+    const KEYS: usize = 50_000;
+    let each = |bytes: i64| bytes / i64::try_from(KEYS).unwrap();
+    let key = |number: usize| {
+        let key =
+            NewKey::named(format!("import {number}")).tenant(format!("tenant-{}", number % 500));
+        key.abilities(["bots:read", "bots:write", "chats:read"])
+    };
+    let store = MemoryStore::new();
+    let used = measure(|| (0..KEYS).for_each(|number| drop(store.issue(key(number)).unwrap())));
+    assert!(each(used.bytes_current) <= 320, "{}", each(used.bytes_current));
+
+    /// Makes a record of each digest, as a database does of a row.
+    struct Rows;
+
+    #[async_trait::async_trait]
+    impl KeyStore for Rows {
+        async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+            let number = u16::from_le_bytes([digest.as_bytes()[0], digest.as_bytes()[1]]);
+            let new = NewKey::named(format!("import {number}"))
+                .tenant(format!("tenant-{}", number % 500));
+            let new = new.abilities(["bots:read", "bots:write", "chats:read"]);
+            let issued = new.generate(&KeyScheme::default()).unwrap().record;
+            let mut record = Arc::unwrap_or_clone(issued);
+            record.set_digest(*digest);
+            Ok(Some(Arc::new(record)))
+        }
+    }
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    let cached = CachedStore::builder(Rows).capacity(2 * KEYS).max_bytes(usize::MAX).build();
+    let hasher = KeyHasher::sha256();
+    let used = measure(|| {
+        for number in 0..KEYS {
+            let digest = hasher.digest(&number.to_string());
+            assert!(cached.find(&digest).now_or_never().unwrap().unwrap().is_some());
+        }
+    });
+    assert!(each(used.bytes_current) <= 400, "{}", each(used.bytes_current));
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(crate) fn check_restrictions(
     head: &RequestHead<'_>,
     client_address: impl FnOnce() -> Option<IpAddr>,
 ) -> Result<(), Rejection> {
-    let restrictions = &key.restrictions;
+    let restrictions = key.restrictions();
     let allowed_site = match key.kind {
         KeyKind::Public => restrictions.names_sites() && comes_from_site(restrictions, head),
         KeyKind::Secret => comes_from_site(restrictions, head),

@@ -30,6 +30,7 @@
 //! | give servers few rights in PostgreSQL | [roles] |
 //! | **decide** | |
 //! | what is protected, and what is not | [threat model](threat_model) |
+//! | what a request and a key cost | [cost] |
 //! | what else there is | [compared] |
 
 // The pages link to types of all features. Docs.rs has them all.
@@ -54,6 +55,7 @@
 
 pub mod clients;
 pub mod compared;
+pub mod cost;
 pub mod failover;
 pub mod grpc;
 pub mod lambda;

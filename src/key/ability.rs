@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -146,10 +147,10 @@ impl PartialEq<str> for Ability {
 /// assert!(!AbilitySet::default().can("bots:read"));
 /// # Ok::<_, tower_api_key::key::AbilityError>(())
 /// ```
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(from = "Vec<Ability>", into = "Vec<Ability>"))]
-pub struct AbilitySet(Box<[Ability]>);
+pub struct AbilitySet(Option<Arc<[Ability]>>);
 
 impl AbilitySet {
     /// Tells whether the set grants `ability`, given as text.
@@ -177,12 +178,22 @@ impl AbilitySet {
     /// Tells whether the set grants nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// Returns the abilities in alphabetical order.
     pub fn iter(&self) -> std::slice::Iter<'_, Ability> {
-        self.0.iter()
+        self.0.as_deref().unwrap_or_default().iter()
+    }
+
+    /// Tells whether this is the same set in the same place.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        matches!((&self.0, &other.0), (Some(one), Some(other)) if Arc::ptr_eq(one, other))
+    }
+
+    /// Tells whether others share what it has allocated.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.0.as_ref().is_some_and(|abilities| Arc::strong_count(abilities) > 1)
     }
 }
 
@@ -218,7 +229,8 @@ impl FromIterator<Ability> for AbilitySet {
         let mut abilities: Vec<_> = abilities.into_iter().collect();
         abilities.sort();
         abilities.dedup();
-        Self(abilities.into())
+        // An empty set is none, so that it needs no allocation.
+        Self((!abilities.is_empty()).then(|| abilities.into()))
     }
 }
 
@@ -230,7 +242,7 @@ impl From<Vec<Ability>> for AbilitySet {
 
 impl From<AbilitySet> for Vec<Ability> {
     fn from(set: AbilitySet) -> Self {
-        set.0.into()
+        set.iter().cloned().collect()
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::Alphabet;
+use super::compact::Compact;
 use super::text::is_text;
 
 /// The longest name that is accepted, in bytes.
@@ -19,7 +20,10 @@ const MAX_LENGTH: usize = 128;
 #[error("a {0} has 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`")]
 pub struct IdError(&'static str);
 
-fn parse(text: &str, what: &'static str) -> Result<Arc<str>, IdError> {
+/// The ids that this crate makes are in place, and longer ones are shared by what has them.
+type Id = Compact<31, Arc<str>>;
+
+fn parse<T: for<'a> From<&'a str>>(text: &str, what: &'static str) -> Result<T, IdError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     if (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(allowed) {
         Ok(text.into())
@@ -29,24 +33,24 @@ fn parse(text: &str, what: &'static str) -> Result<Arc<str>, IdError> {
 }
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+    ($(#[$doc:meta])* $name:ident($text:ty), $what:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
-        pub struct $name(Arc<str>);
+        pub struct $name($text);
 
         impl $name {
             /// Returns the text.
             #[must_use]
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_ref()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
@@ -68,13 +72,13 @@ macro_rules! id {
 
         impl PartialEq<str> for $name {
             fn eq(&self, other: &str) -> bool {
-                &*self.0 == other
+                self.as_str() == other
             }
         }
 
         impl PartialEq<&str> for $name {
             fn eq(&self, other: &&str) -> bool {
-                &*self.0 == *other
+                self.as_str() == *other
             }
         }
     };
@@ -94,7 +98,7 @@ id! {
     /// assert!(id.as_str().starts_with("key_"));
     /// assert_eq!(id.as_str().parse(), Ok(id));
     /// ```
-    KeyId, "key id"
+    KeyId(Id), "key id"
 }
 
 impl KeyId {
@@ -107,7 +111,27 @@ impl KeyId {
         let mut text = String::with_capacity(24);
         text.push_str("key_");
         super::random_text(Alphabet::Base62, 20, &mut text)?;
-        Ok(Self(text.into()))
+        Ok(Self(text.as_str().into()))
+    }
+}
+
+impl KeyId {
+    /// Returns the bytes of the text, which are at hand at once.
+    #[inline]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl TenantId {
+    /// Tells whether this is the same text in the same place.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Tells whether others share the text.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 }
 
@@ -116,12 +140,12 @@ id! {
     /// `live` and `test`.
     ///
     /// Compared character by character: `prod` is not `PROD`.
-    Stage, "stage"
+    Stage(Arc<str>), "stage"
 }
 
 id! {
     /// The company, workspace or account on whose behalf a key acts.
-    TenantId, "tenant id"
+    TenantId(Arc<str>), "tenant id"
 }
 
 #[cfg(test)]

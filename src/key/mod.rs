@@ -21,6 +21,7 @@ mod ability;
 mod alphabet;
 mod catalogue;
 mod checksum;
+mod compact;
 mod digest;
 mod endpoint;
 mod format;
@@ -61,6 +62,7 @@ pub use self::secret::Secret;
 pub use self::stored_hash::{StoredHash, StoredHashError};
 
 pub(crate) use self::alphabet::random_text;
+pub(crate) use self::compact::{Compact, Thin};
 #[cfg(feature = "policy")]
 pub(crate) use self::endpoint::{METHODS, Segment, judged_method};
 pub(crate) use self::origin::{Site, syntax as origin_syntax};

@@ -1,6 +1,7 @@
 //! [`RateLimits`]: all limits of a key.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -33,6 +34,9 @@ struct Inner {
 }
 
 impl RateLimits {
+    /// No limits.
+    pub(crate) const NONE: Self = Self(None);
+
     /// Puts limits together.
     ///
     /// # Errors
@@ -90,6 +94,12 @@ impl PartialEq for RateLimits {
 }
 
 impl Eq for RateLimits {}
+
+impl Hash for RateLimits {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
 
 impl fmt::Debug for RateLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

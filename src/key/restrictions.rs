@@ -46,6 +46,10 @@ pub struct Restrictions {
 }
 
 impl Restrictions {
+    /// None at all.
+    pub(crate) const NONE: Self =
+        Self { addresses: None, origins: None, referrers: None, endpoints: None };
+
     /// Tells whether only some sites may use the key.
     pub(crate) fn names_sites(&self) -> bool {
         self.origins.is_some() || self.referrers.is_some()

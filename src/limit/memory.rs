@@ -84,17 +84,17 @@ impl MemoryRateLimiter {
         let shared = &*self.shared;
         let time = shared.clock.now();
         let now = nanoseconds(time);
-        let asked = Asked { change, limits: &key.limits, now };
+        let asked = Asked { change, limits: key.limits(), now };
         let is_shared = |limit: &RateLimit| limit.is_shared_by_tenant() && key.tenant.is_some();
         let id = key.counted_id();
         let own = &shared.keys[part(id)];
         // A request takes the lock of its key first and then that of its tenant, never two of
         // either, so that nobody waits in a circle.
         let decision = match &key.tenant {
-            Some(tenant) if key.limits.iter().all(is_shared) => {
+            Some(tenant) if key.limits().iter().all(is_shared) => {
                 shared.tenants.with(tenant, now, |tenant| asked.of(&mut [tenant], |_| (0, true)))
             }
-            Some(tenant) if key.limits.iter().any(is_shared) => own.with(id, now, |own| {
+            Some(tenant) if key.limits().iter().any(is_shared) => own.with(id, now, |own| {
                 shared.tenants.with(tenant, now, |tenant| {
                     asked.of(&mut [own, tenant], |limit| match is_shared(limit) {
                         true => (1, true),
@@ -115,7 +115,7 @@ impl MemoryRateLimiter {
 
 /// Returns in which part a key is. The ends of ids are what differs most.
 fn part(id: &KeyId) -> usize {
-    let [.., last, end] = id.as_str().as_bytes() else { return 0 };
+    let [.., last, end] = id.as_bytes() else { return 0 };
     (usize::from(*last) * 8 + usize::from(*end)) % PARTS
 }
 
@@ -399,7 +399,7 @@ mod tests {
         for limit in ["10 per day", "10 per day, shared by tenant"] {
             let key = record(key(&[limit]).tenant("acme"));
             let mut fewer = KeyRecord::clone(&key);
-            fewer.limits = limits(["10 per day, burst 1"]);
+            fewer.set_limits(limits(["10 per day, burst 1"]));
             assert!(take(&limiter, &key, 10) && !take(&limiter, &key, 1));
             for _ in 0..3 {
                 assert!(take(&limiter, &fewer, 0) && take(&limiter, &key, 0));
@@ -432,7 +432,7 @@ mod tests {
         let (limiter, time) = limiter();
         let mut key = KeyRecord::clone(&record(key(&["100 per hour"])));
         assert!(take(&limiter, &key, 100));
-        key.limits = limits(["100 per hour, burst 10"]);
+        key.set_limits(limits(["100 per hour, burst 10"]));
         let refused = limiter.change(&key, Change::Take(1));
         time.fetch_add(wait(&refused), Ordering::SeqCst);
         assert!(take(&limiter, &key, 1));
@@ -447,9 +447,9 @@ mod tests {
         let (limiter, _) = limiter();
         let mut key = KeyRecord::clone(&record(key(&["10 per day"])));
         assert!(take(&limiter, &key, 10));
-        key.limits = limits(["2 per minute"]);
+        key.set_limits(limits(["2 per minute"]));
         assert_eq!(remaining(&limiter, &key), [2], "another name is another limit");
-        key.limits = limits(["100 per day"]);
+        key.set_limits(limits(["100 per day"]));
         assert_eq!(remaining(&limiter, &key), [0], "a day's worth of time was spent");
     }
 
@@ -461,9 +461,9 @@ mod tests {
         for number in 0..20_000 {
             // The longest waits there are.
             let other = format!("n{number}: 1 per 366 days, burst {}", 1 + number % 10);
-            key.limits = limits(["10 per day", &other]);
+            key.set_limits(limits(["10 per day", &other]));
             assert!(!take(&limiter, &key, 1), "{number}");
-            key.limits = limits([&*other]);
+            key.set_limits(limits([&*other]));
             assert!(take(&limiter, &key, 1), "{number}");
         }
         let own = |own: &mut Subject| own.len();
@@ -477,7 +477,7 @@ mod tests {
         let mut key = KeyRecord::clone(&record(key(&["100 per day"])));
         assert!(take(&limiter, &key, 100));
         for burst in (1..100).chain(1..=100) {
-            key.limits = limits([&*format!("100 per day, burst {burst}")]);
+            key.set_limits(limits([&*format!("100 per day, burst {burst}")]));
             assert!(!take(&limiter, &key, 1), "{burst}");
         }
         let own = |own: &mut Subject| own.len();
@@ -516,8 +516,8 @@ mod tests {
                     let limit = crate::RateLimit::new(*quota, Duration::from_secs(*window)).unwrap();
                     let limit = limit.with_burst(*burst).with_name("x");
                     let mut key = KeyRecord::clone(&record(key(&[])));
-                    key.limits = crate::key::RateLimits::new([limit]).unwrap();
-                    key.counted_as = Some(first.id.clone());
+                    key.set_limits(crate::key::RateLimits::new([limit]).unwrap());
+                    key.set_counted_as(Some(first.id.clone()));
                     key
                 })
                 .collect();
@@ -528,7 +528,7 @@ mod tests {
                 time.fetch_add(wait, Ordering::SeqCst);
                 let now = nanoseconds(together.shared.clock.now());
                 let number = number % chain.len();
-                let gcra = Gcra::new(&chain[number].limits[0]);
+                let gcra = Gcra::new(&chain[number].limits()[0]);
                 let decision = together.change(&chain[number], Change::Take(cost));
                 let latest = || alone.values().copied().max().unwrap_or(0);
                 let level = alone.get(&gcra).copied().unwrap_or_else(latest);
@@ -552,7 +552,7 @@ mod tests {
                     continue;
                 }
                 passed += u64::from(cost);
-                let limits = || chain.iter().map(|key| &key.limits[0]);
+                let limits = || chain.iter().map(|key| &key.limits()[0]);
                 let burst = u64::from(limits().map(crate::RateLimit::burst).max().unwrap());
                 let interval = limits().map(crate::RateLimit::interval).min().unwrap();
                 let seconds = time.load(Ordering::SeqCst) - start;
@@ -591,7 +591,7 @@ mod tests {
                 let digest = KeyHasher::sha256().digest("test");
                 let mut key =
                     KeyRecord::new(KeyId::generate().unwrap(), digest, "test", SystemTime::now());
-                key.limits = limits.clone();
+                key.set_limits(limits.clone());
                 assert!(take(&limiter, &key, 1));
             }
         }
@@ -617,10 +617,11 @@ mod tests {
                 .map(Arc::unwrap_or_clone)
                 .collect();
             // Of one chain of rotations, with other numbers.
-            keys[1].counted_as = Some(keys[0].id.clone());
-            keys[1].limits = self::limits(["2 per 20 seconds", "pool: 7 per minute, shared by tenant"]);
-            keys[2].counted_as = Some(keys[0].id.clone());
-            keys[2].limits = self::limits(["3 per 20 seconds, burst 1"]);
+            let first = Some(keys[0].id.clone());
+            keys[1].set_counted_as(first.clone());
+            keys[1].set_limits(self::limits(["2 per 20 seconds", "pool: 7 per minute, shared by tenant"]));
+            keys[2].set_counted_as(first);
+            keys[2].set_limits(self::limits(["3 per 20 seconds, burst 1"]));
             let ((keeping, time), (forgetting, same_time)) = (limiter(), limiter());
             for (number, wait, cost, forget) in steps {
                 for clock in [&time, &same_time] {

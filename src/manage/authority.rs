@@ -77,10 +77,10 @@ impl Authority {
         Ok(Self(Some(Bounds {
             tenant: key.tenant.clone(),
             abilities: key.abilities.clone(),
-            stage: key.stage.clone(),
-            expires_at: key.expires_at,
-            limits: Some(key.limits.clone()),
-            restrictions: key.restrictions.clone(),
+            stage: key.stage().cloned(),
+            expires_at: key.expires_at(),
+            limits: Some(key.limits().clone()),
+            restrictions: key.restrictions().clone(),
             of_key: Some(OfKey { record: Arc::clone(key), inherited: Arc::clone(inherited) }),
         })))
     }
@@ -131,19 +131,23 @@ impl Authority {
     pub(super) fn hand_on(&self, record: &mut KeyRecord) {
         let Some(bounds) = &self.0 else { return };
         record.tenant = record.tenant.take().or_else(|| bounds.tenant.clone());
-        record.stage = record.stage.take().or_else(|| bounds.stage.clone());
-        record.expires_at = record.expires_at.or(bounds.expires_at);
-        if record.limits.is_empty() {
-            record.limits = bounds.limits.clone().unwrap_or_default();
+        record.set_stage(record.stage().or(bounds.stage.as_ref()).cloned());
+        record.set_expires_at(record.expires_at().or(bounds.expires_at));
+        if record.limits().is_empty() {
+            record.set_limits(bounds.limits.clone().unwrap_or_default());
         }
-        let (own, bound) = (&mut record.restrictions, &bounds.restrictions);
-        own.addresses = own.addresses.take().or_else(|| bound.addresses.clone());
-        own.origins = own.origins.take().or_else(|| bound.origins.clone());
-        own.referrers = own.referrers.take().or_else(|| bound.referrers.clone());
-        own.endpoints = own.endpoints.take().or_else(|| bound.endpoints.clone());
+        let bound = &bounds.restrictions;
+        record.change_restrictions(|own| {
+            own.addresses = own.addresses.take().or_else(|| bound.addresses.clone());
+            own.origins = own.origins.take().or_else(|| bound.origins.clone());
+            own.referrers = own.referrers.take().or_else(|| bound.referrers.clone());
+            own.endpoints = own.endpoints.take().or_else(|| bound.endpoints.clone());
+        });
         for (name, value) in bounds.of_key.iter().flat_map(OfKey::metadata) {
-            if let (Some(value), None) = (value, record.metadata.get(name)) {
-                record.metadata.insert(name.clone(), value.clone());
+            if let (Some(value), None) = (value, record.metadata().get(name)) {
+                record.change_metadata(|metadata| {
+                    metadata.insert(name.clone(), value.clone());
+                });
             }
         }
     }
@@ -151,17 +155,17 @@ impl Authority {
     /// Refuses a record that would allow more than is within the bounds.
     pub(super) fn check(&self, record: &KeyRecord) -> Result<(), ManageError> {
         let Some(bounds) = &self.0 else { return Ok(()) };
-        let expires_in_time = bounds
-            .expires_at
-            .is_none_or(|latest| record.expires_at.is_some_and(|expires_at| expires_at <= latest));
+        let expires_in_time = bounds.expires_at.is_none_or(|latest| {
+            record.expires_at().is_some_and(|expires_at| expires_at <= latest)
+        });
         for (is_within, excess) in [
             (record.tenant == bounds.tenant, Excess::Tenant),
             (bounds.abilities.covers(&record.abilities), Excess::Abilities),
-            (bounds.stage.is_none() || record.stage == bounds.stage, Excess::Stage),
+            (bounds.stage.is_none() || record.stage() == bounds.stage.as_ref(), Excess::Stage),
             (expires_in_time, Excess::Expiry),
-            (limits_are_within(bounds.limits.as_ref(), &record.limits), Excess::Limits),
+            (limits_are_within(bounds.limits.as_ref(), record.limits()), Excess::Limits),
             (
-                restrictions_are_within(&bounds.restrictions, &record.restrictions),
+                restrictions_are_within(&bounds.restrictions, record.restrictions()),
                 Excess::Restrictions,
             ),
             (bounds.metadata_are_same(record), Excess::Metadata),
@@ -206,14 +210,14 @@ impl Bounds {
     /// to the application only.
     fn metadata_are_same(&self, record: &KeyRecord) -> bool {
         let mut handed_on = self.of_key.iter().flat_map(OfKey::metadata);
-        handed_on.all(|(name, value)| record.metadata.get(name) == value)
+        handed_on.all(|(name, value)| record.metadata().get(name) == value)
     }
 }
 
 impl OfKey {
     /// Returns the names and values of the metadata that are handed on.
     fn metadata(&self) -> impl Iterator<Item = (&String, Option<&Value>)> {
-        self.inherited.iter().map(|name| (name, self.record.metadata.get(name)))
+        self.inherited.iter().map(|name| (name, self.record.metadata().get(name)))
     }
 }
 

@@ -42,14 +42,14 @@ impl KeyManager {
             if !update.only_disables() {
                 refuse_suspended(record)?;
             }
-            let (was_disabled, limits) = (record.disabled, record.limits.clone());
+            let (was_disabled, limits) = (record.disabled, record.limits().clone());
             if let Some(abilities) = &update.abilities {
                 self.check_abilities(abilities, &record.abilities)?;
             }
             update.apply(record);
             if !update.only_disables() {
                 authority.check(record)?;
-                authority.check_limits(&limits, &record.limits)?;
+                authority.check_limits(&limits, record.limits())?;
             }
             Ok(match (was_disabled, record.disabled) {
                 (false, true) => AuditAction::Disabled,
@@ -121,7 +121,7 @@ fn refuse_suspended(record: &KeyRecord) -> Result<(), ManageError> {
 }
 
 fn refuse_revoked(record: &KeyRecord) -> Result<(), ManageError> {
-    match record.revoked_at {
+    match record.revoked_at() {
         Some(_) => Err(ManageError::State(KeyState::Revoked)),
         None => Ok(()),
     }

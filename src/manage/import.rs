@@ -285,10 +285,10 @@ impl Importer {
 
 /// Returns a record as stores keep it.
 fn normal(mut record: KeyRecord) -> Arc<KeyRecord> {
-    record.created_at = to_microsecond(record.created_at);
-    for time in [&mut record.expires_at, &mut record.revoked_at, &mut record.rotation_due_at] {
-        *time = time.map(to_microsecond);
-    }
+    record.set_created_at(to_microsecond(record.created_at()));
+    record.set_expires_at(record.expires_at().map(to_microsecond));
+    record.set_revoked_at(record.revoked_at().map(to_microsecond));
+    record.set_rotation_due_at(record.rotation_due_at().map(to_microsecond));
     record.revision = 0;
     Arc::new(record)
 }
@@ -298,7 +298,7 @@ fn refused(error: &ManageError) -> ImportOutcome {
 }
 
 fn check(record: &KeyRecord, authority: &Authority) -> Result<(), ManageError> {
-    check_name(&record.name)?;
+    check_name(record.name())?;
     authority.check(record)?;
-    authority.check_limits(&RateLimits::default(), &record.limits)
+    authority.check_limits(&RateLimits::default(), record.limits())
 }

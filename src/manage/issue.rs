@@ -53,18 +53,20 @@ impl KeyManager {
         // Those that are wanted, without what the owner hands on.
         self.check_abilities(&wanted.abilities, &AbilitySet::default())?;
         let mut record = wanted.clone();
-        record.created_at = now;
-        record.created_by = Some(self.actor().clone());
-        record.expires_at = record.expires_at.map(to_microsecond);
-        record.rotation_due_at = record
-            .rotation_due_at
-            .or_else(|| later(now, self.settings.rotation_period?))
-            .map(to_microsecond);
+        record.set_created_at(now);
+        record.set_created_by(Some(self.actor().clone()));
+        record.set_expires_at(record.expires_at().map(to_microsecond));
+        record.set_rotation_due_at(
+            record
+                .rotation_due_at()
+                .or_else(|| later(now, self.settings.rotation_period?))
+                .map(to_microsecond),
+        );
         authority.hand_on(&mut record);
         authority.check(&record)?;
-        authority.check_limits(&RateLimits::default(), &record.limits)?;
-        check_name(&record.name)?;
-        check_expiry(record.expires_at, now)?;
+        authority.check_limits(&RateLimits::default(), record.limits())?;
+        check_name(record.name())?;
+        check_expiry(record.expires_at(), now)?;
         Ok(record)
     }
 }

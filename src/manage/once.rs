@@ -56,7 +56,9 @@ impl KeyManager {
             let now = self.now();
             let mut record = self.granted(&wanted, &authority, now)?;
             record.id = id;
-            record.metadata.insert(REQUEST.to_owned(), request.to_string().into());
+            record.change_metadata(|metadata| {
+                metadata.insert(REQUEST.to_owned(), request.to_string().into());
+            });
             let record = Arc::new(record);
             let event = self.event(now, AuditAction::Issued, None, Some(&record));
             let changes = [KeyChange::Insert(Arc::clone(&record))];
@@ -77,7 +79,7 @@ impl KeyManager {
         request: &KeyDigest,
     ) -> Result<Option<Once>, ManageError> {
         let Some(key) = self.settings.repository.get(id).await? else { return Ok(None) };
-        let asked_for = key.record.metadata.get(REQUEST).and_then(|asked_for| asked_for.as_str());
+        let asked_for = key.record.metadata().get(REQUEST).and_then(|asked_for| asked_for.as_str());
         // The application may have set other metadata since.
         let is_same = asked_for.is_none_or(|asked_for| asked_for == request.to_string());
         Ok(Some(Once::Before { id: key.record.id.clone(), is_same }))

@@ -216,9 +216,9 @@ impl KeyManager {
     ) -> Plan<Vec<Arc<KeyRecord>>> {
         let now = self.now();
         let mut plan = Plan { changes: Vec::new(), events: Vec::new(), outcome: Vec::new() };
-        for old in records.into_iter().filter(|record| record.revoked_at.is_none()) {
+        for old in records.into_iter().filter(|record| record.revoked_at().is_none()) {
             let mut new = KeyRecord::clone(old);
-            new.revoked_at = Some(now);
+            new.set_revoked_at(Some(now));
             new.revision = new.revision.saturating_add(1);
             let new = Arc::new(new);
             plan.events.push(self.event(now, AuditAction::Revoked, Some(old), Some(&new)));
@@ -250,6 +250,6 @@ impl Chain {
     /// Returns the next successor, unless the chain bites its tail, as only one can that was written
     /// by hand.
     fn next(&self) -> Option<KeyId> {
-        self.records.last()?.successor.clone().filter(|id| !self.ids.contains(id))
+        self.records.last()?.successor().cloned().filter(|id| !self.ids.contains(id))
     }
 }

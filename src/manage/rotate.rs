@@ -73,7 +73,7 @@ impl KeyManager {
         now: SystemTime,
         grace: Duration,
     ) -> Result<(Arc<KeyRecord>, IssuedKey), ManageError> {
-        if let Some(successor) = &old.successor {
+        if let Some(successor) = old.successor() {
             return Err(ManageError::Rotated(successor.clone()));
         }
         match old.state(now) {
@@ -82,33 +82,32 @@ impl KeyManager {
             state => return Err(ManageError::State(state)),
         }
         let formats = self.settings.scheme.issued_formats();
-        let format = formats
-            .with_prefix_of(&old.hint, old.stage.as_ref(), old.kind)
-            .ok_or(ManageError::Format)?;
+        let format =
+            formats.with_prefix_of(&old.hint, old.stage(), old.kind).ok_or(ManageError::Format)?;
         let mut new = KeyRecord::clone(old);
-        new.created_at = now;
-        new.created_by = Some(self.actor().clone());
+        new.set_created_at(now);
+        new.set_created_by(Some(self.actor().clone()));
         new.revision = 0;
-        new.counted_as = Some(old.counted_id().clone());
+        new.set_counted_as(Some(old.counted_id().clone()));
         // After the period of this manager, or else after as long a time as that of the old key.
-        let of_old = old.rotation_due_at.and_then(|at| at.duration_since(old.created_at).ok());
+        let of_old = old.rotation_due_at().and_then(|at| at.duration_since(old.created_at()).ok());
         let period = self.settings.rotation_period.or(of_old);
-        new.rotation_due_at = period.and_then(|period| later(now, period));
+        new.set_rotation_due_at(period.and_then(|period| later(now, period)));
         let new = IssuedKey::with_new_secret(new, format, &self.settings.scheme)?;
 
         let mut predecessor = KeyRecord::clone(old);
         predecessor.revision = predecessor.revision.saturating_add(1);
-        predecessor.successor = Some(new.record.id.clone());
-        predecessor.rotation_due_at = None;
+        predecessor.set_successor(Some(new.record.id.clone()));
+        predecessor.set_rotation_due_at(None);
         if grace.is_zero() {
             // Rather than expired, which other nodes would judge by their own clocks.
-            predecessor.revoked_at = Some(now);
+            predecessor.set_revoked_at(Some(now));
         } else {
             let end = later(now, grace).map(to_microsecond);
-            predecessor.expires_at = match (old.expires_at, end) {
+            predecessor.set_expires_at(match (old.expires_at(), end) {
                 (Some(expires_at), Some(end)) => Some(expires_at.min(end)),
                 (expires_at, end) => expires_at.or(end),
-            };
+            });
         }
         Ok((Arc::new(predecessor), new))
     }

@@ -132,23 +132,25 @@ impl KeyUpdate {
     }
 
     pub(super) fn apply(&self, record: &mut KeyRecord) {
-        fn set<T: Clone>(field: &mut T, value: &Option<T>) {
+        fn set<T: Clone>(value: &Option<T>, set: impl FnOnce(T)) {
             if let Some(value) = value {
-                field.clone_from(value);
+                set(value.clone());
             }
         }
-        set(&mut record.name, &self.name);
-        set(&mut record.abilities, &self.abilities);
-        set(&mut record.expires_at, &self.expires_at);
-        set(&mut record.rotation_due_at, &self.rotation_due_at);
-        set(&mut record.limits, &self.limits);
-        set(&mut record.restrictions, &self.restrictions);
-        set(&mut record.restrictions.addresses, &self.addresses);
-        set(&mut record.restrictions.origins, &self.origins);
-        set(&mut record.restrictions.referrers, &self.referrers);
-        set(&mut record.restrictions.endpoints, &self.endpoints);
-        set(&mut record.metadata, &self.metadata);
-        set(&mut record.disabled, &self.disabled);
+        set(&self.name, |name| record.set_name(name));
+        set(&self.abilities, |abilities| record.set_abilities(abilities));
+        set(&self.expires_at, |time| record.set_expires_at(time));
+        set(&self.rotation_due_at, |time| record.set_rotation_due_at(time));
+        set(&self.limits, |limits| record.set_limits(limits));
+        set(&self.restrictions, |restrictions| record.set_restrictions(restrictions));
+        record.change_restrictions(|restrictions| {
+            set(&self.addresses, |addresses| restrictions.addresses = addresses);
+            set(&self.origins, |origins| restrictions.origins = origins);
+            set(&self.referrers, |referrers| restrictions.referrers = referrers);
+            set(&self.endpoints, |endpoints| restrictions.endpoints = endpoints);
+        });
+        set(&self.metadata, |metadata| record.set_metadata(metadata));
+        set(&self.disabled, |disabled| record.set_disabled(disabled));
     }
 }
 

@@ -246,7 +246,7 @@ impl Requirement {
         if !self.accepts(key.kind) {
             return Err(RejectionKind::NotAllowed.into());
         }
-        if self.stage.is_some() && self.stage != key.stage {
+        if self.stage.is_some() && self.stage.as_ref() != key.stage() {
             return Err(RejectionKind::WrongStage.into());
         }
         self.abilities.iter().try_for_each(|one_of| has_one_of(&key.abilities, one_of))

@@ -24,13 +24,19 @@ impl KeyCursor {
     /// Returns the place of a key.
     #[must_use]
     pub fn of(record: &KeyRecord) -> Self {
-        Self { created_at: microseconds(record.created_at), id: record.id.clone() }
+        Self { created_at: microseconds(record.created_at()), id: record.id.clone() }
     }
 
     /// Makes the place of a key that was issued then.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(super) fn new(created_at: SystemTime, id: KeyId) -> Self {
         Self { created_at: microseconds(created_at), id }
+    }
+
+    /// Tells whether this place comes before that of a record in a list.
+    pub(super) fn is_newer_than(&self, record: &KeyRecord) -> bool {
+        let order = |at: u64, id: &KeyId| self.created_at.cmp(&at).then_with(|| self.id.cmp(id));
+        order(microseconds(record.created_at()), &record.id).is_gt()
     }
 
     /// Returns when the key was issued, to the microsecond.

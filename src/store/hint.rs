@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::key::{KeyFormat, KeyFormats, KeyKind, Secret, Stage};
+use crate::key::{Compact, KeyFormat, KeyFormats, KeyKind, Secret, Stage, Thin};
 
 /// What stands in a hint for the characters that are not shown.
 const OMITTED: char = '\u{2026}';
@@ -24,19 +24,19 @@ const OMITTED: char = '\u{2026}';
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
-pub struct KeyHint(String);
+pub struct KeyHint(Compact<15, Thin>);
 
 impl KeyHint {
     /// Makes the hint of a key that begins with `prefix` and ends with `last_four`.
     #[must_use]
     pub fn new(prefix: &str, last_four: &str) -> Self {
-        Self(format!("{prefix}{OMITTED}{last_four}"))
+        Self((&*format!("{prefix}{OMITTED}{last_four}")).into())
     }
 
     /// Reads a hint as it was kept. A text of another form is shown as it is, and has no prefix.
     #[must_use]
     pub fn from_text(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self((&*text.into()).into())
     }
 
     pub(super) fn of(format: &KeyFormat, secret: &Secret) -> Self {
@@ -47,37 +47,37 @@ impl KeyHint {
     /// Returns the text, which is empty if nothing is known.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// Returns how the key begins: the prefix of its format.
     #[must_use]
     pub fn prefix(&self) -> Option<&str> {
-        self.0.split_once(OMITTED).map(|(prefix, _)| prefix)
+        self.as_str().split_once(OMITTED).map(|(prefix, _)| prefix)
     }
 
     /// Returns how the key ends.
     #[must_use]
     pub fn last_four(&self) -> &str {
-        self.0.split_once(OMITTED).map_or(&*self.0, |(_, last_four)| last_four)
+        self.as_str().split_once(OMITTED).map_or(self.as_str(), |(_, last_four)| last_four)
     }
 }
 
 impl fmt::Display for KeyHint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl PartialEq<str> for KeyHint {
     fn eq(&self, other: &str) -> bool {
-        self.0 == other
+        self.as_str() == other
     }
 }
 
 impl PartialEq<&str> for KeyHint {
     fn eq(&self, other: &&str) -> bool {
-        self.0 == *other
+        self.as_str() == *other
     }
 }
 

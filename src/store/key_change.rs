@@ -82,7 +82,7 @@ impl KeyRecord {
     /// long as it works on.
     #[must_use]
     pub fn counts(&self, time: SystemTime) -> bool {
-        self.revoked_at.is_none() && self.expires_at.is_none_or(|expires_at| expires_at > time)
+        self.revoked_at().is_none() && self.expires_at().is_none_or(|expires_at| expires_at > time)
     }
 }
 
@@ -123,7 +123,7 @@ impl KeyChange {
         same: Option<&'a KeyRecord>,
     ) -> impl Iterator<Item = (&'a TenantId, CommitError)> {
         let takes_away = |new: &KeyRecord| {
-            new.revoked_at.is_some() || (new.disabled && same.is_some_and(|old| !old.disabled))
+            new.revoked_at().is_some() || (new.disabled && same.is_some_and(|old| !old.disabled))
         };
         let records = match self {
             Self::Insert(record) | Self::Require(record) => [Some(&**record), None],
@@ -177,7 +177,7 @@ impl KeyChange {
             Self::Insert(_) if is_taken => return Err(CommitError::Exists),
             Self::Insert(_) => true,
             Self::Replace(new) => same.is_some_and(|old| {
-                let takes_back = old.revoked_at.is_some() && new.revoked_at != old.revoked_at;
+                let takes_back = old.revoked_at().is_some() && new.revoked_at() != old.revoked_at();
                 old.revision.checked_add(1) == Some(new.revision) && !takes_back
             }),
             Self::Remove(record) | Self::Require(record) => {

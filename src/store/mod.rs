@@ -20,8 +20,10 @@ mod key_repository;
 mod key_store;
 mod list_ended;
 mod memory;
+mod moment;
 mod new_key;
 mod or_store;
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod public_text;
@@ -40,6 +42,7 @@ mod sql;
 mod sqlite;
 mod state;
 mod suspension;
+mod terms;
 mod token;
 mod usage;
 mod way;
@@ -97,7 +100,7 @@ pub(crate) use self::audit::without_digest;
 pub(crate) use self::ended::EndPlace;
 pub(crate) use self::key_changes::Listen;
 #[cfg(feature = "cache")]
-pub(crate) use self::memory::FirstBytes;
+pub(crate) use self::memory::{ByDigest, FirstBytes};
 pub(crate) use self::size::size_of_record;
 #[cfg(feature = "usage")]
 pub(crate) use self::usage::Hour;

@@ -290,14 +290,14 @@ impl NewKey {
         let mut record = KeyRecord::new(KeyId::generate()?, digest, self.name, SystemTime::now());
         record.hint = KeyHint::of(&format, &secret);
         record.tenant = self.tenant;
-        record.stage = stage;
+        record.set_stage(stage);
         record.kind = kind;
         record.abilities = self.abilities.into();
-        record.expires_at = self.expires_at;
-        record.rotation_due_at = self.rotation_due_at;
-        record.limits = self.limits;
-        record.restrictions = self.restrictions;
-        record.metadata = self.metadata;
+        record.set_expires_at(self.expires_at);
+        record.set_rotation_due_at(self.rotation_due_at);
+        record.set_limits(self.limits);
+        record.set_restrictions(self.restrictions);
+        record.set_metadata(self.metadata);
         keep_public_text(&mut record, &secret);
         Ok(IssuedKey { record: Arc::new(record), secret })
     }
@@ -310,7 +310,7 @@ impl IssuedKey {
         format: &KeyFormat,
         scheme: &KeyScheme,
     ) -> Result<Self, IssueError> {
-        let secret = scheme.generate(format, record.stage.as_ref(), record.kind)?;
+        let secret = scheme.generate(format, record.stage(), record.kind)?;
         record.id = KeyId::generate()?;
         record.digest = scheme.digest(secret.reveal());
         record.hint = KeyHint::of(format, &secret);

@@ -1,7 +1,5 @@
 //! The text of public keys, which everybody can read, and which owners look up to put it into pages.
 
-use serde_json::Value;
-
 use super::KeyRecord;
 #[cfg(feature = "pages")]
 use crate::key::KeyScheme;
@@ -12,21 +10,26 @@ pub(super) const PUBLIC_TEXT: &str = "public_key";
 
 /// Keeps the text of a new key with it, if it is a public one that is to keep it. No secret is kept.
 pub(super) fn keep_public_text(record: &mut KeyRecord, secret: &Secret) {
-    if record.kind == KeyKind::Public {
-        if let Some(text) = record.metadata.get_mut(PUBLIC_TEXT) {
-            *text = secret.reveal().into();
+    let mut metadata = match record.metadata().get(PUBLIC_TEXT) {
+        Some(text) if record.kind() == KeyKind::Public || text.is_null() => {
+            record.metadata().clone()
         }
-    } else if record.metadata.get(PUBLIC_TEXT) == Some(&Value::Null) {
-        record.metadata.remove(PUBLIC_TEXT);
+        _ => return,
+    };
+    if record.kind() == KeyKind::Public {
+        metadata.insert(PUBLIC_TEXT.to_owned(), secret.reveal().into());
+    } else {
+        metadata.remove(PUBLIC_TEXT);
     }
+    record.set_metadata(metadata);
 }
 
 /// Returns the text of a public key, if it is kept, and is that of this key and of no other.
 #[cfg(feature = "pages")]
 pub(crate) fn public_text<'a>(record: &'a KeyRecord, scheme: &KeyScheme) -> Option<&'a str> {
-    let text = record.metadata.get(PUBLIC_TEXT).filter(|_| record.kind == KeyKind::Public)?;
+    let text = record.metadata().get(PUBLIC_TEXT).filter(|_| record.kind() == KeyKind::Public)?;
     let text = text.as_str()?;
-    scheme.digests(text).any(|digest| digest == record.digest).then_some(text)
+    scheme.digests(text).any(|digest| digest == record.digest()).then_some(text)
 }
 
 #[cfg(test)]

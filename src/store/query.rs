@@ -186,16 +186,16 @@ impl KeyQuery {
         let record = &*key.record;
         self.tenant.matches(record.tenant.as_ref())
             && self.state.is_none_or(|state| record.state(self.at) == state)
-            && self.name.as_deref().is_none_or(|part| has(&record.name, part))
-            && self.stage.as_ref().is_none_or(|stage| record.stage.as_ref() == Some(stage))
+            && self.name.as_deref().is_none_or(|part| has(record.name(), part))
+            && self.stage.as_ref().is_none_or(|stage| record.stage() == Some(stage))
             && self.kind.is_none_or(|kind| record.kind == kind)
-            && self.created_by.as_ref().is_none_or(|by| record.created_by.as_ref() == Some(by))
+            && self.created_by.as_ref().is_none_or(|by| record.created_by() == Some(by))
             && self.unused_since.is_none_or(|time| {
-                key.last_used_at.is_none_or(|used_at| used_at < time) && record.created_at < time
+                key.last_used_at.is_none_or(|used_at| used_at < time) && record.created_at() < time
             })
             && self
                 .rotation_due_by
-                .is_none_or(|time| record.rotation_due_at.is_some_and(|due_at| due_at <= time))
+                .is_none_or(|time| record.rotation_due_at().is_some_and(|due_at| due_at <= time))
     }
 
     /// Tells whether a key comes after the [cursor](Self::after), if there is one: in the order of lists,

@@ -78,17 +78,17 @@ impl RecordField {
     pub fn is_set(self, record: &KeyRecord) -> bool {
         match self {
             Self::Hint => record.hint != KeyHint::default(),
-            Self::CreatedBy => record.created_by.is_some(),
-            Self::Stage => record.stage.is_some(),
+            Self::CreatedBy => record.created_by().is_some(),
+            Self::Stage => record.stage().is_some(),
             Self::Kind => record.kind != KeyKind::default(),
-            Self::ExpiresAt => record.expires_at.is_some(),
+            Self::ExpiresAt => record.expires_at().is_some(),
             Self::Disabled => record.disabled,
-            Self::RotationDueAt => record.rotation_due_at.is_some(),
-            Self::Successor => record.successor.is_some(),
-            Self::CountedAs => record.counted_as.is_some(),
-            Self::Limits => !record.limits.is_empty(),
-            Self::Restrictions => record.restrictions != Restrictions::default(),
-            Self::Metadata => !record.metadata.is_empty(),
+            Self::RotationDueAt => record.rotation_due_at().is_some(),
+            Self::Successor => record.successor().is_some(),
+            Self::CountedAs => record.counted_as().is_some(),
+            Self::Limits => !record.limits().is_empty(),
+            Self::Restrictions => *record.restrictions() != Restrictions::default(),
+            Self::Metadata => !record.metadata().is_empty(),
         }
     }
 
@@ -96,17 +96,17 @@ impl RecordField {
     pub fn clear(self, record: &mut KeyRecord) {
         match self {
             Self::Hint => record.hint = KeyHint::default(),
-            Self::CreatedBy => record.created_by = None,
-            Self::Stage => record.stage = None,
+            Self::CreatedBy => record.set_created_by(None),
+            Self::Stage => record.set_stage(None),
             Self::Kind => record.kind = KeyKind::default(),
-            Self::ExpiresAt => record.expires_at = None,
+            Self::ExpiresAt => record.set_expires_at(None),
             Self::Disabled => record.disabled = false,
-            Self::RotationDueAt => record.rotation_due_at = None,
-            Self::Successor => record.successor = None,
-            Self::CountedAs => record.counted_as = None,
-            Self::Limits => record.limits = RateLimits::default(),
-            Self::Restrictions => record.restrictions = Restrictions::default(),
-            Self::Metadata => record.metadata.clear(),
+            Self::RotationDueAt => record.set_rotation_due_at(None),
+            Self::Successor => record.set_successor(None),
+            Self::CountedAs => record.set_counted_as(None),
+            Self::Limits => record.set_limits(RateLimits::default()),
+            Self::Restrictions => record.set_restrictions(Restrictions::default()),
+            Self::Metadata => record.set_metadata(serde_json::Map::new()),
         }
     }
 }

@@ -10,43 +10,7 @@ const NODE: usize = 11;
 
 /// Estimates the bytes that a record takes.
 pub(crate) fn size_of_record(record: &KeyRecord) -> usize {
-    // Each of them by name, so that none that is added later is forgotten.
-    let KeyRecord {
-        id,
-        digest: _,
-        hint,
-        name,
-        tenant,
-        created_by,
-        stage,
-        kind: _,
-        abilities,
-        created_at: _,
-        expires_at: _,
-        revoked_at: _,
-        disabled: _,
-        rotation_due_at: _,
-        successor,
-        counted_as,
-        limits,
-        restrictions,
-        metadata,
-        revision: _,
-        suspended: _,
-    } = record;
-    size_of::<KeyRecord>()
-        + id.heap_size()
-        + hint.heap_size()
-        + name.heap_size()
-        + tenant.heap_size()
-        + created_by.heap_size()
-        + stage.heap_size()
-        + abilities.heap_size()
-        + successor.heap_size()
-        + counted_as.heap_size()
-        + limits.heap_size()
-        + restrictions.heap_size()
-        + metadata.heap_size()
+    record.size()
 }
 
 impl HeapSize for Actor {

@@ -73,11 +73,11 @@ impl KeyRecord {
 
     /// Does as [`state`](Self::state), and asks for the time only if it matters.
     pub(crate) fn state_by(&self, now: impl FnOnce() -> SystemTime) -> KeyState {
-        if self.revoked_at.is_some() {
+        if self.revoked_at().is_some() {
             KeyState::Revoked
         } else if self.disabled {
             KeyState::Disabled
-        } else if self.expires_at.is_some_and(|expires_at| now() >= expires_at) {
+        } else if self.expires_at().is_some_and(|expires_at| now() >= expires_at) {
             KeyState::Expired
         } else if self.suspended {
             KeyState::Suspended

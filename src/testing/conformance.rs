@@ -171,12 +171,12 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
     ) {
         let changes: [fn(&mut KeyRecord); 7] = [
             |record| record.disabled = true,
-            |record| record.limits = crate::key::RateLimits::default(),
-            |record| record.counted_as = None,
-            |record| record.restrictions.addresses = Some([].into()),
+            |record| record.set_limits(crate::key::RateLimits::default()),
+            |record| record.set_counted_as(None),
+            |record| record.change_restrictions(|own| own.addresses = Some([].into())),
             |record| record.abilities = crate::AbilitySet::default(),
-            |record| record.expires_at = Some(moment(1_000_000_000)),
-            |record| record.revoked_at = Some(moment(1_600_000_000)),
+            |record| record.set_expires_at(Some(moment(1_000_000_000))),
+            |record| record.set_revoked_at(Some(moment(1_600_000_000))),
         ];
         for change in changes {
             change(&mut record);
@@ -231,10 +231,10 @@ pub(super) fn full_record() -> KeyRecord {
         .generate(&KeyScheme::default())
         .unwrap_or_else(|error| panic!("no record can be made: {error}"));
     let mut record = KeyRecord::clone(&issued.record);
-    record.created_at = moment(1_500_000_000);
-    record.rotation_due_at = Some(moment(1_900_000_000));
-    record.created_by = Some("Zo\u{eb} \u{201c}the\u{201d} admin".into());
-    record.successor = Some(record.id.clone());
-    record.counted_as = Some(KeyId::generate().unwrap_or_else(|error| panic!("{error}")));
+    record.set_created_at(moment(1_500_000_000));
+    record.set_rotation_due_at(Some(moment(1_900_000_000)));
+    record.set_created_by(Some("Zo\u{eb} \u{201c}the\u{201d} admin".into()));
+    record.set_successor(Some(record.id.clone()));
+    record.set_counted_as(Some(KeyId::generate().unwrap_or_else(|error| panic!("{error}"))));
     record
 }

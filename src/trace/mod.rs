@@ -23,8 +23,8 @@ mod events {
     use super::TARGET;
     use super::repeats::{Event, Of, Repeats};
 
-    pub(crate) fn verified(id: &str) {
-        tracing::trace!(target: TARGET, key = id, "API key verified");
+    pub(crate) fn verified<'a>(id: impl Fn() -> &'a str) {
+        tracing::trace!(target: TARGET, key = id(), "API key verified");
     }
 
     /// Says that a stream ended. Of a key with many streams, all end at once.
@@ -230,7 +230,7 @@ mod events {
     #[derive(Clone, Default)]
     pub(crate) struct Repeats(());
 
-    pub(crate) fn verified(_: &str) {}
+    pub(crate) fn verified<'a>(_: impl Fn() -> &'a str) {}
     pub(crate) fn stream_ended(_: &Repeats, _: &'static str, _: Option<&str>, _: Duration) {}
     pub(crate) fn would_reject(
         _: &Repeats,

@@ -113,12 +113,12 @@ impl Entry {
             return Standing::Ended;
         }
         if question.0 <= state.answered {
-            return Standing::Valid { expires_at: state.record.expires_at };
+            return Standing::Valid { expires_at: state.record.expires_at() };
         }
         state.answered = question.0;
         match judged {
             Ok(record) => {
-                let expires_at = record.expires_at;
+                let expires_at = record.expires_at();
                 // A store that loads a record each time has changed nothing.
                 if std::mem::take(&mut state.doubted) || *record != *state.record {
                     state.record = record;

@@ -169,7 +169,7 @@ impl Schedule {
         let due = now + slot.period(settings);
         self.slots.insert(record.digest, slot);
         self.set_due(&entry, due);
-        self.set_expiry(&entry, record.expires_at);
+        self.set_expiry(&entry, record.expires_at());
         (entry, true)
     }
 

@@ -64,7 +64,7 @@ impl Stream {
         {
             return Some(ended);
         }
-        let expires_at = self.record.expires_at?;
+        let expires_at = self.record.expires_at()?;
         (self.entry.authority.now() >= expires_at).then(|| self.because(EndReason::Expired))
     }
 
@@ -93,7 +93,7 @@ impl Stream {
 
     /// Tells whether the key has a successor, as far as is known.
     pub(crate) fn has_successor(&self) -> bool {
-        self.entry.look().record.successor.is_some()
+        self.entry.look().record.successor().is_some()
     }
 
     /// Tells the layer that the stream ends.

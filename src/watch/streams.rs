@@ -60,7 +60,7 @@ impl Streams {
         registry.ask_now(&entry, changes.is_some_and(|changes| changes.tells_all()));
         self.start(authority);
         if is_new {
-            let sooner = record.expires_at.is_some()
+            let sooner = record.expires_at().is_some()
                 || registry.lock().next.is_none_or(|next| now + settings.period < next);
             if sooner {
                 registry.nudge();

@@ -106,11 +106,11 @@ impl RedisRateLimiter {
 
     /// Changes the levels of a key, and tells how its limits stand.
     async fn change(&self, key: &KeyRecord, change: Change) -> Result<LimitDecision, LimiterError> {
-        if key.limits.is_empty() {
+        if key.limits().is_empty() {
             return Ok(LimitDecision::new([]));
         }
         let answer = self.run(&self.script(&SCRIPT, key, change), change).await?;
-        let decision = answer.decision(&key.limits, change);
+        let decision = answer.decision(key.limits(), change);
         decision.ok_or_else(|| LimiterError::new("Redis decides otherwise than it should"))
     }
 
@@ -120,7 +120,7 @@ impl RedisRateLimiter {
             .arg(change.name())
             .arg(change.cost())
             .arg(change.granted_at().map(|at| at.to_string()).unwrap_or_default());
-        for limit in key.limits.iter() {
+        for limit in key.limits().iter() {
             let spent = limit.interval().saturating_mul(change.cost().into()).min(LONGEST);
             let numbers = format!("{}:{}", limit.interval(), limit.burst());
             script.key(self.level(key, limit));

@@ -40,7 +40,7 @@ impl Both {
         let mut script = self.redis.script(&TOLD_THE_TIME, key, change);
         script.arg(self.now / 1_000_000).arg(self.now % 1_000_000);
         let answer = self.redis.run(&script, change).await.unwrap();
-        answer.decision(&key.limits, change).expect("the script decides as `Gcra` does")
+        answer.decision(key.limits(), change).expect("the script decides as `Gcra` does")
     }
 
     async fn take(&self, key: &KeyRecord, cost: u32) -> LimitDecision {
@@ -64,7 +64,7 @@ fn run(test: impl Future<Output = ()>) {
 fn key(tenant: &str, limits: &RateLimits) -> KeyRecord {
     let key = NewKey::named("test").tenant(tenant).generate(&KeyScheme::default()).unwrap();
     let mut record = KeyRecord::clone(&key.record);
-    record.limits = limits.clone();
+    record.set_limits(limits.clone());
     record
 }
 
@@ -127,12 +127,12 @@ proptest! {
             let mut both = Both::start();
             let mut keys = ["acme", "acme", "globex"].map(|tenant| key(tenant, &limits));
             // Its successor, for the first two have one tenant.
-            keys[1].counted_as = Some(keys[0].id.clone());
+            keys[1].set_counted_as(Some(keys[0].id.clone()));
             let mut granted = Vec::new();
             for step in steps {
                 match step {
                     Step::Wait(time) => both.now += time,
-                    Step::Change(number, limits) => keys[number].limits = limits,
+                    Step::Change(number, limits) => keys[number].set_limits(limits),
                     Step::Take(number, cost) => {
                         let decision = both.take(&keys[number], cost).await;
                         if decision.is_granted() {
@@ -186,12 +186,12 @@ fn no_more_than_sixteen_levels_of_a_name_are_kept_and_none_starts_anew() {
         let mut key = key("acme", &limits(100));
         assert!(both.decide(&key, Change::Take(100)).await.is_granted());
         for burst in (1..100).chain(1..=100) {
-            key.limits = limits(burst);
+            key.set_limits(limits(burst));
             assert!(!both.decide(&key, Change::Take(1)).await.is_granted(), "{burst}");
         }
         let client = Client::open(std::env::var("REDIS_URL").unwrap()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let name = both.redis.level(&key, &key.limits[0]);
+        let name = both.redis.level(&key, &key.limits()[0]);
         let kept: String = redis::cmd("GET").arg(name).query_async(&mut connection).await.unwrap();
         assert_eq!(kept.split(' ').count(), 16, "{kept}");
     });

@@ -115,7 +115,9 @@ mod tests {
         let digest = KeyHasher::sha256().digest("k");
         let at = SystemTime::now();
         let mut record = KeyRecord::new("key_1".parse().unwrap(), digest, "one", at);
-        record.metadata.insert("plan".to_owned(), "secret plan".into());
+        record.change_metadata(|metadata| {
+            metadata.insert("plan".to_owned(), "secret plan".into());
+        });
         let record = Arc::new(record);
         let event =
             AuditEvent::new(at, Actor::System, AuditAction::Issued, None, Some(record.clone()));

@@ -17,7 +17,7 @@ use crate::trace;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     status: StatusCode,
-    kind: Option<ProblemType>,
+    kind: Option<&'static ProblemType>,
     field: Option<String>,
     message: Cow<'static, str>,
     key_id: Option<KeyId>,
@@ -94,7 +94,7 @@ impl ApiError {
             uri: "about:blank",
             title: self.status.canonical_reason().unwrap_or_default(),
         };
-        let kind = self.kind.unwrap_or(blank);
+        let kind = self.kind.unwrap_or(&blank);
         let mut problem = json!({
             "type": kind.uri,
             "title": kind.title,
@@ -148,7 +148,7 @@ impl From<ManageError> for ApiError {
             ManageError::Exceeds(excess) => (StatusCode::FORBIDDEN, field_of(*excess)),
             ManageError::TooManyKeys(_) => {
                 let kind =
-                    Some(ProblemType { uri: Self::TOO_MANY_KEYS, title: "Too many API keys" });
+                    Some(&ProblemType { uri: Self::TOO_MANY_KEYS, title: "Too many API keys" });
                 return Self {
                     kind,
                     ..Self::new(StatusCode::CONFLICT, sentence(&error.to_string()))

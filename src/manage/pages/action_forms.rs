@@ -97,7 +97,7 @@ impl Target<'_> {
             div.ak-note.ak-danger-note {
                 ul {
                     @if let Some(record) = record {
-                        li { code { (record.hint) } " " (texts.revoke_refused) }
+                        li { code { (record.hint()) } " " (texts.revoke_refused) }
                     }
                     @if let Some(key) = self.key {
                         li {
@@ -112,7 +112,7 @@ impl Target<'_> {
                     li { (texts.revoke_instead) }
                 }
             }
-            @if record.is_none_or(|record| record.successor.is_some()) {
+            @if record.is_none_or(|record| record.successor().is_some()) {
                 (Choice {
                     name: "with_successors",
                     value: "true",

@@ -28,7 +28,7 @@ async fn target<'a>(visit: &'a Visit<'_>) -> Result<(&'a KeyId, StoredKey), ApiE
 pub(super) async fn ask_to_rename(visit: &Visit<'_>) -> Outcome {
     let (id, key) = target(visit).await?;
     let form = Target { site: visit.site, id, key: Some(&key) };
-    Ok(form.rename(&key.record.name, &Mistakes::default()))
+    Ok(form.rename(key.record.name(), &Mistakes::default()))
 }
 
 pub(super) async fn rename(visit: &Visit<'_>, sent: &Form) -> Outcome {
@@ -65,9 +65,9 @@ pub(super) async fn rotate(visit: &Visit<'_>, sent: &Form) -> Outcome {
     // As with a new key, but only for who has rotated it: a button was pressed twice.
     if let Err(ManageError::Rotated(successor)) = &rotated {
         let successor = visit.keys.get(successor).await?;
-        let is_own = successor.record.created_by.as_ref() == Some(visit.keys.actor());
+        let is_own = successor.record.created_by() == Some(visit.keys.actor());
         if is_own && may_show_another(&successor, site.now) {
-            rotated = visit.keys.rotate(&successor.record.id, Duration::ZERO).await;
+            rotated = visit.keys.rotate(successor.record.id(), Duration::ZERO).await;
             is_again = true;
         }
     }
@@ -83,7 +83,7 @@ pub(super) async fn rotate(visit: &Visit<'_>, sent: &Form) -> Outcome {
 
 /// Says beforehand why a key cannot be rotated.
 fn refusal(key: &StoredKey, site: &Site<'_>) -> Mistakes {
-    let error = match (&key.record.successor, key.record.state(site.now)) {
+    let error = match (key.record.successor(), key.record.state(site.now)) {
         (Some(successor), _) => ManageError::Rotated(successor.clone()),
         (None, KeyState::Active) => return Mistakes::default(),
         (None, state) => ManageError::State(state),

@@ -43,7 +43,7 @@ impl Sort {
     }
 
     pub(super) fn sort(self, keys: &mut [StoredKey]) {
-        let folded = |key: &StoredKey| key.record.name.to_lowercase();
+        let folded = |key: &StoredKey| key.record.name().to_lowercase();
         match self {
             Self::Newest => {}
             Self::Oldest => keys.reverse(),

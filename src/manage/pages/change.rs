@@ -36,9 +36,9 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
     let (site, settings) = (visit.site, visit.site.settings);
     let key = visit.keys.get(id).await?;
     let offered = visit.offered();
-    let mut typed = read(site, key.record.kind, sent)?;
+    let mut typed = read(site, key.record.kind(), sent)?;
     let mut mistakes = Mistakes::default();
-    let revision = key.record.revision.to_string();
+    let revision = key.record.revision().to_string();
     if typed.revision != revision {
         // What is sent now replaces what somebody else has set meanwhile: they are to know.
         mistakes.add(Place::Form, site.texts().changed_meanwhile.to_string());

@@ -90,9 +90,9 @@ async fn again(visit: &Visit<'_>, id: &KeyId, is_same: bool) -> Outcome {
         if !is_same || !may_show_another(&key, visit.site.now) {
             break;
         }
-        match &key.record.successor {
+        match key.record.successor() {
             Some(successor) => key = visit.keys.get(&successor.clone()).await?,
-            None => match visit.keys.rotate(&key.record.id, Duration::ZERO).await {
+            None => match visit.keys.rotate(key.record.id(), Duration::ZERO).await {
                 Ok(rotated) => {
                     return Ok(secret::page(visit.site, &rotated.record, &rotated.secret, true));
                 }
@@ -110,9 +110,9 @@ async fn again(visit: &Visit<'_>, id: &KeyId, is_same: bool) -> Outcome {
 /// was rotated for the same reason.
 pub(super) fn may_show_another(key: &StoredKey, now: SystemTime) -> bool {
     let record = &key.record;
-    let is_new = now.duration_since(record.created_at).is_ok_and(|age| age < AGAIN)
-        || record.created_at > now;
-    let works = record.state(now) == KeyState::Active || record.successor.is_some();
+    let is_new = now.duration_since(record.created_at()).is_ok_and(|age| age < AGAIN)
+        || record.created_at() > now;
+    let works = record.state(now) == KeyState::Active || record.successor().is_some();
     is_new && key.last_used_at.is_none() && works
 }
 
@@ -125,7 +125,7 @@ fn already_created(site: &Site<'_>, key: &StoredKey) -> Reply {
                 p.ak-lead { (texts.already_created_says) }
             }
         }
-        p { a href=(site.key(&key.record.id)) { (name(&key.record)) } }
+        p { a href=(site.key(key.record.id())) { (name(&key.record)) } }
         p.ak-actions { a.ak-button href=(site.at("new")) { (texts.another_key) } }
     };
     Reply::refused(StatusCode::CONFLICT, &*texts.already_created, content)

@@ -74,28 +74,28 @@ impl KeyForm {
 
     /// A form that has everything as it is.
     pub(super) fn of_record(record: &KeyRecord, offered: &Offered, token: Token) -> Self {
-        let has = |ability: &Ability| record.abilities.iter().any(|each| each == ability);
+        let has = |ability: &Ability| record.abilities().iter().any(|each| each == ability);
         let levels = offered
             .resources
             .iter()
             .map(|resource| (resource.name.clone(), resource.level_of(has).as_str().to_owned()));
-        let restrictions = &record.restrictions;
+        let restrictions = record.restrictions();
         Self {
-            kind: record.kind,
-            name: record.name.clone(),
-            stage: record.stage.as_ref().map(ToString::to_string).unwrap_or_default(),
+            kind: record.kind(),
+            name: record.name().to_owned(),
+            stage: record.stage().as_ref().map(ToString::to_string).unwrap_or_default(),
             access: CUSTOM.to_owned(),
             levels: levels.collect(),
-            abilities: record.abilities.iter().map(ToString::to_string).collect(),
+            abilities: record.abilities().iter().map(ToString::to_string).collect(),
             expiry: KEEP.to_owned(),
-            date: record.expires_at.map(|time| Civil::of(time).date()).unwrap_or_default(),
-            limits: lines(record.limits.iter()),
+            date: record.expires_at().map(|time| Civil::of(time).date()).unwrap_or_default(),
+            limits: lines(record.limits().iter()),
             addresses: lines(restrictions.addresses.iter().flat_map(|list| list.iter())),
             origins: lines(restrictions.origins.iter().flat_map(|list| list.iter())),
             referrers: lines(restrictions.referrers.iter().flat_map(|list| list.iter())),
             endpoints: lines(restrictions.endpoints.iter().flat_map(|list| list.iter())),
             token,
-            revision: record.revision.to_string(),
+            revision: record.revision().to_string(),
         }
     }
 

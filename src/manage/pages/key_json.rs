@@ -38,13 +38,13 @@ impl KeyForm {
             json.remove("name");
         }
         let chosen: BTreeSet<_> = self.chosen(offered).into_iter().collect();
-        if record.abilities == set(&chosen) {
+        if *record.abilities() == set(&chosen) {
             json.remove("abilities");
         }
         if items(&self.limits) == items(&before.limits) {
             json.remove("limits");
         }
-        let mut lists = json!(record.restrictions);
+        let mut lists = json!(record.restrictions());
         let mut is_changed = false;
         for ((name, now), (_, before)) in self.lists().into_iter().zip(before.lists()) {
             if items(now) != items(before) {

@@ -33,8 +33,8 @@ impl Shown {
         let soon = |time: SystemTime| time.duration_since(now).is_ok_and(|left| left < SOON);
         match record.state(now) {
             KeyState::Suspended => Self::Suspended,
-            _ if record.successor.is_some() => Self::Rotated,
-            KeyState::Active if record.expires_at.is_some_and(soon) => Self::ExpiresSoon,
+            _ if record.successor().is_some() => Self::Rotated,
+            KeyState::Active if record.expires_at().is_some_and(soon) => Self::ExpiresSoon,
             KeyState::Active => Self::Active,
             KeyState::Disabled => Self::Disabled,
             KeyState::Expired => Self::Expired,
@@ -69,10 +69,10 @@ pub(super) fn state(record: &KeyRecord, site: &Site<'_>) -> Markup {
     let (texts, shown) = (site.texts(), Shown::of(record, site.now));
     html! {
         span class=(shown.class()) { (shown.says(texts)) }
-        @if let Some(successor) = &record.successor {
+        @if let Some(successor) = record.successor() {
             " " a.ak-small href=(site.key(successor)) { (texts.to_successor) }
         }
-        @match (shown, record.expires_at) {
+        @match (shown, record.expires_at()) {
             (Shown::ExpiresSoon | Shown::Expired, Some(time)) => {
                 " " span.ak-small { (relative(time, site.now, texts)) }
             }
@@ -96,14 +96,14 @@ pub(super) fn suspension<'a>(
 
 /// Shows a name, whatever is in it: text that is read from right to left turns nothing around.
 pub(super) fn name(record: &KeyRecord) -> Markup {
-    html! { bdi.ak-name { (record.name) } }
+    html! { bdi.ak-name { (record.name()) } }
 }
 
 /// Shows how a key begins and ends, or the whole of a public one, if that is kept.
 pub(super) fn hint(record: &KeyRecord, site: &Site<'_>) -> Markup {
     html! {
-        code.ak-key { (public_text(record, &site.settings.keys.settings.scheme).unwrap_or(record.hint.as_str())) }
-        @if record.kind == KeyKind::Public { " " span.ak-tag { (site.texts().public) } }
+        code.ak-key { (public_text(record, &site.settings.keys.settings.scheme).unwrap_or(record.hint().as_str())) }
+        @if record.kind() == KeyKind::Public { " " span.ak-tag { (site.texts().public) } }
     }
 }
 

@@ -69,12 +69,12 @@ async fn find(visit: &Visit<'_>, asked: &Asked) -> Result<Part, ApiError> {
     let (mut keys, is_cut) = (page.keys, page.next.is_some());
     asked.sort.sort(&mut keys);
     // After a key that has gone meanwhile, the list begins again.
-    let after = keys.iter().position(|key| key.record.id.as_str() == asked.after);
+    let after = keys.iter().position(|key| key.record.id().as_str() == asked.after);
     keys.drain(..after.map_or(0, |index| index + 1));
     let size = visit.site.settings.page_size;
     let has_more = keys.len() > size;
     keys.truncate(size);
-    let next = keys.last().filter(|_| has_more).map(|key| key.record.id.to_string());
+    let next = keys.last().filter(|_| has_more).map(|key| key.record.id().to_string());
     Ok(Part { keys, next, is_cut })
 }
 
@@ -83,7 +83,7 @@ async fn usage_lines(visit: &Visit<'_>, keys: &[StoredKey]) -> Option<Vec<Markup
     if !visit.site.settings.usage || keys.is_empty() {
         return None;
     }
-    let ids = keys.iter().map(|key| key.record.id.clone());
+    let ids = keys.iter().map(|key| key.record.id().clone());
     let bounds = last(UsagePeriod::Day, 30, visit.site.now);
     let usage = match visit.keys.usage_by_key(ids, range(&bounds), UsagePeriod::Day).await {
         Ok(usage) => usage,
@@ -94,7 +94,7 @@ async fn usage_lines(visit: &Visit<'_>, keys: &[StoredKey]) -> Option<Vec<Markup
         }
     };
     let line = |key: &StoredKey| {
-        let buckets = usage.get(&key.record.id).map(|usage| &*usage.buckets).unwrap_or_default();
+        let buckets = usage.get(key.record.id()).map(|usage| &*usage.buckets).unwrap_or_default();
         Series::new(UsagePeriod::Day, &bounds, buckets).sparkline(visit.site.texts())
     };
     Some(keys.iter().map(line).collect())

@@ -20,7 +20,7 @@ pub(super) fn page(
     replaces_another: bool,
 ) -> Reply {
     let texts = site.texts();
-    let is_public = record.kind == KeyKind::Public;
+    let is_public = record.kind() == KeyKind::Public;
     let (title, lead) = match is_public {
         true => (&texts.your_public_key, &texts.your_public_key_says),
         false => (&texts.your_key, &texts.your_key_says),
@@ -46,7 +46,7 @@ pub(super) fn page(
                 (copied(texts, "env", &texts.in_environment, &line))
             }
             div.ak-actions {
-                a.ak-button.ak-primary href=(site.key(&record.id)) data-ak-stored {
+                a.ak-button.ak-primary href=(site.key(record.id())) data-ak-stored {
                     @if is_public { (texts.to_the_key) } @else { (texts.stored) }
                 }
             }

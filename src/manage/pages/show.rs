@@ -30,7 +30,7 @@ pub(super) async fn show(visit: &Visit<'_>) -> Outcome {
     let key = visit.keys.get(visit.key_id()?).await?;
     let query = Form::parse(visit.parts.uri.query().unwrap_or_default().as_bytes());
     let usage = usage(visit, &key, query.get("by")).await;
-    let history = history(visit, &key.record.id, query.get("events")).await?;
+    let history = history(visit, key.record.id(), query.get("events")).await?;
     let content = html! {
         header.ak-head {
             div {
@@ -48,16 +48,16 @@ pub(super) async fn show(visit: &Visit<'_>) -> Outcome {
         @if let Some(usage) = usage { (usage) }
         @if let Some(history) = history { (history) }
     };
-    Ok(Reply::ok(&*key.record.name, content))
+    Ok(Reply::ok(key.record.name(), content))
 }
 
 fn buttons(site: &Site<'_>, key: &StoredKey) -> Markup {
     let (texts, record) = (site.texts(), &*key.record);
-    if record.revoked_at.is_some() {
+    if record.revoked_at().is_some() {
         return html! {};
     }
     let link = |action: &str, label: &str, class: &str| {
-        html! { a class={ "ak-button " (class) } href=(site.of_key(&record.id, action)) { (label) } }
+        html! { a class={ "ak-button " (class) } href=(site.of_key(record.id(), action)) { (label) } }
     };
     let (action, label) = match record.disabled {
         true => ("enable", &texts.enable),
@@ -72,11 +72,11 @@ fn buttons(site: &Site<'_>, key: &StoredKey) -> Markup {
                 (link("change", &texts.change, ""))
             }
             @if !(is_suspended && record.disabled) {
-                form method="post" action=(site.of_key(&record.id, action)) data-ak-once {
+                form method="post" action=(site.of_key(record.id(), action)) data-ak-once {
                     button.ak-button type="submit" { (label) }
                 }
             }
-            @if record.successor.is_none() && record.state(site.now) == KeyState::Active {
+            @if record.successor().is_none() && record.state(site.now) == KeyState::Active {
                 (link("rotate", &texts.rotate, ""))
             }
             (link("revoke", &texts.revoke, "ak-danger"))
@@ -86,10 +86,10 @@ fn buttons(site: &Site<'_>, key: &StoredKey) -> Markup {
 
 fn facts(site: &Site<'_>, key: &StoredKey) -> Markup {
     let (texts, record) = (site.texts(), &*key.record);
-    let abilities = abilities_in_words(&record.abilities, &site.settings.offered, texts);
-    let restrictions = &record.restrictions;
-    let limits = (!record.limits.is_empty())
-        .then(|| record.limits.iter().map(ToString::to_string).collect());
+    let abilities = abilities_in_words(record.abilities(), &site.settings.offered, texts);
+    let restrictions = record.restrictions();
+    let limits = (!record.limits().is_empty())
+        .then(|| record.limits().iter().map(ToString::to_string).collect());
     let listed = [
         (&texts.limits, limits),
         (&texts.addresses, items(&restrictions.addresses)),
@@ -102,9 +102,9 @@ fn facts(site: &Site<'_>, key: &StoredKey) -> Markup {
         section.ak-card aria-labelledby="ak-facts" {
             h2 id="ak-facts" { (texts.details) }
             dl.ak-facts {
-                (fact(&texts.id, &html! { code { (record.id) } }))
-                (fact(&texts.kind, &html! { (texts.kind_named(record.kind)) }))
-                (fact(&texts.stage, &match &record.stage {
+                (fact(&texts.id, &html! { code { (record.id()) } }))
+                (fact(&texts.kind, &html! { (texts.kind_named(record.kind())) }))
+                (fact(&texts.stage, &match record.stage() {
                     Some(stage) => html! { (texts.stage_named(stage.as_str())) },
                     None => html! { (texts.any_stage) },
                 }))
@@ -113,23 +113,23 @@ fn facts(site: &Site<'_>, key: &StoredKey) -> Markup {
                     false => list(&abilities),
                 }))
                 (fact(&texts.created, &html! {
-                    (time(record.created_at))
-                    @if let Some(by) = &record.created_by { " " (texts.by) " " (actor(by, texts)) }
+                    (time(record.created_at()))
+                    @if let Some(by) = record.created_by() { " " (texts.by) " " (actor(by, texts)) }
                 }))
                 (fact(&texts.last_used, &match key.last_used_at {
                     Some(at) => time(at),
                     None => html! { (texts.never) },
                 }))
-                (fact(&texts.expiry, &match record.expires_at {
+                (fact(&texts.expiry, &match record.expires_at() {
                     Some(at) => time(at),
                     None => html! { (texts.never) },
                 }))
-                @if let Some(at) = record.revoked_at { (fact(&texts.revoked, &time(at))) }
-                @if let Some(at) = record.rotation_due_at { (fact(&texts.rotation_due, &time(at))) }
-                @if let Some(successor) = &record.successor {
+                @if let Some(at) = record.revoked_at() { (fact(&texts.revoked, &time(at))) }
+                @if let Some(at) = record.rotation_due_at() { (fact(&texts.rotation_due, &time(at))) }
+                @if let Some(successor) = record.successor() {
                     (fact(&texts.successor, &html! { a href=(site.key(successor)) { code { (successor) } } }))
                 }
-                @if let Some(first) = &record.counted_as {
+                @if let Some(first) = record.counted_as() {
                     (fact(&texts.counted_as, &html! { a href=(site.key(first)) { code { (first) } } }))
                 }
                 @for (label, items) in &listed {
@@ -165,7 +165,7 @@ async fn usage(visit: &Visit<'_>, key: &StoredKey, by: &str) -> Option<Markup> {
     let chosen = PERIODS.into_iter().find(|(name, ..)| *name == by).unwrap_or(PERIODS[1]);
     let (chosen, period, count) = chosen;
     let bounds = last(period, count, site.now);
-    let series = match visit.keys.usage(&key.record.id, range(&bounds), period).await {
+    let series = match visit.keys.usage(key.record.id(), range(&bounds), period).await {
         Ok(usage) => Some(Series::new(period, &bounds, &usage.buckets)),
         Err(ManageError::UsageNotKept) => return None,
         Err(error) => {
@@ -178,7 +178,7 @@ async fn usage(visit: &Visit<'_>, key: &StoredKey, by: &str) -> Option<Markup> {
             h2 id="ak-usage" { (texts.usage) }
             nav.ak-tabs aria-label=(texts.usage_by) {
                 @for ((name, ..), label) in PERIODS.iter().zip(&texts.periods) {
-                    a href={ (site.key(&key.record.id)) "?by=" (name) "#ak-usage" }
+                    a href={ (site.key(key.record.id())) "?by=" (name) "#ak-usage" }
                         aria-current=[(*name == chosen).then_some("true")] { (label) }
                 }
             }

@@ -72,13 +72,13 @@ fn heading(site: &Site<'_>, asked: &Asked, label: &str, [first, second]: [Sort; 
 
 fn row(site: &Site<'_>, key: &StoredKey, line: Option<&Markup>) -> Markup {
     let (texts, record) = (site.texts(), &*key.record);
-    let words = abilities_in_words(&record.abilities, &site.settings.offered, texts);
+    let words = abilities_in_words(record.abilities(), &site.settings.offered, texts);
     html! {
         tr role="row" {
             th scope="row" role="rowheader" {
-                a href=(site.key(&record.id)) { (name(record)) }
+                a href=(site.key(record.id())) { (name(record)) }
                 (hint(record, site))
-                @if let Some(stage) = &record.stage {
+                @if let Some(stage) = record.stage() {
                     " " span.ak-tag {
                         span.ak-hidden { (texts.stage) ": " }
                         (texts.stage_named(stage.as_str()))
@@ -96,8 +96,8 @@ fn row(site: &Site<'_>, key: &StoredKey, line: Option<&Markup>) -> Markup {
                 }
             }
             td role="cell" data-label=(texts.created) {
-                (day(record.created_at, texts))
-                @if let Some(by) = &record.created_by {
+                (day(record.created_at(), texts))
+                @if let Some(by) = record.created_by() {
                     " " span.ak-small { (texts.by) " " (actor(by, texts)) }
                 }
             }
@@ -109,8 +109,8 @@ fn row(site: &Site<'_>, key: &StoredKey, line: Option<&Markup>) -> Markup {
             }
             @if let Some(line) = line { td role="cell" data-label=(texts.thirty_days) { (line) } }
             td.ak-row-actions role="cell" {
-                @if record.revoked_at.is_none() {
-                    a href=(site.of_key(&record.id, "revoke")) {
+                @if record.revoked_at().is_none() {
+                    a href=(site.of_key(record.id(), "revoke")) {
                         (texts.revoke) span.ak-hidden { " " (name(record)) }
                     }
                 }

@@ -1,12 +1,12 @@
 //! [`Bounded`]: a map that grows neither beyond a number of entries nor beyond a size.
 
-use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::stamp::Stamp;
 use crate::key::KeyDigest;
-use crate::store::{KeyRecord, size_of_record};
+use crate::store::{ByDigest, size_of_record};
 
 /// In how many parts a large map is kept at most, so that making room is short work.
 const PARTS: usize = 64;
@@ -14,21 +14,28 @@ const PARTS: usize = 64;
 /// How many entries a part has room for at least, unless it is the only one.
 const SMALLEST: usize = 1024;
 
-/// What the store said of a key, and when.
-#[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) found: Option<Arc<KeyRecord>>,
-    pub(super) stamp: Stamp,
-    /// How many bytes it takes, about.
-    size: usize,
+/// What is kept of a key: a record, or its digest alone.
+pub(super) trait Kept: Borrow<KeyDigest> + Eq + Hash {
+    /// Estimates how many bytes it has allocated.
+    fn heap_size(&self) -> usize;
 }
 
-impl Entry {
-    pub(super) fn new(found: Option<Arc<KeyRecord>>, stamp: Stamp) -> Self {
-        let record = found.as_ref().map_or(0, |record| size_of_record(record));
-        let size = size_of::<(KeyDigest, Self)>() + record;
-        Self { found, stamp, size }
+impl Kept for ByDigest {
+    fn heap_size(&self) -> usize {
+        size_of_record(&self.0)
     }
+}
+
+impl Kept for KeyDigest {
+    fn heap_size(&self) -> usize {
+        0
+    }
+}
+
+/// When something was loaded, and how many bytes it takes, about.
+struct Entry {
+    stamp: Stamp,
+    size: usize,
 }
 
 /// Entries by digest. Readers take no lock, and one thread writes at a time; any may remove.
@@ -36,8 +43,8 @@ impl Entry {
 /// When a part is full, the quarter of its entries that was loaded longest ago has to go. What is
 /// used is loaded again every now and then, so that is what is used least. When all of them are too
 /// large, the parts make room in turn.
-pub(super) struct Bounded<H> {
-    parts: Box<[Part<H>]>,
+pub(super) struct Bounded<K, H> {
+    parts: Box<[Part<K, H>]>,
     /// How many entries a part has room for.
     room: usize,
     /// The size of all entries, and what it may be.
@@ -49,9 +56,9 @@ pub(super) struct Bounded<H> {
     evicted: AtomicU64,
 }
 
-type Part<H> = papaya::HashMap<KeyDigest, Entry, H>;
+type Part<K, H> = papaya::HashMap<K, Entry, H>;
 
-impl<H: BuildHasher + Default> Bounded<H> {
+impl<K: Kept, H: BuildHasher + Default> Bounded<K, H> {
     pub(super) fn at_most(capacity: usize, max_bytes: usize) -> Self {
         let parts = (capacity / SMALLEST).clamp(1, PARTS);
         let room = capacity.div_ceil(parts);
@@ -61,12 +68,22 @@ impl<H: BuildHasher + Default> Bounded<H> {
     }
 
     /// Reads the entry of a key, if there is one.
-    pub(super) fn read<T>(&self, digest: &KeyDigest, read: impl FnOnce(&Entry) -> T) -> Option<T> {
-        self.part(digest).pin().get(digest).map(read)
+    pub(super) fn read<T>(
+        &self,
+        digest: &KeyDigest,
+        read: impl FnOnce(&K, Stamp) -> T,
+    ) -> Option<T> {
+        self.part(digest).pin().get_key_value(digest).map(|(kept, entry)| read(kept, entry.stamp))
     }
 
     /// Keeps an entry, unless it is larger than all may be together.
-    pub(super) fn insert(&self, digest: KeyDigest, entry: Entry) {
+    pub(super) fn insert(&self, kept: K, stamp: Stamp) {
+        let size = size_of::<(K, Entry)>() + kept.heap_size();
+        self.insert_entry(kept, Entry { stamp, size });
+    }
+
+    fn insert_entry(&self, kept: K, entry: Entry) {
+        let digest = *kept.borrow();
         if entry.size > self.max_bytes {
             return self.remove(&digest);
         }
@@ -74,7 +91,7 @@ impl<H: BuildHasher + Default> Bounded<H> {
         let pinned = part.pin();
         // Before it can be removed, so that there is never less than nothing.
         self.bytes.fetch_add(entry.size, Ordering::Relaxed);
-        if let Some(old) = pinned.insert(digest, entry) {
+        if let Some(old) = pinned.insert(kept, entry) {
             self.bytes.fetch_sub(old.size, Ordering::Relaxed);
             free(part);
         }
@@ -96,7 +113,7 @@ impl<H: BuildHasher + Default> Bounded<H> {
         }
     }
 
-    fn remove_of(&self, part: &Part<H>, digest: &KeyDigest) -> bool {
+    fn remove_of(&self, part: &Part<K, H>, digest: &KeyDigest) -> bool {
         let pinned = part.pin();
         let removed = pinned.remove(digest).map(|removed| removed.size);
         self.bytes.fetch_sub(removed.unwrap_or_default(), Ordering::Relaxed);
@@ -118,15 +135,15 @@ impl<H: BuildHasher + Default> Bounded<H> {
         self.parts.iter().map(papaya::HashMap::len).sum()
     }
 
-    fn part(&self, digest: &KeyDigest) -> &Part<H> {
+    fn part(&self, digest: &KeyDigest) -> &Part<K, H> {
         // Another byte than those by which a part places its entries.
         &self.parts[usize::from(digest.as_bytes()[16]) % self.parts.len()]
     }
 
     /// Removes the oldest entries of a part, but not `new`. Returns whether there were any.
-    fn make_room(&self, part: &Part<H>, new: &KeyDigest) -> bool {
+    fn make_room(&self, part: &Part<K, H>, new: &KeyDigest) -> bool {
         let pinned = part.pin();
-        let entries = || pinned.iter().filter(|(digest, _)| *digest != new);
+        let entries = || pinned.iter().filter(|(kept, _)| *(*kept).borrow() != *new);
         let mut times: Vec<_> = entries().map(|(_, entry)| entry.stamp.at()).collect();
         let quarter = times.len().div_ceil(4);
         // Others may have removed all of them.
@@ -134,7 +151,7 @@ impl<H: BuildHasher + Default> Bounded<H> {
         let (_, &mut last, _) = times.select_nth_unstable(index);
         let oldest = entries().filter(|(_, entry)| entry.stamp.at() <= last);
         // Many may have been loaded at the same moment.
-        let oldest: Vec<_> = oldest.map(|(digest, _)| *digest).take(quarter).collect();
+        let oldest: Vec<KeyDigest> = oldest.map(|(kept, _)| *kept.borrow()).take(quarter).collect();
         for digest in &oldest {
             if self.remove_of(part, digest) {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
@@ -147,7 +164,7 @@ impl<H: BuildHasher + Default> Bounded<H> {
 
 /// Has the map free what was removed as soon as nobody reads it. It would keep 32 entries for each
 /// thread until more are removed, which may be much memory.
-fn free<H>(part: &Part<H>) {
+fn free<K, H>(part: &Part<K, H>) {
     papaya::Guard::flush(&part.guard());
 }
 
@@ -162,33 +179,35 @@ mod tests {
         KeyHasher::sha256().digest(&number.to_string())
     }
 
-    fn entry(at: u64) -> Entry {
-        Entry::new(None, Stamp::new(0, 0, at))
+    fn stamp(at: usize) -> Stamp {
+        Stamp::new(0, 0, at as u64)
     }
 
-    fn entry_of(at: u64, size: usize) -> Entry {
-        Entry { size, ..entry(at) }
+    fn entry_of(at: usize, size: usize) -> Entry {
+        Entry { stamp: stamp(at), size }
     }
+
+    type Digests = Bounded<KeyDigest, RandomState>;
 
     #[test]
     fn the_oldest_go_when_there_is_no_room() {
-        let bounded = Bounded::<RandomState>::at_most(100, usize::MAX);
+        let bounded = Digests::at_most(100, usize::MAX);
         for number in 0..100 {
-            bounded.insert(digest(number), entry(number as u64));
+            bounded.insert(digest(number), stamp(number));
         }
         assert_eq!(bounded.len(), 100, "there is room for all");
-        bounded.insert(digest(100), entry(100));
+        bounded.insert(digest(100), stamp(100));
         assert_eq!((bounded.len(), bounded.evicted()), (76, 25));
-        let is_there = |number| bounded.read(&digest(number), |_| ()).is_some();
+        let is_there = |number| bounded.read(&digest(number), |_, _| ()).is_some();
         assert!((0..25).all(|number| !is_there(number)) && (25..=100).all(is_there));
     }
 
     #[test]
     fn it_never_has_more_than_it_may_also_if_time_stands_still() {
         for capacity in [1, 2, 3, 5, 1000, 5000] {
-            let bounded = Bounded::<RandomState>::at_most(capacity, usize::MAX);
+            let bounded = Digests::at_most(capacity, usize::MAX);
             for number in 0..3 * capacity + 10 {
-                bounded.insert(digest(number), entry(7));
+                bounded.insert(digest(number), stamp(7));
                 assert!(bounded.len() <= capacity + PARTS, "{capacity}: {}", bounded.len());
             }
             assert!(bounded.len() >= capacity / 2);
@@ -198,22 +217,22 @@ mod tests {
     #[test]
     fn it_is_never_larger_than_it_may_be() {
         for capacity in [100, 5000, 100_000] {
-            let bounded = Bounded::<RandomState>::at_most(capacity, 10_000);
+            let bounded = Digests::at_most(capacity, 10_000);
             for number in 0..3000 {
-                bounded.insert(digest(number), entry_of(number as u64, 1 + number % 1000));
+                bounded.insert_entry(digest(number), entry_of(number, 1 + number % 1000));
                 assert!(bounded.bytes() <= 10_000, "{capacity}: {}", bounded.bytes());
-                assert!(bounded.read(&digest(number), |_| ()).is_some(), "what is new stays");
+                assert!(bounded.read(&digest(number), |_, _| ()).is_some(), "what is new stays");
             }
             assert!(bounded.len() >= 5, "{}", bounded.len());
             // As much as may be is kept, and more is not.
-            bounded.insert(digest(0), entry_of(3000, 10_000));
+            bounded.insert_entry(digest(0), entry_of(3000, 10_000));
             assert_eq!((bounded.len(), bounded.bytes()), (1, 10_000));
-            bounded.insert(digest(1), entry_of(3001, 10_001));
+            bounded.insert_entry(digest(1), entry_of(3001, 10_001));
             assert_eq!((bounded.len(), bounded.bytes()), (1, 10_000));
             // In place of what was there.
-            bounded.insert(digest(0), entry_of(3002, 7));
+            bounded.insert_entry(digest(0), entry_of(3002, 7));
             assert_eq!((bounded.len(), bounded.bytes()), (1, 7));
-            bounded.insert(digest(0), entry_of(3003, 10_001));
+            bounded.insert_entry(digest(0), entry_of(3003, 10_001));
             bounded.remove(&digest(0));
             assert_eq!((bounded.len(), bounded.bytes()), (0, 0));
         }

@@ -4,12 +4,13 @@ use std::hash::{BuildHasherDefault, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::bounded::{Bounded, Entry};
+use super::bounded::Bounded;
 use super::generations::{Generations, Tenants};
 use super::stamp::Stamp;
 use crate::key::{KeyDigest, TenantId};
 use crate::store::editions::Editions;
-use crate::store::{FirstBytes, KeyRecord, Token};
+use crate::store::pool::Pool;
+use crate::store::{ByDigest, FirstBytes, KeyRecord, Token};
 
 /// Records, and digests of which it is known that they have none. Neither pushes the other out.
 pub(super) struct Entries {
@@ -18,11 +19,11 @@ pub(super) struct Entries {
     /// What threads keep of the records.
     editions: Editions,
     // Stored digests are as random as a hash.
-    found: Bounded<BuildHasherDefault<FirstBytes>>,
+    found: Bounded<ByDigest, BuildHasherDefault<FirstBytes>>,
     // Whoever presents keys chooses their digests, and must not choose their places too.
-    unknown: Bounded<RandomState>,
+    unknown: Bounded<KeyDigest, RandomState>,
     limits: Limits,
-    keeping: Mutex<()>,
+    keeping: Mutex<Pool>,
 }
 
 /// How many entries there may be, how large, and how old, in nanoseconds.
@@ -65,22 +66,26 @@ impl Entries {
             // Each is of the same size.
             unknown: Bounded::at_most(limits.negative_capacity, usize::MAX),
             limits,
-            keeping: Mutex::new(()),
+            keeping: Mutex::default(),
         }
     }
 
     /// Returns what is known of a key at the time `now`.
     pub(super) fn look(&self, digest: &KeyDigest, now: u64) -> Known {
         let current = self.stamp(digest, now);
-        let known = self.found.read(digest, |entry| match self.age_of(entry, current) {
-            Some(age) if age < self.limits.ttl => Known::Fresh(entry.found.clone()),
-            Some(age) if age < self.limits.max_staleness => Known::Aging(entry.found.clone()),
-            _ => Known::Nothing,
+        let known = self.found.read(digest, |ByDigest(record), stamp| {
+            match self.age_of(record, stamp, current) {
+                Some(age) if age < self.limits.ttl => Known::Fresh(Some(Arc::clone(record))),
+                Some(age) if age < self.limits.max_staleness => {
+                    Known::Aging(Some(Arc::clone(record)))
+                }
+                _ => Known::Nothing,
+            }
         });
         if let Some(known @ (Known::Fresh(_) | Known::Aging(_))) = known {
             return known;
         }
-        let age = self.unknown.read(digest, |entry| current.age_of(entry.stamp)).flatten();
+        let age = self.unknown.read(digest, |_, stamp| current.age_of(stamp)).flatten();
         match age {
             Some(age) if age < self.limits.negative_ttl => Known::Fresh(None),
             _ => Known::Nothing,
@@ -96,10 +101,10 @@ impl Entries {
         // First: what happens from now on outdates what is found.
         let edition = self.editions.current(digest)?;
         let current = self.stamp(digest, now);
-        let read = |entry: &Entry| {
-            let age = self.age_of(entry, current)?;
-            let record = entry.found.clone().filter(|_| age < self.limits.kept())?;
-            Some((record, Token::new([edition, entry.stamp.at()])))
+        let read = |ByDigest(record): &ByDigest, stamp: Stamp| {
+            let age = self.age_of(record, stamp, current)?;
+            let token = Token::new([edition, stamp.at()]);
+            (age < self.limits.kept()).then(|| (Arc::clone(record), token))
         };
         self.found.read(digest, read).flatten()
     }
@@ -115,10 +120,9 @@ impl Entries {
     /// Returns a record that was not forgotten and is not too old, and when it was loaded.
     pub(super) fn remembered(&self, digest: &KeyDigest, now: u64) -> Option<(Arc<KeyRecord>, u64)> {
         let current = self.stamp(digest, now);
-        let read = |entry: &Entry| {
-            let age = self.age_of(entry, current)?;
-            let record = entry.found.clone().filter(|_| age < self.limits.max_staleness)?;
-            Some((record, entry.stamp.at()))
+        let read = |ByDigest(record): &ByDigest, stamp: Stamp| {
+            let age = self.age_of(record, stamp, current)?;
+            (age < self.limits.max_staleness).then(|| (Arc::clone(record), stamp.at()))
         };
         self.found.read(digest, read).flatten()
     }
@@ -129,39 +133,53 @@ impl Entries {
     }
 
     /// Returns the age of a record, unless it was invalidated.
-    fn age_of(&self, entry: &Entry, current: Stamp) -> Option<u64> {
-        let tenant = entry.found.as_ref().and_then(|record| record.tenant.as_ref());
-        let is_outdated = self.tenants.was_invalidated_after(entry.stamp.tenants(), tenant);
-        if is_outdated { None } else { current.age_of(entry.stamp) }
+    fn age_of(&self, record: &KeyRecord, stamp: Stamp, current: Stamp) -> Option<u64> {
+        let tenant = record.tenant.as_ref();
+        let is_outdated = self.tenants.was_invalidated_after(stamp.tenants(), tenant);
+        if is_outdated { None } else { current.age_of(stamp) }
     }
 
     /// Keeps what the store answered to whoever took `stamp` before, unless something newer is
-    /// known.
-    pub(super) fn keep(&self, digest: &KeyDigest, stamp: Stamp, found: &Option<Arc<KeyRecord>>) {
+    /// known. A record that nobody else has yet shares what it can with those that are kept.
+    pub(super) fn keep(
+        &self,
+        digest: &KeyDigest,
+        stamp: Stamp,
+        found: &mut Option<Arc<KeyRecord>>,
+    ) {
         // One at a time, so that of two answers that come at once the newer stays.
-        let _keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_newer = |entry: &Entry| entry.stamp.is_newer_than(stamp);
-        if self.found.read(digest, is_newer) == Some(true)
-            || self.unknown.read(digest, is_newer) == Some(true)
+        let mut pool = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.found.read(digest, |_, of_other| of_other.is_newer_than(stamp)) == Some(true)
+            || self.unknown.read(digest, |_, of_other| of_other.is_newer_than(stamp)) == Some(true)
         {
             return;
         }
-        let entry = Entry::new(found.clone(), stamp);
         let _changing = self.editions.changing(digest);
-        if found.is_some() {
-            self.unknown.remove(digest);
-            self.found.insert(*digest, entry);
-        } else {
-            self.found.remove(digest);
-            self.unknown.insert(*digest, entry);
+        match found {
+            Some(record) if record.digest == *digest => {
+                if let Some(record) = Arc::get_mut(record) {
+                    pool.share(record);
+                }
+                self.unknown.remove(digest);
+                self.found.insert(ByDigest(Arc::clone(record)), stamp);
+            }
+            // Of another key: it is refused each time, and found under no digest but its own.
+            Some(_) => {
+                self.found.remove(digest);
+                self.unknown.remove(digest);
+            }
+            None => {
+                self.found.remove(digest);
+                self.unknown.insert(*digest, stamp);
+            }
         }
     }
 
     /// Tells whether nothing else is known of a key than `record`, however old that is.
     pub(super) fn has_only(&self, record: &KeyRecord) -> bool {
-        let is_same = |entry: &Entry| entry.found.as_deref() == Some(record);
+        let is_same = |ByDigest(found): &ByDigest, _| **found == *record;
         self.found.read(&record.digest, is_same) != Some(false)
-            && self.unknown.read(&record.digest, |_| ()).is_none()
+            && self.unknown.read(&record.digest, |_, _| ()).is_none()
     }
 
     /// Has threads look again that keep what is known of a key, or was before it was pushed out.

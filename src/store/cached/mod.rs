@@ -318,9 +318,9 @@ impl<S: KeyStore + 'static> Inner<S> {
         let now = self.memory.now();
         // Before the store is asked.
         let stamps: Vec<_> = digests.iter().map(|digest| entries.stamp(digest, now)).collect();
-        let loaded = self.store.find_many(digests).await?;
+        let mut loaded = self.store.find_many(digests).await?;
         if keeps && loaded.len() == digests.len() {
-            for ((digest, stamp), found) in digests.iter().zip(stamps).zip(&loaded) {
+            for ((digest, stamp), found) in digests.iter().zip(stamps).zip(&mut loaded) {
                 entries.keep(digest, stamp, found);
             }
         }
@@ -359,8 +359,8 @@ async fn load<S: KeyStore>(
     digest: KeyDigest,
     stamp: Stamp,
 ) -> Loaded {
-    let found = ask(&*store, &digest).await?;
-    memory.entries.keep(&digest, stamp, &found);
+    let mut found = ask(&*store, &digest).await?;
+    memory.entries.keep(&digest, stamp, &mut found);
     Ok(found)
 }
 

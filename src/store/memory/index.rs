@@ -1,69 +1,89 @@
 //! [`Index`]: where records are, by id, age and tenant.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::cmp::Ordering;
+use std::sync::Arc;
 
-use crate::key::{KeyDigest, KeyId, TenantId};
+use super::sorted::Sorted;
+use crate::clock::microseconds;
+use crate::key::{KeyId, TenantId};
+use crate::store::pool::Pool;
 use crate::store::{KeyCursor, KeyRecord, TenantFilter};
 
-/// Places in a list, the newest first.
-type Places = BTreeSet<Reverse<KeyCursor>>;
-
-/// Where each record is. Those who write change it together with the records.
+/// All records, in three orders. Those who write change it together with the records.
 #[derive(Default)]
 pub(super) struct Index {
-    digests: BTreeMap<KeyId, KeyDigest>,
-    all: Places,
-    of_tenants: BTreeMap<Option<TenantId>, Places>,
+    by_id: Sorted,
+    by_age: Sorted,
+    by_tenant: Sorted,
+    pool: Pool,
 }
 
 impl Index {
-    /// Returns the digest of an id.
-    pub(super) fn digest(&self, id: &KeyId) -> Option<&KeyDigest> {
-        self.digests.get(id)
+    /// Returns the record with an id.
+    pub(super) fn get(&self, id: &KeyId) -> Option<&Arc<KeyRecord>> {
+        self.by_id.first(|other| other.id < *id).filter(|record| record.id == *id)
     }
 
-    /// Returns all digests, in the order of their ids.
-    pub(super) fn digests(&self) -> impl Iterator<Item = &KeyDigest> {
-        self.digests.values()
+    /// Returns all records, by id.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
+        self.by_id.iter()
     }
 
-    pub(super) fn add(&mut self, record: &KeyRecord) {
-        let place = Reverse(KeyCursor::of(record));
-        self.digests.insert(record.id.clone(), record.digest);
-        self.of_tenants.entry(record.tenant.clone()).or_default().insert(place.clone());
-        self.all.insert(place);
+    /// Has a record share what others have, too.
+    pub(super) fn share(&mut self, record: &mut Arc<KeyRecord>) {
+        if !self.pool.has_shared(record) {
+            self.pool.share(Arc::make_mut(record));
+        }
+    }
+
+    pub(super) fn add(&mut self, record: &Arc<KeyRecord>) {
+        self.by_id.insert(Arc::clone(record), |other| other.id < record.id);
+        self.by_age.insert(Arc::clone(record), |other| by_age(other, record).is_lt());
+        self.by_tenant.insert(Arc::clone(record), |other| by_tenant(other, record).is_lt());
     }
 
     /// Forgets where a record was, which is as it was when it was added.
     pub(super) fn remove(&mut self, record: &KeyRecord) {
-        let place = Reverse(KeyCursor::of(record));
-        self.digests.remove(&record.id);
-        self.all.remove(&place);
-        if let Some(places) = self.of_tenants.get_mut(&record.tenant) {
-            places.remove(&place);
-            if places.is_empty() {
-                self.of_tenants.remove(&record.tenant);
-            }
-        }
+        self.by_id.remove(record, |other| other.id < record.id);
+        self.by_age.remove(record, |other| by_age(other, record).is_lt());
+        self.by_tenant.remove(record, |other| by_tenant(other, record).is_lt());
     }
 
-    /// Returns the places of a tenant's keys that come after a place, the newest first.
-    pub(super) fn places(
-        &self,
-        tenant: &TenantFilter,
+    /// Returns a tenant's records that come after a place, the newest first.
+    pub(super) fn newest<'a>(
+        &'a self,
+        filter: &TenantFilter,
         after: Option<&KeyCursor>,
-    ) -> impl Iterator<Item = &KeyCursor> {
-        let places = match tenant {
-            TenantFilter::Any => Some(&self.all),
-            TenantFilter::Of(tenant) => self.of_tenants.get(&Some(tenant.clone())),
-            TenantFilter::Nobody => self.of_tenants.get(&None),
+    ) -> Box<dyn Iterator<Item = &'a Arc<KeyRecord>> + 'a> {
+        let is_after = |record: &KeyRecord| after.is_none_or(|after| after.is_newer_than(record));
+        let tenant = match filter {
+            TenantFilter::Any => {
+                let place = self.by_age.place(&is_after);
+                return Box::new(self.by_age.back_from(place));
+            }
+            TenantFilter::Of(tenant) => Some(tenant.clone()),
+            TenantFilter::Nobody => None,
         };
-        let after = after.map_or(Bound::Unbounded, |after| Bound::Excluded(Reverse(after.clone())));
-        let places = places
-            .into_iter()
-            .flat_map(move |places| places.range((after.clone(), Bound::Unbounded)));
-        places.map(|Reverse(place)| place)
+        let is_before = |record: &KeyRecord| match record.tenant.cmp(&tenant) {
+            Ordering::Less => true,
+            Ordering::Equal => is_after(record),
+            Ordering::Greater => false,
+        };
+        let records = self.by_tenant.back_from(self.by_tenant.place(&is_before));
+        Box::new(records.take_while(move |record| is_of(record, tenant.as_ref())))
     }
+}
+
+fn is_of(record: &KeyRecord, tenant: Option<&TenantId>) -> bool {
+    record.tenant.as_ref() == tenant
+}
+
+/// Orders records as lists are ordered, the oldest first.
+fn by_age(one: &KeyRecord, other: &KeyRecord) -> Ordering {
+    let [age, of_other] = [one, other].map(|record| microseconds(record.created_at()));
+    age.cmp(&of_other).then_with(|| one.id.cmp(&other.id))
+}
+
+fn by_tenant(one: &KeyRecord, other: &KeyRecord) -> Ordering {
+    one.tenant.cmp(&other.tenant).then_with(|| by_age(one, other))
 }

@@ -2,12 +2,13 @@
 
 mod events;
 mod index;
+mod records;
 mod repository;
+mod sorted;
 mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -15,6 +16,9 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use self::index::Index;
+use self::records::Records;
+#[cfg(feature = "cache")]
+pub(crate) use self::records::{ByDigest, FirstBytes};
 use self::usage::Usage;
 use super::editions::{Changing, Editions};
 use super::{IssuedKey, KeyChanges, KeyRecord, KeyStore, NewKey, StoreError, Token};
@@ -46,7 +50,7 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Shared {
-    records: papaya::HashMap<KeyDigest, Arc<KeyRecord>, BuildHasherDefault<FirstBytes>>,
+    records: Records,
     /// Where each record is. Its lock is held by those who write, and by those who list.
     index: Mutex<Index>,
     uses: Mutex<Uses>,
@@ -81,7 +85,9 @@ impl MemoryStore {
     ///
     /// Returns an error if no key can be [generated](NewKey::generate).
     pub fn issue(&self, key: NewKey) -> Result<IssuedKey, IssueError> {
-        let issued = key.generate(&self.scheme)?;
+        let mut issued = key.generate(&self.scheme)?;
+        // While the record is nobody else's, who would have the store keep a copy.
+        self.lock().share(&mut issued.record);
         self.insert(Arc::clone(&issued.record));
         Ok(issued)
     }
@@ -93,16 +99,16 @@ impl MemoryStore {
     pub fn insert(&self, record: impl Into<Arc<KeyRecord>>) {
         let record = record.into();
         let mut index = self.lock();
-        let record = self.marked(record);
-        let records = self.shared.records.pin();
-        let before = index.digest(&record.id).copied().filter(|old| *old != record.digest);
+        let record = self.own(record, &mut index);
+        let before = index.get(&record.id).map(|old| old.digest);
+        let before = before.filter(|old| *old != record.digest);
         let touched: Vec<_> = before.iter().chain([&record.digest]).copied().collect();
         let changing = self.changing(&touched);
-        if let Some(old) = before.and_then(|old| records.remove(&old)) {
-            index.remove(old);
+        if let Some(old) = before.and_then(|old| self.shared.records.remove(&old)) {
+            index.remove(&old);
         }
-        if let Some(old) = records.insert(record.digest, Arc::clone(&record)) {
-            index.remove(old);
+        if let Some(old) = self.shared.records.insert(&record) {
+            index.remove(&old);
         }
         index.add(&record);
         drop(changing);
@@ -113,16 +119,13 @@ impl MemoryStore {
     /// Returns the record with this id.
     #[must_use]
     pub fn get(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
-        let index = self.lock();
-        self.shared.records.pin().get(index.digest(id)?).cloned()
+        self.lock().get(id).cloned()
     }
 
     /// Returns all records, by id.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<KeyRecord>> {
-        let index = self.lock();
-        let records = self.shared.records.pin();
-        index.digests().filter_map(|digest| records.get(digest).cloned()).collect()
+        self.lock().all().cloned().collect()
     }
 
     /// Changes the record with this id, and returns the new one.
@@ -149,23 +152,21 @@ impl MemoryStore {
         change: impl FnOnce(&mut KeyRecord),
     ) -> Result<Arc<KeyRecord>, UpdateError> {
         let mut index = self.lock();
-        let records = self.shared.records.pin();
-        let old = index.digest(id).and_then(|digest| records.get(digest));
-        let old = old.ok_or(UpdateError::NotFound)?;
-        let mut new = KeyRecord::clone(old);
+        let old = index.get(id).cloned().ok_or(UpdateError::NotFound)?;
+        let mut new = KeyRecord::clone(&old);
         change(&mut new);
         if new.id != old.id || new.digest != old.digest {
             return Err(UpdateError::Identity);
         }
-        if old.revoked_at.is_some() && new.revoked_at != old.revoked_at {
+        if old.revoked_at().is_some() && new.revoked_at() != old.revoked_at() {
             return Err(UpdateError::Revoked);
         }
         new.revision = old.revision.saturating_add(1);
-        let new = self.marked(Arc::new(new));
+        let new = self.own(Arc::new(new), &mut index);
         let changing = self.shared.editions.changing(&new.digest);
-        index.remove(old);
+        index.remove(&old);
         index.add(&new);
-        records.insert(new.digest, Arc::clone(&new));
+        self.shared.records.insert(&new);
         drop(changing);
         drop(index);
         self.changed(&new.digest);
@@ -178,7 +179,8 @@ impl MemoryStore {
     #[must_use = "an id that is not found revokes nothing"]
     pub fn revoke(&self, id: &KeyId) -> bool {
         self.update(id, |record| {
-            record.revoked_at.get_or_insert_with(SystemTime::now);
+            let revoked_at = record.revoked_at().unwrap_or_else(SystemTime::now);
+            record.set_revoked_at(Some(revoked_at));
         })
         .is_ok()
     }
@@ -198,9 +200,9 @@ impl MemoryStore {
     #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn remove(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
         let mut index = self.lock();
-        let digest = *index.digest(id)?;
+        let digest = index.get(id)?.digest;
         let changing = self.shared.editions.changing(&digest);
-        let removed = self.shared.records.pin().remove(&digest).cloned();
+        let removed = self.shared.records.remove(&digest);
         if let Some(removed) = &removed {
             index.remove(removed);
         }
@@ -233,11 +235,11 @@ impl MemoryStore {
 #[async_trait]
 impl KeyStore for MemoryStore {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        Ok(self.shared.records.pin().get(digest).cloned())
+        Ok(self.shared.records.get(digest))
     }
 
     fn find_now(&self, digest: &KeyDigest) -> Immediate<Option<Arc<KeyRecord>>> {
-        Immediate::Answer(self.shared.records.pin().get(digest).cloned())
+        Immediate::Answer(self.shared.records.get(digest))
     }
 
     fn find_to_keep(
@@ -285,25 +287,6 @@ pub enum UpdateError {
     Revoked,
 }
 
-/// Takes the eight bytes that a [`KeyDigest`] hashes as they are: digests of stored keys are
-/// random, and hashing them again would make them no more so.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct FirstBytes(u64);
-
-impl Hasher for FirstBytes {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = self.0.rotate_left(8) ^ number;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,11 +319,11 @@ mod tests {
         let store = MemoryStore::new();
         let record = issue(&store);
         assert!(store.revoke(&record.id));
-        let revoked_at = store.get(&record.id).unwrap().revoked_at;
+        let revoked_at = store.get(&record.id).unwrap().revoked_at();
         assert!(store.revoke(&record.id));
-        let change = store.update(&record.id, |record| record.revoked_at = None);
+        let change = store.update(&record.id, |record| record.set_revoked_at(None));
         assert_eq!(change, Err(UpdateError::Revoked));
-        assert_eq!(store.get(&record.id).unwrap().revoked_at, revoked_at);
+        assert_eq!(store.get(&record.id).unwrap().revoked_at(), revoked_at);
     }
 
     #[test]
@@ -403,12 +386,16 @@ mod tests {
             std::thread::scope(|scope| {
                 scope.spawn(|| store.revoke(&record.id));
                 for _ in 0..2 {
-                    scope.spawn(|| store.update(&record.id, |record| record.name.push('x')));
+                    scope.spawn(|| {
+                        store.update(&record.id, |record| {
+                            record.set_name(format!("{}x", record.name()))
+                        })
+                    });
                 }
             });
             let record = store.get(&record.id).unwrap();
-            assert!(record.revoked_at.is_some());
-            assert_eq!(record.name, "testxx");
+            assert!(record.revoked_at().is_some());
+            assert_eq!(record.name(), "testxx");
         }
     }
 

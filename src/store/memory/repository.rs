@@ -25,17 +25,14 @@ impl KeyRepository for MemoryStore {
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
         let index = self.lock();
-        let records = self.shared.records.pin();
         let uses = self.uses();
         let mut keys = Vec::new();
-        let places = index.places(&query.tenant, query.after.as_ref());
-        for (place, visited) in places.zip(1..) {
-            let record = index.digest(place.id()).and_then(|digest| records.get(digest));
-            let key = record
-                .map(|record| StoredKey::new(Arc::clone(record), uses.get(&record.id).copied()));
-            keys.extend(key.filter(|key| query.matches(key)));
+        let newest = index.newest(&query.tenant, query.after.as_ref());
+        for (record, visited) in newest.zip(1..) {
+            let key = StoredKey::new(Arc::clone(record), uses.get(&record.id).copied());
+            keys.extend(Some(key).filter(|key| query.matches(key)));
             if keys.len() > query.page_size() || visited == query.visits() {
-                return Ok(query.page(keys, Some(place.clone())));
+                return Ok(query.page(keys, Some(KeyCursor::of(record))));
             }
         }
         Ok(query.page(keys, None))
@@ -63,36 +60,34 @@ impl KeyRepository for MemoryStore {
         let mut after = Draft { store: self, index: &index, changed: BTreeMap::new() };
         changes.iter().try_for_each(|change| after.make(change))?;
         let changed = after.changed;
-        let before = changed.keys().filter_map(|id| index.digest(id));
+        let before = changed.keys().filter_map(|id| index.get(id)).map(|record| &record.digest);
         let touched = changed.values().map(|(digest, _)| digest).chain(before);
         let touched: BTreeSet<_> = touched.map(|digest| *digest.as_bytes()).collect();
         let touched: Vec<_> = touched.into_iter().map(KeyDigest::from_bytes).collect();
         let changing = self.changing(&touched);
-        let records = self.shared.records.pin();
+        let records = &self.shared.records;
         // Removed first: a digest may go from one record to another.
         for (id, _) in changed.iter().filter(|(_, (_, record))| record.is_none()) {
-            if let Some(digest) = index.digest(id).copied()
-                && let Some(old) = records.remove(&digest)
-            {
-                index.remove(old);
+            if let Some(old) = index.get(id).cloned() {
+                records.remove(&old.digest);
+                index.remove(&old);
             }
             self.uses().remove(id);
         }
         for (id, (digest, record)) in changed {
             let Some(record) = record else { continue };
-            let record = self.marked(record);
+            let record = self.own(record, &mut index);
             // One with the same id may have been removed by the same commit.
-            let old = index.digest(&id).copied();
-            if let Some(old) = old.and_then(|old| records.get(&old)) {
+            let old = index.get(&id).cloned();
+            if let Some(old) = &old {
                 index.remove(old);
             }
             index.add(&record);
-            records.insert(digest, record);
-            if let Some(old) = old.filter(|old| *old != digest) {
-                records.remove(&old);
+            records.insert(&record);
+            if let Some(old) = old.filter(|old| old.digest != digest) {
+                records.remove(&old.digest);
             }
         }
-        drop(records);
         drop(changing);
         self.events().keep(events);
         drop(index);
@@ -119,7 +114,7 @@ impl KeyRepository for MemoryStore {
         since: Option<SystemTime>,
         events: &[AuditEvent],
     ) -> Result<bool, CommitError> {
-        let index = self.lock();
+        let mut index = self.lock();
         let mut suspended = self.suspended_tenants();
         if suspended.contains_key(tenant) == since.is_some() {
             return Ok(false);
@@ -130,19 +125,17 @@ impl KeyRepository for MemoryStore {
         };
         drop(suspended);
         // Rather than at each look-up.
-        let records = self.shared.records.pin();
         let tenant_keys = TenantFilter::Of(tenant.clone());
-        let places = index.places(&tenant_keys, None);
-        let digests = places.filter_map(|place| index.digest(place.id()).copied());
-        let digests: Vec<_> = digests.collect();
+        let records: Vec<_> = index.newest(&tenant_keys, None).cloned().collect();
+        let digests: Vec<_> = records.iter().map(|record| record.digest).collect();
         let changing = self.changing(&digests);
-        for digest in digests {
-            if let Some(record) = records.get(&digest) {
-                records.insert(digest, self.marked(Arc::clone(record)));
-            }
+        for record in records {
+            index.remove(&record);
+            let record = self.own(record, &mut index);
+            index.add(&record);
+            self.shared.records.insert(&record);
         }
         drop(changing);
-        drop(records);
         self.events().keep(events);
         drop(index);
         self.shared.changes.tenant_changed(tenant);
@@ -165,7 +158,7 @@ impl RecordUses for MemoryStore {
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         let index = self.lock();
         let mut last = self.uses();
-        for KeyUse { id, at } in uses.iter().filter(|used| index.digest(&used.id).is_some()) {
+        for KeyUse { id, at } in uses.iter().filter(|used| index.get(&used.id).is_some()) {
             let time = last.entry(id.clone()).or_insert(*at);
             *time = (*time).max(*at);
         }
@@ -211,12 +204,14 @@ impl MemoryStore {
         StoredKey::new(record, last_used_at)
     }
 
-    /// Returns a record that says whether its tenant is suspended, while nobody else writes.
-    pub(super) fn marked(&self, mut record: Arc<KeyRecord>) -> Arc<KeyRecord> {
+    /// Returns a record as the store keeps it, while nobody else writes: it says whether its tenant is
+    /// suspended, and shares what it can with the others.
+    pub(super) fn own(&self, mut record: Arc<KeyRecord>, index: &mut Index) -> Arc<KeyRecord> {
         let is_suspended = self.is_suspended(record.tenant.as_ref());
         if record.suspended != is_suspended {
             Arc::make_mut(&mut record).suspended = is_suspended;
         }
+        index.share(&mut record);
         record
     }
 
@@ -266,15 +261,14 @@ impl Draft<'_> {
     fn of_id(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
         match self.changed.get(id) {
             Some((_, changed)) => changed.clone(),
-            None => self.store.shared.records.pin().get(self.index.digest(id)?).cloned(),
+            None => self.index.get(id).cloned(),
         }
     }
 
     fn check(&self, bound: &KeyBound) -> Result<(), CommitError> {
         let tenant = TenantFilter::from(bound.record.tenant.clone());
-        let stored = self.index.places(&tenant, None).map(KeyCursor::id);
-        let stored = stored.filter(|id| !self.changed.contains_key(id));
-        let stored = stored.filter_map(|id| self.of_id(id));
+        let stored = self.index.newest(&tenant, None);
+        let stored = stored.filter(|record| !self.changed.contains_key(&record.id)).cloned();
         let changed = self.changed.values().filter_map(|(_, record)| record.clone());
         let counted = stored.chain(changed).filter(|record| bound.counts(record));
         let one_more = usize::try_from(bound.at_most).unwrap_or(usize::MAX).saturating_add(1);
@@ -289,7 +283,7 @@ impl Draft<'_> {
         match changed.peek() {
             // It may have been taken from one record and given to another.
             Some(_) => changed.any(|(_, record)| record.is_some()),
-            None => self.store.shared.records.pin().contains_key(digest),
+            None => self.store.shared.records.has(digest),
         }
     }
 }

@@ -256,7 +256,7 @@ impl PostgresStore {
     fn begin(&self, changes: &[KeyChange]) -> SqlStr {
         let is_needed = |change: &&KeyChange| match change {
             KeyChange::Insert(_) | KeyChange::Require(_) => true,
-            KeyChange::Replace(record) => record.revoked_at.is_none(),
+            KeyChange::Replace(record) => record.revoked_at().is_none(),
             KeyChange::Remove(_) | KeyChange::Bound(_) | KeyChange::Unknown(_) => false,
         };
         let is_bound = |change: &&KeyChange| matches!(change, KeyChange::Bound(_));

@@ -76,7 +76,7 @@ impl KeyRow {
         let row = Self::try_from(record).map_err(|error| unwritable(error.to_string()))?;
         // Some JSON, such as what is nested too deep, can be written and not read.
         let kept = row.to_record().map_err(|error| unwritable(error.to_string()))?;
-        if kept.metadata == record.metadata {
+        if kept.metadata() == record.metadata() {
             Ok(row)
         } else {
             Err(unwritable("its metadata would not be read back as they are".into()))
@@ -134,33 +134,31 @@ impl KeyRow {
     }
 
     fn to_record(&self) -> Result<KeyRecord, UnreadableRow> {
-        Ok(KeyRecord {
-            id: self.parse("id", &self.id)?,
-            digest: self.digest()?,
-            hint: KeyHint::from_text(self.hint.clone()),
-            name: self.name.clone(),
-            tenant: self.optional("tenant", self.tenant.as_deref())?,
-            created_by: self.optional("created_by", self.created_by.as_deref())?,
-            stage: self.optional("stage", self.stage.as_deref())?,
-            kind: self.checked("kind", serde_json::from_value(Json::from(&*self.kind)))?,
-            abilities: self
-                .abilities
-                .iter()
-                .map(|ability| self.parse::<Ability>("abilities", ability))
-                .collect::<Result<_, _>>()?,
-            created_at: self.time("created_at", self.created_at)?,
-            expires_at: self.optional_time("expires_at", self.expires_at)?,
-            revoked_at: self.optional_time("revoked_at", self.revoked_at)?,
-            disabled: self.disabled,
-            rotation_due_at: self.optional_time("rotation_due_at", self.rotation_due_at)?,
-            successor: self.optional("successor", self.successor.as_deref())?,
-            counted_as: self.optional("counted_as", self.counted_as.as_deref())?,
-            limits: self.checked("limits", serde_json::from_str(&self.limits))?,
-            restrictions: self.checked("restrictions", serde_json::from_str(&self.restrictions))?,
-            metadata: self.checked("metadata", serde_json::from_str(&self.metadata))?,
-            revision: self.checked("revision", u64::try_from(self.revision))?,
-            suspended: self.suspended,
-        })
+        let (id, created_at) =
+            (self.parse("id", &self.id)?, self.time("created_at", self.created_at)?);
+        let mut record = KeyRecord::new(id, self.digest()?, &*self.name, created_at);
+        record.hint = KeyHint::from_text(&*self.hint);
+        record.tenant = self.optional("tenant", self.tenant.as_deref())?;
+        record.set_created_by(self.optional("created_by", self.created_by.as_deref())?);
+        record.set_stage(self.optional("stage", self.stage.as_deref())?);
+        record.kind = self.checked("kind", serde_json::from_value(Json::from(&*self.kind)))?;
+        let abilities = self.abilities.iter();
+        record.abilities = abilities
+            .map(|ability| self.parse::<Ability>("abilities", ability))
+            .collect::<Result<_, _>>()?;
+        record.set_expires_at(self.optional_time("expires_at", self.expires_at)?);
+        record.set_revoked_at(self.optional_time("revoked_at", self.revoked_at)?);
+        record.disabled = self.disabled;
+        record.set_rotation_due_at(self.optional_time("rotation_due_at", self.rotation_due_at)?);
+        record.set_successor(self.optional("successor", self.successor.as_deref())?);
+        record.set_counted_as(self.optional("counted_as", self.counted_as.as_deref())?);
+        record.set_limits(self.checked("limits", serde_json::from_str(&self.limits))?);
+        let restrictions = serde_json::from_str(&self.restrictions);
+        record.set_restrictions(self.checked("restrictions", restrictions)?);
+        record.set_metadata(self.checked("metadata", serde_json::from_str(&self.metadata))?);
+        record.revision = self.checked("revision", u64::try_from(self.revision))?;
+        record.suspended = self.suspended;
+        Ok(record)
     }
 
     fn digest(&self) -> Result<KeyDigest, UnreadableRow> {
@@ -223,23 +221,23 @@ impl TryFrom<&KeyRecord> for KeyRow {
             id: text(record.id.as_str()),
             digest: record.digest.as_bytes().to_vec(),
             hint: record.hint.as_str().to_owned(),
-            name: record.name.clone(),
+            name: record.name().to_owned(),
             tenant: record.tenant.as_ref().map(|tenant| text(tenant.as_str())),
-            stage: record.stage.as_ref().map(|stage| text(stage.as_str())),
+            stage: record.stage().map(|stage| text(stage.as_str())),
             kind: record.kind.to_string(),
             abilities: record.abilities.iter().map(|ability| text(ability.as_str())).collect(),
-            created_at: to_microseconds(record.created_at)?,
-            expires_at: record.expires_at.map(to_microseconds).transpose()?,
-            revoked_at: record.revoked_at.map(to_microseconds).transpose()?,
+            created_at: to_microseconds(record.created_at())?,
+            expires_at: record.expires_at().map(to_microseconds).transpose()?,
+            revoked_at: record.revoked_at().map(to_microseconds).transpose()?,
             disabled: record.disabled,
-            rotation_due_at: record.rotation_due_at.map(to_microseconds).transpose()?,
-            successor: record.successor.as_ref().map(|id| text(id.as_str())),
-            limits: serde_json::to_string(&record.limits)?,
-            restrictions: serde_json::to_string(&record.restrictions)?,
-            metadata: serde_json::to_string(&record.metadata)?,
+            rotation_due_at: record.rotation_due_at().map(to_microseconds).transpose()?,
+            successor: record.successor().map(|id| text(id.as_str())),
+            limits: serde_json::to_string(record.limits())?,
+            restrictions: serde_json::to_string(record.restrictions())?,
+            metadata: serde_json::to_string(record.metadata())?,
             revision: i64::try_from(record.revision)?,
-            counted_as: record.counted_as.as_ref().map(|id| text(id.as_str())),
-            created_by: record.created_by.as_ref().map(ToString::to_string),
+            counted_as: record.counted_as().map(|id| text(id.as_str())),
+            created_by: record.created_by().map(ToString::to_string),
             suspended: record.suspended,
         })
     }
@@ -259,7 +257,7 @@ mod tests {
             "n",
             SystemTime::now(),
         );
-        record.created_at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
+        record.set_created_at(SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789));
         record
     }
 
@@ -270,8 +268,9 @@ mod tests {
     #[test]
     fn times_are_kept_to_the_microsecond() {
         let kept = row().read().unwrap();
-        let created_at = record().created_at - Duration::from_nanos(789);
-        assert_eq!(*kept, KeyRecord { created_at, ..record() });
+        let mut expected = record();
+        expected.set_created_at(expected.created_at() - Duration::from_nanos(789));
+        assert_eq!(*kept, expected);
     }
 
     #[test]
@@ -291,13 +290,18 @@ mod tests {
             );
         };
         refused(|record| record.revision = u64::MAX, "out of range");
-        refused(|record| record.created_at -= Duration::from_secs(1 << 31), "1970 to 9999");
-        refused(|record| record.expires_at = Some(far()), "1970 to 9999");
-        refused(|record| record.revoked_at = Some(far()), "1970 to 9999");
-        refused(|record| record.rotation_due_at = Some(far()), "1970 to 9999");
+        refused(
+            |record| record.set_created_at(record.created_at() - Duration::from_secs(1 << 31)),
+            "1970 to 9999",
+        );
+        refused(|record| record.set_expires_at(Some(far())), "1970 to 9999");
+        refused(|record| record.set_revoked_at(Some(far())), "1970 to 9999");
+        refused(|record| record.set_rotation_due_at(Some(far())), "1970 to 9999");
         let nest = |record: &mut KeyRecord| {
             let deep = (0..200).fold(Json::Null, |inner, _| Json::Array(vec![inner]));
-            record.metadata.insert("deep".to_owned(), deep);
+            record.change_metadata(|metadata| {
+                metadata.insert("deep".to_owned(), deep);
+            });
         };
         refused(nest, "recursion limit");
     }

@@ -20,13 +20,13 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             kept(record, self.without)
         };
         let soon = |record: &mut KeyRecord, now: SystemTime| {
-            record.expires_at = Some(now + Duration::from_micros(1));
+            record.set_expires_at(Some(now + Duration::from_micros(1)));
         };
-        let expired = record(|record, now| record.expires_at = Some(now));
+        let expired = record(|record, now| record.set_expires_at(Some(now)));
         let counted = [record(|_, _| {}), record(|record, _| record.disabled = true), record(soon)];
         let others = [
             expired.clone(),
-            record(|record, now| record.revoked_at = Some(now)),
+            record(|record, now| record.set_revoked_at(Some(now))),
             record(|record, _| record.tenant = None),
             record(|record, _| record.tenant = Some(tenant_of_its_own())),
         ];
@@ -38,7 +38,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             let result = self.commit(&[bound(at_most)]).await;
             assert_eq!(result.is_ok(), is_kept, "3 of {at_most} keys: {result:?}");
         }
-        let lives_again = replace(&changed(&expired, |record| record.expires_at = None));
+        let lives_again = replace(&changed(&expired, |record| record.set_expires_at(None)));
         self.assert_full(&[lives_again.clone(), bound(3)], 3, "a key that lives again").await;
         let new = record(|_, _| {});
         self.assert_full(&[insert(&new), bound(3)], 3, "a new key").await;

@@ -34,17 +34,20 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     pub(super) async fn pages_follow_one_another(&self) {
         let tenant = tenant_of_its_own();
         let mut records: Vec<_> = (0..7)
-            .map(|number| KeyRecord {
-                tenant: Some(tenant.clone()),
+            .map(|number| {
+                let mut record = self.full_record();
+                record.set_tenant(Some(tenant.clone()));
                 // Three pairs that are told apart by their ids only.
-                created_at: moment(1_500_000_000 + number / 2),
-                ..self.full_record()
+                record.set_created_at(moment(1_500_000_000 + number / 2));
+                record
             })
             .collect();
         for record in &records {
             self.committed(&[insert(record)]).await;
         }
-        records.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
+        records.sort_by(|one, other| {
+            (other.created_at(), &other.id).cmp(&(one.created_at(), &one.id))
+        });
         let expected: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
         let query = KeyQuery::new().tenant(tenant.clone());
         for limit in [1, 2, 3, 7, 8, 1000] {
@@ -61,11 +64,9 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
         // What comes or goes before the cursor, and the key of the cursor itself, matter not.
         self.committed(&[remove(&records[2])]).await;
-        let newer = KeyRecord {
-            tenant: Some(tenant.clone()),
-            created_at: moment(1_500_000_100),
-            ..self.full_record()
-        };
+        let mut newer = self.full_record();
+        newer.set_tenant(Some(tenant.clone()));
+        newer.set_created_at(moment(1_500_000_100));
         self.committed(&[insert(&newer)]).await;
         let rest = self.listed(&query.after(page.next)).await;
         assert_eq!(rest, expected[3..], "a cursor lost its place");
@@ -75,24 +76,22 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let (tenant, now) = (tenant_of_its_own(), moment(1_600_000_000));
         let earlier = now - Duration::from_secs(1);
         let record = |change: fn(&mut KeyRecord)| {
-            let mut record = KeyRecord {
-                tenant: Some(tenant.clone()),
-                expires_at: None,
-                rotation_due_at: None,
-                ..self.full_record()
-            };
+            let mut record = self.full_record();
+            record.set_tenant(Some(tenant.clone()));
+            record.set_expires_at(None);
+            record.set_rotation_due_at(None);
             change(&mut record);
             kept(record, self.without)
         };
         let active = record(|_| {});
         let disabled = record(|record| record.disabled = true);
-        let expired = record(|record| record.expires_at = Some(moment(1_600_000_000)));
+        let expired = record(|record| record.set_expires_at(Some(moment(1_600_000_000))));
         let revoked = record(|record| {
-            record.revoked_at = Some(moment(1_550_000_000));
+            record.set_revoked_at(Some(moment(1_550_000_000)));
             record.disabled = true;
-            record.expires_at = Some(moment(1_550_000_000));
+            record.set_expires_at(Some(moment(1_550_000_000)));
         });
-        let due = record(|record| record.rotation_due_at = Some(moment(1_600_000_000)));
+        let due = record(|record| record.set_rotation_due_at(Some(moment(1_600_000_000))));
         let nobodys = KeyRecord { tenant: None, ..active.clone() };
         let nobodys =
             KeyRecord { id: self.full_record().id, digest: self.full_record().digest, ..nobodys };
@@ -114,7 +113,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             (query.clone().rotation_due_by(now), &[&due]),
             (query.clone().rotation_due_by(earlier), &[]),
             (query.clone().unused_since(now), &all),
-            (query.clone().unused_since(active.created_at), &[]),
+            (query.clone().unused_since(active.created_at()), &[]),
             (query.clone().unused_since(now).state(KeyState::Active).rotation_due_by(now), &[&due]),
         ] {
             // What is not kept is nothing to filter by.
@@ -176,11 +175,12 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     pub(super) async fn a_list_goes_on_where_a_page_has_visited_enough(&self) {
         let tenant = tenant_of_its_own();
         let records: Vec<_> = (0..9)
-            .map(|number| KeyRecord {
-                tenant: Some(tenant.clone()),
-                created_at: moment(1_500_000_000 + number),
-                name: if number % 4 == 0 { "needle" } else { "hay" }.to_owned(),
-                ..self.full_record()
+            .map(|number| {
+                let mut record = self.full_record();
+                record.set_tenant(Some(tenant.clone()));
+                record.set_created_at(moment(1_500_000_000 + number));
+                record.set_name(if number % 4 == 0 { "needle" } else { "hay" });
+                record
             })
             .collect();
         for record in &records {
@@ -218,30 +218,31 @@ fn varied_records(tenant: &TenantId, now: SystemTime) -> Vec<KeyRecord> {
     let changes: [fn(&mut KeyRecord, SystemTime); 11] = [
         |_, _| {},
         |record, _| record.disabled = true,
-        |record, now| record.expires_at = Some(now),
-        |record, now| record.expires_at = Some(now + Duration::from_micros(1)),
-        |record, now| record.revoked_at = Some(now),
-        |record, now| (record.disabled, record.expires_at) = (true, Some(now)),
-        |record, _| record.name = "Nightly import".to_owned(),
-        |record, _| record.name = "\u{c9}t\u{e9} %_\\ \u{fb01}n".to_owned(),
+        |record, now| record.set_expires_at(Some(now)),
+        |record, now| record.set_expires_at(Some(now + Duration::from_micros(1))),
+        |record, now| record.set_revoked_at(Some(now)),
+        |record, now| {
+            record.disabled = true;
+            record.set_expires_at(Some(now));
+        },
+        |record, _| record.set_name("Nightly import".to_owned()),
+        |record, _| record.set_name("\u{c9}t\u{e9} %_\\ \u{fb01}n".to_owned()),
         |record, _| record.kind = KeyKind::Public,
-        |record, now| record.rotation_due_at = Some(now),
-        |record, now| record.rotation_due_at = Some(now + Duration::from_micros(1)),
+        |record, now| record.set_rotation_due_at(Some(now)),
+        |record, now| record.set_rotation_due_at(Some(now + Duration::from_micros(1))),
     ];
     let stages = ["live", "test"].map(|stage| stage.parse().ok());
     let actors = [None, Some(Actor::System), Some(Actor::from("alice@acme.example"))];
     let numbered = changes.iter().enumerate();
     let record = |(number, change): (usize, &fn(&mut KeyRecord, SystemTime))| {
-        let mut record = KeyRecord {
-            tenant: Some(tenant.clone()),
-            created_at: moment(1_500_000_000 + number as u64),
-            kind: KeyKind::Secret,
-            stage: stages[number % 2].clone(),
-            created_by: actors[number % 3].clone(),
-            expires_at: None,
-            rotation_due_at: None,
-            ..full_record()
-        };
+        let mut record = full_record();
+        record.set_tenant(Some(tenant.clone()));
+        record.set_created_at(moment(1_500_000_000 + number as u64));
+        record.kind = KeyKind::Secret;
+        record.set_stage(stages[number % 2].clone());
+        record.set_created_by(actors[number % 3].clone());
+        record.set_expires_at(None);
+        record.set_rotation_due_at(None);
         change(&mut record, now);
         record
     };

@@ -20,7 +20,7 @@ fn and(changes: &[KeyChange], last: KeyChange) -> Vec<KeyChange> {
 }
 
 fn rename(record: &mut KeyRecord) {
-    record.name.push('!');
+    record.set_name(format!("{}!", record.name()));
 }
 
 impl<R: KeyRepository + ?Sized> Suite<'_, R> {
@@ -72,7 +72,9 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let with = |change: &dyn Fn(&mut KeyRecord)| {
             let mut record = self.full_record();
             record.set_tenant(Some(tenant.clone()));
-            (record.expires_at, record.revoked_at, record.disabled) = (None, None, false);
+            record.set_expires_at(None);
+            record.set_revoked_at(None);
+            record.disabled = false;
             change(&mut record);
             kept(record, self.without)
         };

@@ -324,10 +324,10 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     async fn a_change_is_made_to_its_revision_only(&self) {
         let record = self.inserted().await;
-        let renamed = changed(&record, |record| record.name = "renamed".to_owned());
+        let renamed = changed(&record, |record| record.set_name("renamed".to_owned()));
         self.committed(&[replace(&renamed)]).await;
         self.assert_is(&renamed, "a change was not made").await;
-        let same = changed(&record, |record| record.name = "again".to_owned());
+        let same = changed(&record, |record| record.set_name("again".to_owned()));
         assert_conflict(self.commit(&[replace(&same)]).await, "the revision was changed already");
         let later = KeyRecord { revision: renamed.revision + 2, ..renamed.clone() };
         assert_conflict(self.commit(&[replace(&later)]).await, "a revision was left out");
@@ -346,7 +346,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     async fn all_changes_are_made_or_none(&self) {
         let (old, other) = (self.inserted().await, self.inserted().await);
         let new = self.full_record();
-        let renamed = changed(&old, |record| record.name = "renamed".to_owned());
+        let renamed = changed(&old, |record| record.set_name("renamed".to_owned()));
         let stale = KeyRecord { revision: other.revision + 7, ..other.clone() };
         let changes = [insert(&new), replace(&renamed), replace(&stale)];
         assert_conflict(self.commit(&changes).await, "the last of three changes");
@@ -355,7 +355,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.assert_is(&old, "a part of a commit that failed was made").await;
         self.assert_is_gone(&new, "a part of a commit that failed was made").await;
 
-        let rotated = changed(&old, |record| record.name = "rotated".to_owned());
+        let rotated = changed(&old, |record| record.set_name("rotated".to_owned()));
         self.committed(&[replace(&rotated), insert(&new)]).await;
         self.assert_is(&rotated, "a part of a commit was not made").await;
         self.assert_is(&new, "a part of a commit was not made").await;
@@ -363,22 +363,23 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     async fn a_revocation_is_never_taken_back(&self) {
         let record = self.inserted().await;
-        let revoked = changed(&record, |record| record.revoked_at = Some(moment(1_700_000_000)));
+        let revoked = changed(&record, |record| record.set_revoked_at(Some(moment(1_700_000_000))));
         self.committed(&[replace(&revoked)]).await;
         for revoked_at in [None, Some(moment(1_800_000_000))] {
-            let change = changed(&revoked, |record| record.revoked_at = revoked_at);
+            let change = changed(&revoked, |record| record.set_revoked_at(revoked_at));
             let result = self.commit(&[replace(&change)]).await;
             assert_conflict(result, "a change that takes back a revocation");
         }
         self.assert_is(&revoked, "a revocation was taken back").await;
-        let renamed = changed(&revoked, |record| record.name = "a revoked key".to_owned());
+        let renamed = changed(&revoked, |record| record.set_name("a revoked key".to_owned()));
         self.committed(&[replace(&renamed)]).await;
         self.assert_is(&renamed, "a change that leaves the revocation was not made").await;
     }
 
     async fn of_two_writers_one_wins(&self) {
         let record = self.inserted().await;
-        let renamed = |number| changed(&record, |record| record.name = format!("writer {number}"));
+        let renamed =
+            |number| changed(&record, |record| record.set_name(format!("writer {number}")));
         let changes: Vec<_> = (0..WRITERS).map(renamed).collect();
         let tried = changes.iter().map(|change| async { self.commit(&[replace(change)]).await });
         let results = join_all(tried).await;
@@ -396,14 +397,15 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             let record = self.inserted().await;
             let updates = (0..WRITERS).map(|number| {
                 let id = &record.id;
-                self.until_made(id, move |record| record.name = format!("update {number}"))
+                self.until_made(id, move |record| record.set_name(format!("update {number}")))
             });
             let revocation = self.until_made(&record.id, |record| {
-                record.revoked_at.get_or_insert(moment(1_700_000_000));
+                let revoked_at = record.revoked_at().unwrap_or_else(|| moment(1_700_000_000));
+                record.set_revoked_at(Some(revoked_at));
             });
             join(join_all(updates), revocation).await;
             let key = self.get(&record.id).await.map(|key| key.record);
-            let revoked_at = key.as_ref().and_then(|record| record.revoked_at);
+            let revoked_at = key.as_ref().and_then(|record| record.revoked_at());
             assert_eq!(revoked_at, Some(moment(1_700_000_000)), "a revocation was lost");
             let revision = key.map(|record| record.revision);
             assert_eq!(revision, Some(WRITERS as u64 + 1), "a change was lost");
@@ -425,7 +427,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     async fn a_removed_key_is_gone(&self) {
         let record = self.inserted().await;
-        let renamed = changed(&record, |record| record.name = "renamed".to_owned());
+        let renamed = changed(&record, |record| record.set_name("renamed".to_owned()));
         self.committed(&[replace(&renamed)]).await;
         assert_conflict(
             self.commit(&[remove(&record)]).await,
@@ -473,7 +475,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             }
             drop(commit);
             // It may still be on its way. Whoever changes the same record comes after it.
-            self.until_made(&old.id, |record| record.name = "after".to_owned()).await;
+            self.until_made(&old.id, |record| record.set_name("after".to_owned())).await;
             let old = self.get(&old.id).await.map(|key| key.record);
             let was_rotated = old.is_some_and(|record| record.abilities == rotated.abilities);
             let was_inserted = self.get(&new.id).await.is_some();

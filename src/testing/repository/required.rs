@@ -29,9 +29,10 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let owner = self.inserted().await;
         self.committed(&[require(&owner)]).await;
         let (new, other) = (self.full_record(), self.inserted().await);
-        let renamed = changed(&other, |record| record.name = "renamed".to_owned());
+        let renamed = changed(&other, |record| record.set_name("renamed".to_owned()));
         // Only the revision counts, whatever else the writer believes of the record.
-        let believed = KeyRecord { name: "another".to_owned(), ..owner.clone() };
+        let mut believed = owner.clone();
+        believed.set_name("another");
         self.committed(&[require(&believed), insert(&new), replace(&renamed), require(&owner)])
             .await;
         self.assert_is(&owner, "a record was changed that was only required").await;
@@ -39,14 +40,14 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.assert_is(&renamed, "a change beside a requirement was not made").await;
         self.committed(&[require(&owner), remove(&new)]).await;
         self.assert_is_gone(&new, "a removal beside a requirement was not made").await;
-        let revised = changed(&owner, |record| record.name = "revised".to_owned());
+        let revised = changed(&owner, |record| record.set_name("revised".to_owned()));
         self.committed(&[replace(&revised)]).await;
         self.assert_is(&revised, "a change was not made after a requirement").await;
     }
 
     pub(super) async fn without_what_is_required_nothing_is_changed(&self) {
         let (inserted, other) = (self.inserted().await, self.inserted().await);
-        let owner = changed(&inserted, |record| record.name = "renamed".to_owned());
+        let owner = changed(&inserted, |record| record.set_name("renamed".to_owned()));
         self.committed(&[replace(&owner)]).await;
         let gone = self.inserted().await;
         self.committed(&[remove(&gone)]).await;
@@ -66,7 +67,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             (&id, "the id is another"),
         ] {
             let new = self.full_record();
-            let renamed = changed(&other, |record| record.name = "renamed".to_owned());
+            let renamed = changed(&other, |record| record.set_name("renamed".to_owned()));
             let [requirement, insertion] = [require(required), insert(&new)];
             let replacement = replace(&renamed);
             for changes in [
@@ -87,7 +88,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     pub(super) async fn a_requirement_finds_what_the_changes_before_it_left(&self) {
         let old = self.inserted().await;
-        let new = changed(&old, |record| record.name = "renamed".to_owned());
+        let new = changed(&old, |record| record.set_name("renamed".to_owned()));
         let replacement = replace(&new);
         let outdated = [replacement.clone(), require(&old)];
         assert_conflict(self.commit(&outdated).await, "a requirement after the change");
@@ -132,7 +133,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
                 while made.load(Ordering::SeqCst) < WRITERS {
                     let_others_go_on().await;
                 }
-                let revoked = |record: &mut KeyRecord| record.revoked_at = Some(moment(1));
+                let revoked = |record: &mut KeyRecord| record.set_revoked_at(Some(moment(1)));
                 // To the revision that was there before them: a requirement changes none.
                 self.committed(&[replace(&changed(&owner, revoked))]).await;
                 self.listed(&query).await
@@ -146,7 +147,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     pub(super) async fn a_kind_of_change_that_is_not_known_is_refused(&self) {
         let (old, new) = (self.inserted().await, self.full_record());
-        let renamed = changed(&old, |record| record.name = "renamed".to_owned());
+        let renamed = changed(&old, |record| record.set_name("renamed".to_owned()));
         for record in [&old, &new] {
             let unknown = KeyChange::Unknown(Arc::new(record.clone()));
             let replacement = replace(&renamed);

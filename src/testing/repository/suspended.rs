@@ -104,10 +104,10 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.committed(&[&active, &removed, &disabled, &other].map(insert)).await;
         self.set_suspended(&tenant, Some(moment(1_700_000_000))).await;
         let (new, renamed_other) =
-            (of_tenant(&tenant), changed(&other, |record| record.name = "renamed".to_owned()));
+            (of_tenant(&tenant), changed(&other, |record| record.set_name("renamed".to_owned())));
         let inserted = self.commit(&[replace(&renamed_other), insert(&new)]).await;
         assert_suspended(inserted, "a key was inserted for a suspended tenant");
-        let rename = |record: &mut KeyRecord| record.name = "renamed".to_owned();
+        let rename = |record: &mut KeyRecord| record.set_name("renamed".to_owned());
         for (change, what) in [
             (replace(&changed(&active, rename)), "a key of a suspended tenant was changed"),
             (replace(&changed(&disabled, rename)), "a disabled key was changed"),
@@ -129,7 +129,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         active = KeyRecord { suspended: true, ..out_of_use };
         self.assert_is(&active, "a key of a suspended tenant was not disabled").await;
         for mut record in [active, disabled] {
-            record = changed(&record, |record| record.revoked_at = Some(moment(1_750_000_000)));
+            record = changed(&record, |record| record.set_revoked_at(Some(moment(1_750_000_000))));
             self.committed(&[replace(&record), remove(&record)]).await;
             self.assert_is_gone(&record, "a key of a suspended tenant was not removed").await;
         }

@@ -38,12 +38,13 @@ impl<R: KeyRepository + RecordUses + ?Sized> Suite<'_, R> {
         let record = self.inserted().await;
         self.record_uses(&[KeyUse::new(record.id.clone(), moment(100))]).await;
         self.assert_is(&record, "a use changed a record").await;
-        let revoked = changed(&record, |record| record.revoked_at = Some(moment(50)));
+        let revoked = changed(&record, |record| record.set_revoked_at(Some(moment(50))));
         self.committed(&[replace(&revoked)]).await;
         self.record_uses(&[KeyUse::new(record.id.clone(), moment(200))]).await;
         self.assert_is(&revoked, "a use took back a revocation").await;
         assert_eq!(self.last_used_at(&record.id).await, Some(moment(200)));
-        self.committed(&[replace(&changed(&revoked, |record| record.name.push('!')))]).await;
+        let renamed = changed(&revoked, |record| record.set_name("renamed".to_owned()));
+        self.committed(&[replace(&renamed)]).await;
         assert_eq!(self.last_used_at(&record.id).await, Some(moment(200)), "a use was forgotten");
     }
 
@@ -66,6 +67,6 @@ impl<R: KeyRepository + RecordUses + ?Sized> Suite<'_, R> {
         let unused_since = |time| query.clone().unused_since(time);
         self.assert_lists(&unused_since(now), &[&unused], "keys that were not used").await;
         self.assert_lists(&unused_since(later), &[&used, &unused], "keys not used since").await;
-        self.assert_lists(&unused_since(used.created_at), &[], "keys that are too new").await;
+        self.assert_lists(&unused_since(used.created_at()), &[], "keys that are too new").await;
     }
 }

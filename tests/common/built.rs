@@ -7,16 +7,16 @@ use std::sync::OnceLock;
 /// Returns the path of the program `api-keys`.
 pub fn api_keys() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| program(build(&["--bin", "api-keys"]).join("api-keys")))
+    PROGRAM.get_or_init(|| program(&build(&["--bin", "api-keys"]).join("api-keys")))
 }
 
 /// Returns the path of an example.
 pub fn example(name: &str) -> PathBuf {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    program(DIRECTORY.get_or_init(|| build(&["--examples"]).join("examples")).join(name))
+    program(&DIRECTORY.get_or_init(|| build(&["--examples"]).join("examples")).join(name))
 }
 
-fn program(path: PathBuf) -> PathBuf {
+fn program(path: &Path) -> PathBuf {
     path.with_extension(std::env::consts::EXE_EXTENSION)
 }
 

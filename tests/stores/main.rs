@@ -16,19 +16,16 @@ mod or_store;
 
 // Lists, by all filters, and what they cost each store.
 mod lists;
-#[cfg(feature = "postgres")]
 mod lists_postgres;
 #[cfg(unix)]
 mod lists_redis;
 
 // SQL. The helper `sql` checks what both databases have to do.
-#[cfg(all(unix, feature = "postgres", feature = "cache", feature = "usage"))]
+#[cfg(unix)]
 mod failover_postgres;
-#[cfg(all(unix, feature = "postgres", feature = "cache", feature = "usage"))]
+#[cfg(unix)]
 mod faults_postgres;
-#[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(all(feature = "postgres", feature = "cache"))]
 mod postgres_invalidations;
 #[cfg(unix)]
 mod postgres_owners;
@@ -41,17 +38,14 @@ mod postgres_roles;
 #[cfg(unix)]
 mod postgres_triggers;
 mod sql;
-#[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(feature = "sqlite")]
 mod sqlite_full;
-#[cfg(all(feature = "sqlite", feature = "cache"))]
 mod sqlite_invalidations;
 
 // Redis.
 #[cfg(unix)]
 mod failover_redis;
-#[cfg(all(unix, feature = "redis", feature = "cache"))]
+#[cfg(unix)]
 mod faults_redis;
 #[cfg(unix)]
 mod redis;

@@ -255,7 +255,6 @@ async fn what_keeps_it_from_connecting_is_said_with_the_address_and_without_the_
     assert_says(&said(&store.find(&digest).await.unwrap_err()), &[&address, "refused"]);
 }
 
-#[cfg(feature = "cli")]
 #[tokio::test]
 #[ignore = "needs Redis: run tests/all"]
 async fn a_server_without_tls_is_said_to_be_one() {

@@ -45,7 +45,7 @@
 //!
 //!     // The layer of the sessions goes around it.
 //!     let app: Router = Router::new().nest("/settings/api-keys", pages.into_router());
-//! #   let request = || http::Request::get("/settings/api-keys/");
+//! #   let request = || http::Request::get("/settings/api-keys");
 //! #   let nobody = app.clone().oneshot(request().body(axum::body::Body::empty())?).await?;
 //! #   assert_eq!(nobody.status(), 401);
 //! #   let ceiling = ["bots:read".parse()?].into_iter().collect();

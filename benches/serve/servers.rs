@@ -11,7 +11,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use sha2::{Digest as _, Sha256};
 use tower_api_key::store::CachedStore;
-use tower_api_key::{ApiKeyLayer, KeyManager, KeyRepository, MemoryStore, NewKey, PostgresStore};
+use tower_api_key::{
+    ApiKeyLayer, KeyManager, KeyRepository, MemoryStore, NewKey, PostgresStore, UsageRecorder,
+};
 
 pub(crate) const KINDS: [&str; 5] =
     ["bare", "by hand", "memory", "cached PostgreSQL, last used", "the same, rate limit"];

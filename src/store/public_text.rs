@@ -48,9 +48,9 @@ mod tests {
     #[test]
     fn the_text_of_a_public_key_is_kept_and_no_secret() {
         let public = issued(KeyKind::Public);
-        assert_eq!(public.record.metadata[PUBLIC_TEXT], public.secret.reveal());
+        assert_eq!(public.record.metadata()[PUBLIC_TEXT], public.secret.reveal());
         let secret = issued(KeyKind::Secret);
-        assert!(secret.record.metadata.is_empty());
+        assert!(secret.record.metadata().is_empty());
     }
 
     #[test]
@@ -60,12 +60,12 @@ mod tests {
         let next =
             IssuedKey::with_new_secret(KeyRecord::clone(&record), &KeyFormat::new("k_"), &scheme)
                 .unwrap();
-        assert_eq!(next.record.metadata[PUBLIC_TEXT], next.secret.reveal());
+        assert_eq!(next.record.metadata()[PUBLIC_TEXT], next.secret.reveal());
         // Where a key has none, its successor has none either.
         let mut without = KeyRecord::clone(&record);
-        without.metadata.clear();
+        without.set_metadata(serde_json::Map::new());
         let next = IssuedKey::with_new_secret(without, &KeyFormat::new("k_"), &scheme).unwrap();
-        assert!(next.record.metadata.is_empty());
+        assert!(next.record.metadata().is_empty());
     }
 
     #[cfg(feature = "pages")]
@@ -75,8 +75,8 @@ mod tests {
         let public = issued(KeyKind::Public);
         assert_eq!(public_text(&public.record, &scheme), Some(public.secret.reveal()));
         let mut other = Arc::unwrap_or_clone(public.record);
-        for text in [Value::Null, 7.into(), "k_another".into()] {
-            other.metadata.insert(PUBLIC_TEXT.to_owned(), text);
+        for text in [serde_json::Value::Null, 7.into(), "k_another".into()] {
+            other.set_metadata([(PUBLIC_TEXT.to_owned(), text)].into_iter().collect());
             assert_eq!(public_text(&other, &scheme), None);
         }
     }

@@ -42,8 +42,8 @@ impl<'a> NormalPath<'a> {
     }
 
     /// Returns the path as it was sent, without its first slash.
-    pub(crate) fn after_slash(&self) -> &'a [u8] {
-        &self.path.as_bytes()[1..]
+    pub(crate) fn after_slash(&self) -> &'a str {
+        &self.path[1..]
     }
 
     /// Returns the whole path as handlers may see it.

@@ -123,7 +123,7 @@ impl Linted {
 
 /// What the tests of documents need beside them.
 pub fn folder() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manage/openapi")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manage/openapi")
 }
 
 /// Returns the folder of what `tests/package.json` lists.

@@ -27,7 +27,7 @@ async fn ws_of_npm_is_told_and_refused_from_then_on() {
 async fn websockets_of_python_connects_once_more_and_stops() {
     let server = Server::start().await;
     let mut command = Command::from(python());
-    command.arg("tests/streams/websockets_client.py").arg(server.socket()).arg(server.secret());
+    command.arg("streams/websockets_client.py").arg(server.socket()).arg(server.secret());
     let (output, ()) = tokio::join!(run(command), server.end(1));
     assert_eq!(
         String::from_utf8_lossy(&output.stdout).trim(),

@@ -67,6 +67,7 @@
 //! | | bytes a key |
 //! |---|---|
 //! | [`MemoryStore`](crate::MemoryStore) | 278 |
+//! | … of ten million | 265 |
 //! | [`CachedStore`](crate::store::CachedStore), loaded from another store | 285 |
 //! | [`MemoryRateLimiter`](crate::MemoryRateLimiter), a key that is limited and in use | 133 (2026-11-21) |
 //!

@@ -139,10 +139,6 @@ impl<'de, const N: usize, H: for<'a> From<&'a str>> serde::Deserialize<'de> for 
 
 /// An allocation that takes one word, for a text that is rarely so long.
 #[derive(Clone)]
-#[expect(
-    clippy::box_collection,
-    reason = "a word here rather than two, in each of millions of records"
-)]
 pub(crate) struct Thin(Box<Box<str>>);
 
 impl From<&str> for Thin {

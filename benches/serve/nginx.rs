@@ -47,7 +47,7 @@ impl Nginx {
                         proxy_pass http://bare/;
                     }}
                     location /ask/ {{ auth_request /allowed; proxy_pass http://bare/; }}
-                    location = /allowed {{ internal; proxy_pass http://memory/bots; }}
+                    location = /allowed {{ internal; proxy_pass http://memory/allowed; }}
                 }}
             }}
             "#

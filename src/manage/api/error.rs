@@ -20,7 +20,8 @@ pub struct ApiError {
     kind: Option<&'static ProblemType>,
     field: Option<String>,
     message: Cow<'static, str>,
-    key_id: Option<KeyId>,
+    // Boxed, so that results are small.
+    key_id: Option<Box<KeyId>>,
 }
 
 /// A kind of problem that clients can tell from others.
@@ -73,13 +74,16 @@ impl ApiError {
 
     /// Names the key that was issued by the same request before.
     pub(super) fn of_key(self, id: KeyId) -> Self {
-        Self { key_id: Some(id), ..self }
+        Self { key_id: Some(Box::new(id)), ..self }
     }
 
     /// Returns the key that the same request has [issued before](crate::manage::api#once).
     #[must_use]
     pub const fn key_id(&self) -> Option<&KeyId> {
-        self.key_id.as_ref()
+        match &self.key_id {
+            Some(id) => Some(&**id),
+            None => None,
+        }
     }
 
     /// Returns what the client is told.

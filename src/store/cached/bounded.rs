@@ -93,8 +93,8 @@ impl<K: Kept, H: BuildHasher + Default> Bounded<K, H> {
         self.bytes.fetch_add(entry.size, Ordering::Relaxed);
         if let Some(old) = pinned.insert(kept, entry) {
             self.bytes.fetch_sub(old.size, Ordering::Relaxed);
-            free(part);
         }
+        free(part);
         if pinned.len() > self.room {
             self.make_room(part, &digest);
         }
@@ -162,8 +162,8 @@ impl<K: Kept, H: BuildHasher + Default> Bounded<K, H> {
     }
 }
 
-/// Has the map free what was removed as soon as nobody reads it. It would keep 32 entries for each
-/// thread until more are removed, which may be much memory.
+/// Has the map free what it does not need any more as soon as nobody reads it. It would keep 32 entries for
+/// each thread until more are removed, and tables that became too small, which may be much memory.
 fn free<K, H>(part: &Part<K, H>) {
     papaya::Guard::flush(&part.guard());
 }

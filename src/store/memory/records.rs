@@ -26,13 +26,20 @@ impl Records {
     pub(super) fn insert(&self, record: &Arc<KeyRecord>) -> Option<Arc<KeyRecord>> {
         let before = self.get(&record.digest);
         self.0.pin().insert(ByDigest(Arc::clone(record)), ());
+        self.free();
         before
     }
 
     pub(super) fn remove(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
-        let records = self.0.pin();
-        let (removed, ()) = records.remove_entry(digest)?;
-        Some(Arc::clone(&removed.0))
+        let removed = self.0.pin().remove_entry(digest).map(|(removed, ())| Arc::clone(&removed.0));
+        self.free();
+        removed
+    }
+
+    /// Has the map free what it does not need any more as soon as nobody reads it. It would keep all tables
+    /// that became too small, which are as large as the last one together.
+    fn free(&self) {
+        papaya::Guard::flush(&self.0.guard());
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,7 +1,7 @@
 //! What batches save: keys that are pruned and issued one a transaction, and many, in one run; and how the
 //! time to note uses grows.
 //!
-//! `tests/servers cargo bench --all-features --bench batches -- 2000` prints it for so many keys in SQLite
+//! `tests/servers cargo bench -p tower-api-key-benches --bench batches -- 2000` prints it for so many keys in SQLite
 //! (a file in the present directory), PostgreSQL and Redis. "One" is what a manager does for one key; the
 //! list that finds what is to be pruned is not counted there.
 

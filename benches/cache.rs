@@ -1,7 +1,7 @@
 //! What a key costs that is in memory in front of a database, next to one in a memory store, and
 //! what it costs when it is not there yet.
 //!
-//! `cargo bench --bench cache` prints the ratios. With the variable `DATABASE_URL`, PostgreSQL
+//! `cargo bench -p tower-api-key-benches --bench cache` prints the ratios. With the variable `DATABASE_URL`, PostgreSQL
 //! is measured too.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run has to stop")]

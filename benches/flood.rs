@@ -2,7 +2,7 @@
 //! without. Linux only.
 //!
 //! ```sh
-//! cargo bench --bench flood
+//! cargo bench -p tower-api-key-benches --bench flood
 //! ```
 
 use std::error::Error;

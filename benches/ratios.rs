@@ -1,7 +1,7 @@
 //! Compares the layer with what is written by hand, side by side, and prints the ratios of the last run of
-//! `cargo bench --bench request`, and what streams that are open need.
+//! `cargo bench -p tower-api-key-benches --bench request`, and what streams that are open need.
 //!
-//! `cargo bench --bench ratios -- by-hand` compares alone.
+//! `cargo bench -p tower-api-key-benches --bench ratios -- by-hand` compares alone.
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! What a request costs with the layer, next to what it costs without.
 //!
-//! `cargo bench --bench request && cargo bench --bench ratios` prints the ratios of one run.
+//! `cargo bench -p tower-api-key-benches --bench request --bench ratios` prints the ratios of one run.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run has to stop")]
 

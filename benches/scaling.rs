@@ -1,6 +1,6 @@
 //! What a million keys need in memory, in the stores and in the limiter, and how they scale over threads.
 //!
-//! `cargo bench --bench scaling` prints it, and `cargo bench --bench scaling -- memory 10000000` what so
+//! `cargo bench -p tower-api-key-benches --bench scaling` prints it, and `cargo bench -p tower-api-key-benches --bench scaling -- memory 10000000` what so
 //! many keys need, without threads. Memory is what was asked of the allocator, without what that itself
 //! needs: keys with an id, a name, a tenant that has a hundred of them, and one of eight sets of three
 //! abilities, with all by which a store finds and lists them.

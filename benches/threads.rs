@@ -1,6 +1,6 @@
 //! How much more two threads do than one, through the layer, and what metrics add.
 //!
-//! `cargo bench --bench threads` prints it. Requests are made in batches of 64, which the caches of a
+//! `cargo bench -p tower-api-key-benches --bench threads` prints it. Requests are made in batches of 64, which the caches of a
 //! processor hold, and only what the layer does with them is timed.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run has to stop")]

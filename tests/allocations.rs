@@ -253,7 +253,7 @@ fn an_idle_stream_that_is_watched_takes_at_most_200_bytes() {
     assert!(each <= 200, "{each}");
 }
 
-/// With all by which a store finds and lists them. `cargo bench --bench scaling` measures a million.
+/// With all by which a store finds and lists them. `cargo bench -p tower-api-key-benches --bench scaling` measures a million.
 #[test]
 fn a_key_takes_little_more_than_its_record_in_memory_and_less_than_400_bytes_in_a_cache() {
     const KEYS: usize = 50_000;

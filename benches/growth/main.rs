@@ -1,7 +1,7 @@
 //! What grows with the number of keys: look-ups, pages of lists by each filter, and changes, over each
 //! store, with as many keys as the arguments say.
 //!
-//! `tests/servers cargo bench --all-features --bench growth -- 10000 100000 1000000` prints one table,
+//! `tests/servers cargo bench -p tower-api-key-benches --bench growth -- 10000 100000 1000000` prints one table,
 //! in microseconds: the median of some runs of each. The last column is how many times longer it takes
 //! with the most keys than with the fewest. Below it stands what a look-up takes alone, and while 60
 //! lists that match nothing run at once.

@@ -1,7 +1,7 @@
 //! What a server spends on a request with the layer, next to the same router without it and next to others
 //! that check a key: processor time, and latencies.
 //!
-//! `tests/servers cargo bench --all-features --bench serve` prints it, in `wrk` (a package of Debian) over
+//! `tests/servers cargo bench -p tower-api-key-benches --bench serve` prints it, in `wrk` (a package of Debian) over
 //! HTTP/1.1 and connections that are kept; `-- 9 3` has 9 rounds of 3 seconds rather than 7 of 2. Each
 //! server is a process of its own with one thread, and is loaded in turn, so that what else the machine
 //! does falls on all. Ratios are medians of those within a round. What is not installed is left out: wrk,

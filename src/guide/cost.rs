@@ -16,8 +16,8 @@
 //!
 //! `benches/instructions/run` counts the instructions of a request, the same from run to run and without those
 //! of SHA-256, for which valgrind has no hardware, and fails if one takes 3 % more than
-//! `benches/instructions/counts.txt` says, where all of them are. `cargo bench --bench request && cargo bench
-//! --bench ratios` measures times. The store is in memory, the key has 49 bytes, and the request has a host, an
+//! `benches/instructions/counts.txt` says, where all of them are. `cargo bench -p tower-api-key-benches
+//! --bench request --bench ratios` measures times. The store is in memory, the key has 49 bytes, and the request has a host, an
 //! accept and a user-agent. (2026-11-29 and, for times, 2026-11-21, before threads kept keys.)
 //!
 //! | | instructions | time |
@@ -51,16 +51,16 @@
 //!
 //! # Cores
 //!
-//! `cargo bench --bench threads` puts requests through one layer on one thread and on two, with a key of its own
-//! each and with the same key in both; the prototype of what threads keep did 1.98 times as much on two threads
-//! as on one in both cases, and 1.4 times before (2026-11-28). `cargo bench --bench scaling` asks stores and
+//! `cargo bench -p tower-api-key-benches --bench threads` puts requests through one layer on one thread and on
+//! two: with a key of its own each, two do 2.00 times as much as one, and with the same key in both 1.98 times
+//! (2026-11-29; before threads kept keys, 1.4 times). `cargo bench -p tower-api-key-benches --bench scaling` asks stores and
 //! limiters past the layer: two threads look up keys of their own among a million 2.0 times as fast as one and
 //! limit them 1.8 times as fast, and the *same* key 0.6 and 0.4 times as fast, since they wait for its count of
 //! references and its lock (2026-11-21).
 //!
 //! # Memory
 //!
-//! `cargo bench --bench scaling` counts what is asked of the allocator for a million keys with an id, a name, a
+//! `cargo bench -p tower-api-key-benches --bench scaling` counts what is asked of the allocator for a million keys with an id, a name, a
 //! tenant that has a hundred of them and one of eight sets of three abilities, with all by which they are found
 //! and listed (2026-11-29; `-- memory 10000000` counts ten million; before, a key took 764 bytes):
 //!
@@ -81,7 +81,7 @@
 //!
 //! # A server
 //!
-//! `tests/servers cargo bench --all-features --bench serve` loads servers of one thread each with `wrk`, over
+//! `tests/servers cargo bench -p tower-api-key-benches --bench serve` loads servers of one thread each with `wrk`, over
 //! HTTP/1.1 and sixteen connections that are kept, in turn. It prints the time of a processor that a request
 //! takes, its ratio to that of the same axum router without a layer, and latencies. Beside them are a
 //! hand-written middleware, nginx that finds a static key in a `map`, and nginx that asks a server with the layer
@@ -101,11 +101,11 @@
 //!
 //! # Management at size
 //!
-//! `tests/servers cargo bench --all-features --bench growth -- 10000 100000 1000000` prints what look-ups, pages
+//! `tests/servers cargo bench -p tower-api-key-benches --bench growth -- 10000 100000 1000000` prints what look-ups, pages
 //! of lists by each filter, and changes take with so many keys in each store, and what a look-up takes while 60
 //! lists run. Look-ups, changes and pages are found by indexes; a page visits a bounded number of records where a
-//! filter has none. `tests/servers cargo bench --all-features --bench batches -- 2000` prints what batches save:
-//! keys that are issued and pruned one a transaction, and many. `tests/servers cargo bench --bench cache` prints
+//! filter has none. `tests/servers cargo bench -p tower-api-key-benches --bench batches -- 2000` prints what batches save:
+//! keys that are issued and pruned one a transaction, and many. `tests/servers cargo bench -p tower-api-key-benches --bench cache` prints
 //! what a miss takes that asks a database: 92 µs with SQLite and 141 µs with PostgreSQL over a local socket
 //! (2026-11-21).
 //!

@@ -4,7 +4,7 @@
 //!
 //! ```sh
 //! CHROMIUM=$(which chromium) CHROMEDRIVER=$(which chromedriver) \
-//!     cargo test --test request browser:: -- --include-ignored
+//!     tests/all --test request browser::
 //! ```
 
 use std::net::SocketAddr;

@@ -25,17 +25,19 @@
 //! | SHA-256 of the key | | 58 ns |
 //! | the first insert into a request's extensions | | 57 ns |
 //! | a service that answers at once | 1155 | 128 ns |
-//! | … behind the layer, accepted by `x-api-key` | 4616 | 473 ns |
-//! | … accepted by `Authorization: Bearer` | 4716 | 408 ns |
-//! | … from a `CachedStore` | 4741 | |
-//! | … from a store that is asked in a future | 7260 | 657 ns |
-//! | … with `RequireAbility` | 5261 | 520 ns |
-//! | … with a rate limit | 8711 | 170 ns more |
-//! | … with a policy of a hundred routes | 7762 | 86 ns more |
-//! | … with [metrics](crate::Metrics) | 5028 | |
-//! | refused: no key, malformed, unknown | 3511, 3957, 4399 | 292, 348, 424 ns |
+//! | … behind the layer, accepted by `x-api-key` | 4407 | 473 ns |
+//! | … accepted by `Authorization: Bearer` | 4521 | 408 ns |
+//! | … from a `CachedStore` | 4532 | |
+//! | … from a store that is asked in a future | 7042 | 657 ns |
+//! | … with `RequireAbility` | 5052 | 520 ns |
+//! | … with a rate limit | 7118 | 170 ns more |
+//! | … with a policy of a hundred routes | 6230 | 86 ns more |
+//! | … with [metrics](crate::Metrics) | 4846 | |
+//! | … with [usage](crate::UsageRecorder) | 5009 | |
+//! | … by hand, with all that the layer promises | 4148 | |
+//! | refused: no key, malformed, unknown | 3543, 3910, 4329 | 292, 348, 424 ns |
 //! | an axum route | 5040 | 460 ns |
-//! | … behind the layer | 10321 | 1004 ns |
+//! | … behind the layer | 10098 | 1004 ns |
 //! | … behind what people write by hand (`from_fn`, hex, `RwLock<HashMap>`) | | 1128 ns |
 //! | tower-http's check of one static value | | 170 ns |
 //!

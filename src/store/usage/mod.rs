@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 
 pub use self::batch::{KeyUsage, UsageBatch, UsageRetention};
 pub use self::counts::{UsageCounts, UsageKind};
-#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+#[cfg(feature = "redis")]
 pub(crate) use self::hours::HOURS_PER_DAY;
 pub(crate) use self::hours::Hour;
 pub use self::query::{UsageBucket, UsageByKeyQuery, UsageOf, UsageQuery, UsageStep};

@@ -6,6 +6,7 @@
 //! | Does it scale over cores? | almost ideally: a thread that sees a key again writes nothing that other threads write | [cores](#cores) |
 //! | How much memory do keys need? | 278 bytes a key in a `MemoryStore`, 285 in a `CachedStore` | [memory](#memory) |
 //! | And a whole server? | 11 % of the processor time of an axum router that answers at once | [a server](#a-server) |
+//! | How soon does another node refuse a revoked key? | within 33 ms in 99 of 100 cases | [revocations](#revocations) |
 //! | What grows with the number of keys? | nothing that a request waits for | [management at size](#management-at-size) |
 //!
 //! Each number stands beside the command that measures it. They are of two virtual cores of an AMD EPYC that
@@ -100,6 +101,20 @@
 //! | nginx in front of bare | 26.91 | | 506 µs | 4.6 ms |
 //! | … with a static key in a `map` | 27.65 | 1.00 (0.99, 1.15) of nginx | 491 µs | 3.3 ms |
 //! | … with `auth_request` to the layer | 47.49 | 1.82 (1.72, 2.04) of nginx | 799 µs | 4.1 ms |
+//!
+//! # Revocations
+//!
+//! `tests/servers cargo run -p tower-api-key-examples --example cluster` puts a thousand requests a second through
+//! two nodes with a cached PostgreSQL, in a debug build with clients, nodes and database on the same two cores. Of
+//! 1000 revocations, the other node's first refusal came back after 10 ms (p50), 33 ms (p99) and 154 ms (max);
+//! while the connections on which the nodes hear of changes were killed 628 times, after 7, 29 and 43 ms.
+//!
+//! The same with `--release` and `-- streams`: of 10 000 open streams of 1000 keys, those whose key was revoked on
+//! the other node ended after 0.5 ms (p50), 24 ms (p99) and 116 ms (max), where the next request was refused after
+//! 0.6, 24 and 116 ms. While those connections were killed 4430 times, no end was missed: they came after 0.4 s
+//! (p50) and 0.9 s (max), where requests were refused after 1 and 54 ms. A request asks the store itself then;
+//! for all open streams together it is asked twenty times a second at most. One key with 10 000 streams had none
+//! left after 94 ms (2026-11-29).
 //!
 //! # Management at size
 //!

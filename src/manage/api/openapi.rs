@@ -127,6 +127,7 @@ fn operation(
         KeyRoute::Usage => {
             let answer = schemas.add::<Used>();
             let draft = draft("getApiKeyUsage", "Tell how often an API key was used")
+                .says("Returns how many requests of the key were accepted and refused, by the hour, day or month.")
                 .answer("200", "The hours, days or months with requests", answer)
                 .refuses(&["404"]);
             let [from, to, bucket] = usage_parameters();

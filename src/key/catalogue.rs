@@ -162,8 +162,8 @@ impl AbilityCatalogue {
     /// ```
     /// use tower_api_key::key::AbilityCatalogue;
     ///
-    /// let resource = AbilityCatalogue::resource_of(&"billing:invoices:read".parse()?);
-    /// assert_eq!(resource, "billing:invoices");
+    /// let ability = "billing:invoices:read".parse()?;
+    /// assert_eq!(AbilityCatalogue::resource_of(&ability), "billing:invoices");
     /// # Ok::<_, tower_api_key::key::AbilityError>(())
     /// ```
     #[must_use]

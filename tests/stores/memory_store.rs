@@ -15,6 +15,7 @@ use tower_api_key::{
 };
 
 use crate::common::{serve, tell_kind};
+use crate::sql::usage::check_usage;
 
 fn look(keys: &MemoryStore, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
     let Immediate::Answer(found) = keys.find_now(digest) else { panic!("the store is in memory") };
@@ -104,4 +105,9 @@ fn threads_issue_revoke_and_read_without_losing_a_change() {
     assert_eq!(all.len(), 1 + 4 * 150);
     assert_eq!(all.iter().filter(|record| record.revoked_at().is_some()).count(), 4 * 100);
     assert_eq!(keys.get(counted.id()).unwrap().name().len(), "counted".len() + 4 * 200);
+}
+
+#[tokio::test]
+async fn usage_is_kept_as_in_a_database() {
+    check_usage(&MemoryStore::new()).await;
 }

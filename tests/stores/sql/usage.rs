@@ -16,8 +16,8 @@ use tower_api_key::store::{
 };
 use tower_api_key::testing::{FakeClock, check_usage_store};
 use tower_api_key::{
-    ApiKeyLayer, Clock as _, KeyId, KeyManager, MemoryStore, NewKey, RequireAbility, StoreError,
-    TenantId, UsageRecorder,
+    ApiKeyLayer, Clock as _, KeyId, KeyManager, NewKey, RequireAbility, StoreError, TenantId,
+    UsageRecorder,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -27,11 +27,6 @@ pub async fn check_usage(keys: &(impl KeyRepository + UsageStore + Clone + 'stat
     tokio::join!(check_usage_store(keys), check_usage_store(keys));
     check_nodes(keys).await;
     check_pruning(keys).await;
-}
-
-#[tokio::test]
-async fn a_memory_store_keeps_usage() {
-    check_usage(&MemoryStore::new()).await;
 }
 
 fn accepted(count: u64) -> UsageCounts {

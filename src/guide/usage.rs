@@ -44,7 +44,7 @@ for day in &used.buckets {
 //! Each request of a key that is known, once, when it has its answer: as accepted, or as refused for a
 //! [reason](crate::store::UsageKind), also by a guard on a route. A request without a key, or with one of which
 //! there is no record, belongs to no key: it is counted by the metrics. Only accepted requests are uses:
-//! [`last_used_at`](crate::store::StoredKey::last_used_at) and the lists of unused keys do not heed others.
+//! [`last_used_at`](crate::store::StoredKey::last_used_at) and the lists of unused keys are not changed by others.
 //!
 //! # Where it is kept, and how long
 //!

@@ -1,4 +1,4 @@
-//! Who is told of requests.
+//! Which observers hear of requests.
 
 use std::sync::Arc;
 

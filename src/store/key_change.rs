@@ -183,7 +183,7 @@ impl KeyChange {
             Self::Remove(record) | Self::Require(record) => {
                 same.is_some_and(|old| old.revision == record.revision)
             }
-            // Whoever keeps the records counts them.
+            // The store that keeps the records counts them.
             Self::Bound(_) | Self::Unknown(_) => return Err(CommitError::Unsupported),
         };
         may_be_made.then_some(()).ok_or(CommitError::Conflict)

@@ -22,7 +22,7 @@
 //! 3. The subscription lives by the clock (4), which is asked before the edition is: what is forgotten
 //!    before the cache is live again is seen to be forgotten.
 //! 4. A record that is served because the store cannot be reached (6) comes without a token.
-//! 5. What changes a record, or reads a newer one, has the cache [heed](crate::KeyRepository::heed) it first.
+//! 5. What changes a record, or reads a newer one, [tells the cache](crate::KeyRepository::heed) of it first.
 //!    That begins another edition, too: what was pushed out of the entries, threads may keep.
 //!
 //! Nor do loads (3) and the watchers of streams see what threads keep.

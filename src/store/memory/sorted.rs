@@ -10,7 +10,7 @@ const CHUNK: usize = 256;
 /// For how many more there is room when a chunk is full. Vectors would double.
 const STEP: usize = 16;
 
-/// Records in an order that is that of whoever calls: each call says which records come before a place.
+/// Records in the order of the caller, who says with each call which records come before a place.
 ///
 /// A B-tree of the standard library takes twice as much where records come in order, since it leaves its
 /// nodes half empty.

@@ -19,7 +19,7 @@ use crate::store::{
 /// whoever changed the same record has won, and so the next decision is another.
 const ATTEMPTS: usize = 5;
 
-/// How often where keys are counted: whoever changes any key of the tenant in between is in the way.
+/// How often where keys are counted: a change of any key of the tenant in between is in the way.
 const ATTEMPTS_TO_COUNT: usize = 50;
 
 static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));

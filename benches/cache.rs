@@ -24,6 +24,7 @@ use tower_api_key::{
     PostgresStore, SqliteStore,
 };
 
+use self::support::memory::MemoryKeys as _;
 use self::support::{answer, call, median, store};
 
 const KEYS: u32 = 1_000_000;

@@ -34,6 +34,7 @@ use tower_api_key::{
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 use self::support::floor::{ByHand, Keys};
+use self::support::memory::MemoryKeys as _;
 use self::support::{BATCH, answer, by_hand, call, call_with, request, store};
 
 /// A memory store that does not say that it is one.

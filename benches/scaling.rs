@@ -7,6 +7,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run has to stop")]
 
+#[path = "../tests/common/memory.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests")]
+mod memory;
+
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,6 +22,8 @@ use tower_api_key::{
     KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore, MemoryRateLimiter, MemoryStore,
     NewKey, RateLimiter, StoreError,
 };
+
+use self::memory::MemoryKeys as _;
 
 const KEYS: usize = 1_000_000;
 const CALLS: usize = 4_000_000;
@@ -67,7 +73,7 @@ impl KeyStore for Rows {
 }
 
 /// Returns a store with so many keys.
-fn memory(keys: usize) -> MemoryStore {
+fn memory_store(keys: usize) -> MemoryStore {
     let store = MemoryStore::new();
     print_memory("memory store", keys, || {
         for number in 0..keys {
@@ -140,11 +146,11 @@ fn main() {
     let mut arguments = std::env::args().skip_while(|argument| argument != "memory").skip(1);
     if let Some(keys) = arguments.next() {
         let keys = keys.parse().unwrap();
-        drop(memory(keys));
+        drop(memory_store(keys));
         return cached(keys);
     }
     cached(KEYS);
-    let store = memory(KEYS);
+    let store = memory_store(KEYS);
     // A long time, so that no key is forgotten in between.
     let limited = NewKey::named("nightly import").limit("1000000 per 366 days");
     let generate = |_| limited.clone().generate(&KeyScheme::default()).unwrap().record;
@@ -153,7 +159,7 @@ fn main() {
     print_memory("limiter", KEYS, || {
         assert!(records.iter().all(|key| limiter.reserve_now(key, 1).answer().is_some()));
     });
-    let digests: Vec<_> = store.list().iter().map(|record| record.digest()).collect();
+    let digests: Vec<_> = store.records().iter().map(|record| record.digest()).collect();
     print_scaling("store", &digests, |digest| {
         assert!(black_box(store.find_now(digest)).answer().is_some());
     });

@@ -15,6 +15,7 @@ use futures_util::FutureExt as _;
 use tower::{Layer as _, Service as _, service_fn};
 use tower_api_key::{ApiKeyLayer, MemoryStore, Metrics, NewKey};
 
+use self::support::memory::MemoryKeys as _;
 use self::support::{answer, request};
 
 const BATCH: usize = 64;

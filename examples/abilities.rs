@@ -52,6 +52,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tower_api_key::extract::Bearer;
 use tower_api_key::key::OriginPattern;
+use tower_api_key::testing::FakeClock;
 use tower_api_key::{
     Alphabet, JoinVary, KeyFormat, KeyKind, KeyManager, KeyScheme, MemoryStore, NewKey,
     RefuseCrossOrigin, RejectionKind, RequireAbility, RequireKind, Responder,
@@ -95,7 +96,7 @@ fn cors() -> CorsLayer {
         ])
 }
 
-fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
+fn app(keys: KeyManager, administrators: &KeyManager) -> Router {
     const GENERIC: &str = "Unauthenticated.";
     let answers = Responder::json()
         .answer(RejectionKind::Missing, StatusCode::UNAUTHORIZED, GENERIC)
@@ -113,7 +114,6 @@ fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
     let widget = Router::new()
         .route("/chat", post(widget_chat).layer(RequireAbility::new("chat:send")))
         .layer(RequireKind::new(KeyKind::Public));
-    let keys = KeyManager::new(keys).scheme(scheme());
     let layer = keys.layer().extractor(Bearer).responder(answers).generic_challenge();
     Router::new()
         .nest("/api/v1", api.layer(layer.clone().guard(RefuseCrossOrigin::new())))
@@ -177,9 +177,10 @@ async fn widget_chat() -> Json<Value> {
 
 #[tokio::main]
 async fn main() -> support::Result<()> {
-    let keys = MemoryStore::with_scheme(scheme());
+    let keys = KeyManager::new(MemoryStore::new()).scheme(scheme());
     let account = |label| NewKey::named(label).kind(KeyKind::Secret);
     let long_ago = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
+    let yesterday = keys.clone().clock(FakeClock::at(long_ago - Duration::from_secs(60)));
     for (label, abilities) in [
         ("reader", &["bots:read"][..]),
         ("writer", &["bots:write"]),
@@ -190,21 +191,22 @@ async fn main() -> support::Result<()> {
         ("expired", &["*"]),
         ("revoked", &["*"]),
     ] {
-        let mut key = account(label).abilities(abilities.to_vec());
-        if label == "expired" {
-            key = key.expires_at(long_ago);
-        }
-        let issued = keys.issue(key)?;
+        let key = account(label).abilities(abilities.to_vec());
+        let issued = match label {
+            // No manager issues a key that has expired already, so this one is from yesterday.
+            "expired" => yesterday.issue(key.expires_at(long_ago)).await?,
+            _ => keys.issue(key).await?,
+        };
         if label == "revoked" {
-            assert!(keys.revoke(issued.record.id()));
+            keys.revoke(issued.record.id()).await?;
         }
         support::print_key(label, &issued);
     }
     let hourly = account("hourly-3").abilities(["bots:read"]);
-    support::print_key("hourly-3", &keys.issue(hourly.limit("3 per hour"))?);
+    support::print_key("hourly-3", &keys.issue(hourly.limit("3 per hour")).await?);
     let widget = NewKey::named("widget").kind(KeyKind::Public).abilities(["chat:send"]);
-    support::print_key("widget", &keys.issue(widget.origins(SHOP))?);
-    let administrators = MemoryStore::with_scheme(scheme());
-    support::print_key("admin", &administrators.issue(account("operations"))?);
-    support::serve(app(keys, administrators)).await
+    support::print_key("widget", &keys.issue(widget.origins(SHOP)).await?);
+    let administrators = KeyManager::new(MemoryStore::new()).scheme(scheme());
+    support::print_key("admin", &administrators.issue(account("operations")).await?);
+    support::serve(app(keys, &administrators)).await
 }

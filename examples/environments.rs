@@ -53,7 +53,7 @@ fn scheme() -> KeyScheme {
     ])
 }
 
-fn app(keys: KeyManager, administrators: MemoryStore) -> Router {
+fn app(keys: KeyManager, administrators: &KeyManager) -> Router {
     Router::new()
         .route("/v1/events", get(list).post(create))
         .with_state(Events::default())
@@ -92,8 +92,8 @@ async fn main() -> support::Result<()> {
         let issued = keys.issue(NewKey::named(label).tenant(tenant).stage(stage)).await?;
         support::print_key(label, &issued);
     }
-    let administrators = MemoryStore::with_scheme(scheme());
+    let administrators = KeyManager::new(MemoryStore::new()).scheme(scheme());
     let operations = NewKey::named("operations").stage("live");
-    support::print_key("admin", &administrators.issue(operations)?);
-    support::serve(app(keys, administrators)).await
+    support::print_key("admin", &administrators.issue(operations).await?);
+    support::serve(app(keys, &administrators)).await
 }

@@ -23,7 +23,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tower_api_key::guard::Guard;
 use tower_api_key::{
-    ApiKeyLayer, MemoryStore, NewKey, Protocol, Rejection, RejectionKind, RequestHead,
+    KeyManager, MemoryStore, NewKey, Protocol, Rejection, RejectionKind, RequestHead,
     RequireAbility, VerifiedKey,
 };
 
@@ -40,12 +40,12 @@ fn methods() -> impl Guard {
 
 #[tokio::main]
 async fn main() -> support::Result<()> {
-    let keys = MemoryStore::new();
+    let keys = KeyManager::new(MemoryStore::new());
     for (label, abilities) in
         [("checker", &["health:check"][..]), ("watcher", &["health:*"]), ("none", &[])]
     {
         let key = NewKey::named(label).tenant("acme").abilities(abilities.to_vec());
-        support::print_key(label, &keys.issue(key)?);
+        support::print_key(label, &keys.issue(key).await?);
     }
     // The service as a whole, "", is serving from the start.
     let (_reporter, health) = tonic_health::server::health_reporter();
@@ -53,7 +53,7 @@ async fn main() -> support::Result<()> {
     let stopped = support::stopped()?;
     support::print_listening(&listener)?;
     Server::builder()
-        .layer(ApiKeyLayer::new(keys).protocol(Protocol::Grpc).guard(methods()))
+        .layer(keys.layer().protocol(Protocol::Grpc).guard(methods()))
         .add_service(health)
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped)
         .await?;

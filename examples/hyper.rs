@@ -27,7 +27,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tower::{ServiceBuilder, ServiceExt as _};
-use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, PeerAddress, VerifiedKey};
+use tower_api_key::{KeyManager, MemoryStore, NewKey, PeerAddress, VerifiedKey};
 
 async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let key = request.extensions().get::<VerifiedKey>();
@@ -37,9 +37,9 @@ async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infa
 
 #[tokio::main]
 async fn main() -> support::Result<()> {
-    let keys = MemoryStore::new();
-    support::print_key("demo", &keys.issue(NewKey::named("demo").tenant("acme"))?);
-    let service = ServiceBuilder::new().layer(ApiKeyLayer::new(keys)).service_fn(hello);
+    let keys = KeyManager::new(MemoryStore::new());
+    support::print_key("demo", &keys.issue(NewKey::named("demo").tenant("acme")).await?);
+    let service = ServiceBuilder::new().layer(keys.layer()).service_fn(hello);
 
     let listener = support::bind("127.0.0.1:3000").await?;
     let mut stopped = pin!(support::stopped()?);

@@ -24,7 +24,7 @@ use axum::extract::Path;
 use axum::routing::{delete, get};
 use http::StatusCode;
 use tower_api_key::policy::{AccessPolicy, PolicyError, Requirement};
-use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+use tower_api_key::{KeyManager, MemoryStore, NewKey};
 
 fn policy() -> Result<AccessPolicy, PolicyError> {
     AccessPolicy::builder()
@@ -41,24 +41,24 @@ fn policy() -> Result<AccessPolicy, PolicyError> {
         .build()
 }
 
-fn app(keys: MemoryStore, policy: AccessPolicy) -> Router {
+fn app(keys: &KeyManager, policy: AccessPolicy) -> Router {
     let user = get(|Path(id): Path<String>| async move { format!("user {id}\n") });
     Router::new()
         .route("/healthz", get(|| async { "well\n" }))
         .route("/v1/users/{id}", user.merge(delete(|| async { StatusCode::NO_CONTENT })))
         .route("/v1/reports/{name}", get(|| async { "a report\n" }))
         .route("/v1/forgotten", get(|| async { "nobody sees this\n" }))
-        .layer(ApiKeyLayer::new(keys).policy(policy))
+        .layer(keys.layer().policy(policy))
 }
 
 #[tokio::main]
 async fn main() -> support::Result<()> {
     let policy = policy()?;
     println!("{policy}");
-    let keys = MemoryStore::new();
+    let keys = KeyManager::new(MemoryStore::new());
     let reader = NewKey::named("reader").abilities(["users:read"]);
-    support::print_key("reader", &keys.issue(reader)?);
+    support::print_key("reader", &keys.issue(reader).await?);
     let admin = NewKey::named("admin").abilities(["users:*", "reports:read"]);
-    support::print_key("admin", &keys.issue(admin)?);
-    support::serve(app(keys, policy)).await
+    support::print_key("admin", &keys.issue(admin).await?);
+    support::serve(app(&keys, policy)).await
 }

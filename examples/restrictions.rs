@@ -52,6 +52,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tower_api_key::extract::Bearer;
 use tower_api_key::manage::api::{ApiError, KeyOwner, KeyRoute, KeyRoutes};
+use tower_api_key::testing::FakeClock;
 use tower_api_key::{
     KeyFormat, KeyManager, KeyScheme, MemoryStore, NewKey, Rejection, RequestHead, TrustedProxies,
     UsageRecorder, VerifiedKey,
@@ -91,8 +92,7 @@ fn error(status: StatusCode, message: &str) -> Response<Bytes> {
     response
 }
 
-fn app(keys: MemoryStore, usage: UsageRecorder, proxies: TrustedProxies) -> Router {
-    let keys = KeyManager::new(keys).scheme(scheme());
+fn app(keys: &KeyManager, usage: UsageRecorder, proxies: TrustedProxies) -> Router {
     let api_keys = KeyRoutes::new(keys.clone(), KeyOwner::default())
         .only([KeyRoute::List, KeyRoute::Revoke])
         .errors(failed);
@@ -144,7 +144,8 @@ fn trusted_proxies() -> support::Result<TrustedProxies> {
 #[tokio::main]
 async fn main() -> support::Result<()> {
     let proxies = trusted_proxies()?;
-    let keys = MemoryStore::with_scheme(scheme());
+    let store = MemoryStore::new();
+    let keys = KeyManager::new(store.clone()).scheme(scheme());
     let key = |label: &str| NewKey::named(label).tenant("acme").stage("live");
     let long_ago = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
     for (label, key) in [
@@ -154,11 +155,14 @@ async fn main() -> support::Result<()> {
         ("ip-local", key("ip-local").addresses(["127.0.0.0/8", "::1"])),
         ("referrer", key("referrer").referrers(["https://app.example/*"])),
         ("users-only", key("users-only").endpoints(["GET /v1/users/{id}"])),
-        ("expired", key("expired").expires_at(long_ago)),
     ] {
-        support::print_key(label, &keys.issue(key)?);
+        support::print_key(label, &keys.issue(key).await?);
     }
-    let usage = UsageRecorder::new(keys.clone());
-    support::serve(app(keys, usage.clone(), proxies)).await?;
+    // No manager issues a key that has expired already, so this one is from yesterday.
+    let yesterday = keys.clone().clock(FakeClock::at(long_ago - Duration::from_secs(60)));
+    let expired = yesterday.issue(key("expired").expires_at(long_ago)).await?;
+    support::print_key("expired", &expired);
+    let usage = UsageRecorder::new(store);
+    support::serve(app(&keys, usage.clone(), proxies)).await?;
     Ok(usage.shutdown().await?)
 }

@@ -24,7 +24,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tower_api_key::extract::Header;
 use tower_api_key::{
-    ApiKeyLayer, MemoryStore, NewKey, RejectionKind, RequireStage, Responder, VerifiedKey,
+    KeyManager, MemoryStore, NewKey, RejectionKind, RequireStage, Responder, VerifiedKey,
 };
 
 /// Company, stage and text of every question.
@@ -35,14 +35,14 @@ const QUESTIONS: [(&str, &str, &str); 4] = [
     ("globex", "prod", "Would you recommend us?"),
 ];
 
-fn app(keys: MemoryStore) -> Router {
+fn app(keys: &KeyManager) -> Router {
     let answers = Responder::json()
         .answer(RejectionKind::Missing, StatusCode::FORBIDDEN, "Forbidden")
         .answer_invalid(StatusCode::FORBIDDEN, "Invalid API Key")
         .answer(RejectionKind::Ambiguous, StatusCode::FORBIDDEN, "Invalid API Key")
         .answer(RejectionKind::WrongStage, StatusCode::FORBIDDEN, "Invalid API Key by stage");
     Router::new().route("/{stage}/1/questions", get(questions)).layer(
-        ApiKeyLayer::new(keys)
+        keys.layer()
             .extractor(Header::x_api_key())
             .guard(RequireStage::in_path_segment(0))
             .responder(answers),
@@ -61,19 +61,19 @@ async fn questions(key: VerifiedKey) -> Json<Value> {
 
 #[tokio::main]
 async fn main() -> support::Result<()> {
-    let keys = MemoryStore::new();
+    let keys = KeyManager::new(MemoryStore::new());
     for (label, company, stage) in [
         ("acme-prod", "acme", "prod"),
         ("acme-dev", "acme", "dev"),
         ("globex-prod", "globex", "prod"),
         ("acme-retired", "acme", "prod"),
     ] {
-        let issued = keys.issue(NewKey::named(label).tenant(company).stage(stage))?;
+        let issued = keys.issue(NewKey::named(label).tenant(company).stage(stage)).await?;
         if label == "acme-retired" {
             // A rotation: its successor is `acme-prod`, and both were valid for a while.
-            assert!(keys.revoke(issued.record.id()));
+            keys.revoke(issued.record.id()).await?;
         }
         support::print_key(label, &issued);
     }
-    support::serve(app(keys)).await
+    support::serve(app(&keys)).await
 }

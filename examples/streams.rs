@@ -44,9 +44,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::wrappers::IntervalStream;
 use tower_api_key::extract::{FirstOf, Subprotocol};
-use tower_api_key::{
-    ApiKeyLayer, KeyManager, MemoryStore, NewKey, RequireAbility, StreamWatch, VerifiedKey,
-};
+use tower_api_key::{KeyManager, MemoryStore, NewKey, RequireAbility, StreamWatch, VerifiedKey};
 
 const PAGE: &str = include_str!("support/streams.html");
 
@@ -81,12 +79,13 @@ async fn serve_socket(socket: &mut WebSocket) {
     }
 }
 
-fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
+fn app(keys: KeyManager, administrators: &KeyManager) -> Router {
     // The service as a whole, "", is serving from the start.
     let (_reporter, health) = tonic_health::server::health_reporter();
     let last_event =
         |ended: &tower_api_key::KeyEnded| Some(format!("event: ended\ndata: {ended}\n\n").into());
-    let layer = ApiKeyLayer::new(keys.clone())
+    let layer = keys
+        .layer()
         .extractor(FirstOf::default().or(Subprotocol::default()))
         .streams(StreamWatch::new().last_event(last_event));
     Router::new()
@@ -97,18 +96,18 @@ fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
         .layer(RequireAbility::new("events:read"))
         .layer(layer)
         .route("/", get(async || Html(PAGE)))
-        .nest("/admin", support::admin(administrators, KeyManager::new(keys)))
+        .nest("/admin", support::admin(administrators, keys))
 }
 
 #[tokio::main]
 async fn main() -> support::Result<()> {
-    let keys = MemoryStore::new();
+    let keys = KeyManager::new(MemoryStore::new());
     let reads = |label| NewKey::named(label).abilities(["events:read"]);
-    support::print_key("listener", &keys.issue(reads("listener"))?);
-    support::print_key("second", &keys.issue(reads("second"))?);
+    support::print_key("listener", &keys.issue(reads("listener")).await?);
+    support::print_key("second", &keys.issue(reads("second")).await?);
     let soon = SystemTime::now() + Duration::from_secs(5);
-    support::print_key("short", &keys.issue(reads("short").expires_at(soon))?);
-    let administrators = MemoryStore::new();
-    support::print_key("admin", &administrators.issue(NewKey::named("operations"))?);
-    support::serve(app(keys, administrators)).await
+    support::print_key("short", &keys.issue(reads("short").expires_at(soon)).await?);
+    let administrators = KeyManager::new(MemoryStore::new());
+    support::print_key("admin", &administrators.issue(NewKey::named("operations")).await?);
+    support::serve(app(keys, &administrators)).await
 }

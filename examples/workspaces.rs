@@ -31,17 +31,17 @@ use tower_api_key::extract::{Bearer, Header};
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{KeyAction, KeyRoute, KeyRoutes, Refused};
 use tower_api_key::{
-    AbilitySet, ApiKeyLayer, KeyManager, MemoryStore, NewKey, RequireTenant, Responder,
-    UsageRecorder, VerifiedKey,
+    AbilitySet, KeyManager, MemoryStore, NewKey, RequireTenant, Responder, UsageRecorder,
+    VerifiedKey,
 };
 
 /// Workspace and name of every lead.
 const LEADS: [(&str, &str); 3] = [("sales", "Ada"), ("sales", "Grace"), ("support", "Edsger")];
 
 /// Answers programs, which have keys.
-fn api(keys: MemoryStore, usage: UsageRecorder) -> Router {
+fn api(keys: &KeyManager, usage: UsageRecorder) -> Router {
     Router::new().route("/api/v1/workspaces/{workspace}/leads", get(leads)).layer(
-        ApiKeyLayer::new(keys)
+        keys.layer()
             .extractor(Header::x_api_key())
             .guard(RequireTenant::in_path_segment(3))
             .observer(usage)
@@ -52,10 +52,11 @@ fn api(keys: MemoryStore, usage: UsageRecorder) -> Router {
 /// Answers the web app, whose people have sessions.
 ///
 /// The sessions are in a store of their own, so that no key gets in.
-fn web_app(keys: MemoryStore, sessions: MemoryStore) -> Router {
-    let review = KeyRoutes::new(KeyManager::new(keys), signed_in).only([KeyRoute::List]);
+fn web_app(keys: KeyManager, sessions: &KeyManager) -> Router {
+    let review = KeyRoutes::new(keys, signed_in).only([KeyRoute::List]);
     Router::new().nest("/api/v1/workspaces/{workspace}", review.into_router()).layer(
-        ApiKeyLayer::new(sessions)
+        sessions
+            .layer()
             .extractor(Bearer)
             .guard(RequireTenant::in_path_segment(3))
             .responder(Responder::json()),
@@ -78,19 +79,20 @@ async fn leads(key: VerifiedKey) -> Json<Value> {
 
 #[tokio::main]
 async fn main() -> support::Result<()> {
-    let keys = MemoryStore::new();
+    let store = MemoryStore::new();
+    let keys = KeyManager::new(store.clone());
     for (label, workspace) in [("sales", "sales"), ("support", "support"), ("sales-old", "sales")] {
-        let issued = keys.issue(NewKey::named(label).tenant(workspace))?;
+        let issued = keys.issue(NewKey::named(label).tenant(workspace)).await?;
         if label == "sales-old" {
-            assert!(keys.revoke(issued.record.id()));
+            keys.revoke(issued.record.id()).await?;
         }
         support::print_key(label, &issued);
     }
-    let sessions = MemoryStore::new();
+    let sessions = KeyManager::new(MemoryStore::new());
     let alice = NewKey::named("alice").tenant("sales");
-    support::print_key("web-app", &sessions.issue(alice)?);
-    let usage = UsageRecorder::new(keys.clone());
-    let app = api(keys.clone(), usage.clone()).merge(web_app(keys, sessions));
+    support::print_key("web-app", &sessions.issue(alice).await?);
+    let usage = UsageRecorder::new(store);
+    let app = api(&keys, usage.clone()).merge(web_app(keys, &sessions));
     support::serve(app).await?;
     Ok(usage.shutdown().await?)
 }

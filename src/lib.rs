@@ -5,22 +5,24 @@
 //!
 //! ```
 //! use axum::{Router, routing::get};
-//! use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RequireAbility, VerifiedKey};
+//! use tower_api_key::{KeyManager, MemoryStore, NewKey, RequireAbility, VerifiedKey};
 //!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! async fn reports(key: VerifiedKey) -> String {
 //!     format!("the reports of {}", key.tenant().map_or("nobody", |tenant| tenant.as_str()))
 //! }
 //!
-//! let keys = MemoryStore::new();
-//! let issued = keys.issue(
-//!     NewKey::named("monthly reporting").tenant("acme").abilities(["reports:read"]),
-//! )?;
+//! let keys = KeyManager::new(MemoryStore::new());
+//! let key = NewKey::named("monthly reporting").tenant("acme").abilities(["reports:read"]);
+//! let issued = keys.issue(key).await?;
 //! println!("shown once: {}", issued.secret.reveal());
 //!
 //! let app: Router = Router::new()
 //!     .route("/reports", get(reports).layer(RequireAbility::new("reports:read")))
-//!     .layer(ApiKeyLayer::new(keys));
-//! # Ok::<_, Box<dyn std::error::Error>>(())
+//!     .layer(keys.layer());
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! The [guide] has a page for each task.

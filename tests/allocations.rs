@@ -27,6 +27,8 @@ use tower_api_key::{
 
 use self::common::{CountingStore, OddStore};
 
+use common::MemoryKeys as _;
+
 const HEADER: &str = "x-api-key";
 const BEARER: &str = "authorization";
 
@@ -183,8 +185,8 @@ fn accepting_a_key_allocates_no_more_with_formats_and_peppers() {
             let format = KeyFormat::new("sk_").checksum(checksum.clone()).stage("prod");
             let other = KeyFormat::new("pk_").body(Alphabet::Hex, 40);
             let scheme = KeyScheme::new([other, format.clone()]).hasher(hasher);
-            let keys = MemoryStore::with_scheme(scheme.clone());
-            let key = keys.issue(new_key().format(&format)).unwrap().secret;
+            let keys = MemoryStore::new();
+            let key = keys.issue_by(&scheme, new_key().format(&format)).unwrap().secret;
             let layer = ApiKeyLayer::new(keys).scheme(scheme);
             let layer = layer.without_cache_fields();
             let count = count_call(&layer, (HEADER, key.reveal()), 200);

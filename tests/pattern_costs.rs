@@ -13,7 +13,7 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use tower::{Layer as _, Service as _, service_fn};
 use tower_api_key::policy::{AccessPolicy, Requirement};
-use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+use tower_api_key::{ApiKeyLayer, KeyScheme, MemoryStore, NewKey};
 
 /// Says that this process is to do what is measured.
 const MEASURED: &str = "PATTERN_COSTS_MEASURED";
@@ -84,9 +84,9 @@ impl Case {
 }
 
 fn with_key(key: NewKey) -> (ApiKeyLayer, String) {
-    let keys = MemoryStore::new();
-    let key = keys.issue(key).unwrap().secret.reveal().to_owned();
-    (ApiKeyLayer::new(keys), key)
+    let issued = key.generate(&KeyScheme::default()).unwrap();
+    let keys = MemoryStore::from_records([issued.record]).unwrap();
+    (ApiKeyLayer::new(keys), issued.secret.reveal().to_owned())
 }
 
 fn listed<T>(count: usize, item: impl Fn(usize) -> T) -> Vec<T> {

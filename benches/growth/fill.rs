@@ -71,10 +71,8 @@ fn record(number: usize, keys: usize) -> KeyRecord {
 }
 
 async fn in_memory(keys: usize) -> Filled {
-    let store = MemoryStore::new();
-    for number in 0..keys {
-        store.insert(record(number, keys));
-    }
+    let records = (0..keys).map(|number| record(number, keys));
+    let store = MemoryStore::from_records(records).unwrap();
     let uses: Vec<_> =
         (0..keys).map(|number| KeyUse::new(id(number), issued_at(keys + 2))).collect();
     store.record_uses(&uses).await.unwrap();

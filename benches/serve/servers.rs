@@ -24,7 +24,7 @@ pub(crate) fn serve(kind: &str) {
     runtime.block_on(async {
         let new = || NewKey::named("bench").tenant("acme").abilities(["bots:read"]);
         let memory = MemoryStore::new();
-        let issued = memory.issue(new()).unwrap();
+        let issued = KeyManager::new(memory.clone()).issue(new()).await.unwrap();
         let mut key = issued.secret.reveal().to_owned();
         let router = Router::new().route("/bots", get(|| async { "[]" }));
         // Without a body: nginx keeps no connection on which it leaves one unread.

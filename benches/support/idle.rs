@@ -12,6 +12,7 @@ use http_body_util::Empty;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_api_key::{ApiKeyLayer, MemoryStore};
 
+use super::memory::MemoryKeys as _;
 use super::request;
 
 /// A body that sends nothing.

@@ -10,6 +10,8 @@
 pub mod by_hand;
 pub mod floor;
 pub mod idle;
+#[path = "../../tests/common/memory.rs"]
+pub mod memory;
 pub mod rounds;
 
 use std::convert::Infallible;
@@ -25,15 +27,16 @@ use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
 use tower::Service;
-use tower_api_key::{MemoryStore, NewKey};
+use tower_api_key::{KeyScheme, MemoryStore, NewKey};
 
 /// How many requests are made at once: so many are in the caches of a processor when they are served.
 pub const BATCH: u64 = 64;
 
 /// A store with one key, and the key.
 pub fn store() -> (MemoryStore, String) {
-    let store = MemoryStore::new();
-    let issued = store.issue(NewKey::named("bench").abilities(["bots:read"])).unwrap();
+    let key = NewKey::named("bench").abilities(["bots:read"]);
+    let issued = key.generate(&KeyScheme::default()).unwrap();
+    let store = MemoryStore::from_records([issued.record]).unwrap();
     let key = issued.secret.reveal().to_owned();
     assert_eq!(key.len(), 49);
     (store, key)

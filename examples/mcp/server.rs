@@ -32,7 +32,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use rmcp::{ErrorData, schemars, tool, tool_router};
 use serde::Deserialize;
 use tower_api_key::guard::BindSession;
-use tower_api_key::{ApiKeyLayer, KeyManager, MemoryStore, NewKey, RequireAbility, VerifiedKey};
+use tower_api_key::{KeyManager, MemoryStore, NewKey, RequireAbility, VerifiedKey};
 
 #[derive(Deserialize, schemars::JsonSchema)]
 struct Bot {
@@ -77,7 +77,7 @@ fn caller<'a>(parts: &'a Parts, ability: &str) -> Result<&'a VerifiedKey, ErrorD
     }
 }
 
-fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
+fn app(keys: KeyManager, administrators: &KeyManager) -> Router {
     let sessions = Arc::new(LocalSessionManager::default());
     let mcp =
         StreamableHttpService::new(|| Ok(Bots), sessions, StreamableHttpServerConfig::default());
@@ -85,18 +85,18 @@ fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
     let guards = (RequireAbility::new("mcp:use"), BindSession::new("mcp-session-id"));
     Router::new()
         .route("/mcp", any_service(mcp).layer(guards))
-        .layer(ApiKeyLayer::new(keys.clone()))
-        .nest("/admin", support::admin(administrators, KeyManager::new(keys)))
+        .layer(keys.layer())
+        .nest("/admin", support::admin(administrators, keys))
 }
 
 #[tokio::main]
 async fn main() -> support::Result<()> {
-    let keys = MemoryStore::new();
+    let keys = KeyManager::new(MemoryStore::new());
     let agent = NewKey::named("agent").tenant("acme").abilities(["mcp:use", "bots:read"]);
-    support::print_key("agent", &keys.issue(agent)?);
+    support::print_key("agent", &keys.issue(agent).await?);
     let other = NewKey::named("other").tenant("acme").abilities(["bots:*"]);
-    support::print_key("other", &keys.issue(other)?);
-    let administrators = MemoryStore::new();
-    support::print_key("admin", &administrators.issue(NewKey::named("operations"))?);
-    support::serve(app(keys, administrators)).await
+    support::print_key("other", &keys.issue(other).await?);
+    let administrators = KeyManager::new(MemoryStore::new());
+    support::print_key("admin", &administrators.issue(NewKey::named("operations")).await?);
+    support::serve(app(keys, &administrators)).await
 }

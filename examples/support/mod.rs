@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tower_api_key::{ApiKeyLayer, IssuedKey, KeyManager, ManageError, MemoryStore, VerifiedKey};
+use tower_api_key::{IssuedKey, KeyManager, ManageError, VerifiedKey};
 
 pub(crate) type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -35,11 +35,11 @@ pub(crate) fn print_key(label: &str, issued: &IssuedKey) {
 ///
 /// Their own keys are in a store of their own, so that no customer's key gets in, whatever it may
 /// do.
-pub(crate) fn admin(administrators: MemoryStore, keys: KeyManager) -> Router {
+pub(crate) fn admin(administrators: &KeyManager, keys: KeyManager) -> Router {
     Router::new()
         .route("/keys/{id}/revoke", post(revoke))
         .with_state(keys)
-        .layer(ApiKeyLayer::new(administrators))
+        .layer(administrators.layer())
 }
 
 async fn revoke(

@@ -43,13 +43,13 @@ use crate::verify::VerifiedKey;
 /// ```
 /// use http::{Request, StatusCode};
 /// use tower::{Layer, ServiceExt};
-/// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RefuseCrossOrigin};
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey, RefuseCrossOrigin};
 /// # use std::convert::Infallible;
 ///
 /// # tokio::runtime::Runtime::new()?.block_on(async {
-/// let keys = MemoryStore::new();
-/// let secret = keys.issue(NewKey::named("server"))?.secret;
-/// let layer = ApiKeyLayer::new(keys).guard(RefuseCrossOrigin::new());
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let secret = keys.issue(NewKey::named("server")).await?.secret;
+/// let layer = keys.layer().guard(RefuseCrossOrigin::new());
 /// let service = layer.layer(tower::service_fn(async |_: Request<String>| {
 ///     Ok::<_, Infallible>(http::Response::new(String::new()))
 /// }));

@@ -7,13 +7,13 @@
 //! ```
 //!
 //! ```text
-//! let keys = MemoryStore::new();
-//! let issued = keys.issue(NewKey::named("a prober").abilities(["health:check"]))?;
+//! let keys = KeyManager::new(MemoryStore::new());
+//! let issued = keys.issue(NewKey::named("a prober").abilities(["health:check"])).await?;
 //! println!("shown once: {}", issued.secret.reveal());
 //!
 //! let (_reporter, health) = tonic_health::server::health_reporter();
 //! Server::builder()
-//!     .layer(ApiKeyLayer::new(keys))
+//!     .layer(keys.layer())
 //!     .add_service(RequireAbility::new("health:check").layer(health))
 //!     .serve("127.0.0.1:50051".parse()?)
 //!     .await?;

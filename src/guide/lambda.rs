@@ -22,7 +22,7 @@
 //! use axum::routing::get;
 //! use http::Request;
 //! use tower::ServiceBuilder;
-//! use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, PeerAddress, TrustedProxies};
+//! use tower_api_key::{KeyManager, MemoryStore, NewKey, PeerAddress, TrustedProxies};
 //!
 //! # /// Stands for that of `lambda_http`.
 //! # #[derive(Clone)]
@@ -54,11 +54,11 @@
 //! # use tower_api_key::testing::ActAs;
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let keys = MemoryStore::new(); // in a function, a `PostgresStore` or a `RedisStore`
+//! // In a function, a `PostgresStore` or a `RedisStore`.
+//! let keys = KeyManager::new(MemoryStore::new());
 //! let caller = NewKey::named("nightly import").addresses(["192.0.2.0/24"]);
-//! # let caller = ActAs::new(&keys, caller)?;
-//! let layer =
-//!     ApiKeyLayer::new(keys).trusted_proxies(TrustedProxies::networks([LOAD_BALANCER]));
+//! # let caller = ActAs::new(&keys, caller).await?;
+//! let layer = keys.layer().trusted_proxies(TrustedProxies::networks([LOAD_BALANCER]));
 //! let app = Router::new().route("/", get(async || "hello")).layer(layer);
 //! let app = ServiceBuilder::new().map_request(tell_address).service(app);
 //! // lambda_http::run(app).await

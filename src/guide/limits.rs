@@ -8,29 +8,32 @@
 //! ```
 //!
 //! ```
-//! use tower_api_key::{ApiKeyLayer, FailureThrottle, KeyKind, MemoryStore, NewKey, TrustedProxies};
+//! use tower_api_key::{
+//!     ApiKeyLayer, FailureThrottle, KeyKind, KeyManager, MemoryStore, NewKey, TrustedProxies,
+//! };
 //!
-//! fn layer(keys: MemoryStore) -> ApiKeyLayer {
-//!     ApiKeyLayer::new(keys)
+//! fn layer(keys: &KeyManager) -> ApiKeyLayer {
+//!     keys.layer()
 //!         .accept_public_keys()
 //!         .trusted_proxies(TrustedProxies::networks(["10.0.0.0/8"]))
 //!         .failure_throttle(FailureThrottle::new("20 per minute"))
 //! }
 //!
-//! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let keys = MemoryStore::new();
-//!     let issued = keys.issue(
-//!         NewKey::named("nightly import")
-//!             .abilities(["imports:write"])
-//!             .limit("1000 per hour, burst 50")
-//!             .limit("100000 per day, shared by tenant")
-//!             .addresses(["192.0.2.0/24", "2001:db8::/32"])
-//!             .endpoints(["POST /v1/imports", "GET /v1/imports/*"]),
-//!     )?;
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let keys = KeyManager::new(MemoryStore::new());
+//!     let key = NewKey::named("nightly import")
+//!         .abilities(["imports:write"])
+//!         .limit("1000 per hour, burst 50")
+//!         .limit("100000 per day, shared by tenant")
+//!         .addresses(["192.0.2.0/24", "2001:db8::/32"])
+//!         .endpoints(["POST /v1/imports", "GET /v1/imports/*"]);
+//!     let issued = keys.issue(key).await?;
 //!     assert_eq!(issued.record.limits().iter().count(), 2);
 //!     // Everybody can read this one in the source of a page.
-//!     keys.issue(NewKey::named("widget").kind(KeyKind::Public).origins(["https://*.shop.example"]))?;
-//!     println!("{:?}", layer(keys));
+//!     let widget = NewKey::named("widget").kind(KeyKind::Public).origins(["https://*.shop.example"]);
+//!     keys.issue(widget).await?;
+//!     println!("{:?}", layer(&keys));
 //!     Ok(())
 //! }
 //! ```

@@ -16,7 +16,7 @@
 //! use axum::Router;
 //! use axum::routing::any_service;
 //! use tower_api_key::guard::BindSession;
-//! use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+//! use tower_api_key::{KeyManager, MemoryStore, NewKey};
 //!
 //! # use axum::body::Body;
 //! # use http::{Request, Response};
@@ -29,13 +29,13 @@
 //! # });
 //! # let mcp = tower::ServiceBuilder::new().map_err(|error: http::Error| -> std::convert::Infallible { panic!("{error}") }).service(mcp);
 //! // `mcp` is `rmcp`'s `StreamableHttpService`.
-//! let keys = MemoryStore::new();
+//! let keys = KeyManager::new(MemoryStore::new());
 //! let app: Router = Router::new()
 //!     .route("/mcp", any_service(mcp).layer(BindSession::new("mcp-session-id")))
-//!     .layer(ApiKeyLayer::new(keys.clone()));
+//!     .layer(keys.layer());
 //!
-//! let ann = ActAs::new(&keys, NewKey::named("Ann"))?.layer(app.clone());
-//! let bob = ActAs::new(&keys, NewKey::named("Bob"))?.layer(app);
+//! let ann = ActAs::new(&keys, NewKey::named("Ann")).await?.layer(app.clone());
+//! let bob = ActAs::new(&keys, NewKey::named("Bob")).await?.layer(app);
 //! let opened = ann.clone().oneshot(Request::post("/mcp").body(Body::empty())?).await?;
 //! let id = &opened.headers()["mcp-session-id"];
 //! let call = || Request::post("/mcp").header("mcp-session-id", id).body(Body::empty());

@@ -19,7 +19,7 @@
 //! use http::header::AUTHORIZATION;
 //! use tower_api_key::extract::{Bearer, Claimed, Extract, Header};
 //! use tower_api_key::{
-//!     ApiKeyLayer, KeyFormat, KeyScheme, MemoryStore, NewKey, RequestHead, VerifiedKey,
+//!     KeyFormat, KeyManager, KeyScheme, MemoryStore, NewKey, RequestHead, VerifiedKey,
 //! };
 //!
 //! #[derive(Clone)]
@@ -57,10 +57,10 @@
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let scheme = KeyScheme::new(KeyFormat::new("sk_"));
-//!     let keys = MemoryStore::with_scheme(scheme.clone());
-//!     let key = keys.issue(NewKey::named("reporting"))?.secret;
-//!     let layer = ApiKeyLayer::new(keys)
-//!         .scheme(scheme)
+//!     let keys = KeyManager::new(MemoryStore::new()).scheme(scheme);
+//!     let key = keys.issue(NewKey::named("reporting")).await?.secret;
+//!     let layer = keys
+//!         .layer()
 //!         .extractor(Header::x_api_key().or(Bearer.starting_with("sk_")))
 //!         .unless(is_user);
 //!     let app = Router::new().route("/", get(who)).layer(layer).layer(from_fn(session));

@@ -15,20 +15,20 @@
 //! use http::Request;
 //! use tower::{Layer, ServiceExt};
 //! use tower_api_key::testing::ActAs;
-//! use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RequireAbility};
+//! use tower_api_key::{KeyManager, MemoryStore, NewKey, RequireAbility};
 //!
-//! fn app(keys: MemoryStore) -> Router {
+//! fn app(keys: &KeyManager) -> Router {
 //!     Router::new()
 //!         .route("/bots", get(async || "…").layer(RequireAbility::new("bots:read")))
-//!         .layer(ApiKeyLayer::new(keys))
+//!         .layer(keys.layer())
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let keys = MemoryStore::new();
-//! let app = app(keys.clone());
+//! let keys = KeyManager::new(MemoryStore::new());
+//! let app = app(&keys);
 //! for (abilities, status) in [("bots:read", 200), ("bots:write", 403)] {
-//!     let caller = ActAs::new(&keys, NewKey::named("a test").abilities([abilities]))?;
+//!     let caller = ActAs::new(&keys, NewKey::named("a test").abilities([abilities])).await?;
 //!     let request = Request::get("/bots").body(Body::empty())?;
 //!     assert_eq!(caller.layer(app.clone()).oneshot(request).await?.status(), status);
 //! }

@@ -15,10 +15,9 @@ const ATTEMPTS: usize = 16;
 
 /// What keys look like, and how they are hashed.
 ///
-/// All that issue, check or look up the same keys need the same scheme: the layer, the
-/// [`KeyManager`](crate::KeyManager), a [`MemoryStore`](crate::MemoryStore) that issues keys. Make
-/// one and give each a clone, which is cheap, or mount
-/// [the layer of the manager](crate::KeyManager::layer), which has that of the manager. A client
+/// All that issue, check or look up the same keys need the same scheme: the layer and the
+/// [`KeyManager`](crate::KeyManager). Mount [the layer of the manager](crate::KeyManager::layer),
+/// which has that of the manager, or give each a clone, which is cheap. A client
 /// needs the [formats](Self::formats) only, and must not know a pepper.
 ///
 /// By default, keys are issued in the [default format](KeyFormat), any text that could be a key is

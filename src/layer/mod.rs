@@ -112,13 +112,13 @@ impl ApiKeyLayer {
     ///
     /// ```
     /// use http::{Request, Response, StatusCode};
-    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let keys = MemoryStore::new();
-    /// let secret = keys.issue(NewKey::named("a device").limit("100 per minute"))?.secret;
-    /// let layer = ApiKeyLayer::new(keys);
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let secret = keys.issue(NewKey::named("a device").limit("100 per minute")).await?.secret;
+    /// let layer = keys.layer();
     ///
     /// let request = Request::get("/").header("x-api-key", secret.reveal()).body(())?;
     /// let (mut parts, ()) = request.into_parts();

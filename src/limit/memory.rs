@@ -28,14 +28,17 @@ const PARTS: usize = 64;
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::{ApiKeyLayer, MemoryRateLimiter, MemoryStore, NewKey};
+/// use tower_api_key::{KeyManager, MemoryRateLimiter, MemoryStore, NewKey};
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let limiter = MemoryRateLimiter::new();
-/// let keys = MemoryStore::new();
-/// keys.issue(NewKey::named("nightly import").limit("1000 per hour").limit("5 per second"))?;
-/// let api = ApiKeyLayer::new(keys.clone()).rate_limiter(limiter.clone());
-/// let admin = ApiKeyLayer::new(keys).rate_limiter(limiter);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// let keys = KeyManager::new(MemoryStore::new());
+/// keys.issue(NewKey::named("nightly import").limit("1000 per hour").limit("5 per second")).await?;
+/// let api = keys.layer().rate_limiter(limiter.clone());
+/// let admin = keys.layer().rate_limiter(limiter);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct MemoryRateLimiter {

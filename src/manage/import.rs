@@ -81,6 +81,7 @@ impl KeyManager {
 /// ```
 /// # use std::time::SystemTime;
 /// # use tower_api_key::manage::ImportOutcome;
+/// # use tower_api_key::store::KeyQuery;
 /// # use tower_api_key::{KeyHasher, KeyManager, KeyRecord, MemoryStore};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -90,7 +91,7 @@ impl KeyManager {
 /// // The same key twice.
 /// let outcomes = trial.add([record.clone(), record]).await?;
 /// assert_eq!(outcomes, [ImportOutcome::Imported, ImportOutcome::Unchanged]);
-/// assert!(keys.list().is_empty());
+/// assert!(KeyManager::new(keys).list(&KeyQuery::new()).await?.keys.is_empty());
 /// # Ok(())
 /// # }
 /// ```

@@ -19,10 +19,11 @@ use crate::store::{Actor, KeyState, StoredKey};
 ///
 /// use tower_api_key::manage::KeyView;
 /// use tower_api_key::store::StoredKey;
-/// use tower_api_key::{KeyFormat, MemoryStore, NewKey};
+/// use tower_api_key::{KeyFormat, KeyScheme, NewKey};
 ///
 /// let format = KeyFormat::new("sk_live_");
-/// let issued = MemoryStore::new().issue(NewKey::named("Production Key").format(&format))?;
+/// let key = NewKey::named("Production Key").format(&format);
+/// let issued = key.generate(&KeyScheme::new(format))?;
 /// let view = KeyView::new(&StoredKey::new(issued.record, None), SystemTime::now());
 /// let json = serde_json::to_value(&view)?;
 /// assert_eq!(json["name"], "Production Key");

@@ -139,12 +139,12 @@ impl AccessPolicy {
     /// ```
     /// use http::Method;
     /// use tower_api_key::policy::{AccessPolicy, Requirement};
-    /// use tower_api_key::{MemoryStore, NewKey};
+    /// use tower_api_key::{KeyScheme, NewKey};
     ///
     /// let policy = AccessPolicy::builder()
     ///     .allow("GET /v1/users/{id}", Requirement::ability("users:read"))
     ///     .build()?;
-    /// let key = MemoryStore::new().issue(NewKey::named("a test"))?.record;
+    /// let key = NewKey::named("a test").generate(&KeyScheme::default())?.record;
     /// let explanation = policy.explain(Some(&key), &Method::GET, "/v1/users/7");
     /// assert_eq!(
     ///     explanation.to_string(),

@@ -20,12 +20,12 @@ const MAX_LIMIT: usize = 1000;
 /// use std::time::{Duration, SystemTime};
 ///
 /// use tower_api_key::store::EndedQuery;
-/// use tower_api_key::{MemoryStore, NewKey};
+/// use tower_api_key::{KeyScheme, NewKey};
 ///
-/// let keys = MemoryStore::new();
 /// let now = SystemTime::now();
 /// let soon = now + Duration::from_secs(60);
-/// let issued = keys.issue(NewKey::named("for a minute").expires_at(soon))?;
+/// let key = NewKey::named("for a minute").expires_at(soon);
+/// let issued = key.generate(&KeyScheme::default())?;
 /// assert!(!EndedQuery::before(now).matches(&issued.record));
 /// assert!(EndedQuery::before(soon + Duration::from_secs(1)).matches(&issued.record));
 /// # Ok::<_, tower_api_key::key::IssueError>(())

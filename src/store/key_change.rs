@@ -24,8 +24,8 @@ use crate::key::TenantId;
 ///         _ => return Err(CommitError::Unsupported),
 ///     })
 /// }
-/// # assert!(statement(&KeyChange::Require(tower_api_key::MemoryStore::new()
-/// #     .issue(tower_api_key::NewKey::named("x")).unwrap().record)).is_ok());
+/// # let key = tower_api_key::NewKey::named("x").generate(&tower_api_key::KeyScheme::default());
+/// # assert!(statement(&KeyChange::Require(key.unwrap().record)).is_ok());
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

@@ -64,7 +64,7 @@ pub use self::key_change::{KeyBound, KeyChange};
 pub use self::key_changes::KeyChanges;
 pub use self::key_repository::{KeyRepository, Propagation};
 pub use self::key_store::{KeyStore, StoreError};
-pub use self::memory::{MemoryStore, UpdateError};
+pub use self::memory::{DuplicateRecord, MemoryStore};
 pub use self::new_key::{IssuedKey, NewKey};
 pub use self::or_store::{KeyStoreExt, OrStore};
 #[cfg(all(feature = "postgres", feature = "cache"))]

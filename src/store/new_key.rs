@@ -20,14 +20,16 @@ use crate::key::{
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::{MemoryStore, NewKey};
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey};
 ///
-/// let keys = MemoryStore::new();
-/// let issued = keys.issue(
-///     NewKey::named("nightly import").tenant("acme").abilities(["imports:write"]),
-/// )?;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let key = NewKey::named("nightly import").tenant("acme").abilities(["imports:write"]);
+/// let issued = keys.issue(key).await?;
 /// println!("shown once: {}", issued.secret.reveal());
-/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]

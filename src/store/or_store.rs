@@ -29,12 +29,12 @@ use crate::key::{KeyDigest, TenantId};
 ///
 /// ```
 /// use tower_api_key::store::KeyStoreExt as _;
-/// use tower_api_key::{ApiKeyLayer, KeyStore, MemoryStore, NewKey};
+/// use tower_api_key::{ApiKeyLayer, KeyManager, KeyStore, MemoryStore, NewKey};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (new, old) = (MemoryStore::new(), MemoryStore::new());
-/// let issued = old.issue(NewKey::named("of last year"))?;
+/// let issued = KeyManager::new(old.clone()).issue(NewKey::named("of last year")).await?;
 ///
 /// let both = new.or(old);
 /// assert!(both.find(&issued.record.digest()).await?.is_some());

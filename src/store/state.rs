@@ -58,10 +58,11 @@ impl KeyRecord {
     /// use std::time::{Duration, SystemTime};
     ///
     /// use tower_api_key::store::KeyState;
-    /// use tower_api_key::{MemoryStore, NewKey};
+    /// use tower_api_key::{KeyScheme, NewKey};
     ///
     /// let soon = SystemTime::now() + Duration::from_secs(60);
-    /// let issued = MemoryStore::new().issue(NewKey::named("a minute").expires_at(soon))?;
+    /// let key = NewKey::named("a minute").expires_at(soon);
+    /// let issued = key.generate(&KeyScheme::default())?;
     /// assert_eq!(issued.record.state(SystemTime::now()), KeyState::Active);
     /// assert_eq!(issued.record.state(soon), KeyState::Expired);
     /// # Ok::<_, Box<dyn std::error::Error>>(())

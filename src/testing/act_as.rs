@@ -8,8 +8,9 @@ use http::{HeaderValue, Request};
 use tower::Service;
 use tower_layer::Layer;
 
-use crate::key::{IssueError, Secret};
-use crate::store::{MemoryStore, NewKey};
+use crate::key::Secret;
+use crate::manage::{KeyManager, ManageError};
+use crate::store::NewKey;
 
 /// Adds a key to every request, so that a test acts as its holder.
 ///
@@ -22,16 +23,16 @@ use crate::store::{MemoryStore, NewKey};
 /// use http::{Request, StatusCode};
 /// use tower::{Layer, Service, ServiceExt};
 /// use tower_api_key::testing::ActAs;
-/// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RequireAbility};
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey, RequireAbility};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let keys = MemoryStore::new();
+/// let keys = KeyManager::new(MemoryStore::new());
 /// let app = axum::Router::new()
 ///     .route("/bots", axum::routing::get(|| async { "…" }).layer(RequireAbility::new("bots:read")))
-///     .layer(ApiKeyLayer::new(keys.clone()));
+///     .layer(keys.layer());
 ///
-/// let reader = ActAs::new(&keys, NewKey::named("a test").abilities(["bots:read"]))?;
+/// let reader = ActAs::new(&keys, NewKey::named("a test").abilities(["bots:read"])).await?;
 /// let request = Request::get("/bots").body(axum::body::Body::empty())?;
 /// let response = reader.layer(app).oneshot(request).await?;
 /// assert_eq!(response.status(), StatusCode::OK);
@@ -46,16 +47,16 @@ pub struct ActAs {
 }
 
 impl ActAs {
-    /// Issues a key in `store`, and sends it as `x-api-key`.
+    /// Issues a key, and sends it as `x-api-key`.
     ///
     /// # Errors
     ///
-    /// Returns an error if no key can be issued.
-    pub fn new(store: &MemoryStore, key: NewKey) -> Result<Self, IssueError> {
-        Ok(Self::with_secret(&store.issue(key)?.secret))
+    /// Returns an error if the key cannot be [issued](KeyManager::issue).
+    pub async fn new(keys: &KeyManager, key: NewKey) -> Result<Self, ManageError> {
+        Ok(Self::with_secret(&keys.issue(key).await?.secret))
     }
 
-    /// Sends a key that another store issued, as `x-api-key`.
+    /// Sends a key that was issued before, as `x-api-key`.
     ///
     /// # Examples
     ///
@@ -63,15 +64,15 @@ impl ActAs {
     /// use http::{Request, StatusCode};
     /// use tower::{Layer, ServiceExt};
     /// use tower_api_key::testing::ActAs;
-    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let keys = MemoryStore::new();
+    /// let keys = KeyManager::new(MemoryStore::new());
     /// let app = axum::Router::new()
     ///     .route("/", axum::routing::get(|| async {}))
-    ///     .layer(ApiKeyLayer::new(keys.clone()));
-    /// let secret = keys.issue(NewKey::named("a test"))?.secret;
+    ///     .layer(keys.layer());
+    /// let secret = keys.issue(NewKey::named("a test")).await?.secret;
     /// let request = Request::get("/").body(axum::body::Body::empty())?;
     /// let response = ActAs::with_secret(&secret).layer(app).oneshot(request).await?;
     /// assert_eq!(response.status(), StatusCode::OK);
@@ -124,15 +125,15 @@ impl ActAs {
     /// use http::{Request, StatusCode};
     /// use tower::{Layer, ServiceExt};
     /// use tower_api_key::testing::ActAs;
-    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let keys = MemoryStore::new();
+    /// let keys = KeyManager::new(MemoryStore::new());
     /// let app = axum::Router::new()
     ///     .route("/", axum::routing::get(|| async {}))
-    ///     .layer(ApiKeyLayer::new(keys.clone()));
-    /// let caller = ActAs::new(&keys, NewKey::named("a test"))?.bearer();
+    ///     .layer(keys.layer());
+    /// let caller = ActAs::new(&keys, NewKey::named("a test")).await?.bearer();
     /// let request = Request::get("/").body(axum::body::Body::empty())?;
     /// assert_eq!(caller.layer(app).oneshot(request).await?.status(), StatusCode::OK);
     /// # Ok(())
@@ -157,15 +158,15 @@ impl ActAs {
     /// use tower::{Layer, Service, ServiceExt};
     /// use tower_api_key::extract::Header;
     /// use tower_api_key::testing::ActAs;
-    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let keys = MemoryStore::new();
-    /// let secret = keys.issue(NewKey::named("a test"))?.secret;
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let secret = keys.issue(NewKey::named("a test")).await?.secret;
     /// let app = axum::Router::new()
     ///     .route("/", axum::routing::get(|| async {}))
-    ///     .layer(ApiKeyLayer::new(keys).extractor(Header::new("x-acme-key")));
+    ///     .layer(keys.layer().extractor(Header::new("x-acme-key")));
     ///
     /// for (text, status) in
     ///     [(secret.reveal(), StatusCode::OK), ("wrong", StatusCode::UNAUTHORIZED)]

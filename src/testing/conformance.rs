@@ -20,13 +20,29 @@ use crate::store::{KeyRecord, KeyStore, NewKey, RecordField};
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::MemoryStore;
+/// use std::collections::HashMap;
+/// use std::sync::{Arc, Mutex};
+///
 /// use tower_api_key::testing::check_key_store;
+/// use tower_api_key::{KeyDigest, KeyRecord, KeyStore, StoreError};
+///
+/// #[derive(Default)]
+/// struct MyStore(Mutex<HashMap<KeyDigest, Arc<KeyRecord>>>);
+///
+/// #[async_trait::async_trait]
+/// impl KeyStore for MyStore {
+///     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+///         Ok(self.0.lock().unwrap().get(digest).cloned())
+///     }
+/// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let store = MemoryStore::new();
-/// check_key_store(&store, async |record| store.insert(record)).await;
+/// let store = MyStore::default();
+/// let insert = async |record: KeyRecord| {
+///     store.0.lock().unwrap().insert(record.digest(), record.into());
+/// };
+/// check_key_store(&store, insert).await;
 /// # }
 /// ```
 pub async fn check_key_store<S>(store: &S, insert: impl AsyncFn(KeyRecord))
@@ -47,16 +63,14 @@ where
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::MemoryStore;
 /// use tower_api_key::store::RecordField;
 /// use tower_api_key::testing::check_key_store_without;
+/// # use tower_api_key::{KeyRecord, KeyStore};
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// let store = MemoryStore::new();
-/// let insert = async |record| store.insert(record);
-/// check_key_store_without(&store, &[RecordField::Metadata], insert).await;
-/// # }
+/// /// `insert` is like that of `check_key_store`.
+/// async fn check(store: &impl KeyStore, insert: impl AsyncFn(KeyRecord)) {
+///     check_key_store_without(store, &[RecordField::Metadata], insert).await;
+/// }
 /// ```
 pub async fn check_key_store_without<S>(
     store: &S,

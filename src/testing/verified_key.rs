@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::SystemClock;
 use crate::gate::Gate;
+use crate::key::KeyScheme;
 use crate::store::{MemoryStore, NewKey};
 use crate::verify::{Claims, Known, VerifiedKey, verify};
 
@@ -31,9 +32,10 @@ use crate::verify::{Claims, Known, VerifiedKey, verify};
 /// ```
 #[must_use]
 pub fn verified_key(key: NewKey) -> VerifiedKey {
-    let store = MemoryStore::new();
-    let issued = store.issue(key).unwrap_or_else(|error| panic!("the key is not issued: {error}"));
-    let record = issued.record;
+    let issued = key.generate(&KeyScheme::default());
+    let record = issued.unwrap_or_else(|error| panic!("the key is not issued: {error}")).record;
+    let store = MemoryStore::from_records([Arc::clone(&record)]);
+    let store = store.unwrap_or_else(|error| panic!("{error}"));
     let (digest, gate) = (record.digest, Arc::new(Gate::new(Arc::new(store))));
     let verified = verify(Known::new(record, &gate), &digest, &Claims::default(), &SystemClock);
     verified.unwrap_or_else(|rejection| panic!("the key is not valid: {rejection}"))

@@ -751,8 +751,9 @@ async fn rows_of_one_without_pruning() -> Arc<Rows> {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_may_keep_last_uses_only() {
-    let store = crate::MemoryStore::new();
-    let record = store.issue(crate::NewKey::named("a key")).unwrap().record;
+    let key = crate::NewKey::named("a key").generate(&crate::KeyScheme::default()).unwrap();
+    let record = key.record;
+    let store = crate::MemoryStore::from_records([Arc::clone(&record)]).unwrap();
     let usage = UsageRecorder::last_uses_only(store.clone()).build();
     usage.shared.recorder.accept(&record);
     usage.shutdown().await.unwrap();

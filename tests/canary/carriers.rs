@@ -28,6 +28,7 @@ use tower_api_key::{
     VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::canary::{forms, gives_away};
 use crate::common::{OddStore, send_raw, serve_known};
 use crate::log::{logged, start_log};

@@ -24,6 +24,7 @@ use tower_api_key::{
     RateLimit, RateLimiter, Rejection, RejectionKind, RequireAbility, TrustedProxies,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::canary::{assert_error_hidden, assert_hidden, forms, gives_away};
 use crate::common::request::{RawRequest, request};
 use crate::common::{issue, send_raw, serve_known};

@@ -27,6 +27,7 @@ use tower_api_key::{
 use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
+use crate::common::MemoryKeys as _;
 use crate::common::canary::{assert_error_hidden, assert_hidden, forms, gives_away};
 use crate::common::request::{RawRequest, request};
 use crate::common::{OddStore, issue, send_raw, serve};
@@ -65,16 +66,16 @@ async fn no_debug_shows_a_secret() {
     for format in formats() {
         let hasher = KeyHasher::hmac_sha256(PEPPER.as_bytes()).or_hmac_sha256(PEPPER.as_bytes());
         let scheme = KeyScheme::new(formats()).hasher(hasher.clone());
-        let keys = MemoryStore::with_scheme(scheme.clone());
+        let keys = MemoryStore::new();
         let new = NewKey::named("canary").format(&format).metadata("a", 1);
-        let issued = keys.issue(new.clone()).unwrap();
+        let issued = keys.issue_by(&scheme, new.clone()).unwrap();
         let key = issued.secret.reveal();
         let secrets = [key, PEPPER, CHECKSUM];
         assert_hidden(&issued, &secrets);
         assert_hidden(&issued.secret, &secrets);
         assert_hidden(&issued.record, &secrets);
         assert_hidden(&issued.record.digest(), &[&issued.record.digest().to_string(), key]);
-        assert_hidden(&(new, &keys, keys.list(), &hasher, &scheme), &secrets);
+        assert_hidden(&(new, &keys, keys.records(), &hasher, &scheme), &secrets);
         assert_hidden(&(&format, KeyFormats::from(formats()), format.regex()), &secrets);
         assert_hidden(&format.parse(key).unwrap(), &secrets);
         assert_hidden(&KeyFormats::from(formats()).parse(key).unwrap(), &secrets);

@@ -7,6 +7,7 @@ pub mod browser;
 pub mod built;
 pub mod caching;
 pub mod canary;
+pub mod memory;
 pub mod proxy;
 pub mod python;
 pub mod request;
@@ -14,6 +15,8 @@ pub mod request;
 pub mod server;
 #[cfg(unix)]
 pub mod servers;
+
+pub use self::memory::MemoryKeys;
 
 use std::cell::{OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::common::MemoryKeys as _;
 use crate::common::python::python;
 use crate::example::Example;
 use async_trait::async_trait;

@@ -22,6 +22,7 @@ use tower_api_key::{
     Responder, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{
     RawResponse, get_raw, health, http2_client, in_time, issue, serve, serve_tonic,
 };

@@ -28,6 +28,7 @@ use tower_api_key::{
     StoreError, TrustedProxies, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{
     CountingStore, OddStore, RawResponse, errors, health, in_time, issue, logged, send_raw_from,
     serve, serve_known, serve_tonic, start_log,

@@ -12,6 +12,8 @@ use tower_api_key::{
     AbilitySet, KeyManager, KeyUpdate, ManageError, MemoryStore, NewKey, TenantId,
 };
 
+use crate::common::MemoryKeys as _;
+
 fn catalogue() -> AbilityCatalogue {
     AbilityCatalogue::new()
         .ability("bots:read", "Read bots")

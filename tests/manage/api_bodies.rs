@@ -19,6 +19,7 @@ use tower_api_key::{
     ApiKeyLayer, IssuedKey, KeyId, KeyManager, KeyRecord, KeyUpdate, MemoryStore, NewKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{
     RawResponse, get_raw, in_time, read_answer, send_raw, send_raw_with_body, serve,
 };
@@ -321,6 +322,6 @@ async fn a_key_without_a_tenant_manages_keys_only_where_that_is_allowed() {
             }
         }
     }
-    let record = store.get(&other).unwrap();
+    let record = store.record(&other).unwrap();
     assert!(record.successor().is_some() && record.revoked_at().is_some());
 }

@@ -10,6 +10,7 @@ use tower_api_key::{
     ApiKeyLayer, KeyId, KeyKind, KeyManager, MemoryStore, NewKey, RejectionKind, Responder,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{RawResponse, errors, get_raw, in_time, issue, send_raw, serve, start_log};
 use crate::world::{ALICE, World, assert_blamed, over_each_database, session};
 

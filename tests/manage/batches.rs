@@ -16,6 +16,7 @@ use tower_api_key::{
     MemoryStore, NewKey, StoreError,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::in_time;
 use crate::meanwhile::{Meanwhile, verified};
 use crate::stores::{Store, over_each_store};
@@ -227,13 +228,13 @@ async fn when_a_batch_fails_no_secret_of_those_before_is_lost() {
         let (issued, uncertain) = (error.issued.len(), error.uncertain.len());
         assert!(issued > 0 && uncertain > 0 && error.index == issued, "{error:?}");
         for key in &error.issued {
-            assert!(store.get(key.record.id()).is_some());
+            assert!(store.record(key.record.id()).is_some());
         }
         for key in &error.uncertain {
-            assert_eq!(store.get(key.record.id()).is_some(), makes_it);
+            assert_eq!(store.record(key.record.id()).is_some(), makes_it);
         }
         let there = issued + if makes_it { uncertain } else { 0 };
-        assert_eq!(store.list().len(), there, "a key is there that nobody was told of");
+        assert_eq!(store.records().len(), there, "a key is there that nobody was told of");
         let shown = format!("{error:?} {error}");
         assert!(!shown.contains(error.issued[0].secret.reveal()), "{shown}");
     }
@@ -249,7 +250,7 @@ async fn each_batch_is_handed_out_and_may_be_the_last() {
         if handed_out.len() < MANY / 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     let count = count.await.unwrap();
-    assert!(count == handed_out.len() && count < MANY && count == store.list().len(), "{count}");
+    assert!(count == handed_out.len() && count < MANY && count == store.records().len(), "{count}");
 }
 
 #[tokio::test]

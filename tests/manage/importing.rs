@@ -17,6 +17,7 @@ use tower_api_key::{
     ManageError, MemoryStore, StoreError,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::stores::{Store, over_each_store};
 
 over_each_store! {
@@ -232,7 +233,7 @@ async fn a_batch_is_two_statements_and_an_import_that_failed_is_made_again() {
     let keys = KeyManager::new(Arc::clone(&store));
     let records = || (0..1000).map(|number| record("c-", number));
     assert!(matches!(keys.import(records()).await, Err(ManageError::Store(_))));
-    assert_eq!(store.store.list().len(), 500);
+    assert_eq!(store.store.records().len(), 500);
     store.fails_after.store(usize::MAX, Ordering::SeqCst);
     store.calls.lock().unwrap().clear();
     let outcomes = keys.import(records()).await.unwrap();

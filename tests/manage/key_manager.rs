@@ -23,6 +23,7 @@ use tower_api_key::{
     PeerAddress, RateLimit, Secret, SqliteStore, StoreError, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::with_id;
 use crate::common::{logged, start_log};
 
@@ -220,7 +221,7 @@ async fn a_key_is_revoked_with_all_its_successors_or_with_none() {
     let store = Contended { fails: true, ..Contended::new(world.store.clone()) };
     let failed = KeyManager::new(store).revoke_with_successors(first.record.id()).await;
     assert!(matches!(failed, Err(ManageError::Store(_))), "{failed:?}");
-    assert!(world.store.list().iter().all(|record| record.revoked_at().is_none()));
+    assert!(world.store.records().iter().all(|record| record.revoked_at().is_none()));
 }
 
 #[tokio::test]
@@ -349,7 +350,7 @@ async fn a_key_needs_a_name_and_a_future() {
     assert!(matches!(result, Err(ManageError::Expiry)));
     let result = world.keys.update(issued.record.id(), &KeyUpdate::new().name("x")).await;
     assert!(matches!(result, Err(ManageError::Name)));
-    assert_eq!(world.store.list(), [issued.record], "nothing was kept of what failed");
+    assert_eq!(world.store.records(), [issued.record], "nothing was kept of what failed");
 }
 
 #[tokio::test]
@@ -524,7 +525,7 @@ async fn a_successor_has_the_format_of_the_prefix() {
     let old = keys.issue(named("nightly import").format(&live)).await.unwrap();
     let unaware = KeyManager::new(store.clone()).rotate(old.record.id(), MINUTE).await;
     assert!(matches!(unaware, Err(ManageError::Format)), "{unaware:?}");
-    assert_eq!(store.get(old.record.id()), Some(old.record), "nothing was changed");
+    assert_eq!(store.record(old.record.id()), Some(old.record), "nothing was changed");
 }
 
 #[tokio::test]
@@ -573,7 +574,7 @@ async fn keys_that_ended_are_pruned() {
     assert_eq!(world.keys.prune(start + DAY).await.unwrap(), 152);
     let mut left = [live, paused, late];
     left.sort_by(|one, other| one.id().cmp(other.id()));
-    assert_eq!(world.store.list(), left);
+    assert_eq!(world.store.records(), left);
     assert!(world.keys.get(expiring.id()).await.is_err());
     let removed = world.actions().into_iter().filter(|action| *action == AuditAction::Removed);
     assert_eq!(removed.count(), 152);
@@ -680,7 +681,7 @@ async fn a_key_grants_a_part_of_what_it_may_in_its_own_tenant() {
         let result = keys.issue(key).await;
         assert!(matches!(result, Err(ManageError::Exceeds(_))), "{name}: {result:?}");
     }
-    assert_eq!(world.store.list().len(), 3);
+    assert_eq!(world.store.records().len(), 3);
     let event = world.events.lock().unwrap()[1].clone();
     let granter = world.events.lock().unwrap()[0].key_id().cloned().unwrap();
     assert_eq!(event.actor, Actor::Key(granter));
@@ -1096,7 +1097,7 @@ async fn a_change_is_made_upon_what_others_changed_in_the_meantime() {
     let record = store.issue(named("contended")).unwrap().record;
     let rotated = keys.rotate(record.id(), MINUTE).await.unwrap();
     assert_eq!(rotated.record.name(), format!("contended{}", "!".repeat(20)));
-    assert_eq!(store.list().len(), 2, "one successor");
+    assert_eq!(store.records().len(), 2, "one successor");
 }
 
 #[tokio::test(start_paused = true)]
@@ -1105,7 +1106,7 @@ async fn a_change_that_never_has_its_turn_is_an_error() {
     let record = store.issue(named("contended")).unwrap().record;
     assert!(matches!(keys.revoke(record.id()).await, Err(ManageError::Conflict)));
     assert!(matches!(keys.rotate(record.id(), MINUTE).await, Err(ManageError::Conflict)));
-    assert_eq!(store.list().len(), 1);
+    assert_eq!(store.records().len(), 1);
 }
 
 #[tokio::test]

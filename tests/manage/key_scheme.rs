@@ -19,6 +19,8 @@ use tower_api_key::{
 };
 use tower_layer::Layer as _;
 
+use crate::common::MemoryKeys as _;
+
 const SHOP: &str = "https://shop.example";
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -59,10 +61,10 @@ fn new_key() -> NewKey {
 
 #[tokio::test]
 async fn one_scheme_is_enough_for_all() {
-    let store = MemoryStore::with_scheme(live_and_test());
+    let store = MemoryStore::new();
     let keys = KeyManager::new(store.clone()).scheme(live_and_test());
     let live = keys.issue(new_key().stage("live")).await.unwrap();
-    let test = store.issue(new_key().prefix("sk_test_")).unwrap();
+    let test = store.issue_by(&live_and_test(), new_key().prefix("sk_test_")).unwrap();
     let rotated = keys.rotate(test.record.id(), HOUR).await.unwrap();
     assert_eq!(test.record.stage().unwrap(), "test");
     assert!(rotated.secret.reveal().starts_with("sk_test_"));
@@ -117,10 +119,10 @@ async fn a_key_without_a_format_is_not_issued_and_the_error_says_which_there_are
         let error = keys.issue(key.clone()).await.unwrap_err();
         assert_eq!(error.to_string(), message);
         assert!(matches!(error, ManageError::Issue(_)), "{error:?}");
-        let error = MemoryStore::with_scheme(live_and_test()).issue(key).unwrap_err();
+        let error = key.generate(&live_and_test()).unwrap_err();
         assert_eq!(error.to_string(), message);
     }
-    assert!(store.list().is_empty(), "nothing was kept");
+    assert!(store.records().is_empty(), "nothing was kept");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 use tower_api_key::manage::leaks::LeakReports;
 use tower_api_key::{KeyManager, MemoryStore, NewKey};
 
+use crate::common::MemoryKeys as _;
 use crate::common::in_time;
 
 const IDENTIFIER: &str = "of-this-test";
@@ -95,8 +96,8 @@ async fn keys_that_were_published_are_revoked_and_told_apart_from_others() {
     for _ in 0..2 {
         assert_eq!(report(&app, &body.to_string()).await, (StatusCode::OK, answer.clone()));
     }
-    assert!(store.get(issued.record.id()).unwrap().revoked_at().is_some());
-    assert!(store.get(other.record.id()).unwrap().revoked_at().is_none());
+    assert!(store.record(issued.record.id()).unwrap().revoked_at().is_some());
+    assert!(store.record(other.record.id()).unwrap().revoked_at().is_none());
     let leak = (
         issued.record.id().clone(),
         true,
@@ -114,7 +115,7 @@ async fn keys_are_only_reported_where_that_is_set() {
     let body = json!([{"token": issued.secret.reveal(), "type": "acme", "url": ""}]);
     let (status, answer) = report(&app, &body.to_string()).await;
     assert_eq!((status, &answer[0]["label"]), (StatusCode::OK, &json!("true_positive")));
-    assert!(store.get(issued.record.id()).unwrap().revoked_at().is_none());
+    assert!(store.record(issued.record.id()).unwrap().revoked_at().is_none());
 }
 
 #[tokio::test]
@@ -144,7 +145,7 @@ async fn what_is_not_signed_changes_nothing() {
     ] {
         assert_eq!(send(&app, body, &headers).await.0, status, "{headers:?}");
     }
-    assert!(store.get(issued.record.id()).unwrap().revoked_at().is_none());
+    assert!(store.record(issued.record.id()).unwrap().revoked_at().is_none());
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ use tower_api_key::{
     KeyStore, KeyUpdate, ManageError, MemoryStore, NewKey, StoreError,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::meanwhile::try_verified;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -219,7 +220,7 @@ impl KeyRepository for Stopping {
         stop().await;
         // Nothing else happens until the next stop.
         let before: HashMap<_, _> =
-            self.store.list().into_iter().map(|r| (r.id().clone(), r)).collect();
+            self.store.records().into_iter().map(|r| (r.id().clone(), r)).collect();
         let committed = self.store.commit(changes, events).await;
         match &committed {
             Ok(()) => {
@@ -358,11 +359,11 @@ impl World {
                 let needed: AbilitySet = ["api-keys:write"].try_into().unwrap();
                 let owner = verified.map(|key| Owner::of_key(&key).requiring(needed));
                 let id = issued.record.id().clone();
-                assert!(self.store.store.get(&id).is_some(), "what was issued is lost");
+                assert!(self.store.store.record(&id).is_some(), "what was issued is lost");
                 self.keys.push((id, owner));
             }
             Ok(Told::Revoked(id)) => {
-                let record = self.store.store.get(&id).unwrap();
+                let record = self.store.store.record(&id).unwrap();
                 assert!(record.revoked_at().is_some(), "a revocation is lost");
                 self.store.model.lock().unwrap().acknowledged.insert(id);
             }
@@ -416,7 +417,7 @@ impl World {
     /// Checks what there is in the end.
     fn check(&self) {
         let model = self.store.model.lock().unwrap();
-        for record in self.store.store.list() {
+        for record in self.store.store.records() {
             assert_eq!(record.revision() + 1, model.revisions[record.id()], "a change is lost");
             assert_eq!(record.revoked_at().as_ref(), model.revoked.get(record.id()));
         }

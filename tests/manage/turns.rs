@@ -18,6 +18,7 @@ use tower_api_key::{
     MemoryStore, NewKey, StoreError,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::caching::settle;
 use crate::common::in_time;
 
@@ -113,7 +114,7 @@ impl World {
     }
 
     fn record(&self) -> Arc<KeyRecord> {
-        self.repository.store.get(&self.id).unwrap()
+        self.repository.store.record(&self.id).unwrap()
     }
 
     fn counts(&self) -> (usize, usize) {

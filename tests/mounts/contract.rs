@@ -4,12 +4,14 @@
 //! `bots:read`, `POST` needs `bots:write`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::routing::get;
 use http::{HeaderMap, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tower_api_key::policy::{AccessPolicy, Requirement};
-use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey, RequireAbility, VerifiedKey};
+use tower_api_key::{ApiKeyLayer, KeyScheme, MemoryStore, NewKey, RequireAbility, VerifiedKey};
 
 /// The keys of an application.
 #[derive(Clone)]
@@ -22,13 +24,14 @@ pub struct Keys {
 
 impl Keys {
     pub fn new() -> Self {
-        let store = MemoryStore::new();
         let issue = |name: &str| {
             let key = NewKey::named(name).tenant("acme").abilities(["bots:read"]);
-            store.issue(key).unwrap()
+            key.generate(&KeyScheme::default()).unwrap()
         };
-        let (reader, revoked) = (issue("reader"), issue("revoked"));
-        assert!(store.revoke(revoked.record.id()));
+        let (reader, mut revoked) = (issue("reader"), issue("revoked"));
+        Arc::make_mut(&mut revoked.record).set_revoked_at(Some(SystemTime::now()));
+        let records = [&reader, &revoked].map(|issued| Arc::clone(&issued.record));
+        let store = MemoryStore::from_records(records).unwrap();
         let text = |secret: &tower_api_key::Secret| secret.reveal().to_owned();
         Self { reader: text(&reader.secret), revoked: text(&revoked.secret), store }
     }

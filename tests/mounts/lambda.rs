@@ -10,7 +10,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Adapter, LambdaEvent, RequestExt as _, Service as _};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
-use tower_api_key::{ApiKeyLayer, NewKey, PeerAddress, TrustedProxies};
+use tower_api_key::{ApiKeyLayer, KeyManager, NewKey, PeerAddress, TrustedProxies};
 
 use crate::contract::{Answer, Keys, axum_app, check};
 
@@ -185,11 +185,12 @@ async fn a_function_answers_each_kind_of_event_by_the_layer() {
 #[tokio::test]
 async fn a_key_for_an_address_works_for_the_one_that_aws_tells_and_not_for_one_that_is_said() {
     let keys = Keys::new();
-    let issue = |network: &str| {
+    let manager = KeyManager::new(keys.store.clone());
+    let issue = async |network: &str| {
         let key = NewKey::named("at home").tenant("acme").abilities(["bots:read"]);
-        keys.store.issue(key.addresses([network])).unwrap()
+        manager.issue(key.addresses([network])).await.unwrap()
     };
-    let (home, elsewhere) = (issue("192.0.2.7"), issue("198.51.100.1"));
+    let (home, elsewhere) = (issue("192.0.2.7").await, issue("198.51.100.1").await);
     let app = app(keys.layer());
     for from in ALL {
         for (key, said, status) in [

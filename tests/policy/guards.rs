@@ -18,6 +18,7 @@ use tower_api_key::{
     VerifiedKeyRejection,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::request::{RawRequest, request};
 use crate::common::{errors, health, issue, send_raw, serve, serve_tonic, start_log};
 

@@ -10,6 +10,7 @@ use tower_api_key::{
 };
 
 use crate::app::{OF_SHOP, app, expect, gets, on_layer, policy, public, serve_mounted, start};
+use crate::common::MemoryKeys as _;
 use crate::common::request::request;
 use crate::common::{issue, logged, start_log};
 

@@ -10,6 +10,7 @@ use tower_api_key::{
     ApiKeyLayer, GuardLayer, MemoryStore, NewKey, RequireStage, RequireTenant, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{get_raw, health, in_time, issue, serve, serve_tonic};
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use tower_api_key::{
 };
 
 use crate::app::gets;
+use crate::common::MemoryKeys as _;
 use crate::common::request::{RawRequest, request};
 use crate::common::{ODD_PATHS, errors, issue, logged, send_raw, serve, start_log, tell_kind};
 

@@ -23,6 +23,7 @@ use tower_api_key::{
     RejectionKind, RequestHead, RequireAbility, StoreError, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{OddStore, in_time, issue, serve, serve_known};
 use crate::upload::{Answer, Connection, Framing};
 

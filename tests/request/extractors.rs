@@ -14,6 +14,7 @@ use tower_api_key::{
     ApiKeyLayer, KeyHasher, KeyRecord, KeyScheme, MemoryStore, NewKey, Rejection, RequestHead,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{RawResponse, echo, http2_client, in_time, issue, serve};
 
 async fn start(layer: ApiKeyLayer) -> SocketAddr {

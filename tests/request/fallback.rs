@@ -17,6 +17,7 @@ use tower_api_key::{
     KeyStore, MemoryStore, RequireAbility, Secret, StoreError, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{
     OddStore, in_time, logged, send_raw, serve, serve_known, start_log, tell_kind,
 };
@@ -121,7 +122,7 @@ async fn a_key_of_another_system_is_adopted_and_then_found_in_the_store() {
     }
     // What follows applies to it as to any key.
     assert_eq!(send(address, "GET /write", "old-key").await, "403 missing_ability");
-    let record = keys.get(&"17".parse().unwrap()).unwrap();
+    let record = keys.record(&"17".parse().unwrap()).unwrap();
     assert_eq!(record.digest(), KeyHasher::sha256().digest("old-key"));
     let events = std::mem::take(&mut *events.lock().unwrap());
     let [event] = &events[..] else { panic!("{events:?}") };
@@ -162,7 +163,7 @@ async fn a_key_is_adopted_under_the_current_way_of_hashing() {
     for _ in 0..2 {
         assert_eq!(send(address, "GET /", "old-key").await, "200 17");
     }
-    let record = keys.get(&"17".parse().unwrap()).unwrap();
+    let record = keys.record(&"17".parse().unwrap()).unwrap();
     assert_eq!(record.digest(), KeyHasher::hmac_sha256(pepper).digest("old-key"));
     assert_eq!(old.asked(), 1);
 }

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use tower_api_key::extract::{FirstOf, Header, Query};
 use tower_api_key::{ApiKeyLayer, NewKey, VerifiedKey};
 
+use crate::common::MemoryKeys as _;
 use crate::common::request::{RawRequest, request};
 use crate::common::{CountingStore, RawResponse, http2_client, send_raw, serve, tell_kind};
 

@@ -16,6 +16,7 @@ use tower_api_key::{
     RequireAbility, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::request::{RawRequest, request};
 use crate::common::{send_raw, serve, tell_kind};
 
@@ -58,8 +59,9 @@ struct Server {
 impl Server {
     async fn new(settings: impl FnOnce(ApiKeyLayer) -> ApiKeyLayer) -> Self {
         let scheme = KeyScheme::new(KeyFormat::new("sk_"));
-        let store = MemoryStore::with_scheme(scheme.clone());
-        let issued = store.issue(NewKey::named("reader").abilities(["bots:read"])).unwrap();
+        let store = MemoryStore::new();
+        let issued =
+            store.issue_by(&scheme, NewKey::named("reader").abilities(["bots:read"])).unwrap();
         let layer = ApiKeyLayer::new(store)
             .extractor(Header::x_api_key().or(Bearer.starting_with("sk_")))
             .scheme(scheme);

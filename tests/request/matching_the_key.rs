@@ -14,6 +14,7 @@ use tower_api_key::{
     Responder, Secret, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::request::request;
 use crate::common::{CountingStore, issue, send_raw, serve, tell_kind};
 
@@ -187,7 +188,7 @@ async fn a_plain_checksum_is_no_shield_and_a_keyed_one_is() {
         assert_eq!(answer(address, forged.reveal()).await, expected);
         assert_eq!(store.asked(), 1 + usize::from(!shield));
         // It says nothing of a revocation.
-        assert!(store.keys.revoke(store.keys.list()[0].id()));
+        assert!(store.keys.revoke(store.keys.records()[0].id()));
         assert_eq!(answer(address, &key).await, "401 revoked");
     }
 }

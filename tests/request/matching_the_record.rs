@@ -13,6 +13,7 @@ use tower_api_key::{
     StoreError, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{Answer, OddStore, errors, logged, send_raw, serve, start_log, tell_kind};
 
 async fn serve_with(layer: ApiKeyLayer) -> SocketAddr {

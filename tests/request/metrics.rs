@@ -24,6 +24,7 @@ use tower_api_key::{
     SqliteStore, StoreError, UsageRecorder, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{OddStore, in_time, issue};
 
 /// A recorder of this test alone.

@@ -23,6 +23,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
 use tower_http::trace::TraceLayer;
 
+use crate::common::MemoryKeys as _;
 use crate::common::{RawResponse, http2_client, in_time, send_raw, serve, serve_hyper};
 
 /// Has the layer as a field.

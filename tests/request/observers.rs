@@ -20,6 +20,7 @@ use tower_api_key::{
     StoreError, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{
     OddStore, RawResponse, errors, get_raw, in_time, issue, serve, serve_known, start_log,
 };

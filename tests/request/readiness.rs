@@ -23,6 +23,7 @@ use tower_api_key::{
     RejectionKind, RequireStage, StoreError,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{in_time, issue};
 
 /// Must be made ready, which no clone inherits, and counts its calls.

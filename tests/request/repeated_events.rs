@@ -16,6 +16,7 @@ use tower_api_key::{
     StoreError, TenantId, TrustedProxies,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{OddStore, logged, start_log};
 
 /// How often counts are written.

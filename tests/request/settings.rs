@@ -11,10 +11,11 @@ use tower::Layer as _;
 use tower_api_key::extract::{AuthorizationScheme, Header, Query};
 use tower_api_key::testing::{ActAs, FakeClock};
 use tower_api_key::{
-    ApiKeyLayer, Clock as _, KeyFormat, KeyHasher, KeyScheme, MemoryStore, NewKey, Rejection,
-    RequestHead, RequireAbility, RequireStage, RequireTenant, Responder, VerifiedKey,
+    ApiKeyLayer, Clock as _, KeyFormat, KeyHasher, KeyManager, KeyScheme, MemoryStore, NewKey,
+    Rejection, RequestHead, RequireAbility, RequireStage, RequireTenant, Responder, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{
     CountingStore, RawResponse, echo, http2_client, in_time, issue, send_raw, serve, serve_hyper,
 };
@@ -100,13 +101,13 @@ async fn a_pepper_can_be_replaced_while_its_keys_still_work() {
     let (old, new) = (KeyHasher::hmac_sha256(&[1; 32]), KeyHasher::hmac_sha256(&[2; 32]));
     let both = new.clone().or_hmac_sha256(&[1; 32]);
     let [old, both, new] = [old, both, new].map(|hasher| KeyScheme::default().hasher(hasher));
-    let keys = MemoryStore::with_scheme(old.clone());
-    let old_key = issue(&keys, NewKey::named("old"));
+    let keys = MemoryStore::new();
+    let old_key = keys.issue_by(&old, NewKey::named("old")).unwrap().secret;
     let issued = NewKey::named("new").generate(&both).unwrap();
     keys.insert(issued.record);
     for (scheme, statuses) in [(old, [200, 401]), (both, [200, 200]), (new, [401, 200])] {
         let address = start(ApiKeyLayer::new(keys.clone()).scheme(scheme)).await;
-        for (key, status) in [&*old_key, issued.secret.reveal()].into_iter().zip(statuses) {
+        for (key, status) in [old_key.reveal(), issued.secret.reveal()].into_iter().zip(statuses) {
             assert_eq!(ask_with(address, key).await.status, status);
         }
     }
@@ -182,15 +183,16 @@ async fn head_is_refused_with_the_length_of_the_body_that_get_has() {
 
 #[tokio::test]
 async fn a_test_can_act_as_the_holder_of_a_key() {
-    let keys = MemoryStore::new();
+    let keys = KeyManager::new(MemoryStore::new());
     let guarded = get(echo).layer(RequireAbility::new("bots:read"));
-    let app = Router::new().route("/", guarded).layer(ApiKeyLayer::new(keys.clone()));
-    let reader = ActAs::new(&keys, NewKey::named("reader").abilities(["bots:read"])).unwrap();
+    let app = Router::new().route("/", guarded).layer(keys.layer());
+    let reader = NewKey::named("reader").abilities(["bots:read"]);
+    let reader = ActAs::new(&keys, reader).await.unwrap();
     for reader in [reader.clone(), reader.bearer()] {
         let address = serve_hyper(reader.layer(app.clone())).await;
         assert_eq!(name(&ask(address, "/", &[]).await), Some("reader"));
     }
-    let weak = ActAs::new(&keys, NewKey::named("weak")).unwrap().layer(app);
+    let weak = ActAs::new(&keys, NewKey::named("weak")).await.unwrap().layer(app);
     assert_eq!(ask(serve_hyper(weak).await, "/", &[]).await.status, 403);
 }
 

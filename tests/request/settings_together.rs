@@ -18,6 +18,7 @@ use tower_api_key::{
     RequireTenant, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::request::{RawRequest, request};
 use crate::common::{CountingStore, get_raw, issue, send_raw, serve, tell_kind};
 
@@ -98,7 +99,7 @@ async fn optional_keys_make_requests_without_one_anonymous_and_refuse_wrong_ones
             assert_eq!(server.answer(unknown).await, "401 unknown");
             assert_eq!(server.answer(request(start).key("a b")).await, "401 malformed");
         }
-        assert!(server.store.keys.revoke(server.store.keys.list()[0].id()));
+        assert!(server.store.keys.revoke(server.store.keys.records()[0].id()));
         assert_eq!(server.answer(request("GET /").key(key)).await, "401 revoked");
     }
 }

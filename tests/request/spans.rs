@@ -12,6 +12,8 @@ use tower_http::trace::TraceLayer;
 use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::common::MemoryKeys as _;
+
 /// What a span was exported with.
 fn attribute(exporter: &InMemorySpanExporter, name: &str) -> Option<String> {
     let spans = exporter.get_finished_spans().unwrap();

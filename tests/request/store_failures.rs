@@ -22,6 +22,7 @@ use tower_api_key::{
     StoreError, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{
     OddStore, RawResponse, errors, get_raw, health, http2_client, in_time, issue, logged, send_raw,
     serve, serve_tonic, start_log, tell_kind,

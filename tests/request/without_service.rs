@@ -21,6 +21,7 @@ use tower_api_key::{
     PeerAddress, Rejection, RejectionKind, RequireAbility, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::remote::Remote;
 
 /// Notes what it observes.

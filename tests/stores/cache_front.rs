@@ -19,6 +19,7 @@ use tower_api_key::{
     Rejection, RequireAbility, StoreError, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::caching::{ScriptedSource, advance, cache, next, settle};
 use crate::common::in_time;
 
@@ -97,7 +98,7 @@ fn what_is_asked_for_twice_is_kept_by_the_thread() {
     let (store, asked) = Counted::new(keys.clone());
     let layer = ApiKeyLayer::new(store);
     for expected in [1, 2, 2, 2] {
-        assert_eq!(*ask_now(&layer, &key).unwrap().record(), keys.get(key.record.id()).unwrap());
+        assert_eq!(*ask_now(&layer, &key).unwrap().record(), keys.record(key.record.id()).unwrap());
         assert_eq!(asked.load(Ordering::SeqCst), expected);
     }
     ask_now(&layer, &other).unwrap();
@@ -476,7 +477,7 @@ async fn who_is_told_of_a_change_is_not_contradicted_by_what_threads_kept() {
         cached.find(&issue(&keys).record.digest()).await.unwrap();
     }
     assert!(keys.revoke(key.record.id()));
-    cached.heed(&keys.get(key.record.id()).unwrap());
+    cached.heed(&keys.record(key.record.id()).unwrap());
     assert_eq!(ask(&layer, &key).await.unwrap_err(), "revoked");
 }
 

@@ -17,6 +17,7 @@ use tower_api_key::{
     StoreError,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::caching::{ScriptedSource, advance, cache, next, settle};
 use crate::common::{logged, start_log};
 

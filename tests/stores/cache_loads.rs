@@ -12,6 +12,7 @@ use tower_api_key::Immediate;
 use tower_api_key::store::{CachedStore, CommitError, KeyChange, KeyRepository};
 use tower_api_key::{KeyDigest, KeyManager, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError};
 
+use crate::common::MemoryKeys as _;
 use crate::common::caching::{Answered, GatedStore, advance, cache, next, settle};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -13,10 +13,12 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 use tower_api_key::Immediate;
 use tower_api_key::store::{
-    Actor, AuditAction, AuditEvent, CachedStore, Invalidation, KeyChange, KeyRepository, Token,
+    Actor, AuditAction, AuditEvent, CachedStore, Invalidation, KeyChange, KeyRepository,
+    SuspendedTenant, Token,
 };
 use tower_api_key::{KeyDigest, KeyHasher, KeyRecord, KeyStore as _, TenantId};
 
+use crate::common::MemoryKeys as _;
 use crate::common::caching::{
     Answered, GatedStore, RuntimeClock, ScriptedSource, advance, next, settle,
 };
@@ -293,10 +295,18 @@ impl Model {
     }
 
     async fn change_elsewhere(&mut self) {
+        let keys = &self.store.keys;
         // Past the rules: plain SQL may change the keys of a suspended tenant, too.
+        let suspended = keys.suspended().await.unwrap();
+        for SuspendedTenant { tenant, .. } in &suspended {
+            keys.set_suspended(tenant, None, &[]).await.unwrap();
+        }
         match self.change() {
-            KeyChange::Insert(record) => self.store.keys.insert(record),
-            change => drop(self.store.keys.update(change.record().id(), |_| ()).unwrap()),
+            KeyChange::Insert(record) => keys.insert(record),
+            change => drop(keys.update(change.record().id(), |_| ()).unwrap()),
+        }
+        for SuspendedTenant { tenant, since, .. } in &suspended {
+            keys.set_suspended(tenant, Some(*since), &[]).await.unwrap();
         }
         self.changed_elsewhere(Invalidation::Key(self.digest));
     }

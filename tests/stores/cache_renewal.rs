@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tower_api_key::store::{CachedStore, Invalidation, InvalidationSource, Subscription};
 use tower_api_key::{KeyDigest, KeyStore as _, NewKey, StoreError};
 
+use crate::common::MemoryKeys as _;
 use crate::common::caching::{GatedStore, ScriptedSource, advance, cache, settle};
 use crate::common::{logged, start_log};
 

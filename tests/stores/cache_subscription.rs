@@ -12,6 +12,7 @@ use tower_api_key::store::{
 };
 use tower_api_key::{KeyDigest, KeyStore, MemoryStore, NewKey, StoreError};
 
+use crate::common::MemoryKeys as _;
 use crate::common::caching::{GatedStore, ScriptedSource, advance, cache, settle};
 use crate::common::{logged, start_log};
 

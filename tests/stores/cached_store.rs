@@ -20,6 +20,7 @@ use tower_api_key::{
     KeyUpdate, MemoryStore, NewKey, SqliteStore, StoreError,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::caching::{Answered, GatedStore, advance, cache, next, settle};
 use crate::common::{get_raw, in_time, issue, serve, tell_kind};
 

@@ -9,11 +9,12 @@ use std::time::SystemTime;
 use axum::Router;
 use axum::routing::get;
 use tower_api_key::Immediate;
-use tower_api_key::store::UpdateError;
+use tower_api_key::store::{CommitError, KeyChange, KeyRepository as _};
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyRecord, KeyStore as _, MemoryStore, NewKey, RequireAbility,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{serve, tell_kind};
 use crate::sql::usage::check_usage;
 
@@ -54,8 +55,11 @@ async fn a_change_of_a_key_is_seen_by_the_next_request_on_the_same_connection() 
     assert_eq!(answer().await, "200 OK");
     assert!(keys.revoke(id));
     assert_eq!(answer().await, "revoked");
-    let taken_back = keys.update(id, |record| record.set_revoked_at(None));
-    assert_eq!(taken_back, Err(UpdateError::Revoked));
+    let mut taken_back = KeyRecord::clone(&keys.record(id).unwrap());
+    taken_back.set_revoked_at(None);
+    taken_back.set_revision(taken_back.revision() + 1);
+    let taken_back = keys.commit(&[KeyChange::Replace(taken_back.into())], &[]).await;
+    assert!(matches!(taken_back, Err(CommitError::Conflict)), "{taken_back:?}");
     assert!(keys.set_disabled(id, true) && keys.set_disabled(id, false));
     assert_eq!(answer().await, "revoked");
 }
@@ -81,7 +85,7 @@ fn threads_issue_revoke_and_read_without_losing_a_change() {
     let read = |keys: &MemoryStore| {
         let mut revoked = HashMap::new();
         while !done.load(Ordering::SeqCst) {
-            for record in keys.list() {
+            for record in keys.records() {
                 let found = look(keys, &record.digest());
                 assert!(found.as_ref().is_none_or(|found| found.id() == record.id()));
                 if record.revoked_at().is_some() {
@@ -90,7 +94,7 @@ fn threads_issue_revoke_and_read_without_losing_a_change() {
                 }
             }
         }
-        assert!(revoked.iter().all(|(id, at)| keys.get(id).unwrap().revoked_at() == *at));
+        assert!(revoked.iter().all(|(id, at)| keys.record(id).unwrap().revoked_at() == *at));
     };
     thread::scope(|scope| {
         let writers = [(); 4].map(|()| scope.spawn(|| write(&keys)));
@@ -101,10 +105,10 @@ fn threads_issue_revoke_and_read_without_losing_a_change() {
             written.into_iter().chain(readers.map(|reader| reader.join())).all(|end| end.is_ok())
         );
     });
-    let all = keys.list();
+    let all = keys.records();
     assert_eq!(all.len(), 1 + 4 * 150);
     assert_eq!(all.iter().filter(|record| record.revoked_at().is_some()).count(), 4 * 100);
-    assert_eq!(keys.get(counted.id()).unwrap().name().len(), "counted".len() + 4 * 200);
+    assert_eq!(keys.record(counted.id()).unwrap().name().len(), "counted".len() + 4 * 200);
 }
 
 #[tokio::test]

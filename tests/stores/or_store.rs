@@ -9,6 +9,8 @@ use tower_api_key::store::{KeyChanges, KeyStoreExt as _};
 use tower_api_key::testing::check_key_store;
 use tower_api_key::{Immediate, KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError};
 
+use crate::common::MemoryKeys as _;
+
 /// A store that counts what it is asked, tells of no changes, answers only when it is waited for, and can
 /// fail.
 #[derive(Clone, Default)]

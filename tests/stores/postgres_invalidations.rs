@@ -10,6 +10,7 @@ use tower_api_key::store::{
 };
 use tower_api_key::{KeyDigest, KeyHasher, KeyStore, MemoryStore, NewKey};
 
+use crate::common::MemoryKeys as _;
 use crate::common::in_time;
 use crate::common::proxy::Proxy;
 use crate::common::servers::{Postgres, database_url};

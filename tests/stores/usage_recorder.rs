@@ -19,6 +19,7 @@ use tower_api_key::{
     RequireAbility, StoreError, UsageRecorder,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{RawResponse, get_raw, in_time, logged, serve, start_log};
 
 /// What a repository does with uses.
@@ -284,10 +285,10 @@ async fn a_use_never_changes_a_record_nor_takes_back_what_was_done_to_it() {
     let address = start(ApiKeyLayer::new(keys.clone()).observer(recorder.clone())).await;
     let id = key.record.id();
     assert_eq!(ask(address, &key).await.status, 200);
-    assert_eq!(keys.keys.get(id), Some(Arc::clone(&key.record)));
+    assert_eq!(keys.keys.record(id), Some(Arc::clone(&key.record)));
     // The use of a key that was good is written when it is not any more.
     assert!(keys.keys.revoke(id));
-    let revoked = keys.keys.get(id).unwrap();
+    let revoked = keys.keys.record(id).unwrap();
     keys.now_do(Does::Record);
     in_time(recorder.shutdown()).await.unwrap();
     let stored = KeyRepository::get(&keys, id).await.unwrap().unwrap();

@@ -13,6 +13,7 @@ use tower_api_key::{
     ApiKeyLayer, Clock as _, EndReason, KeyEnded, KeyId, MemoryStore, NewKey, StreamWatch,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::{in_time, logged, start_log};
 use crate::{failed, failure, feed, get, goes_on, open, open_as, poll, text, until};
 

@@ -28,6 +28,7 @@ use tower_api_key::{
     ApiKeyLayer, IssuedKey, MemoryStore, NewKey, RequireAbility, StreamWatch, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::browser::Browser;
 use crate::common::python::python;
 use crate::common::{http2_client, in_time, serve, serve_tonic};

@@ -15,10 +15,11 @@ use tower::util::BoxService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_api_key::testing::ActAs;
 use tower_api_key::{
-    ApiKeyLayer, EndReason, MemoryStore, NewKey, RejectionKind, RequireAbility, ResponseBody,
-    StreamWatch, VerifiedKey,
+    ApiKeyLayer, EndReason, KeyManager, MemoryStore, NewKey, RejectionKind, RequireAbility,
+    ResponseBody, StreamWatch, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::in_time;
 use crate::{get, until};
 
@@ -95,9 +96,9 @@ async fn a_layer_that_does_not_watch_tells_no_handler() {
 
 #[tokio::test]
 async fn a_key_of_a_test_ends_only_if_the_test_says_so() {
-    let keys = MemoryStore::new();
-    let layer = ApiKeyLayer::new(keys.clone());
-    let reader = ActAs::new(&keys, NewKey::named("a test")).unwrap();
+    let keys = KeyManager::new(MemoryStore::new());
+    let layer = keys.layer();
+    let reader = ActAs::new(&keys, NewKey::named("a test")).await.unwrap();
     let service = reader.layer(layer.layer(service_fn(async |request: Request<Empty<Bytes>>| {
         let key: &VerifiedKey = request.extensions().get().unwrap();
         let ended = tokio::time::timeout(Duration::from_millis(50), key.ended()).await;

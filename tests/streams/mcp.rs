@@ -21,6 +21,7 @@ use tower_api_key::guard::BindSession;
 use tower_api_key::{ApiKeyLayer, KeyEnded, MemoryStore, NewKey, StreamWatch};
 
 use crate::clients::node;
+use crate::common::MemoryKeys as _;
 use crate::common::serve;
 use crate::until;
 

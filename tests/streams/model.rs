@@ -23,6 +23,7 @@ use tower_api_key::{
     ApiKeyLayer, EndReason, Immediate, IssuedKey, KeyEnded, KeyRecord, KeyStore as _, NewKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::caching::{
     Answered, GatedStore, RuntimeClock, ScriptedSource, advance, next, settle,
 };

@@ -8,6 +8,7 @@ use tower_api_key::{
     RejectionKind, RequestHead, RequireAbility, RequireTenant, StreamWatch, VerifiedKey,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::{failure, get, goes_on, open, open_as, poll};
 
 /// Opens a stream with a key, changes the key, and returns why the stream ended, if it did.
@@ -30,7 +31,7 @@ async fn after(
     }
     // The end was polled away: the same once more.
     assert_eq!(layer.open_streams(), 0);
-    let issued = keys.get(issued.record.id()).unwrap();
+    let issued = keys.record(issued.record.id()).unwrap();
     assert!(issued.revoked_at().is_none());
     Some(EndReason::Reduced)
 }

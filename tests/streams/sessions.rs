@@ -14,6 +14,7 @@ use tower_api_key::{
     ApiKeyLayer, IssuedKey, KeyManager, KeyStore, MemoryStore, NewKey, Secret, StreamWatch,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::stores::Database;
 use crate::{get, open, until};
 

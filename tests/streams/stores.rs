@@ -15,6 +15,7 @@ use tower_api_key::{
     StoreError, StreamWatch,
 };
 
+use crate::common::MemoryKeys as _;
 use crate::common::built::api_keys;
 use crate::common::caching::{RuntimeClock, ScriptedSource, advance, settle};
 use crate::common::in_time;
@@ -325,7 +326,7 @@ async fn a_record_that_was_only_loaded_again_wakes_nobody() {
     let (frames, mut body) = opened(&layer, &key).await;
     for _ in 0..5 {
         // Another `Arc` with the same record.
-        let record = KeyRecord::clone(&database.keys.get(key.record.id()).unwrap());
+        let record = KeyRecord::clone(&database.keys.record(key.record.id()).unwrap());
         database.keys.insert(record);
         tokio::time::sleep(LONGEST).await;
         goes_on(&frames, &mut body);

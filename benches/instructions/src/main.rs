@@ -175,14 +175,10 @@ fn refused(gauge: &mut Gauge) {
     let twice = || with_key().header("authorization", format!("Bearer {KEY}"));
     gauge.count("reject/ambiguous", 400, twice, plain);
     gauge.count("reject/disabled", 401, with_key, || {
-        let store = store(key());
-        assert!(store.set_disabled(&id(), true));
-        behind(store)
+        behind(changed(key(), |record| record.set_disabled(true)))
     });
     gauge.count("reject/revoked", 401, with_key, || {
-        let store = store(key());
-        assert!(store.revoke(&id()));
-        behind(store)
+        behind(changed(key(), |record| record.set_revoked_at(Some(SystemTime::now()))))
     });
     gauge.count("reject/expired", 401, with_key, || {
         behind(store(key().expires_at(SystemTime::UNIX_EPOCH)))
@@ -334,6 +330,11 @@ fn id() -> KeyId {
 
 /// A store with such a key alone, whose text is [`KEY`].
 fn store(key: NewKey) -> MemoryStore {
+    changed(key, |_| {})
+}
+
+/// Such a store, whose record was changed.
+fn changed(key: NewKey, change: impl FnOnce(&mut KeyRecord)) -> MemoryStore {
     let hasher = KeyHasher::sha256();
     let issued = key.generate(&KeyScheme::default()).unwrap().record;
     let mut record = KeyRecord::new(id(), hasher.digest(KEY), issued.name(), issued.created_at());
@@ -346,9 +347,8 @@ fn store(key: NewKey) -> MemoryStore {
     record.set_limits(issued.limits().clone());
     record.set_restrictions(issued.restrictions().clone());
     record.set_metadata(issued.metadata().clone());
-    let store = MemoryStore::new();
-    store.insert(record);
-    store
+    change(&mut record);
+    MemoryStore::from_records([record]).unwrap()
 }
 
 /// A memory store that does not say that it is one.

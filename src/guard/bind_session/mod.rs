@@ -133,18 +133,19 @@ impl BindSession {
     /// use tower::{Layer, ServiceExt, service_fn};
     /// use tower_api_key::guard::BindSession;
     /// use tower_api_key::testing::ActAs;
-    /// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
     /// # use std::convert::Infallible;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let (keys, binds) = (MemoryStore::new(), BindSession::new("mcp-session-id"));
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let binds = BindSession::new("mcp-session-id");
     /// let opens = service_fn(async |_: Request<String>| {
     ///     let response = Response::builder().header("mcp-session-id", "the first");
     ///     Ok::<_, Infallible>(response.body(String::new()).unwrap())
     /// });
-    /// let server = (ApiKeyLayer::new(keys.clone()), binds.clone()).layer(opens);
-    /// let agent = ActAs::new(&keys, NewKey::named("agent"))?;
+    /// let server = (keys.layer(), binds.clone()).layer(opens);
+    /// let agent = ActAs::new(&keys, NewKey::named("agent")).await?;
     /// agent.layer(server).oneshot(Request::new(String::new())).await?;
     /// assert_eq!(binds.sessions(), 1);
     /// # Ok(())

@@ -108,17 +108,18 @@ const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 ///
 /// ```
 /// use tower_api_key::store::{CachedStore, KeyStore};
-/// use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let database = MemoryStore::new();
-/// let digest = database.issue(NewKey::named("reports"))?.record.digest();
+/// let issued = KeyManager::new(database.clone()).issue(NewKey::named("reports")).await?;
+/// let digest = issued.record.digest();
 /// let keys = CachedStore::builder(database).capacity(10_000).build();
 /// assert!(keys.find_now(&digest).answer().is_none());
 /// keys.find(&digest).await?;
 /// assert!(keys.find_now(&digest).answer().is_some());
-/// let layer = ApiKeyLayer::new(keys);
+/// let keys = KeyManager::new(keys); // and `keys.layer()`
 /// # Ok(())
 /// # }
 /// ```

@@ -20,7 +20,8 @@ use crate::store::{
 #[async_trait]
 impl KeyRepository for MemoryStore {
     async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
-        Ok(Self::get(self, id).map(|record| self.with_use(record)))
+        let record = self.lock().get(id).cloned();
+        Ok(record.map(|record| self.with_use(record)))
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
@@ -41,7 +42,8 @@ impl KeyRepository for MemoryStore {
     async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
         let after = query.after_place().map_err(StoreError::new)?;
         let place = |record: &Arc<KeyRecord>| EndPlace::of(record);
-        let ended = Self::list(self).into_iter().filter(|record| query.matches(record));
+        let all: Vec<_> = self.lock().all().cloned().collect();
+        let ended = all.into_iter().filter(|record| query.matches(record));
         let mut keys: Vec<_> =
             ended.filter(|record| after.is_none() || place(record) > after).collect();
         keys.sort_by_cached_key(place);

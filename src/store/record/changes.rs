@@ -13,8 +13,8 @@ use crate::store::{Actor, KeyHint};
 
 /// # Changes
 ///
-/// They are for stores over tables of other systems, for new revisions in a
-/// [`KeyChange`](crate::store::KeyChange), and for [`MemoryStore::update`](crate::MemoryStore::update).
+/// They are for stores over tables of other systems, and for new revisions in a
+/// [`KeyChange`](crate::store::KeyChange).
 impl KeyRecord {
     /// Sets the digest by which the record is found. A store keeps it as it was inserted.
     pub fn set_digest(&mut self, digest: KeyDigest) {

@@ -21,6 +21,7 @@ use tower_api_key::{
 };
 use tower_api_key_fuzz::credentials::find;
 use tower_api_key_fuzz::decisions::*;
+use tower_api_key_fuzz::memory::MemoryKeys as _;
 use tower_api_key_fuzz::model::expected;
 use tower_api_key_fuzz::{Outcome, call};
 
@@ -230,7 +231,7 @@ impl KeyStore for Answers {
         match self.how {
             Store::AtOnce | Store::Later => self.keys.find(digest).await,
             Store::Fails => Err(StoreError::new("down")),
-            Store::Confused => Ok(self.keys.list().pop()),
+            Store::Confused => Ok(self.keys.records().pop()),
         }
     }
 
@@ -238,7 +239,7 @@ impl KeyStore for Answers {
         match self.how {
             Store::AtOnce => self.keys.find_now(digest),
             Store::Later | Store::Fails => Immediate::Ask,
-            Store::Confused => Immediate::Answer(self.keys.list().pop()),
+            Store::Confused => Immediate::Answer(self.keys.records().pop()),
         }
     }
 }

@@ -19,7 +19,10 @@ use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{KeyAction, KeyRoutes, Refused};
-use tower_api_key::{AbilitySet, KeyFormat, KeyHasher, KeyManager, KeyRecord, KeyScheme, MemoryStore};
+use tower_api_key::{
+    AbilitySet, KeyFormat, KeyHasher, KeyManager, KeyRecord, KeyScheme, MemoryStore,
+};
+use tower_api_key_fuzz::memory::MemoryKeys as _;
 
 /// Never to be seen by Alice.
 const FOREIGN: &str = "a name of another tenant";
@@ -65,7 +68,7 @@ fuzz_target!(|input: &[u8]| {
         record.set_abilities(["bots:read"].try_into().unwrap());
         store.insert(record);
     }
-    let foreign = store.get(&"key_2".parse().unwrap()).unwrap();
+    let foreign = store.record(&"key_2".parse().unwrap()).unwrap();
     let formats = [KeyFormat::new("sk_live_").stage("live"), KeyFormat::new("sk_test_")];
     let keys = KeyManager::new(store.clone()).scheme(KeyScheme::new(formats));
     let app = KeyRoutes::new(keys, alice).into_router::<()>();
@@ -96,9 +99,9 @@ fuzz_target!(|input: &[u8]| {
     }
 
     // Nothing that Alice has not was granted, and nothing of others was changed.
-    assert!(Arc::ptr_eq(&store.get(foreign.id()).unwrap(), &foreign));
+    assert!(Arc::ptr_eq(&store.record(foreign.id()).unwrap(), &foreign));
     let ceiling: AbilitySet = ["bots:*"].try_into().unwrap();
-    let all = store.list();
+    let all = store.records();
     assert!(all.len() <= 4);
     for record in all.iter().filter(|record| record.id() != foreign.id()) {
         assert!(record.tenant().is_some_and(|tenant| *tenant == "acme"));

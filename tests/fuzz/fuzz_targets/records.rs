@@ -9,6 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use tower_api_key::manage::KeyView;
 use tower_api_key::store::{KeyCursor, KeyQuery, KeyState, StoredKey};
 use tower_api_key::{ApiKeyLayer, KeyHasher, KeyRecord, MemoryStore, PeerAddress};
+use tower_api_key_fuzz::memory::MemoryKeys as _;
 use tower_api_key_fuzz::{Outcome, call, request};
 
 fuzz_target!(|input: &[u8]| {
@@ -38,7 +39,7 @@ fuzz_target!(|input: &[u8]| {
     let is_free = *record.restrictions() == Default::default();
     let is_secret = record.kind() == tower_api_key::KeyKind::Secret;
     keys.insert(record);
-    assert!(keys.get(&id).is_some());
+    assert!(keys.record(&id).is_some());
     let mut request = request(b"/v1/users/7?x", [&b"x-api-key: key"[..]]).unwrap();
     request.extensions_mut().insert(PeerAddress(([192, 0, 2, 1], 1).into()));
     let origin = HeaderValue::from_static("https://shop.example");

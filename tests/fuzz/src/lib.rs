@@ -5,6 +5,8 @@
 pub mod credentials;
 pub mod decisions;
 pub mod forwarded;
+#[path = "../../common/memory.rs"]
+pub mod memory;
 pub mod model;
 pub mod paths;
 pub mod policies;
@@ -25,6 +27,8 @@ use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyRecord, KeyStore, MemoryStore, Rejection, RejectionKind, StoreError,
     VerifiedKey,
 };
+
+use self::memory::MemoryKeys as _;
 
 /// Splits an input into lines of text, if it is text. There is at least one line.
 pub fn lines(input: &[u8]) -> Option<Vec<&str>> {

@@ -281,13 +281,11 @@ pub use self::address::{PeerAddress, TrustedProxies};
 pub use self::axum::VerifiedKeyRejection;
 pub use self::body::ResponseBody;
 pub use self::clock::{Clock, SystemClock};
-#[doc(inline)]
-pub use self::extract::Extract;
 pub use self::fallback::Fallback;
 pub use self::future::ResponseFuture;
 #[doc(inline)]
 pub use self::guard::{
-    Guard, GuardLayer, RefuseCrossOrigin, RequireAbility, RequireKind, RequireStage, RequireTenant,
+    GuardLayer, RefuseCrossOrigin, RequireAbility, RequireKind, RequireStage, RequireTenant,
 };
 pub use self::head::RequestHead;
 #[doc(inline)]
@@ -306,11 +304,6 @@ pub use self::limit::RedisRateLimiter;
 pub use self::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
 #[doc(inline)]
 pub use self::manage::{KeyManager, KeyUpdate, ManageError};
-#[cfg(feature = "metrics")]
-#[doc(inline)]
-pub use self::metrics::Metrics;
-#[doc(inline)]
-pub use self::observe::Observe;
 pub use self::protocol::Protocol;
 #[doc(inline)]
 pub use self::reject::{Rejection, RejectionKind, Respond, Responder};
@@ -336,3 +329,14 @@ pub use self::usage::{UsageRecorder, UsageRecorderBuilder};
 pub use self::verify::VerifiedKey;
 pub use self::watch::{EndReason, KeyEnded, StreamWatch};
 pub use self::without_service::{Admitted, Refusal};
+
+// They are documented in their modules, which are about them.
+#[doc(hidden)]
+pub use self::extract::Extract;
+#[doc(hidden)]
+pub use self::guard::Guard;
+#[cfg(feature = "metrics")]
+#[doc(hidden)]
+pub use self::metrics::Metrics;
+#[doc(hidden)]
+pub use self::observe::Observe;

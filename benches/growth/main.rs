@@ -85,7 +85,7 @@ async fn median(runs: usize, mut run: impl AsyncFnMut(usize)) -> Duration {
 /// The pages that are measured.
 fn pages(keys: usize) -> Vec<(&'static str, KeyQuery)> {
     let query = KeyQuery::new();
-    let big = || query.clone().tenant(BIG_TENANT.parse().unwrap());
+    let big = || query.clone().tenant(BIG_TENANT);
     let (early, late) = (issued_at(0), issued_at(keys) + Duration::from_secs(1 << 30));
     vec![
         ("all", query.clone()),
@@ -104,8 +104,8 @@ fn pages(keys: usize) -> Vec<(&'static str, KeyQuery)> {
         ("name, rare", query.clone().name("needle")),
         ("name, none", query.clone().name("nothing")),
         ("of a tenant, name, none", big().name("nothing")),
-        ("stage, all", query.clone().stage("live".parse().unwrap())),
-        ("stage, none", query.clone().stage("prod".parse().unwrap())),
+        ("stage, all", query.clone().stage("live")),
+        ("stage, none", query.clone().stage("prod")),
         ("kind, none", query.clone().kind(tower_api_key::KeyKind::Public)),
         ("created by, all", query.clone().created_by("alice")),
         ("created by, none", query.created_by("mallory")),

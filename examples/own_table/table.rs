@@ -91,6 +91,7 @@ impl KeyRepository for OwnTable {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        query.check().map_err(StoreError::new)?;
         let (any, tenant) = match &query.tenant {
             TenantFilter::Any => (true, None),
             TenantFilter::Of(tenant) => (false, Some(tenant.as_str())),

@@ -12,6 +12,11 @@ mod network;
 mod peer;
 mod proxies;
 
-pub use self::network::{NetworkError, parse_network};
+pub(crate) use self::network::parse_network;
+pub use self::network::{Network, NetworkError};
+
+// They are documented at the root, by which users name them.
+#[doc(hidden)]
 pub use self::peer::PeerAddress;
+#[doc(hidden)]
 pub use self::proxies::TrustedProxies;

@@ -1,6 +1,8 @@
 //! [`parse_network`]: networks as people write them.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
@@ -20,26 +22,122 @@ pub enum NetworkError {
     Mapped,
 }
 
-/// Parses a network, or an address as a network of one.
+/// The addresses of a network, such as `192.0.2.0/24`, or one address.
 ///
-/// An IPv4-mapped IPv6 network becomes the IPv4 network that it is.
-///
-/// # Errors
-///
-/// Returns an error if the text is of another form, or if its address is not the network's:
-/// `10.0.0.1/8` may mean `10.0.0.1` or `10.0.0.0/8`.
+/// An IPv4-mapped IPv6 network is the IPv4 network that it stands for. A text or an [`IpNet`] whose address is not
+/// the network's is refused: `10.0.0.1/8` may mean `10.0.0.1` or `10.0.0.0/8`.
 ///
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::address::parse_network;
+/// use std::net::Ipv4Addr;
 ///
-/// assert_eq!(parse_network("192.0.2.1")?, parse_network("192.0.2.1/32")?);
-/// assert_eq!(parse_network("::ffff:10.0.0.0/104")?, parse_network("10.0.0.0/8")?);
-/// assert!(parse_network("10.0.0.1/8").is_err());
+/// use tower_api_key::address::Network;
+///
+/// let network: Network = "192.0.2.1".parse()?;
+/// assert_eq!(network, "192.0.2.1/32".parse()?);
+/// assert_eq!(network, Ipv4Addr::new(192, 0, 2, 1).into());
+/// assert_eq!("::ffff:10.0.0.0/104".parse::<Network>()?, "10.0.0.0/8".parse()?);
+/// assert!("10.0.0.1/8".parse::<Network>().is_err());
 /// # Ok::<_, tower_api_key::address::NetworkError>(())
 /// ```
-pub fn parse_network(text: &str) -> Result<IpNet, NetworkError> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Network(IpNet);
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        parse_network(text).map(Self)
+    }
+}
+
+impl TryFrom<&str> for Network {
+    type Error = NetworkError;
+
+    fn try_from(text: &str) -> Result<Self, NetworkError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = NetworkError;
+
+    fn try_from(text: String) -> Result<Self, NetworkError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<&String> for Network {
+    type Error = NetworkError;
+
+    fn try_from(text: &String) -> Result<Self, NetworkError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<&&str> for Network {
+    type Error = NetworkError;
+
+    fn try_from(text: &&str) -> Result<Self, NetworkError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<IpNet> for Network {
+    type Error = NetworkError;
+
+    fn try_from(network: IpNet) -> Result<Self, NetworkError> {
+        normal(network).map(Self)
+    }
+}
+
+impl TryFrom<&IpNet> for Network {
+    type Error = NetworkError;
+
+    fn try_from(network: &IpNet) -> Result<Self, NetworkError> {
+        Self::try_from(*network)
+    }
+}
+
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Self {
+        Self(address.to_canonical().into())
+    }
+}
+
+impl From<Ipv4Addr> for Network {
+    fn from(address: Ipv4Addr) -> Self {
+        IpAddr::from(address).into()
+    }
+}
+
+impl From<Ipv6Addr> for Network {
+    fn from(address: Ipv6Addr) -> Self {
+        IpAddr::from(address).into()
+    }
+}
+
+impl From<&Self> for Network {
+    fn from(network: &Self) -> Self {
+        *network
+    }
+}
+
+impl From<Network> for IpNet {
+    fn from(network: Network) -> Self {
+        network.0
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Parses a network, or an address as a network of one.
+pub(crate) fn parse_network(text: &str) -> Result<IpNet, NetworkError> {
     let address = |text: &str| text.parse::<IpAddr>().map_err(|_| NetworkError::Form);
     let network = match text.split_once('/') {
         None => IpNet::from(address(text)?),
@@ -49,6 +147,11 @@ pub fn parse_network(text: &str) -> Result<IpNet, NetworkError> {
             IpNet::new(address(text)?, prefix).map_err(|_| NetworkError::Form)?
         }
     };
+    normal(network)
+}
+
+/// Returns a network as it is kept, if its address is that of the network.
+fn normal(network: IpNet) -> Result<IpNet, NetworkError> {
     let network = canonical(network)?;
     if network.addr() != network.network() {
         return Err(NetworkError::HostBits(network.trunc()));

@@ -80,7 +80,7 @@ impl TrustedProxies {
     ///
     /// # Panics
     ///
-    /// Panics if a network does not [parse](parse_network). For text from outside there is
+    /// Panics if a network does not [parse](super::Network). For text from outside there is
     /// [`try_networks`](Self::try_networks).
     pub fn networks<N: AsRef<str>>(networks: impl IntoIterator<Item = N>) -> Self {
         Self::try_networks(networks).unwrap_or_else(|error| panic!("{error}"))
@@ -91,7 +91,7 @@ impl TrustedProxies {
     ///
     /// # Errors
     ///
-    /// Returns an error if a network does not [parse](parse_network).
+    /// Returns an error if a network does not [parse](super::Network).
     pub fn try_networks<N: AsRef<str>>(
         networks: impl IntoIterator<Item = N>,
     ) -> Result<Self, NetworkError> {

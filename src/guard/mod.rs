@@ -33,18 +33,27 @@ mod unless;
 
 use std::sync::Arc;
 
-pub use self::ability::RequireAbility;
 pub use self::bind_session::{BindSession, BindSessionFuture, BindSessionService};
 pub use self::combine::{And, Or};
-pub use self::cross_origin::RefuseCrossOrigin;
 pub use self::future::GuardFuture;
-pub use self::kind::RequireKind;
-pub use self::layer::{GuardLayer, GuardService};
+pub use self::layer::GuardService;
 pub use self::post::RequirePost;
 pub use self::report_only::{Report, ReportOnly};
-pub use self::stage::RequireStage;
-pub use self::tenant::RequireTenant;
 pub use self::unless::Unless;
+
+// They are documented at the root, by which users name them.
+#[doc(hidden)]
+pub use self::ability::RequireAbility;
+#[doc(hidden)]
+pub use self::cross_origin::RefuseCrossOrigin;
+#[doc(hidden)]
+pub use self::kind::RequireKind;
+#[doc(hidden)]
+pub use self::layer::GuardLayer;
+#[doc(hidden)]
+pub use self::stage::RequireStage;
+#[doc(hidden)]
+pub use self::tenant::RequireTenant;
 
 #[cfg(feature = "policy")]
 pub(crate) use self::ability::has_one_of;

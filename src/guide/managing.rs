@@ -28,7 +28,7 @@
 //!     let new = keys.rotate(issued.record.id(), Duration::from_secs(86_400)).await?;
 //!     println!("shown once: {}", new.secret.reveal());
 //!
-//!     let page = keys.list(&KeyQuery::new().tenant("acme".parse()?).state(KeyState::Active)).await?;
+//!     let page = keys.list(&KeyQuery::new().tenant("acme").state(KeyState::Active)).await?;
 //!     assert_eq!(page.keys.len(), 2);
 //!
 //!     // The successor is another key, which still works.

@@ -45,5 +45,9 @@ mod join_vary;
 mod vary;
 
 pub(crate) use self::fields::{CacheFields, ResponseFields};
-pub use self::join_vary::{JoinVary, JoinVaryFuture, JoinVaryService};
+pub use self::join_vary::{JoinVaryFuture, JoinVaryService};
+
+// They are documented at the root, by which users name them.
+#[doc(hidden)]
+pub use self::join_vary::JoinVary;
 pub(crate) use self::vary::add as add_vary;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::text::is_text;
+
 /// The longest ability that is accepted, in bytes.
 const MAX_LENGTH: usize = 128;
 
@@ -106,27 +108,7 @@ impl FromStr for Ability {
     }
 }
 
-impl TryFrom<&str> for Ability {
-    type Error = AbilityError;
-
-    fn try_from(text: &str) -> Result<Self, AbilityError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for Ability {
-    type Error = AbilityError;
-
-    fn try_from(text: String) -> Result<Self, AbilityError> {
-        text.parse()
-    }
-}
-
-impl From<Ability> for String {
-    fn from(ability: Ability) -> Self {
-        ability.0.into()
-    }
-}
+is_text!(Ability);
 
 impl PartialEq<str> for Ability {
     fn eq(&self, other: &str) -> bool {
@@ -215,6 +197,15 @@ impl<'a> IntoIterator for &'a AbilitySet {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+impl IntoIterator for AbilitySet {
+    type Item = Ability;
+    type IntoIter = std::vec::IntoIter<Ability>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Vec::from(self).into_iter()
     }
 }
 

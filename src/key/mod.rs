@@ -16,6 +16,7 @@
 //! | [`Restrictions`] | from where it works, and on which endpoints |
 //! | [`OriginPattern`], [`ReferrerPattern`] | the sites and pages that may use it |
 //! | [`EndpointPattern`] | the methods and paths on which it works |
+//! | [`InvalidFields`] | all that is wrong with a new key, a change or a query |
 
 mod ability;
 mod alphabet;
@@ -27,6 +28,7 @@ mod endpoint;
 mod format;
 mod formats;
 mod id;
+mod invalid;
 mod kind;
 mod origin;
 mod presented;
@@ -40,26 +42,45 @@ mod size;
 mod stored_hash;
 mod text;
 
-pub use self::ability::{Ability, AbilityError, AbilitySet};
-pub use self::alphabet::Alphabet;
+pub use self::ability::AbilityError;
 pub use self::catalogue::AbilityCatalogue;
-pub use self::checksum::Checksum;
-pub use self::digest::{KeyDigest, KeyHasher, ParseDigestError};
+pub use self::digest::ParseDigestError;
 pub use self::endpoint::{EndpointError, EndpointPattern, PathPattern};
-pub use self::format::{FormatError, GenerateError, KeyFormat, KeyFormatError, MAX_KEY_LENGTH};
+pub use self::format::{FormatError, GenerateError, KeyFormatError, MAX_KEY_LENGTH};
 pub use self::formats::KeyFormats;
-pub use self::id::{IdError, KeyId, Stage, TenantId};
-pub use self::kind::KeyKind;
+pub use self::id::IdError;
+pub use self::invalid::{InvalidField, InvalidFields};
 pub use self::origin::{OriginError, OriginPattern};
 pub use self::presented::PresentedKey;
-pub use self::rate_limit::{RateLimit, RateLimitError};
+pub use self::rate_limit::RateLimitError;
 pub(crate) use self::rate_limits::MAX_LIMITS;
 pub use self::rate_limits::RateLimits;
 pub use self::referrer::ReferrerPattern;
 pub use self::restrictions::Restrictions;
-pub use self::scheme::{IssueError, KeyScheme};
-pub use self::secret::Secret;
+pub use self::scheme::IssueError;
 pub use self::stored_hash::{StoredHash, StoredHashError};
+
+// They are documented at the root, by which users name them.
+#[doc(hidden)]
+pub use self::ability::{Ability, AbilitySet};
+#[doc(hidden)]
+pub use self::alphabet::Alphabet;
+#[doc(hidden)]
+pub use self::checksum::Checksum;
+#[doc(hidden)]
+pub use self::digest::{KeyDigest, KeyHasher};
+#[doc(hidden)]
+pub use self::format::KeyFormat;
+#[doc(hidden)]
+pub use self::id::{KeyId, Stage, TenantId};
+#[doc(hidden)]
+pub use self::kind::KeyKind;
+#[doc(hidden)]
+pub use self::rate_limit::RateLimit;
+#[doc(hidden)]
+pub use self::scheme::KeyScheme;
+#[doc(hidden)]
+pub use self::secret::Secret;
 
 pub(crate) use self::alphabet::random_text;
 pub(crate) use self::compact::{Compact, Thin};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::{RateLimit, RateLimitError};
+use super::{InvalidFields, RateLimit, RateLimitError};
 
 pub(crate) const MAX_LIMITS: usize = 8;
 
@@ -65,6 +65,21 @@ impl RateLimits {
         Ok(Self(Some(Arc::new(Inner { limits, policy }))))
     }
 
+    /// Adds limits, or keeps what is wrong with them.
+    pub(crate) fn add<L>(
+        &mut self,
+        limits: impl IntoIterator<Item = L>,
+        invalid: &mut InvalidFields,
+    ) where
+        L: TryInto<RateLimit, Error: fmt::Display>,
+    {
+        let more = invalid.convert_all("limits", self.len(), limits);
+        match Self::new(self.iter().cloned().chain(more)) {
+            Ok(all) => *self = all,
+            Err(error) => invalid.add("limits", None, error),
+        }
+    }
+
     /// Returns what `RateLimit-Policy` says, if there are limits.
     pub(crate) fn policy(&self) -> Option<&HeaderValue> {
         self.0.as_ref().map(|inner| &inner.policy)
@@ -84,6 +99,24 @@ impl Deref for RateLimits {
 
     fn deref(&self) -> &[RateLimit] {
         self.0.as_ref().map_or(&[], |inner| &inner.limits)
+    }
+}
+
+impl IntoIterator for RateLimits {
+    type Item = RateLimit;
+    type IntoIter = std::vec::IntoIter<RateLimit>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.to_vec().into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a RateLimits {
+    type Item = &'a RateLimit;
+    type IntoIter = std::slice::Iter<'a, RateLimit>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

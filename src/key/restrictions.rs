@@ -1,10 +1,12 @@
 //! [`Restrictions`]: from where a key works, and on which endpoints.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{EndpointPattern, OriginPattern, ReferrerPattern};
+use super::{EndpointPattern, InvalidFields, OriginPattern, ReferrerPattern};
+use crate::address::Network;
 
 /// From where a key works, and on which endpoints. The default restricts nothing.
 ///
@@ -50,10 +52,67 @@ impl Restrictions {
     pub(crate) const NONE: Self =
         Self { addresses: None, origins: None, referrers: None, endpoints: None };
 
+    /// Adds networks, or keeps what is wrong with them.
+    pub(crate) fn add_addresses<N>(
+        &mut self,
+        networks: impl IntoIterator<Item = N>,
+        invalid: &mut InvalidFields,
+    ) where
+        N: TryInto<Network, Error: fmt::Display>,
+    {
+        let networks = invalid.convert_all("addresses", length(&self.addresses), networks);
+        extend(&mut self.addresses, networks.into_iter().map(IpNet::from));
+    }
+
+    /// Adds sites, or keeps what is wrong with them.
+    pub(crate) fn add_origins<O>(
+        &mut self,
+        origins: impl IntoIterator<Item = O>,
+        invalid: &mut InvalidFields,
+    ) where
+        O: TryInto<OriginPattern, Error: fmt::Display>,
+    {
+        let origins = invalid.convert_all("origins", length(&self.origins), origins);
+        extend(&mut self.origins, origins);
+    }
+
+    /// Adds pages, or keeps what is wrong with them.
+    pub(crate) fn add_referrers<R>(
+        &mut self,
+        referrers: impl IntoIterator<Item = R>,
+        invalid: &mut InvalidFields,
+    ) where
+        R: TryInto<ReferrerPattern, Error: fmt::Display>,
+    {
+        let referrers = invalid.convert_all("referrers", length(&self.referrers), referrers);
+        extend(&mut self.referrers, referrers);
+    }
+
+    /// Adds endpoints, or keeps what is wrong with them.
+    pub(crate) fn add_endpoints<E>(
+        &mut self,
+        endpoints: impl IntoIterator<Item = E>,
+        invalid: &mut InvalidFields,
+    ) where
+        E: TryInto<EndpointPattern, Error: fmt::Display>,
+    {
+        let endpoints = invalid.convert_all("endpoints", length(&self.endpoints), endpoints);
+        extend(&mut self.endpoints, endpoints);
+    }
+
     /// Tells whether only some sites may use the key.
     pub(crate) fn names_sites(&self) -> bool {
         self.origins.is_some() || self.referrers.is_some()
     }
+}
+
+fn length<T>(list: &Option<Arc<[T]>>) -> usize {
+    list.as_ref().map_or(0, |list| list.len())
+}
+
+/// Adds to a list; the first addition makes it one, also if there is nothing to add.
+fn extend<T: Clone>(list: &mut Option<Arc<[T]>>, more: impl IntoIterator<Item = T>) {
+    *list = Some(list.iter().flat_map(|list| list.iter().cloned()).chain(more).collect());
 }
 
 impl super::HeapSize for Restrictions {

@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use super::digest::Way;
 use super::{
-    GenerateError, KeyDigest, KeyFormat, KeyFormats, KeyHasher, KeyKind, PresentedKey, Secret,
-    Stage,
+    GenerateError, InvalidFields, KeyDigest, KeyFormat, KeyFormats, KeyHasher, KeyKind,
+    PresentedKey, Secret, Stage,
 };
 
 /// How often a key is generated anew that the formats would take for one of another format.
@@ -166,6 +166,9 @@ fn says(key: &PresentedKey<'_>, stage: Option<&Stage>, kind: KeyKind) -> bool {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum IssueError {
+    /// Fields of the new key are not valid: these.
+    #[error("the key is not valid: {0}")]
+    Invalid(InvalidFields),
     /// Several formats fit the key. These do.
     #[error("several formats fit the key: say which by its prefix, {}", Choices(.0))]
     Ambiguous(KeyFormats),

@@ -19,6 +19,28 @@ macro_rules! is_text {
             }
         }
 
+        impl TryFrom<&String> for $name {
+            type Error = <$name as std::str::FromStr>::Err;
+
+            fn try_from(text: &String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl TryFrom<&&str> for $name {
+            type Error = <$name as std::str::FromStr>::Err;
+
+            fn try_from(text: &&str) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<&$name> for $name {
+            fn from(value: &$name) -> Self {
+                value.clone()
+            }
+        }
+
         impl From<$name> for String {
             fn from(value: $name) -> Self {
                 value.to_string()

@@ -62,7 +62,7 @@ impl ApiKeyLayer {
         self.with(|gate| {
             gate.clock = Arc::new(clock);
             if !gate.limiter_was_set {
-                let limiter = MemoryRateLimiter::with_clock(Arc::clone(&gate.clock));
+                let limiter = MemoryRateLimiter::new().clock(Arc::clone(&gate.clock));
                 gate.limiter = Arc::new(limiter);
             }
         })

@@ -53,20 +53,27 @@ struct Shared {
 }
 
 impl MemoryRateLimiter {
-    /// Counts by a clock that does not jump.
+    /// Makes a limiter that has counted nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_clock(MonotonicClock::start())
-    }
-
-    /// Counts by `clock`.
-    pub fn with_clock(clock: impl Clock + 'static) -> Self {
         let shared = Shared {
             keys: (0..PARTS).map(|_| Levels::new()).collect(),
             tenants: Levels::new(),
-            clock: Box::new(clock),
+            clock: Box::new(MonotonicClock::start()),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Counts by `clock`. By default, by one that does not jump.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limiter was cloned before.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("set the clock before it is cloned");
+        shared.clock = Box::new(clock);
+        self
     }
 
     /// Returns what counts the keys and tenants, and does not keep the limiter.
@@ -310,7 +317,7 @@ mod tests {
 
     fn limiter() -> (MemoryRateLimiter, Arc<AtomicU64>) {
         let time = Arc::new(AtomicU64::new(1_700_000_000));
-        (MemoryRateLimiter::with_clock(At(Arc::clone(&time))), time)
+        (MemoryRateLimiter::new().clock(At(Arc::clone(&time))), time)
     }
 
     fn key(limits: &[&str]) -> NewKey {

@@ -57,10 +57,19 @@ mod subject;
 mod throttle;
 
 pub use self::decision::{LimitDecision, LimitStatus};
-pub use self::memory::MemoryRateLimiter;
-pub use self::rate_limiter::{LimiterError, RateLimiter};
+pub use self::rate_limiter::LimiterError;
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisRateLimiter, RedisRateLimiterBuilder};
+pub use self::redis::RedisRateLimiterBuilder;
+
+// They are documented at the root, by which users name them.
+#[doc(hidden)]
+pub use self::memory::MemoryRateLimiter;
+#[doc(hidden)]
+pub use self::rate_limiter::RateLimiter;
+#[cfg(feature = "redis")]
+#[doc(hidden)]
+pub use self::redis::RedisRateLimiter;
+#[doc(hidden)]
 pub use self::throttle::FailureThrottle;
 
 pub(crate) use self::fields::{Usage, seconds, write_usage};

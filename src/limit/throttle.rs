@@ -74,25 +74,24 @@ impl FailureThrottle {
     where
         L: TryInto<RateLimit, Error: fmt::Display>,
     {
-        Self::with_clock(limit, MonotonicClock::start())
-    }
-
-    /// Like [`new`](Self::new), but counts by `clock`.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `limit` does not parse.
-    pub fn with_clock<L>(limit: L, clock: impl Clock + 'static) -> Self
-    where
-        L: TryInto<RateLimit, Error: fmt::Display>,
-    {
         let shared = Shared {
             limit: limit.try_into().unwrap_or_else(|error| panic!("{error}")).not_shared(),
             addresses: Levels::at_most(MAX_ADDRESSES),
-            clock: Box::new(clock),
+            clock: Box::new(MonotonicClock::start()),
             in_flight: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Counts by `clock`. By default, by one that does not jump.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the throttle was cloned before.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("set the clock before it is cloned");
+        shared.clock = Box::new(clock);
+        self
     }
 
     /// Returns what counts the addresses, and does not keep the throttle.
@@ -219,7 +218,7 @@ mod tests {
     #[test]
     fn failures_of_one_moment_refuse_no_longer_than_the_burst() {
         let clock = Arc::new(Mutex::new(SystemTime::now()));
-        let throttle = FailureThrottle::with_clock("2 per hour", At(Arc::clone(&clock)));
+        let throttle = FailureThrottle::new("2 per hour").clock(At(Arc::clone(&clock)));
         let guesser = address("192.0.2.1");
         (0..9).for_each(|_| throttle.failed(guesser));
         let wait = throttle.refused_for(guesser).unwrap();
@@ -230,7 +229,7 @@ mod tests {
     #[test]
     fn an_address_that_waits_as_told_is_let_through_after_the_clock_was_set_back() {
         let clock = Arc::new(Mutex::new(SystemTime::now()));
-        let throttle = FailureThrottle::with_clock("2 per hour", At(Arc::clone(&clock)));
+        let throttle = FailureThrottle::new("2 per hour").clock(At(Arc::clone(&clock)));
         let guesser = address("192.0.2.1");
         (0..2).for_each(|_| throttle.failed(guesser));
         *clock.lock().unwrap() -= Duration::from_secs(24 * 3600);

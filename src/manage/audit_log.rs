@@ -51,6 +51,7 @@ impl KeyManager {
     }
 
     async fn visible_events(&self, query: &AuditQuery) -> Result<AuditPage, ManageError> {
+        query.check()?;
         let mut query = query.clone();
         query.tenant = self.authority().await?.visible(query.tenant);
         let page = self.settings.repository.audit_log(&query).await?;

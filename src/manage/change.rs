@@ -27,11 +27,12 @@ impl KeyManager {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no such key, if it was revoked, if its tenant is suspended, if the new name
+    /// Returns an error if a field is not valid, if there is no such key, if it was revoked, if its tenant is suspended, if the new name
     /// does not say what it is for or the new expiry is in the past, if it is given an ability that is not
     /// in the [catalogue](Self::abilities), or if it would be allowed more than the
     /// owner on whose behalf it is changed. To take it out of use is allowed all the same.
     pub async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<ChangedKey, ManageError> {
+        update.invalid.check()?;
         if let Some(name) = &update.name {
             check_name(name)?;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Excess;
-use crate::key::{IssueError, KeyId};
+use crate::key::{InvalidFields, IssueError, KeyId};
 use crate::store::{CommitError, KeyState, StoreError};
 
 /// The error of a key that was not issued or changed.
@@ -14,6 +14,9 @@ use crate::store::{CommitError, KeyState, StoreError};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ManageError {
+    /// Fields of the new key, the change or the query are not valid: these.
+    #[error("it is not valid: {0}")]
+    Invalid(#[from] InvalidFields),
     /// There is no such key, or it is another tenant's.
     #[error("there is no such key")]
     NotFound,
@@ -45,7 +48,7 @@ pub enum ManageError {
     /// The [scheme](crate::KeyScheme) has no format for the key or several, or no secret could be
     /// made.
     #[error(transparent)]
-    Issue(#[from] IssueError),
+    Issue(IssueError),
     /// The tenant has as many keys as it [may have](crate::KeyManager::max_keys_per_tenant).
     #[error(
         "the number of keys is bounded by {0}, and there are as many: revoke one that is not needed"
@@ -79,6 +82,15 @@ pub enum ManageError {
     /// The store failed. If it was about to make a change, it is not known whether it did.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<IssueError> for ManageError {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::Invalid(invalid) => Self::Invalid(invalid),
+            error => Self::Issue(error),
+        }
+    }
 }
 
 impl From<Excess> for ManageError {

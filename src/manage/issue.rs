@@ -16,7 +16,7 @@ impl KeyManager {
     ///
     /// # Errors
     ///
-    /// Returns an error if the name does not say what the key is for, if the key would be expired
+    /// Returns an error if a field is not valid, if the name does not say what the key is for, if the key would be expired
     /// already, if its tenant is suspended, if it has an ability that is not in the
     /// [catalogue](Self::abilities), if it would be allowed more than the owner on whose behalf
     /// it is issued, if the [scheme](crate::KeyScheme#issuing) has no format for it or several, if its

@@ -40,11 +40,9 @@ mod usage_view;
 mod view;
 
 pub use self::change::ChangedKey;
-pub use self::error::ManageError;
 pub use self::excess::Excess;
 pub use self::import::{ImportOutcome, ImportRefusal, Importer};
 pub use self::issue_all::IssueAllError;
-pub use self::manager::KeyManager;
 pub use self::owner::Owner;
 pub use self::prune::PruneProgress;
 pub use self::revoke::RevokedKey;
@@ -53,9 +51,16 @@ pub use self::rotate::RotatedKey;
 pub use self::suspend::ChangedTenant;
 #[cfg(feature = "tracing")]
 pub use self::trace_events::TraceEvents;
-pub use self::update::KeyUpdate;
 pub use self::usage::{Usage, UsagePeriod};
 #[cfg(feature = "serde")]
 pub use self::usage_view::{BucketView, CountsView, UsageView};
 #[cfg(feature = "serde")]
 pub use self::view::KeyView;
+
+// They are documented at the root, by which users name them.
+#[doc(hidden)]
+pub use self::error::ManageError;
+#[doc(hidden)]
+pub use self::manager::KeyManager;
+#[doc(hidden)]
+pub use self::update::KeyUpdate;

@@ -40,12 +40,13 @@ impl KeyManager {
     ///
     /// # Errors
     ///
-    /// Returns an error if the store fails.
+    /// Returns an error if a field of the query is not valid, or if the store fails.
     pub async fn list(&self, query: &KeyQuery) -> Result<KeyPage, ManageError> {
         self.in_time(self.list_visible(query)).await
     }
 
     async fn list_visible(&self, query: &KeyQuery) -> Result<KeyPage, ManageError> {
+        query.check()?;
         let mut query = KeyQuery { at: self.settings.clock.now(), ..query.clone() };
         query.tenant = self.authority().await?.visible(query.tenant);
         Ok(self.settings.repository.list(&query).await?)

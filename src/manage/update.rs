@@ -1,32 +1,46 @@
 //! [`KeyUpdate`]: what is to be changed of a key.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use ipnet::IpNet;
 use serde_json::{Map, Value};
 
+use crate::address::Network;
 use crate::clock::to_microsecond;
 use crate::key::{
-    AbilitySet, EndpointPattern, OriginPattern, RateLimits, ReferrerPattern, Restrictions,
+    Ability, AbilitySet, EndpointPattern, InvalidFields, OriginPattern, RateLimit, RateLimits,
+    ReferrerPattern, Restrictions,
 };
 use crate::store::KeyRecord;
 
 /// Says what is to be changed of a key. What is not mentioned stays.
 ///
+/// The setters have the names of those of [`NewKey`](crate::NewKey), and take texts or values like them. A list that
+/// is mentioned is the whole list from then on; what is mentioned again is added to it. What is
+/// [wrong](InvalidFields) is returned by [`KeyManager::update`](crate::KeyManager::update), all at once.
+///
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::KeyUpdate;
-/// use tower_api_key::key::{RateLimit, RateLimits};
+/// use tower_api_key::{KeyManager, KeyUpdate, MemoryStore, NewKey};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let key = NewKey::named("reporting").abilities(["reports:*"]).addresses(["192.0.2.0/24"]);
+/// let issued = keys.issue(key).await?;
 ///
 /// let update = KeyUpdate::new()
 ///     .name("monthly reporting")
-///     .abilities(["reports:read"].try_into()?)
-///     .limits(RateLimits::new([RateLimit::per_hour(1000)])?)
+///     .abilities(["reports:read"])
+///     .limits(["1000 per hour"])
+///     .without_addresses()
 ///     .expires_at(None);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// let changed = keys.update(issued.record.id(), &update).await?;
+/// assert!(!changed.record.abilities().can("reports:write"));
+/// assert!(changed.record.restrictions().addresses.is_none());
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Default, PartialEq)]
 #[must_use]
@@ -36,17 +50,23 @@ pub struct KeyUpdate {
     pub(super) expires_at: Option<Option<SystemTime>>,
     rotation_due_at: Option<Option<SystemTime>>,
     limits: Option<RateLimits>,
-    restrictions: Option<Restrictions>,
-    addresses: Option<List<IpNet>>,
-    origins: Option<List<OriginPattern>>,
-    referrers: Option<List<ReferrerPattern>>,
-    endpoints: Option<List<EndpointPattern>>,
-    metadata: Option<Map<String, Value>>,
+    restrictions: Restrictions,
+    /// Which of the restrictions are changed.
+    restricts: Mentioned,
+    metadata: Vec<(String, Option<Value>)>,
+    without_metadata: bool,
     disabled: Option<bool>,
+    pub(super) invalid: InvalidFields,
 }
 
-/// One of the [`Restrictions`].
-type List<T> = Option<Arc<[T]>>;
+/// Which lists of [`Restrictions`] are changed.
+#[derive(Clone, Copy, Default, PartialEq)]
+struct Mentioned {
+    addresses: bool,
+    origins: bool,
+    referrers: bool,
+    endpoints: bool,
+}
 
 impl KeyUpdate {
     /// Changes nothing.
@@ -61,8 +81,19 @@ impl KeyUpdate {
     }
 
     /// Sets what the key may do.
-    pub fn abilities(mut self, abilities: AbilitySet) -> Self {
-        self.abilities = Some(abilities);
+    pub fn abilities<A>(mut self, abilities: impl IntoIterator<Item = A>) -> Self
+    where
+        A: TryInto<Ability, Error: fmt::Display>,
+    {
+        let all = self.abilities.take().unwrap_or_default();
+        let more = self.invalid.convert_all("abilities", all.iter().len(), abilities);
+        self.abilities = Some(all.into_iter().chain(more).collect());
+        self
+    }
+
+    /// Takes all abilities away.
+    pub fn without_abilities(mut self) -> Self {
+        self.abilities = Some(AbilitySet::default());
         self
     }
 
@@ -79,44 +110,108 @@ impl KeyUpdate {
     }
 
     /// Sets how often the key may be used.
-    pub fn limits(mut self, limits: RateLimits) -> Self {
-        self.limits = Some(limits);
+    pub fn limits<L>(mut self, limits: impl IntoIterator<Item = L>) -> Self
+    where
+        L: TryInto<RateLimit, Error: fmt::Display>,
+    {
+        self.limits.get_or_insert_default().add(limits, &mut self.invalid);
+        self
+    }
+
+    /// Takes all limits away: the key may be used as often as its holder likes.
+    pub fn without_limits(mut self) -> Self {
+        self.limits = Some(RateLimits::default());
         self
     }
 
     /// Sets from where the key works, and on which endpoints, all at once.
     pub fn restrictions(mut self, restrictions: Restrictions) -> Self {
-        self.restrictions = Some(restrictions);
+        self.restrictions = restrictions;
+        self.restricts =
+            Mentioned { addresses: true, origins: true, referrers: true, endpoints: true };
         self
     }
 
-    /// Sets the networks from which clients may use the key; `None` is all. Other restrictions stay.
-    pub fn addresses(mut self, networks: Option<Arc<[IpNet]>>) -> Self {
-        self.addresses = Some(networks);
+    /// Sets the networks and addresses from which clients may use the key. Other restrictions stay.
+    pub fn addresses<N>(mut self, networks: impl IntoIterator<Item = N>) -> Self
+    where
+        N: TryInto<Network, Error: fmt::Display>,
+    {
+        self.restricts.addresses = true;
+        self.restrictions.add_addresses(networks, &mut self.invalid);
         self
     }
 
-    /// Sets the sites whose pages may use the key; `None` is all. Other restrictions stay.
-    pub fn origins(mut self, origins: Option<Arc<[OriginPattern]>>) -> Self {
-        self.origins = Some(origins);
+    /// Lets the key work from every address. Other restrictions stay.
+    pub fn without_addresses(mut self) -> Self {
+        (self.restricts.addresses, self.restrictions.addresses) = (true, None);
         self
     }
 
-    /// Sets the pages that may use the key; `None` is all. Other restrictions stay.
-    pub fn referrers(mut self, referrers: Option<Arc<[ReferrerPattern]>>) -> Self {
-        self.referrers = Some(referrers);
+    /// Sets the sites whose pages may use the key. Other restrictions stay.
+    pub fn origins<O>(mut self, origins: impl IntoIterator<Item = O>) -> Self
+    where
+        O: TryInto<OriginPattern, Error: fmt::Display>,
+    {
+        self.restricts.origins = true;
+        self.restrictions.add_origins(origins, &mut self.invalid);
         self
     }
 
-    /// Sets the methods and paths on which the key works; `None` is all. Other restrictions stay.
-    pub fn endpoints(mut self, endpoints: Option<Arc<[EndpointPattern]>>) -> Self {
-        self.endpoints = Some(endpoints);
+    /// Lets the pages of all sites use the key. Other restrictions stay.
+    pub fn without_origins(mut self) -> Self {
+        (self.restricts.origins, self.restrictions.origins) = (true, None);
         self
     }
 
-    /// Sets what else the application wants to know of the key.
-    pub fn metadata(mut self, metadata: Map<String, Value>) -> Self {
-        self.metadata = Some(metadata);
+    /// Sets the pages that may use the key. Other restrictions stay.
+    pub fn referrers<R>(mut self, referrers: impl IntoIterator<Item = R>) -> Self
+    where
+        R: TryInto<ReferrerPattern, Error: fmt::Display>,
+    {
+        self.restricts.referrers = true;
+        self.restrictions.add_referrers(referrers, &mut self.invalid);
+        self
+    }
+
+    /// Lets all pages use the key. Other restrictions stay.
+    pub fn without_referrers(mut self) -> Self {
+        (self.restricts.referrers, self.restrictions.referrers) = (true, None);
+        self
+    }
+
+    /// Sets the methods and paths on which the key works. Other restrictions stay.
+    pub fn endpoints<E>(mut self, endpoints: impl IntoIterator<Item = E>) -> Self
+    where
+        E: TryInto<EndpointPattern, Error: fmt::Display>,
+    {
+        self.restricts.endpoints = true;
+        self.restrictions.add_endpoints(endpoints, &mut self.invalid);
+        self
+    }
+
+    /// Lets the key work on all endpoints. Other restrictions stay.
+    pub fn without_endpoints(mut self) -> Self {
+        (self.restricts.endpoints, self.restrictions.endpoints) = (true, None);
+        self
+    }
+
+    /// Sets something that the application wants to know of the key. What has other names stays.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.metadata.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// Removes what the metadata of the key have under a name.
+    pub fn remove_metadata(mut self, name: impl Into<String>) -> Self {
+        self.metadata.push((name.into(), None));
+        self
+    }
+
+    /// Removes all metadata of the key but those that are [set](Self::metadata) from now on.
+    pub fn without_metadata(mut self) -> Self {
+        self.without_metadata = true;
+        self.metadata.clear();
         self
     }
 
@@ -142,15 +237,31 @@ impl KeyUpdate {
         set(&self.expires_at, |time| record.set_expires_at(time));
         set(&self.rotation_due_at, |time| record.set_rotation_due_at(time));
         set(&self.limits, |limits| record.set_limits(limits));
-        set(&self.restrictions, |restrictions| record.set_restrictions(restrictions));
-        record.change_restrictions(|restrictions| {
-            set(&self.addresses, |addresses| restrictions.addresses = addresses);
-            set(&self.origins, |origins| restrictions.origins = origins);
-            set(&self.referrers, |referrers| restrictions.referrers = referrers);
-            set(&self.endpoints, |endpoints| restrictions.endpoints = endpoints);
+        record.change_restrictions(|own| {
+            let (new, mentioned) = (self.restrictions.clone(), self.restricts);
+            own.addresses = if mentioned.addresses { new.addresses } else { own.addresses.take() };
+            own.origins = if mentioned.origins { new.origins } else { own.origins.take() };
+            own.referrers = if mentioned.referrers { new.referrers } else { own.referrers.take() };
+            own.endpoints = if mentioned.endpoints { new.endpoints } else { own.endpoints.take() };
         });
-        set(&self.metadata, |metadata| record.set_metadata(metadata));
         set(&self.disabled, |disabled| record.set_disabled(disabled));
+        if self.without_metadata || !self.metadata.is_empty() {
+            record.change_metadata(|own| self.apply_metadata(own));
+        }
+    }
+}
+
+impl KeyUpdate {
+    fn apply_metadata(&self, own: &mut Map<String, Value>) {
+        if self.without_metadata {
+            own.clear();
+        }
+        for (name, value) in &self.metadata {
+            match value {
+                Some(value) => drop(own.insert(name.clone(), value.clone())),
+                None => drop(own.remove(name)),
+            }
+        }
     }
 }
 
@@ -162,6 +273,7 @@ impl fmt::Debug for KeyUpdate {
             .field("abilities", &self.abilities)
             .field("expires_at", &self.expires_at)
             .field("disabled", &self.disabled)
+            .field("invalid", &self.invalid)
             .finish_non_exhaustive()
     }
 }

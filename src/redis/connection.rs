@@ -35,15 +35,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects when it is first asked.
-    pub(crate) fn new(endpoint: Endpoint, demands: Demands, lifetime: Duration) -> Self {
+    pub(super) fn new(endpoint: Endpoint, demands: Demands, lifetime: Duration) -> Self {
         Self { socket: Arc::new(Socket::new(endpoint, demands, lifetime)), repeats: false }
     }
 
     /// Connects now.
-    pub(crate) async fn open(url: &str, demands: Demands, lifetime: Duration) -> RedisResult<Self> {
-        let connection = Self::new(Endpoint::parse(url)?, demands, lifetime);
-        connection.socket.connected().await?;
-        Ok(connection)
+    pub(super) async fn open(&self) -> RedisResult<()> {
+        self.socket.connected().await.map(drop)
     }
 
     /// Returns another to the same place, of which something else is demanded.

@@ -85,9 +85,14 @@ mod rejector;
 mod respond;
 mod responder;
 
+// They are documented at the root, by which users name them.
+#[doc(hidden)]
 pub use self::kind::RejectionKind;
+#[doc(hidden)]
 pub use self::rejection::Rejection;
+#[doc(hidden)]
 pub use self::respond::Respond;
+#[doc(hidden)]
 pub use self::responder::Responder;
 
 pub(crate) use self::challenge::Challenge;

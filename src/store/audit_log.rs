@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Actor, ParseCursorError, TenantFilter};
 use crate::clock::microseconds;
-use crate::key::{KeyId, TenantId};
+use crate::key::{InvalidFields, KeyId, TenantId};
 
 /// The most events that a page has.
 const MAX_LIMIT: usize = 1000;
@@ -51,7 +51,7 @@ pub struct AuditEntry {
 /// let keys = KeyManager::new(MemoryStore::new());
 /// keys.issue(NewKey::named("nightly import").tenant("acme")).await?;
 ///
-/// let mut query = AuditQuery::new().tenant("acme".parse()?);
+/// let mut query = AuditQuery::new().tenant("acme");
 /// loop {
 ///     let page = keys.audit_log(&query).await?;
 ///     for event in &page.entries {
@@ -84,6 +84,7 @@ pub struct AuditQuery {
     pub after: Option<AuditCursor>,
     /// How many events a page has at most: 1 to 1000, 100 by default.
     pub limit: usize,
+    invalid: InvalidFields,
 }
 
 impl AuditQuery {
@@ -98,18 +99,26 @@ impl AuditQuery {
             newest_first: false,
             after: None,
             limit: 100,
+            invalid: InvalidFields::NONE,
         }
     }
 
     /// Asks for events of keys of `tenant` only.
-    pub fn tenant(mut self, tenant: TenantId) -> Self {
-        self.tenant = TenantFilter::Of(tenant);
+    pub fn tenant<T>(mut self, tenant: T) -> Self
+    where
+        T: TryInto<TenantId, Error: fmt::Display>,
+    {
+        let tenant = self.invalid.convert("tenant", tenant);
+        self.tenant = tenant.map_or(TenantFilter::Nobody, TenantFilter::Of);
         self
     }
 
     /// Asks for events of one key only.
-    pub fn key(mut self, id: KeyId) -> Self {
-        self.key_id = Some(id);
+    pub fn key<I>(mut self, id: I) -> Self
+    where
+        I: TryInto<KeyId, Error: fmt::Display>,
+    {
+        self.key_id = self.invalid.convert("key", id);
         self
     }
 
@@ -120,33 +129,42 @@ impl AuditQuery {
     }
 
     /// Leaves out what was done before `time`.
-    pub const fn since(mut self, time: SystemTime) -> Self {
+    pub fn since(mut self, time: SystemTime) -> Self {
         self.since = Some(time);
         self
     }
 
     /// Leaves out what was done at `time` and later.
-    pub const fn until(mut self, time: SystemTime) -> Self {
+    pub fn until(mut self, time: SystemTime) -> Self {
         self.until = Some(time);
         self
     }
 
     /// Asks for the newest event first.
-    pub const fn newest_first(mut self) -> Self {
+    pub fn newest_first(mut self) -> Self {
         self.newest_first = true;
         self
     }
 
     /// Goes on where a [page](AuditPage::next) ended.
-    pub const fn after(mut self, cursor: AuditCursor) -> Self {
-        self.after = Some(cursor);
+    pub fn after(mut self, cursor: impl Into<Option<AuditCursor>>) -> Self {
+        self.after = cursor.into();
         self
     }
 
     /// Sets how many events a page has at most; fewer than 1 are 1, more than 1000 are 1000.
-    pub const fn limit(mut self, count: usize) -> Self {
+    pub fn limit(mut self, count: usize) -> Self {
         self.limit = count;
         self
+    }
+
+    /// Refuses a query with fields that are not valid. A store calls it before it reads anything.
+    ///
+    /// # Errors
+    ///
+    /// Returns the fields that are not valid.
+    pub fn check(&self) -> Result<(), InvalidFields> {
+        self.invalid.check()
     }
 
     pub(crate) fn page_size(&self) -> usize {

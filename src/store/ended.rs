@@ -57,8 +57,8 @@ impl EndedQuery {
     }
 
     /// Goes on where a [page](EndedPage::next) ended.
-    pub fn after(mut self, cursor: EndedCursor) -> Self {
-        self.after = Some(cursor);
+    pub fn after(mut self, cursor: impl Into<Option<EndedCursor>>) -> Self {
+        self.after = cursor.into();
         self
     }
 

@@ -41,6 +41,8 @@ use crate::key::{KeyDigest, KeyId, TenantId};
 ///   ([`CommitError::Suspended`]); none is replaced, but by a record that is revoked, or that is disabled
 ///   and was not; and none is required (both are [`CommitError::Conflict`]). All of that holds in the
 ///   moment of the change. A repository that cannot suspend tenants has none that is.
+/// * **Valid.** A query that is [not valid](KeyQuery::check), because a text in it was not, is an error, and nothing is
+///   listed by it; the same goes for an [`AuditQuery`].
 /// * **Unique.** No two records have the same id or the same digest.
 /// * **Acknowledged.** What was committed is found by whoever asks from then on.
 ///

@@ -51,7 +51,7 @@ pub use self::actor::{Actor, ActorName, ActorNameError, ParseActorError};
 pub use self::audit::{AuditAction, AuditEvent, AuditSink};
 pub use self::audit_log::{AuditCursor, AuditEntry, AuditPage, AuditQuery};
 #[cfg(feature = "cache")]
-pub use self::cached::{CachedStore, CachedStoreBuilder};
+pub use self::cached::CachedStoreBuilder;
 pub use self::commit_error::CommitError;
 pub use self::cursor::{KeyCursor, ParseCursorError};
 pub use self::ended::{EndedCursor, EndedPage, EndedQuery};
@@ -62,31 +62,28 @@ pub use self::invalidation::{Invalidation, InvalidationSource, Subscription};
 pub use self::json_lines_audit::JsonLinesAudit;
 pub use self::key_change::{KeyBound, KeyChange};
 pub use self::key_changes::KeyChanges;
-pub use self::key_repository::{KeyRepository, Propagation};
-pub use self::key_store::{KeyStore, StoreError};
-pub use self::memory::{DuplicateRecord, MemoryStore};
-pub use self::new_key::{IssuedKey, NewKey};
+pub use self::key_repository::Propagation;
+pub use self::memory::DuplicateRecord;
 pub use self::or_store::{KeyStoreExt, OrStore};
 #[cfg(all(feature = "postgres", feature = "cache"))]
 pub use self::postgres::PostgresInvalidations;
 #[cfg(feature = "postgres")]
-pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
+pub use self::postgres::PostgresStoreBuilder;
 #[cfg(feature = "pages")]
 pub(crate) use self::public_text::public_text;
 pub use self::query::{KeyPage, KeyQuery, StoredKey, TenantFilter};
-pub use self::record::KeyRecord;
 pub use self::record_field::RecordField;
 pub use self::record_uses::{KeyUse, RecordUses};
 #[cfg(all(feature = "redis", feature = "cache"))]
 pub use self::redis::RedisInvalidations;
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisStore, RedisStoreBuilder};
+pub use self::redis::RedisStoreBuilder;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use self::sql::TablesError;
 #[cfg(all(feature = "sqlite", feature = "cache"))]
 pub use self::sqlite::SqliteInvalidations;
 #[cfg(feature = "sqlite")]
-pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
+pub use self::sqlite::SqliteStoreBuilder;
 pub use self::state::KeyState;
 pub use self::suspension::SuspendedTenant;
 pub use self::token::Token;
@@ -94,6 +91,30 @@ pub use self::usage::{
     KeyUsage, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind, UsageOf,
     UsageQuery, UsageRetention, UsageStep, UsageStore,
 };
+
+// They are documented at the root, by which users name them.
+#[cfg(feature = "cache")]
+#[doc(hidden)]
+pub use self::cached::CachedStore;
+#[doc(hidden)]
+pub use self::key_repository::KeyRepository;
+#[doc(hidden)]
+pub use self::key_store::{KeyStore, StoreError};
+#[doc(hidden)]
+pub use self::memory::MemoryStore;
+#[doc(hidden)]
+pub use self::new_key::{IssuedKey, NewKey};
+#[cfg(feature = "postgres")]
+#[doc(hidden)]
+pub use self::postgres::PostgresStore;
+#[doc(hidden)]
+pub use self::record::KeyRecord;
+#[cfg(feature = "redis")]
+#[doc(hidden)]
+pub use self::redis::RedisStore;
+#[cfg(feature = "sqlite")]
+#[doc(hidden)]
+pub use self::sqlite::SqliteStore;
 
 #[cfg(all(test, feature = "manage"))]
 pub(crate) use self::audit::without_digest;

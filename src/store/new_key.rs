@@ -9,13 +9,17 @@ use serde_json::Value;
 use super::KeyHint;
 use super::KeyRecord;
 use super::public_text::{PUBLIC_TEXT, keep_public_text};
-use crate::address::parse_network;
+use crate::address::Network;
 use crate::key::{
-    Ability, EndpointPattern, IssueError, KeyFormat, KeyId, KeyKind, KeyScheme, OriginPattern,
-    RateLimit, RateLimits, ReferrerPattern, Restrictions, Secret, Stage, TenantId,
+    Ability, EndpointPattern, InvalidFields, IssueError, KeyFormat, KeyId, KeyKind, KeyScheme,
+    OriginPattern, RateLimit, RateLimits, ReferrerPattern, Restrictions, Secret, Stage, TenantId,
 };
 
 /// Describes a key that is to be issued.
+///
+/// Each setter takes a text or the value that it stands for, and lists take any number of either. A text that is
+/// not valid is no panic: [`KeyManager::issue`](crate::KeyManager::issue) and [`generate`](Self::generate) return
+/// all that is wrong [at once](InvalidFields).
 ///
 /// # Examples
 ///
@@ -45,6 +49,7 @@ pub struct NewKey {
     limits: RateLimits,
     restrictions: Restrictions,
     metadata: serde_json::Map<String, Value>,
+    invalid: InvalidFields,
 }
 
 /// What was said of a key's format.
@@ -65,19 +70,6 @@ pub struct IssuedKey {
     pub secret: Secret,
 }
 
-/// Parses what the caller wrote down, and panics with a readable message otherwise.
-fn parsed<T, V>(value: V) -> T
-where
-    V: TryInto<T, Error: fmt::Display>,
-{
-    value.try_into().unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Adds to a list; the first addition makes it one.
-fn extend<T: Clone>(list: &mut Option<Arc<[T]>>, more: impl Iterator<Item = T>) {
-    *list = Some(list.iter().flat_map(|list| list.iter().cloned()).chain(more).collect());
-}
-
 impl NewKey {
     /// Describes a key without abilities that does not expire.
     ///
@@ -95,6 +87,7 @@ impl NewKey {
             limits: RateLimits::default(),
             restrictions: Restrictions::default(),
             metadata: serde_json::Map::new(),
+            invalid: InvalidFields::NONE,
         }
     }
 
@@ -113,29 +106,20 @@ impl NewKey {
     }
 
     /// Sets on whose behalf the key acts.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `tenant` does not parse. Parse names that come from outside into a
-    /// [`TenantId`] first; the same holds for the other setters.
     pub fn tenant<T>(mut self, tenant: T) -> Self
     where
         T: TryInto<TenantId, Error: fmt::Display>,
     {
-        self.tenant = Some(parsed(tenant));
+        self.tenant = self.invalid.convert("tenant", tenant);
         self
     }
 
     /// Sets the only stage in which the key works.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `stage` does not parse.
     pub fn stage<S>(mut self, stage: S) -> Self
     where
         S: TryInto<Stage, Error: fmt::Display>,
     {
-        self.stage = Some(parsed(stage));
+        self.stage = self.invalid.convert("stage", stage);
         self
     }
 
@@ -146,65 +130,54 @@ impl NewKey {
     }
 
     /// Adds abilities.
-    ///
-    /// # Panics
-    ///
-    /// Panics if one does not parse.
     pub fn abilities<A>(mut self, abilities: impl IntoIterator<Item = A>) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
     {
-        self.abilities.extend(abilities.into_iter().map(parsed));
+        let before = self.abilities.len();
+        self.abilities.extend(self.invalid.convert_all("abilities", before, abilities));
         self
     }
 
-    /// Sets from when on the key is refused.
-    pub fn expires_at(mut self, time: SystemTime) -> Self {
-        self.expires_at = Some(time);
+    /// Sets from when on the key is refused; `None` is never.
+    pub fn expires_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
+        self.expires_at = time.into();
         self
     }
 
-    /// Sets from when on the key should be replaced. It goes on working.
-    pub fn rotation_due_at(mut self, time: SystemTime) -> Self {
-        self.rotation_due_at = Some(time);
+    /// Sets from when on the key should be replaced; `None` is never. It goes on working.
+    pub fn rotation_due_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
+        self.rotation_due_at = time.into();
         self
     }
 
     /// Adds a limit of how often the key may be used, such as `1000 per hour`, or
     /// `1000 per hour, burst 50` so that not all of them come at once.
     ///
-    /// # Panics
-    ///
-    /// Panics if it does not parse, if it is the ninth, or if another has the same name.
-    pub fn limit<L>(mut self, limit: L) -> Self
+    /// A key has at most 8 limits, no two of the same name.
+    pub fn limit<L>(self, limit: L) -> Self
     where
         L: TryInto<RateLimit, Error: fmt::Display>,
     {
-        let limits = self.limits.iter().cloned().chain([parsed(limit)]);
-        self.limits = RateLimits::new(limits).unwrap_or_else(|error| panic!("{error}"));
-        self
+        self.limits([limit])
     }
 
-    /// Sets how often the key may be used, in place of what was said before.
-    pub fn limits(mut self, limits: RateLimits) -> Self {
-        self.limits = limits;
+    /// Adds [limits](Self::limit) of how often the key may be used.
+    pub fn limits<L>(mut self, limits: impl IntoIterator<Item = L>) -> Self
+    where
+        L: TryInto<RateLimit, Error: fmt::Display>,
+    {
+        self.limits.add(limits, &mut self.invalid);
         self
     }
 
     /// Adds networks, such as `192.0.2.0/24`, and addresses to those from which the key works.
     /// By default it works from everywhere. An empty list allows nothing.
-    ///
-    /// # Panics
-    ///
-    /// Panics if one does not parse.
     pub fn addresses<N>(mut self, networks: impl IntoIterator<Item = N>) -> Self
     where
-        N: AsRef<str>,
+        N: TryInto<Network, Error: fmt::Display>,
     {
-        let networks = networks.into_iter().map(|network| {
-            parse_network(network.as_ref()).unwrap_or_else(|error| panic!("{error}"))
-        });
-        extend(&mut self.restrictions.addresses, networks);
+        self.restrictions.add_addresses(networks, &mut self.invalid);
         self
     }
 
@@ -212,43 +185,31 @@ impl NewKey {
     /// pages may use the key. An empty list allows nothing.
     ///
     /// A public key needs these or [`referrers`](Self::referrers); without either it works nowhere.
-    ///
-    /// # Panics
-    ///
-    /// Panics if one does not parse.
     pub fn origins<O>(mut self, origins: impl IntoIterator<Item = O>) -> Self
     where
         O: TryInto<OriginPattern, Error: fmt::Display>,
     {
-        extend(&mut self.restrictions.origins, origins.into_iter().map(parsed));
+        self.restrictions.add_origins(origins, &mut self.invalid);
         self
     }
 
     /// Adds pages, such as `https://app.example/*`, to those that may use the key. An empty list
     /// allows nothing.
-    ///
-    /// # Panics
-    ///
-    /// Panics if one does not parse.
     pub fn referrers<R>(mut self, referrers: impl IntoIterator<Item = R>) -> Self
     where
         R: TryInto<ReferrerPattern, Error: fmt::Display>,
     {
-        extend(&mut self.restrictions.referrers, referrers.into_iter().map(parsed));
+        self.restrictions.add_referrers(referrers, &mut self.invalid);
         self
     }
 
     /// Adds endpoints, such as `GET /v1/users/{id}` and `/v1/reports/*`, to those on which the
     /// key works. By default it works on all. An empty list allows nothing.
-    ///
-    /// # Panics
-    ///
-    /// Panics if one does not parse.
     pub fn endpoints<E>(mut self, endpoints: impl IntoIterator<Item = E>) -> Self
     where
         E: TryInto<EndpointPattern, Error: fmt::Display>,
     {
-        extend(&mut self.restrictions.endpoints, endpoints.into_iter().map(parsed));
+        self.restrictions.add_endpoints(endpoints, &mut self.invalid);
         self
     }
 
@@ -276,9 +237,10 @@ impl NewKey {
     ///
     /// # Errors
     ///
-    /// Returns an error if the scheme has no format for the key or several, if it would refuse the
-    /// key, or if no key can be [generated](KeyFormat::generate).
+    /// Returns an error if a field is not valid, if the scheme has no format for the key or several, if it
+    /// would refuse the key, or if no key can be [generated](KeyFormat::generate).
     pub fn generate(self, scheme: &KeyScheme) -> Result<IssuedKey, IssueError> {
+        self.invalid.check().map_err(IssueError::Invalid)?;
         let choose = |prefix| scheme.choose(prefix, self.stage.as_ref(), self.kind);
         let format = match &self.format {
             Choice::Any => choose(None)?,

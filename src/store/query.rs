@@ -1,10 +1,11 @@
 //! [`KeyQuery`]: which keys are listed, page by page.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::{Actor, KeyCursor, KeyRecord, KeyState};
-use crate::key::{KeyKind, Stage, TenantId};
+use crate::key::{InvalidFields, KeyKind, Stage, TenantId};
 
 /// The most keys that a page has.
 const MAX_LIMIT: usize = 1000;
@@ -15,6 +16,9 @@ const MAX_VISITED: usize = 100_000;
 
 /// Says which keys are to be listed. The default lists all, the newest first.
 ///
+/// Setters take texts or values. A query with a text that is not valid lists nothing: what is wrong is returned by
+/// [`KeyManager::list`](crate::KeyManager::list), and by each store.
+///
 /// A page costs the same however many keys there are: it visits at most
 /// [so many](Self::max_visited) records and returns those that match. So a page can have fewer keys
 /// than it may, or none, and still [go on](KeyPage::next).
@@ -24,9 +28,9 @@ const MAX_VISITED: usize = 100_000;
 /// ```
 /// use tower_api_key::store::{KeyQuery, KeyState};
 ///
-/// let query = KeyQuery::new().tenant("acme".parse()?).state(KeyState::Active).limit(20);
+/// let query = KeyQuery::new().tenant("acme").state(KeyState::Active).limit(20);
 /// assert_eq!(query.limit, 20);
-/// # Ok::<_, tower_api_key::key::IdError>(())
+/// assert!(query.check().is_ok() && KeyQuery::new().tenant("acme & co").check().is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
@@ -60,6 +64,7 @@ pub struct KeyQuery {
     /// How many records are visited for a page at most: 1 to 100 000, 10 000 by default. A store with
     /// an index for the query visits fewer.
     pub max_visited: usize,
+    pub(crate) invalid: InvalidFields,
 }
 
 /// Whose keys are listed.
@@ -109,12 +114,17 @@ impl KeyQuery {
             after: None,
             limit: 100,
             max_visited: VISITED,
+            invalid: InvalidFields::NONE,
         }
     }
 
     /// Lists the keys of `tenant` only.
-    pub fn tenant(mut self, tenant: TenantId) -> Self {
-        self.tenant = TenantFilter::Of(tenant);
+    pub fn tenant<T>(mut self, tenant: T) -> Self
+    where
+        T: TryInto<TenantId, Error: fmt::Display>,
+    {
+        let tenant = self.invalid.convert("tenant", tenant);
+        self.tenant = tenant.map_or(TenantFilter::Nobody, TenantFilter::Of);
         self
     }
 
@@ -132,8 +142,11 @@ impl KeyQuery {
     }
 
     /// Lists only keys of this stage.
-    pub fn stage(mut self, stage: Stage) -> Self {
-        self.stage = Some(stage);
+    pub fn stage<S>(mut self, stage: S) -> Self
+    where
+        S: TryInto<Stage, Error: fmt::Display>,
+    {
+        self.stage = self.invalid.convert("stage", stage);
         self
     }
 
@@ -180,11 +193,21 @@ impl KeyQuery {
         self
     }
 
-    /// Tells whether a key is to be listed, on whichever page.
+    /// Refuses a query with fields that are not valid. A store calls it before it reads anything.
+    ///
+    /// # Errors
+    ///
+    /// Returns the fields that are not valid.
+    pub fn check(&self) -> Result<(), InvalidFields> {
+        self.invalid.check()
+    }
+
+    /// Tells whether a key is to be listed, on whichever page. If the query is not [valid](Self::check), none is.
     #[must_use]
     pub fn matches(&self, key: &StoredKey) -> bool {
         let record = &*key.record;
-        self.tenant.matches(record.tenant.as_ref())
+        self.invalid.is_empty()
+            && self.tenant.matches(record.tenant.as_ref())
             && self.state.is_none_or(|state| record.state(self.at) == state)
             && self.name.as_deref().is_none_or(|part| has(record.name(), part))
             && self.stage.as_ref().is_none_or(|stage| record.stage() == Some(stage))
@@ -253,8 +276,13 @@ impl KeyQuery {
     /// Makes the page from keys that follow the cursor in order, one more than the
     /// [page has](Self::page_size) if there is another. Without one more, the page goes on at `stopped_at`, the
     /// last record that was visited, if others may follow that were not.
+    ///
+    /// If the query is not [valid](Self::check), the page is empty and the last one.
     #[must_use]
     pub fn page(&self, mut keys: Vec<StoredKey>, stopped_at: Option<KeyCursor>) -> KeyPage {
+        if !self.invalid.is_empty() {
+            return KeyPage::new(Vec::new(), None);
+        }
         if keys.len() <= self.page_size() {
             return KeyPage { keys, next: stopped_at };
         }

@@ -124,12 +124,15 @@ async fn no_error_and_no_debug_shows_the_password_of_a_server() {
         assert_error_hidden(&RedisStore::connect(&url).await.unwrap_err(), &[PASSWORD]);
     }
     assert_error_hidden(&RedisStore::connect(&redis).await.unwrap_err(), &[PASSWORD]);
-    let lazy = RedisStore::new(redis::Client::open(redis.clone()).unwrap());
+    let lazy = RedisStore::from_client(redis::Client::open(redis.clone()).unwrap());
+    let lazy = lazy.connect_lazily().await.unwrap();
     let error = lazy.get(&KeyId::generate().unwrap()).await.unwrap_err();
     assert_error_hidden(&error, &[PASSWORD]);
     assert_hidden(&lazy, &[PASSWORD]);
     assert_hidden(&lazy.invalidations(), &[PASSWORD]);
-    let limiter = RedisRateLimiter::new(redis::Client::open(redis).unwrap());
+    let limiter = RedisRateLimiter::from_client(redis::Client::open(redis).unwrap());
+    assert_hidden(&limiter, &[PASSWORD]);
+    let limiter = limiter.connect_lazily().await.unwrap();
     assert_hidden(&limiter, &[PASSWORD]);
     let pool = sqlx::postgres::PgPoolOptions::new().acquire_timeout(Duration::from_millis(100));
     let pool = pool.connect_lazy(&postgres).unwrap();

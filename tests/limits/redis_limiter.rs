@@ -26,7 +26,7 @@ fn prefix() -> String {
 }
 
 async fn limiter(prefix: &str) -> RedisRateLimiter {
-    RedisRateLimiter::connect(&redis_url()).await.unwrap().key_prefix(prefix)
+    RedisRateLimiter::connect(&redis_url()).key_prefix(prefix).await.unwrap()
 }
 
 async fn run<T: FromRedisValue>(command: &mut Cmd) -> T {
@@ -166,7 +166,7 @@ async fn keys_of_a_tenant_share_what_is_to_be_shared_and_nothing_else() {
 async fn it_decides_by_the_servers_clock_as_the_limiter_in_memory_does() {
     let limiter = limiter(&prefix()).await;
     let clock = FakeClock::new();
-    let memory = MemoryRateLimiter::with_clock(clock.clone());
+    let memory = MemoryRateLimiter::new().clock(clock.clone());
     let keys = [
         key(&["70 per second, burst 3"]),
         key(&["30000 per second, burst 2", "pool: 300 per second, burst 5, shared by tenant"]),

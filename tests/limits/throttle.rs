@@ -159,7 +159,7 @@ impl Throttled {
         let (clock, store) = (FakeClock::new(), CountingStore::default());
         let remote = remote.then(|| ApiKeyLayer::new(Remote(store.clone())));
         let layer = remote.unwrap_or_else(|| ApiKeyLayer::new(store.clone()));
-        let throttle = FailureThrottle::with_clock("3 per hour", clock.clone());
+        let throttle = FailureThrottle::new("3 per hour").clock(clock.clone());
         let app = app(change(layer.failure_throttle(throttle)));
         let right = issue(&store.keys, NewKey::named("right"));
         Self { address: serve_known(HERE, app).await.unwrap(), clock, store, right }

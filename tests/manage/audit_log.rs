@@ -9,7 +9,9 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use tower_api_key::manage::{Excess, Owner};
-use tower_api_key::store::{Actor, AuditAction, AuditEntry, AuditEvent, AuditQuery, TenantFilter};
+use tower_api_key::store::{
+    Actor, AuditAction, AuditCursor, AuditEntry, AuditEvent, AuditQuery, TenantFilter,
+};
 use tower_api_key::{
     KeyHasher, KeyManager, KeyRecord, KeyRepository, KeyUpdate, ManageError, MemoryStore, NewKey,
 };
@@ -110,7 +112,7 @@ async fn all(keys: &KeyManager, query: &AuditQuery) -> Vec<AuditEntry> {
         all.extend(page.entries);
         let Some(next) = page.next else { return all };
         // Clients have it as text.
-        query = query.after(next.to_string().parse().unwrap());
+        query = query.after(next.to_string().parse::<AuditCursor>().unwrap());
     }
 }
 
@@ -228,7 +230,7 @@ async fn an_owner_sees_the_events_of_its_tenant(store: Store) {
         let owned = keys.on_behalf_of(owner);
         let mut of_nobody = AuditQuery::new();
         of_nobody.tenant = TenantFilter::Nobody;
-        let foreigners = AuditQuery::new().tenant("globex".parse().unwrap());
+        let foreigners = AuditQuery::new().tenant("globex");
         for query in [AuditQuery::new(), foreigners, of_nobody] {
             let tenants: BTreeSet<_> =
                 all(&owned, &query).await.into_iter().map(|event| event.tenant).collect();

@@ -424,7 +424,7 @@ impl End {
             Self::Revoke => keys.revoke(id).await?.record,
             Self::Disable => keys.disable(id).await?.record,
             Self::Reduce => {
-                let abilities = ["bots:*"].try_into().unwrap();
+                let abilities = ["bots:*"];
                 keys.update(id, &KeyUpdate::new().abilities(abilities)).await?.record
             }
         })

@@ -384,7 +384,7 @@ async fn an_update_changes_what_it_mentions_and_nothing_else() {
     expected.set_revision(1);
     assert_eq!(*changed, expected);
     assert_eq!(world.record(old.id()).await, changed);
-    let metadata = KeyUpdate::new().metadata(serde_json::Map::new()).expires_at(None);
+    let metadata = KeyUpdate::new().without_metadata().expires_at(None);
     let changed = world.keys.update(old.id(), &metadata).await.unwrap().record;
     assert!(changed.metadata().is_empty() && changed.expires_at().is_none());
     let nothing = world.keys.update(old.id(), &KeyUpdate::new()).await.unwrap().record;
@@ -406,16 +406,14 @@ async fn a_restriction_is_changed_without_the_others() {
         set(&mut expected);
         assert_eq!(*changed.restrictions(), expected);
     };
-    let addresses = Some(["10.0.0.0/8".parse().unwrap()].into());
-    let origins = Some(["https://b.example".parse().unwrap()].into());
-    let update = KeyUpdate::new().addresses(addresses.clone()).origins(origins.clone());
+    let update = KeyUpdate::new().addresses(["10.0.0.0/8"]).origins(["https://b.example"]);
     check(update, &|expected| {
-        expected.addresses.clone_from(&addresses);
-        expected.origins.clone_from(&origins);
+        expected.addresses = Some(["10.0.0.0/8".parse().unwrap()].into());
+        expected.origins = Some(["https://b.example".parse().unwrap()].into());
     })
     .await;
-    check(KeyUpdate::new().referrers(None), &|expected| expected.referrers = None).await;
-    check(KeyUpdate::new().endpoints(None), &|expected| expected.endpoints = None).await;
+    check(KeyUpdate::new().without_referrers(), &|expected| expected.referrers = None).await;
+    check(KeyUpdate::new().without_endpoints(), &|expected| expected.endpoints = None).await;
     check(KeyUpdate::new().name("nothing of them"), &|_| {}).await;
 }
 
@@ -708,7 +706,7 @@ async fn keys_of_another_tenant_do_not_exist_for_a_key() {
         }
         assert!(world.is_accepted(issued).await);
     }
-    let globex = KeyQuery::new().tenant("globex".parse().unwrap());
+    let globex = KeyQuery::new().tenant("globex");
     for query in [KeyQuery::new(), globex] {
         let page = keys.list(&query).await.unwrap();
         let names: Vec<_> = page.keys.iter().map(|key| key.record.name()).collect();

@@ -29,6 +29,7 @@ mod owners;
 #[cfg(unix)]
 mod deadlines;
 mod model;
+mod texts;
 mod turns;
 
 // Over HTTP.

@@ -86,15 +86,12 @@ async fn what_is_handed_on_cannot_be_changed() {
         let key = NewKey::named("heir").metadata(name, value.clone());
         assert_exceeds(clerk.issue(key).await, Excess::Metadata);
         let heir = clerk.issue(NewKey::named("heir")).await.unwrap().record;
-        let mut changed = heir.metadata().clone();
-        changed.insert(name.to_owned(), value);
-        let update = KeyUpdate::new().metadata(changed);
+        let update = KeyUpdate::new().metadata(name, value);
         assert_exceeds(clerk.update(heir.id(), &update).await, Excess::Metadata);
-        let none = KeyUpdate::new().metadata(Map::new());
+        let none = KeyUpdate::new().without_metadata();
         assert_exceeds(clerk.update(heir.id(), &none).await, Excess::Metadata);
-        let mut more = heir.metadata().clone();
-        more.insert("color".to_owned(), json!("blue"));
-        clerk.update(heir.id(), &KeyUpdate::new().metadata(more)).await.unwrap();
+        let more = KeyUpdate::new().metadata("color", "blue");
+        clerk.update(heir.id(), &more).await.unwrap();
         clerk.update(heir.id(), &KeyUpdate::new().name("renamed")).await.unwrap();
         let successor = clerk.rotate(heir.id(), HOUR).await.unwrap().record;
         assert_eq!(successor.metadata()["office_hours_only"], true);
@@ -125,7 +122,7 @@ async fn a_key_gets_at_none_with_other_metadata() {
     for keys in [world.app.on_behalf_of(alice), world.app.clone()] {
         let key = NewKey::named("any").tenant("acme").metadata("plan", "premium");
         let record = keys.issue(key).await.unwrap().record;
-        keys.update(record.id(), &KeyUpdate::new().metadata(Map::new())).await.unwrap();
+        keys.update(record.id(), &KeyUpdate::new().without_metadata()).await.unwrap();
     }
 }
 
@@ -207,10 +204,10 @@ async fn an_ability_that_is_required_to_manage_keys_is_one_of_the_record() {
     let owner = world.owner(&own.secret).await.requiring(required);
     let keys = world.app.on_behalf_of(owner);
     keys.issue(NewKey::named("heir")).await.unwrap();
-    let less = KeyUpdate::new().abilities(["api-keys:read", "bots:*"].try_into().unwrap());
+    let less = KeyUpdate::new().abilities(["api-keys:read", "bots:*"]);
     world.app.update(own.record.id(), &less).await.unwrap();
     assert_manages_nothing(&keys, &own, Excess::Management).await;
-    let more = KeyUpdate::new().abilities(["api-keys:*", "bots:*"].try_into().unwrap());
+    let more = KeyUpdate::new().abilities(["api-keys:*", "bots:*"]);
     world.app.update(own.record.id(), &more).await.unwrap();
     keys.issue(NewKey::named("heir").abilities(["bots:read"])).await.unwrap();
 

@@ -50,8 +50,8 @@ pub async fn over_postgres<F: Future<Output = ()>>(test: impl FnOnce(Store) -> F
 #[cfg(unix)]
 pub async fn over_redis<F: Future<Output = ()>>(test: impl FnOnce(Store) -> F) {
     let prefix = format!("test:{}:", KeyId::generate().unwrap());
-    let store = RedisStore::connect(&crate::common::servers::redis_url()).await.unwrap();
-    test(Arc::new(store.key_prefix(&prefix))).await;
+    let store = RedisStore::connect(&crate::common::servers::redis_url()).key_prefix(prefix);
+    test(Arc::new(store.await.unwrap())).await;
 }
 
 /// Makes tests of functions that take a [`Store`], over each of them.

@@ -232,7 +232,7 @@ async fn changes_of_tenants_are_events_in_the_table_and_for_sinks() {
 
 /// The keys that are not revoked.
 async fn left(keys: &KeyManager, tenant: &str) -> usize {
-    let query = KeyQuery::new().tenant(tenant.parse().unwrap()).limit(1000);
+    let query = KeyQuery::new().tenant(tenant).limit(1000);
     let page = keys.list(&query).await.unwrap();
     page.keys.iter().filter(|key| key.record.revoked_at().is_none()).count()
 }

@@ -393,7 +393,7 @@ async fn what_is_not_changed_in_the_form_stays_as_it_is() {
         live("Nightly import").abilities(["bots:*", "chat:send"]).limit("5 per minute, burst 9");
     let key = world.issue(key.origins(["https://shop.example"])).await;
     // A list that allows nothing has no words in the form.
-    let nothing = KeyUpdate::new().addresses(Some([].into())).expires_at(None);
+    let nothing = KeyUpdate::new().addresses(Vec::<&str>::new()).expires_at(None);
     world.keys.update(key.record.id(), &nothing).await.unwrap();
     let before = world.keys.get(key.record.id()).await.unwrap().record;
     let path = format!("/key/{}/change", key.record.id());

@@ -121,10 +121,10 @@ async fn a_restriction_holds_from_the_next_request_on() {
     let ask = async || in_time(get_raw(address, "/", &[&line])).await.status;
     assert_eq!(ask().await, 200);
     let restrict = |endpoints: &[&str]| {
-        let parsed = endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect();
+        let parsed: Vec<_> = endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect();
         keys.update(issued.record.id(), |record| {
             let mut restrictions = record.restrictions().clone();
-            restrictions.endpoints = Some(parsed);
+            restrictions.endpoints = Some(parsed.clone().into());
             record.set_restrictions(restrictions);
         })
     };

@@ -261,7 +261,7 @@ async fn an_id_that_another_key_has_is_an_error() {
 async fn wrong_keys_count_as_failures_of_their_address() {
     let (keys, old) = (MemoryStore::new(), Old::with(&[("old-key", "17")]));
     let clock = FakeClock::new();
-    let throttle = FailureThrottle::with_clock("3 per hour", clock);
+    let throttle = FailureThrottle::new("3 per hour").clock(clock);
     let layer =
         ApiKeyLayer::new(keys.clone()).fallback(old.fallback(keys)).failure_throttle(throttle);
     let address = serve_known("127.0.0.1", app(layer)).await.unwrap();

@@ -87,7 +87,7 @@ impl Pair {
         let keys = keys.map(|key| store.issue(key).unwrap().secret.reveal().to_owned());
         let notes = [Notes::default(), Notes::default()];
         let [service, hand] = notes.clone().map(|notes| {
-            let limiter = MemoryRateLimiter::with_clock(clock.clone());
+            let limiter = MemoryRateLimiter::new().clock(clock.clone());
             let layer = if remote {
                 ApiKeyLayer::new(Remote(store.clone())).rate_limiter(Remote(limiter))
             } else {
@@ -183,7 +183,7 @@ async fn both_ways_say_the_same() {
             .build()
             .unwrap()
     };
-    let throttle = || FailureThrottle::with_clock("2 per hour", FakeClock::new());
+    let throttle = || FailureThrottle::new("2 per hour").clock(FakeClock::new());
     let settings: [&dyn Fn(ApiKeyLayer) -> ApiKeyLayer; 6] = [
         &|layer| layer,
         &|layer| layer.optional().keep_credential().x_rate_limit_fields(),

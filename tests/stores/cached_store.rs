@@ -264,9 +264,9 @@ async fn a_record_that_is_larger_than_the_cache_is_served_and_not_kept() {
         assert_eq!(is_known, [Some(true), None]);
     }
     // Also if it was small before.
-    let endpoints = large.restrictions().endpoints.clone();
+    let endpoints = large.restrictions().endpoints.clone().unwrap();
     let keys = KeyManager::new(cached.clone());
-    keys.update(small.id(), &KeyUpdate::new().endpoints(endpoints)).await.unwrap();
+    keys.update(small.id(), &KeyUpdate::new().endpoints(&*endpoints)).await.unwrap();
     assert!(cached.find(&small.digest()).await.unwrap().is_some());
     assert_eq!((known(&cached, &small.digest()), said(&cached, "bytes")), (None, 0));
 }

@@ -10,9 +10,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use tower_api_key::Immediate;
 use tower_api_key::testing::check_key_store;
-use tower_api_key::{
-    KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError,
-};
+use tower_api_key::{KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError};
 
 use crate::common::CountingStore;
 use crate::common::MemoryKeys as _;

@@ -110,14 +110,14 @@ async fn a_page_reads_a_bounded_part_of_the_index_that_fits() {
     let now = at(1_800_000_000_000_000);
     let mut query = KeyQuery::new().limit(50).max_visited(VISITED);
     query.at = now;
-    let acme = || query.clone().tenant("acme".parse().unwrap());
+    let acme = || query.clone().tenant("acme");
     let nobodys = || {
         let mut query = query.clone();
         query.tenant = TenantFilter::Nobody;
         query
     };
     let early = at(1_700_000_000_000_000);
-    let old = || query.clone().tenant("old".parse().unwrap());
+    let old = || query.clone().tenant("old");
     let visited = VISITED as i64;
     // What a page of few keys costs, however many others there are: the keys and one more.
     let few = 51;
@@ -145,9 +145,9 @@ async fn a_page_reads_a_bounded_part_of_the_index_that_fits() {
         // What no index knows is looked for among as many rows as a page may visit. Each of them is
         // visited twice: where its window ends, and whether it matches.
         (query.clone().name("no such name"), "api_keys_by_age", 2 * visited, 0),
-        (old().stage("test".parse().unwrap()), "api_keys_by_tenant_and_age", 2 * visited, 0),
+        (old().stage("test"), "api_keys_by_tenant_and_age", 2 * visited, 0),
         (old().kind(KeyKind::Public), "api_keys_by_tenant_and_age", 2 * visited, 0),
-        (query.clone().stage("test".parse().unwrap()), "api_keys_by_age", 2 * visited, 0),
+        (query.clone().stage("test"), "api_keys_by_age", 2 * visited, 0),
         (query.clone().created_by("mallory"), "api_keys_by_age", 2 * visited, 0),
         (query.clone().created_by("alice"), "api_keys_by_age", 1000 + few, 50),
         (query.clone().unused_since(at(1_767_225_600_000_000)), "api_keys_by_age", 2 * visited, 0),

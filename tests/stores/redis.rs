@@ -34,13 +34,13 @@ impl Shared {
         let prefix = format!("test:{}:", KeyId::generate().unwrap());
         let client = Client::open(redis_url()).unwrap();
         let connection = client.get_multiplexed_async_connection().await.unwrap();
-        let store = RedisStore::connect(&redis_url()).await.unwrap().key_prefix(&prefix);
+        let store = RedisStore::connect(&redis_url()).key_prefix(&prefix).await.unwrap();
         Self { store, prefix, connection }
     }
 
     /// A store of another process.
     async fn other(&self) -> RedisStore {
-        RedisStore::connect(&redis_url()).await.unwrap().key_prefix(&self.prefix)
+        RedisStore::connect(&redis_url()).key_prefix(&self.prefix).await.unwrap()
     }
 
     fn name(&self, name: &str) -> String {
@@ -134,7 +134,7 @@ async fn it_keeps_the_contract() {
     check_record_uses(&shared.store).await;
     check_usage_store(&shared.store).await;
     let url = format!("{}?protocol=resp3", redis_url());
-    let store = RedisStore::connect(&url).await.unwrap().key_prefix(&shared.prefix);
+    let store = RedisStore::connect(&url).key_prefix(&shared.prefix).await.unwrap();
     check_key_repository(&store).await;
 }
 
@@ -268,7 +268,7 @@ async fn who_may_not_publish_changes_nothing() {
     acl.arg("SETUSER").arg(&user).arg("on").arg(">x").arg("~*").arg("+@all").arg("resetchannels");
     let () = shared.run(&mut acl).await;
     let url = redis_url().replace("redis://", &format!("redis://{user}:x@"));
-    let store = RedisStore::connect(&url).await.unwrap().key_prefix(&shared.prefix);
+    let store = RedisStore::connect(&url).key_prefix(&shared.prefix).await.unwrap();
     let record = record();
     let result = commit(&store, &[insert(&record)]).await;
     let () = shared.run(cmd("ACL").arg("DELUSER").arg(&user)).await;

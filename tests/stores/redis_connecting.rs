@@ -199,7 +199,8 @@ async fn of_a_cluster_only_the_server_that_has_the_keys_is_connected_to() {
         let url = server.url();
         let untagged = RedisStore::connect(&url).key_prefix("acme:").await.unwrap_err();
         assert_says(&said(&untagged), &["part of a cluster", "`acme:`", "hash tag"]);
-        let lazy = RedisStore::new(redis::Client::open(url.clone()).unwrap()).key_prefix("acme:");
+        let lazy = RedisStore::from_client(redis::Client::open(url.clone()).unwrap());
+        let lazy = lazy.key_prefix("acme:").connect_lazily().await.unwrap();
         let digest = KeyHasher::sha256().digest("k");
         assert_says(&said(&lazy.find(&digest).await.unwrap_err()), &["hash tag"]);
         let untagged = RedisRateLimiter::connect(&url).key_prefix("acme:").await.unwrap_err();

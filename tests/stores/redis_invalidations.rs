@@ -16,7 +16,7 @@ use crate::common::servers::{Redis, redis_url};
 
 async fn store() -> RedisStore {
     let prefix = format!("test:{}:", KeyId::generate().unwrap());
-    RedisStore::connect(&redis_url()).await.unwrap().key_prefix(&prefix)
+    RedisStore::connect(&redis_url()).key_prefix(&prefix).await.unwrap()
 }
 
 fn record() -> Arc<KeyRecord> {

@@ -231,7 +231,8 @@ async fn a_connection_is_made_also_if_nobody_waits_for_it() {
     let key = key();
     insert(&RedisStore::connect(&redis.url()).await.unwrap(), &key).await.unwrap();
     let forwarder = Forwarder::slow(redis.address(), Duration::from_secs(1)).await;
-    let store = RedisStore::new(Client::open(Redis::url_at(forwarder.address)).unwrap());
+    let store =
+        RedisStore::connect(&Redis::url_at(forwarder.address)).connect_lazily().await.unwrap();
     let layer = ApiKeyLayer::new(store).lookup_timeout(Duration::from_millis(300));
     let address = start_with(layer).await;
     assert_unavailable(&ask(address, &key).await);
@@ -360,8 +361,8 @@ async fn no_error_repeats_the_password() {
         }
     }
     let client = Client::open("redis://:hunter2@127.0.0.1:1").unwrap();
-    let store = RedisStore::new(client.clone());
-    let limiter = RedisRateLimiter::new(client);
+    let store = RedisStore::from_client(client.clone()).connect_lazily().await.unwrap();
+    let limiter = RedisRateLimiter::from_client(client).connect_lazily().await.unwrap();
     let texts = format!("{store:?} {:?} {limiter:?}", store.invalidations());
     assert!(!texts.contains("hunter2"), "{texts}");
 }

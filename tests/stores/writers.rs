@@ -113,7 +113,7 @@ async fn failed(error: &ManageError, failures: &mut usize) {
 
 async fn all(keys: &KeyManager) -> HashMap<KeyId, StoredKey> {
     let mut all = HashMap::new();
-    let mut query = KeyQuery::new().tenant(TENANT.parse().unwrap());
+    let mut query = KeyQuery::new().tenant(TENANT);
     loop {
         let page = keys.list(&query).await.unwrap();
         all.extend(page.keys.into_iter().map(|key| (key.record.id().clone(), key)));

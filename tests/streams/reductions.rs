@@ -16,7 +16,7 @@ async fn after(
     layer: impl FnOnce(ApiKeyLayer) -> ApiKeyLayer,
     key: NewKey,
     request: http::request::Builder,
-    change: impl FnOnce(&mut KeyRecord),
+    change: impl Fn(&mut KeyRecord),
 ) -> Option<EndReason> {
     let keys = MemoryStore::new();
     let issued = keys.issue(key).unwrap();

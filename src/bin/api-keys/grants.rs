@@ -3,9 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use ipnet::IpNet;
 use serde_json::{Map, Value};
-use tower_api_key::address::parse_network;
+use tower_api_key::address::Network;
 use tower_api_key::key::{EndpointPattern, OriginPattern, RateLimits, ReferrerPattern};
 use tower_api_key::{Ability, RateLimit};
 
@@ -27,8 +26,7 @@ pub(crate) struct Grants {
     pub(crate) limits: Vec<RateLimit>,
     /// A network or address from which it works, such as `192.0.2.0/24`; may be repeated
     #[arg(long = "address", value_name = "NETWORK", value_delimiter = ',')]
-    #[arg(value_parser = parse_network)]
-    pub(crate) addresses: Vec<IpNet>,
+    pub(crate) addresses: Vec<Network>,
     /// A site whose pages may use it, such as `https://*.shop.example`; may be repeated
     #[arg(long = "origin", value_name = "ORIGIN", value_delimiter = ',')]
     pub(crate) origins: Vec<OriginPattern>,

@@ -1,9 +1,6 @@
 //! `api-keys issue`.
 
-use std::sync::Arc;
-
 use clap::{Args, ValueEnum};
-use tower_api_key::key::Restrictions;
 use tower_api_key::{KeyKind, NewKey, Stage, TenantId};
 
 use crate::exit::{Exit, Failure};
@@ -114,18 +111,21 @@ impl From<Kind> for KeyKind {
 impl Grants {
     fn grant(self, key: NewKey) -> Result<NewKey, Failure> {
         let limits = self.limits()?;
-        let mut restrictions = Restrictions::default();
-        restrictions.addresses = list(self.addresses);
-        restrictions.origins = list(self.origins);
-        restrictions.referrers = list(self.referrers);
-        restrictions.endpoints = list(self.endpoints);
-        let key = key.abilities(self.abilities).limits(limits).restrictions(restrictions);
+        let mut key = key.abilities(self.abilities).limits(limits);
+        // A list without anything in it would allow nothing.
+        if !self.addresses.is_empty() {
+            key = key.addresses(self.addresses);
+        }
+        if !self.origins.is_empty() {
+            key = key.origins(self.origins);
+        }
+        if !self.referrers.is_empty() {
+            key = key.referrers(self.referrers);
+        }
+        if !self.endpoints.is_empty() {
+            key = key.endpoints(self.endpoints);
+        }
         let metadata = self.metadata.into_iter().flatten();
         Ok(metadata.fold(key, |key, (name, value)| key.metadata(name, value)))
     }
-}
-
-/// Restricts nothing where nothing was said, while an empty list would allow nothing.
-fn list<T>(items: Vec<T>) -> Option<Arc<[T]>> {
-    (!items.is_empty()).then(|| items.into())
 }

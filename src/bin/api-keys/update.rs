@@ -1,6 +1,5 @@
 //! `api-keys update`.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::{ArgGroup, Args};
@@ -137,33 +136,39 @@ impl Change {
 
     fn grant(self, mut update: KeyUpdate) -> KeyUpdate {
         let grants = self.grants;
-        if !grants.abilities.is_empty() || self.no_abilities {
-            update = update.abilities(grants.abilities.into());
+        if self.no_abilities {
+            update = update.without_abilities();
         }
-        if let Some(addresses) = list(grants.addresses, self.any_address) {
-            update = update.addresses(addresses);
+        if self.any_address {
+            update = update.without_addresses();
         }
-        if let Some(origins) = list(grants.origins, self.any_origin) {
-            update = update.origins(origins);
+        if self.any_origin {
+            update = update.without_origins();
         }
-        if let Some(referrers) = list(grants.referrers, self.any_referrer) {
-            update = update.referrers(referrers);
+        if self.any_referrer {
+            update = update.without_referrers();
         }
-        if let Some(endpoints) = list(grants.endpoints, self.any_endpoint) {
-            update = update.endpoints(endpoints);
+        if self.any_endpoint {
+            update = update.without_endpoints();
         }
-        match grants.metadata {
-            Some(metadata) => update.metadata(metadata),
-            None => update,
+        // A list without anything in it would allow nothing.
+        if !grants.abilities.is_empty() {
+            update = update.abilities(grants.abilities);
         }
-    }
-}
-
-/// Returns what a restriction is to be, if anything was said of it.
-fn list<T>(list: Vec<T>, any: bool) -> Option<Option<Arc<[T]>>> {
-    match (list.is_empty(), any) {
-        (false, _) => Some(Some(list.into())),
-        (true, true) => Some(None),
-        (true, false) => None,
+        if !grants.addresses.is_empty() {
+            update = update.addresses(grants.addresses);
+        }
+        if !grants.origins.is_empty() {
+            update = update.origins(grants.origins);
+        }
+        if !grants.referrers.is_empty() {
+            update = update.referrers(grants.referrers);
+        }
+        if !grants.endpoints.is_empty() {
+            update = update.endpoints(grants.endpoints);
+        }
+        let Some(metadata) = grants.metadata else { return update };
+        let set = |update: KeyUpdate, (name, value)| update.metadata(name, value);
+        metadata.into_iter().fold(update.without_metadata(), set)
     }
 }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::future::IntoFuture;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use redis::Client;
 
 use super::RedisRateLimiter;
 use crate::limit::LimiterError;
-use crate::redis::{Connection, Demands, Eviction, LIFETIME};
+use crate::redis::{Connect, Demands, Eviction};
 
 const PREFIX: &str = "{api-keys}:limit:";
 
@@ -22,22 +22,24 @@ const PREFIX: &str = "{api-keys}:limit:";
 /// [accepted](Self::accept_eviction), or if it is part of a cluster that keeps the levels elsewhere.
 #[must_use = "nothing is connected unless it is awaited"]
 pub struct RedisRateLimiterBuilder {
-    url: String,
-    demands: Demands,
-    lifetime: Duration,
+    connect: Connect,
 }
 
 impl RedisRateLimiterBuilder {
     pub(super) fn url(url: &str) -> Self {
-        Self { url: url.to_owned(), demands: demands(), lifetime: LIFETIME }
+        Self { connect: Connect::to_url(url, demands()) }
+    }
+
+    pub(super) fn client(client: Client) -> Self {
+        Self { connect: Connect::by_client(client, demands()) }
     }
 
     /// Sets with what the names of levels begin. By default, `{api-keys}:limit:`.
     ///
     /// Limiters with the same prefix count together. In a cluster, it needs a part in braces, by which
     /// all names are in one slot.
-    pub fn key_prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
-        self.demands.prefix = prefix.into();
+    pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.connect.set_prefix(prefix);
         self
     }
 
@@ -45,7 +47,7 @@ impl RedisRateLimiterBuilder {
     ///
     /// A limit whose level was evicted begins anew.
     pub fn accept_eviction(mut self) -> Self {
-        self.demands.eviction = Eviction::Any;
+        self.connect.demands.eviction = Eviction::Any;
         self
     }
 
@@ -56,15 +58,20 @@ impl RedisRateLimiterBuilder {
     ///
     /// Panics if it is zero.
     pub fn connection_lifetime(mut self, lifetime: Duration) -> Self {
-        assert!(!lifetime.is_zero(), "a connection has to live for some time");
-        self.lifetime = lifetime;
+        self.connect.set_lifetime(lifetime);
+        self
+    }
+
+    /// Connects when something is first asked, so that a program starts while the server is away. By default, awaiting
+    /// the builder connects, and fails where there is no server that can be used.
+    pub fn connect_lazily(mut self) -> Self {
+        self.connect.is_lazy = true;
         self
     }
 
     async fn connect(self) -> Result<RedisRateLimiter, LimiterError> {
-        let prefix = Arc::clone(&self.demands.prefix);
-        let connection = Connection::open(&self.url, self.demands, self.lifetime).await;
-        Ok(RedisRateLimiter { connection: connection.map_err(LimiterError::new)?, prefix })
+        let (connection, prefix) = self.connect.connect().await.map_err(LimiterError::new)?;
+        Ok(RedisRateLimiter { connection, prefix })
     }
 }
 
@@ -80,14 +87,14 @@ impl IntoFuture for RedisRateLimiterBuilder {
 impl fmt::Debug for RedisRateLimiterBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisRateLimiterBuilder")
-            .field("prefix", &self.demands.prefix)
-            .field("eviction", &self.demands.eviction)
-            .field("lifetime", &self.lifetime)
+            .field("prefix", &self.connect.demands.prefix)
+            .field("eviction", &self.connect.demands.eviction)
+            .field("lifetime", &self.connect.lifetime)
             .finish_non_exhaustive()
     }
 }
 
 /// What a limiter asks of its server, unless it is told otherwise.
-pub(super) fn demands() -> Demands {
+fn demands() -> Demands {
     Demands { prefix: PREFIX.into(), eviction: Eviction::None }
 }

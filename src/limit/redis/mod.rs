@@ -16,7 +16,7 @@ use super::gcra::{Change, Gcra};
 use super::{LimitDecision, LimiterError, RateLimiter};
 use crate::clock::nanoseconds;
 use crate::key::RateLimit;
-use crate::redis::{Call, Connection, Demands, Eviction, LIFETIME, Script};
+use crate::redis::{Call, Connection, Script};
 use crate::store::KeyRecord;
 
 /// The longest time that the script reads: nineteen digits.
@@ -73,35 +73,11 @@ impl RedisRateLimiter {
         RedisRateLimiterBuilder::url(url)
     }
 
-    /// Uses `client`, such as one with certificates, and connects at the first call.
+    /// Connects by `client`, such as one with certificates.
     ///
     /// Set `TCP_NODELAY` in its connection's settings, as [`connect`](Self::connect) does.
-    #[must_use]
-    pub fn new(client: Client) -> Self {
-        let demands = connect::demands();
-        let prefix = Arc::clone(&demands.prefix);
-        let connection = Connection::new(client.into(), demands, LIFETIME);
-        Self { connection, prefix }
-    }
-
-    /// Sets with what the names of levels begin, as
-    /// [when connecting](RedisRateLimiterBuilder::key_prefix), on a connection of its own.
-    #[must_use]
-    pub fn key_prefix(mut self, prefix: &str) -> Self {
-        self.prefix = prefix.into();
-        let prefix = Arc::clone(&self.prefix);
-        self.demanding(|demands| demands.prefix = prefix)
-    }
-
-    /// Accepts a server that evicts keys, as
-    /// [when connecting](RedisRateLimiterBuilder::accept_eviction), on a connection of its own.
-    #[must_use]
-    pub fn accept_eviction(self) -> Self {
-        self.demanding(|demands| demands.eviction = Eviction::Any)
-    }
-
-    fn demanding(self, demand: impl FnOnce(&mut Demands)) -> Self {
-        Self { connection: self.connection.demanding(demand), ..self }
+    pub fn from_client(client: Client) -> RedisRateLimiterBuilder {
+        RedisRateLimiterBuilder::client(client)
     }
 
     /// Changes the levels of a key, and tells how its limits stand.

@@ -25,12 +25,12 @@ struct Both {
 }
 
 impl Both {
-    fn start() -> Self {
+    async fn start() -> Self {
         let url = std::env::var("REDIS_URL").expect("run tests/all, which starts the servers");
         let prefix = format!("test:{}:", crate::KeyId::generate().unwrap());
-        let redis = RedisRateLimiter::new(Client::open(url).unwrap()).key_prefix(&prefix);
+        let redis = RedisRateLimiter::connect(&url).key_prefix(prefix).await.unwrap();
         let clock = FakeClock::new();
-        let memory = MemoryRateLimiter::with_clock(clock.clone());
+        let memory = MemoryRateLimiter::new().clock(clock.clone());
         // Later than the server's time, at which levels expire.
         Self { redis, memory, clock, now: 5_000_000_000_000_000 }
     }
@@ -124,7 +124,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..60),
     ) {
         run(async {
-            let mut both = Both::start();
+            let mut both = Both::start().await;
             let mut keys = ["acme", "acme", "globex"].map(|tenant| key(tenant, &limits));
             // Its successor, for the first two have one tenant.
             keys[1].set_counted_as(Some(keys[0].id.clone()));
@@ -158,7 +158,7 @@ fn who_waits_is_let_through_after_the_clock_was_set_back() {
             ["3 per minute", "9 per day"],
             ["3 per minute, shared by tenant", "9 per day, shared by tenant"],
         ] {
-            let mut both = Both::start();
+            let mut both = Both::start().await;
             let limits = limits.map(|limit| limit.parse().unwrap());
             let key = key("acme", &RateLimits::new(limits).unwrap());
             assert!(both.take(&key, 3).await.is_granted());
@@ -178,7 +178,7 @@ fn who_waits_is_let_through_after_the_clock_was_set_back() {
 #[ignore = "needs Redis: run tests/all"]
 fn no_more_than_sixteen_levels_of_a_name_are_kept_and_none_starts_anew() {
     run(async {
-        let both = Both::start();
+        let both = Both::start().await;
         let limits = |burst| {
             let limit = format!("100 per day, burst {burst}");
             RateLimits::new([limit.parse().unwrap()]).unwrap()

@@ -16,7 +16,7 @@ use super::list::{DEFAULT_LIMIT, parse_limit, wrong};
 use crate::key::{KeyDigest, KeyId};
 use crate::manage::KeyView;
 use crate::manage::view::rfc3339;
-use crate::store::{AuditEntry, AuditPage, AuditQuery, KeyRecord, StoredKey};
+use crate::store::{AuditCursor, AuditEntry, AuditPage, AuditQuery, KeyRecord, StoredKey};
 
 /// A page of events.
 #[derive(Serialize, ToSchema)]
@@ -97,7 +97,9 @@ pub(super) fn parse_query(query: &str, id: KeyId) -> Result<AuditQuery, ApiError
     let limit = limit.transpose()?.unwrap_or(DEFAULT_LIMIT);
     let parsed = AuditQuery::new().key(id).newest_first().limit(limit);
     match cursor {
-        Some(cursor) => Ok(parsed.after(cursor.parse().map_err(|error| wrong("cursor", error))?)),
+        Some(cursor) => {
+            Ok(parsed.after(cursor.parse::<AuditCursor>().map_err(|error| wrong("cursor", error))?))
+        }
         None => Ok(parsed),
     }
 }

@@ -140,6 +140,13 @@ fn sentence(message: &str) -> String {
 impl From<ManageError> for ApiError {
     fn from(error: ManageError) -> Self {
         let (status, field) = match &error {
+            ManageError::Invalid(invalid) => {
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                return match invalid.iter().next() {
+                    Some(first) => Self::field_is(status, first.field(), first.reason()),
+                    None => Self::new(status, sentence(&error.to_string())),
+                };
+            }
             ManageError::UsageNotKept => (StatusCode::NOT_FOUND, None),
             ManageError::UsageRange => (StatusCode::BAD_REQUEST, Some("from")),
             ManageError::NotFound => return Self::not_found(),

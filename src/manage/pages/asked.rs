@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::form::Form;
 use super::site::Site;
 use super::time::{DAY, from_seconds, seconds};
+use crate::key::Stage;
 use crate::manage::api::ApiError;
 use crate::store::{KeyQuery, KeyState, StoredKey};
 
@@ -108,10 +109,8 @@ impl Asked {
         query.name = (!self.name.is_empty()).then(|| self.name.clone());
         query.state = self.state;
         if !self.stage.is_empty() {
-            let stage = self.stage.parse();
-            query = query.stage(
-                stage.map_err(|error: crate::key::IdError| wrong("stage", error.to_string()))?,
-            );
+            let stage = self.stage.parse::<Stage>();
+            query = query.stage(stage.map_err(|error| wrong("stage", error.to_string()))?);
         }
         if self.unused {
             let since = seconds(site.now).saturating_sub(UNUSED_DAYS * DAY);

@@ -11,7 +11,7 @@ use super::visit::Visit;
 use crate::key::KeyId;
 use crate::manage::ManageError;
 use crate::manage::api::ApiError;
-use crate::store::{AuditEntry, AuditQuery};
+use crate::store::{AuditCursor, AuditEntry, AuditQuery};
 
 /// How many events are shown at once.
 const SHOWN: usize = 20;
@@ -29,7 +29,7 @@ pub(super) async fn history(
     let mut query = AuditQuery::new().key(id.clone()).newest_first().limit(SHOWN);
     if !after.is_empty() {
         let after = after
-            .parse()
+            .parse::<AuditCursor>()
             .map_err(|error| ApiError::field_is(StatusCode::BAD_REQUEST, "events", error))?;
         query = query.after(after);
     }

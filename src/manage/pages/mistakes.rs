@@ -123,7 +123,8 @@ fn in_words(error: &ManageError, texts: &PageTexts) -> String {
         ManageError::TooManyKeys(most) => {
             return fill(&texts.too_many_keys, &[("n", &most.to_string())]);
         }
-        ManageError::NoAuditLog
+        ManageError::Invalid(_)
+        | ManageError::NoAuditLog
         | ManageError::UsageNotKept
         | ManageError::UsageRange
         | ManageError::Issue(_)

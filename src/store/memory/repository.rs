@@ -25,6 +25,7 @@ impl KeyRepository for MemoryStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        query.check().map_err(StoreError::new)?;
         let index = self.lock();
         let uses = self.uses();
         let mut keys = Vec::new();
@@ -98,6 +99,7 @@ impl KeyRepository for MemoryStore {
     }
 
     async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
+        query.check().map_err(StoreError::new)?;
         self.event_page(query).map(Some)
     }
 

@@ -8,7 +8,9 @@ use super::PostgresStore;
 use super::repository::{bound, note_uses};
 use crate::key::{KeyHasher, KeyId};
 use crate::store::sql::{Statement, constant};
-use crate::store::{AuditQuery, EndedCursor, EndedQuery, KeyChange, KeyRecord, KeyUse};
+use crate::store::{
+    AuditCursor, AuditQuery, EndedCursor, EndedQuery, KeyChange, KeyRecord, KeyUse,
+};
 
 /// A schema of its own with 20 000 keys, of which 200 ended, and 20 000 events.
 struct Large {
@@ -84,10 +86,12 @@ async fn events_are_found_by_an_index_in_their_order() {
     for (query, index) in [
         (AuditQuery::new(), "api_key_audit_by_time"),
         (
-            AuditQuery::new().since(at(9000)).after("1600010000000000.9".parse().unwrap()),
+            AuditQuery::new()
+                .since(at(9000))
+                .after("1600010000000000.9".parse::<AuditCursor>().unwrap()),
             "api_key_audit_by_time",
         ),
-        (AuditQuery::new().tenant("tenant-1".parse().unwrap()), "api_key_audit_by_tenant"),
+        (AuditQuery::new().tenant("tenant-1"), "api_key_audit_by_tenant"),
         (AuditQuery::new().actor("1"), "api_key_audit_by_actor"),
         (AuditQuery::new().key(id(1)), "api_key_audit_of_key"),
     ] {

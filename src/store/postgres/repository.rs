@@ -97,6 +97,7 @@ impl KeyRepository for PostgresStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        query.check().map_err(StoreError::new)?;
         let mut lease = Lease::of(&self.connections, Purpose::List).await?;
         let page = self.page(query, &mut lease).await;
         lease.give_back();
@@ -169,6 +170,7 @@ impl KeyRepository for PostgresStore {
     }
 
     async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
+        query.check().map_err(StoreError::new)?;
         self.events(query).await.map(Some)
     }
 

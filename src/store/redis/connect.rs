@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::future::IntoFuture;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use redis::Client;
 
 use super::RedisStore;
-use crate::redis::{Connection, Demands, Eviction, LIFETIME};
+use crate::redis::{Connect, Demands, Eviction};
 use crate::store::StoreError;
 
 const PREFIX: &str = "{api-keys}:";
@@ -22,22 +22,24 @@ const PREFIX: &str = "{api-keys}:";
 /// keys elsewhere.
 #[must_use = "nothing is connected unless it is awaited"]
 pub struct RedisStoreBuilder {
-    url: String,
-    demands: Demands,
-    lifetime: Duration,
+    connect: Connect,
 }
 
 impl RedisStoreBuilder {
     pub(super) fn url(url: &str) -> Self {
-        Self { url: url.to_owned(), demands: demands(), lifetime: LIFETIME }
+        Self { connect: Connect::to_url(url, demands()) }
+    }
+
+    pub(super) fn client(client: Client) -> Self {
+        Self { connect: Connect::by_client(client, demands()) }
     }
 
     /// Sets with what the names of everything that is kept begin. By default, `{api-keys}:`.
     ///
     /// Applications that share a server need prefixes of their own. In a cluster, one needs a part in
     /// braces, by which all names are in one slot.
-    pub fn key_prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
-        self.demands.prefix = prefix.into();
+    pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.connect.set_prefix(prefix);
         self
     }
 
@@ -50,15 +52,20 @@ impl RedisStoreBuilder {
     ///
     /// Panics if it is zero.
     pub fn connection_lifetime(mut self, lifetime: Duration) -> Self {
-        assert!(!lifetime.is_zero(), "a connection has to live for some time");
-        self.lifetime = lifetime;
+        self.connect.set_lifetime(lifetime);
+        self
+    }
+
+    /// Connects when something is first asked, so that a program starts while the server is away. By default, awaiting
+    /// the builder connects, and fails where there is no server that can be used.
+    pub fn connect_lazily(mut self) -> Self {
+        self.connect.is_lazy = true;
         self
     }
 
     async fn connect(self) -> Result<RedisStore, StoreError> {
-        let prefix = Arc::clone(&self.demands.prefix);
-        let connection = Connection::open(&self.url, self.demands, self.lifetime).await;
-        Ok(RedisStore::over(connection.map_err(StoreError::new)?, prefix))
+        let (connection, prefix) = self.connect.connect().await.map_err(StoreError::new)?;
+        Ok(RedisStore::over(connection, prefix))
     }
 }
 
@@ -74,14 +81,14 @@ impl IntoFuture for RedisStoreBuilder {
 impl fmt::Debug for RedisStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStoreBuilder")
-            .field("prefix", &self.demands.prefix)
-            .field("lifetime", &self.lifetime)
+            .field("prefix", &self.connect.demands.prefix)
+            .field("lifetime", &self.connect.lifetime)
             .finish_non_exhaustive()
     }
 }
 
 /// What a store asks of its server, unless it is told to have other names there.
-pub(super) fn demands() -> Demands {
+fn demands() -> Demands {
     // No record expires by the server's clock.
     Demands { prefix: PREFIX.into(), eviction: Eviction::OfWhatExpires }
 }

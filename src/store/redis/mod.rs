@@ -24,7 +24,7 @@ use redis::Client;
 use self::steps::Steps;
 use super::TenantFilter;
 use crate::key::KeyDigest;
-use crate::redis::{Connection, LIFETIME};
+use crate::redis::Connection;
 
 pub use self::connect::RedisStoreBuilder;
 #[cfg(feature = "cache")]
@@ -140,28 +140,28 @@ impl RedisStore {
         RedisStoreBuilder::url(url)
     }
 
-    /// Uses `client`, such as one with certificates, and connects when it is first asked.
+    /// Connects by `client`, such as one with certificates.
     ///
     /// Set `TCP_NODELAY` in its connection's settings, as [`connect`](Self::connect) does.
-    #[must_use]
-    pub fn new(client: Client) -> Self {
-        let demands = connect::demands();
-        let prefix = Arc::clone(&demands.prefix);
-        Self::over(Connection::new(client.into(), demands, LIFETIME), prefix)
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_api_key::RedisStore;
+    ///
+    /// let client = redis::Client::open("redis://127.0.0.1:6379")?;
+    /// let keys = RedisStore::from_client(client).key_prefix("{acme}:").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_client(client: Client) -> RedisStoreBuilder {
+        RedisStoreBuilder::client(client)
     }
 
     fn over(connection: Connection, prefix: Arc<str>) -> Self {
         let management = connection.demanding(|_| {});
         Self { connection, management, steps: Steps::new(), counting: Arc::default(), prefix }
-    }
-
-    /// Sets with what the names of everything that is kept begin, as
-    /// [when connecting](RedisStoreBuilder::key_prefix), on a connection of its own.
-    #[must_use]
-    pub fn key_prefix(self, prefix: &str) -> Self {
-        let prefix: Arc<str> = prefix.into();
-        let connection = self.connection.demanding(|demands| demands.prefix = Arc::clone(&prefix));
-        Self::over(connection, prefix)
     }
 
     /// Returns why it is not known whether the server is a primary, evicts keys or is part of a cluster,

@@ -51,6 +51,7 @@ impl KeyRepository for RedisStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        query.check().map_err(StoreError::new)?;
         self.page(query).await
     }
 

@@ -8,7 +8,8 @@ use super::super::conformance::{full_record, kept, moment};
 use super::{Suite, insert, remove, tenant_of_its_own};
 use crate::key::{KeyId, KeyKind, TenantId};
 use crate::store::{
-    Actor, KeyCursor, KeyQuery, KeyRecord, KeyRepository, KeyState, StoredKey, TenantFilter,
+    Actor, AuditQuery, KeyCursor, KeyQuery, KeyRecord, KeyRepository, KeyState, StoredKey,
+    TenantFilter,
 };
 
 impl<R: KeyRepository + ?Sized> Suite<'_, R> {
@@ -141,7 +142,6 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             self.committed(&[insert(record)]).await;
         }
         let query = KeyQuery { at: now, ..KeyQuery::new().tenant(tenant) };
-        let stage = |name: &str| name.parse().unwrap_or_else(|error| panic!("{error}"));
         let filters: [&dyn Fn(KeyQuery) -> KeyQuery; 16] = [
             &|query| query,
             &|query| query.state(KeyState::Active),
@@ -151,7 +151,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             &|query| query.name("IMPORT"),
             &|query| query.name("\u{c9}t\u{e9} %_\\"),
             &|query| query.name("a\0b"),
-            &|query| query.stage(stage("live")),
+            &|query| query.stage("live"),
             &|query| query.kind(KeyKind::Public),
             &|query| query.kind(KeyKind::Secret),
             &|query| query.created_by("alice@acme.example"),
@@ -169,6 +169,20 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
                 let expected: Vec<_> = records.iter().filter(matches).collect();
                 self.assert_lists(&query, &expected, "what a query matches").await;
             }
+        }
+    }
+
+    pub(super) async fn a_query_that_is_not_valid_lists_nothing(&self) {
+        let record = self.full_record();
+        self.committed(&[insert(&record)]).await;
+        let valid = || KeyQuery::new().limit(1000);
+        for query in [valid().tenant("not a tenant"), valid().stage("not a stage")] {
+            let listed = self.repository.list(&query).await;
+            assert!(listed.is_err(), "keys were listed by a query that is not valid");
+        }
+        for query in [AuditQuery::new().tenant("not a tenant"), AuditQuery::new().key("no key")] {
+            let read = self.repository.audit_log(&query).await;
+            assert!(!matches!(read, Ok(Some(_))), "events were read by a query that is not valid");
         }
     }
 

@@ -103,6 +103,7 @@ where
     suite.keys_that_ended_are_found().await;
     suite.lists_are_filtered().await;
     suite.every_filter_lists_what_the_query_matches().await;
+    suite.a_query_that_is_not_valid_lists_nothing().await;
     suite.a_list_goes_on_where_a_page_has_visited_enough().await;
     suite.those_keys_are_counted_that_work_or_may_work_again().await;
     suite.those_who_insert_at_once_keep_to_the_bound().await;

@@ -18,10 +18,10 @@ use criterion::{Criterion, criterion_group};
 use http::StatusCode;
 use tokio::runtime::Runtime;
 use tower::{Layer as _, service_fn};
-use tower_api_key::store::{CachedStore, KeyChange, KeyRepository};
+use tower_api_key::store::KeyChange;
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore, MemoryStore, NewKey,
-    PostgresStore, SqliteStore,
+    ApiKeyLayer, CachedStore, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyRepository, KeyScheme,
+    KeyStore, MemoryStore, NewKey, PostgresStore, SqliteStore,
 };
 
 use self::support::memory::MemoryKeys as _;

@@ -25,11 +25,11 @@ use http_body::Frame;
 use http_body_util::{Empty, StreamBody};
 use sha2::{Digest as _, Sha256};
 use tower::{Layer, ServiceBuilder, ServiceExt as _, service_fn};
+use tower_api_key::metrics::Metrics;
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{
     ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore, MemoryRateLimiter,
-    MemoryStore, Metrics, NewKey, PeerAddress, RateLimiter, RequireAbility, StoreError,
-    UsageRecorder,
+    MemoryStore, NewKey, PeerAddress, RateLimiter, RequireAbility, StoreError, UsageRecorder,
 };
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 

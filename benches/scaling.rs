@@ -17,10 +17,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use tower_api_key::store::{CachedStore, KeyHint};
+use tower_api_key::store::KeyHint;
 use tower_api_key::{
-    KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore, MemoryRateLimiter, MemoryStore,
-    NewKey, RateLimiter, StoreError,
+    CachedStore, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore, MemoryRateLimiter,
+    MemoryStore, NewKey, RateLimiter, StoreError,
 };
 
 use self::memory::MemoryKeys as _;

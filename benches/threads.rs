@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use tower::{Layer as _, Service as _, service_fn};
-use tower_api_key::{ApiKeyLayer, MemoryStore, Metrics, NewKey};
+use tower_api_key::metrics::Metrics;
+use tower_api_key::{ApiKeyLayer, MemoryStore, NewKey};
 
 use self::support::memory::MemoryKeys as _;
 use self::support::{answer, request};

@@ -26,8 +26,7 @@ mod support;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use tower_api_key::store::SqliteStore;
-use tower_api_key::{ApiKeyLayer, KeyManager, NewKey, RequireAbility, VerifiedKey};
+use tower_api_key::{ApiKeyLayer, KeyManager, NewKey, RequireAbility, SqliteStore, VerifiedKey};
 
 fn app(keys: SqliteStore) -> Router {
     Router::new()

@@ -55,6 +55,22 @@
 //!
 //! What a request opened ends with its key: see [streams and revocation](guide::streams).
 //!
+//! # Conventions
+//!
+//! * Where a text stands for a value, either is accepted: `.tenant("acme")` or a [`TenantId`], `.abilities(["a:b"])` or
+//!   [`Ability`]s. Descriptions of keys, changes and queries keep what is wrong with a text, and the call that uses them
+//!   returns [all of it](key::InvalidFields). Layers and guards are written by programmers, and
+//!   panic when they are built.
+//! * What connects or opens something is a builder that is awaited: `PostgresStore::connect(url).await?`,
+//!   `SqliteStore::open(path).await?`, `RedisStore::connect(url).await?`, each with options before the `.await`.
+//!   What starts a task has `new(…)`, and `builder(…)` with options and `build()`: `CachedStore`, `UsageRecorder`.
+//!   Everything else has `new(…)` and methods that set options.
+//! * Each name has one path: at the root what most programs need, in a module the rest. The traits that extend a step are in
+//!   the module of the step: [`extract::Extract`], [`guard::Guard`], [`observe::Observe`].
+//! * Enums and structs may get more variants and fields, and so are non-exhaustive, but for [`Immediate`]
+//!   and [`PeerAddress`], which are complete.
+//! * [`async_trait`], [`ipnet`] and [`serde_json`] are re-exported, because programs have to name what is in them.
+//!
 //! # Around the layer
 //!
 //! * [`KeyManager`] issues, lists, changes, rotates and revokes keys; `manage::api` (feature `manage`)
@@ -329,6 +345,10 @@ pub use self::usage::{UsageRecorder, UsageRecorderBuilder};
 pub use self::verify::VerifiedKey;
 pub use self::watch::{EndReason, KeyEnded, StreamWatch};
 pub use self::without_service::{Admitted, Refusal};
+
+// Of the crates whose types are in signatures, those that users have to name, and may have for nothing else.
+#[doc(no_inline)]
+pub use {async_trait::async_trait, ipnet, serde_json};
 
 // They are documented in their modules, which are about them.
 #[doc(hidden)]

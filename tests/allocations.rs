@@ -17,10 +17,11 @@ use http::header::{CACHE_CONTROL, VARY};
 use http::{Extensions, HeaderValue, Request, Response, Uri};
 use http_body_util::{Empty, Full};
 use tower::{Layer, Service, service_fn};
-use tower_api_key::store::CachedStore;
+use tower_api_key::guard::Guard;
+use tower_api_key::metrics::Metrics;
 use tower_api_key::{
-    Alphabet, ApiKeyLayer, Checksum, Guard, GuardLayer, KeyDigest, KeyFormat, KeyHasher, KeyRecord,
-    KeyScheme, KeyStore, MemoryRateLimiter, MemoryStore, Metrics, NewKey, RateLimiter, Rejection,
+    Alphabet, ApiKeyLayer, CachedStore, Checksum, GuardLayer, KeyDigest, KeyFormat, KeyHasher,
+    KeyRecord, KeyScheme, KeyStore, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter, Rejection,
     RequestHead, RequireAbility, RequireStage, RequireTenant, ResponseFuture, StoreError,
     StreamWatch, UsageRecorder, VerifiedKey,
 };
@@ -135,7 +136,7 @@ fn accepting_a_key_allocates_no_more_than_one_insert() {
             let count = count_call(&layer, credential, 200);
             assert!(count <= one_insert() + two_fields(), "{count} by {layer:?}");
         }
-        let count = count_call(&layer.without_cache_fields(), (HEADER, key.reveal()), 200);
+        let count = count_call(&layer.without_cache_headers(), (HEADER, key.reveal()), 200);
         assert!(count <= one_insert(), "{count}");
     }
 }
@@ -188,7 +189,7 @@ fn accepting_a_key_allocates_no_more_with_formats_and_peppers() {
             let keys = MemoryStore::new();
             let key = keys.issue_by(&scheme, new_key().format(&format)).unwrap().secret;
             let layer = ApiKeyLayer::new(keys).scheme(scheme);
-            let layer = layer.without_cache_fields();
+            let layer = layer.without_cache_headers();
             let count = count_call(&layer, (HEADER, key.reveal()), 200);
             assert!(count <= one_insert(), "{count} by {layer:?}");
         }
@@ -201,7 +202,7 @@ fn a_guard_on_a_route_allocates_nothing_for_a_key_that_it_lets_pass() {
     let key = keys.issue(new_key()).unwrap().secret;
     let any = |_: &VerifiedKey, _: &RequestHead<'_>| Ok::<_, Rejection>(());
     let guard = GuardLayer::new(RequireAbility::any_of(["bots:write", "bots:read"]).and(any));
-    let layers = (ApiKeyLayer::new(keys).without_cache_fields(), guard);
+    let layers = (ApiKeyLayer::new(keys).without_cache_headers(), guard);
     assert!(count_call(&layers, (HEADER, key.reveal()), 200) <= one_insert());
 }
 
@@ -314,7 +315,7 @@ fn a_use_that_is_noted_again_allocates_nothing() {
         .on_rotation_due(|key| {
             black_box(key.id());
         });
-    let count = count_call(&layer.without_cache_fields(), (HEADER, key.reveal()), 200);
+    let count = count_call(&layer.without_cache_headers(), (HEADER, key.reveal()), 200);
     assert!(count <= one_insert(), "{count}");
 }
 
@@ -323,7 +324,7 @@ fn a_use_that_is_noted_again_allocates_nothing() {
 fn an_outcome_that_is_counted_allocates_nothing() {
     let keys = MemoryStore::new();
     let key = keys.issue(new_key()).unwrap().secret;
-    let layer = ApiKeyLayer::new(keys).without_cache_fields();
+    let layer = ApiKeyLayer::new(keys).without_cache_headers();
     let bare = count_call(&layer, (HEADER, "a b"), 401);
     let layer = layer.observer(Metrics::new());
     let count = count_call(&layer, (HEADER, key.reveal()), 200);

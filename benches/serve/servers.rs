@@ -10,9 +10,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use sha2::{Digest as _, Sha256};
-use tower_api_key::store::CachedStore;
 use tower_api_key::{
-    ApiKeyLayer, KeyManager, KeyRepository, MemoryStore, NewKey, PostgresStore, UsageRecorder,
+    ApiKeyLayer, CachedStore, KeyManager, KeyRepository, MemoryStore, NewKey, PostgresStore,
+    UsageRecorder,
 };
 
 pub(crate) const KINDS: [&str; 5] =

@@ -12,8 +12,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use http::StatusCode;
 use sqlx::PgPool;
 use tokio::sync::watch;
-use tower_api_key::store::{CachedStore, PostgresStore};
-use tower_api_key::{ApiKeyLayer, KeyManager, VerifiedKey};
+use tower_api_key::{ApiKeyLayer, CachedStore, KeyManager, PostgresStore, VerifiedKey};
 
 use crate::counted::{Counted, Counts};
 use crate::support;

@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tower_api_key::store::{
-    KeyUsage, KeyUse, RecordUses as _, SqliteStore, UsageBatch, UsageCounts, UsageKind,
-    UsageRetention, UsageStore as _,
+    KeyUsage, KeyUse, RecordUses as _, UsageBatch, UsageCounts, UsageKind, UsageRetention,
+    UsageStore as _,
 };
-use tower_api_key::{Clock, IssuedKey, KeyKind, KeyManager, NewKey};
+use tower_api_key::{Clock, IssuedKey, KeyKind, KeyManager, NewKey, SqliteStore};
 
 use crate::support;
 

@@ -37,9 +37,9 @@ use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use tower_api_key::key::AbilityCatalogue;
 use tower_api_key::manage::pages::{KeyPages, PageTexts};
-use tower_api_key::store::SqliteStore;
 use tower_api_key::{
-    KeyFormat, KeyKind, KeyManager, KeyScheme, RequireAbility, UsageRecorder, VerifiedKey,
+    KeyFormat, KeyKind, KeyManager, KeyScheme, RequireAbility, SqliteStore, UsageRecorder,
+    VerifiedKey,
 };
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;

@@ -35,12 +35,11 @@ use axum::Router;
 use axum::routing::get;
 use http::Request;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-use tower_api_key::metrics::{DURATION_BUCKETS, Watched};
-use tower_api_key::store::CachedStore;
+use tower_api_key::metrics::{DURATION_BUCKETS, Metrics, Watched};
 use tower_api_key::{
-    ApiKeyLayer, FailureThrottle, KeyManager, KeyRepository, KeyStore, MemoryRateLimiter, Metrics,
-    NewKey, PostgresStore, RequestHead, RequireAbility, SqliteStore, UsageRecorder, VerifiedKey,
-    store,
+    ApiKeyLayer, CachedStore, FailureThrottle, KeyManager, KeyRepository, KeyStore,
+    MemoryRateLimiter, NewKey, PostgresStore, RequestHead, RequireAbility, SqliteStore,
+    UsageRecorder, VerifiedKey, store,
 };
 use tower_http::trace::TraceLayer;
 

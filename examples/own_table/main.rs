@@ -32,8 +32,10 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use tower_api_key::manage::api::{KeyOwner, KeyRoutes};
-use tower_api_key::store::{AuditEvent, CachedStore};
-use tower_api_key::{KeyFormat, KeyHasher, KeyManager, RequireAbility, UsageRecorder, VerifiedKey};
+use tower_api_key::store::AuditEvent;
+use tower_api_key::{
+    CachedStore, KeyFormat, KeyHasher, KeyManager, RequireAbility, UsageRecorder, VerifiedKey,
+};
 
 use self::table::{NEW_COLUMNS, OLD_TABLE, OwnTable, microseconds};
 

@@ -114,8 +114,8 @@ impl TrustedProxies {
     /// proxies themselves, and for clients in the networks of the proxies.
     ///
     /// A key that is restricted to the proxies' addresses then works for everybody for whom
-    /// a proxy asks without saying so, such as one that hands connections on and writes no field. With
-    /// [`hops`](Self::hops), it is the peer of a request without a field.
+    /// a proxy asks without saying so, such as one that hands connections on and writes no header. With
+    /// [`hops`](Self::hops), it is the peer of a request without the header.
     ///
     /// # Examples
     ///
@@ -139,7 +139,7 @@ impl TrustedProxies {
     /// Reads `Forwarded` (RFC 7239) instead of `X-Forwarded-For`.
     ///
     /// Only one of them is ever read: a proxy that writes one hands on what a client wrote in
-    /// the other. Let the nearest proxy overwrite the field: what a client claims in it, such as
+    /// the other. Let the nearest proxy overwrite the header: what a client claims in it, such as
     /// a quote without end, can make the whole of it unreadable.
     pub fn forwarded_header(self) -> Self {
         Self { forwarded: true, ..self }

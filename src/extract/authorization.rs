@@ -163,7 +163,8 @@ impl Bearer {
     /// ```
     /// use axum::{Router, routing::get};
     /// use tower_api_key::extract::Bearer;
-    /// use tower_api_key::{ApiKeyLayer, Guard, MemoryStore, RequestHead, RequireAbility};
+    /// use tower_api_key::guard::Guard;
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, RequestHead, RequireAbility};
     ///
     /// #[derive(Clone)]
     /// struct User(String);

@@ -48,9 +48,9 @@ impl RequireAbility {
     ///
     /// ```
     /// use http::Request;
-    /// use tower_api_key::guard::{Guard, RequireAbility};
+    /// use tower_api_key::guard::Guard;
     /// use tower_api_key::testing::verified_key;
-    /// use tower_api_key::{NewKey, RequestHead};
+    /// use tower_api_key::{NewKey, RequestHead, RequireAbility};
     ///
     /// let key = verified_key(NewKey::named("reader").abilities(["bots:read"]));
     /// let request = Request::get("/bots").body(())?;
@@ -77,9 +77,9 @@ impl RequireAbility {
     ///
     /// ```
     /// use http::Request;
-    /// use tower_api_key::guard::{Guard, RequireAbility};
+    /// use tower_api_key::guard::Guard;
     /// use tower_api_key::testing::verified_key;
-    /// use tower_api_key::{NewKey, RequestHead};
+    /// use tower_api_key::{NewKey, RequestHead, RequireAbility};
     ///
     /// let key = verified_key(NewKey::named("reader").abilities(["bots:read"]));
     /// let request = Request::get("/bots").body(())?;
@@ -106,9 +106,9 @@ impl RequireAbility {
     ///
     /// ```
     /// use http::Request;
-    /// use tower_api_key::guard::{Guard, RequireAbility};
+    /// use tower_api_key::guard::Guard;
     /// use tower_api_key::testing::verified_key;
-    /// use tower_api_key::{NewKey, RequestHead};
+    /// use tower_api_key::{NewKey, RequestHead, RequireAbility};
     ///
     /// let key = verified_key(NewKey::named("reader").abilities(["bots:read"]));
     /// let request = Request::get("/bots").body(())?;
@@ -143,9 +143,9 @@ impl RequireAbility {
     ///
     /// ```
     /// use http::Request;
-    /// use tower_api_key::guard::{Guard, RequireAbility};
+    /// use tower_api_key::guard::Guard;
     /// use tower_api_key::testing::verified_key;
-    /// use tower_api_key::{NewKey, RequestHead};
+    /// use tower_api_key::{NewKey, RequestHead, RequireAbility};
     ///
     /// let key = verified_key(NewKey::named("reader").abilities(["bots:read"]));
     /// let guard = RequireAbility::by_method("bots");

@@ -31,9 +31,9 @@ impl RequireKind {
     ///
     /// ```
     /// use http::Request;
-    /// use tower_api_key::guard::{Guard, RequireKind};
+    /// use tower_api_key::guard::Guard;
     /// use tower_api_key::testing::verified_key;
-    /// use tower_api_key::{KeyKind, NewKey, RequestHead};
+    /// use tower_api_key::{KeyKind, NewKey, RequestHead, RequireKind};
     ///
     /// let key = verified_key(NewKey::named("server"));
     /// let request = Request::get("/widget/chat").body(())?;

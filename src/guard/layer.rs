@@ -22,8 +22,8 @@ use crate::verify::{Anonymous, VerifiedKey};
 ///
 /// ```
 /// use axum::{Router, routing::get};
-/// use tower_api_key::guard::{Guard, RequireAbility, RequireStage};
-/// use tower_api_key::{ApiKeyLayer, GuardLayer, MemoryStore};
+/// use tower_api_key::guard::Guard;
+/// use tower_api_key::{ApiKeyLayer, GuardLayer, MemoryStore, RequireAbility, RequireStage};
 ///
 /// let guards = RequireStage::fixed("prod").and(RequireAbility::new("bots:read"));
 /// let app: Router = Router::new()

@@ -76,8 +76,10 @@ use crate::verify::VerifiedKey;
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::guard::{Guard, RequireAbility};
-/// use tower_api_key::{GuardLayer, Rejection, RejectionKind, RequestHead, VerifiedKey};
+/// use tower_api_key::guard::Guard;
+/// use tower_api_key::{
+///     GuardLayer, Rejection, RejectionKind, RequestHead, RequireAbility, VerifiedKey,
+/// };
 ///
 /// fn paid_plan(key: &VerifiedKey, _: &RequestHead<'_>) -> Result<(), Rejection> {
 ///     match key.metadata().get("plan") {
@@ -114,7 +116,8 @@ pub trait Guard: Send + Sync {
     ///
     /// ```
     /// use axum::{Router, routing::get};
-    /// use tower_api_key::{ApiKeyLayer, Guard, MemoryStore, RequestHead, RequireAbility};
+    /// use tower_api_key::guard::Guard;
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, RequestHead, RequireAbility};
     ///
     /// #[derive(Clone)]
     /// struct User(String);

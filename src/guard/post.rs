@@ -20,8 +20,8 @@ use crate::verify::VerifiedKey;
 ///
 /// ```
 /// use tower::Layer;
-/// use tower_api_key::guard::{Guard, RequireAbility, RequirePost};
-/// use tower_api_key::GuardLayer;
+/// use tower_api_key::guard::{Guard, RequirePost};
+/// use tower_api_key::{GuardLayer, RequireAbility};
 ///
 /// # let health = tower::service_fn(async |_: http::Request<String>| Ok::<_, std::convert::Infallible>(http::Response::new(String::new())));
 /// let guards = RequirePost::new().and(RequireAbility::new("health:check"));

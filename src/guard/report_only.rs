@@ -25,8 +25,8 @@ pub(crate) type OnReport = dyn Fn(&Report<'_>) + Send + Sync;
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::guard::{Guard, RequireAbility};
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use tower_api_key::guard::Guard;
+/// use tower_api_key::{ApiKeyLayer, MemoryStore, RequireAbility};
 ///
 /// let soon = RequireAbility::new("bots:read").report_only().on_report(|report| {
 ///     eprintln!("{:?} will be refused on {:?}", report.key_id(), report.path());
@@ -56,9 +56,9 @@ impl<G> ReportOnly<G> {
     /// use std::sync::mpsc;
     ///
     /// use http::Request;
-    /// use tower_api_key::guard::{Guard, RequireAbility};
+    /// use tower_api_key::guard::Guard;
     /// use tower_api_key::testing::verified_key;
-    /// use tower_api_key::{NewKey, RequestHead};
+    /// use tower_api_key::{NewKey, RequestHead, RequireAbility};
     ///
     /// let (sender, reports) = mpsc::channel();
     /// let soon = RequireAbility::new("bots:read").report_only().on_report(move |report| {
@@ -106,9 +106,9 @@ impl<G: fmt::Debug> fmt::Debug for ReportOnly<G> {
 ///
 /// ```
 /// use http::{Method, Request};
-/// use tower_api_key::guard::{Guard, RequireAbility};
+/// use tower_api_key::guard::Guard;
 /// use tower_api_key::testing::verified_key;
-/// use tower_api_key::{NewKey, RejectionKind, RequestHead};
+/// use tower_api_key::{NewKey, RejectionKind, RequestHead, RequireAbility};
 ///
 /// let key = verified_key(NewKey::named("old"));
 /// let id = key.id().clone();

@@ -39,9 +39,9 @@ impl RequireStage {
     ///
     /// ```
     /// use http::Request;
-    /// use tower_api_key::guard::{Guard, RequireStage};
+    /// use tower_api_key::guard::Guard;
     /// use tower_api_key::testing::verified_key;
-    /// use tower_api_key::{NewKey, RequestHead};
+    /// use tower_api_key::{NewKey, RequestHead, RequireStage};
     ///
     /// let key = verified_key(NewKey::named("a key").stage("prod"));
     /// let request = Request::get("/bots").body(())?;
@@ -66,9 +66,9 @@ impl RequireStage {
     ///
     /// ```
     /// use http::Request;
-    /// use tower_api_key::guard::{Guard, RequireStage};
+    /// use tower_api_key::guard::Guard;
     /// use tower_api_key::testing::verified_key;
-    /// use tower_api_key::{NewKey, RequestHead};
+    /// use tower_api_key::{NewKey, RequestHead, RequireStage};
     ///
     /// let key = verified_key(NewKey::named("a key").stage("prod"));
     /// let (own, other) = (Request::get("/prod/bots").body(())?, Request::get("/staging/bots").body(())?);
@@ -87,9 +87,9 @@ impl RequireStage {
     ///
     /// ```
     /// use http::Request;
-    /// use tower_api_key::guard::{Guard, RequireStage};
+    /// use tower_api_key::guard::Guard;
     /// use tower_api_key::testing::verified_key;
-    /// use tower_api_key::{NewKey, RequestHead};
+    /// use tower_api_key::{NewKey, RequestHead, RequireStage};
     ///
     /// let key = verified_key(NewKey::named("a key").stage("prod"));
     /// let guard = RequireStage::from_fn(|head| head.headers().get("x-stage")?.to_str().ok()?.parse().ok());

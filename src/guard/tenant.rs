@@ -39,9 +39,9 @@ impl RequireTenant {
     ///
     /// ```
     /// use http::Request;
-    /// use tower_api_key::guard::{Guard, RequireTenant};
+    /// use tower_api_key::guard::Guard;
     /// use tower_api_key::testing::verified_key;
-    /// use tower_api_key::{NewKey, RequestHead};
+    /// use tower_api_key::{NewKey, RequestHead, RequireTenant};
     ///
     /// let key = verified_key(NewKey::named("a key").tenant("acme"));
     /// let request = Request::get("/bots").body(())?;
@@ -66,9 +66,9 @@ impl RequireTenant {
     ///
     /// ```
     /// use http::Request;
-    /// use tower_api_key::guard::{Guard, RequireTenant};
+    /// use tower_api_key::guard::Guard;
     /// use tower_api_key::testing::verified_key;
-    /// use tower_api_key::{NewKey, RequestHead};
+    /// use tower_api_key::{NewKey, RequestHead, RequireTenant};
     ///
     /// let key = verified_key(NewKey::named("a key").tenant("acme"));
     /// let (own, other) = (Request::get("/acme/bots").body(())?, Request::get("/umbrella/bots").body(())?);
@@ -87,9 +87,9 @@ impl RequireTenant {
     ///
     /// ```
     /// use http::Request;
-    /// use tower_api_key::guard::{Guard, RequireTenant};
+    /// use tower_api_key::guard::Guard;
     /// use tower_api_key::testing::verified_key;
-    /// use tower_api_key::{NewKey, RequestHead};
+    /// use tower_api_key::{NewKey, RequestHead, RequireTenant};
     ///
     /// let key = verified_key(NewKey::named("a key").tenant("acme"));
     /// let guard = RequireTenant::from_fn(|head| head.headers().get("x-tenant")?.to_str().ok()?.parse().ok());

@@ -56,7 +56,7 @@
 //!
 //! Each response to a limited key has `RateLimit-Policy` and `RateLimit`
 //! (draft-ietf-httpapi-ratelimit-headers-10). A 429 has a `Retry-After` that is never too short, and names the limit
-//! in its problem+json. [`x_rate_limit_fields`](crate::ApiKeyLayer::x_rate_limit_fields) adds `X-RateLimit-*`.
+//! in its problem+json. [`x_rate_limit_headers`](crate::ApiKeyLayer::x_rate_limit_headers) adds `X-RateLimit-*`.
 //!
 //! | client | waits by | ignores |
 //! |---|---|---|
@@ -68,7 +68,7 @@
 //! | [`RetryPolicy`](crate::client::RetryPolicy) of this crate | `Retry-After`, else `RateLimit` | |
 //!
 //! Each was tried against 429 and 503 with one header at a time. So `Retry-After` is what counts, and `RateLimit` is for
-//! programs that slow down before. `x_rate_limit_fields` is for older clients of your own, and for ky.
+//! programs that slow down before. `x_rate_limit_headers` is for older clients of your own, and for ky.
 //!
 //! # Wrong keys
 //!

@@ -43,7 +43,8 @@
 //! ```
 //! use http::Request;
 //! use tower_api_key::testing::verified_key;
-//! use tower_api_key::{Guard, NewKey, RequestHead, RequireStage};
+//! use tower_api_key::guard::Guard;
+//! use tower_api_key::{NewKey, RequestHead, RequireStage};
 //!
 //! let key = verified_key(NewKey::named("nightly import").stage("live"));
 //! let request = Request::get("/test/charges").body(())?;

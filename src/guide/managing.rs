@@ -11,8 +11,8 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use tower_api_key::store::{CachedStore, KeyQuery, KeyState, SqliteStore};
-//! use tower_api_key::{KeyManager, KeyUpdate, NewKey};
+//! use tower_api_key::store::{KeyQuery, KeyState};
+//! use tower_api_key::{CachedStore, KeyManager, KeyUpdate, NewKey, SqliteStore};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {

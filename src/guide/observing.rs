@@ -56,7 +56,8 @@
     feature = "metrics",
     doc = r#"
 ```
-use tower_api_key::{ApiKeyLayer, FailureThrottle, KeyManager, MemoryStore, Metrics};
+use tower_api_key::metrics::Metrics;
+use tower_api_key::{ApiKeyLayer, FailureThrottle, KeyManager, MemoryStore};
 
 # #[tokio::main(flavor = "current_thread")]
 # async fn main() {

@@ -60,8 +60,8 @@
 //! The servers have the same [scheme](crate::KeyScheme) in code, over the same database:
 //!
 //! ```
-//! use tower_api_key::store::{KeyQuery, SqliteStore};
-//! use tower_api_key::{KeyFormat, KeyManager, KeyScheme, NewKey};
+//! use tower_api_key::store::KeyQuery;
+//! use tower_api_key::{KeyFormat, KeyManager, KeyScheme, NewKey, SqliteStore};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,7 +1,7 @@
 //! What HTTP caches on the way are told of responses.
 //!
 //! A response to a key is for that key, and no cache may give it to anybody else. The layer writes
-//! two fields, unless it is told [not to](crate::ApiKeyLayer::without_cache_fields):
+//! two fields, unless it is told [not to](crate::ApiKeyLayer::without_cache_headers):
 //!
 //! * **`Cache-Control: private`**, in every response to a key, unless the handler wrote a
 //!   `Cache-Control` of its own. What the handler wrote stays.

@@ -13,7 +13,8 @@ use super::{FormatError, KeyFormat, PresentedKey};
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::key::{FormatError, KeyFormat, KeyFormats};
+/// use tower_api_key::key::{FormatError, KeyFormats};
+/// use tower_api_key::KeyFormat;
 ///
 /// let formats = KeyFormats::from_iter([
 ///     KeyFormat::new("sk_live_").stage("live"),

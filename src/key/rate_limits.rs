@@ -16,7 +16,8 @@ pub(crate) const MAX_LIMITS: usize = 8;
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::key::{RateLimit, RateLimits};
+/// use tower_api_key::key::RateLimits;
+/// use tower_api_key::RateLimit;
 ///
 /// let limits = RateLimits::new([RateLimit::per_second(10), RateLimit::per_day(10_000)])?;
 /// assert_eq!(limits.len(), 2);

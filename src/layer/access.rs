@@ -76,9 +76,9 @@ impl ApiKeyLayer {
     /// A preflight is an `OPTIONS`
     ///
     /// 1. with one `Origin` and one `Access-Control-Request-Method`;
-    /// 2. without a body, and without fields that speak of one: no `Content-Type`, no
+    /// 2. without a body, and without headers that speak of one: no `Content-Type`, no
     ///    `Transfer-Encoding`, no `Content-Length` but 0;
-    /// 3. without `Upgrade` and without a field such as `X-HTTP-Method-Override`;
+    /// 3. without `Upgrade` and without a header such as `X-HTTP-Method-Override`;
     /// 4. without a credential: one that has a credential is judged like any request;
     /// 5. if there is a policy, to a path for which it has a rule for the method that the browser
     ///    asks for.

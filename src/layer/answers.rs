@@ -102,7 +102,7 @@ impl ApiKeyLayer {
     /// By default, the layer adds `Cache-Control: private` to a response to a key that has no
     /// `Cache-Control`, and to every response a `Vary` with all headers in which a key may be. See
     /// [`http_cache`](crate::http_cache).
-    pub fn without_cache_fields(self) -> Self {
+    pub fn without_cache_headers(self) -> Self {
         self.with(|gate| gate.write_cache_fields(None))
     }
 }

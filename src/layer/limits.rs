@@ -53,7 +53,7 @@ impl ApiKeyLayer {
 
     /// Adds the older headers `X-RateLimit-Limit`, `-Remaining` and `-Reset` to responses, for the limit
     /// that has the least left. `-Reset` is in seconds from now.
-    pub fn x_rate_limit_fields(self) -> Self {
+    pub fn x_rate_limit_headers(self) -> Self {
         self.with(|gate| gate.older_limit_fields = true)
     }
 

@@ -77,12 +77,12 @@ impl ApiKeyLayer {
     /// | [`limiter_timeout`](Self::limiter_timeout) | 5 seconds |
     /// | [`request_cost`](Self::request_cost) | 1 |
     /// | [`allow_when_limiter_fails`](Self::allow_when_limiter_fails) | no |
-    /// | [`x_rate_limit_fields`](Self::x_rate_limit_fields) | no |
+    /// | [`x_rate_limit_headers`](Self::x_rate_limit_headers) | no |
     /// | [`failure_throttle`](Self::failure_throttle) | none |
     /// | [`streams`](Self::streams) | end with their keys |
     /// | [`observer`](Self::observer) | none |
     /// | [`on_rotation_due`](Self::on_rotation_due) | none |
-    /// | [`without_cache_fields`](Self::without_cache_fields) | `Cache-Control: private` and `Vary` |
+    /// | [`without_cache_headers`](Self::without_cache_headers) | `Cache-Control: private` and `Vary` |
     /// | `policy` (feature `policy`) | none |
     pub fn new(store: impl KeyStore + 'static) -> Self {
         Self::over(Arc::new(store))

@@ -4,7 +4,8 @@
 //! the recorder of the application every second: see [`run`](Metrics::run) and [`publish`](Metrics::publish).
 //!
 //! ```
-//! use tower_api_key::{ApiKeyLayer, KeyManager, MemoryStore, Metrics};
+//! use tower_api_key::metrics::Metrics;
+//! use tower_api_key::{ApiKeyLayer, KeyManager, MemoryStore};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
@@ -144,8 +145,8 @@ impl Metrics {
     /// # Examples
     ///
     /// ```
-    /// use tower_api_key::store::CachedStore;
-    /// use tower_api_key::{FailureThrottle, MemoryStore, Metrics};
+    /// use tower_api_key::metrics::Metrics;
+    /// use tower_api_key::{CachedStore, FailureThrottle, MemoryStore};
     ///
     /// let metrics = Metrics::new();
     /// let keys = CachedStore::new(MemoryStore::new());

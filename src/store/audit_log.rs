@@ -37,6 +37,33 @@ pub struct AuditEntry {
     pub after: Option<Value>,
 }
 
+impl AuditEntry {
+    /// Makes an entry of an event that was read, for a repository of one's own, which sets the other fields.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    ///
+    /// use tower_api_key::store::{AuditEntry, AuditQuery};
+    ///
+    /// let mut entry = AuditEntry::new(1, SystemTime::now(), "name:alice", "revoked");
+    /// entry.key_id = Some("key_1".to_owned());
+    /// let page = AuditQuery::new().page(vec![entry]);
+    /// assert_eq!((page.entries.len(), page.next), (1, None));
+    /// ```
+    #[must_use]
+    pub fn new(
+        number: i64,
+        at: SystemTime,
+        actor: impl Into<String>,
+        action: impl Into<String>,
+    ) -> Self {
+        let (actor, action) = (actor.into(), action.into());
+        Self { number, at, actor, action, key_id: None, tenant: None, before: None, after: None }
+    }
+}
+
 /// Says which events are read, by [`KeyManager::audit_log`](crate::KeyManager::audit_log). The default
 /// reads all, the oldest first.
 ///
@@ -167,13 +194,19 @@ impl AuditQuery {
         self.invalid.check()
     }
 
-    pub(crate) fn page_size(&self) -> usize {
+    /// Returns how many events a page has at most: the [limit](Self::limit), or the nearest that is allowed.
+    #[must_use]
+    pub fn page_size(&self) -> usize {
         self.limit.clamp(1, MAX_LIMIT)
     }
 
     /// Makes the page from events that follow the cursor in order, one more than the page has if there
-    /// is another.
-    pub(crate) fn page(&self, mut entries: Vec<AuditEntry>) -> AuditPage {
+    /// is another. If the query is not [valid](Self::check), the page is empty and the last one.
+    #[must_use]
+    pub fn page(&self, mut entries: Vec<AuditEntry>) -> AuditPage {
+        if !self.invalid.is_empty() {
+            return AuditPage::new(Vec::new(), None);
+        }
         let is_last = entries.len() <= self.page_size();
         entries.truncate(self.page_size());
         let last = if is_last { None } else { entries.last() };

@@ -17,7 +17,8 @@ use crate::key::{KeyKind, RateLimits, Restrictions};
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::store::{CommitError, KeyChange, RecordField, StoreError};
+/// use tower_api_key::store::{CommitError, KeyChange, RecordField};
+/// use tower_api_key::StoreError;
 ///
 /// /// What the table has no columns for.
 /// const NOT_KEPT: [RecordField; 3] =

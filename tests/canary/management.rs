@@ -7,10 +7,11 @@ use axum::Router;
 use axum::routing::get;
 use sqlx::{Row as _, SqlitePool};
 use tower_api_key::manage::TraceEvents;
-use tower_api_key::store::{AuditEvent, KeyQuery, KeyRepository as _, RedisStore};
+use tower_api_key::store::{AuditEvent, KeyQuery};
 use tower_api_key::{
-    ApiKeyLayer, CachedStore, KeyHasher, KeyId, KeyManager, KeyScheme, KeyUpdate, NewKey,
-    PostgresStore, RedisRateLimiter, SqliteStore, UsageRecorder, VerifiedKey,
+    ApiKeyLayer, CachedStore, KeyHasher, KeyId, KeyManager, KeyRepository as _, KeyScheme,
+    KeyUpdate, NewKey, PostgresStore, RedisRateLimiter, RedisStore, SqliteStore, UsageRecorder,
+    VerifiedKey,
 };
 
 use crate::common::canary::{assert_error_hidden, assert_hidden, forms, gives_away};

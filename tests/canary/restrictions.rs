@@ -128,7 +128,7 @@ async fn no_log_of_what_is_limited_restricted_or_only_tried_shows_a_secret_or_a_
     let (keys, shown) = (MemoryStore::new(), Arc::new(Mutex::new(String::new())));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let layer = || {
-        let layer = ApiKeyLayer::new(keys.clone()).x_rate_limit_fields();
+        let layer = ApiKeyLayer::new(keys.clone()).x_rate_limit_headers();
         layer.extractor(FirstOf::default().or(Query::new("token")))
     };
     let reported = layer().guard(tried(&shown)).guard(RequireAbility::new("x:y").report_only());

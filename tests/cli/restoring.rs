@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tower_api_key::store::{CachedStore, Invalidation, InvalidationSource as _};
-use tower_api_key::{KeyHasher, KeyStore as _, RedisStore, SqliteStore};
+use tower_api_key::store::{Invalidation, InvalidationSource as _};
+use tower_api_key::{CachedStore, KeyHasher, KeyStore as _, RedisStore, SqliteStore};
 
 use crate::common::in_time;
 use crate::common::servers::{database_url, redis_url};

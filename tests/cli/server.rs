@@ -6,8 +6,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::get;
-use tower_api_key::store::CachedStore;
-use tower_api_key::{ApiKeyLayer, KeyHasher, KeyScheme, RequireAbility, SqliteStore, VerifiedKey};
+use tower_api_key::{
+    ApiKeyLayer, CachedStore, KeyHasher, KeyScheme, RequireAbility, SqliteStore, VerifiedKey,
+};
 
 use crate::common::{get_raw, in_time, serve};
 use crate::operator::Operator;

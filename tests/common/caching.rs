@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
-    AuditEvent, CachedStore, CachedStoreBuilder, CommitError, Invalidation, InvalidationSource,
-    KeyChange, KeyPage, KeyQuery, KeyRepository, KeyUse, StoredKey, Subscription, SuspendedTenant,
+    AuditEvent, CachedStoreBuilder, CommitError, Invalidation, InvalidationSource, KeyChange,
+    KeyPage, KeyQuery, KeyUse, RecordUses, StoredKey, Subscription, SuspendedTenant,
 };
 use tower_api_key::{
-    Clock, KeyDigest, KeyId, KeyRecord, KeyStore, MemoryStore, StoreError, TenantId,
+    CachedStore, Clock, KeyDigest, KeyId, KeyRecord, KeyRepository, KeyStore, MemoryStore,
+    StoreError, TenantId,
 };
 
 /// Follows the time of the runtime, which tests move.

@@ -5,8 +5,10 @@ use std::time::SystemTime;
 
 use futures_util::FutureExt as _;
 use tower_api_key::key::IssueError;
-use tower_api_key::store::{CommitError, KeyChange, KeyQuery, KeyRepository as _};
-use tower_api_key::{IssuedKey, KeyId, KeyRecord, KeyScheme, KeyStore as _, MemoryStore, NewKey};
+use tower_api_key::store::{CommitError, KeyChange, KeyQuery};
+use tower_api_key::{
+    IssuedKey, KeyId, KeyRecord, KeyRepository as _, KeyScheme, KeyStore as _, MemoryStore, NewKey,
+};
 
 /// Short forms for tests, over what every repository offers. They need no runtime, since what is in memory is
 /// answered at once, and keep no rules: those are a [`KeyManager`](tower_api_key::KeyManager)'s.

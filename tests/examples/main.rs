@@ -27,5 +27,7 @@ mod rest;
 mod streams;
 
 // What the repository says of itself.
+mod growth;
+mod paths;
 mod readme;
 mod rooms;

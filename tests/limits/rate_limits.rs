@@ -213,7 +213,7 @@ async fn a_key_that_is_not_valid_is_told_nothing_of_limits() {
 async fn the_older_fields_are_sent_where_they_are_asked_for() {
     let keys = MemoryStore::new();
     let key = issue(&keys, limited(&["9 per day", "3 per hour"]));
-    let address = start(ApiKeyLayer::new(keys).x_rate_limit_fields()).await;
+    let address = start(ApiKeyLayer::new(keys).x_rate_limit_headers()).await;
     for (status, remaining) in [(200, "2"), (200, "1"), (200, "0"), (429, "0")] {
         let response = ask(address, "/", &key).await;
         assert_eq!(response.status, status);

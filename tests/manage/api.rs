@@ -5,11 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tower_api_key::NewKey;
 use tower_api_key::store::{
-    KeyQuery, KeyRepository as _, KeyUsage, KeyUse, RecordUses, UsageBatch, UsageCounts, UsageKind,
-    UsageRetention,
+    KeyQuery, KeyUsage, KeyUse, RecordUses, UsageBatch, UsageCounts, UsageKind, UsageRetention,
 };
+use tower_api_key::{KeyRepository as _, NewKey};
 
 use crate::world::{ALICE, World, assert_blamed, over_each_database};
 

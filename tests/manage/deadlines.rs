@@ -11,10 +11,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, SqlitePool, Transaction};
 use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{KeyAction, KeyRoutes, Refused};
-use tower_api_key::store::{CachedStore, KeyChange, KeyQuery, KeyRepository, RedisStore};
+use tower_api_key::store::{KeyChange, KeyQuery};
 use tower_api_key::{
-    AbilitySet, KeyId, KeyManager, KeyRecord, KeyUpdate, ManageError, NewKey, PostgresStore,
-    SqliteStore,
+    AbilitySet, CachedStore, KeyId, KeyManager, KeyRecord, KeyRepository, KeyUpdate, ManageError,
+    NewKey, PostgresStore, RedisStore, SqliteStore,
 };
 
 use crate::common::caching::next;

@@ -10,17 +10,15 @@ use sqlx::sqlite::SqlitePoolOptions;
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::key::{RateLimits, Restrictions};
 use tower_api_key::manage::{Excess, Owner, RotatedKey, TraceEvents};
-use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
-    Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository,
-    KeyState, KeyUse, Propagation, StoredKey,
+    Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyState, KeyUse,
+    Propagation, RecordUses, StoredKey,
 };
-use tower_api_key::testing::check_record_uses;
-use tower_api_key::testing::{FakeClock, check_key_repository};
+use tower_api_key::testing::{FakeClock, check_key_repository, check_record_uses};
 use tower_api_key::{
     AbilitySet, ApiKeyLayer, IssuedKey, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
-    KeyManager, KeyRecord, KeyScheme, KeyStore, KeyUpdate, ManageError, MemoryStore, NewKey,
-    PeerAddress, RateLimit, Secret, SqliteStore, StoreError, VerifiedKey,
+    KeyManager, KeyRecord, KeyRepository, KeyScheme, KeyStore, KeyUpdate, ManageError, MemoryStore,
+    NewKey, PeerAddress, RateLimit, Secret, SqliteStore, StoreError, VerifiedKey,
 };
 
 use crate::common::MemoryKeys as _;

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt as _;
 use sqlx::{AssertSqlSafe, PgPool};
-use tower_api_key::store::{CachedStore, RecordUses, RedisStore};
-use tower_api_key::{KeyId, KeyRepository, MemoryStore, PostgresStore, SqliteStore};
+use tower_api_key::store::RecordUses;
+use tower_api_key::{
+    CachedStore, KeyId, KeyRepository, MemoryStore, PostgresStore, RedisStore, SqliteStore,
+};
 
 /// What every store of the crate can do.
 pub trait AnyStore: KeyRepository + RecordUses {}

@@ -8,12 +8,11 @@ use http::Request;
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::manage::{Excess, Owner};
 use tower_api_key::store::{
-    Actor, AuditAction, AuditEvent, AuditQuery, CachedStore, CommitError, KeyChange, KeyQuery,
-    KeyRepository, KeyState,
+    Actor, AuditAction, AuditEvent, AuditQuery, CommitError, KeyChange, KeyQuery, KeyState,
 };
 use tower_api_key::{
-    ApiKeyLayer, IssuedKey, KeyManager, KeyUpdate, ManageError, MemoryStore, NewKey, Rejection,
-    RejectionKind, SqliteStore, TenantId, VerifiedKey,
+    ApiKeyLayer, CachedStore, IssuedKey, KeyManager, KeyRepository, KeyUpdate, ManageError,
+    MemoryStore, NewKey, Rejection, RejectionKind, SqliteStore, TenantId, VerifiedKey,
 };
 
 fn acme() -> TenantId {

@@ -8,14 +8,12 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use tokio::sync::{Mutex, Semaphore};
 use tower_api_key::manage::Owner;
-use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyState, KeyUse,
-    StoredKey,
+    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyState, KeyUse, RecordUses, StoredKey,
 };
 use tower_api_key::{
-    AbilitySet, KeyDigest, KeyId, KeyManager, KeyRecord, KeyStore, KeyUpdate, ManageError,
-    MemoryStore, NewKey, StoreError,
+    AbilitySet, KeyDigest, KeyId, KeyManager, KeyRecord, KeyRepository, KeyStore, KeyUpdate,
+    ManageError, MemoryStore, NewKey, StoreError,
 };
 
 use crate::common::MemoryKeys as _;

@@ -13,9 +13,11 @@ use tower_api_key::manage::Owner;
 use tower_api_key::manage::api::{KeyAction, KeyRoutes, Refused};
 use tower_api_key::manage::pages::KeyPages;
 use tower_api_key::store::{
-    KeyRepository, KeyUsage, UsageBatch, UsageCounts, UsageKind, UsageRetention, UsageStore,
+    KeyUsage, UsageBatch, UsageCounts, UsageKind, UsageRetention, UsageStore,
 };
-use tower_api_key::{IssuedKey, KeyKind, KeyManager, NewKey, PostgresStore, SqliteStore};
+use tower_api_key::{
+    IssuedKey, KeyKind, KeyManager, KeyRepository, NewKey, PostgresStore, SqliteStore,
+};
 use tracing::{Event, Instrument as _, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer};

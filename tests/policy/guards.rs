@@ -12,9 +12,10 @@ use tonic::Code;
 use tonic::transport::Server;
 use tonic_health::server::health_reporter;
 use tower::Layer as _;
+use tower_api_key::guard::Guard;
 use tower_api_key::{
-    ApiKeyLayer, Guard, GuardLayer, KeyKind, MemoryStore, NewKey, Rejection, RejectionKind,
-    RequestHead, RequireAbility, RequireKind, RequireStage, RequireTenant, Responder, VerifiedKey,
+    ApiKeyLayer, GuardLayer, KeyKind, MemoryStore, NewKey, Rejection, RejectionKind, RequestHead,
+    RequireAbility, RequireKind, RequireStage, RequireTenant, Responder, VerifiedKey,
     VerifiedKeyRejection,
 };
 

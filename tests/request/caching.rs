@@ -119,7 +119,7 @@ async fn a_response_varies_by_where_the_extractor_looks() {
 async fn an_application_can_tell_caches_itself() {
     let keys = MemoryStore::new();
     let key = issue(&keys, NewKey::named("robot"));
-    let layer = ApiKeyLayer::new(keys).without_cache_fields().extractor(Header::x_api_key());
+    let layer = ApiKeyLayer::new(keys).without_cache_headers().extractor(Header::x_api_key());
     let address = serve(app(layer.optional())).await;
     for (path, line, cache, vary) in [
         ("/", &*format!("x-api-key: {key}"), None, &[][..]),

@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::routing::get;
 use tokio::sync::Semaphore;
-use tower_api_key::store::{AuditAction, AuditEvent, CachedStore, KeyChange, KeyQuery};
+use tower_api_key::store::{AuditAction, AuditEvent, KeyChange, KeyQuery};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, FailureThrottle, Fallback, KeyHasher, KeyRecord, KeyRepository, KeyScheme,
-    KeyStore, MemoryStore, RequireAbility, Secret, StoreError, VerifiedKey,
+    ApiKeyLayer, CachedStore, FailureThrottle, Fallback, KeyHasher, KeyRecord, KeyRepository,
+    KeyScheme, KeyStore, MemoryStore, RequireAbility, Secret, StoreError, VerifiedKey,
 };
 
 use crate::common::MemoryKeys as _;

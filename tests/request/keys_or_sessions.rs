@@ -10,9 +10,10 @@ use axum::routing::any;
 use http::header::AUTHORIZATION;
 use http::{Extensions, Method};
 use tower_api_key::extract::{Bearer, Claimed, Extract, Header};
+use tower_api_key::guard::Guard;
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::{
-    ApiKeyLayer, Guard, GuardLayer, KeyFormat, KeyScheme, MemoryStore, NewKey, RequestHead,
+    ApiKeyLayer, GuardLayer, KeyFormat, KeyScheme, MemoryStore, NewKey, RequestHead,
     RequireAbility, VerifiedKey,
 };
 

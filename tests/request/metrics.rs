@@ -14,14 +14,15 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_api_key::metrics::Metrics;
 use tower_api_key::store::{
-    CachedStore, Invalidation, InvalidationSource, KeyUse, RecordUses, Subscription, UsageBatch,
-    UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
+    Invalidation, InvalidationSource, KeyUse, RecordUses, Subscription, UsageBatch, UsageBucket,
+    UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
 };
 use tower_api_key::{
-    ApiKeyLayer, FailureThrottle, KeyId, KeyManager, KeyStore as _, KeyUpdate, MemoryRateLimiter,
-    MemoryStore, Metrics, NewKey, PeerAddress, PostgresStore, RequestHead, RequireAbility,
-    SqliteStore, StoreError, UsageRecorder, VerifiedKey,
+    ApiKeyLayer, CachedStore, FailureThrottle, KeyId, KeyManager, KeyStore as _, KeyUpdate,
+    MemoryRateLimiter, MemoryStore, NewKey, PeerAddress, PostgresStore, RequestHead,
+    RequireAbility, SqliteStore, StoreError, UsageRecorder, VerifiedKey,
 };
 
 use crate::common::MemoryKeys as _;

@@ -13,11 +13,10 @@ use futures_util::FutureExt as _;
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::extract::{Credential, Query, extract_fn};
 use tower_api_key::observe::{self, Finished, Lookup, Observe, Outcome};
-use tower_api_key::store::CachedStore;
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, Clock, KeyId, MemoryRateLimiter, MemoryStore, NewKey, RequestHead, RequireAbility,
-    StoreError, VerifiedKey,
+    ApiKeyLayer, CachedStore, Clock, KeyId, MemoryRateLimiter, MemoryStore, NewKey, RequestHead,
+    RequireAbility, StoreError, VerifiedKey,
 };
 
 use crate::common::MemoryKeys as _;

@@ -81,7 +81,7 @@ async fn application() -> (SocketAddr, [String; 2]) {
         .nest("/required", answers().layer(layer.clone()))
         .nest("/optional", answers().layer(layer.clone().optional()))
         .nest("/outside", outside.layer(cors).layer(JoinVary))
-        .nest("/untold", answers().layer(layer.without_cache_fields()));
+        .nest("/untold", answers().layer(layer.without_cache_headers()));
     (serve(app).await, clients)
 }
 

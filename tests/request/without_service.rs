@@ -13,12 +13,12 @@ use axum::routing::{get, post};
 use http::{HeaderMap, Method, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
-use tower_api_key::observe::Finished;
+use tower_api_key::observe::{Finished, Observe};
 use tower_api_key::policy::{AccessPolicy, Requirement};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, FailureThrottle, KeyKind, MemoryRateLimiter, MemoryStore, NewKey, Observe,
-    PeerAddress, Rejection, RejectionKind, RequireAbility, VerifiedKey,
+    ApiKeyLayer, FailureThrottle, KeyKind, MemoryRateLimiter, MemoryStore, NewKey, PeerAddress,
+    Rejection, RejectionKind, RequireAbility, VerifiedKey,
 };
 
 use crate::common::MemoryKeys as _;
@@ -186,10 +186,10 @@ async fn both_ways_say_the_same() {
     let throttle = || FailureThrottle::new("2 per hour").clock(FakeClock::new());
     let settings: [&dyn Fn(ApiKeyLayer) -> ApiKeyLayer; 6] = [
         &|layer| layer,
-        &|layer| layer.optional().keep_credential().x_rate_limit_fields(),
+        &|layer| layer.optional().keep_credential().x_rate_limit_headers(),
         &|layer| layer.policy(policy()),
         &|layer| layer.failure_throttle(throttle()),
-        &|layer| layer.guard(RequireAbility::new("bots:read")).without_cache_fields(),
+        &|layer| layer.guard(RequireAbility::new("bots:read")).without_cache_headers(),
         &|layer| layer.request_cost(|_, _| 2).accept_public_keys(),
     ];
     for (number, settings) in settings.iter().enumerate() {

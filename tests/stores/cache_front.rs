@@ -12,11 +12,11 @@ use futures_util::FutureExt as _;
 use http::{Request, Response};
 use http_body_util::Empty;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_api_key::store::{CachedStore, Invalidation, KeyChange, KeyRepository as _, Token};
+use tower_api_key::store::{Invalidation, KeyChange, Token};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, Immediate, IssuedKey, KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey,
-    Rejection, RequireAbility, StoreError, VerifiedKey,
+    ApiKeyLayer, CachedStore, Immediate, IssuedKey, KeyDigest, KeyRecord, KeyRepository as _,
+    KeyStore, MemoryStore, NewKey, Rejection, RequireAbility, StoreError, VerifiedKey,
 };
 
 use crate::common::MemoryKeys as _;

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
-    AuditEvent, CachedStore, CommitError, Invalidation, KeyChange, KeyPage, KeyQuery, KeyUse,
+    AuditEvent, CommitError, Invalidation, KeyChange, KeyPage, KeyQuery, KeyUse, RecordUses,
     StoredKey,
 };
 use tower_api_key::{
-    KeyDigest, KeyHasher, KeyId, KeyRecord, KeyRepository, KeyStore, MemoryStore, NewKey,
-    StoreError,
+    CachedStore, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyRepository, KeyStore, MemoryStore,
+    NewKey, StoreError,
 };
 
 use crate::common::MemoryKeys as _;

@@ -8,9 +8,11 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
-use tower_api_key::Immediate;
-use tower_api_key::store::{CachedStore, CommitError, KeyChange, KeyRepository};
-use tower_api_key::{KeyDigest, KeyManager, KeyRecord, KeyStore, MemoryStore, NewKey, StoreError};
+use tower_api_key::store::{CommitError, KeyChange};
+use tower_api_key::{
+    CachedStore, Immediate, KeyDigest, KeyManager, KeyRecord, KeyRepository, KeyStore, MemoryStore,
+    NewKey, StoreError,
+};
 
 use crate::common::MemoryKeys as _;
 use crate::common::caching::{Answered, GatedStore, advance, cache, next, settle};

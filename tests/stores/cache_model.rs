@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use tokio::time::Instant;
-use tower_api_key::Immediate;
 use tower_api_key::store::{
-    Actor, AuditAction, AuditEvent, CachedStore, Invalidation, KeyChange, KeyRepository,
-    SuspendedTenant, Token,
+    Actor, AuditAction, AuditEvent, Invalidation, KeyChange, SuspendedTenant, Token,
 };
-use tower_api_key::{KeyDigest, KeyHasher, KeyRecord, KeyStore as _, TenantId};
+use tower_api_key::{
+    CachedStore, Immediate, KeyDigest, KeyHasher, KeyRecord, KeyRepository, KeyStore as _, TenantId,
+};
 
 use crate::common::MemoryKeys as _;
 use crate::common::caching::{

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tower_api_key::store::{CachedStore, Invalidation, InvalidationSource, Subscription};
-use tower_api_key::{KeyDigest, KeyStore as _, NewKey, StoreError};
+use tower_api_key::store::{Invalidation, InvalidationSource, Subscription};
+use tower_api_key::{CachedStore, KeyDigest, KeyStore as _, NewKey, StoreError};
 
 use crate::common::MemoryKeys as _;
 use crate::common::caching::{GatedStore, ScriptedSource, advance, cache, settle};

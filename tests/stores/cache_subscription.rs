@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tower_api_key::store::{
-    CachedStore, CachedStoreBuilder, Invalidation, InvalidationSource, KeyRepository, Propagation,
-    Subscription,
+    CachedStoreBuilder, Invalidation, InvalidationSource, Propagation, Subscription,
 };
-use tower_api_key::{KeyDigest, KeyStore, MemoryStore, NewKey, StoreError};
+use tower_api_key::{
+    CachedStore, KeyDigest, KeyRepository, KeyStore, MemoryStore, NewKey, StoreError,
+};
 
 use crate::common::MemoryKeys as _;
 use crate::common::caching::{GatedStore, ScriptedSource, advance, cache, settle};

@@ -10,14 +10,14 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
 use futures_util::FutureExt as _;
-use tower_api_key::Immediate;
 use tower_api_key::manage::Owner;
-use tower_api_key::store::{CachedStore, KeyChange, KeyQuery, KeyRepository, Propagation};
-use tower_api_key::testing::{FakeClock, check_key_repository};
-use tower_api_key::testing::{check_record_uses, check_usage_store};
+use tower_api_key::store::{KeyChange, KeyQuery, Propagation};
+use tower_api_key::testing::{
+    FakeClock, check_key_repository, check_record_uses, check_usage_store,
+};
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyHasher, KeyId, KeyManager, KeyRecord, KeyScheme, KeyStore,
-    KeyUpdate, MemoryStore, NewKey, SqliteStore, StoreError,
+    ApiKeyLayer, CachedStore, Immediate, KeyDigest, KeyHasher, KeyId, KeyManager, KeyRecord,
+    KeyRepository, KeyScheme, KeyStore, KeyUpdate, MemoryStore, NewKey, SqliteStore, StoreError,
 };
 
 use crate::common::MemoryKeys as _;

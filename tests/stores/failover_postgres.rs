@@ -8,10 +8,10 @@ use futures_util::future::join_all;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::time::{Instant, sleep};
-use tower_api_key::KeyScheme;
-use tower_api_key::store::{CachedStore, InvalidationSource as _, KeyChange, Propagation};
+use tower_api_key::store::{InvalidationSource as _, KeyChange, Propagation};
 use tower_api_key::{
-    IssuedKey, KeyManager, KeyRecord, KeyRepository, KeyStore, NewKey, PostgresStore,
+    CachedStore, IssuedKey, KeyManager, KeyRecord, KeyRepository, KeyScheme, KeyStore, NewKey,
+    PostgresStore,
 };
 
 use crate::common::caching::next;

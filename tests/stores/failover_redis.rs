@@ -6,14 +6,10 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
-use tower_api_key::Immediate;
-use tower_api_key::KeyScheme;
-use tower_api_key::store::{
-    CachedStore, CommitError, InvalidationSource as _, KeyChange, KeyQuery, RedisStore,
-};
+use tower_api_key::store::{CommitError, InvalidationSource as _, KeyChange, KeyQuery};
 use tower_api_key::{
-    ApiKeyLayer, IssuedKey, KeyId, KeyManager, KeyRecord, KeyRepository, KeyStore as _, NewKey,
-    RedisRateLimiter,
+    ApiKeyLayer, CachedStore, Immediate, IssuedKey, KeyId, KeyManager, KeyRecord, KeyRepository,
+    KeyScheme, KeyStore as _, NewKey, RedisRateLimiter, RedisStore,
 };
 
 use crate::common::proxy::Proxy;

@@ -11,8 +11,11 @@ use axum::routing::get;
 use futures_util::future::try_join_all;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
-use tower_api_key::store::{CachedStore, InvalidationSource, KeyRepository};
-use tower_api_key::{ApiKeyLayer, IssuedKey, KeyId, KeyManager, KeyScheme, ManageError, NewKey};
+use tower_api_key::store::InvalidationSource;
+use tower_api_key::{
+    ApiKeyLayer, CachedStore, IssuedKey, KeyId, KeyManager, KeyRepository, KeyScheme, ManageError,
+    NewKey,
+};
 
 use crate::common::{get_raw, in_time, serve};
 

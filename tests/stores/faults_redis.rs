@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use redis::{Client, cmd};
-use tower_api_key::store::RedisStore;
-use tower_api_key::{KeyManager, NewKey, RedisRateLimiter};
+use tower_api_key::{KeyManager, NewKey, RedisRateLimiter, RedisStore};
 
 use crate::common::proxy::Proxy;
 use crate::common::servers::Redis;

@@ -11,12 +11,11 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 use tokio::runtime::Runtime;
 use tower_api_key::store::{
-    Actor, KeyChange, KeyCursor, KeyQuery, KeyRepository, KeyState, KeyUse, RecordUses, StoredKey,
-    TenantFilter,
+    Actor, KeyChange, KeyCursor, KeyQuery, KeyState, KeyUse, RecordUses, StoredKey, TenantFilter,
 };
 use tower_api_key::{
-    KeyId, KeyKind, KeyRecord, KeyScheme, MemoryStore, NewKey, PostgresStore, RedisStore,
-    SqliteStore, TenantId,
+    KeyId, KeyKind, KeyRecord, KeyRepository, KeyScheme, MemoryStore, NewKey, PostgresStore,
+    RedisStore, SqliteStore, TenantId,
 };
 
 use crate::common::servers::{database_url, redis_url};

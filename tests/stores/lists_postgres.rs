@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
 use tower_api_key::store::{
-    AuditQuery, EndedQuery, KeyQuery, KeyRepository, KeyState, KeyUse, RecordUses, TenantFilter,
+    AuditQuery, EndedQuery, KeyQuery, KeyState, KeyUse, RecordUses, TenantFilter,
 };
-use tower_api_key::{KeyKind, KeyStore, PostgresStore};
+use tower_api_key::{KeyKind, KeyRepository, KeyStore, PostgresStore};
 
 use crate::common::in_time;
 use crate::common::servers::database_url;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Client, cmd};
-use tower_api_key::store::{KeyChange, KeyQuery, KeyRepository, KeyState, RedisStore};
-use tower_api_key::{KeyManager, KeyRecord, KeyStore};
+use tower_api_key::store::{KeyChange, KeyQuery, KeyState};
+use tower_api_key::{KeyManager, KeyRecord, KeyRepository, KeyStore, RedisStore};
 
 use crate::common::in_time;
 use crate::common::servers::Redis;

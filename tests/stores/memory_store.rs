@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use axum::Router;
 use axum::routing::get;
-use tower_api_key::Immediate;
-use tower_api_key::store::{CommitError, KeyChange, KeyRepository as _};
+use tower_api_key::store::{CommitError, KeyChange};
 use tower_api_key::{
-    ApiKeyLayer, KeyDigest, KeyRecord, KeyStore as _, MemoryStore, NewKey, RequireAbility,
+    ApiKeyLayer, Immediate, KeyDigest, KeyRecord, KeyRepository as _, KeyStore as _, MemoryStore,
+    NewKey, RequireAbility,
 };
 
 use crate::common::MemoryKeys as _;

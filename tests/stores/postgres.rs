@@ -8,9 +8,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
-use tower_api_key::store::RecordUses;
-use tower_api_key::store::{CommitError, KeyChange, KeyQuery, KeyRepository, KeyUse, TablesError};
-use tower_api_key::{KeyDigest, KeyStore, PostgresStore};
+use tower_api_key::store::{CommitError, KeyChange, KeyQuery, KeyUse, RecordUses, TablesError};
+use tower_api_key::{KeyDigest, KeyRepository, KeyStore, PostgresStore};
 
 use crate::common::in_time;
 use crate::common::with_id;

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use tower_api_key::store::{
-    CachedStore, Invalidation, InvalidationSource, PostgresInvalidations, Subscription,
-};
-use tower_api_key::{KeyDigest, KeyHasher, KeyStore, MemoryStore, NewKey};
+use tower_api_key::store::{Invalidation, InvalidationSource, PostgresInvalidations, Subscription};
+use tower_api_key::{CachedStore, KeyDigest, KeyHasher, KeyStore, MemoryStore, NewKey};
 
 use crate::common::MemoryKeys as _;
 use crate::common::in_time;

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
-use tower_api_key::store::{CachedStore, InvalidationSource as _};
-use tower_api_key::{KeyHasher, KeyManager, KeyRepository, KeyStore as _, NewKey, PostgresStore};
+use tower_api_key::store::InvalidationSource as _;
+use tower_api_key::{
+    CachedStore, KeyHasher, KeyManager, KeyRepository, KeyStore as _, NewKey, PostgresStore,
+};
 
 use crate::common::in_time;
 use crate::common::proxy::Proxy;

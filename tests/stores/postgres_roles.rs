@@ -4,10 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use tower_api_key::manage::UsagePeriod;
 use tower_api_key::store::{
-    CachedStore, KeyUsage, KeyUse, PostgresStoreBuilder, RecordUses as _, UsageBatch, UsageCounts,
-    UsageKind, UsageRetention, UsageStore as _,
+    KeyUsage, KeyUse, PostgresStoreBuilder, RecordUses as _, UsageBatch, UsageCounts, UsageKind,
+    UsageRetention, UsageStore as _,
 };
-use tower_api_key::{KeyManager, KeyRecord, KeyStore as _, KeyUpdate, NewKey, PostgresStore};
+use tower_api_key::{
+    CachedStore, KeyManager, KeyRecord, KeyStore as _, KeyUpdate, NewKey, PostgresStore,
+};
 
 use crate::common::in_time;
 use crate::postgres_owners::World;

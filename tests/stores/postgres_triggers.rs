@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tower_api_key::store::{CachedStore, Invalidation, InvalidationSource as _};
-use tower_api_key::{KeyManager, KeyRepository, KeyStore as _, NewKey, PostgresStore};
+use tower_api_key::store::{Invalidation, InvalidationSource as _};
+use tower_api_key::{CachedStore, KeyManager, KeyRepository, KeyStore as _, NewKey, PostgresStore};
 
 use crate::common::in_time;
 use crate::common::servers::database_url;

@@ -8,14 +8,15 @@ use futures_util::future::join_all;
 use futures_util::{FutureExt as _, StreamExt as _};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, FromRedisValue, cmd};
-use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
-    CachedStore, CommitError, EndedQuery, KeyChange, KeyQuery, KeyRepository, KeyState, KeyUsage,
-    KeyUse, RedisStore, TenantFilter, UsageBatch, UsageCounts, UsageKind, UsageRetention,
-    UsageStore as _,
+    CommitError, EndedQuery, KeyChange, KeyQuery, KeyState, KeyUsage, KeyUse, RecordUses,
+    TenantFilter, UsageBatch, UsageCounts, UsageKind, UsageRetention, UsageStore as _,
 };
 use tower_api_key::testing::{check_key_repository, check_record_uses, check_usage_store};
-use tower_api_key::{KeyId, KeyManager, KeyRecord, KeyScheme, KeyStore, NewKey};
+use tower_api_key::{
+    CachedStore, KeyId, KeyManager, KeyRecord, KeyRepository, KeyScheme, KeyStore, NewKey,
+    RedisStore,
+};
 
 use crate::common::caching::ScriptedSource;
 use crate::common::in_time;

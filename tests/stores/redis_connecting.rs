@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
-use tower_api_key::KeyScheme;
-use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
-    Invalidation, InvalidationSource as _, KeyChange, KeyQuery, KeyRepository as _, KeyUse,
-    RedisStore,
+    Invalidation, InvalidationSource as _, KeyChange, KeyQuery, KeyUse, RecordUses,
 };
-use tower_api_key::{KeyHasher, KeyStore as _, NewKey, RateLimiter as _, RedisRateLimiter};
+use tower_api_key::{
+    KeyHasher, KeyRepository as _, KeyScheme, KeyStore as _, NewKey, RateLimiter as _,
+    RedisRateLimiter, RedisStore,
+};
 
 use crate::common::server::Server;
 use crate::common::servers::Redis;

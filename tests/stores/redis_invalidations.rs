@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::{Client, cmd};
-use tower_api_key::store::{
-    Invalidation, InvalidationSource as _, KeyChange, KeyRepository as _, RedisStore, Subscription,
+use tower_api_key::store::{Invalidation, InvalidationSource as _, KeyChange, Subscription};
+use tower_api_key::{
+    KeyDigest, KeyId, KeyRecord, KeyRepository as _, KeyScheme, NewKey, RedisStore,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyScheme, NewKey};
 
 use crate::common::in_time;
 use crate::common::proxy::Proxy;

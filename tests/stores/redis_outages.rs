@@ -10,9 +10,10 @@ use axum::Router;
 use axum::routing::get;
 use redis::{Client, cmd};
 use tokio::net::{TcpListener, TcpStream};
-use tower_api_key::store::{CommitError, KeyChange, KeyRepository as _, RedisStore};
+use tower_api_key::store::{CommitError, KeyChange};
 use tower_api_key::{
-    ApiKeyLayer, IssuedKey, KeyRecord, KeyScheme, KeyStore as _, NewKey, RedisRateLimiter,
+    ApiKeyLayer, IssuedKey, KeyRecord, KeyRepository as _, KeyScheme, KeyStore as _, NewKey,
+    RedisRateLimiter, RedisStore,
 };
 
 use crate::common::proxy::Proxy;

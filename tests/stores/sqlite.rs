@@ -9,9 +9,8 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, SqlitePool};
 use tempfile::TempDir;
-use tower_api_key::store::RecordUses;
-use tower_api_key::store::{CommitError, KeyQuery, KeyRepository, KeyUse, TablesError};
-use tower_api_key::{KeyDigest, KeyStore, SqliteStore};
+use tower_api_key::store::{CommitError, KeyQuery, KeyUse, RecordUses, TablesError};
+use tower_api_key::{KeyDigest, KeyRepository, KeyStore, SqliteStore};
 
 use crate::common::in_time;
 use crate::common::with_id;

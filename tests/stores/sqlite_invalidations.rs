@@ -6,10 +6,11 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, SqlitePool};
 use tempfile::TempDir;
 use tower_api_key::store::{
-    CachedStore, Invalidation, InvalidationSource as _, KeyChange, KeyRepository, Propagation,
-    Subscription,
+    Invalidation, InvalidationSource as _, KeyChange, Propagation, Subscription,
 };
-use tower_api_key::{KeyManager, KeyRecord, KeyStore as _, NewKey, SqliteStore};
+use tower_api_key::{
+    CachedStore, KeyManager, KeyRecord, KeyRepository, KeyStore as _, NewKey, SqliteStore,
+};
 
 use crate::common::in_time;
 

@@ -9,14 +9,13 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::any;
 use tower_api_key::store::{
-    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyRepository, KeyState, KeyUse,
-    RecordUses, StoredKey, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention,
-    UsageStore,
+    AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyState, KeyUse, RecordUses, StoredKey,
+    UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
 };
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, Clock as _, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyStore, MemoryStore, NewKey,
-    RequireAbility, StoreError, UsageRecorder,
+    ApiKeyLayer, Clock as _, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyRepository, KeyStore,
+    MemoryStore, NewKey, RequireAbility, StoreError, UsageRecorder,
 };
 
 use crate::common::MemoryKeys as _;

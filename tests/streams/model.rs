@@ -18,9 +18,10 @@ use http_body_util::{BodyExt as _, Empty, StreamBody};
 use proptest::prelude::*;
 use tokio::task::JoinHandle;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_api_key::store::{CachedStore, Invalidation, KeyChange, KeyRepository as _};
+use tower_api_key::store::{Invalidation, KeyChange};
 use tower_api_key::{
-    ApiKeyLayer, EndReason, Immediate, IssuedKey, KeyEnded, KeyRecord, KeyStore as _, NewKey,
+    ApiKeyLayer, CachedStore, EndReason, Immediate, IssuedKey, KeyEnded, KeyRecord,
+    KeyRepository as _, KeyStore as _, NewKey,
 };
 
 use crate::common::MemoryKeys as _;

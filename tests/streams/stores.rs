@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use tower_api_key::store::{
-    CachedStore, Invalidation, KeyChange, KeyChanges, KeyRepository, KeyStoreExt as _,
-};
+use tower_api_key::store::{Invalidation, KeyChange, KeyChanges, KeyStoreExt as _};
 use tower_api_key::{
-    ApiKeyLayer, EndReason, IssuedKey, KeyDigest, KeyRecord, KeyStore, MemoryStore, NewKey,
-    StoreError, StreamWatch,
+    ApiKeyLayer, CachedStore, EndReason, IssuedKey, KeyDigest, KeyRecord, KeyRepository, KeyStore,
+    MemoryStore, NewKey, StoreError, StreamWatch,
 };
 
 use crate::common::MemoryKeys as _;

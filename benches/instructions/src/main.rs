@@ -29,11 +29,11 @@ use http::request::Builder;
 use http::{Request, Response, StatusCode, Uri, Version};
 use http_body_util::{Empty, Full};
 use tower::{Layer, Service, service_fn};
+use tower_api_key::metrics::Metrics;
 use tower_api_key::policy::{AccessPolicy, Requirement};
-use tower_api_key::store::CachedStore;
 use tower_api_key::{
-    ApiKeyLayer, FailureThrottle, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme, KeyStore,
-    MemoryStore, Metrics, NewKey, PeerAddress, RequireAbility, RequireStage, RequireTenant,
+    ApiKeyLayer, CachedStore, FailureThrottle, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyScheme,
+    KeyStore, MemoryStore, NewKey, PeerAddress, RequireAbility, RequireStage, RequireTenant,
     ResponseBody, StoreError, StreamWatch, UsageRecorder,
 };
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use thiserror::Error;
 use tower_api_key::key::IssueError;
-use tower_api_key::store::{StoreError, TablesError};
-use tower_api_key::{KeyId, ManageError};
+use tower_api_key::store::TablesError;
+use tower_api_key::{KeyId, ManageError, StoreError};
 
 use crate::input::InputError;
 use crate::say::say;

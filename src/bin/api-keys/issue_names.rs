@@ -4,8 +4,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use tower_api_key::manage::IssueAllError;
-use tower_api_key::store::IssuedKey;
-use tower_api_key::{KeyId, NewKey};
+use tower_api_key::{IssuedKey, KeyId, NewKey};
 
 use crate::exit::{Exit, Failure};
 use crate::input;

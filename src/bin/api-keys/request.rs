@@ -9,9 +9,9 @@ use http::header::{HeaderValue, ORIGIN, REFERER};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use http_body_util::Empty;
-use tower_api_key::guard::{RequireStage, RequireTenant};
 use tower_api_key::{
-    Ability, ApiKeyLayer, PeerAddress, Rejection, RejectionKind, RequireAbility, Stage, TenantId,
+    Ability, ApiKeyLayer, PeerAddress, Rejection, RejectionKind, RequireAbility, RequireStage,
+    RequireTenant, Stage, TenantId,
 };
 
 use crate::id::parse_ability;

@@ -107,8 +107,7 @@ const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::store::{CachedStore, KeyStore};
-/// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+/// use tower_api_key::{CachedStore, KeyManager, KeyStore, MemoryStore, NewKey};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

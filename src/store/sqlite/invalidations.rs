@@ -43,8 +43,7 @@ const BEATS: usize = 64;
 /// ```
 /// use std::time::Duration;
 ///
-/// use tower_api_key::store::CachedStore;
-/// use tower_api_key::{ApiKeyLayer, SqliteStore};
+/// use tower_api_key::{ApiKeyLayer, CachedStore, SqliteStore};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), tower_api_key::StoreError> {

@@ -66,8 +66,8 @@ use super::sql::Statements;
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::store::{KeyChange, KeyRepository};
-/// use tower_api_key::{ApiKeyLayer, KeyScheme, NewKey, SqliteStore};
+/// use tower_api_key::store::KeyChange;
+/// use tower_api_key::{ApiKeyLayer, KeyRepository, KeyScheme, NewKey, SqliteStore};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -6,8 +6,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tower_api_key::key::{KeyFormats, Stage, TenantId};
-use tower_api_key::{Alphabet, Checksum, KeyDigest, KeyFormat, KeyId};
+use tower_api_key::key::KeyFormats;
+use tower_api_key::{Alphabet, Checksum, KeyDigest, KeyFormat, KeyId, Stage, TenantId};
 use tower_api_key_fuzz::credentials::could_be_key;
 use tower_api_key_fuzz::lines;
 

@@ -7,9 +7,9 @@
 use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use tower_api_key::key::{RateLimit, RateLimits};
+use tower_api_key::key::RateLimits;
 use tower_api_key::testing::FakeClock;
-use tower_api_key::{ApiKeyLayer, Clock as _, MemoryStore, RejectionKind};
+use tower_api_key::{ApiKeyLayer, Clock as _, MemoryStore, RateLimit, RejectionKind};
 use tower_api_key_fuzz::{Outcome, answer, insert, lines, request};
 
 fuzz_target!(|input: &[u8]| {
@@ -32,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
         record.set_tenant(Some("acme".parse().unwrap()));
     });
     let clock = FakeClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000));
-    let layer = ApiKeyLayer::new(keys).clock(clock.clone()).x_rate_limit_fields();
+    let layer = ApiKeyLayer::new(keys).clock(clock.clone()).x_rate_limit_headers();
     let mut admitted = Vec::new();
     for wait in waits.split(' ').take(64) {
         let Ok(wait) = wait.parse::<u32>() else { return };

@@ -16,13 +16,11 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
-use tower_api_key::store::RecordUses;
 use tower_api_key::store::{
-    Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyHint, KeyQuery, KeyRepository,
-    KeyUse,
+    Actor, AuditAction, AuditEvent, CommitError, KeyChange, KeyHint, KeyQuery, KeyUse, RecordUses,
 };
 use tower_api_key::testing::{check_key_repository, check_record_uses};
-use tower_api_key::{ApiKeyLayer, KeyDigest, KeyRecord, KeyScheme, NewKey, Secret};
+use tower_api_key::{ApiKeyLayer, KeyDigest, KeyRecord, KeyRepository, KeyScheme, NewKey, Secret};
 
 use crate::common::with_id;
 use crate::common::{RawResponse, get_raw, in_time, serve, tell_kind};

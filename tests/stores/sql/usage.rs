@@ -9,15 +9,15 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use http::{Request, Response};
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_api_key::manage::{ManageError, Owner, UsagePeriod};
+use tower_api_key::manage::{Owner, UsagePeriod};
 use tower_api_key::store::{
-    KeyRepository, KeyUsage, KeyUse, RecordUses, UsageBatch, UsageBucket, UsageByKeyQuery,
-    UsageCounts, UsageKind, UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore,
+    KeyUsage, KeyUse, RecordUses, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind,
+    UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore,
 };
 use tower_api_key::testing::{FakeClock, check_usage_store};
 use tower_api_key::{
-    ApiKeyLayer, Clock as _, KeyId, KeyManager, NewKey, RequireAbility, StoreError, TenantId,
-    UsageRecorder,
+    ApiKeyLayer, Clock as _, KeyId, KeyManager, KeyRepository, ManageError, NewKey, RequireAbility,
+    StoreError, TenantId, UsageRecorder,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use tower_api_key::key::RateLimits;
-use tower_api_key::store::RecordUses;
-use tower_api_key::store::{KeyChange, KeyQuery, KeyRepository, KeyState, KeyUse};
-use tower_api_key::{KeyDigest, KeyManager, KeyRecord, KeyUpdate, NewKey};
+use tower_api_key::store::{KeyChange, KeyQuery, KeyState, KeyUse, RecordUses};
+use tower_api_key::{KeyDigest, KeyManager, KeyRecord, KeyRepository, KeyUpdate, NewKey};
 
 use super::{at, got, inserted, record, replace};
 

@@ -61,12 +61,8 @@ collect([item["inner"] for item in items.values()])
 with open(manifest) as file:
     section = re.search(r"allowed_external_types = \[(.*?)\n\]", file.read(), re.S)
 allowed = re.findall(r'"([^"]+)"', section[1])
-# Crates that re-export others: what the document names is where it is defined.
-unused = [
-    pattern
-    for pattern in allowed
-    if not any(path.split("::")[0] == pattern.split("::")[0] for path in used)
-]
+named = used | {use["source"] for item in items.values() if (use := item["inner"].get("use"))}
+unused = [pattern for pattern in allowed if pattern not in named]
 for pattern in unused:
     print("no public signature has it:", pattern)
 

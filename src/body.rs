@@ -8,9 +8,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use pin_project_lite::pin_project;
-use tower::BoxError;
 
-use crate::ending::Ending;
+use crate::ending::{BoxError, Ending};
 use crate::verify::VerifiedKey;
 use crate::watch::{KeyEnded, Stream};
 

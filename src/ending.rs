@@ -6,10 +6,12 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
-use tower::BoxError;
 
 use crate::grpc::GrpcType;
 use crate::watch::{Authority, KeyEnded};
+
+/// That of `tower`, which so is no part of the public API.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How a body ends, as clients of its kind understand it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

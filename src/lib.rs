@@ -69,7 +69,7 @@
 //!   the module of the step: [`extract::Extract`], [`guard::Guard`], [`observe::Observe`].
 //! * Enums and structs may get more variants and fields, and so are non-exhaustive, but for [`Immediate`]
 //!   and [`PeerAddress`], which are complete.
-//! * [`async_trait`], [`ipnet`] and [`serde_json`] are re-exported, because programs have to name what is in them.
+//! * `async_trait`, [`ipnet`] and [`serde_json`] are re-exported, because programs have to name what is in them.
 //!
 //! # Around the layer
 //!
@@ -291,55 +291,61 @@ mod redis;
 mod rfc3339;
 mod trace;
 
-#[doc(inline)]
-pub use self::address::{PeerAddress, TrustedProxies};
+pub use self::address::peer::PeerAddress;
+pub use self::address::proxies::TrustedProxies;
 #[cfg(feature = "axum")]
 pub use self::axum::VerifiedKeyRejection;
 pub use self::body::ResponseBody;
 pub use self::clock::{Clock, SystemClock};
 pub use self::fallback::Fallback;
 pub use self::future::ResponseFuture;
-#[doc(inline)]
-pub use self::guard::{
-    GuardLayer, RefuseCrossOrigin, RequireAbility, RequireKind, RequireStage, RequireTenant,
-};
+pub use self::guard::ability::RequireAbility;
+pub use self::guard::cross_origin::RefuseCrossOrigin;
+pub use self::guard::kind::RequireKind;
+pub use self::guard::layer::GuardLayer;
+pub use self::guard::stage::RequireStage;
+pub use self::guard::tenant::RequireTenant;
 pub use self::head::RequestHead;
-#[doc(inline)]
-pub use self::http_cache::JoinVary;
+pub use self::http_cache::join_vary::JoinVary;
 pub use self::immediate::Immediate;
-#[doc(inline)]
-pub use self::key::{
-    Ability, AbilitySet, Alphabet, Checksum, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyKind,
-    KeyScheme, RateLimit, Secret, Stage, TenantId,
-};
+pub use self::key::ability::{Ability, AbilitySet};
+pub use self::key::alphabet::Alphabet;
+pub use self::key::checksum::Checksum;
+pub use self::key::digest::{KeyDigest, KeyHasher};
+pub use self::key::format::KeyFormat;
+pub use self::key::id::{KeyId, Stage, TenantId};
+pub use self::key::kind::KeyKind;
+pub use self::key::rate_limit::RateLimit;
+pub use self::key::scheme::KeyScheme;
+pub use self::key::secret::Secret;
 pub use self::layer::ApiKeyLayer;
+pub use self::limit::memory::MemoryRateLimiter;
+pub use self::limit::rate_limiter::RateLimiter;
 #[cfg(feature = "redis")]
-#[doc(inline)]
-pub use self::limit::RedisRateLimiter;
-#[doc(inline)]
-pub use self::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
-#[doc(inline)]
-pub use self::manage::{KeyManager, KeyUpdate, ManageError};
+pub use self::limit::redis::RedisRateLimiter;
+pub use self::limit::throttle::FailureThrottle;
+pub use self::manage::error::ManageError;
+pub use self::manage::manager::KeyManager;
+pub use self::manage::update::KeyUpdate;
 pub use self::protocol::Protocol;
-#[doc(inline)]
-pub use self::reject::{Rejection, RejectionKind, Respond, Responder};
+pub use self::reject::kind::RejectionKind;
+pub use self::reject::rejection::Rejection;
+pub use self::reject::respond::Respond;
+pub use self::reject::responder::Responder;
 pub use self::service::ApiKeyService;
 #[cfg(feature = "cache")]
-#[doc(inline)]
-pub use self::store::CachedStore;
+pub use self::store::cached::CachedStore;
+pub use self::store::key_repository::KeyRepository;
+pub use self::store::key_store::{KeyStore, StoreError};
+pub use self::store::memory::MemoryStore;
+pub use self::store::new_key::{IssuedKey, NewKey};
 #[cfg(feature = "postgres")]
-#[doc(inline)]
-pub use self::store::PostgresStore;
+pub use self::store::postgres::PostgresStore;
+pub use self::store::record::KeyRecord;
 #[cfg(feature = "redis")]
-#[doc(inline)]
-pub use self::store::RedisStore;
+pub use self::store::redis::RedisStore;
 #[cfg(feature = "sqlite")]
-#[doc(inline)]
-pub use self::store::SqliteStore;
-#[doc(inline)]
-pub use self::store::{
-    IssuedKey, KeyRecord, KeyRepository, KeyStore, MemoryStore, NewKey, StoreError,
-};
+pub use self::store::sqlite::SqliteStore;
 #[cfg(feature = "usage")]
 pub use self::usage::{UsageRecorder, UsageRecorderBuilder};
 pub use self::verify::VerifiedKey;

@@ -9,8 +9,8 @@
 
 mod forwarded;
 mod network;
-mod peer;
-mod proxies;
+pub(crate) mod peer;
+pub(crate) mod proxies;
 
 pub(crate) use self::network::parse_network;
 pub use self::network::{Network, NetworkError};

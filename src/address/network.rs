@@ -1,5 +1,6 @@
 //! [`parse_network`]: networks as people write them.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -20,6 +21,12 @@ pub enum NetworkError {
     /// It is a part of the IPv4 addresses within IPv6 that is not one of IPv4.
     #[error("an IPv4-mapped network has a prefix of at least 96")]
     Mapped,
+}
+
+impl From<Infallible> for NetworkError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 /// The addresses of a network, such as `192.0.2.0/24`, or one address.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::forwarded;
 use super::peer::peer_address;
-use super::{NetworkError, parse_network};
+use super::{Network, NetworkError};
 use crate::head::RequestHead;
 
 /// Which proxies are believed when they say for whom they ask.
@@ -80,9 +80,12 @@ impl TrustedProxies {
     ///
     /// # Panics
     ///
-    /// Panics if a network does not [parse](super::Network). For text from outside there is
+    /// Panics if a network does not [parse](Network). For text from outside there is
     /// [`try_networks`](Self::try_networks).
-    pub fn networks<N: AsRef<str>>(networks: impl IntoIterator<Item = N>) -> Self {
+    pub fn networks<N>(networks: impl IntoIterator<Item = N>) -> Self
+    where
+        N: TryInto<Network, Error: Into<NetworkError>>,
+    {
         Self::try_networks(networks).unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -91,12 +94,13 @@ impl TrustedProxies {
     ///
     /// # Errors
     ///
-    /// Returns an error if a network does not [parse](super::Network).
-    pub fn try_networks<N: AsRef<str>>(
-        networks: impl IntoIterator<Item = N>,
-    ) -> Result<Self, NetworkError> {
-        let networks: Result<Arc<[_]>, _> =
-            networks.into_iter().map(|network| parse_network(network.as_ref())).collect();
+    /// Returns an error if a network does not [parse](Network).
+    pub fn try_networks<N>(networks: impl IntoIterator<Item = N>) -> Result<Self, NetworkError>
+    where
+        N: TryInto<Network, Error: Into<NetworkError>>,
+    {
+        let network = |network: N| network.try_into().map(IpNet::from).map_err(Into::into);
+        let networks: Result<Arc<[_]>, NetworkError> = networks.into_iter().map(network).collect();
         Ok(Self::new(Trust::Networks(networks?)))
     }
 

@@ -1,9 +1,9 @@
 //! [`RetryPolicy`]: trying again, as the server says.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use http::{Method, Request, Response};
-use tokio::time::Sleep;
 use tower::retry::Policy;
 
 use super::Advice;
@@ -123,17 +123,18 @@ impl Default for RetryPolicy {
 }
 
 impl<B: Clone, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy {
-    type Future = Sleep;
+    // No type of tokio, whose version would be a part of the public API.
+    type Future = Pin<Box<dyn Future<Output = ()> + Send>>;
 
     fn retry(
         &mut self,
         request: &mut Request<B>,
         result: &mut Result<Response<R>, E>,
-    ) -> Option<Sleep> {
+    ) -> Option<Self::Future> {
         let response = result.as_ref().ok()?;
         let wait = self.wait(request.method(), response)?;
         self.attempts = self.attempts.checked_sub(1)?;
-        Some(tokio::time::sleep(wait))
+        Some(Box::pin(tokio::time::sleep(wait)))
     }
 
     fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {

@@ -16,19 +16,19 @@
 //!
 //! [`ApiKeyLayer::guard`]: crate::ApiKeyLayer::guard
 
-mod ability;
+pub(crate) mod ability;
 mod bind_session;
 mod combine;
-mod cross_origin;
+pub(crate) mod cross_origin;
 mod expected;
 mod future;
-mod kind;
-mod layer;
+pub(crate) mod kind;
+pub(crate) mod layer;
 mod post;
 mod report_only;
 mod restrictions;
-mod stage;
-mod tenant;
+pub(crate) mod stage;
+pub(crate) mod tenant;
 mod unless;
 
 use std::sync::Arc;

@@ -41,7 +41,7 @@
 //!   not be kept. By the `Vary` in refusals, it does so for the wrong key only.
 
 mod fields;
-mod join_vary;
+pub(crate) mod join_vary;
 mod vary;
 
 pub(crate) use self::fields::{CacheFields, ResponseFields};

@@ -2,6 +2,8 @@
 
 use zeroize::Zeroize as _;
 
+use super::GenerateError;
+
 /// The most digits that a number of 64 bits takes.
 pub(crate) const MAX_DIGITS: usize = 16;
 
@@ -105,13 +107,13 @@ pub(crate) fn random_text(
     alphabet: Alphabet,
     length: usize,
     text: &mut String,
-) -> Result<(), getrandom::Error> {
+) -> Result<(), GenerateError> {
     let characters = alphabet.characters();
     let mask = characters.len().next_power_of_two() - 1;
     let mut random = [0u8; 64];
     let end = text.len() + length;
     while text.len() < end {
-        getrandom::fill(&mut random)?;
+        getrandom::fill(&mut random).map_err(GenerateError::randomness)?;
         let drawn = random.iter().filter_map(|byte| characters.get(usize::from(*byte) & mask));
         let missing = end - text.len();
         text.extend(drawn.take(missing).map(|character| char::from(*character)));

@@ -18,26 +18,26 @@
 //! | [`EndpointPattern`] | the methods and paths on which it works |
 //! | [`InvalidFields`] | all that is wrong with a new key, a change or a query |
 
-mod ability;
-mod alphabet;
+pub(crate) mod ability;
+pub(crate) mod alphabet;
 mod catalogue;
-mod checksum;
+pub(crate) mod checksum;
 mod compact;
-mod digest;
+pub(crate) mod digest;
 mod endpoint;
-mod format;
+pub(crate) mod format;
 mod formats;
-mod id;
+pub(crate) mod id;
 mod invalid;
-mod kind;
+pub(crate) mod kind;
 mod origin;
 mod presented;
-mod rate_limit;
+pub(crate) mod rate_limit;
 mod rate_limits;
 mod referrer;
 mod restrictions;
-mod scheme;
-mod secret;
+pub(crate) mod scheme;
+pub(crate) mod secret;
 mod size;
 mod stored_hash;
 mod text;

@@ -49,12 +49,12 @@ mod fields;
 mod gcra;
 mod in_flight;
 mod levels;
-mod memory;
-mod rate_limiter;
+pub(crate) mod memory;
+pub(crate) mod rate_limiter;
 #[cfg(feature = "redis")]
-mod redis;
+pub(crate) mod redis;
 mod subject;
-mod throttle;
+pub(crate) mod throttle;
 
 pub use self::decision::{LimitDecision, LimitStatus};
 pub use self::rate_limiter::LimiterError;

@@ -38,7 +38,6 @@ use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tower::BoxError;
 
 use super::{KeyManager, ManageError};
 use crate::contain;
@@ -56,6 +55,8 @@ const AT_A_TIME: usize = 8;
 const IDENTIFIER: &str = "github-public-key-identifier";
 const SIGNATURE: &str = "github-public-key-signature";
 
+/// That of `tower`, which so is no part of the public API.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type FetchKey =
     dyn Fn(String) -> BoxFuture<'static, Result<Option<String>, BoxError>> + Send + Sync;
 type OnLeak = dyn Fn(&Leak<'_>) + Send + Sync;

@@ -8,14 +8,14 @@ mod audit_log;
 mod authority;
 mod change;
 mod deadline;
-mod error;
+pub(crate) mod error;
 mod excess;
 mod import;
 mod issue;
 mod issue_all;
 #[cfg(feature = "leaks")]
 pub mod leaks;
-mod manager;
+pub(crate) mod manager;
 mod name;
 #[cfg(feature = "manage")]
 mod once;
@@ -29,7 +29,7 @@ mod revoke_all;
 mod rotate;
 mod suspend;
 mod turns;
-mod update;
+pub(crate) mod update;
 mod usage;
 
 #[cfg(feature = "tracing")]

@@ -78,12 +78,12 @@
 mod challenge;
 mod event;
 mod grpc;
-mod kind;
+pub(crate) mod kind;
 mod log;
-mod rejection;
+pub(crate) mod rejection;
 mod rejector;
-mod respond;
-mod responder;
+pub(crate) mod respond;
+pub(crate) mod responder;
 
 // They are documented at the root, by which users name them.
 #[doc(hidden)]

@@ -4,7 +4,7 @@ mod actor;
 mod audit;
 mod audit_log;
 #[cfg(feature = "cache")]
-mod cached;
+pub(crate) mod cached;
 mod commit_error;
 mod cursor;
 mod editions;
@@ -16,30 +16,30 @@ mod invalidation;
 mod json_lines_audit;
 mod key_change;
 mod key_changes;
-mod key_repository;
-mod key_store;
+pub(crate) mod key_repository;
+pub(crate) mod key_store;
 mod list_ended;
-mod memory;
+pub(crate) mod memory;
 mod moment;
-mod new_key;
+pub(crate) mod new_key;
 mod or_store;
 mod pool;
 #[cfg(feature = "postgres")]
-mod postgres;
+pub(crate) mod postgres;
 mod public_text;
 mod query;
-mod record;
+pub(crate) mod record;
 mod record_field;
 mod record_uses;
 #[cfg(feature = "redis")]
-mod redis;
+pub(crate) mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod share;
 mod size;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
-mod sqlite;
+pub(crate) mod sqlite;
 mod state;
 mod suspension;
 mod terms;

@@ -8,7 +8,10 @@ use regex::Regex;
 
 /// Why these are complete.
 const COMPLETE: [(&str, &str); 2] = [
-    ("Immediate", "an answer or none: a store that did not know a third could not be asked at once"),
+    (
+        "Immediate",
+        "an answer or none: a store that did not know a third could not be asked at once",
+    ),
     ("PeerAddress", "a value that servers make, and one address"),
 ];
 

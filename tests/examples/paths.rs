@@ -11,10 +11,10 @@ fn source(path: &str) -> String {
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
-/// Returns each `pub use self::…` of a file: the attributes before it, the path, and the names.
+/// Returns each `pub use self::…` of a file: the attributes before it, the module, and the names.
 fn exports(source: &str) -> Vec<(String, String, Vec<String>)> {
     let export = Regex::new(
-        r"(?m)^((?:#\[[^\n]*\]\n)*)pub use self::(\w+)(?:::(?:\{([^}]*)\}|(\w+)))?;$",
+        r"(?m)^((?:#\[[^\n]*\]\n)*)pub use self::(\w+)(?:::\w+)*?::(?:\{([^}]*)\}|(\w+));$",
     );
     let name = Regex::new(r"\w+").unwrap();
     let read = |found: regex::Captures<'_>| {

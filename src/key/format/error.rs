@@ -33,8 +33,9 @@ pub(super) enum Cause {
     Checksum,
 }
 
-impl From<getrandom::Error> for GenerateError {
-    fn from(error: getrandom::Error) -> Self {
+impl GenerateError {
+    // No `From`, by which the crate `getrandom` would be a part of the public API.
+    pub(in crate::key) const fn randomness(error: getrandom::Error) -> Self {
         Self(Cause::Randomness(error))
     }
 }

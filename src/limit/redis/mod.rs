@@ -51,7 +51,7 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lim
 /// # Examples
 ///
 /// ```no_run
-/// use tower_api_key::{ApiKeyLayer, limit::RedisRateLimiter, store::RedisStore};
+/// use tower_api_key::{ApiKeyLayer, RedisRateLimiter, RedisStore};
 ///
 /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
 /// let url = "redis://127.0.0.1:6379";

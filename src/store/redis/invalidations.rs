@@ -25,7 +25,7 @@ use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
 /// A record that something else changed has to be announced by it:
 ///
 /// ```no_run
-/// use tower_api_key::{KeyDigest, store::RedisStore};
+/// use tower_api_key::{KeyDigest, RedisStore};
 ///
 /// # async fn announce(keys: RedisStore, digest: KeyDigest) -> Result<(), tower_api_key::StoreError> {
 /// keys.invalidations().publish(&digest).await?;

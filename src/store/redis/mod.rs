@@ -101,7 +101,7 @@ pub use self::invalidations::RedisInvalidations;
 /// # Examples
 ///
 /// ```no_run
-/// use tower_api_key::{ApiKeyLayer, store::RedisStore};
+/// use tower_api_key::{ApiKeyLayer, RedisStore};
 ///
 /// # async fn start() -> Result<(), tower_api_key::StoreError> {
 /// let keys = RedisStore::connect("redis://127.0.0.1:6379").await?;

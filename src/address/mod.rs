@@ -12,7 +12,6 @@ mod network;
 pub(crate) mod peer;
 pub(crate) mod proxies;
 
-pub(crate) use self::network::parse_network;
 pub use self::network::{Network, NetworkError};
 
 // They are documented at the root, by which users name them.

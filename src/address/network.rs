@@ -144,7 +144,7 @@ impl fmt::Display for Network {
 }
 
 /// Parses a network, or an address as a network of one.
-pub(crate) fn parse_network(text: &str) -> Result<IpNet, NetworkError> {
+fn parse_network(text: &str) -> Result<IpNet, NetworkError> {
     let address = |text: &str| text.parse::<IpAddr>().map_err(|_| NetworkError::Form);
     let network = match text.split_once('/') {
         None => IpNet::from(address(text)?),

@@ -108,7 +108,7 @@ impl IntoIterator for RateLimits {
     type IntoIter = std::vec::IntoIter<RateLimit>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.to_vec().into_iter()
+        Vec::from(self).into_iter()
     }
 }
 

@@ -132,7 +132,10 @@ where
     use serde::de::Error as _;
 
     let networks = Option::<Vec<String>>::deserialize(deserializer)?;
-    let parse = |text: &String| crate::address::parse_network(text).map_err(D::Error::custom);
+    let parse = |text: &String| {
+        let network: Network = text.parse().map_err(D::Error::custom)?;
+        Ok(network.into())
+    };
     networks.map(|networks| networks.iter().map(parse).collect()).transpose()
 }
 

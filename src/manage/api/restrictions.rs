@@ -3,16 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::ApiError;
 use super::field::{Field, Fields};
-use crate::address::parse_network;
+use crate::address::Network;
 use crate::key::Restrictions;
 
 /// Reads an object of lists. `null` is no list, which restricts nothing.
 pub(super) fn restrictions(field: Field) -> Result<Restrictions, ApiError> {
     let mut fields = field.object()?;
     let read = Restrictions {
-        addresses: list(&mut fields, "addresses", parse_network)?,
+        addresses: list(&mut fields, "addresses", |text| text.parse::<Network>().map(IpNet::from))?,
         origins: list(&mut fields, "origins", str::parse)?,
         referrers: list(&mut fields, "referrers", str::parse)?,
         endpoints: list(&mut fields, "endpoints", str::parse)?,

@@ -155,7 +155,7 @@ fn record(key: &Key) -> KeyRecord {
     }
     let mut own = record.restrictions().clone();
     own.addresses = key.addresses.map(|bits| {
-        let parse = |text: &&str| tower_api_key::address::parse_network(text).unwrap();
+        let parse = |text: &&str| text.parse::<tower_api_key::address::Network>().unwrap().into();
         subset(&NETWORKS, bits).iter().map(parse).collect()
     });
     own.origins = key

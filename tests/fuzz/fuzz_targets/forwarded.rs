@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use libfuzzer_sys::fuzz_target;
-use tower_api_key::address::parse_network;
+use tower_api_key::address::Network;
 use tower_api_key::{PeerAddress, RequestHead, TrustedProxies};
 use tower_api_key_fuzz::forwarded::{Trust, forwarded, x_forwarded_for};
 
@@ -18,7 +18,7 @@ fuzz_target!(|input: &[u8]| {
     let mut lines = input.split(|byte| *byte == b'\n');
     let mut line = || str::from_utf8(lines.next()?).ok();
     let (Some(trust), Some(peer)) = (line(), line()) else { return };
-    let _ = parse_network(peer);
+    let _ = peer.parse::<Network>();
     let Ok(peer) = peer.parse::<IpAddr>() else { return };
     let Some(values) = lines.map(|value| HeaderValue::from_bytes(value).ok()).collect() else {
         return;

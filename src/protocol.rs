@@ -18,7 +18,7 @@ pub enum Protocol {
     /// HTTP, and no gRPC.
     ///
     /// Every refusal has its HTTP status, whatever the request says that it is. An endpoint that
-    /// [judges for a proxy](crate::reject#judging-for-a-proxy) needs this.
+    /// [authorizes for a proxy](crate::reject#authorization-for-a-proxy) needs this.
     Http,
     /// gRPC and gRPC-Web, and nothing else.
     ///

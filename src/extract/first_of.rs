@@ -7,10 +7,10 @@ use crate::head::RequestHead;
 use crate::key::KeyFormat;
 use crate::reject::{Rejection, RejectionKind};
 
-/// Finds the key in one of several places, and refuses a request that has it in two.
+/// Finds the key in one of several places, and refuses a request with a key in two of them.
 ///
-/// If one of two credentials were to win silently, a proxy in front could check one while the
-/// server believes the other.
+/// If one of two credentials silently took precedence, a proxy in front could check one while the
+/// server accepts the other.
 ///
 /// # Examples
 ///
@@ -18,7 +18,7 @@ use crate::reject::{Rejection, RejectionKind};
 /// use tower_api_key::extract::{Basic, Bearer, FirstOf};
 /// use tower_api_key::{ApiKeyLayer, MemoryStore};
 ///
-/// // As Stripe does.
+/// // As in Stripe's API.
 /// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(FirstOf::new(Bearer, Basic));
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ impl<A: Extract, B: Extract> Extract for FirstOf<A, B> {
             && let Some(left) = self.left_to_others(head)
             && !found.is_in(left, head)
         {
-            // A credential of another authenticator is a second one.
+            // A credential for another authenticator counts as a second one.
             return Err(RejectionKind::Ambiguous.into());
         }
         Ok(found)

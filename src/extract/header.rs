@@ -1,4 +1,4 @@
-//! [`Header`]: a key in a header of its own.
+//! [`Header`]: a key in a header such as `x-api-key`.
 
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
@@ -11,7 +11,7 @@ pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Finds the key as the whole value of a header, by default `x-api-key`.
 ///
-/// Two lines of the header are ambiguous, also with the same value.
+/// Two lines of the header are ambiguous, even with the same value.
 ///
 /// # Examples
 ///
@@ -79,7 +79,7 @@ fn only_value<'a>(
     name: &HeaderName,
 ) -> Result<Option<&'a HeaderValue>, Rejection> {
     if headers.len() == headers.keys_len() {
-        // No name comes twice. This is the cheaper way to ask.
+        // No name occurs twice, and this look-up is the cheaper one.
         return Ok(headers.get(name));
     }
     let mut values = headers.get_all(name).iter();

@@ -1,4 +1,4 @@
-//! [`GuardLayer`]: a guard in front of a route or a service.
+//! [`GuardLayer`]: mounts a guard on a route or a service.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind, Rejector};
 use crate::verify::{Anonymous, VerifiedKey};
 
-/// Mounts a guard on a route or a service, within an [`ApiKeyLayer`](crate::ApiKeyLayer).
+/// Mounts a guard on a route or a service, inside an [`ApiKeyLayer`](crate::ApiKeyLayer).
 ///
 /// # Examples
 ///
@@ -57,7 +57,7 @@ impl fmt::Debug for GuardLayer {
     }
 }
 
-/// Asks a guard before it calls the inner service. Made by a guard that is a layer.
+/// Checks a guard before it calls the inner service. Made by guards that are layers.
 #[derive(Clone)]
 pub struct GuardService<S> {
     inner: S,
@@ -84,8 +84,8 @@ where
             Err(rejection) => {
                 let rejector = rejector(request.extensions());
                 let (response, drain) = (rejector.reject(rejection, &head), rejector.drain);
-                // The service was made ready and is not called: a fresh clone takes its place,
-                // so that what it reserved is free for others.
+                // The ready service is not called: a fresh clone takes its place, and its reserved
+                // capacity becomes free.
                 self.inner = self.inner.clone();
                 GuardFuture::rejected(drain.refuse(request, response))
             }
@@ -93,7 +93,7 @@ where
     }
 }
 
-/// Asks `guard` of a request, of whose key the layer that is around has left the proof.
+/// Checks `guard` for a request, with the key that the layer around it verified.
 fn ask(guard: &dyn Guard, head: &RequestHead<'_>) -> Result<(), Rejection> {
     let extensions = head.extensions();
     if let Some(key) = extensions.get::<VerifiedKey>() {
@@ -107,8 +107,8 @@ fn ask(guard: &dyn Guard, head: &RequestHead<'_>) -> Result<(), Rejection> {
     }
 }
 
-/// Returns the verified key of a request if `guard` lets it pass, and otherwise the answer in the
-/// words of the layer that is around.
+/// Returns the verified key of a request if `guard` accepts it, and otherwise the refusal in the form
+/// of the layer around it.
 #[expect(clippy::result_large_err, reason = "a box would be allocated for each refusal")]
 pub(crate) fn admit<'a>(
     guard: &dyn Guard,
@@ -120,7 +120,7 @@ pub(crate) fn admit<'a>(
     key.map_err(|rejection| rejector(head.extensions()).reject(rejection, head))
 }
 
-/// Returns how the layer that is around refuses requests.
+/// Returns how the layer around refuses requests.
 pub(crate) fn rejector(extensions: &Extensions) -> &Rejector {
     if let Some(key) = extensions.get::<VerifiedKey>() {
         key.rejector()

@@ -1,18 +1,22 @@
-//! What a verified key must be for a request to pass.
+//! Guards: what a verified key must be for a request to pass.
 //!
-//! A guard runs for every request of the layer ([`ApiKeyLayer::guard`]), or for those of a
-//! route or a service on which it is mounted: [`RequireAbility`], [`RequireStage`],
-//! [`RequireTenant`], [`RequireKind`], [`RequirePost`] and [`RefuseCrossOrigin`] are layers, and
-//! [`GuardLayer`] mounts any other. [`ReportOnly`] tries a guard out. [`BindSession`] is a layer only: it
-//! sees responses, too.
+//! A guard checks every request of the layer ([`ApiKeyLayer::guard`]), or the requests of the route or
+//! service on which it is mounted. [`RequireAbility`], [`RequireStage`], [`RequireTenant`],
+//! [`RequireKind`], [`RequirePost`] and [`RefuseCrossOrigin`] are layers, and [`GuardLayer`] mounts any
+//! other guard. [`ReportOnly`] tries a guard out. [`BindSession`] is only a layer, because it also sees
+//! responses.
 //!
-//! What the [record](crate::KeyRecord) of a key restricts and limits needs no guard: the layer
-//! sees to it, after the guards.
+//! The restrictions and limits in the [record](crate::KeyRecord) of a key need no guard: the layer
+//! checks them after the guards.
 //!
-//! A guard on a route refuses a request without a verified key: with 401, in the words of the
-//! layer, if the layer let it pass without a key, and [nothing else](Guard::unless) authenticated it; with
-//! 500 if no layer is around it. What is left of a
-//! refused request is read [behind the refusal](crate::ApiKeyLayer::drain_refused).
+//! A guard on a route refuses a request without a verified key:
+//!
+//! * with 401, in the form of the layer, if the layer accepted the request without a key and [nothing
+//!   else](Guard::unless) authenticated it;
+//! * with 500 if there is no layer around the guard.
+//!
+//! The rest of the body of a refused request is read [after the
+//! refusal](crate::ApiKeyLayer::drain_refused).
 //!
 //! [`ApiKeyLayer::guard`]: crate::ApiKeyLayer::guard
 
@@ -79,26 +83,27 @@ use crate::verify::VerifiedKey;
 /// let layer = GuardLayer::new(RequireAbility::new("exports:read").and(paid_plan));
 /// ```
 pub trait Guard: Send + Sync {
-    /// Decides by the key and the head of the request.
+    /// Checks the key and the head of the request.
     ///
     /// # Errors
     ///
     /// Returns why the request is refused.
     fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection>;
 
-    /// Tells whether a request without a key passes where the guard is mounted on a route. The layer around
-    /// has let it pass.
+    /// Tells whether a request without a key passes where the guard is mounted on a route. The layer
+    /// around has accepted such a request already.
     ///
-    /// The default is no. [`unless`](Self::unless) makes guards for which it does.
+    /// The default is no. [`unless`](Self::unless) makes guards that accept some.
     fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
         let _ = head;
         false
     }
 
-    /// Makes a guard that also lets requests without a key pass if `condition` holds, which looks at what
-    /// an outer layer left in the extensions of the request: those that something else authenticated.
+    /// Makes a guard that also accepts requests without a key if `condition` holds. The condition reads
+    /// what an outer layer left in the extensions of the request: use it for requests that something
+    /// else authenticated.
     ///
-    /// A request with a key is judged by the key. One for which there is no layer around the guard is
+    /// A request with a key is judged by its key. Without a layer around the guard, every request is
     /// refused.
     ///
     /// # Examples
@@ -126,7 +131,7 @@ pub trait Guard: Send + Sync {
         Unless::new(self, condition)
     }
 
-    /// Makes a guard that lets pass what both let pass; this one is asked first.
+    /// Makes a guard that accepts what both guards accept; this one is checked first.
     fn and<G: Guard>(self, other: G) -> And<Self, G>
     where
         Self: Sized,
@@ -134,9 +139,9 @@ pub trait Guard: Send + Sync {
         And::new(self, other)
     }
 
-    /// Makes a guard that lets pass what one of the two lets pass.
+    /// Makes a guard that accepts what one of the two guards accepts.
     ///
-    /// If both refuse, the client is told what the first one said.
+    /// If both refuse, the client gets the refusal of this one.
     fn or<G: Guard>(self, other: G) -> Or<Self, G>
     where
         Self: Sized,
@@ -144,7 +149,7 @@ pub trait Guard: Send + Sync {
         Or::new(self, other)
     }
 
-    /// Makes a guard that lets everything pass, and reports what this one would refuse.
+    /// Makes a guard that accepts everything and reports what this one would refuse.
     fn report_only(self) -> ReportOnly<Self>
     where
         Self: Sized,

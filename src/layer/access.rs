@@ -1,4 +1,4 @@
-//! Which requests a layer lets pass, and what a key must be.
+//! Settings of [`ApiKeyLayer`]: which requests pass, and what their keys must be.
 
 use std::sync::Arc;
 
@@ -28,30 +28,30 @@ impl ApiKeyLayer {
 
     /// Adds a guard for every request with a key, after those added before.
     ///
-    /// If keys are [`optional`](Self::optional), the layer does not check guards for requests without a key: a
-    /// guard of the layer says what a key must be, not that there must be one.
+    /// If keys are [`optional`](Self::optional), the layer does not check guards for requests without a
+    /// key: a guard of the layer says what a key must be, not that a key is required.
     pub fn guard(self, guard: impl Guard + 'static) -> Self {
         self.with(|gate| gate.guards.push(Arc::new(guard)))
     }
 
-    /// Lets requests without a credential pass, without a [`VerifiedKey`](crate::VerifiedKey).
+    /// Accepts requests without a credential. They have no [`VerifiedKey`](crate::VerifiedKey).
     ///
-    /// The layer refuses a wrong credential all the same. Guards on routes refuse requests without a key.
+    /// A wrong credential is still refused. Guards on routes refuse requests without a key.
     pub fn optional(self) -> Self {
         self.with(|gate| gate.optional = true)
     }
 
-    /// Lets requests without a key pass if `condition` holds, which looks at what an outer layer left in the
-    /// extensions of the request: those that something else authenticated.
+    /// Accepts requests without a key if `condition` holds. The condition reads what an outer layer
+    /// left in the extensions of the request: use it for requests that something else authenticated.
     ///
-    /// They pass without a [`VerifiedKey`](crate::VerifiedKey), as they do where keys are [`optional`](Self::optional), and the
-    /// layer refuses others without a key. The condition is not asked for requests with a key, which are
-    /// judged by the key. With a policy, they pass to all routes that it lists: what they may do there is for
-    /// the application to say. Guards on routes refuse them, unless they are told
-    /// [the same](Guard::unless).
+    /// These requests have no [`VerifiedKey`](crate::VerifiedKey), as with [`optional`](Self::optional)
+    /// keys. The layer refuses other requests without a key. A request with a key is judged by its key,
+    /// and the condition is not called. With a policy, these requests pass to all routes that the
+    /// policy lists: the application decides what they may do there. Guards on routes refuse them,
+    /// unless the guards have [the same condition](Guard::unless).
     ///
-    /// A bearer token of a session needs an extractor that
-    /// [leaves it to others](crate::extract::Bearer::starting_with).
+    /// If the session is a bearer token, use an extractor that [leaves it to the other
+    /// authenticator](crate::extract::Bearer::starting_with).
     ///
     /// # Examples
     ///
@@ -76,24 +76,24 @@ impl ApiKeyLayer {
     /// A preflight is an `OPTIONS`
     ///
     /// 1. with one `Origin` and one `Access-Control-Request-Method`;
-    /// 2. without a body, and without fields that speak of one: no `Content-Type`, no
+    /// 2. without a body, and without headers that announce one: no `Content-Type`, no
     ///    `Transfer-Encoding`, no `Content-Length` but 0;
-    /// 3. without `Upgrade` and without a field such as `X-HTTP-Method-Override`;
-    /// 4. without a credential: one that has a credential is judged like any request;
-    /// 5. if there is a policy, to a path for which it has a rule for the method that the browser
-    ///    asks for.
+    /// 3. without `Upgrade`, and without headers such as `X-HTTP-Method-Override`;
+    /// 4. without a credential: one with a credential is judged like any request;
+    /// 5. if there is a policy, to a path for which the policy has a rule for the method that the
+    ///    browser asks for.
     ///
     /// Any other `OPTIONS` needs a key. The inner service sees preflights without a key, so it must not
-    /// treat an `OPTIONS` as another method, as gRPC servers do. It is better to mount the CORS layer
-    /// outside of this one, which answers preflights before they come here.
+    /// treat an `OPTIONS` as another method, as gRPC servers do. Prefer to mount the CORS layer outside
+    /// of this one: it then answers preflights before they reach this layer.
     pub fn forward_preflight(self) -> Self {
         self.with(|gate| gate.forward_preflight = true)
     }
 
-    /// Sets the protocol of the services within. The default is HTTP, gRPC or both.
+    /// Sets the protocol of the inner services. The default is HTTP, gRPC or both.
     ///
-    /// Guards on routes, the extractor and the management API use it for their refusals, too. In a server
-    /// that speaks both, [`RequirePost`](crate::guard::RequirePost) guards the gRPC services.
+    /// Guards on routes, the extractor and the management API use it for their refusals, too. In a
+    /// server that speaks both, mount [`RequirePost`](crate::guard::RequirePost) on the gRPC services.
     ///
     /// # Examples
     ///
@@ -108,8 +108,8 @@ impl ApiKeyLayer {
         self.with(|gate| Arc::make_mut(&mut gate.rejector).protocol = protocol)
     }
 
-    /// Sets the proxies whose headers name the client, such as `X-Forwarded-For`. By default none: the
-    /// client is at the other end of the socket.
+    /// Sets the proxies that are trusted to name the client, such as in `X-Forwarded-For`. By default
+    /// there are none: the client is the peer of the socket.
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
         self.with(|gate| {
             Arc::make_mut(&mut gate.rejector).log.proxies = proxies.clone();

@@ -1,4 +1,4 @@
-//! Which keys a layer accepts, and where requests have them.
+//! Settings of [`ApiKeyLayer`]: which keys it accepts, and where requests have them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::key::KeyScheme;
 use crate::limit::MemoryRateLimiter;
 
 impl ApiKeyLayer {
-    /// Sets where a request carries its key.
+    /// Sets where requests have their key.
     ///
     /// # Panics
     ///
@@ -26,7 +26,7 @@ impl ApiKeyLayer {
     }
 
     /// Sets the formats of keys and how keys are hashed. The layer refuses a text that has none of the
-    /// formats before it hashes it. The keys in the store must be of the same scheme.
+    /// formats before it hashes it. The keys in the store must have the same scheme.
     ///
     /// [`KeyManager::layer`](crate::KeyManager::layer) makes a layer with the scheme of the manager.
     ///
@@ -42,8 +42,8 @@ impl ApiKeyLayer {
         })
     }
 
-    /// Sets what is asked, with the text of the key, for keys that the store does not know. The record that
-    /// it returns is inserted into the store. See [`Fallback`].
+    /// Sets the other system that the layer asks for keys that the store does not know. The returned
+    /// record is inserted into the store. See [`Fallback`].
     pub fn fallback(self, fallback: Fallback) -> Self {
         self.with(|gate| gate.fallback = Some(fallback))
     }
@@ -56,8 +56,9 @@ impl ApiKeyLayer {
         self.with(|gate| gate.lookup_timeout = timeout)
     }
 
-    /// Sets the clock by which keys expire. Unless a [limiter](Self::rate_limiter) is set, the layer counts
-    /// requests by this clock, too. A [`FailureThrottle`](crate::FailureThrottle) has a clock of its own.
+    /// Sets the clock that decides when keys expire. Unless a [limiter](Self::rate_limiter) is set, the
+    /// layer counts requests by this clock, too. A [`FailureThrottle`](crate::FailureThrottle) has a
+    /// clock of its own.
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         self.with(|gate| {
             gate.clock = Arc::new(clock);
@@ -70,14 +71,14 @@ impl ApiKeyLayer {
 
     /// Accepts public keys as well as secret ones.
     ///
-    /// By default, the layer refuses public keys, which everybody can read in the source of a page. With
+    /// By default, the layer refuses public keys, which everyone can read in the source of a page. With
     /// this setting, a public key works only on the sites that its [record](crate::key::Restrictions)
     /// names. On routes for one kind, add [`RequireKind`](crate::RequireKind).
     pub fn accept_public_keys(self) -> Self {
         self.with(|gate| gate.public_keys = true)
     }
 
-    /// Leaves the credential in the request that is forwarded, marked as sensitive.
+    /// Keeps the credential in the forwarded request, marked as sensitive.
     ///
     /// By default, the layer removes the credential, so that no handler, log or upstream server sees it. A
     /// query parameter cannot be marked.

@@ -1,4 +1,4 @@
-//! How often keys and addresses may ask.
+//! Settings of [`ApiKeyLayer`]: how often keys and addresses may send requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::limit::{FailureThrottle, RateLimiter};
 use crate::verify::VerifiedKey;
 
 impl ApiKeyLayer {
-    /// Sets the limiter that counts the requests of keys with limits. The default is a
+    /// Sets the rate limiter for keys with limits. The default is a
     /// [`MemoryRateLimiter`](crate::MemoryRateLimiter) of this layer and its clones.
     pub fn rate_limiter(self, limiter: impl RateLimiter + 'static) -> Self {
         self.with(|gate| {
@@ -18,22 +18,25 @@ impl ApiKeyLayer {
         })
     }
 
-    /// Sets how long a call of the [limiter](Self::rate_limiter) may take. After that, the call has failed.
+    /// Sets how long a call of the [limiter](Self::rate_limiter) may take. After that, it counts as
+    /// failed.
     ///
     /// The timeout needs tokio's timer, unless the limiter answers at once.
     pub fn limiter_timeout(self, timeout: Duration) -> Self {
         self.with(|gate| gate.limiter_timeout = timeout)
     }
 
-    /// Lets requests pass uncounted while the limiter fails, instead of answering 503.
+    /// Accepts requests uncounted while the limiter fails, instead of answering 503.
     pub fn allow_when_limiter_fails(self) -> Self {
         self.with(|gate| gate.allow_unlimited = true)
     }
 
-    /// Sets the cost of a request, which is taken from the limits of its key. The default is 1; 0 is free.
+    /// Sets the cost of requests, which the limits of their keys are charged. The default is 1; 0 is
+    /// free.
     ///
-    /// The layer refuses a request that costs more than the burst of a limit with 403, not 429: waiting
-    /// would not help. It does not call the function for requests that its guards refuse.
+    /// If a request costs more than the burst of a limit, the layer answers 403, not 429, because
+    /// waiting would not help. The layer does not call the function for requests that its guards
+    /// refuse.
     ///
     /// # Examples
     ///

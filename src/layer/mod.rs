@@ -23,13 +23,13 @@ use crate::without_service::{Admitted, Refusal};
 
 /// Forwards requests with a valid API key, and refuses all others.
 ///
-/// The layer has no type parameters: one value can be a struct's field, and can be mounted on an axum
-/// router, a tonic server and a hyper service alike. A clone shares its settings.
+/// The layer has no type parameters: one value can be the field of a struct, and works with an axum
+/// router, a tonic server and a hyper service. Clones share its settings.
 ///
-/// Over a store that can [tell whether a record still holds](KeyStore::still_holds), as [`MemoryStore`] and
-/// `CachedStore` can, each thread keeps up to 256 keys that it saw more than once, so that threads do not wait for
-/// each other. It keeps no record of more than 4 KiB, which makes a mebibyte for a thread and a layer at
-/// most, until the layer and its services are dropped.
+/// If the store can [tell whether a record is current](KeyStore::still_holds), as [`MemoryStore`] and
+/// `CachedStore` can, each thread keeps up to 256 keys that it saw more than once, so that threads do
+/// not wait for each other. A thread keeps no record above 4 KiB. This takes at most 1 MiB for each
+/// thread and layer, until the layer and its services are dropped.
 ///
 /// [`MemoryStore`]: crate::MemoryStore
 ///
@@ -52,7 +52,7 @@ pub struct ApiKeyLayer {
 }
 
 impl ApiKeyLayer {
-    /// Verifies keys by the records of `store`, with these settings:
+    /// Verifies keys against the records of `store`, with these settings:
     ///
     /// | setting | default |
     /// |---|---|
@@ -70,7 +70,7 @@ impl ApiKeyLayer {
     /// | [`drain_refused`](Self::drain_refused) | 64 MiB within 30 seconds |
     /// | [`realm`](Self::realm) | `api` |
     /// | [`generic_challenge`](Self::generic_challenge) | no |
-    /// | [`clock`](Self::clock) | the operating system's; requests are counted by one that does not jump |
+    /// | [`clock`](Self::clock) | the operating system's; requests are counted by a monotonic one |
     /// | [`trusted_proxies`](Self::trusted_proxies) | none |
     /// | [`accept_public_keys`](Self::accept_public_keys) | no |
     /// | [`rate_limiter`](Self::rate_limiter) | in memory |
@@ -92,21 +92,23 @@ impl ApiKeyLayer {
         Self { entrance: Arc::new(Entrance::new(Gate::new(store))) }
     }
 
-    /// Decides without a service, for frameworks that are not built on tower, queues and messages.
+    /// Verifies a request without a service: for frameworks that are not built on tower, for queues and
+    /// for messages.
     ///
-    /// It goes the way of the layer's service, with all its settings. A request that passes has its head
-    /// prepared as for a service: the credential is removed, and the [`VerifiedKey`](crate::VerifiedKey) is in the extensions.
-    /// [`Admitted`] completes the response, and [`Refusal`] is one.
+    /// It takes the same steps as the layer's service, with all settings. The head of an accepted
+    /// request is prepared as for a service: the credential is removed, and the
+    /// [`VerifiedKey`](crate::VerifiedKey) is in the extensions. [`Admitted`] completes the response,
+    /// and a [`Refusal`] has a response.
     ///
-    /// * Whether the request has a body is judged by its headers.
-    /// * The extensions have to hold what the application knows of the client, such as its
+    /// * The headers decide whether the request has a body.
+    /// * The extensions must have what the application knows of the client, such as its
     ///   [`PeerAddress`](crate::PeerAddress).
     /// * [`StreamWatch::cancel_handlers`](crate::StreamWatch::cancel_handlers) has no effect: use
     ///   [`VerifiedKey::while_valid`](crate::VerifiedKey::while_valid).
     ///
     /// # Errors
     ///
-    /// Returns what the layer refuses.
+    /// Returns an error if the layer refuses the request.
     ///
     /// # Examples
     ///
@@ -139,10 +141,10 @@ impl ApiKeyLayer {
         self.entrance.verify(parts).await
     }
 
-    /// Returns how many streams are open: bodies of responses of which more than one frame was sent, or
-    /// that wait, and what waits for the [end of a key](crate::VerifiedKey::ended).
+    /// Returns the number of open streams: response bodies that sent more than one frame or are
+    /// waiting, and futures that wait for the [end of a key](crate::VerifiedKey::ended).
     ///
-    /// A layer with other settings counts for itself.
+    /// A layer with other settings has a count of its own.
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.entrance.gate.streams.len()
@@ -154,7 +156,7 @@ impl ApiKeyLayer {
         self.entrance.gate.streams.len_of(id)
     }
 
-    /// Returns what counts the open streams, and does not keep the layer.
+    /// Returns a counter of open streams, which does not keep the layer.
     #[cfg(feature = "metrics")]
     pub(crate) fn stream_counter(
         &self,

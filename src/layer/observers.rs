@@ -1,4 +1,4 @@
-//! Which observers hear of requests.
+//! Settings of [`ApiKeyLayer`]: what observes its requests.
 
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ impl ApiKeyLayer {
         self.with(|gate| gate.observers.add(Arc::new(observer)))
     }
 
-    /// Adds a callback for requests with a key that [should have been replaced] by now, after those added
-    /// before. The request passes all the same.
+    /// Adds a callback for requests whose key [should have been replaced] by now, after the callbacks
+    /// added before. The request passes all the same.
     ///
-    /// The layer calls it after the [observers](Self::observer), for every request of such a key that is let
-    /// through. It reads its [clock](Self::clock) only for keys that have such a date.
+    /// The layer calls it after the [observers](Self::observer), for every accepted request with such a
+    /// key. The layer reads its [clock](Self::clock) only for keys with a rotation date.
     ///
     /// [should have been replaced]: VerifiedKey::rotation_due_at
     ///
@@ -46,9 +46,9 @@ impl ApiKeyLayer {
         self.with(|gate| gate.observers.add_on_rotation_due(Arc::new(observer)))
     }
 
-    /// Leaves the addresses of clients out of events, where they are personal data that logs must not hold.
+    /// Hides the addresses of clients in events, for logs that must not hold personal data.
     ///
-    /// Events that come again are then told apart by their kind and key only.
+    /// Repeated events then differ only by their kind and key.
     pub fn hide_client_addresses(self) -> Self {
         self.with(|gate| Arc::make_mut(&mut gate.rejector).log.hides_clients = true)
     }

@@ -17,20 +17,22 @@ enum Exceeded {
 }
 
 impl LimitStatus {
-    /// Makes the status of a limit that lets the request pass: `remaining` requests are left, and one more
-    /// comes back after `reset`, which is zero if nothing is spent.
+    /// Creates the status of a limit that accepts the request: `remaining` requests are left, and one
+    /// more becomes available after `reset`, which is zero if nothing is used.
     #[must_use]
     pub const fn within(remaining: u32, reset: Duration) -> Self {
         Self { remaining, reset, exceeded: None }
     }
 
-    /// Makes it the status of a limit that refuses the request, and would let it pass after `retry_after`.
+    /// Turns it into the status of a limit that refuses the request, and would accept it after
+    /// `retry_after`.
     #[must_use]
     pub const fn exceeded(self, retry_after: Duration) -> Self {
         Self { exceeded: Some(Exceeded::For(retry_after)), ..self }
     }
 
-    /// Makes it the status of a limit that refuses the request because it costs more than the whole burst.
+    /// Turns it into the status of a limit that refuses the request because it costs more than the
+    /// whole burst.
     #[must_use]
     pub const fn too_costly(self) -> Self {
         Self { exceeded: Some(Exceeded::Always), ..self }
@@ -42,7 +44,7 @@ impl LimitStatus {
         self.remaining
     }
 
-    /// Returns the time until one more request comes back; zero if nothing is spent.
+    /// Returns the time until one more request becomes available; zero if nothing is used.
     #[must_use]
     pub const fn reset(&self) -> Duration {
         self.reset
@@ -77,7 +79,7 @@ pub struct LimitDecision {
     time: Option<SystemTime>,
 }
 
-/// Most keys have one limit, for which nothing is allocated.
+/// Most keys have one limit, which needs no allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Statuses {
     One(LimitStatus),
@@ -85,7 +87,7 @@ enum Statuses {
 }
 
 impl LimitDecision {
-    /// Makes a decision from the state of each limit.
+    /// Creates a decision from the status of each limit.
     pub fn new(statuses: impl IntoIterator<Item = LimitStatus>) -> Self {
         let mut statuses = statuses.into_iter();
         let statuses = match (statuses.next(), statuses.next()) {
@@ -120,7 +122,7 @@ impl LimitDecision {
         }
     }
 
-    /// Tells whether every limit lets the request pass. Its cost is then spent.
+    /// Tells whether every limit accepts the request. Its cost is then taken.
     #[must_use]
     pub fn is_granted(&self) -> bool {
         self.statuses().iter().all(|status| status.exceeded.is_none())
@@ -128,7 +130,7 @@ impl LimitDecision {
 
     /// Returns the time after which every limit would let the request pass.
     ///
-    /// `None` if the request passes now, or if it costs more than a limit ever has.
+    /// `None` if the request passes now, or if it costs more than the burst of a limit.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let mut longest = None;

@@ -1,4 +1,4 @@
-//! [`EndedStream`]: what is known of a stream that ended with its key.
+//! [`EndedStream`]: a stream that ended with its key.
 
 use std::time::Duration;
 
@@ -29,8 +29,7 @@ impl<'a> EndedStream<'a> {
         self.ended.key_id()
     }
 
-    /// Returns how long it had been open, counted from its second frame or from when it first had to
-    /// wait.
+    /// Returns how long the stream was open, counted from its second frame or from its first wait.
     #[must_use]
     pub fn open_for(&self) -> Duration {
         self.open

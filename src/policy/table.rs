@@ -45,7 +45,7 @@ impl Rule {
 }
 
 impl AccessPolicy {
-    /// Returns the table as JSON, to compare in a test or to hand to other programs.
+    /// Returns the table as JSON, for snapshot tests and other programs.
     ///
     /// ```json
     /// {"report_only":false,"rules":[

@@ -1,4 +1,4 @@
-//! [`Respond`]: how a refusal looks.
+//! [`Respond`]: the form of refusals.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,13 +11,12 @@ use crate::head::RequestHead;
 
 /// Turns a [`Rejection`] into a response.
 ///
-/// The layer adds what the protocol asks for: `WWW-Authenticate` (if the response has none),
-/// `Cache-Control: no-store`, `Retry-After`, and how the limits of the key stand; it leaves out the
-/// body for `HEAD`, and answers [gRPC requests](crate::reject#grpc) itself. Closures and functions
-/// implement it.
+/// The layer adds what the protocol requires: `WWW-Authenticate` (unless the response has one),
+/// `Cache-Control: no-store`, `Retry-After`, and the state of the key's limits. It omits the body for
+/// `HEAD`, and answers [gRPC requests](crate::reject#grpc) itself. Closures and functions implement it.
 ///
-/// A client must not learn from the answer whether a wrong key was ever valid: give the kinds
-/// `Malformed`, `Unknown`, `Disabled`, `Revoked` and `Expired` the same answer.
+/// A client must not learn from the response whether a wrong key was ever valid: give the kinds
+/// `Malformed`, `Unknown`, `Disabled`, `Revoked` and `Expired` the same response.
 ///
 /// # Examples
 ///
@@ -37,14 +36,14 @@ pub trait Respond: Send + Sync {
     /// Makes the response.
     fn respond(&self, rejection: &Rejection, head: &RequestHead<'_>) -> Response<Bytes>;
 
-    /// Returns the text of a gRPC answer. By default, [`Rejection::message`].
+    /// Returns the message of a gRPC refusal. The default is [`Rejection::message`].
     fn message<'a>(&'a self, rejection: &'a Rejection) -> Cow<'a, str> {
         rejection.message()
     }
 
     /// Tells whether equal rejections always get equal responses, whatever the request is.
     ///
-    /// The layer then makes the most frequent ones beforehand. By default, it does not.
+    /// The layer then builds the most frequent responses in advance. The default is no.
     fn depends_on_rejection_only(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! [`Responder`]: the usual answers, as a table.
+//! [`Responder`]: refusals by a table of statuses and messages.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::{Rejection, RejectionKind, Respond};
 use crate::head::RequestHead;
 
-/// Answers by a table of statuses and messages, in one of three forms.
+/// Answers refused requests by a table of statuses and messages: as problem+json, JSON or text.
 ///
 /// # Examples
 ///
-/// An API whose documentation says what its errors look like is a small table:
+/// Errors of an existing API, as a small table:
 ///
 /// ```
 /// use http::StatusCode;
@@ -43,7 +43,7 @@ enum Form {
     Text,
 }
 
-/// The answer to one kind, with its body written beforehand.
+/// The response to one kind, with a prebuilt body.
 #[derive(Clone, Debug)]
 struct Answer {
     status: StatusCode,
@@ -117,8 +117,8 @@ impl Form {
         })
     }
 
-    /// Returns the bodies of all kinds, written once for all layers, so that sending one
-    /// counts no references.
+    /// Returns the bodies of all kinds, built once for all layers, so that sending one counts no
+    /// references.
     fn default_bodies(self) -> &'static Bodies {
         static BODIES: LazyLock<[Bodies; 3]> = LazyLock::new(|| {
             let write = |form: Form| {

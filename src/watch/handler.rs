@@ -1,4 +1,4 @@
-//! What handlers do with the end of their key.
+//! What handlers can do when their key ends.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -8,11 +8,11 @@ use super::{KeyEnded, Stream};
 use crate::verify::VerifiedKey;
 
 impl VerifiedKey {
-    /// Waits until the key has ended: it was revoked, disabled or removed, has expired, or may not do
-    /// any more what the request asked for.
+    /// Waits until the key has ended: it was revoked, disabled or removed, has expired, or no longer
+    /// allows what the request asked for.
     ///
-    /// It never resolves if the layer [does not watch](crate::StreamWatch::off). See
-    /// [`while_valid`](Self::while_valid), which is all that most handlers need.
+    /// It never resolves if the layer [does not watch](crate::StreamWatch::off). Most handlers need
+    /// only [`while_valid`](Self::while_valid).
     pub fn ended(&self) -> impl Future<Output = KeyEnded> + Send + 'static + use<> {
         let mut admission = self.clone().admission();
         let mut stream = None;
@@ -23,17 +23,17 @@ impl VerifiedKey {
             let Some(open) = &mut stream else { return Poll::Pending };
             let ended = ready!(open.poll_ended(cx));
             open.report(&ended);
-            // It is open no more, also if the future is kept.
+            // It is no longer open, even if the future is kept.
             stream = None;
             Poll::Ready(ended)
         })
     }
 
-    /// Runs `future` as long as the key is valid. If the key ends first, the future is dropped where
-    /// it waits.
+    /// Runs `future` while the key is valid. If the key ends first, the future is dropped at its
+    /// current await point.
     ///
-    /// Response bodies need none of this: the layer ends them. It is for what a body does not show,
-    /// such as a WebSocket, and for handlers that must not go on.
+    /// Response bodies do not need it: the layer ends them. Use it for what is not in a body, such as a
+    /// WebSocket, and for handlers that must not continue.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl VerifiedKey {
         let mut ended = pin!(self.ended());
         let mut future = pin!(future);
         poll_fn(|cx| {
-            // First, so that a future that is always ready does nothing after the end.
+            // Checked first, so that a future that is always ready stops at the end of the key.
             if let Poll::Ready(ended) = ended.as_mut().poll(cx) {
                 return Poll::Ready(Err(ended));
             }

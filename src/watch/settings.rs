@@ -1,4 +1,4 @@
-//! [`StreamWatch`]: how a layer watches what it let through.
+//! [`StreamWatch`]: how a layer watches open streams.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::KeyEnded;
 /// Makes the last event of an event stream.
 pub(crate) type LastEvent = dyn Fn(&KeyEnded) -> Option<Bytes> + Send + Sync;
 
-/// How a layer watches the streams that it let through. See
+/// How a layer watches open streams, so that they end with their keys. See
 /// [`ApiKeyLayer::streams`](crate::ApiKeyLayer::streams).
 #[derive(Clone)]
 #[must_use]
@@ -25,12 +25,12 @@ pub struct StreamWatch {
 }
 
 impl StreamWatch {
-    /// Ends streams with their keys.
+    /// Ends streams when their keys end.
     ///
     /// | setting | default |
     /// |---|---|
-    /// | [`ignore_reductions`](Self::ignore_reductions) | no: what the key may not do any more ends |
-    /// | [`cancel_handlers`](Self::cancel_handlers) | no: a handler that has not answered goes on |
+    /// | [`ignore_reductions`](Self::ignore_reductions) | no: a stream ends if its key no longer allows it |
+    /// | [`cancel_handlers`](Self::cancel_handlers) | no: a handler that has not answered continues |
     /// | [`recheck_every`](Self::recheck_every) | 5 seconds |
     /// | [`max_unchecked`](Self::max_unchecked) | 60 seconds |
     /// | [`last_event`](Self::last_event) | none |
@@ -45,62 +45,62 @@ impl StreamWatch {
         }
     }
 
-    /// Lets streams go on as long as clients like, whatever becomes of their keys.
-    /// [`VerifiedKey::ended`](crate::VerifiedKey::ended) never resolves then.
+    /// Lets streams continue after the end of their keys.
+    /// [`VerifiedKey::ended`](crate::VerifiedKey::ended) then never resolves.
     pub const fn off() -> Self {
         let mut off = Self::new();
         off.is_on = false;
         off
     }
 
-    /// Ends a stream only if its key is not valid any more, and not if the key is valid and the
-    /// request would not be allowed any more.
+    /// Ends a stream only if its key is no longer valid, and not if the key is valid but no longer
+    /// allows the request.
     pub const fn ignore_reductions(mut self) -> Self {
         self.reductions = false;
         self
     }
 
-    /// Cancels handlers that have not answered yet when the key ends, and answers with the refusal that
-    /// a new request would get.
+    /// Cancels handlers that have not answered when the key ends, and answers with the refusal that a
+    /// new request would get.
     ///
-    /// By default they go on, because half of what they do may be worse than all of it. Their future
-    /// is dropped where it waits; see [`VerifiedKey::while_valid`](crate::VerifiedKey::while_valid)
-    /// for parts of a handler.
+    /// By default they continue, because half of their work may be worse than all of it. A cancelled
+    /// future is dropped at its current await point. For parts of a handler, use
+    /// [`VerifiedKey::while_valid`](crate::VerifiedKey::while_valid).
     pub const fn cancel_handlers(mut self) -> Self {
         self.cancels_handlers = true;
         self
     }
 
-    /// Sets how often the store is asked again for a key with open streams, if the store does not
-    /// [tell of changes](crate::KeyStore::changes). The default is 5 seconds, and up to a fifth less
-    /// or more, so that not all keys are asked for at once.
+    /// Sets how often the store is asked for a key with open streams, if the store does not [report
+    /// changes](crate::KeyStore::changes). The default is 5 seconds. The actual time differs by up to a
+    /// fifth, so that not all keys are asked for at once.
     ///
     /// # Panics
     ///
     /// Panics if it is 0.
     pub const fn recheck_every(mut self, period: Duration) -> Self {
-        assert!(!period.is_zero(), "the period must not be 0");
+        assert!(!period.is_zero(), "`recheck_every` needs a period above 0");
         self.period = period;
         self
     }
 
-    /// Sets after which time without an answer of the store streams end as
+    /// Sets the time without an answer of the store after which streams end as
     /// [unavailable](super::EndReason::Unavailable). The default is a minute.
     ///
     /// # Panics
     ///
     /// Panics if it is 0.
     pub const fn max_unchecked(mut self, time: Duration) -> Self {
-        assert!(!time.is_zero(), "the time must not be 0");
+        assert!(!time.is_zero(), "`max_unchecked` needs a time above 0");
         self.max_unchecked = time;
         self
     }
 
-    /// Sets what is sent as the last event of an event stream (`text/event-stream`) that ends with its
-    /// key: the text of the event with the empty line behind it, or nothing.
+    /// Sets the last event of an event stream (`text/event-stream`) that ends with its key: the text of
+    /// the event with the empty line after it, or nothing.
     ///
-    /// Who reads an event stream as one result, such as a completion, learns by it that the result
-    /// is not whole. It is not sent into compressed streams.
+    /// Clients that read an event stream as one result, such as a completion, then see that it is
+    /// incomplete. The event is not sent into compressed streams.
     ///
     /// # Examples
     ///

@@ -211,7 +211,7 @@ fn arguments_that_do_not_parse_are_refused() {
         ("--address=10.0.0.1/8", "the network around it is 10.0.0.0/8"),
         ("--origin=https://*", "wildcard"),
         ("--referrer=ftp://x", "starts with"),
-        ("--endpoint=GET v1", "an endpoint is written like"),
+        ("--endpoint=GET v1", "not an endpoint: write it like"),
         ("--metadata=[1]", "it is no JSON object"),
         ("--tenant=a b", "a tenant id has"),
         ("--stage=", "a stage has"),

@@ -58,16 +58,23 @@ const SHORTEST_PART: usize = 8;
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::{ApiKeyLayer, FailureThrottle, Fallback, KeyRecord, MemoryStore, Secret};
+/// use http::Request;
+/// use tower_api_key::store::AuditEvent;
+/// use tower_api_key::{FailureThrottle, Fallback, KeyManager, KeyRecord, MemoryStore, Secret, StoreError};
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # #[derive(Clone)] struct OldTable;
 /// # struct Row { id: String, owner: String, issued_at: std::time::SystemTime }
-/// # impl OldTable { async fn verify(&self, _: String) -> Result<Option<Row>, std::io::Error> { Ok(None) } }
+/// # impl OldTable {
+/// #     async fn verify(&self, key: String) -> Result<Option<Row>, std::io::Error> {
+/// #         let row = Row { id: "7".into(), owner: "a device".into(), issued_at: std::time::UNIX_EPOCH };
+/// #         Ok((key == "old-key-of-acme").then_some(row))
+/// #     }
+/// # }
 /// # let old = OldTable;
-/// use tower_api_key::StoreError;
-///
-/// let keys = MemoryStore::new();
-/// let fallback = Fallback::new(keys.clone(), move |key: Secret| {
+/// let store = MemoryStore::new();
+/// let fallback = Fallback::new(store.clone(), move |key: Secret| {
 ///     let old = old.clone();
 ///     async move {
 ///         // Finds the row by the public part of the key, and compares by bcrypt on another thread.
@@ -77,10 +84,19 @@ const SHORTEST_PART: usize = 8;
 ///         // The layer sets the digest.
 ///         Ok(Some(KeyRecord::new(id, Fallback::ANY_DIGEST, row.owner, row.issued_at)))
 ///     }
-/// });
-/// let layer = ApiKeyLayer::new(keys)
-///     .fallback(fallback)
-///     .failure_throttle(FailureThrottle::new("20 per minute"));
+/// })
+/// .at_most(4)
+/// .audit(|event: &AuditEvent| eprintln!("adopted {:?}", event.key_id()));
+/// let keys = KeyManager::new(store);
+/// let layer =
+///     keys.layer().fallback(fallback).failure_throttle(FailureThrottle::new("20 per minute"));
+///
+/// let request = Request::get("/").header("x-api-key", "old-key-of-acme").body(())?;
+/// let admitted = layer.verify(&mut request.into_parts().0).await?;
+/// assert_eq!(admitted.key().unwrap().name(), "a device");
+/// assert!(keys.get(admitted.key().unwrap().id()).await.is_ok()); // it is in the store now
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 #[must_use]

@@ -23,13 +23,35 @@ use crate::watch::{Admission, Asked, Watcher};
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::VerifiedKey;
+/// use std::time::{Duration, SystemTime};
+///
+/// use tower_api_key::testing::verified_key;
+/// use tower_api_key::{KeyKind, NewKey, VerifiedKey};
 ///
 /// fn greeting(request: &http::Request<()>) -> Option<String> {
 ///     let key = request.extensions().get::<VerifiedKey>()?;
 ///     Some(format!("hello {}", key.tenant()?))
 /// }
-/// # assert_eq!(greeting(&http::Request::new(())), None);
+/// let in_a_week = SystemTime::now() + Duration::from_secs(7 * 86_400);
+/// let key = NewKey::named("nightly import")
+///     .tenant("acme")
+///     .stage("prod")
+///     .abilities(["bots:read"])
+///     .rotation_due_at(in_a_week)
+///     .metadata("plan", "paid");
+/// let request = http::Request::builder().extension(verified_key(key)).body(())?;
+/// assert_eq!(greeting(&request).unwrap(), "hello acme");
+///
+/// let key: &VerifiedKey = request.extensions().get().unwrap();
+/// assert!(key.id().as_str().starts_with("key_"));
+/// assert_eq!((key.name(), key.kind()), ("nightly import", KeyKind::Secret));
+/// assert_eq!(key.stage().unwrap(), "prod");
+/// assert!(key.can("bots:read") && !key.abilities().can("bots:write"));
+/// assert!(key.created_at() <= SystemTime::now() && key.expires_at().is_none());
+/// assert!(key.rotation_due_at().is_some() && !key.is_rotation_due(SystemTime::now()));
+/// assert_eq!(key.metadata()["plan"], "paid");
+/// assert_eq!(key.record().id(), key.id());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct VerifiedKey {

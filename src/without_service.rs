@@ -29,6 +29,26 @@ use crate::verify::VerifiedKey;
 /// [`VerifiedKey`] in its extensions. [`finish`](Self::finish) completes the response. If this is
 /// dropped instead, the cost of the request stays spent, and [observers](crate::Observe) see a dropped
 /// request.
+///
+/// # Examples
+///
+/// ```
+/// use http::{Request, Response};
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let key = keys.issue(NewKey::named("a device")).await?.secret;
+///
+/// let request = Request::get("/").header("x-api-key", key.reveal()).body(())?;
+/// let admitted = keys.layer().verify(&mut request.into_parts().0).await?;
+/// assert_eq!(admitted.key().unwrap().name(), "a device");
+/// let response = admitted.finish(Response::new("…")).await;
+/// assert_eq!(response.headers()["cache-control"], "private");
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "`finish` completes the response"]
 pub struct Admitted {
     key: Option<VerifiedKey>,
@@ -73,6 +93,30 @@ impl fmt::Debug for Admitted {
 }
 
 /// A request that [`ApiKeyLayer::verify`](crate::ApiKeyLayer::verify) refuses, and the response to it.
+///
+/// # Examples
+///
+/// ```
+/// use axum::body::Body;
+/// use http::{Request, StatusCode};
+/// use tower_api_key::{KeyManager, MemoryStore, RejectionKind};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let layer = KeyManager::new(MemoryStore::new()).layer();
+///
+/// let (mut parts, body) = Request::post("/").body(Body::from("an upload"))?.into_parts();
+/// let refusal = layer.verify(&mut parts).await.unwrap_err();
+/// assert_eq!(refusal.rejection().kind(), RejectionKind::Missing);
+/// let response = refusal.into_response_draining(body);
+/// assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+///
+/// let (mut parts, ()) = Request::get("/").body(())?.into_parts();
+/// let response = layer.verify(&mut parts).await.unwrap_err().into_response();
+/// assert_eq!(response.headers()["content-type"], "application/problem+json");
+/// # Ok(())
+/// # }
+/// ```
 pub struct Refusal(Box<Refused>);
 
 struct Refused {

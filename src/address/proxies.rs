@@ -91,6 +91,16 @@ impl TrustedProxies {
     /// # Errors
     ///
     /// Returns an error if a network does not [parse](parse_network).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::TrustedProxies;
+    ///
+    /// assert!(TrustedProxies::try_networks(["10.0.0.1", "2001:db8::/32"]).is_ok());
+    /// let error = TrustedProxies::try_networks(["10.0.0.1/8"]).unwrap_err();
+    /// assert!(error.to_string().contains("10.0.0.0/8"));
+    /// ```
     pub fn try_networks<N: AsRef<str>>(
         networks: impl IntoIterator<Item = N>,
     ) -> Result<Self, NetworkError> {
@@ -104,6 +114,21 @@ impl TrustedProxies {
     ///
     /// Every request has to pass through all of them: one that takes another way can claim any address.
     /// With fewer entries, the client's address is not known. Prefer networks if they are known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{PeerAddress, RequestHead, TrustedProxies};
+    ///
+    /// let request = Request::get("/")
+    ///     .header("x-forwarded-for", "203.0.113.5, 198.51.100.7")
+    ///     .extension(PeerAddress("10.0.0.1:4711".parse()?))
+    ///     .body(())?;
+    /// let client = TrustedProxies::hops(1).client_address(&RequestHead::new(&request));
+    /// assert_eq!(client, Some("198.51.100.7".parse()?));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn hops(count: usize) -> Self {
         Self::new(if count == 0 { Trust::Nobody } else { Trust::Hops(count) })
     }
@@ -139,6 +164,22 @@ impl TrustedProxies {
     /// Only one of them is read, because a proxy that writes one forwards the other as the client wrote
     /// it. Let the nearest proxy overwrite the header: a client can otherwise make all of it
     /// unreadable, for example by a quote without an end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{PeerAddress, RequestHead, TrustedProxies};
+    ///
+    /// let proxies = TrustedProxies::networks(["10.0.0.1"]).forwarded_header();
+    /// let request = Request::get("/")
+    ///     .header("forwarded", "for=198.51.100.7;proto=https")
+    ///     .extension(PeerAddress("10.0.0.1:4711".parse()?))
+    ///     .body(())?;
+    /// let client = proxies.client_address(&RequestHead::new(&request));
+    /// assert_eq!(client, Some("198.51.100.7".parse()?));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn forwarded_header(self) -> Self {
         Self { forwarded: true, ..self }
     }

@@ -56,6 +56,38 @@ pub struct RetryPolicy {
 
 impl RetryPolicy {
     /// Creates a policy of 3 attempts, with at most 30 seconds before each but the first.
+    ///
+    /// # Examples
+    ///
+    /// A server that is busy once:
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    /// use std::time::Duration;
+    ///
+    /// use http::{Request, Response, StatusCode};
+    /// use tower::retry::RetryLayer;
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    /// use tower_api_key::client::RetryPolicy;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let calls = AtomicU32::new(0);
+    /// let server = ServiceBuilder::new().layer(RetryLayer::new(RetryPolicy::new())).service(
+    ///     service_fn(|_: Request<()>| {
+    ///         let mut response = Response::new(());
+    ///         if calls.fetch_add(1, Relaxed) == 0 {
+    ///             *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    ///             response.headers_mut().insert("retry-after", "0".parse().unwrap());
+    ///         }
+    ///         std::future::ready(Ok::<_, std::convert::Infallible>(response))
+    ///     }),
+    /// );
+    /// assert_eq!(server.oneshot(Request::new(())).await?.status(), StatusCode::OK);
+    /// assert_eq!(calls.load(Relaxed), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn new() -> Self {
         Self { attempts: 3, max_wait: Duration::from_secs(30) }
     }

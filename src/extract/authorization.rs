@@ -20,11 +20,16 @@ use crate::reject::{Rejection, RejectionKind};
 /// # Examples
 ///
 /// ```
+/// use http::Request;
 /// use tower_api_key::extract::AuthorizationScheme;
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use tower_api_key::{Extract, RequestHead};
 ///
-/// let layer =
-///     ApiKeyLayer::new(MemoryStore::new()).extractor(AuthorizationScheme::new("Token"));
+/// let token = AuthorizationScheme::new("Token");
+/// let request = Request::get("/").header("authorization", "Token ak_123").body(())?;
+/// assert!(token.extract(&RequestHead::new(&request))?.is_some());
+/// let request = Request::get("/").header("authorization", "Bearer ak_123").body(())?;
+/// assert!(token.extract(&RequestHead::new(&request))?.is_none());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct AuthorizationScheme {
@@ -67,11 +72,16 @@ impl AuthorizationScheme {
     /// # Examples
     ///
     /// ```
-    /// use tower_api_key::extract::Bearer;
-    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    /// use http::Request;
+    /// use tower_api_key::extract::AuthorizationScheme;
+    /// use tower_api_key::{Extract, RequestHead};
     ///
-    /// let bearer = Bearer.with_any_key_characters();
-    /// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(bearer);
+    /// let request = Request::get("/").header("authorization", "Token 1|abc").body(())?;
+    /// let head = RequestHead::new(&request);
+    /// assert!(AuthorizationScheme::new("Token").extract(&head).is_err());
+    /// let any = AuthorizationScheme::new("Token").with_any_key_characters();
+    /// assert!(any.extract(&head)?.is_some());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn with_any_key_characters(mut self) -> Self {
@@ -85,6 +95,21 @@ impl AuthorizationScheme {
     /// # Panics
     ///
     /// Panics if `prefix` is empty, or has a character that no key can have.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::extract::AuthorizationScheme;
+    /// use tower_api_key::{Extract, RequestHead};
+    ///
+    /// let keys = AuthorizationScheme::new("Token").starting_with("sk_");
+    /// let request = Request::get("/").header("authorization", "Token of-a-session").body(())?;
+    /// let head = RequestHead::new(&request);
+    /// assert!(keys.extract(&head)?.is_none());
+    /// assert_eq!(keys.left_to_others(&head).unwrap(), "Token of-a-session");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn starting_with(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
         let prefix = prefix.into();
@@ -141,6 +166,20 @@ pub struct Bearer;
 impl Bearer {
     /// Also accepts keys with characters that the RFC does not allow, such as `1|abc`. See
     /// [`AuthorizationScheme::with_any_key_characters`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::extract::Bearer;
+    /// use tower_api_key::{Extract, RequestHead};
+    ///
+    /// let request = Request::get("/").header("authorization", "Bearer 1|abc").body(())?;
+    /// let head = RequestHead::new(&request);
+    /// assert!(Bearer.extract(&head).is_err());
+    /// assert!(Bearer.with_any_key_characters().extract(&head)?.is_some());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_any_key_characters(self) -> AuthorizationScheme {
         AuthorizationScheme::new("Bearer").with_any_key_characters()
@@ -164,24 +203,39 @@ impl Bearer {
     /// # Examples
     ///
     /// ```
-    /// use axum::{Router, routing::get};
-    /// use tower_api_key::extract::Bearer;
+    /// use axum::{Router, body::Body, routing::get};
+    /// use http::{Request, StatusCode};
+    /// use tower::ServiceExt;
+    /// use tower_api_key::extract::{Bearer, Claimed};
     /// use tower_api_key::{ApiKeyLayer, Guard, MemoryStore, RequestHead, RequireAbility};
     ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// #[derive(Clone)]
     /// struct User(String);
     ///
     /// fn is_user(head: &RequestHead<'_>) -> bool {
     ///     head.extensions().get::<User>().is_some()
     /// }
-    /// let app: Router = Router::new()
+    /// let app = Router::new()
     ///     .route("/bots", get(|| async { "…" }).layer(RequireAbility::new("bots:read").unless(is_user)))
     ///     .layer(
     ///         ApiKeyLayer::new(MemoryStore::new())
     ///             .extractor(Bearer.starting_with("sk_"))
     ///             .unless(is_user),
     ///     );
-    /// // … and outside of it the layer that verifies sessions: see `Claimed`.
+    ///
+    /// let request = || Request::get("/bots").header("authorization", "Bearer of-a-session");
+    /// let unclaimed = app.clone().oneshot(request().body(Body::empty())?).await?;
+    /// assert_eq!(unclaimed.status(), StatusCode::UNAUTHORIZED);
+    /// // An outer layer verifies the session: see `Claimed`.
+    /// let mut request = request().body(Body::empty())?;
+    /// let token = request.headers()["authorization"].clone();
+    /// request.extensions_mut().insert(User("alice".to_owned()));
+    /// request.extensions_mut().insert(Claimed::new(token));
+    /// assert_eq!(app.oneshot(request).await?.status(), StatusCode::OK);
+    /// # Ok(())
+    /// # }
     /// ```
     #[must_use]
     pub fn starting_with(self, prefix: impl Into<Cow<'static, str>>) -> AuthorizationScheme {

@@ -44,6 +44,27 @@ pub struct Claimed(HeaderValue);
 
 impl Claimed {
     /// Claims the header with the value that was verified.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, header::AUTHORIZATION};
+    /// use tower_api_key::extract::{Bearer, Claimed};
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let layer = keys.layer().extractor(Bearer.starting_with("sk_")).optional();
+    ///
+    /// let mut request = Request::get("/").header(AUTHORIZATION, "Bearer of-a-session").body(())?;
+    /// assert!(layer.verify(&mut request.clone().into_parts().0).await.is_err());
+    /// let verified = request.headers()[AUTHORIZATION].clone();
+    /// request.extensions_mut().insert(Claimed::new(verified));
+    /// assert!(layer.verify(&mut request.into_parts().0).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn new(mut value: HeaderValue) -> Self {
         value.set_sensitive(true);

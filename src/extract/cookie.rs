@@ -44,6 +44,18 @@ impl Cookie {
     /// # Panics
     ///
     /// Panics if `name` is not a token (RFC 9110, section 5.6.2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::extract::Cookie;
+    /// use tower_api_key::{Extract, RequestHead};
+    ///
+    /// let request = Request::get("/").header("cookie", "theme=dark; __Host-api-key=ak_123").body(())?;
+    /// assert!(Cookie::new("__Host-api-key").extract(&RequestHead::new(&request))?.is_some());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();

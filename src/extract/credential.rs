@@ -29,12 +29,48 @@ pub(crate) enum Carrier {
 impl<'a> Credential<'a> {
     /// Creates a credential from the header `name`. The layer removes this header before it forwards
     /// the request, or marks it as sensitive if it keeps credentials.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::header::HeaderName;
+    /// use tower_api_key::extract::Credential;
+    ///
+    /// let credential = Credential::in_header(HeaderName::from_static("ticket"), b"ak_123");
+    /// assert!(!format!("{credential:?}").contains("ak_123"));
+    /// ```
     pub fn in_header(name: HeaderName, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), carrier: CredentialPlace::Header(name).into() }
     }
 
     /// Creates a credential from the query parameter `name`. The layer removes this parameter before it
     /// forwards the request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::extract::{Credential, extract_fn};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = keys.issue(NewKey::named("a device")).await?.secret;
+    /// // `?v1=<key>` as the first parameter.
+    /// let layer = keys.layer().extractor(extract_fn(|head| {
+    ///     let value = head.uri().query().and_then(|query| query.strip_prefix("v1="));
+    ///     let key = value.map(|value| value.split('&').next().unwrap_or_default());
+    ///     Ok(key.map(|key| Credential::in_query("v1", key.as_bytes())))
+    /// }));
+    ///
+    /// let request = Request::get(format!("/bots?v1={}&page=2", key.reveal())).body(())?;
+    /// let (mut parts, ()) = request.into_parts();
+    /// layer.verify(&mut parts).await?;
+    /// assert_eq!(parts.uri, "/bots?page=2"); // without the key
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn in_query(name: impl Into<Cow<'static, str>>, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), carrier: CredentialPlace::Query(name.into()).into() }
     }
@@ -46,6 +82,29 @@ impl<'a> Credential<'a> {
     ///
     /// A key in the path is forwarded with the request. The events of this crate do not show such a
     /// path (see [`Extract::reads_path`](super::Extract::reads_path)); other layers may log it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::extract::{Credential, extract_fn};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = keys.issue(NewKey::named("a device")).await?.secret;
+    /// // `/hooks/<key>`
+    /// let layer = keys.layer().extractor(extract_fn(|head| {
+    ///     let key = head.uri().path().strip_prefix("/hooks/");
+    ///     Ok(key.map(|key| Credential::elsewhere(key.as_bytes())))
+    /// }));
+    ///
+    /// let request = Request::post(format!("/hooks/{}", key.reveal())).body(())?;
+    /// assert!(layer.verify(&mut request.into_parts().0).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn elsewhere(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), carrier: Carrier::Elsewhere }
     }

@@ -15,11 +15,18 @@ use crate::reject::{Rejection, RejectionKind};
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::extract::{Basic, Bearer, FirstOf};
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use http::Request;
+/// use tower_api_key::extract::{Basic, Bearer, FirstOf, Query};
+/// use tower_api_key::{Extract, RequestHead};
 ///
 /// // As in Stripe's API.
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(FirstOf::new(Bearer, Basic));
+/// let extractor = FirstOf::new(Bearer, Basic);
+/// let request = Request::get("/?key=ak_1").header("authorization", "Bearer ak_2").body(())?;
+/// assert!(extractor.extract(&RequestHead::new(&request))?.is_some());
+/// // Two keys are ambiguous.
+/// let extractor = extractor.or(Query::new("key"));
+/// assert!(extractor.extract(&RequestHead::new(&request)).is_err());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct FirstOf<A = Header, B = Bearer> {

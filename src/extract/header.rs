@@ -16,10 +16,15 @@ pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// # Examples
 ///
 /// ```
+/// use http::Request;
 /// use tower_api_key::extract::Header;
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use tower_api_key::{Extract, RequestHead};
 ///
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(Header::new("x-acme-key"));
+/// let request = Request::get("/").header("x-acme-key", "ak_123").body(())?;
+/// let head = RequestHead::new(&request);
+/// assert!(Header::new("x-acme-key").extract(&head)?.is_some());
+/// assert!(Header::x_api_key().extract(&head)?.is_none());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Header {

@@ -48,9 +48,9 @@ use crate::reject::Rejection;
 /// # Examples
 ///
 /// ```
-/// use http::header::HeaderName;
+/// use http::{Request, header::HeaderName};
 /// use tower_api_key::extract::Credential;
-/// use tower_api_key::{ApiKeyLayer, MemoryStore, Rejection, RequestHead};
+/// use tower_api_key::{ApiKeyLayer, Extract, MemoryStore, Rejection, RequestHead};
 ///
 /// const TICKET: HeaderName = HeaderName::from_static("ticket");
 ///
@@ -60,7 +60,14 @@ use crate::reject::Rejection;
 ///     let key = value.and_then(|value| value.strip_prefix(b"v1/"));
 ///     Ok(key.map(|key| Credential::in_header(TICKET, key)))
 /// }
+/// let request = Request::get("/").header(TICKET, "v1/ak_123").body(())?;
+/// let head = RequestHead::new(&request);
+/// assert!(ticket.extract(&head)?.is_some());
+/// // The places of a function are not known.
+/// assert!(ticket.places().is_empty() && ticket.reads_path());
+/// assert!(ticket.left_to_others(&head).is_none());
 /// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(ticket);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub trait Extract: Send + Sync {
     /// Finds the credential: `None` if the request has none in the places of this extractor.
@@ -178,13 +185,18 @@ where
 /// # Examples
 ///
 /// ```
+/// use http::Request;
 /// use tower_api_key::extract::{Credential, extract_fn};
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use tower_api_key::{ApiKeyLayer, Extract, MemoryStore, RequestHead};
 ///
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(extract_fn(|head| {
+/// let in_authority = extract_fn(|head| {
 ///     let user = head.uri().authority().and_then(|host| host.as_str().split_once('@'));
 ///     Ok(user.map(|(user, _)| Credential::elsewhere(user.as_bytes())))
-/// }));
+/// });
+/// let request = Request::get("https://ak_123@api.example/").body(())?;
+/// assert!(in_authority.extract(&RequestHead::new(&request))?.is_some());
+/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(in_authority);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub const fn extract_fn<F>(extract: F) -> F
 where

@@ -21,10 +21,13 @@ use crate::reject::{Rejection, RejectionKind};
 /// # Examples
 ///
 /// ```
+/// use http::Request;
 /// use tower_api_key::extract::Query;
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use tower_api_key::{Extract, RequestHead};
 ///
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(Query::new("api_key"));
+/// let request = Request::get("/bots?page=2&api_key=ak_123").body(())?;
+/// assert!(Query::new("api_key").extract(&RequestHead::new(&request))?.is_some());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Query {

@@ -51,6 +51,20 @@ impl Subprotocol {
     /// # Panics
     ///
     /// Panics if `prefix` is not a token (RFC 9110, section 5.6.2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::extract::Subprotocol;
+    /// use tower_api_key::{Extract, RequestHead};
+    ///
+    /// let request = Request::get("/socket")
+    ///     .header("sec-websocket-protocol", "realtime, bots.key.ak_123")
+    ///     .body(())?;
+    /// assert!(Subprotocol::new("bots.key.").extract(&RequestHead::new(&request))?.is_some());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn new(prefix: impl Into<Cow<'static, str>>) -> Self {
         let prefix = prefix.into();

@@ -21,14 +21,25 @@ use crate::verify::{Anonymous, VerifiedKey};
 /// # Examples
 ///
 /// ```
-/// use axum::{Router, routing::get};
+/// use axum::{Router, body::Body, routing::get};
+/// use http::{Request, StatusCode};
+/// use tower::ServiceExt;
 /// use tower_api_key::guard::{Guard, RequireAbility, RequireStage};
-/// use tower_api_key::{ApiKeyLayer, GuardLayer, MemoryStore};
+/// use tower_api_key::{GuardLayer, KeyManager, MemoryStore, NewKey};
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let key = keys.issue(NewKey::named("a device").abilities(["bots:read"])).await?.secret;
 /// let guards = RequireStage::fixed("prod").and(RequireAbility::new("bots:read"));
-/// let app: Router = Router::new()
+/// let app = Router::new()
 ///     .route("/bots", get(|| async { "…" }).layer(GuardLayer::new(guards)))
-///     .layer(ApiKeyLayer::new(MemoryStore::new()));
+///     .layer(keys.layer());
+///
+/// let request = Request::get("/bots").header("x-api-key", key.reveal()).body(Body::empty())?;
+/// assert_eq!(app.oneshot(request).await?.status(), StatusCode::FORBIDDEN); // it has no stage
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 #[must_use]

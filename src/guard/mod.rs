@@ -71,8 +71,10 @@ use crate::verify::VerifiedKey;
 /// # Examples
 ///
 /// ```
+/// use http::Request;
 /// use tower_api_key::guard::{Guard, RequireAbility};
-/// use tower_api_key::{GuardLayer, Rejection, RejectionKind, RequestHead, VerifiedKey};
+/// use tower_api_key::testing::verified_key;
+/// use tower_api_key::{GuardLayer, NewKey, Rejection, RejectionKind, RequestHead, VerifiedKey};
 ///
 /// fn paid_plan(key: &VerifiedKey, _: &RequestHead<'_>) -> Result<(), Rejection> {
 ///     match key.metadata().get("plan") {
@@ -80,7 +82,16 @@ use crate::verify::VerifiedKey;
 ///         _ => Err(Rejection::new(RejectionKind::NotAllowed).with_message("Upgrade first")),
 ///     }
 /// }
-/// let layer = GuardLayer::new(RequireAbility::new("exports:read").and(paid_plan));
+/// let guard = RequireAbility::new("exports:read").and(paid_plan);
+///
+/// let request = Request::get("/exports").body(())?;
+/// let head = RequestHead::new(&request);
+/// let key = NewKey::named("a device").abilities(["exports:read"]);
+/// assert_eq!(guard.check(&verified_key(key.clone()), &head).unwrap_err().message(), "Upgrade first");
+/// assert!(guard.check(&verified_key(key.metadata("plan", "paid")), &head).is_ok());
+/// assert!(!guard.lets_pass_without_key(&head));
+/// let layer = GuardLayer::new(guard);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub trait Guard: Send + Sync {
     /// Checks the key and the head of the request.
@@ -109,9 +120,13 @@ pub trait Guard: Send + Sync {
     /// # Examples
     ///
     /// ```
-    /// use axum::{Router, routing::get};
+    /// use axum::{Router, body::Body, routing::get};
+    /// use http::{Request, StatusCode};
+    /// use tower::ServiceExt;
     /// use tower_api_key::{ApiKeyLayer, Guard, MemoryStore, RequestHead, RequireAbility};
     ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// #[derive(Clone)]
     /// struct User(String);
     ///
@@ -119,9 +134,17 @@ pub trait Guard: Send + Sync {
     ///     head.extensions().get::<User>().is_some()
     /// }
     /// let guard = RequireAbility::new("bots:read").unless(is_user);
-    /// let app: Router = Router::new()
+    /// let app = Router::new()
     ///     .route("/bots", get(|| async { "…" }).layer(guard))
     ///     .layer(ApiKeyLayer::new(MemoryStore::new()).unless(is_user));
+    ///
+    /// let mut request = Request::get("/bots").body(Body::empty())?;
+    /// request.extensions_mut().insert(User("alice".to_owned())); // by an outer layer
+    /// assert_eq!(app.clone().oneshot(request).await?.status(), StatusCode::OK);
+    /// let request = Request::get("/bots").body(Body::empty())?;
+    /// assert_eq!(app.oneshot(request).await?.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(())
+    /// # }
     /// ```
     fn unless<F>(self, condition: F) -> Unless<Self>
     where
@@ -132,6 +155,21 @@ pub trait Guard: Send + Sync {
     }
 
     /// Makes a guard that accepts what both guards accept; this one is checked first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{Guard, NewKey, RequestHead, RequireAbility, RequireStage};
+    ///
+    /// let guard = RequireStage::fixed("prod").and(RequireAbility::new("bots:read"));
+    ///
+    /// let request = Request::get("/bots").body(())?;
+    /// let key = verified_key(NewKey::named("a device").stage("prod"));
+    /// assert!(guard.check(&key, &RequestHead::new(&request)).is_err()); // it lacks the ability
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     fn and<G: Guard>(self, other: G) -> And<Self, G>
     where
         Self: Sized,
@@ -142,6 +180,21 @@ pub trait Guard: Send + Sync {
     /// Makes a guard that accepts what one of the two guards accepts.
     ///
     /// If both refuse, the client gets the refusal of this one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{Guard, NewKey, RequestHead, RequireAbility, RequireTenant};
+    ///
+    /// let guard = RequireTenant::fixed("acme").or(RequireAbility::new("support"));
+    ///
+    /// let request = Request::get("/bots").body(())?;
+    /// let key = verified_key(NewKey::named("help desk").abilities(["support"]));
+    /// assert!(guard.check(&key, &RequestHead::new(&request)).is_ok());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     fn or<G: Guard>(self, other: G) -> Or<Self, G>
     where
         Self: Sized,
@@ -150,6 +203,21 @@ pub trait Guard: Send + Sync {
     }
 
     /// Makes a guard that accepts everything and reports what this one would refuse.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{Guard, NewKey, RequestHead, RequireAbility};
+    ///
+    /// let guard = RequireAbility::new("bots:read").report_only();
+    ///
+    /// let request = Request::get("/bots").body(())?;
+    /// let key = verified_key(NewKey::named("a device"));
+    /// assert!(guard.check(&key, &RequestHead::new(&request)).is_ok()); // with a warning in the log
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     fn report_only(self) -> ReportOnly<Self>
     where
         Self: Sized,

@@ -25,13 +25,28 @@ pub(crate) type OnReport = dyn Fn(&Report<'_>) + Send + Sync;
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::guard::{Guard, RequireAbility};
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use std::sync::{Arc, Mutex};
 ///
-/// let soon = RequireAbility::new("bots:read").report_only().on_report(|report| {
-///     eprintln!("{:?} will be refused on {:?}", report.key_id(), report.path());
+/// use http::Request;
+/// use tower_api_key::guard::ReportOnly;
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey, RequireAbility};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let key = keys.issue(NewKey::named("a device")).await?.secret;
+/// let reported = Arc::new(Mutex::new(Vec::new()));
+/// let paths = Arc::clone(&reported);
+/// let soon = ReportOnly::new(RequireAbility::new("bots:read")).on_report(move |report| {
+///     paths.lock().unwrap().push(report.path().unwrap_or("-").to_owned());
 /// });
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).guard(soon);
+/// let layer = keys.layer().guard(soon);
+///
+/// let request = Request::get("/bots").header("x-api-key", key.reveal()).body(())?;
+/// assert!(layer.verify(&mut request.into_parts().0).await.is_ok());
+/// assert_eq!(*reported.lock().unwrap(), ["/bots"]);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 #[must_use]

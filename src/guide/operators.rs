@@ -24,7 +24,7 @@
 //! api-keys revoke --secret-stdin < leaked.txt
 //! api-keys revoke --ids-stdin < ids.txt
 //! api-keys tenant suspend acme         # refuses all its keys, until `tenant resume`
-//! api-keys revoke --tenant acme        # for good; asks for the name again
+//! api-keys revoke --tenant acme        # permanently; asks for the name again
 //! api-keys audit --since 7d --tenant acme --by name:cli:alice
 //! api-keys audit prune --older-than 730d
 //! api-keys prune --older-than 365d

@@ -26,10 +26,11 @@ const MAX_LENGTH: usize = 128;
 /// let all_bots: Ability = "bots:*".parse()?;
 /// assert!(all_bots.covers(&"bots:read".parse()?));
 /// assert!(!all_bots.covers(&"bot:read".parse()?));
+/// assert!(all_bots.is_wildcard() && all_bots.as_str() == "bots:*");
 /// let read: Ability = "read".parse()?;
 /// assert!(read.covers(&read) && !read.covers(&"bots:read".parse()?));
 /// assert!("bots:".parse::<Ability>().is_err());
-/// # Ok::<_, tower_api_key::key::AbilityError>(())
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -142,8 +143,11 @@ impl PartialEq<str> for Ability {
 /// let set: AbilitySet = ["bots:read", "chat:*"].try_into()?;
 /// assert!(set.can("chat:send"));
 /// assert!(!set.can("bots:write"));
-/// assert!(!AbilitySet::default().can("bots:read"));
-/// # Ok::<_, tower_api_key::key::AbilityError>(())
+/// assert!(set.grants(&"bots:read".parse()?));
+/// assert!(set.covers(&["chat:send"].try_into()?));
+/// assert_eq!(set.iter().next().unwrap().as_str(), "bots:read");
+/// assert!(AbilitySet::default().is_empty());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -144,16 +144,49 @@ impl AbilityCatalogue {
     }
 
     /// Returns the abilities and their descriptions, in the order in which they were added.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::AbilityCatalogue;
+    ///
+    /// let catalogue = AbilityCatalogue::new().ability("bots:read", "List and read bots");
+    /// let described: Vec<_> = catalogue.iter().map(|(ability, says)| (ability.as_str(), says)).collect();
+    /// assert_eq!(described, [("bots:read", "List and read bots")]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&Ability, &str)> {
         self.entries.iter().map(|entry| (&entry.ability, &*entry.says))
     }
 
     /// Returns the resources with a title, and their titles, in the order in which they were added.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::AbilityCatalogue;
+    ///
+    /// let catalogue = AbilityCatalogue::new().resource("bots", "Chat bots");
+    /// assert_eq!(catalogue.titles().collect::<Vec<_>>(), [("bots", "Chat bots")]);
+    /// ```
     pub fn titles(&self) -> impl Iterator<Item = (&str, &str)> {
         self.titles.iter().map(|(name, title)| (&**name, &**title))
     }
 
     /// Returns the presets: their titles, descriptions and abilities.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::AbilityCatalogue;
+    ///
+    /// let catalogue = AbilityCatalogue::new()
+    ///     .ability("bots:read", "List and read bots")
+    ///     .preset("Read only", "For dashboards", ["bots:read"]);
+    /// let (title, says, abilities) = catalogue.presets().next().unwrap();
+    /// assert_eq!((title, says), ("Read only", "For dashboards"));
+    /// assert!(abilities.can("bots:read"));
+    /// ```
     pub fn presets(&self) -> impl Iterator<Item = (&str, &str, &AbilitySet)> {
         self.presets.iter().map(|preset| (&*preset.title, &*preset.says, &preset.abilities))
     }

@@ -22,6 +22,29 @@ use super::alphabet::MAX_DIGITS;
 ///   replace the store: a revoked key keeps its valid checksum.
 ///
 /// The checksum is written in the alphabet of the body.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::key::FormatError;
+/// use tower_api_key::{Checksum, KeyFormat};
+///
+/// let plain = KeyFormat::new("ak_").checksum(Checksum::none());
+/// assert_eq!(plain.len(), 43);
+/// let crc32 = KeyFormat::new("ak_").checksum(Checksum::crc32());
+/// assert_eq!(crc32.len(), 49);
+///
+/// let servers = KeyFormat::new("ak_").checksum(Checksum::keyed(b"a secret of 32 random bytes ...."));
+/// let key = servers.generate()?;
+/// assert!(servers.parse(key.reveal()).is_ok());
+/// let invented = format!("{}{}", &key.reveal()[..key.reveal().len() - 1], "_");
+/// assert!(servers.parse(&invented).is_err());
+///
+/// // A client has no secret: it accepts the form, and cannot generate keys.
+/// let clients = KeyFormat::new("ak_").checksum(Checksum::keyed_unchecked());
+/// assert!(clients.parse(key.reveal()).is_ok() && clients.generate().is_err());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Checksum(Sort);
 

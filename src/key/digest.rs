@@ -16,6 +16,18 @@ use super::checksum::new_hmac;
 ///
 /// It is compared in constant time. A store looks records up by it, and keeps it as 32 bytes or 64
 /// hexadecimal digits.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::{KeyDigest, KeyHasher};
+///
+/// let digest = KeyHasher::sha256().digest("ak_1");
+/// assert_eq!(KeyDigest::from_bytes(*digest.as_bytes()), digest);
+/// assert_eq!(digest.to_string().len(), 64);
+/// assert_eq!(digest.to_string().parse::<KeyDigest>()?, digest);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct KeyDigest([u8; 32]);
 
@@ -126,6 +138,10 @@ impl<'de> serde::Deserialize<'de> for KeyDigest {
 /// let both = KeyHasher::hmac_sha256(b"the pepper of this year, 32 bytes")
 ///     .or_hmac_sha256(b"the pepper of last year, 32 bytes");
 /// assert_eq!(both.digests("ak_1").nth(1), Some(old.digest("ak_1")));
+///
+/// let without = KeyHasher::sha256();
+/// let both = KeyHasher::hmac_sha256(b"the pepper of this year, 32 bytes").or_sha256();
+/// assert_eq!(both.digests("ak_1").nth(1), Some(without.digest("ak_1")));
 /// ```
 #[derive(Clone)]
 pub struct KeyHasher {
@@ -182,6 +198,21 @@ impl KeyHasher {
     ///
     /// The layer looks such a key up by the digest of [both parts](super::StoredHash::of_secret_after),
     /// so its secret does not work with the id of another key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::KeyHasher;
+    /// use tower_api_key::key::StoredHash;
+    ///
+    /// // The column `token` of Laravel Sanctum, with the SHA-256 of `abc`, in the row with the id 12.
+    /// let token = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    /// let stored = token.parse::<StoredHash>()?.of_secret_after("12");
+    /// let hasher = KeyHasher::sha256().or_sha256_after_id();
+    /// assert!(hasher.digests("12|abc").any(|digest| digest == stored));
+    /// assert!(!hasher.digests("13|abc").any(|digest| digest == stored));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn or_sha256_after_id(mut self) -> Self {
         self.previous.push(Way::Sha256AfterId);

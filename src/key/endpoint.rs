@@ -38,7 +38,9 @@ use crate::path::NormalPath;
 /// assert!(users.matches(&Method::GET, "/v1/users/7"));
 /// assert!(!users.matches(&Method::DELETE, "/v1/users/7"));
 /// assert!(!users.matches(&Method::GET, "/v1/users/../admin"));
-/// # Ok::<_, tower_api_key::key::EndpointError>(())
+/// assert_eq!(users.method(), Some(&Method::GET));
+/// assert_eq!(users.path().to_string(), "/v1/users/{id}");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -49,6 +51,17 @@ pub struct EndpointPattern {
 }
 
 /// The path of an [`EndpointPattern`].
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::key::PathPattern;
+///
+/// let reports: PathPattern = "/v1/reports/*".parse()?;
+/// assert!(reports.matches("/v1/reports/2026/11"));
+/// assert!(!reports.matches("/v1/reports/"));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathPattern(Arc<[Segment]>);
 

@@ -20,6 +20,8 @@ use super::{FormatError, KeyFormat, PresentedKey};
 ///     KeyFormat::new("sk_test_").stage("test"),
 /// ]);
 /// assert_eq!(formats.parse("pk_live_1234").unwrap_err(), FormatError::Prefix);
+/// assert!(formats.iter().all(|format| format.prefix().starts_with("sk_")));
+/// assert!(KeyFormats::default().is_empty() && KeyFormats::default().parse("any").is_ok());
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct KeyFormats(Arc<[KeyFormat]>);

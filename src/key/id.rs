@@ -140,11 +140,32 @@ id! {
     /// `live` and `test`.
     ///
     /// It is case-sensitive: `prod` is not `PROD`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::Stage;
+    ///
+    /// let stage: Stage = "prod".parse()?;
+    /// assert_eq!(stage.as_str(), "prod");
+    /// # Ok::<_, tower_api_key::key::IdError>(())
+    /// ```
     Stage(Arc<str>), "stage"
 }
 
 id! {
     /// The company, workspace or account on whose behalf a key acts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::TenantId;
+    ///
+    /// let tenant: TenantId = "acme".parse()?;
+    /// assert_eq!(tenant.as_str(), "acme");
+    /// assert!("two words".parse::<TenantId>().is_err());
+    /// # Ok::<_, tower_api_key::key::IdError>(())
+    /// ```
     TenantId(Arc<str>), "tenant id"
 }
 

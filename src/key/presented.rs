@@ -9,6 +9,22 @@ use super::{FormatError, KeyFormat, KeyKind, MAX_KEY_LENGTH, Stage};
 /// It is returned by [`KeyFormat::parse`](super::KeyFormat::parse) and
 /// [`KeyFormats::parse`](super::KeyFormats::parse). The client chose the text: nothing that it says
 /// about the key is proven.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::key::KeyFormats;
+/// use tower_api_key::{KeyFormat, KeyKind};
+///
+/// let formats = KeyFormats::from(KeyFormat::new("sk_live_").stage("live").kind(KeyKind::Secret));
+/// let secret = formats.iter().next().unwrap().generate()?;
+/// let presented = formats.parse(secret.reveal()).unwrap();
+/// assert_eq!(presented.reveal(), secret.reveal());
+/// assert_eq!(presented.format().unwrap().prefix(), "sk_live_");
+/// assert_eq!(presented.stage().unwrap(), "live");
+/// assert_eq!(presented.kind(), Some(KeyKind::Secret));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct PresentedKey<'a> {
     text: &'a str,

@@ -36,7 +36,9 @@ use crate::path::NormalPath;
 /// assert!(checkout.matches("https://app.example/checkout/pay?step=2"));
 /// assert!(!checkout.matches("https://app.example/checkouts"));
 /// assert!(!checkout.matches("https://app.example.evil.example/checkout/"));
-/// # Ok::<_, tower_api_key::key::OriginError>(())
+/// assert!(checkout.has_path());
+/// assert_eq!(checkout.origin().to_string(), "https://app.example");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -83,18 +83,47 @@ impl KeyScheme {
     }
 
     /// Returns the formats of keys. If there are none, any text could be a key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyFormat, KeyScheme};
+    ///
+    /// let scheme = KeyScheme::new(KeyFormat::new("sk_live_"));
+    /// assert_eq!(scheme.formats().iter().next().unwrap().prefix(), "sk_live_");
+    /// assert!(KeyScheme::default().formats().is_empty());
+    /// ```
     #[must_use]
     pub const fn formats(&self) -> &KeyFormats {
         &self.formats
     }
 
     /// Returns the digest under which a new key is stored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyHasher, KeyScheme};
+    ///
+    /// assert_eq!(KeyScheme::default().digest("ak_1"), KeyHasher::sha256().digest("ak_1"));
+    /// ```
     #[must_use]
     pub fn digest(&self, key: &str) -> KeyDigest {
         self.hasher.digest(key)
     }
 
     /// Returns the digests under which a presented key may be stored, the current first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyHasher, KeyScheme};
+    ///
+    /// let hasher = KeyHasher::hmac_sha256(b"a pepper of 32 random bytes ....").or_sha256();
+    /// let scheme = KeyScheme::default().hasher(hasher);
+    /// assert_eq!(scheme.digests("ak_1").next(), Some(scheme.digest("ak_1")));
+    /// assert_eq!(scheme.digests("ak_1").count(), 2);
+    /// ```
     pub fn digests<'a>(&'a self, key: &'a str) -> impl Iterator<Item = KeyDigest> + 'a {
         self.hasher.digests(key)
     }

@@ -84,6 +84,25 @@ impl ApiKeyLayer {
     /// | [`on_rotation_due`](Self::on_rotation_due) | none |
     /// | [`without_cache_fields`](Self::without_cache_fields) | `Cache-Control: private` and `Vary` |
     /// | `policy` (feature `policy`) | none |
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{ApiKeyLayer, KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let keys = KeyManager::new(store.clone());
+    /// let key = keys.issue(NewKey::named("a device")).await?.secret;
+    /// let layer = ApiKeyLayer::new(store);
+    ///
+    /// let request = Request::get("/").header("x-api-key", key.reveal()).body(())?;
+    /// assert!(layer.verify(&mut request.into_parts().0).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(store: impl KeyStore + 'static) -> Self {
         Self::over(Arc::new(store))
     }
@@ -100,7 +119,8 @@ impl ApiKeyLayer {
     /// [`VerifiedKey`](crate::VerifiedKey) is in the extensions. [`Admitted`] completes the response,
     /// and a [`Refusal`] has a response.
     ///
-    /// * The headers decide whether the request has a body.
+    /// * The headers decide whether the request has a body. Preflights are not recognized, so
+    ///   [`forward_preflight`](Self::forward_preflight) has no effect.
     /// * The extensions must have what the application knows of the client, such as its
     ///   [`PeerAddress`](crate::PeerAddress).
     /// * [`StreamWatch::cancel_handlers`](crate::StreamWatch::cancel_handlers) has no effect: use
@@ -145,12 +165,58 @@ impl ApiKeyLayer {
     /// waiting, and futures that wait for the [end of a key](crate::VerifiedKey::ended).
     ///
     /// A layer with other settings has a count of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_util::FutureExt;
+    /// use http::Request;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("a device")).await?;
+    /// let layer = keys.layer();
+    ///
+    /// let request = Request::get("/").header("x-api-key", issued.secret.reveal()).body(())?;
+    /// let admitted = layer.verify(&mut request.into_parts().0).await?;
+    /// let mut ended = Box::pin(admitted.key().unwrap().ended());
+    /// assert!(ended.as_mut().now_or_never().is_none()); // it waits from now on
+    /// assert_eq!(layer.open_streams(), 1);
+    /// assert_eq!(layer.open_streams_of(issued.record.id()), 1);
+    /// drop(ended);
+    /// assert_eq!(layer.open_streams(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.entrance.gate.streams.len()
     }
 
     /// Returns how many [streams](Self::open_streams) of one key are open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("a device")).await?;
+    /// let layer = keys.layer();
+    ///
+    /// // A response that is complete at once is no stream.
+    /// let request = Request::get("/").header("x-api-key", issued.secret.reveal()).body(())?;
+    /// let admitted = layer.verify(&mut request.into_parts().0).await?;
+    /// let _response = admitted.finish(Response::new("…")).await;
+    /// assert_eq!(layer.open_streams_of(issued.record.id()), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn open_streams_of(&self, id: &KeyId) -> usize {
         self.entrance.gate.streams.len_of(id)
@@ -165,6 +231,16 @@ impl ApiKeyLayer {
     }
 
     /// Returns the security schemes of an [OpenAPI document](crate::openapi): how clients present keys.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    ///
+    /// let schemes = ApiKeyLayer::new(MemoryStore::new()).security_schemes();
+    /// // `x-api-key` or `Authorization: Bearer`.
+    /// assert_eq!(schemes.requirements(["bots:read"]).unwrap().len(), 2);
+    /// ```
     #[cfg(feature = "openapi")]
     #[must_use]
     pub fn security_schemes(&self) -> SecuritySchemes {

@@ -3,6 +3,22 @@
 use std::time::{Duration, SystemTime};
 
 /// The state of one limit after a request.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use tower_api_key::limit::{LimitDecision, LimitStatus};
+///
+/// let status = LimitStatus::within(9, Duration::from_secs(6));
+/// assert_eq!((status.remaining(), status.reset()), (9, Duration::from_secs(6)));
+/// assert!(!status.is_exceeded());
+/// assert!(status.exceeded(Duration::from_secs(6)).is_exceeded());
+///
+/// let export = LimitStatus::within(9, Duration::from_secs(6)).too_costly();
+/// assert_eq!(LimitDecision::new([export]).retry_after(), None); // waiting does not help
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitStatus {
     remaining: u32,
@@ -69,9 +85,12 @@ impl LimitStatus {
 ///
 /// let second = LimitStatus::within(9, Duration::from_millis(100));
 /// let day = LimitStatus::within(0, Duration::from_secs(40)).exceeded(Duration::from_secs(40));
-/// let decision = LimitDecision::new([second, day]);
+/// let now = SystemTime::now();
+/// let decision = LimitDecision::new([second, day]).at(now);
 /// assert!(!decision.is_granted());
 /// assert_eq!(decision.retry_after(), Some(Duration::from_secs(40)));
+/// assert_eq!(decision.time(), Some(now));
+/// assert_eq!(decision.statuses().len(), 2);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitDecision {

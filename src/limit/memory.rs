@@ -50,12 +50,50 @@ struct Shared {
 
 impl MemoryRateLimiter {
     /// Creates a limiter that counts by a monotonic clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = keys.issue(NewKey::named("a device").limit("10 per hour")).await?.record;
+    /// let limiter = MemoryRateLimiter::new();
+    /// let decision = limiter.reserve(&key, 4).await?;
+    /// assert_eq!(decision.statuses()[0].remaining(), 6);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::with_clock(MonotonicClock::start())
     }
 
     /// Creates a limiter that counts by `clock`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_api_key::testing::FakeClock;
+    /// use tower_api_key::{KeyManager, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = keys.issue(NewKey::named("a device").limit("60 per hour")).await?.record;
+    /// let clock = FakeClock::new();
+    /// let limiter = MemoryRateLimiter::with_clock(clock.clone());
+    /// limiter.reserve(&key, 60).await?;
+    /// assert!(!limiter.reserve(&key, 1).await?.is_granted());
+    /// clock.advance(Duration::from_secs(60));
+    /// assert!(limiter.reserve(&key, 1).await?.is_granted());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_clock(clock: impl Clock + 'static) -> Self {
         let shared = Shared {
             keys: (0..PARTS).map(|_| Levels::new()).collect(),

@@ -34,6 +34,31 @@ use crate::store::KeyRecord;
 /// * **Cancel safe.** The future may be dropped at any point; a request may then count or not.
 ///
 /// A limiter that panics or hangs fails one request, not the server.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::{KeyManager, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let key = keys.issue(NewKey::named("a device").limit("10 per hour")).await?.record;
+/// let limiter = MemoryRateLimiter::new();
+///
+/// let granted = limiter.reserve(&key, 10).await?;
+/// assert!(granted.is_granted());
+/// assert_eq!(limiter.peek(&key).await?.statuses()[0].remaining(), 0);
+/// let refunded = limiter.refund(&key, 10, &granted).await?;
+/// assert_eq!(refunded.statuses()[0].remaining(), 10);
+///
+/// // A limiter in memory answers without waiting.
+/// let granted = limiter.reserve_now(&key, 1).answer().unwrap();
+/// assert!(granted.is_granted());
+/// assert!(limiter.refund_now(&key, 1, &granted).answer().is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait RateLimiter: Send + Sync {
     /// Takes `cost` from every limit of the key, or from none.
@@ -151,6 +176,15 @@ forward_to_the_inner_limiter!(Box);
 /// The error of a limiter that does not know the state of the limits.
 ///
 /// Operators see it in the log; clients do not see it.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::limit::LimiterError;
+///
+/// let error = LimiterError::new("connection refused");
+/// assert_eq!(error.to_string(), "the rate limiter failed: connection refused");
+/// ```
 pub struct LimiterError(Box<dyn Error + Send + Sync>);
 
 impl LimiterError {

@@ -71,6 +71,16 @@ impl FailureThrottle {
     /// # Panics
     ///
     /// Panics if `limit` does not parse; see [`RateLimit`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, FailureThrottle, MemoryStore};
+    ///
+    /// let throttle = FailureThrottle::new("20 per minute");
+    /// let layer = ApiKeyLayer::new(MemoryStore::new()).failure_throttle(throttle.clone());
+    /// assert!(std::panic::catch_unwind(|| FailureThrottle::new("20 a minute")).is_err());
+    /// ```
     pub fn new<L>(limit: L) -> Self
     where
         L: TryInto<RateLimit, Error: fmt::Display>,
@@ -83,6 +93,37 @@ impl FailureThrottle {
     /// # Panics
     ///
     /// Panics if `limit` does not parse.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use http::Request;
+    /// use tower_api_key::testing::FakeClock;
+    /// use tower_api_key::{FailureThrottle, KeyManager, MemoryStore, PeerAddress, RejectionKind};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = FakeClock::new();
+    /// let throttle = FailureThrottle::with_clock("1 per minute", clock.clone());
+    /// let layer = KeyManager::new(MemoryStore::new()).layer().failure_throttle(throttle);
+    ///
+    /// let guess = Request::get("/")
+    ///     .header("x-api-key", "a-wrong-key")
+    ///     .extension(PeerAddress("192.0.2.1:4711".parse()?))
+    ///     .body(())?;
+    /// let kind = async || {
+    ///     let refusal = layer.verify(&mut guess.clone().into_parts().0).await.unwrap_err();
+    ///     refusal.rejection().kind()
+    /// };
+    /// assert_eq!(kind().await, RejectionKind::Unknown);
+    /// assert_eq!(kind().await, RejectionKind::RateLimited);
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(kind().await, RejectionKind::Unknown);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_clock<L>(limit: L, clock: impl Clock + 'static) -> Self
     where
         L: TryInto<RateLimit, Error: fmt::Display>,

@@ -6,6 +6,41 @@ use crate::key::KeyId;
 use crate::watch::{EndReason, KeyEnded};
 
 /// A stream that ended with its key, for [observers](super::Observe).
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use std::time::Duration;
+///
+/// use http::Request;
+/// use tower_api_key::observe::{EndedStream, Observe};
+/// use tower_api_key::{EndReason, KeyManager, MemoryStore, NewKey};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// struct Ends(Arc<Mutex<Vec<EndReason>>>);
+///
+/// impl Observe for Ends {
+///     fn stream_ended(&self, stream: &EndedStream<'_>) {
+///         assert!(stream.key_id().is_some() && stream.open_for() < Duration::from_secs(60));
+///         self.0.lock().unwrap().push(stream.reason());
+///     }
+/// }
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let issued = keys.issue(NewKey::named("a device")).await?;
+/// let ends = Arc::new(Mutex::new(Vec::new()));
+/// let layer = keys.layer().observer(Ends(Arc::clone(&ends)));
+///
+/// let request = Request::get("/").header("x-api-key", issued.secret.reveal()).body(())?;
+/// let admitted = layer.verify(&mut request.into_parts().0).await?;
+/// let ended = admitted.key().unwrap().ended();
+/// keys.revoke(issued.record.id()).await?;
+/// ended.await;
+/// assert_eq!(*ends.lock().unwrap(), [EndReason::Revoked]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct EndedStream<'a> {
     ended: &'a KeyEnded,

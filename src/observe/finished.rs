@@ -32,6 +32,55 @@ pub enum Outcome<'a> {
 ///
 /// It always has the outcome, the result of the look-up, the method and, if known, the key. The rest
 /// depends on the [detail](super::Observe::detail) that the observers of the layer request.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use http::{Request, StatusCode};
+/// use tower_api_key::observe::{Finished, Lookup, Observe, Outcome};
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey, RejectionKind};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// struct AccessLog(Arc<Mutex<Vec<String>>>);
+///
+/// impl Observe for AccessLog {
+///     fn finished(&self, request: &Finished<'_>) {
+///         assert_eq!(request.lookup(), Some(Lookup::Hit)); // the store is in memory
+///         assert!(request.duration() >= request.decision_time());
+///         assert!(request.lookup_time().is_none() && request.limiter_time().is_none());
+///         assert!(request.address().is_none() && request.matched_path().is_none());
+///         let (method, path) = (request.method(), request.path().unwrap_or("-"));
+///         let name = request.record().map_or("-", |record| record.name());
+///         let line = match request.rejection() {
+///             Some(rejection) => format!("{name}: {method} {path} {}", rejection.kind()),
+///             None => format!("{name}: {method} {path} {:?}", request.outcome()),
+///         };
+///         assert_eq!(request.is_accepted(), request.key().is_some());
+///         assert!(request.key_id().is_some());
+///         self.0.lock().unwrap().push(line);
+///     }
+/// }
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let issued = keys.issue(NewKey::named("a device").endpoints(["GET /bots"])).await?;
+/// let lines = Arc::new(Mutex::new(Vec::new()));
+/// let layer = keys.layer().observer(AccessLog(Arc::clone(&lines)));
+///
+/// let request = |path: &str| {
+///     Request::get(path).header("x-api-key", issued.secret.reveal()).body(()).unwrap()
+/// };
+/// let admitted = layer.verify(&mut request("/bots").into_parts().0).await?;
+/// admitted.finish(http::Response::new("…")).await;
+/// let _ = layer.verify(&mut request("/users").into_parts().0).await.unwrap_err();
+/// assert_eq!(
+///     *lines.lock().unwrap(),
+///     ["a device: GET /bots Answered(200)", "a device: GET /users not_allowed"],
+/// );
+/// # Ok(())
+/// # }
+/// ```
 pub struct Finished<'a> {
     outcome: Outcome<'a>,
     seen: &'a Seen,

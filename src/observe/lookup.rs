@@ -6,6 +6,14 @@ use std::fmt;
 ///
 /// A look-up without a record ends like any other: as a hit if memory had the answer, as a miss if the
 /// store was asked.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::observe::Lookup;
+///
+/// assert_eq!(Lookup::Coalesced.as_str(), "coalesced");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Lookup {

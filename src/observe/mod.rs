@@ -27,41 +27,55 @@ use crate::verify::VerifiedKey;
 ///
 /// # Examples
 ///
-/// Counting the uses of keys:
+/// Counting the uses of keys, and an access log:
 ///
 /// ```
-/// use std::sync::Arc;
-/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::sync::{Arc, Mutex};
 ///
-/// use tower_api_key::{ApiKeyLayer, MemoryStore, RequestHead, VerifiedKey};
+/// use http::Request;
+/// use tower_api_key::observe::{Detail, EndedStream, Finished, Observe, Outcome};
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey, RequestHead, VerifiedKey};
 ///
-/// let served = Arc::new(AtomicU64::new(0));
-/// let counter = Arc::clone(&served);
-/// let layer = ApiKeyLayer::new(MemoryStore::new())
-///     .observer(move |_: &VerifiedKey, _: &RequestHead<'_>| {
-///         counter.fetch_add(1, Ordering::Relaxed);
-///     });
-/// ```
-///
-/// An access log:
-///
-/// ```
-/// use tower_api_key::observe::{Finished, Observe, Outcome};
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
-///
-/// struct AccessLog;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// #[derive(Clone, Default)]
+/// struct AccessLog(Arc<Mutex<Vec<String>>>);
 ///
 /// impl Observe for AccessLog {
+///     fn admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>) {
+///         self.0.lock().unwrap().push(format!("{} uses {}", key.name(), head.method()));
+///     }
+///
 ///     fn finished(&self, request: &Finished<'_>) {
 ///         let (method, path) = (request.method(), request.path().unwrap_or("-"));
-///         match request.outcome() {
-///             Outcome::Answered(status) => println!("{method} {path} {status}"),
-///             Outcome::Refused(rejection) => println!("{method} {path} {}", rejection.kind()),
-///             other => println!("{method} {path} {other:?}"),
-///         }
+///         self.0.lock().unwrap().push(match request.outcome() {
+///             Outcome::Answered(status) => format!("{method} {path} {status}"),
+///             Outcome::Refused(rejection) => format!("{method} {path} {}", rejection.kind()),
+///             other => format!("{method} {path} {other:?}"),
+///         });
+///     }
+///
+///     fn stream_ended(&self, stream: &EndedStream<'_>) {
+///         self.0.lock().unwrap().push(format!("a stream ended: {}", stream.reason()));
+///     }
+///
+///     fn detail(&self) -> Detail {
+///         Detail::Request // the default
 ///     }
 /// }
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).observer(AccessLog);
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let key = keys.issue(NewKey::named("a device")).await?.secret;
+/// let log = AccessLog::default();
+/// let layer = keys.layer().observer(log.clone());
+///
+/// let request = Request::get("/bots").header("x-api-key", key.reveal()).body(())?;
+/// let admitted = layer.verify(&mut request.into_parts().0).await?;
+/// admitted.finish(http::Response::new("…")).await;
+/// let request = Request::get("/bots").body(())?;
+/// let _ = layer.verify(&mut request.into_parts().0).await.unwrap_err();
+/// assert_eq!(*log.0.lock().unwrap(), ["a device uses GET", "GET /bots 200 OK", "GET /bots missing"]);
+/// # Ok(())
+/// # }
 /// ```
 pub trait Observe: Send + Sync {
     /// Observes a request that was admitted with a key, just before the inner service is called.

@@ -139,6 +139,19 @@ impl SecuritySchemes {
     /// of the policy: nest first, then add. A policy that is only tried adds nothing.
     ///
     /// Existing entries of the document stay as they are, and adding twice has no further effect.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    /// use utoipa::openapi::{Info, OpenApi, Paths};
+    ///
+    /// let mut document = OpenApi::new(Info::new("Bots", "1"), Paths::new());
+    /// ApiKeyLayer::new(MemoryStore::new()).security_schemes().add_to(&mut document);
+    /// let schemes = document.components.unwrap().security_schemes;
+    /// assert!(schemes.contains_key("header.x-api-key"));
+    /// assert!(schemes.contains_key("authorization.bearer"));
+    /// ```
     pub fn add_to(&self, document: &mut OpenApi) {
         if self.places.is_empty() {
             return;

@@ -53,6 +53,16 @@ impl AccessPolicy {
     ///   {"method":"GET","path":"/v1/users/{id}","report_only":false,
     ///    "requires":{"kind":"secret","one_of_each":[["users:read"]],"stage":null}}]}
     /// ```
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    ///
+    /// let policy = AccessPolicy::builder().allow("GET /bots", Requirement::key()).build()?;
+    /// assert_eq!(policy.to_json()["rules"][0]["path"], "/bots");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> Value {
         let rules: Vec<_> = self.rules().iter().map(Rule::to_json).collect();

@@ -5,6 +5,16 @@ use std::fmt;
 use http::StatusCode;
 
 /// Why a request was refused.
+///
+/// # Examples
+///
+/// ```
+/// use http::StatusCode;
+/// use tower_api_key::RejectionKind;
+///
+/// assert_eq!(RejectionKind::MissingAbility.as_str(), "missing_ability");
+/// assert_eq!(RejectionKind::MissingAbility.status(), StatusCode::FORBIDDEN);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionKind {

@@ -22,6 +22,8 @@ use crate::store::KeyRecord;
 /// # Examples
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use tower_api_key::{Rejection, RejectionKind, RequestHead, VerifiedKey};
 ///
 /// fn office_hours(key: &VerifiedKey, _: &RequestHead<'_>) -> Result<(), Rejection> {
@@ -31,7 +33,18 @@ use crate::store::KeyRecord;
 ///             .with_message("This API key works from nine to five")),
 ///     }
 /// }
+/// let refusal = Rejection::new(RejectionKind::Unavailable)
+///     .with_retry_after(Duration::from_secs(5))
+///     .with_source("connection refused");
+/// assert_eq!(refusal.kind(), RejectionKind::Unavailable);
+/// assert_eq!(refusal.retry_after(), Some(Duration::from_secs(5)));
+/// assert_eq!(refusal.message(), "API keys cannot be verified at the moment");
+///
+/// let refusal = Rejection::missing_ability("bots:write".parse()?);
+/// assert_eq!(refusal.abilities()[0].as_str(), "bots:write");
+/// assert_eq!(refusal.message(), "Missing ability: bots:write");
 /// # let layer = tower_api_key::GuardLayer::new(office_hours);
+/// # Ok::<_, tower_api_key::key::AbilityError>(())
 /// ```
 #[derive(Clone)]
 pub struct Rejection {
@@ -95,6 +108,15 @@ impl Rejection {
     /// Sets the message for the client.
     ///
     /// A responder with a message of its own for the kind ignores it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{Rejection, RejectionKind};
+    ///
+    /// let refusal = Rejection::new(RejectionKind::NotAllowed).with_message("Upgrade first");
+    /// assert_eq!(refusal.message(), "Upgrade first");
+    /// ```
     #[must_use]
     pub fn with_message(self, message: impl Into<Cow<'static, str>>) -> Self {
         self.with(|details| details.message = Some(message.into()))
@@ -159,6 +181,29 @@ impl Rejection {
     }
 
     /// Returns the public id of the key, if its record was looked up.
+    ///
+    /// # Examples
+    ///
+    /// Who was refused:
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("a device").tenant("acme")).await?;
+    /// let layer = keys.layer();
+    /// keys.revoke(issued.record.id()).await?;
+    ///
+    /// let request = Request::get("/").header("x-api-key", issued.secret.reveal()).body(())?;
+    /// let refusal = layer.verify(&mut request.into_parts().0).await.unwrap_err();
+    /// assert_eq!(refusal.rejection().key_id(), Some(issued.record.id()));
+    /// assert_eq!(refusal.rejection().tenant().unwrap(), "acme");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn key_id(&self) -> Option<&KeyId> {
         self.key.as_deref().map(KeyRecord::id)
@@ -169,6 +214,25 @@ impl Rejection {
     }
 
     /// Returns the tenant of the key, if its record was looked up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = NewKey::named("the office").tenant("acme").addresses(["192.0.2.0/24"]);
+    /// let key = keys.issue(key).await?.secret;
+    ///
+    /// let request = Request::get("/").header("x-api-key", key.reveal()).body(())?;
+    /// let refusal = keys.layer().verify(&mut request.into_parts().0).await.unwrap_err();
+    /// assert_eq!(refusal.rejection().tenant().unwrap(), "acme"); // no address is known
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
         self.key.as_deref()?.tenant()
@@ -188,6 +252,26 @@ impl Rejection {
     }
 
     /// Returns the names of the limits that refuse the request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = keys.issue(NewKey::named("a device").limit("1 per hour")).await?.secret;
+    /// let layer = keys.layer();
+    ///
+    /// let request = Request::get("/").header("x-api-key", key.reveal()).body(())?;
+    /// let _admitted = layer.verify(&mut request.clone().into_parts().0).await?;
+    /// let refusal = layer.verify(&mut request.into_parts().0).await.unwrap_err();
+    /// assert!(refusal.rejection().violated_policies().eq(["hourly"]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn violated_policies(&self) -> impl Iterator<Item = &str> {
         self.usage().into_iter().flat_map(Usage::exceeded)
     }

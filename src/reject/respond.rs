@@ -22,8 +22,8 @@ use crate::head::RequestHead;
 ///
 /// ```
 /// use bytes::Bytes;
-/// use http::Response;
-/// use tower_api_key::{ApiKeyLayer, MemoryStore, Rejection, RequestHead};
+/// use http::{Request, Response};
+/// use tower_api_key::{ApiKeyLayer, MemoryStore, Rejection, RejectionKind, RequestHead, Respond};
 ///
 /// fn as_xml(rejection: &Rejection, _: &RequestHead<'_>) -> Response<Bytes> {
 ///     let mut response = Response::new(format!("<error>{}</error>", rejection.message()).into());
@@ -31,6 +31,14 @@ use crate::head::RequestHead;
 ///     response
 /// }
 /// let layer = ApiKeyLayer::new(MemoryStore::new()).responder(as_xml);
+///
+/// let request = Request::get("/").body(())?;
+/// let rejection = Rejection::new(RejectionKind::Missing);
+/// let response = as_xml.respond(&rejection, &RequestHead::new(&request));
+/// assert_eq!(response.body(), "<error>An API key is required</error>");
+/// assert_eq!(as_xml.message(&rejection), "An API key is required"); // for gRPC
+/// assert!(!as_xml.depends_on_rejection_only());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub trait Respond: Send + Sync {
     /// Makes the response.

@@ -17,14 +17,20 @@ use crate::head::RequestHead;
 /// Errors of an existing API, as a small table:
 ///
 /// ```
-/// use http::StatusCode;
-/// use tower_api_key::{ApiKeyLayer, MemoryStore, RejectionKind, Responder};
+/// use http::{Request, StatusCode};
+/// use tower_api_key::{RequestHead, Rejection, RejectionKind, Respond, Responder};
 ///
 /// let answers = Responder::json()
 ///     .answer(RejectionKind::Missing, StatusCode::FORBIDDEN, "Forbidden")
 ///     .answer_invalid(StatusCode::FORBIDDEN, "Invalid API Key")
 ///     .answer(RejectionKind::WrongStage, StatusCode::FORBIDDEN, "Invalid API Key by stage");
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).responder(answers);
+///
+/// let request = Request::get("/").body(())?;
+/// let rejection = Rejection::new(RejectionKind::Revoked);
+/// let response = answers.respond(&rejection, &RequestHead::new(&request));
+/// assert_eq!(response.status(), StatusCode::FORBIDDEN);
+/// assert_eq!(response.body(), r#"{"message":"Invalid API Key"}"#);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Responder {
@@ -57,6 +63,20 @@ impl Responder {
     /// ```json
     /// {"detail":"The API key is not valid","status":401,"title":"Unauthorized","type":"about:blank"}
     /// ```
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{RequestHead, Rejection, RejectionKind, Respond, Responder};
+    ///
+    /// let request = Request::get("/").body(())?;
+    /// let rejection = Rejection::new(RejectionKind::Unknown);
+    /// let response = Responder::problem_json().respond(&rejection, &RequestHead::new(&request));
+    /// assert_eq!(response.headers()["content-type"], "application/problem+json");
+    /// assert!(response.body().starts_with(br#"{"detail":"The API key is not valid","status":401"#));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn problem_json() -> Self {
         Self::new(Form::Problem)
@@ -69,6 +89,19 @@ impl Responder {
     }
 
     /// Answers with `text/plain`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{RequestHead, Rejection, RejectionKind, Respond, Responder};
+    ///
+    /// let request = Request::get("/").body(())?;
+    /// let rejection = Rejection::new(RejectionKind::Missing);
+    /// let response = Responder::text().respond(&rejection, &RequestHead::new(&request));
+    /// assert_eq!(response.body(), "An API key is required");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn text() -> Self {
         Self::new(Form::Text)

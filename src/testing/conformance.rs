@@ -132,7 +132,7 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
         insert(other.clone()).await;
         for record in [&one, &other] {
             let found = self.find(&record.digest).await;
-            assert_eq!(found.as_deref(), Some(record), "two keys were taken for one another");
+            assert_eq!(found.as_deref(), Some(record), "one key was returned for another");
         }
     }
 

@@ -9,6 +9,14 @@ use crate::reject::{Rejection, RejectionKind};
 use crate::store::{KeyRecord, KeyState};
 
 /// Why a key has ended, and what it opened with it.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::EndReason;
+///
+/// assert_eq!(EndReason::Revoked.as_str(), "revoked");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {
@@ -91,6 +99,30 @@ impl fmt::Display for EndReason {
 /// [`VerifiedKey::while_valid`](crate::VerifiedKey::while_valid) returns it. Its text may be shown to
 /// clients, for example as the reason of a WebSocket's close frame: it does not tell whether the key
 /// was revoked, disabled, suspended or removed, or has expired.
+///
+/// # Examples
+///
+/// ```
+/// use http::Request;
+/// use tower_api_key::{EndReason, KeyManager, MemoryStore, NewKey, RejectionKind};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let issued = keys.issue(NewKey::named("a device")).await?;
+/// let request = Request::get("/").header("x-api-key", issued.secret.reveal()).body(())?;
+/// let admitted = keys.layer().verify(&mut request.into_parts().0).await?;
+///
+/// let ended = admitted.key().unwrap().ended();
+/// keys.revoke(issued.record.id()).await?;
+/// let ended = ended.await;
+/// assert_eq!(ended.reason(), EndReason::Revoked);
+/// assert_eq!(ended.key_id(), Some(issued.record.id()));
+/// assert_eq!(ended.rejection().kind(), RejectionKind::Revoked);
+/// assert_eq!(ended.to_string(), "the API key is not valid any more"); // for the client
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct KeyEnded {
     reason: EndReason,

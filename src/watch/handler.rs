@@ -13,6 +13,27 @@ impl VerifiedKey {
     ///
     /// It never resolves if the layer [does not watch](crate::StreamWatch::off). Most handlers need
     /// only [`while_valid`](Self::while_valid).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{EndReason, KeyManager, KeyUpdate, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("a device")).await?;
+    /// let layer = keys.layer();
+    /// let request = Request::get("/").header("x-api-key", issued.secret.reveal()).body(())?;
+    /// let admitted = layer.verify(&mut request.into_parts().0).await?;
+    ///
+    /// let ended = admitted.key().unwrap().ended();
+    /// keys.update(issued.record.id(), &KeyUpdate::new().disabled(true)).await?;
+    /// assert_eq!(ended.await.reason(), EndReason::Disabled);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ended(&self) -> impl Future<Output = KeyEnded> + Send + 'static + use<> {
         let mut admission = self.clone().admission();
         let mut stream = None;
@@ -41,17 +62,36 @@ impl VerifiedKey {
     ///
     /// # Examples
     ///
-    /// ```
-    /// use tower_api_key::{KeyEnded, VerifiedKey};
+    /// A handler of a WebSocket:
     ///
-    /// # struct Socket;
-    /// # impl Socket { async fn close(&mut self, _: u16, _: String) {} }
-    /// # async fn serve(_: &mut Socket) {}
-    /// async fn on_socket(key: VerifiedKey, mut socket: Socket) {
-    ///     if let Err(ended) = key.while_valid(serve(&mut socket)).await {
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey, VerifiedKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # struct Socket { reason: String }
+    /// # impl Socket { async fn close(&mut self, _: u16, reason: String) { self.reason = reason } }
+    /// # async fn serve(_: &mut Socket) { std::future::pending().await }
+    /// async fn on_socket(key: VerifiedKey, socket: &mut Socket) {
+    ///     if let Err(ended) = key.while_valid(serve(socket)).await {
     ///         socket.close(1008, ended.to_string()).await;
     ///     }
     /// }
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("a device")).await?;
+    /// let layer = keys.layer();
+    /// let request = Request::get("/").header("x-api-key", issued.secret.reveal()).body(())?;
+    /// let admitted = layer.verify(&mut request.into_parts().0).await?;
+    /// let key = admitted.key().unwrap().clone();
+    ///
+    /// assert_eq!(key.while_valid(async { "done" }).await.unwrap(), "done");
+    /// # let mut socket = Socket { reason: String::new() };
+    /// let (_, revoked) = tokio::join!(on_socket(key, &mut socket), keys.revoke(issued.record.id()));
+    /// revoked?;
+    /// assert_eq!(socket.reason, "the API key is not valid any more");
+    /// # Ok(())
+    /// # }
     /// ```
     pub async fn while_valid<F: Future>(&self, future: F) -> Result<F::Output, KeyEnded> {
         let mut ended = pin!(self.ended());

@@ -81,6 +81,15 @@ impl BindSession {
     /// # Panics
     ///
     /// Panics if `name` is not a header name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::guard::BindSession;
+    ///
+    /// let sessions = BindSession::new("mcp-session-id");
+    /// assert_eq!(sessions.sessions(), 0);
+    /// ```
     pub fn new<N>(name: N) -> Self
     where
         N: TryInto<HeaderName, Error: fmt::Display>,

@@ -48,6 +48,17 @@ impl KeyFormat {
     ///
     /// Returns an error if the body has fewer than 128 bits of entropy or more than 200
     /// characters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::KeyFormatError;
+    /// use tower_api_key::{Alphabet, KeyFormat};
+    ///
+    /// assert!(KeyFormat::new("sk_").try_body(Alphabet::Hex, 32).is_ok());
+    /// let error = KeyFormat::new("sk_").try_body(Alphabet::Hex, 8).unwrap_err();
+    /// assert_eq!(error, KeyFormatError::Body);
+    /// ```
     pub fn try_body(self, alphabet: Alphabet, length: usize) -> Result<Self, KeyFormatError> {
         if length > 200 || alphabet.entropy_bits(length) < MIN_ENTROPY_BITS {
             return Err(KeyFormatError::Body);

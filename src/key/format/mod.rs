@@ -30,7 +30,7 @@ pub const MAX_KEY_LENGTH: usize = 256;
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::{Alphabet, KeyFormat};
+/// use tower_api_key::{Alphabet, Checksum, KeyFormat, KeyKind};
 ///
 /// let live = KeyFormat::new("sk_live_").body(Alphabet::Hex, 40).stage("live");
 /// let secret = live.generate()?;
@@ -38,7 +38,13 @@ pub const MAX_KEY_LENGTH: usize = 256;
 /// assert_eq!(live.parse(secret.reveal()).unwrap().stage().unwrap(), "live");
 /// assert!(live.parse("sk_test_1234").is_err());
 /// assert_eq!(live.regex(), r"sk_live_[0-9a-f]{40}\b");
-/// # Ok::<_, tower_api_key::key::GenerateError>(())
+/// assert_eq!((live.prefix(), live.len()), ("sk_live_", 48));
+/// assert_eq!(live.stage_of_prefix().unwrap(), "live");
+/// assert!(live.characters().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+///
+/// let widget = KeyFormat::new("pk_").kind(KeyKind::Public).checksum(Checksum::crc32());
+/// assert_eq!(widget.kind_of_prefix(), Some(KeyKind::Public));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct KeyFormat {

@@ -33,12 +33,23 @@ const LONGEST_REFILL: u64 = 3660 * 24 * 60 * 60 * SECOND;
 /// # Examples
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use tower_api_key::RateLimit;
 ///
 /// let limit = RateLimit::per_hour(1000).with_burst(50);
 /// assert_eq!(limit, "1000 per hour, burst 50".parse()?);
 /// assert_eq!(limit.name(), "hourly");
-/// # Ok::<_, tower_api_key::key::RateLimitError>(())
+/// assert_eq!((limit.quota(), limit.burst()), (1000, 50));
+/// assert_eq!(limit.window(), Duration::from_secs(3600));
+///
+/// let exports = RateLimit::new(5, Duration::from_secs(600))?.with_name("export").shared_by_tenant();
+/// assert_eq!(exports, "export: 5 per 10 minutes, shared by tenant".parse()?);
+/// assert!(exports.is_shared_by_tenant());
+///
+/// let others = [RateLimit::per_second(2), RateLimit::per_minute(60), RateLimit::per_day(10_000)];
+/// assert_eq!(others.map(|limit| limit.name().to_owned()), ["per-second", "per-minute", "daily"]);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

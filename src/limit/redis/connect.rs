@@ -20,6 +20,24 @@ const PREFIX: &str = "{api-keys}:limit:";
 /// Awaiting it returns an error, without the password, if the server cannot be reached or refuses the
 /// connection, is a replica, evicts keys without [acceptance](Self::accept_eviction), or is part of a
 /// cluster that keeps the levels on another node.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use tower_api_key::limit::RedisRateLimiter;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let limiter = RedisRateLimiter::connect("redis://127.0.0.1:6379")
+///     .key_prefix("{acme}:limit:")
+///     .accept_eviction()
+///     .connection_lifetime(Duration::from_secs(30))
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "it connects only when it is awaited"]
 pub struct RedisRateLimiterBuilder {
     url: String,

@@ -133,7 +133,8 @@
 //! * for up to a hundred keys at a time;
 //! * at most twenty times in any second and four times at once. This includes the time after a lost
 //!   subscription, when all keys are asked for, those first that waited longest. Only keys with a
-//!   reported change are asked for at once, together, and at most four times at once.
+//!   reported change are asked for immediately and together, with at most four such questions at the
+//!   same time.
 //!
 //! So a period is as long as the store takes to be asked for all keys with open streams: above 10 000
 //! keys it is longer than 5 seconds, one second for 2000 keys. While the store does not answer, it is

@@ -144,7 +144,11 @@ async fn the_api_says_which_formats_there_are() {
     }
     let choice = "`sk_live_` (stage live) or `sk_test_` (stage test)";
     for (body, field, said) in [
-        (r#"{"name":"one"}"#, "prefix", "Several formats match the key: choose one by its prefix, "),
+        (
+            r#"{"name":"one"}"#,
+            "prefix",
+            "Several formats match the key: choose one by its prefix, ",
+        ),
         (
             r#"{"name":"one","prefix":"pk_"}"#,
             "prefix",

@@ -284,6 +284,8 @@ impl Credentials {
     /// concurrent logins, the last one wins. An environment variable that is set overrides the stored
     /// key.
     ///
+    /// # Errors
+    ///
     /// Returns an error that describes the format if the text is not a key. Returns an error if the
     /// existing file [is refused](Self#files-that-are-refused) or a new one cannot be written. The
     /// error never holds the text, and nothing is changed.

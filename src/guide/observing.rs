@@ -27,8 +27,7 @@
 //!     fn finished(&self, request: &Finished<'_>) {
 //!         let Some(rejection) = request.rejection() else { return };
 //!         // The key is also known if it was refused: it has expired, lacks an ability, is above a
-//!         limit or
-//!         // was used from a wrong address.
+//!         // limit or was used from a wrong address.
 //!         let key = request.record().map_or("no key", |record| record.name());
 //!         println!(
 //!             "{} {:?} of {:?}: {} ({key}), after {:?}, look-up {:?}",

@@ -165,7 +165,7 @@ impl VerifiedKey {
         self.known.authority.rejector()
     }
 
-    /// Keeps what the request asked for, to judge it again later.
+    /// Keeps what the request asked for, to be judged again.
     pub(crate) fn keep_asked(&mut self, asked: Arc<Asked>) {
         self.asked = Some(asked);
     }

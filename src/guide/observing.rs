@@ -43,9 +43,9 @@
 //! let layer = ApiKeyLayer::new(MemoryStore::new()).observer(SecurityLog);
 //! ```
 //!
-//! An observer that needs less sets that by [`detail`](crate::observe::Observe::detail): for
-//! [`Detail::Outcome`](crate::observe::Detail::Outcome), nothing is allocated, and no clock is read. If
-//! an observer panics, the panic is logged and the request continues.
+//! An observer that needs less than everything says so by
+//! [`detail`](crate::observe::Observe::detail): for [`Detail::Outcome`](crate::observe::Detail::Outcome),
+//! nothing is allocated, and no clock is read. A panic in an observer is logged, and the request goes on.
 //!
 //! # Metrics
 //!

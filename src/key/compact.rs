@@ -19,7 +19,7 @@ enum Place<const N: usize, H> {
     There(H),
 }
 
-/// The bytes come first, so that they are aligned, which makes [`std::str::from_utf8`] fast.
+/// The bytes come first, so that they are aligned, which is by how [`std::str::from_utf8`] is fast.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Short<const N: usize> {

@@ -52,11 +52,12 @@ pub enum Outcome<'a> {
 ///         assert!(request.duration() >= request.decision_time());
 ///         assert!(request.lookup_time().is_none() && request.limiter_time().is_none());
 ///         assert!(request.address().is_none() && request.matched_path().is_none());
-///         let (method, path) = (request.method(), request.path().unwrap_or("-"));
+///         assert!(format!("{:?}", request.method()).contains("GET"));
+///         let path = request.path().unwrap_or("-");
 ///         let name = request.record().map_or("-", |record| record.name());
 ///         let line = match request.rejection() {
-///             Some(rejection) => format!("{name}: {method} {path} {}", rejection.kind()),
-///             None => format!("{name}: {method} {path} {:?}", request.outcome()),
+///             Some(rejection) => format!("{name}: {path} {}", rejection.kind()),
+///             None => format!("{name}: {path} {:?}", request.outcome()),
 ///         };
 ///         assert_eq!(request.is_accepted(), request.key().is_some());
 ///         assert!(request.key_id().is_some());
@@ -76,7 +77,7 @@ pub enum Outcome<'a> {
 /// let _ = layer.verify(&mut request("/users").into_parts().0).await.unwrap_err();
 /// assert_eq!(
 ///     *lines.lock().unwrap(),
-///     ["a device: GET /bots Answered(200)", "a device: GET /users not_allowed"],
+///     ["a device: /bots Answered(200)", "a device: /users not_allowed"],
 /// );
 /// # Ok(())
 /// # }

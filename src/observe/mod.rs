@@ -47,11 +47,11 @@ use crate::verify::VerifiedKey;
 ///     }
 ///
 ///     fn finished(&self, request: &Finished<'_>) {
-///         let (method, path) = (request.method(), request.path().unwrap_or("-"));
+///         let path = request.path().unwrap_or("-");
 ///         self.0.lock().unwrap().push(match request.outcome() {
-///             Outcome::Answered(status) => format!("{method} {path} {status}"),
-///             Outcome::Refused(rejection) => format!("{method} {path} {}", rejection.kind()),
-///             other => format!("{method} {path} {other:?}"),
+///             Outcome::Answered(status) => format!("{path} {status}"),
+///             Outcome::Refused(rejection) => format!("{path} {}", rejection.kind()),
+///             other => format!("{path} {other:?}"),
 ///         });
 ///     }
 ///
@@ -73,7 +73,7 @@ use crate::verify::VerifiedKey;
 /// admitted.finish(http::Response::new("…")).await;
 /// let request = Request::get("/bots").body(())?;
 /// let _ = layer.verify(&mut request.into_parts().0).await.unwrap_err();
-/// assert_eq!(*log.0.lock().unwrap(), ["a device uses GET", "GET /bots 200 OK", "GET /bots missing"]);
+/// assert_eq!(*log.0.lock().unwrap(), ["a device uses GET", "/bots 200 OK", "/bots missing"]);
 /// # Ok(())
 /// # }
 /// ```
@@ -106,7 +106,7 @@ pub trait Observe: Send + Sync {
         let _ = stream;
     }
 
-    /// Returns how much detail [`finished`](Self::finished) needs. The default is all.
+    /// Returns how much [`finished`](Self::finished) has to say of a request. The default is all.
     ///
     /// The layer calls it at the start of each request, and records the highest level of all observers.
     /// An observer that samples times returns [`Detail::Times`] for some of the requests.
@@ -115,14 +115,14 @@ pub trait Observe: Send + Sync {
     }
 }
 
-/// How much detail an [observer](Observe::detail) needs about a request that has ended. Each level
-/// includes those before it.
+/// How much an [observer](Observe::detail) wants to know of a request that has ended. Each level includes
+/// those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Detail {
     /// Nothing: [`finished`](Observe::finished) need not be called.
     Nothing,
-    /// The outcome, the key, the method and how the look-up ended. Nothing is allocated, and no clock
+    /// The outcome, the key, the method and how the look-up ended. Nothing is allocated for it, and no clock
     /// is read.
     Outcome,
     /// Also the times of the request.

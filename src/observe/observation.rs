@@ -1,4 +1,4 @@
-//! [`Observation`]: a running request, for observers of its end.
+//! [`Observation`]: a request that is under way, for those that observe its end.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -22,29 +22,29 @@ pub(crate) enum Step {
     Limiter,
 }
 
-/// Kept from the arrival of a request to its end, which is reported exactly once: on drop at the
-/// latest. Boxed, so that the futures of unobserved requests are small.
+/// Kept from the arrival of a request to its end, which it tells exactly once: when it is dropped, at
+/// the latest. In a box, so that the futures of requests that nobody observes are small.
 pub(crate) struct Observation(Box<UnderWay>);
 
-/// A running request.
+/// A request that is under way.
 #[derive(Default)]
 struct UnderWay {
-    /// None if nothing more is to be reported.
+    /// None if there is nothing more to tell.
     observers: Option<Arc<OfThread>>,
     seen: Seen,
 }
 
-/// The number of boxes that a thread keeps for later requests.
+/// How many boxes a thread keeps for requests to come.
 const SPARE: usize = 32;
 
 thread_local! {
-    /// The boxes of requests that have ended, for reuse without an allocation.
+    /// What was used for requests that have ended, so that the next ones allocate nothing.
     #[allow(clippy::vec_box, reason = "it is the boxes that are used again")]
     static SPARES: RefCell<Vec<Box<UnderWay>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Observation {
-    /// Begins, if an observer needs to know of the end. `place` returns the path and the address.
+    /// Begins, if an observer wants to know of the end. `place` returns the path and the address.
     #[inline]
     pub(crate) fn begin<'a>(
         observers: &Observers,
@@ -74,7 +74,7 @@ impl Observation {
         Some(Self(under_way))
     }
 
-    /// Notes that the request starts to wait.
+    /// Notes that the request waits from now on.
     pub(crate) fn waits(&mut self) {
         if let Some(times) = &mut self.0.seen.times {
             times.waiting_since = Some(Instant::now());
@@ -96,7 +96,7 @@ impl Observation {
         self.0.seen.lookup = Some(lookup);
     }
 
-    /// Notes that the layer admitted the request.
+    /// Notes that the layer let the request through.
     pub(crate) fn admitted(&mut self, key: Option<&VerifiedKey>) {
         let seen = &mut self.0.seen;
         seen.decided();
@@ -104,7 +104,7 @@ impl Observation {
         seen.key = key.cloned();
     }
 
-    /// Reports that there is a response: that of an inner guard, or of the service.
+    /// Tells that there is a response: that of a guard within, or of the service.
     pub(crate) fn answered<B>(self, response: &Response<B>) {
         let id = self.0.seen.key.as_ref().map(VerifiedKey::id);
         match Rejection::of_response(response, id) {
@@ -113,7 +113,7 @@ impl Observation {
         }
     }
 
-    /// Reports how the request ended.
+    /// Tells how the request ended.
     pub(crate) fn end(self, outcome: Outcome<'_>) {
         let Self(mut under_way) = self;
         under_way.tell(outcome);
@@ -142,7 +142,7 @@ impl Drop for UnderWay {
 }
 
 fn take_spare() -> Box<UnderWay> {
-    // A thread that ends has no boxes any more.
+    // A thread that ends has none any more.
     SPARES.try_with(|spares| spares.borrow_mut().pop()).ok().flatten().unwrap_or_default()
 }
 

@@ -10,20 +10,20 @@ use crate::contain;
 use crate::head::RequestHead;
 use crate::verify::VerifiedKey;
 
-/// Called for a key that should be replaced.
+/// What is called for a key that should be replaced.
 pub(crate) type OnRotationDue = dyn Fn(&VerifiedKey) + Send + Sync;
 
 /// The observers of a layer.
 #[derive(Default)]
 pub(crate) struct Observers {
     all: Vec<Arc<dyn Observe>>,
-    /// What the requests of a thread hold until their end. Each thread counts references to its own, so
-    /// that threads do not wait for each other.
+    /// What requests of a thread hold until their end. Threads count references to their own, so that they
+    /// do not wait for each other.
     of_threads: ThreadLocal<Arc<OfThread>>,
     on_rotation_due: Vec<Arc<OnRotationDue>>,
 }
 
-/// All observers, in cache lines of their own.
+/// All observers. In cache lines of its own.
 #[repr(align(128))]
 pub(super) struct OfThread(pub(super) Box<[Arc<dyn Observe>]>);
 
@@ -41,7 +41,7 @@ impl Observers {
         self.all.is_empty()
     }
 
-    /// Returns how much detail is needed at the end of a request that begins.
+    /// Returns how much of a request that begins is wanted at its end.
     pub(crate) fn detail(&self) -> Detail {
         let mut most = Detail::Nothing;
         for observer in &self.all {
@@ -91,7 +91,7 @@ impl Observers {
     }
 }
 
-/// Without the references of threads to the previous one.
+/// Without what threads hold of the one before.
 impl Clone for Observers {
     fn clone(&self) -> Self {
         let (all, on_rotation_due) = (self.all.clone(), self.on_rotation_due.clone());

@@ -20,7 +20,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Notes when the layer decided; for a refused request, that is its end.
+    /// Notes when the layer decided, which is at the end of a request that it refused.
     pub(super) fn decided(&mut self) {
         if let Some(times) = &mut self.times {
             times.decision.get_or_insert_with(|| times.started.elapsed());
@@ -28,7 +28,7 @@ impl Seen {
     }
 }
 
-/// The times of the steps.
+/// When what happened.
 pub(super) struct Times {
     pub(super) started: Instant,
     pub(super) waiting_since: Option<Instant>,
@@ -44,7 +44,7 @@ impl Times {
     }
 }
 
-/// The address and the path of a request.
+/// Where a request came from, and where it went.
 pub(super) struct Place {
     pub(super) path: Option<Box<str>>,
     #[cfg(feature = "matched-path")]

@@ -38,9 +38,9 @@ pub enum Outcome<'a> {
 /// ```
 /// use std::sync::{Arc, Mutex};
 ///
-/// use http::{Request, StatusCode};
-/// use tower_api_key::observe::{Finished, Lookup, Observe, Outcome};
-/// use tower_api_key::{KeyManager, MemoryStore, NewKey, RejectionKind};
+/// use http::Request;
+/// use tower_api_key::observe::{Finished, Lookup, Observe};
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! Removing what is left of keys that ended.
+//! Removing the records of revoked and expired keys.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,33 +14,53 @@ use crate::store::{
 /// an index anew whose values are random.
 const BATCH: usize = 1000;
 
-/// How far [`KeyManager::prune_with`] has come.
+/// The progress of [`KeyManager::prune_with`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PruneProgress {
-    /// How many keys were removed.
+    /// The number of removed keys.
     pub removed: usize,
-    /// How many keys were found that may be removed, of which others may have changed some meanwhile.
+    /// The number of keys that were found. Those that were changed in between are not removed.
     pub found: usize,
 }
 
 impl KeyManager {
-    /// Removes the records of keys that were revoked or expired before `time`, and returns how
-    /// many there were.
+    /// Removes the records of keys that were revoked or expired before `time`, and returns how many were
+    /// removed.
     ///
-    /// Their secrets are refused as unknown from then on. Keys are removed in batches, each with its
-    /// audit events in one transaction; a key that was changed since it was found stays. What was
-    /// removed before an error, or before the future was dropped, stays removed, and another call
-    /// goes on. The [deadline](Self::deadline) is that of each page and of each batch.
+    /// Their secrets are then refused as unknown. Keys are removed in batches, each with its audit events in one
+    /// transaction. A key that is changed in between stays. If the call fails or its future is dropped, earlier
+    /// batches stay removed; call it again to go on. The [deadline](Self::deadline) is that of each page and of
+    /// each batch.
     ///
     /// # Errors
     ///
     /// Returns an error if the store fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// keys.revoke(issued.record.id()).await?;
+    /// let month = Duration::from_secs(30 * 24 * 3600);
+    /// assert_eq!(keys.prune(SystemTime::now() - month).await?, 0);
+    /// assert_eq!(keys.prune(SystemTime::now()).await?, 1);
+    /// assert!(keys.get(issued.record.id()).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn prune(&self, time: SystemTime) -> Result<usize, ManageError> {
         Ok(self.prune_with(time, |_| ControlFlow::Continue(())).await?.removed)
     }
 
-    /// Like [`prune`](Self::prune), but calls `progress` after each batch, which may have it stop.
+    /// Like [`prune`](Self::prune), but calls `progress` after each batch. `progress` returns whether to go on.
     ///
     /// # Errors
     ///

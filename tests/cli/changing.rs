@@ -26,7 +26,7 @@ fn what_is_not_mentioned_stays() {
     let mut update = |options: &[&str], path: &str, value: serde_json::Value| {
         let arguments = [&["update", &id, "--json"], options].concat();
         let changed = operator.run(&arguments).succeeds();
-        assert!(changed.err.contains("Servers that ask this database heed it from now on"));
+        assert!(changed.err.contains("Servers that ask this database see it from now on"));
         *expected.pointer_mut(path).unwrap() = value;
         assert_eq!(changed.json(), expected, "{options:?}");
         assert_eq!(operator.show(&id), expected, "{options:?}");

@@ -142,7 +142,7 @@ fn a_key_of_none_of_the_formats_is_not_issued() {
     let issue = |options: &[&str]| operator.run(&[&["issue", "a key"], options].concat());
     let choice = "`sk_live_` (stage live) or `sk_test_` (stage test)";
     let ran = issue(&[]).refuses(2, &format!("say which by its prefix, {choice}"));
-    assert!(ran.err.contains("--prefix, --stage and --kind choose the format"), "{ran:?}");
+    assert!(ran.err.contains("choose the format with --prefix, --stage and --kind"), "{ran:?}");
     issue(&["--prefix=ak_"]).refuses(2, &format!("with this prefix: choose {choice}"));
     issue(&["--stage=dev"]).refuses(2, &format!("another stage or kind: there is {choice}"));
     issue(&["--prefix=sk_live_", "--stage=test"]).refuses(2, "there is `sk_live_` (stage live)");
@@ -193,11 +193,11 @@ fn a_format_that_cannot_be_is_refused() {
 fn what_a_rule_refuses_is_not_issued() {
     let operator = Operator::new();
     let issue = |arguments: &[&str]| operator.run(&[&["issue"], arguments].concat());
-    issue(&["ab"]).refuses(4, "a name has 3 to 100 characters");
-    issue(&[&"x".repeat(101)]).refuses(4, "a name has 3 to 100 characters");
+    issue(&["ab"]).refuses(4, "invalid name: use 3 to 100 characters");
+    issue(&[&"x".repeat(101)]).refuses(4, "invalid name: use 3 to 100 characters");
     issue(&["a\u{1b}[2Jb"]).refuses(4, "no control characters");
-    issue(&["late", "--expires-at=2001-01-01"]).refuses(4, "cannot expire in the past");
-    issue(&["late", "--expires-in=0s"]).refuses(4, "cannot expire in the past");
+    issue(&["late", "--expires-at=2001-01-01"]).refuses(4, "the expiry is in the past");
+    issue(&["late", "--expires-in=0s"]).refuses(4, "the expiry is in the past");
     assert!(operator.run(&["list", "--json"]).succeeds().out.is_empty());
 }
 
@@ -212,7 +212,7 @@ fn arguments_that_do_not_parse_are_refused() {
         ("--origin=https://*", "wildcard"),
         ("--referrer=ftp://x", "starts with"),
         ("--endpoint=GET v1", "an endpoint is written like"),
-        ("--metadata=[1]", "it is no JSON object"),
+        ("--metadata=[1]", "not a JSON object"),
         ("--tenant=a b", "a tenant id has"),
         ("--stage=", "a stage has"),
         ("--expires-in=soon", "a period is written like"),
@@ -300,7 +300,7 @@ fn a_tenant_has_no_more_keys_than_the_environment_allows() {
     operator.run(&["revoke", &id]).succeeds();
     operator.issue("of acme again", &["--tenant=acme"]);
     let operator = operator.with("API_KEYS_MAX_PER_TENANT", "many");
-    operator.run(&["list"]).refuses(2, "API_KEYS_MAX_PER_TENANT is no whole number");
+    operator.run(&["list"]).refuses(2, "API_KEYS_MAX_PER_TENANT is not a whole number");
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn a_misspelt_ability_is_refused_where_the_environment_lists_them() {
     operator.run(&["issue", "a robot", "--ability", "bots:*"]).succeeds();
     let ran = operator.run(&["issue", "a robot", "--ability", "bots:raed"]);
     assert_eq!(ran.code, 4, "{ran:?}");
-    assert!(ran.err.contains("there is no such ability"), "{ran:?}");
+    assert!(ran.err.contains("unknown ability: correct its spelling"), "{ran:?}");
     assert!(ran.err.contains("API_KEYS_ABILITIES"), "{ran:?}");
     for wrong in ["bots:*", "bots:", "\"bots:read\"", ""] {
         let operator = Operator::new().with("API_KEYS_ABILITIES", wrong);

@@ -56,7 +56,7 @@ fn each_line_of_ids_is_done_and_told_whatever_became_of_those_before() {
     let ran = operator.pipe("key_00000000000000000000\n", &["revoke", "--ids-stdin"]).exits(3);
     assert!(ran.out.starts_with("unknown"), "{ran:?}");
     for nothing in ["", "\n # none\n"] {
-        operator.pipe(nothing, &["revoke", "--ids-stdin"]).refuses(2, "it has no ids");
+        operator.pipe(nothing, &["revoke", "--ids-stdin"]).refuses(2, "no ids: pass one id a line");
     }
     for with in [&["key_1"][..], &["--secret-stdin"]] {
         let arguments = [&["revoke", "--ids-stdin"], with].concat();

@@ -99,12 +99,12 @@ fn login(key: &str) -> Result<String> {
 
 fn logout() -> Result<String> {
     let was_there = credentials().logout()?;
-    Ok(if was_there { "Logged out" } else { "Nobody was logged in" }.to_owned())
+    Ok(if was_there { "Logged out" } else { "You were not logged in" }.to_owned())
 }
 
 async fn deploy() -> Result<String> {
     let Some(LoadedKey { key, source, .. }) = credentials().load()? else {
-        return Err("nobody is logged in: run `hapnd login`, or set HAPND_API_KEY".into());
+        return Err("you are not logged in: run `hapnd login`, or set HAPND_API_KEY".into());
     };
     let url = match std::env::var("HAPND_URL") {
         Err(VarError::NotPresent) => "http://127.0.0.1:3000".to_owned(),

@@ -214,7 +214,7 @@ impl Importer {
                     let imported = |outcome: Option<_>| outcome.unwrap_or(ImportOutcome::Imported);
                     return Ok(outcomes.into_iter().map(imported).collect());
                 }
-                // Somebody has inserted one of them, or has changed the owner.
+                // Another call has inserted one of them, or has changed the owner.
                 Err(CommitError::Exists | CommitError::Conflict) => {
                     Errand::Change.pause(attempt).await;
                 }

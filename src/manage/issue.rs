@@ -57,7 +57,7 @@ impl KeyManager {
             let event = self.event(now, AuditAction::Issued, None, Some(&record));
             let changes = [KeyChange::Insert(Arc::clone(&record))];
             match self.commit(&authority, &changes, &[event]).await {
-                // The owner was changed, since a new record is in nobody's way.
+                // The owner was changed: a new record conflicts with no other.
                 Err(CommitError::Conflict) => Errand::Change.pause(attempt).await,
                 result => return Ok(result.map(|()| IssuedKey { record, secret })?),
             }

@@ -148,7 +148,7 @@ impl KeyManager {
             let events: Vec<_> = records.iter().map(event).collect();
             let changes: Vec<_> = records.iter().cloned().map(KeyChange::Insert).collect();
             match self.commit(&authority, &changes, &events).await {
-                // The owner was changed, since new records are in nobody's way.
+                // The owner was changed: new records conflict with no others.
                 Err(CommitError::Conflict) => Errand::Change.pause(attempt).await,
                 result => return Ok(result.map(|()| records)?),
             }

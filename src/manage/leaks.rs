@@ -188,7 +188,7 @@ impl LeakReports {
         let signature = Signature::from_der(&signature).map_err(|_| refused)?;
         let fetched = (self.public_key)(identifier.to_owned()).await;
         let key = fetched.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?.ok_or(refused)?;
-        // What the function returns is of the application: a text that is no key is its fault.
+        // The application returns the text, so an invalid key is an error of the server.
         let key =
             VerifyingKey::from_public_key_pem(&key).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
         key.verify(body, &signature).map_err(|_| refused)

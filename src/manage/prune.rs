@@ -112,8 +112,8 @@ impl KeyManager {
         Ok(self.settings.repository.ended(&query.clone().tenant(visible)).await?)
     }
 
-    /// Removes records, all at once or else, where others were changed, in smaller and smaller parts.
-    /// Returns how many were removed.
+    /// Removes records all at once, or in smaller and smaller parts if some were changed. Returns how many were
+    /// removed.
     async fn remove_each(&self, records: Vec<Arc<KeyRecord>>) -> Result<usize, ManageError> {
         let (mut removed, mut parts) = (0, vec![records]);
         while let Some(mut part) = parts.pop() {
@@ -130,7 +130,7 @@ impl KeyManager {
         Ok(removed)
     }
 
-    /// Removes records, or returns that somebody changed one of them, or the owner, in the meantime.
+    /// Removes records. Returns `false` if one of them, or the owner, was changed in the meantime.
     async fn remove_all(&self, records: &[Arc<KeyRecord>]) -> Result<bool, ManageError> {
         let ids = records.iter().map(|record| record.id.clone()).collect();
         let _turns = self.settings.turns.take_all(ids, Errand::Change).await;
@@ -150,7 +150,7 @@ impl KeyManager {
         }
     }
 
-    /// Removes a record, unless somebody changed it in the meantime.
+    /// Removes a record, unless it was changed in the meantime.
     async fn remove(&self, record: &Arc<KeyRecord>) -> Result<bool, ManageError> {
         let errand = Errand::Change;
         let _turn = self.settings.turns.take(&record.id, errand).await;

@@ -35,11 +35,11 @@ impl KeyManager {
         Ok(self.in_time(self.get_with_authority(id)).await?.0)
     }
 
-    /// Returns a key, and what the owner may do with it.
+    /// Returns a key, and the authority of the owner.
     ///
-    /// The key is read first. Where the owner is that key, and somebody takes something from it in
-    /// between, a change is then made to an old revision, which fails; and if somebody takes something
-    /// from the owner later, a change fails by its [requirement](Authority::requirement).
+    /// The key is read first. If the owner is that key and loses something in between, the change fails,
+    /// because it is made to an old revision. If the owner loses something later, the change fails by its
+    /// [requirement](Authority::requirement).
     pub(super) async fn get_with_authority(
         &self,
         id: &KeyId,

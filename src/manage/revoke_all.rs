@@ -147,7 +147,7 @@ impl KeyManager {
         Ok(self.settings.repository.list(&query).await?)
     }
 
-    /// Revokes keys in one commit, or one by one if somebody changes one of them meanwhile. Returns how many
+    /// Revokes keys in one commit, or one by one if one of them is changed in the meantime. Returns how many
     /// were revoked.
     async fn revoke_batch(
         &self,

@@ -156,7 +156,7 @@ impl Database {
     }
 
     /// Returns a sentence about when servers see a change.
-    pub(crate) fn heeded(&self, propagation: Propagation) -> String {
+    pub(crate) fn when_seen(&self, propagation: Propagation) -> String {
         let notifies = match self {
             Self::Sqlite(_) => {
                 "Servers with a cache see it within 250 ms if they look for changes \

@@ -72,7 +72,7 @@ pub(crate) enum Failure {
     /// Several keys exist, and their secrets are lost.
     #[error(
         "{} keys were issued, but their secrets could not be written to standard output ({source}), \
-         and if it was closed, nobody knows how much of what was written before was read; \
+         and if it was closed, it is not known how much was read before; \
          revoke them with `api-keys revoke --ids-stdin`: {}", ids.len(), joined(ids)
     )]
     SecretsLost { ids: Vec<KeyId>, source: io::Error },

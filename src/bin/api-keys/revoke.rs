@@ -130,5 +130,5 @@ fn say_what_was_done(session: &Session, revoked: &RevokedKey) {
             record.id()
         ));
     }
-    say(format_args!("{}", session.database.heeded(revoked.propagation)));
+    say(format_args!("{}", session.database.when_seen(revoked.propagation)));
 }

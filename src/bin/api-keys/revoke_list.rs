@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 
 /// Revokes the keys whose ids are on standard input, even if others fail, and prints the outcome of each line.
 pub(crate) async fn run(session: &Session, with_successors: bool) -> Result<Exit, Failure> {
-    let mut report = Report { session, count: Count::default(), heeded: None, failed: None };
+    let mut report = Report { session, count: Count::default(), propagation: None, failed: None };
     for (text, line) in input::lines().zip(1..) {
         let text = match text {
             Ok(text) => text,
@@ -76,7 +76,7 @@ async fn revoke(
 struct Report<'a> {
     session: &'a Session,
     count: Count,
-    heeded: Option<Propagation>,
+    propagation: Option<Propagation>,
     /// The first error of reading or writing. The other keys are revoked all the same.
     failed: Option<Failure>,
 }
@@ -108,7 +108,7 @@ struct Outcome<'a> {
 impl Report<'_> {
     fn revoked(&mut self, line: usize, revoked: &RevokedKey) {
         self.count.revoked += 1;
-        self.heeded = Some(revoked.propagation);
+        self.propagation = Some(revoked.propagation);
         let mut outcome = Outcome::of(line, Some(revoked.record.id()), "revoked");
         outcome.revoked_successors = &revoked.revoked_successors;
         outcome.working_successors = &revoked.working_successors;
@@ -155,8 +155,8 @@ impl Report<'_> {
         say(format_args!(
             "{revoked} revoked, {unknown} unknown, {wrong} not an id, {failed} failed."
         ));
-        if let Some(propagation) = self.heeded {
-            say(format_args!("{}", self.session.database.heeded(propagation)));
+        if let Some(propagation) = self.propagation {
+            say(format_args!("{}", self.session.database.when_seen(propagation)));
         }
         match self.failed {
             Some(error) => Err(error),

@@ -41,7 +41,7 @@ pub(crate) async fn run(
         .await?;
     let keys = if revoked.revoked == 1 { "key" } else { "keys" };
     say(format_args!("Revoked {} {keys} of {tenant}; none is left.", revoked.revoked));
-    say(format_args!("{}", session.database.heeded(revoked.propagation)));
+    say(format_args!("{}", session.database.when_seen(revoked.propagation)));
     let tenant = tenant.as_str();
     session.output.json(&json!({ "tenant": tenant, "revoked": revoked.revoked }))?;
     Ok(Exit::Done)

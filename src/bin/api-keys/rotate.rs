@@ -65,7 +65,7 @@ impl Rotate {
             }
             (None, None) => say(format_args!("{id} still works.")),
         }
-        say(format_args!("{}", session.database.heeded(rotated.propagation)));
+        say(format_args!("{}", session.database.when_seen(rotated.propagation)));
         Ok(exit)
     }
 }

@@ -92,7 +92,7 @@ impl Session {
     pub(crate) async fn changed(&self, done: &str, changed: ChangedKey) -> Result<Exit, Failure> {
         let ChangedKey { record, propagation, .. } = changed;
         say(format_args!("{done} {} ({}).", record.id(), printable(record.name())));
-        say(format_args!("{}", self.database.heeded(propagation)));
+        say(format_args!("{}", self.database.when_seen(propagation)));
         if self.output.json {
             let last_used_at = self.keys.get(record.id()).await?.last_used_at;
             self.output.json(&Key::new(&StoredKey::new(record, last_used_at), self.now))?;

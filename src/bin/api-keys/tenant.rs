@@ -20,7 +20,7 @@ Examples:
   api-keys tenant suspend acme
   api-keys tenant resume acme
   api-keys tenant list
-  api-keys tenant suspend acme && api-keys revoke --tenant acme    # for good
+  api-keys tenant suspend acme && api-keys revoke --tenant acme    # cannot be undone
 
 The records of the keys stay as they are. While their tenant is suspended, keys can be revoked, disabled
 and removed, but not issued, rotated or updated.")]
@@ -80,7 +80,7 @@ fn tell(
     suspended: bool,
 ) -> Result<Exit, Failure> {
     say(format_args!("{done} {tenant}."));
-    say(format_args!("{}", session.database.heeded(changed.propagation)));
+    say(format_args!("{}", session.database.when_seen(changed.propagation)));
     let tenant = tenant.as_str();
     let changed = changed.has_changed;
     session

@@ -167,7 +167,7 @@ mod tests {
         for reading in &mut reading[..2] {
             assert!(reading.as_mut().now_or_never().is_none());
         }
-        // What has come already pushes out nobody.
+        // A body that has arrived already ends no other.
         assert_eq!(bodies.read(Body::from("{}")).await.unwrap(), "{}");
         assert!(reading[0].as_mut().now_or_never().is_none());
         assert!(reading[2].as_mut().now_or_never().is_none());
@@ -175,7 +175,7 @@ mod tests {
         let error = given_up.expect("the oldest is given up").unwrap_err();
         assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(reading[1].as_mut().now_or_never().is_none());
-        // Whoever goes away makes room.
+        // A dropped body makes room.
         drop(reading.remove(1));
         let mut next = Box::pin(bodies.read(slow()));
         assert!(next.as_mut().now_or_never().is_none());

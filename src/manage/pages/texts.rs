@@ -52,7 +52,7 @@ macro_rules! texts {
             pub years: [Text; 2],
             /// By which periods usage is shown: hours, days, months.
             pub periods: [Text; 3],
-            /// What somebody does first who has no key.
+            /// The first steps of an owner without keys.
             pub first_steps: Vec<Text>,
             /// How long a rotated key works on, and what follows: not at all, an hour, a day, a week.
             pub graces: [(Text, Text); 4],
@@ -140,7 +140,7 @@ texts! {
     search: "Search by name",
     /// The option of a filter that filters nothing.
     any: "Any",
-    /// The filter for keys that nobody uses.
+    /// The filter for unused keys.
     unused: "Not used for 90 days",
     /// The button that applies the filters.
     apply: "Apply",

@@ -45,9 +45,7 @@ pub enum ManageError {
     #[error(transparent)]
     Issue(#[from] IssueError),
     /// The tenant has as many keys as it [may have](crate::KeyManager::max_keys_per_tenant).
-    #[error(
-        "the limit of keys of the tenant, {0}, is reached: revoke one that is not needed"
-    )]
+    #[error("the limit of keys of the tenant, {0}, is reached: revoke one that is not needed")]
     TooManyKeys(u64),
     /// Other nodes kept changing the key, or that of the [owner](super::Owner).
     #[error("other nodes kept changing the key, or the key of the caller: try again")]

@@ -158,7 +158,9 @@ async fn keys_are_managed_in_postgres() {
     let schema = format!("Test of a command line {}", std::process::id());
     let operator = Operator::without_tables().with("DATABASE_URL", &database_url());
     let option = format!("--schema={schema}");
-    operator.run(&["list", &option]).refuses(1, "run `api-keys init` to create or migrate the tables");
+    operator
+        .run(&["list", &option])
+        .refuses(1, "run `api-keys init` to create or migrate the tables");
     let outcome = std::panic::catch_unwind(|| manage(&operator, &option));
     let pool = sqlx::PgPool::connect(&database_url()).await.unwrap();
     let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS \"{schema}\" CASCADE"));

@@ -251,11 +251,17 @@ fn what_cannot_be_meant_is_refused() {
     refuses(&["--id-prefix=a b"], "--id-prefix");
     // The column with the hashes in the place of another.
     let ran = import(&operator, &table, &["--abilities-column=hash"]).exits(2);
-    assert!(ran.out.contains("`hash`: this looks like a secret or a hash: an ability is a name such as `bots:read`"), "{ran:?}");
+    assert!(
+        ran.out.contains(
+            "`hash`: this looks like a secret or a hash: an ability is a name such as `bots:read`"
+        ),
+        "{ran:?}"
+    );
     assert!(!ran.out.contains(&sha256("key-1")), "{ran:?}");
     refuses(&["--delimiter=ü"], "--delimiter");
     operator.run(&["import", "keys.csv"]).refuses(2, "keys.csv");
     operator.run(&["import", "keys.txt"]).refuses(2, "--format");
-    import(&operator, "id,name,hash\n", &[]).refuses(2, "the table has no lines: pass at least one key");
+    import(&operator, "id,name,hash\n", &[])
+        .refuses(2, "the table has no lines: pass at least one key");
     import(&operator, "", &[]).refuses(2, "there is no column `id`");
 }

@@ -185,7 +185,9 @@ fn a_pepper_that_differs_is_an_unknown_key() {
     assert!(explanation.contains("API_KEYS_PEPPER is set, and keys that were hashed otherwise"));
     for wrong in ["", "fifteen bytes.."] {
         let operator = Operator::new().with("API_KEYS_PEPPER", wrong);
-        operator.pipe("ak_1", &["verify"]).refuses(2, "API_KEYS_PEPPER is too short: it has at least 16 bytes");
+        operator
+            .pipe("ak_1", &["verify"])
+            .refuses(2, "API_KEYS_PEPPER is too short: it has at least 16 bytes");
         operator.run(&["issue", "a key"]).refuses(2, "fewer than 16 bytes");
     }
     let operator = Operator::new().with("API_KEYS_PREVIOUS_PEPPER", "a pepper of 16 bytes");

@@ -116,7 +116,9 @@ impl Audit {
         let mut printer = Printer::new(session);
         if let Database::Redis(_) = session.database {
             if query.actor.is_some() {
-                return Err(Failure::usage("--by has no meaning for Redis, which keeps no audit log"));
+                return Err(Failure::usage(
+                    "--by has no meaning for Redis, which keeps no audit log",
+                ));
             }
             say(format_args!(
                 "Redis keeps no audit log: this list shows when the present keys were issued and revoked."

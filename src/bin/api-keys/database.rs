@@ -127,7 +127,9 @@ impl DatabaseArgs {
     /// Refuses an option that would be ignored: the caller means another database.
     fn refuse(&self, option: &str, value: Option<&String>, kind: &str) -> Result<(), Failure> {
         match value {
-            Some(_) => Err(Failure::usage(format!("{option} has no meaning for {kind}: leave it out"))),
+            Some(_) => {
+                Err(Failure::usage(format!("{option} has no meaning for {kind}: leave it out")))
+            }
             None => Ok(()),
         }
     }

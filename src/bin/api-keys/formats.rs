@@ -66,8 +66,9 @@ impl<'a> Described<'a> {
             let is_new = match name {
                 "body" => read.body.body.replace(value.parse()?).is_none(),
                 "checksum" => {
-                    let checksum = ChecksumSort::from_str(value, false)
-                        .map_err(|_| "unknown checksum: use `none`, `crc32` or `keyed`".to_owned())?;
+                    let checksum = ChecksumSort::from_str(value, false).map_err(|_| {
+                        "unknown checksum: use `none`, `crc32` or `keyed`".to_owned()
+                    })?;
                     read.body.checksum.replace(checksum).is_none()
                 }
                 "stage" => read.stage.replace(value).is_none(),
@@ -82,9 +83,11 @@ impl<'a> Described<'a> {
                 _ => false,
             };
             if !is_new {
-                return Err("invalid format: write it like `sk_live_,stage=live`; it may have once \
+                return Err(
+                    "invalid format: write it like `sk_live_,stage=live`; it may have once \
                             each `body=base62:40`, `checksum=crc32`, `stage` and `kind=public`"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
         }
         Ok(read)

@@ -46,7 +46,8 @@ pub(crate) fn of_line(text: &str) -> Option<KeyId> {
 /// it. It is not repeated in errors.
 pub(crate) fn parse_ability(text: &str) -> Result<Ability, String> {
     if !text.contains(':') && looks_like_secret(text) {
-        return Err("this looks like a secret or a hash: an ability is a name such as `bots:read`".to_owned());
+        return Err("this looks like a secret or a hash: an ability is a name such as `bots:read`"
+            .to_owned());
     }
     text.parse().map_err(|error: AbilityError| error.to_string())
 }

@@ -61,10 +61,7 @@ pub(crate) fn warnings(record: &KeyRecord) -> impl Iterator<Item = &'static str>
     let restrictions = record.restrictions();
     let names_sites = restrictions.origins.is_some() || restrictions.referrers.is_some();
     [
-        (
-            record.abilities().is_empty(),
-            "It has no ability: routes that require one refuse it.",
-        ),
+        (record.abilities().is_empty(), "It has no ability: routes that require one refuse it."),
         (
             record.kind() == KeyKind::Public && !names_sites,
             "It is public and has no --origin and no --referrer: every request is refused.",

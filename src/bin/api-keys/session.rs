@@ -126,7 +126,9 @@ fn peppered() -> Result<KeyHasher, Failure> {
 /// Returns a hint about the pepper, for a key that is not found.
 pub(crate) fn pepper_advice() -> &'static str {
     match env::var_os("API_KEYS_PEPPER") {
-        Some(_) => "API_KEYS_PEPPER is set: keys that were hashed with another pepper, or without one, are not found",
+        Some(_) => {
+            "API_KEYS_PEPPER is set: keys that were hashed with another pepper, or without one, are not found"
+        }
         None => "API_KEYS_PEPPER is not set: keys that were hashed with a pepper are not found",
     }
 }

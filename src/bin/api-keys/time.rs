@@ -20,7 +20,8 @@ const UNITS: [(u64, &str); 4] = [(DAY, "day"), (3600, "hour"), (60, "minute"), (
 
 /// Reads a period, such as `90d` or `1h 30m`.
 pub(crate) fn parse_period(text: &str) -> Result<Duration, String> {
-    read_period(text).ok_or_else(|| "invalid period: write it like `90d`, `12h` or `1h 30m`".to_owned())
+    read_period(text)
+        .ok_or_else(|| "invalid period: write it like `90d`, `12h` or `1h 30m`".to_owned())
 }
 
 fn read_period(text: &str) -> Option<Duration> {

@@ -81,7 +81,10 @@ fn unread(error: &(dyn Error + 'static)) -> ApiError {
     // The limit of another layer is an error within another.
     let mut causes = std::iter::successors(Some(error), |error| (*error).source());
     if causes.any(|error| error.is::<LengthLimitError>()) {
-        return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too long: send a shorter one");
+        return ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The body is too long: send a shorter one",
+        );
     }
     ApiError::new(StatusCode::BAD_REQUEST, "The body cannot be read")
 }

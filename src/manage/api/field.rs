@@ -31,7 +31,10 @@ impl Fields {
     pub(super) fn of_body(body: Value) -> Result<Self, ApiError> {
         match body {
             Value::Object(map) => Ok(Self { path: String::new(), map }),
-            _ => Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "The body is not an object: send a JSON object")),
+            _ => Err(ApiError::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The body is not an object: send a JSON object",
+            )),
         }
     }
 
@@ -48,7 +51,8 @@ impl Fields {
 
     /// Takes the field `name`.
     pub(super) fn require(&mut self, name: &str) -> Result<Field, ApiError> {
-        self.take(name).ok_or_else(|| wrong(format!("{}{name}", self.path), "missing: it is required"))
+        self.take(name)
+            .ok_or_else(|| wrong(format!("{}{name}", self.path), "missing: it is required"))
     }
 
     /// Refuses fields that were not taken.
@@ -88,7 +92,8 @@ impl Field {
         let whole = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
         let number = self.value.as_u64().or_else(|| self.value.as_f64().and_then(whole));
         let number = number.filter(|number| *number <= most);
-        let error = || wrong(self.path, format!("invalid number: pass a whole number from 0 to {most}"));
+        let error =
+            || wrong(self.path, format!("invalid number: pass a whole number from 0 to {most}"));
         number.ok_or_else(error)
     }
 
@@ -115,7 +120,10 @@ impl Field {
         let item = |(index, value)| {
             let item = Self { path: format!("{}[{index}]", self.path), value };
             if item.value.as_str().is_some_and(|text| text.len() > MAX_TEXT) {
-                return Err(wrong(item.path, format!("too long: an item has at most {MAX_TEXT} bytes")));
+                return Err(wrong(
+                    item.path,
+                    format!("too long: an item has at most {MAX_TEXT} bytes"),
+                ));
             }
             item.parse(&parse)
         };

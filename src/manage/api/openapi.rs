@@ -64,9 +64,7 @@ fn operation(
         KeyRoute::List => {
             let answer = schemas.add::<Page>();
             let draft = draft("listApiKeys", "List API keys, the newest first")
-                .says(
-                    "Returns a page of the keys that the caller may see, without their secrets.",
-                )
+                .says("Returns a page of the keys that the caller may see, without their secrets.")
                 .answer("200", "A page of keys", answer)
                 .refuses(&[]);
             (HttpMethod::Get, draft.parameters(list_parameters()))

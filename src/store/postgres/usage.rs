@@ -15,7 +15,8 @@ use super::repository::bound;
 use super::types::Timestamp;
 use crate::key::KeyId;
 use crate::store::sql::usage::{
-    self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums, time_of,
+    self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums,
+    time_of,
 };
 use crate::store::sql::{Statement, Tables, Value, constant, failed};
 use crate::store::{
@@ -110,9 +111,12 @@ impl UsageStore for PostgresStore {
         let rows = bound(&statement).persistent(false).fetch_all(&mut **lease).await;
         lease.give_back();
         let rows = rows.map_err(failed)?;
-        usage::sums_by_key(query.step, rows.iter().map(|row| {
-            Ok((row.try_get("key_id").map_err(failed)?, row.try_get("sums").map_err(failed)?))
-        }))
+        usage::sums_by_key(
+            query.step,
+            rows.iter().map(|row| {
+                Ok((row.try_get("key_id").map_err(failed)?, row.try_get("sums").map_err(failed)?))
+            }),
+        )
     }
 
     async fn prune_usage(

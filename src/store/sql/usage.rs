@@ -292,7 +292,8 @@ mod tests {
 
     #[test]
     fn what_is_not_three_numbers_each_is_an_error() {
-        for text in ["", "24", "24 1", "24 1 2 ", "24 -1 2", "24 1 2.5", "70389528 1 2", "24  1 2"] {
+        for text in ["", "24", "24 1", "24 1 2 ", "24 -1 2", "24 1 2.5", "70389528 1 2", "24  1 2"]
+        {
             assert!(read_sums(UsageStep::Day, text).is_err(), "{text:?}");
         }
     }

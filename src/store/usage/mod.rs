@@ -17,9 +17,7 @@ pub use self::counts::{UsageCounts, UsageKind};
 #[cfg(feature = "redis")]
 pub(crate) use self::hours::HOURS_PER_DAY;
 pub(crate) use self::hours::Hour;
-pub use self::query::{
-    UsageBucket, UsageByKeyQuery, UsageOf, UsageQuery, UsageStep, UsageSums,
-};
+pub use self::query::{UsageBucket, UsageByKeyQuery, UsageOf, UsageQuery, UsageStep, UsageSums};
 use super::{RecordUses, StoreError};
 use crate::key::KeyId;
 

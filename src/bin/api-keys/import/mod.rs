@@ -74,8 +74,9 @@ impl Import {
             Format::Csv => {
                 let delimiter = u8::try_from(self.delimiter);
                 let delimiter = delimiter.ok().filter(u8::is_ascii);
-                let delimiter =
-                    delimiter.ok_or_else(|| Failure::usage("invalid --delimiter: use one ASCII character"))?;
+                let delimiter = delimiter.ok_or_else(|| {
+                    Failure::usage("invalid --delimiter: use one ASCII character")
+                })?;
                 csv_rows(input, delimiter, &self.columns.wanted())?
             }
             Format::Jsonl => json_rows(BufReader::new(input)),

@@ -7,8 +7,7 @@ use crate::time::parse_time;
 /// Reads a time: as operators or SQL write it, or in seconds, milliseconds or microseconds since 1970, depending
 /// on its size.
 pub(super) fn time(text: &str) -> Result<SystemTime, &'static str> {
-    const WRONG: &str =
-        "invalid time: write it like `2027-01-31T12:00:00Z`, `2027-01-31 12:00:00`, or as seconds since 1970";
+    const WRONG: &str = "invalid time: write it like `2027-01-31T12:00:00Z`, `2027-01-31 12:00:00`, or as seconds since 1970";
     if let Ok(number) = text.parse::<u64>() {
         // Seconds until the year 5138, and milliseconds from 1973 on.
         let since = match number {

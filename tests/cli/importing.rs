@@ -211,7 +211,7 @@ fn a_line_that_cannot_be_imported_keeps_no_other_from_it_and_is_not_repeated() {
             "wrong     line 6  `id`: a key id has 1 to 128",
             "wrong     line 7  `scopes`: an ability is",
             "wrong     line 8  `id`: it is empty",
-            "wrong     line 9  it has 2 values, and the first line 4 columns",
+            "wrong     line 9  it has 2 values, but the first line has 4 columns",
             "refused   line 10  another key has this id already",
             "refused   line 11  the key exists already, with the id 7",
             "refused   line 13  the key exists already, with the id 9",
@@ -245,7 +245,7 @@ fn what_cannot_be_meant_is_refused() {
     let operator = Operator::new();
     let table = table();
     let refuses = |options: &[&str], said| import(&operator, &table, options).refuses(2, said);
-    refuses(&["--hash-column=token"], "there is no column `token`: --hash-column says which");
+    refuses(&["--hash-column=token"], "there is no column `token`: name one of these with --hash-column");
     refuses(&["--tenant-column=tenant"], "id, name, hash, owner");
     refuses(&["--hash=md5"], "sha256-after-id");
     refuses(&["--id-prefix=a b"], "--id-prefix");

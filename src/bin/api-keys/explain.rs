@@ -43,7 +43,7 @@ pub(crate) fn explain_unknown(secret: &str, rejection: Option<&Rejection>) -> St
     if rejection.is_some_and(|rejection| rejection.kind() == RejectionKind::Malformed) {
         let reason = rejection.and_then(|rejection| rejection.source());
         let reason = reason
-            .map_or_else(|| "the key has an invalid character".to_owned(), ToString::to_string);
+            .map_or_else(|| "the key has a character that is not allowed".to_owned(), ToString::to_string);
         return format!("malformed: {reason}");
     }
     let mut text = "no key in this database has this secret".to_owned();

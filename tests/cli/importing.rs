@@ -245,7 +245,10 @@ fn what_cannot_be_meant_is_refused() {
     let operator = Operator::new();
     let table = table();
     let refuses = |options: &[&str], said| import(&operator, &table, options).refuses(2, said);
-    refuses(&["--hash-column=token"], "there is no column `token`: name one of these with --hash-column");
+    refuses(
+        &["--hash-column=token"],
+        "there is no column `token`: name one of these with --hash-column",
+    );
     refuses(&["--tenant-column=tenant"], "id, name, hash, owner");
     refuses(&["--hash=md5"], "sha256-after-id");
     refuses(&["--id-prefix=a b"], "--id-prefix");

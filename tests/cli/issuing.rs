@@ -294,8 +294,12 @@ fn a_secret_that_could_not_be_written_is_reported() {
 fn a_tenant_has_no_more_keys_than_the_environment_allows() {
     let operator = Operator::new().with("API_KEYS_MAX_PER_TENANT", "1");
     let (id, _) = operator.issue("of acme", &["--tenant=acme"]);
-    operator.run(&["issue", "one more", "--tenant=acme"]).refuses(4, "the limit of keys of the tenant, 1, is reached");
-    operator.run(&["rotate", &id, "--grace=1h"]).refuses(4, "the limit of keys of the tenant, 1, is reached");
+    operator
+        .run(&["issue", "one more", "--tenant=acme"])
+        .refuses(4, "the limit of keys of the tenant, 1, is reached");
+    operator
+        .run(&["rotate", &id, "--grace=1h"])
+        .refuses(4, "the limit of keys of the tenant, 1, is reached");
     operator.issue("of globex", &["--tenant=globex"]);
     operator.run(&["revoke", &id]).succeeds();
     operator.issue("of acme again", &["--tenant=acme"]);

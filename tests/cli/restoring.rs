@@ -223,7 +223,9 @@ fn an_event_that_is_not_in_the_file_is_no_success() {
     let (id, _) = operator.issue("robot", &[]);
     let full = "--audit-file=/dev/full";
     operator.run(&["list", full]).succeeds();
-    operator.run(&["revoke", &id, full]).refuses(1, "--audit-file: the events of these changes were not written");
+    operator
+        .run(&["revoke", &id, full])
+        .refuses(1, "--audit-file: the events of these changes were not written");
     assert_eq!(operator.show(&id)["state"], "revoked");
     let file = "--audit-file=audit.jsonl";
     operator.pipe(&*id, &["revoke", "--ids-stdin", file]).succeeds();

@@ -182,7 +182,9 @@ fn a_pepper_that_differs_is_an_unknown_key() {
     let operator = operator.with("API_KEYS_PEPPER", "another pepper of 16");
     let answer = verify(&operator, &secret, &[], 5, "no key in this database");
     let explanation = answer["explanation"].as_str().unwrap();
-    assert!(explanation.contains("API_KEYS_PEPPER is set: keys that were hashed with another pepper"));
+    assert!(
+        explanation.contains("API_KEYS_PEPPER is set: keys that were hashed with another pepper")
+    );
     for wrong in ["", "fifteen bytes.."] {
         let operator = Operator::new().with("API_KEYS_PEPPER", wrong);
         operator

@@ -42,8 +42,10 @@ pub(crate) fn explain_without_pepper(id: &KeyId) -> String {
 pub(crate) fn explain_unknown(secret: &str, rejection: Option<&Rejection>) -> String {
     if rejection.is_some_and(|rejection| rejection.kind() == RejectionKind::Malformed) {
         let reason = rejection.and_then(|rejection| rejection.source());
-        let reason = reason
-            .map_or_else(|| "the key has a character that is not allowed".to_owned(), ToString::to_string);
+        let reason = reason.map_or_else(
+            || "the key has a character that is not allowed".to_owned(),
+            ToString::to_string,
+        );
         return format!("malformed: {reason}");
     }
     let mut text = "no key in this database has this secret".to_owned();

@@ -1,9 +1,9 @@
-//! [`Watcher`]: an authority, and what it let through that is still open.
+//! [`Watcher`]: a layer and its open streams.
 
 use super::{Authority, Streams};
 
-/// An authority, and what it let through that is still open.
+/// A layer and its open streams.
 pub(crate) trait Watcher: Authority {
-    /// Returns what is still open.
+    /// Returns the open streams.
     fn streams(&self) -> &Streams;
 }

@@ -23,10 +23,7 @@ use crate::store::{
 };
 
 /// When the day of a row begins.
-const DAY: &str = "date_trunc('day', starts_at, 'UTC')";
-
-/// What makes rows of an array.
-const EACH: &str = "json_array_elements_text";
+pub(super) const DAY: &str = "date_trunc('day', starts_at, 'UTC')";
 
 /// Adds the tables of usage, which do not refer to those of keys: usage outlives its key.
 pub(super) fn create_tables(tables: &Tables) -> String {
@@ -82,7 +79,7 @@ impl UsageStore for PostgresStore {
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
-        let statement = usage::read_by_key(&self.statements.tables, query, DAY, EACH)?;
+        let statement = read_by_key(&self.statements.tables, query)?;
         let mut lease = Lease::of(&self.connections, Purpose::List).await?;
         let rows = bound(&statement).persistent(false).fetch_all(&mut **lease).await;
         lease.give_back();
@@ -162,6 +159,22 @@ fn add(tables: &Tables) -> String {
          WHERE EXISTS (SELECT FROM is_new) ORDER BY key_id COLLATE \"C\", hour \
          ON CONFLICT (key_id, starts_at, hours) DO UPDATE SET {additions}"
     )
+}
+
+/// Reads key by key. A join may be done by reading the whole table, as soon as the keys have a few thousandths of it.
+pub(super) fn read_by_key(
+    tables: &Tables,
+    query: &UsageByKeyQuery,
+) -> Result<Statement, StoreError> {
+    let (usage, sums) = (tables.usage(), sums());
+    usage::read_by_key(query, DAY, |start, condition| {
+        format!(
+            "SELECT asked.key_id, own.* FROM json_array_elements_text($1) AS asked (key_id) \
+             CROSS JOIN LATERAL (SELECT {start} AS start, {sums} FROM {usage} AS known \
+             WHERE known.key_id = asked.key_id AND {condition} GROUP BY {start}) AS own \
+             ORDER BY asked.key_id, own.start"
+        )
+    })
 }
 
 /// Makes days of hours: in one statement, so that nothing is lost and nothing counts twice. What others are

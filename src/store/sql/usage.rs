@@ -99,19 +99,18 @@ pub(in crate::store) fn read(
     Ok(Statement { sql: constant(sql), values })
 }
 
-/// Returns the statement that reads hours or days of several keys, where `day` is when the day of a row begins,
-/// and `each` the function that makes rows with a `value` of a JSON array.
+/// Returns the statement that reads hours or days of several keys, where `day` is when the day of a row begins.
+///
+/// `select` writes it: it is told what to sum up by, and a condition on rows of the keys in the JSON array `$1`.
 pub(in crate::store) fn read_by_key(
-    tables: &Tables,
     query: &UsageByKeyQuery,
     day: &str,
-    each: &str,
+    select: impl FnOnce(&str, &str) -> String,
 ) -> Result<Statement, StoreError> {
     let (start, which) = match query.step {
         UsageStep::Hour => ("starts_at", HOURS_ONLY),
         UsageStep::Day => (day, ""),
     };
-    let (usage, sums) = (tables.usage(), sums());
     let ids: Vec<_> = query.ids.iter().map(KeyId::as_str).collect();
     let mut values = vec![Value::Json(Some(json!(ids).to_string()))];
     values.extend([time_of(query.from)?, time_of(query.to)?]);
@@ -123,13 +122,8 @@ pub(in crate::store) fn read_by_key(
     // Not by the index of tenants, which have other keys as well.
     let whose = if of_tenant.is_some() { " AND coalesce(tenant, '') = $4" } else { "" };
     values.extend(of_tenant.map(|tenant| Value::Text(Some(tenant))));
-    let sql = format!(
-        "SELECT key_id, {start} AS start, {sums} FROM {usage} \
-         WHERE key_id IN (SELECT value FROM {each}($1)) \
-         AND starts_at >= $2 AND starts_at < $3{which}{whose} \
-         GROUP BY key_id, {start} ORDER BY key_id, {start}"
-    );
-    Ok(Statement { sql: constant(sql), values })
+    let condition = format!("starts_at >= $2 AND starts_at < $3{which}{whose}");
+    Ok(Statement { sql: constant(select(start, &condition)), values })
 }
 
 /// Puts the rows of several keys together, which are in the order of their times.

@@ -6,7 +6,7 @@ use sqlx::Row as _;
 
 use super::SqliteStore;
 use super::repository::{bound, note_uses};
-use super::usage::{DAY, EACH};
+use super::usage::{DAY, read_by_key};
 use crate::key::{KeyHasher, KeyId};
 use crate::store::sql::{Statement, constant, usage};
 use crate::store::{
@@ -63,8 +63,8 @@ async fn usage_is_found_by_its_keys_or_its_tenant() {
         let own = by_key.clone().of_tenant(TenantFilter::Of("acme".parse().unwrap()));
         let read = |of| usage::read(tables, &UsageQuery::new(of, &range, step), DAY);
         for (statement, index) in [
-            (usage::read_by_key(tables, &by_key, DAY, EACH), "PRIMARY KEY (key_id=?"),
-            (usage::read_by_key(tables, &own, DAY, EACH), "PRIMARY KEY (key_id=?"),
+            (read_by_key(tables, &by_key), "PRIMARY KEY (key_id=?"),
+            (read_by_key(tables, &own), "PRIMARY KEY (key_id=?"),
             (read(UsageOf::Key(id(1))), "PRIMARY KEY (key_id=?"),
             (
                 read(UsageOf::Tenant("acme".parse().unwrap())),

@@ -21,9 +21,6 @@ use crate::store::{
 /// When the day of a row begins.
 pub(super) const DAY: &str = "(starts_at - starts_at % 86400000000)";
 
-/// What makes rows of an array.
-pub(super) const EACH: &str = "json_each";
-
 /// Adds the tables of usage, which do not refer to those of keys: usage outlives its key.
 pub(super) fn create_tables(tables: &Tables) -> String {
     let (usage, writers) = (tables.usage(), tables.usage_writers());
@@ -80,7 +77,7 @@ impl UsageStore for SqliteStore {
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
-        let statement = usage::read_by_key(&self.statements.tables, query, DAY, EACH)?;
+        let statement = read_by_key(&self.statements.tables, query)?;
         let _place = self.share.for_list().await?;
         let rows = bound(&statement).persistent(false).fetch_all(&self.pool).await;
         let rows = rows.map_err(failed)?;
@@ -119,6 +116,20 @@ impl UsageStore for SqliteStore {
         writing.commit().await.map_err(failed)?;
         Ok(deleted)
     }
+}
+
+pub(super) fn read_by_key(
+    tables: &Tables,
+    query: &UsageByKeyQuery,
+) -> Result<Statement, StoreError> {
+    let (usage, sums) = (tables.usage(), sums());
+    usage::read_by_key(query, DAY, |start, condition| {
+        format!(
+            "SELECT key_id, {start} AS start, {sums} FROM {usage} \
+             WHERE key_id IN (SELECT value FROM json_each($1)) AND {condition} \
+             GROUP BY key_id, {start} ORDER BY key_id, {start}"
+        )
+    })
 }
 
 /// Changes a row if the batch is new.

@@ -10,7 +10,7 @@ use crate::extract::Carrier;
 use crate::gate::Gate;
 use crate::head::{Noted, RequestHead};
 use crate::http_cache::{CacheFields, ResponseFields};
-use crate::observe::Observation;
+use crate::observe::{Arrival, Observation};
 use crate::reject::{PathIsSecret, Rejection};
 use crate::verify::{Anonymous, VerifiedKey};
 use crate::watch::Asked;
@@ -33,9 +33,8 @@ pub(crate) enum Pass {
 pub(crate) struct Finish {
     pub(crate) cache_fields: Option<ResponseFields>,
     pub(crate) charged: Option<Box<Charged>>,
-    /// None if the response may go on without the key.
-    pub(crate) watched: Option<VerifiedKey>,
     pub(crate) cancel: Option<Box<Cancel>>,
+    pub(crate) observation: Observation,
 }
 
 impl Pass {
@@ -48,7 +47,7 @@ impl Pass {
         head: impl for<'r> Fn(&'r Request<B>) -> RequestHead<'r>,
         gate: &Arc<Gate>,
         noted: &Noted,
-        observation: &mut Option<Observation>,
+        arrival: &mut Option<Arrival<'_>>,
     ) -> Result<Finish, Rejection> {
         if gate.rejector.log.hides_paths {
             keep_path_secret(request);
@@ -62,26 +61,21 @@ impl Pass {
                 }
                 let head = || head(request).noting(noted);
                 gate.observers.admitted(&key, head, &*gate.clock);
-                if let Some(observation) = observation {
-                    observation.admitted(Some(&key));
-                }
                 gate.keep_asked(&mut key, head);
-                let watched = gate.watch.is_on.then(|| key.clone());
+                let observation = Observation::new(arrival.take(), Some(&key), gate.watch.is_on);
                 let cancel = gate.cancel(&key, head);
                 request.extensions_mut().insert(key);
                 let cache_fields =
                     gate.cache_fields.as_ref().map(|fields| fields.with_key(&carrier));
-                Ok(Finish { cache_fields, charged, watched, cancel })
+                Ok(Finish { cache_fields, charged, cancel, observation })
             }
             Self::Anonymous => {
                 // What an outer layer verified was verified by other keys.
                 request.extensions_mut().remove::<VerifiedKey>();
                 request.extensions_mut().insert(Anonymous(Arc::clone(&gate.rejector)));
-                if let Some(observation) = observation {
-                    observation.admitted(None);
-                }
+                let observation = Observation::new(arrival.take(), None, false);
                 let cache_fields = gate.cache_fields.as_ref().map(CacheFields::without_key);
-                Ok(Finish { cache_fields, charged: None, watched: None, cancel: None })
+                Ok(Finish { cache_fields, charged: None, cancel: None, observation })
             }
         }
     }

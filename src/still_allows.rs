@@ -1,5 +1,6 @@
 //! What the layer let through, judged again with the record of the key as it is now.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -72,6 +73,10 @@ impl Authority for Gate {
 impl Watcher for Gate {
     fn streams(&self) -> &Streams {
         &self.streams
+    }
+
+    fn observers(&self) -> &(dyn Any + Send + Sync) {
+        &self.observers
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`VerifiedKey`]: a key that was found, compared and judged.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -142,6 +143,12 @@ impl VerifiedKey {
     /// Returns how the layer that verified the key refuses requests.
     pub(crate) fn rejector(&self) -> &Rejector {
         self.known.authority.rejector()
+    }
+
+    /// Returns the observers of the layer that verified the key.
+    #[inline]
+    pub(crate) fn observers(&self) -> &(dyn Any + Send + Sync) {
+        self.known.authority.observers()
     }
 
     /// Keeps what the request asked for, to be judged again.

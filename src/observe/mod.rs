@@ -13,8 +13,9 @@ use std::sync::Arc;
 pub use self::ended_stream::EndedStream;
 pub use self::finished::{Finished, Outcome};
 pub use self::lookup::Lookup;
-pub(crate) use self::observation::{Observation, Step};
+pub(crate) use self::observation::{Arrival, Observation};
 pub(crate) use self::observers::Observers;
+pub(crate) use self::seen::Step;
 use crate::head::RequestHead;
 use crate::verify::VerifiedKey;
 
@@ -52,7 +53,8 @@ use crate::verify::VerifiedKey;
 ///
 /// impl Observe for AccessLog {
 ///     fn finished(&self, request: &Finished<'_>) {
-///         let (method, path) = (request.method(), request.path().unwrap_or("-"));
+///         let method = request.method().map_or("-", |method| method.as_str());
+///         let path = request.path().unwrap_or("-");
 ///         match request.outcome() {
 ///             Outcome::Answered(status) => println!("{method} {path} {status}"),
 ///             Outcome::Refused(rejection) => println!("{method} {path} {}", rejection.kind()),
@@ -91,6 +93,14 @@ pub trait Observe: Send + Sync {
         let _ = stream;
     }
 
+    /// Returns what the observer is called for. The layer asks once, when the observer is added. The default is
+    /// everything.
+    ///
+    /// An observer that returns less makes requests cheaper.
+    fn interest(&self) -> Interest {
+        Interest::Everything
+    }
+
     /// Returns how much [`finished`](Self::finished) has to say of a request. The default is all.
     ///
     /// The layer asks at the beginning of each request, and keeps as much of it as the most curious observer
@@ -100,6 +110,19 @@ pub trait Observe: Send + Sync {
     }
 }
 
+/// What an [observer](Observe::interest) is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Interest {
+    /// Everything.
+    Everything,
+    /// Requests that have ended and what became of them, and streams that ended with their key:
+    /// [`admitted`](Observe::admitted) and [`detail`](Observe::detail) are not called, and
+    /// [`finished`](Observe::finished) says as much as for [`Detail::Outcome`], or more if another observer of
+    /// the layer wants that.
+    Outcomes,
+}
+
 /// How much an [observer](Observe::detail) wants to know of a request that has ended. Each level includes
 /// those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,12 +130,11 @@ pub trait Observe: Send + Sync {
 pub enum Detail {
     /// Nothing: [`finished`](Observe::finished) need not be called.
     Nothing,
-    /// The outcome, the key, the method and how the look-up ended. Nothing is allocated for it, and no clock
-    /// is read.
+    /// The outcome, the key and how the look-up ended. Nothing is allocated for it, and no clock is read.
     Outcome,
     /// Also what the request took.
     Times,
-    /// Also its path, its route and the address of the client.
+    /// Also its method, its path, its route and the address of the client.
     Request,
 }
 

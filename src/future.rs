@@ -147,9 +147,7 @@ where
                     };
                     // First, since it is quick where the service has written no fields.
                     let ending = Ending::of(response.headers());
-                    let charged = finish.write(&mut response);
-                    if let Some(charged) = charged {
-                        let refunding = charged.refund();
+                    if let Some(refunding) = finish.write(&mut response) {
                         let response = Some(response);
                         let observation = finish.observation.take();
                         state.set(State::Refund { refunding, response, observation });

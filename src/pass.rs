@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 
 use crate::cancel::Cancel;
@@ -10,6 +11,7 @@ use crate::extract::Carrier;
 use crate::gate::Gate;
 use crate::head::{Noted, RequestHead};
 use crate::http_cache::{CacheFields, ResponseFields};
+use crate::limit::Usage;
 use crate::observe::{Arrival, Observation};
 use crate::reject::{PathIsSecret, Rejection};
 use crate::verify::{Anonymous, VerifiedKey};
@@ -62,7 +64,14 @@ impl Pass {
                 let head = || head(request).noting(noted);
                 gate.observers.admitted(&key, head, &*gate.clock);
                 gate.keep_asked(&mut key, head);
-                let observation = Observation::new(arrival.take(), Some(&key), gate.watch.is_on);
+                let is_watched = gate.watch.is_on;
+                let observation = match arrival.take() {
+                    Some(arrival) => arrival.admitted(Some(&key), is_watched),
+                    None => {
+                        let is_needed = is_watched || charged.is_some();
+                        Observation::unobserved(is_needed.then(|| key.clone()), is_watched)
+                    }
+                };
                 let cancel = gate.cancel(&key, head);
                 request.extensions_mut().insert(key);
                 let cache_fields =
@@ -73,7 +82,10 @@ impl Pass {
                 // What an outer layer verified was verified by other keys.
                 request.extensions_mut().remove::<VerifiedKey>();
                 request.extensions_mut().insert(Anonymous(Arc::clone(&gate.rejector)));
-                let observation = Observation::new(arrival.take(), None, false);
+                let observation = match arrival.take() {
+                    Some(arrival) => arrival.admitted(None, false),
+                    None => Observation::unobserved(None, false),
+                };
                 let cache_fields = gate.cache_fields.as_ref().map(CacheFields::without_key);
                 Ok(Finish { cache_fields, charged: None, cancel: None, observation })
             }
@@ -82,10 +94,14 @@ impl Pass {
 }
 
 impl Finish {
-    /// Writes what the response says of caches and limits. Returns what is to be given back first, if a guard
+    /// Writes what the response says of caches and limits. Returns what gives back what was
+    /// granted, which comes first, if a guard
     /// within refused the request.
     #[inline]
-    pub(crate) fn write<B>(&mut self, response: &mut Response<B>) -> Option<Box<Charged>> {
+    pub(crate) fn write<B>(
+        &mut self,
+        response: &mut Response<B>,
+    ) -> Option<BoxFuture<'static, Usage>> {
         let charged = self.charged.take();
         if charged.is_some() {
             // For all that is written here, so that what grows grows once.
@@ -94,11 +110,11 @@ impl Finish {
         if let Some(fields) = &self.cache_fields {
             fields.write(response.headers_mut());
         }
-        let charged = charged?;
-        if charged.was_refused(response) {
-            return Some(charged);
+        let (charged, key) = (charged?, self.observation.key()?);
+        if Charged::was_refused(key, response) {
+            return Some(charged.refund(key));
         }
-        charged.write_usage(response.headers_mut());
+        charged.write_usage(key, response.headers_mut());
         None
     }
 }

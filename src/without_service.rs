@@ -50,10 +50,10 @@ impl Admitted {
     pub async fn finish<B>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
         let Self { key: _, mut finish } = self;
         let ending = Ending::of(response.headers());
-        let charged = finish.write(&mut response);
-        let is_refused = charged.is_some();
-        if let Some(charged) = charged {
-            let usage = charged.refund().await;
+        let refunding = finish.write(&mut response);
+        let is_refused = refunding.is_some();
+        if let Some(refunding) = refunding {
+            let usage = refunding.await;
             Charged::write_refunded(&usage, &mut response);
         }
         finish.observation.answered(&response);

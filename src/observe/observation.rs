@@ -70,6 +70,23 @@ impl<'g> Arrival<'g> {
         self.lookup = Some(lookup);
     }
 
+    /// Goes on with a request that the layer lets through. The response has to end with the key if that is
+    /// watched.
+    #[inline]
+    pub(crate) fn admitted(mut self, key: Option<&VerifiedKey>, is_watched: bool) -> Observation {
+        let mut more = match key {
+            // Which leads to the observers.
+            Some(_) => self.more.take(),
+            None => Some(self.take_more()),
+        };
+        self.observers = None;
+        if let Some(more) = &mut more {
+            more.decided();
+        }
+        let (key, lookup) = (key.cloned(), self.lookup);
+        Observation { key, more, lookup, is_observed: true, is_watched }
+    }
+
     /// Tells how the request ended.
     pub(crate) fn end(mut self, outcome: Outcome<'_>) {
         self.tell(outcome);
@@ -98,6 +115,7 @@ impl<'g> Arrival<'g> {
     }
 
     /// Takes what is kept, with what is to be told.
+    #[inline(never)]
     fn take_more(&mut self) -> Box<More> {
         let mut more = self.more.take().unwrap_or_else(More::take_spare);
         if let Some(observers) = self.observers.take() {
@@ -123,27 +141,10 @@ fn begin_in_full<'a>(
 }
 
 impl Observation {
-    /// Goes on with a request that the layer lets through.
+    /// Goes on with a request that nobody observes. Its key is kept, if it is needed afterwards.
     #[inline]
-    pub(crate) fn new(
-        arrival: Option<Arrival<'_>>,
-        key: Option<&VerifiedKey>,
-        is_watched: bool,
-    ) -> Self {
-        let Some(mut arrival) = arrival else {
-            let key = if is_watched { key.cloned() } else { None };
-            return Self { key, more: None, lookup: None, is_observed: false, is_watched };
-        };
-        let mut more = match key {
-            // Which leads to the observers.
-            Some(_) => arrival.more.take(),
-            None => Some(arrival.take_more()),
-        };
-        arrival.observers = None;
-        if let Some(more) = &mut more {
-            more.decided();
-        }
-        Self { key: key.cloned(), more, lookup: arrival.lookup, is_observed: true, is_watched }
+    pub(crate) fn unobserved(key: Option<VerifiedKey>, is_watched: bool) -> Self {
+        Self { key, more: None, lookup: None, is_observed: false, is_watched }
     }
 
     /// Tells that there is a response: that of a guard within, or of the service.
@@ -178,7 +179,13 @@ impl Observation {
 
     /// Takes all, to be told later.
     pub(crate) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::new(None, None, false))
+        std::mem::replace(self, Self::unobserved(None, false))
+    }
+
+    /// Returns the key, if it was needed or observed.
+    #[inline]
+    pub(crate) fn key(&self) -> Option<&VerifiedKey> {
+        self.key.as_ref()
     }
 
     /// Takes the key, if the response has to end with it.

@@ -5,12 +5,13 @@
 //! before the decision the layer is at hand, and afterwards the key leads to it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::Response;
 
-use super::observers::tell_finished;
 use super::seen::{More, Place, Seen, Step, Times};
-use super::{Detail, Finished, Lookup, Observers, Outcome};
+use super::{Detail, Finished, Lookup, Observe, Observers, Outcome};
+use crate::contain;
 use crate::head::RequestHead;
 use crate::reject::Rejection;
 use crate::verify::VerifiedKey;
@@ -74,17 +75,24 @@ impl<'g> Arrival<'g> {
     /// watched.
     #[inline]
     pub(crate) fn admitted(mut self, key: Option<&VerifiedKey>, is_watched: bool) -> Observation {
-        let mut more = match key {
-            // Which leads to the observers.
-            Some(_) => self.more.take(),
-            None => Some(self.take_more()),
+        // A key leads to the observers, so that nothing else has to.
+        let more = match (key, &self.more) {
+            (Some(_), None) => None,
+            _ => Some(self.decided(key)),
         };
         self.observers = None;
-        if let Some(more) = &mut more {
-            more.decided();
-        }
         let (key, lookup) = (key.cloned(), self.lookup);
         Observation { key, more, lookup, is_observed: true, is_watched }
+    }
+
+    #[inline(never)]
+    fn decided(&mut self, key: Option<&VerifiedKey>) -> Box<More> {
+        let mut more = match key {
+            Some(_) => self.more.take().unwrap_or_else(More::take_spare),
+            None => self.take_more(),
+        };
+        more.decided();
+        more
     }
 
     /// Tells how the request ended.
@@ -102,12 +110,10 @@ impl<'g> Arrival<'g> {
         });
         let seen =
             Seen { key: None, is_admitted: false, lookup: self.lookup, more: more.as_deref() };
-        match (self.observers.take(), of_thread) {
-            (Some(observers), _) => observers.finished(&Finished::new(outcome, seen)),
-            (None, Some(observers)) => {
-                tell_finished(&observers.0, &Finished::new(outcome, seen));
-            }
-            (None, None) => {}
+        let observers = self.observers.take().map(Observers::all);
+        let observers = observers.or(of_thread.as_ref().map(|all| &*all.0)).unwrap_or_default();
+        if !observers.is_empty() {
+            tell(observers, &Finished::new(outcome, seen));
         }
         if let Some(more) = more {
             more.keep_spare();
@@ -165,13 +171,10 @@ impl Observation {
             return;
         }
         let (key, more) = (self.key.as_ref(), self.more.as_deref());
-        let finished =
-            Finished::new(outcome, Seen { key, is_admitted: true, lookup: self.lookup, more });
-        if let Some(observers) = key.and_then(|key| key.observers().downcast_ref::<Observers>()) {
-            observers.finished(&finished);
-        } else if let Some(observers) = more.and_then(|more| more.observers.as_ref()) {
-            tell_finished(&observers.0, &finished);
-        }
+        let seen = Seen { key, is_admitted: true, lookup: self.lookup, more };
+        let of_layer = key.and_then(|key| key.observers().downcast_ref()).map(Observers::all);
+        let of_thread = || more?.observers.as_ref().map(|all| &*all.0);
+        tell(of_layer.or_else(of_thread).unwrap_or_default(), &Finished::new(outcome, seen));
         if let Some(more) = self.more.take() {
             more.keep_spare();
         }
@@ -192,6 +195,13 @@ impl Observation {
     #[inline]
     pub(crate) fn take_watched(&mut self) -> Option<VerifiedKey> {
         if self.is_watched && !self.is_observed { self.key.take() } else { None }
+    }
+}
+
+#[inline]
+fn tell(observers: &[Arc<dyn Observe>], request: &Finished<'_>) {
+    for observer in observers {
+        contain::notify("an observer", || observer.finished(request));
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use thread_local::ThreadLocal;
 
 use super::seen::OfThread;
-use super::{Detail, EndedStream, Finished, Interest, Observe};
+use super::{Detail, EndedStream, Interest, Observe};
 use crate::clock::Clock;
 use crate::contain;
 use crate::head::RequestHead;
@@ -63,8 +63,8 @@ impl Observers {
     }
 
     #[inline]
-    pub(crate) fn finished(&self, request: &Finished<'_>) {
-        tell_finished(&self.all, request);
+    pub(super) fn all(&self) -> &[Arc<dyn Observe>] {
+        &self.all
     }
 
     pub(crate) fn stream_ended(&self, stream: &EndedStream<'_>) {
@@ -100,13 +100,6 @@ impl Observers {
                 contain::notify("an observer of rotations", || observer(key));
             }
         }
-    }
-}
-
-#[inline]
-pub(super) fn tell_finished(observers: &[Arc<dyn Observe>], request: &Finished<'_>) {
-    for observer in observers {
-        contain::notify("an observer", || observer.finished(request));
     }
 }
 

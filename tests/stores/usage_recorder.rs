@@ -331,7 +331,8 @@ async fn of_many_requests_at_once_each_key_is_written_once() {
 
 #[tokio::test]
 async fn a_request_in_which_an_hour_ends_counts_once_when_it_has_its_answer() {
-    let clock = FakeClock::new();
+    // Stores keep microseconds.
+    let clock = FakeClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     let keys = MemoryStore::new();
     let issued = keys.issue(NewKey::named("robot").limit("100 per day")).unwrap();
     let (id, begin) = (issued.record.id().clone(), clock.now());

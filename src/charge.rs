@@ -159,8 +159,8 @@ impl Charged {
     }
 
     /// Gives back what was granted, and tells how the limits stand then.
-    pub(crate) fn refund(self: Box<Self>, key: &VerifiedKey) -> BoxFuture<'static, Usage> {
-        let Self { cost, decision, older } = *self;
+    pub(crate) fn refund(self, key: &VerifiedKey) -> BoxFuture<'static, Usage> {
+        let Self { cost, decision, older } = self;
         let (limits, refund) = (key.record().limits().clone(), key.refund(cost, decision));
         Box::pin(async move { Usage { limits, decision: refund.await, older } })
     }

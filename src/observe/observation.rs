@@ -73,7 +73,8 @@ impl<'g> Arrival<'g> {
 
     /// Goes on with a request that the layer lets through. The response has to end with the key if that is
     /// watched.
-    #[inline]
+    // Inlined, it would make requests dearer that nobody observes.
+    #[inline(never)]
     pub(crate) fn admitted(mut self, key: Option<&VerifiedKey>, is_watched: bool) -> Observation {
         // A key leads to the observers, so that nothing else has to.
         let more = match (key, &self.more) {

@@ -11,12 +11,12 @@ use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind, Rejector};
 use crate::verify::{Anonymous, VerifiedKey};
 
-/// Hands the verified key to a handler.
+/// Extracts the verified key for a handler.
 ///
-/// A handler that takes `VerifiedKey` refuses a request without one: with 401, in the words of
-/// the layer, if the layer let it pass without a key; with 500 if there is no layer.
+/// A handler that takes `VerifiedKey` refuses a request without one: with 401, in the form of the
+/// layer, if the layer accepted it without a key; with 500 if there is no layer.
 ///
-/// An extractor does not see the body, which is left unread then. For uploads, mount a
+/// An extractor does not see the body, which then stays unread. For uploads, mount a
 /// [guard](crate::guard) on the route, which [reads it](crate::ApiKeyLayer::drain_refused).
 impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {
     type Rejection = VerifiedKeyRejection;
@@ -26,10 +26,9 @@ impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {
     }
 }
 
-/// Hands the verified key to a handler that also serves requests without a key.
+/// Extracts the verified key for a handler that also serves requests without a key.
 ///
-/// Without a layer it is an error all the same: a route that nobody guards must not look like
-/// one that nobody has a key for.
+/// Without a layer it is still an error: an unprotected route must not look like one without a key.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for VerifiedKey {
     type Rejection = VerifiedKeyRejection;
 
@@ -45,7 +44,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for VerifiedKey {
     }
 }
 
-/// The rejection of a request for whose handler there is no [`VerifiedKey`].
+/// The rejection of a request without a [`VerifiedKey`] that its handler needs.
 #[derive(Debug)]
 pub struct VerifiedKeyRejection {
     rejection: Rejection,

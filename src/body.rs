@@ -1,4 +1,4 @@
-//! [`ResponseBody`]: the body of an answer, whoever gave it.
+//! [`ResponseBody`]: the body of a response, of the service or of a refusal.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,9 +17,9 @@ use crate::watch::{KeyEnded, Stream};
 pin_project! {
     /// The body of a response: the inner service's own, or that of a rejection.
     ///
-    /// It asks nothing of the inner body but that its data are [`Bytes`], so that the
-    /// layers fit over any service. It ends when the key does with which the request was let through;
-    /// see [`ApiKeyLayer::streams`](crate::ApiKeyLayer::streams).
+    /// It only requires that the data of the inner body are [`Bytes`], so the layers work with any
+    /// service. It ends with the key that the request was admitted with; see
+    /// [`ApiKeyLayer::streams`](crate::ApiKeyLayer::streams).
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -37,7 +37,7 @@ pin_project! {
     }
 }
 
-/// Watches over the frames of a body. Small, since every response carries one.
+/// Watches the frames of a body. Small, because every response has one.
 struct Watch {
     state: State,
     /// Whether a frame was sent.
@@ -46,11 +46,11 @@ struct Watch {
 }
 
 enum State {
-    /// At most one frame was sent: what is whole with its first frame is not watched.
+    /// At most one frame was sent: a body that is complete with it is not watched.
     Begun(VerifiedKey),
-    // Boxed, since most bodies never come here.
+    // Boxed, because most bodies never get here.
     Open(Box<Stream>),
-    /// It is not watched, or not any more.
+    /// It is not watched, or no longer.
     Over,
 }
 
@@ -63,7 +63,7 @@ impl<B> ResponseBody<B> {
         Self { kind: Kind::Rejected { body: Full::new(body) } }
     }
 
-    /// Has a body end when the key does, if there is one.
+    /// Makes a body end with the key, if there is one.
     pub(crate) fn watched(body: B, key: Option<VerifiedKey>, ending: Ending) -> Self {
         let state = key.map_or(State::Over, State::Begun);
         Self { kind: Kind::Inner { body, watch: Watch { state, has_begun: false, ending } } }
@@ -80,7 +80,7 @@ impl Watch {
         }
     }
 
-    /// Tells whether the key has ended before the body has, and watches no more if it has not.
+    /// Tells whether the key has ended before the body, and stops watching if not.
     fn check_last(&mut self) -> Option<KeyEnded> {
         let ended = match &mut self.state {
             State::Open(stream) => stream.check(),
@@ -105,7 +105,7 @@ impl Watch {
         if std::mem::replace(&mut self.has_begun, true) { self.open()?.check() } else { None }
     }
 
-    /// Puts the body on the list of open streams.
+    /// Adds the body to the open streams.
     fn open(&mut self) -> Option<&mut Stream> {
         self.state = match std::mem::replace(&mut self.state, State::Over) {
             State::Begun(key) => match key.admission() {
@@ -120,7 +120,7 @@ impl Watch {
         }
     }
 
-    /// Returns the last frame, if there is to be one.
+    /// Returns the last frame, if there is one.
     fn end(&mut self, ended: KeyEnded) -> Option<Result<Frame<Bytes>, BoxError>> {
         let State::Open(stream) = std::mem::replace(&mut self.state, State::Over) else {
             return None;
@@ -130,7 +130,7 @@ impl Watch {
     }
 }
 
-/// The empty body, which some layers, such as tower-http's for CORS, ask for.
+/// The empty body, which some layers require, such as tower-http's for CORS.
 impl<B> Default for ResponseBody<B> {
     fn default() -> Self {
         Self::rejected(Bytes::new())
@@ -152,7 +152,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for ResponseBody<B> {
             }
             KindProj::Ended => return Poll::Ready(None),
             KindProj::Inner { body, watch } => match body.poll_frame(cx) {
-                // After the frame was made, and just before it is handed on.
+                // After the frame was made, and just before it is sent.
                 Poll::Ready(Some(frame)) => match watch.check() {
                     None => return Poll::Ready(Some(frame.map_err(Into::into))),
                     Some(ended) => (ended, watch),
@@ -161,8 +161,8 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for ResponseBody<B> {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(ended) => (ended, watch),
                 },
-                // What makes the frames may have stopped because of the end, which does not make them
-                // whole.
+                // The source of the frames may have stopped because of the end; the body is then not
+                // complete.
                 Poll::Ready(None) => match watch.check_last() {
                     None => return Poll::Ready(None),
                     Some(ended) => (ended, watch),

@@ -1,4 +1,4 @@
-//! [`Cancel`]: a handler that does not answer any more once its key has ended.
+//! [`Cancel`]: cancels a handler that has not answered when its key ends.
 
 use std::task::{Context, Poll, ready};
 
@@ -9,8 +9,7 @@ use crate::head::RequestHead;
 use crate::reject::Rejection;
 use crate::watch::{Admission, Stream};
 
-/// Waits for the end of a key while a handler works, and keeps the head of the request for the
-/// refusal.
+/// Waits for the end of a key while a handler works, and keeps the head of the request for the refusal.
 pub(crate) struct Cancel {
     head: Request<()>,
     admission: Option<Admission>,
@@ -28,7 +27,7 @@ impl Cancel {
         Self { head: request, admission: Some(admission), stream: None }
     }
 
-    /// Waits until the key has ended, and refuses the request then.
+    /// Waits until the key has ended, and then refuses the request.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Rejection, Response<Bytes>)> {
         if let Some(admission) = self.admission.take() {
             self.stream = Some(Stream::open(admission));

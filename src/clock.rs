@@ -1,15 +1,14 @@
-//! [`Clock`]: where the time comes from.
+//! [`Clock`]: the source of the time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Tells the time against which keys expire and requests are counted.
+/// Provides the time by which keys expire and requests are counted.
 ///
-/// The layer reads it once for each key that can expire, and a limiter in memory once for each
-/// request of a key with limits. Tests put a fake in its place;
-/// the feature `testing` has one.
+/// The layer reads it once for each key that can expire, and a limiter in memory once for each request
+/// of a key with limits. Tests replace it; the feature `testing` has a fake clock.
 pub trait Clock: Send + Sync {
-    /// Returns the present time.
+    /// Returns the current time.
     fn now(&self) -> SystemTime;
 }
 
@@ -29,8 +28,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Goes on from the operating system's time without following its jumps, for what is measured
-/// rather than dated.
+/// Continues from the operating system's time without following its jumps, for durations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MonotonicClock {
     started: SystemTime,
@@ -67,7 +65,7 @@ pub(crate) fn microseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// From 1970 to the last second of the year 9999, where texts and databases end.
+/// From 1970 to the last second of the year 9999, the range of texts and databases.
 pub(crate) const LAST: Duration = Duration::from_secs(253_402_300_799);
 
 /// Returns the time that is `period` after `time`; `None`, which is never, beyond the [`LAST`].
@@ -75,7 +73,7 @@ pub(crate) fn later(time: SystemTime, period: Duration) -> Option<SystemTime> {
     time.checked_add(period).filter(|time| *time <= SystemTime::UNIX_EPOCH + LAST)
 }
 
-/// Returns `time` without what is smaller than a microsecond.
+/// Returns `time`, truncated to the microsecond.
 pub(crate) fn to_microsecond(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     time - Duration::from_nanos(u64::from(since.subsec_nanos() % 1000))

@@ -1,8 +1,8 @@
 //! Foreign code that panics or hangs: stores, limiters, observers, sinks, callbacks and guards on trial.
 //!
-//! The crate calls them through this file, so that a panic, or a future that hangs, fails one request and
-//! not the server. What decides in a request's own call, such as a guard or an extractor, is called as a
-//! handler is: a panic there ends the call, and lets nobody in.
+//! The crate calls them through this file, so that a panic, or a future that hangs, fails one request
+//! and not the server. Code that decides within a request, such as a guard or an extractor, is called
+//! like a handler: its panic ends the call, and the request is not accepted.
 
 use std::any::Any;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-/// Why foreign code gave no answer.
+/// Why foreign code returned no answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     Panicked(String),

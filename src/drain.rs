@@ -1,12 +1,12 @@
-//! [`Drain`]: what becomes of the body of a request that is refused.
+//! [`Drain`]: the rest of the body of a refused request.
 //!
-//! A server that speaks HTTP/1 closes the connection of a request whose body nobody reads. What is
-//! still on its way meets a closed socket: the kernel resets the connection, and throws away the
-//! answer unless the other side has read it. Clients see an error instead of the refusal. Proxies
-//! take the server for broken, and send it nothing more for a while, from anybody.
+//! A server that speaks HTTP/1 closes the connection of a request whose body was not read. Data that
+//! still arrives meets a closed socket: the kernel resets the connection, and discards the response
+//! unless the other side has read it. Clients see an error instead of the refusal. Proxies treat the
+//! server as broken, and send it no requests of any client for a while.
 //!
-//! So the body is kept: a task reads and drops it while the answer goes out. A server that speaks
-//! HTTP/2 resets the stream alone, but there are clients that then forget the answer.
+//! So a task reads and drops the body while the response is sent. A server that speaks HTTP/2 only
+//! resets the stream, but some clients then drop the response.
 
 use std::fmt;
 use std::pin::pin;
@@ -20,10 +20,10 @@ use tokio::runtime::Handle;
 
 use crate::head::RequestHead;
 
-/// How long clients and proxies take to read an answer while they cannot write.
+/// How long clients and proxies need to read a response while they cannot write.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How much of the body of a refused request is read behind the answer.
+/// How much of the body of a refused request is read after the response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Drain {
     pub(crate) max_bytes: u64,
@@ -39,7 +39,7 @@ impl Default for Drain {
 impl Drain {
     pub(crate) const OFF: Self = Self { max_bytes: 0, max_time: Duration::ZERO };
 
-    /// Joins the answer to a request, and what is left of the request.
+    /// Combines the response to a request with the rest of the request.
     pub(crate) fn refuse<B>(self, request: Request<B>, response: Response<Bytes>) -> Refusal
     where
         B: Body + Send + 'static,
@@ -50,7 +50,7 @@ impl Drain {
         self.of(&RequestHead::new(&request)).refuse(request.into_body(), response)
     }
 
-    /// Reads of a head what matters here.
+    /// Reads the relevant parts of a head.
     pub(crate) fn of(self, head: &RequestHead<'_>) -> Draining {
         Draining {
             limits: self,
@@ -65,12 +65,12 @@ impl Drain {
 pub(crate) struct Draining {
     limits: Drain,
     is_http_1: bool,
-    /// The client may have waited for an answer before it sends the body.
+    /// The client may wait for a response before it sends the body.
     expects_answer: bool,
 }
 
 impl Draining {
-    /// Joins the answer to a request, and what is left of its body.
+    /// Combines the response to a request with the rest of its body.
     pub(crate) fn refuse<B, R>(self, body: B, mut response: Response<R>) -> Refusal<R>
     where
         B: Body + Send + 'static,
@@ -85,35 +85,35 @@ impl Draining {
         Refusal::Unread(Box::new((response, Box::pin(self.drain(body)))))
     }
 
-    /// Tells whether a next request may come on the same connection. A proxy that sent one would
-    /// take the server for broken if the connection is closed in the middle of the body.
+    /// Tells whether another request may use the connection. A proxy that sends one would treat the
+    /// server as broken if the connection is closed in the middle of the body.
     fn can_go_on_after<B: Body>(&self, body: &B) -> bool {
-        // RFC 9110, section 10.1.1: a client that waited may leave out the body, and nobody could
-        // tell where the next request begins.
+        // RFC 9110, section 10.1.1: a client that waited may omit the body, and then the start of the
+        // next request is not known.
         !self.expects_answer
             && body.size_hint().upper().is_some_and(|upper| upper <= self.limits.max_bytes)
     }
 
-    /// Reads and drops a body as far as the limits go.
+    /// Reads and drops a body up to the limits.
     async fn drain<B: Body>(self, body: B) {
         let Self { limits: Drain { max_bytes, max_time }, is_http_1, .. } = self;
         let read = async {
             let mut body = pin!(body);
             let mut left = max_bytes;
-            // Only the length of a frame outlives the poll, since the frame need not be `Send`.
+            // Only the length of a frame outlives the poll, because the frame need not be `Send`.
             while let Some(bytes) = poll_fn(|cx| body.as_mut().poll_frame(cx).map(length)).await {
                 match left.checked_sub(bytes) {
                     Some(rest) => left = rest,
-                    // The other side cannot go on writing, and comes to read the answer.
+                    // The other side cannot write any more, and reads the response.
                     None if is_http_1 => return tokio::time::sleep(LINGER).await,
-                    // What nobody reads would hold up the other streams of the connection.
+                    // An unread body would block the other streams of the connection.
                     None => return,
                 }
-                // A body that always has more must keep neither others nor the clock from running.
+                // An endless body must block neither other tasks nor the clock.
                 tokio::task::yield_now().await;
             }
         };
-        // A stream counts among those that a connection may have.
+        // A stream counts towards the limit of its connection.
         let max_time = if is_http_1 { max_time } else { max_time.min(LINGER) };
         let _ = tokio::time::timeout(max_time, read).await;
     }
@@ -125,15 +125,15 @@ fn length<D: Buf, E>(frame: Option<Result<Frame<D>, E>>) -> Option<u64> {
     Some(frame.data_ref().map_or(0, Buf::remaining) as u64)
 }
 
-/// The answer to a request that is refused. Unless it is given, the body is dropped with it.
+/// The response to a refused request. Dropping it drops the body, too.
 pub(crate) enum Refusal<R = Bytes> {
     Whole(Response<R>),
-    /// Boxed, since this makes every answer larger otherwise.
+    /// Boxed, because it would make every response larger.
     Unread(Box<(Response<R>, BoxFuture<'static, ()>)>),
 }
 
 impl<R> Refusal<R> {
-    /// Gives the answer, which has to go out next, and drains the body behind it.
+    /// Returns the response, which has to be sent next, and drains the body after it.
     pub(crate) fn answer(self) -> Response<R> {
         match self {
             Self::Whole(response) => response,

@@ -11,21 +11,22 @@ use tower::BoxError;
 use crate::grpc::GrpcType;
 use crate::watch::{Authority, KeyEnded};
 
-/// How a body ends, as clients of its kind understand it.
+/// How a body ends, in the way that its kind of client understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// By an error, so that what was cut off is not taken for whole.
+    /// By an error, so that a truncated body is not treated as complete.
     Fail,
     /// By trailers with a status.
     Grpc,
     /// By a last frame with a status.
     GrpcWeb { text: bool },
-    /// By the end, so that who reads events asks again and is refused. Before it an event may be sent.
+    /// By its end, so that the reader of events reconnects and is refused. An event may be sent before
+    /// it.
     Events { plain: bool },
 }
 
 impl Ending {
-    /// Reads of the head of a response how its body ends.
+    /// Determines from the head of a response how its body ends.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let Some(content_type) = headers.get(CONTENT_TYPE) else { return Self::Fail };
         match GrpcType::read(content_type) {
@@ -39,7 +40,7 @@ impl Ending {
         }
     }
 
-    /// Returns the last frame of a body. After one that is no error, the body is whole.
+    /// Returns the last frame of a body. After one that is not an error, the body is complete.
     pub(crate) fn last_frame(
         self,
         ended: KeyEnded,

@@ -1,4 +1,4 @@
-//! [`Fallback`]: what is asked for a key that the store does not know.
+//! [`Fallback`]: asks another system for keys that the store does not know.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -20,67 +20,83 @@ use crate::store::{
     StoreError,
 };
 
-/// How many attempts are made at the same time.
+/// How many attempts run at the same time by default.
 const AT_MOST: usize = 16;
 
-/// The shortest part of a key that is looked for in errors, so that they do not show it.
+/// The shortest part of a key for which errors are searched, so that they do not show it.
 const SHORTEST_PART: usize = 8;
 
 /// Asks another system for keys that the store does not know, and adopts those that it knows.
 ///
-/// It is for keys that cannot be looked up, because another system kept a salted hash of each, such as
-/// those of bcrypt and Argon2: that system is asked with the text of the key. The record that it returns
-/// is inserted into the repository under the digest of the layer's [scheme](crate::KeyScheme), so the
-/// next request finds it in the store, and the other system is not asked again. From then on the key is
-/// managed like any other. Keys whose hashes can be looked up are better
-/// [imported](crate::KeyManager::import): see [the guide](crate::guide::migrating).
+/// Use it for keys that another system stored as salted hashes, such as bcrypt or Argon2, which cannot
+/// be looked up. The layer passes the text of the key to that system, and inserts the record that it
+/// returns into the repository, under the digest of the layer's [scheme](crate::KeyScheme). The next
+/// request finds the record in the store, and the other system is not asked again. From then on the key
+/// is managed like any other. If the hashes can be looked up, [import](crate::KeyManager::import) the
+/// keys instead: see [the guide](crate::guide::migrating).
 ///
 /// # What protects it
 ///
-/// * It is asked only for keys that have a [format](crate::key::KeyFormats) of the scheme, and that the
-///   store does not know under any way of hashing. A revoked, disabled or expired key is known. If the
-///   store fails, it is not asked.
-/// * At most [so many](Self::at_most) attempts are made at the same time, and requests with the same key
-///   wait for the same attempt.
-/// * An attempt, and the wait for it, are a part of the look-up. After the layer's
-///   [lookup timeout](crate::ApiKeyLayer::lookup_timeout) the answer is 503; the attempt goes on, and counts
-///   until it has ended, so give it a timeout of its own. With a
-///   [throttle](crate::ApiKeyLayer::failure_throttle) no address has more requests that wait than it may still
-///   fail. A key that the other system does not know counts as a failure. Set one: every wrong key costs a slow
-///   hash otherwise.
-/// * An error or a panic is answered with 503. The text of the key is in no event and no error.
-/// * The record that it returns is judged, guarded and limited as any other.
+/// * The layer asks only for keys that have a [format](crate::key::KeyFormats) of the scheme, and that
+///   the store does not know under any hash. A revoked, disabled or expired key is known. If the store
+///   fails, the layer does not ask.
+/// * At most [`at_most`](Self::at_most) attempts run at the same time. Requests with the same key wait
+///   for the same attempt.
+/// * An attempt, and the wait for it, are part of the look-up. After the layer's [lookup
+///   timeout](crate::ApiKeyLayer::lookup_timeout) the answer is 503. The attempt goes on and counts
+///   until it ends, so give it a timeout of its own.
+/// * Set a [throttle](crate::ApiKeyLayer::failure_throttle): otherwise every wrong key costs a slow
+///   hash. With a throttle, no more requests of an address wait than the address may still fail. A key
+///   that the other system does not know counts as a failure.
+/// * An error or a panic is answered with 503. No event and no error holds the text of the key.
+/// * The layer verifies, guards and limits the returned record like any other.
 ///
-/// A record that is removed from the repository is adopted again, so end a key in the other system, too,
-/// before it is [pruned](crate::KeyManager::prune). An id that another key of the repository has is an
-/// error.
+/// A record that is removed from the repository is adopted again. So end a key in the other system,
+/// too, before it is [pruned](crate::KeyManager::prune). An id that another key of the repository has
+/// is an error.
 ///
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::{ApiKeyLayer, FailureThrottle, Fallback, KeyRecord, MemoryStore, Secret};
+/// use http::Request;
+/// use tower_api_key::store::AuditEvent;
+/// use tower_api_key::{FailureThrottle, Fallback, KeyManager, KeyRecord, MemoryStore, Secret, StoreError};
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # #[derive(Clone)] struct OldTable;
 /// # struct Row { id: String, owner: String, issued_at: std::time::SystemTime }
-/// # impl OldTable { async fn verify(&self, _: String) -> Result<Option<Row>, std::io::Error> { Ok(None) } }
+/// # impl OldTable {
+/// #     async fn verify(&self, key: String) -> Result<Option<Row>, std::io::Error> {
+/// #         let row = Row { id: "7".into(), owner: "a device".into(), issued_at: std::time::UNIX_EPOCH };
+/// #         Ok((key == "old-key-of-acme").then_some(row))
+/// #     }
+/// # }
 /// # let old = OldTable;
-/// use tower_api_key::StoreError;
-///
-/// let keys = MemoryStore::new();
-/// let fallback = Fallback::new(keys.clone(), move |key: Secret| {
+/// let store = MemoryStore::new();
+/// let fallback = Fallback::new(store.clone(), move |key: Secret| {
 ///     let old = old.clone();
 ///     async move {
-///         // Finds the row by what is public of the key, and compares by bcrypt on another thread.
+///         // Finds the row by the public part of the key, and compares by bcrypt on another thread.
 ///         let row = old.verify(key.reveal().to_owned()).await.map_err(StoreError::new)?;
 ///         let Some(row) = row else { return Ok(None) };
 ///         let id = row.id.parse().map_err(StoreError::new)?;
 ///         // The layer sets the digest.
 ///         Ok(Some(KeyRecord::new(id, Fallback::ANY_DIGEST, row.owner, row.issued_at)))
 ///     }
-/// });
-/// let layer = ApiKeyLayer::new(keys)
-///     .fallback(fallback)
-///     .failure_throttle(FailureThrottle::new("20 per minute"));
+/// })
+/// .at_most(4)
+/// .audit(|event: &AuditEvent| eprintln!("adopted {:?}", event.key_id()));
+/// let keys = KeyManager::new(store);
+/// let layer =
+///     keys.layer().fallback(fallback).failure_throttle(FailureThrottle::new("20 per minute"));
+///
+/// let request = Request::get("/").header("x-api-key", "old-key-of-acme").body(())?;
+/// let admitted = layer.verify(&mut request.into_parts().0).await?;
+/// assert_eq!(admitted.key().unwrap().name(), "a device");
+/// assert!(keys.get(admitted.key().unwrap().id()).await.is_ok()); // it is in the store now
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -105,13 +121,14 @@ type Answer = Result<Option<Arc<KeyRecord>>, StoreError>;
 type Flights = HashMap<KeyDigest, Shared<BoxFuture<'static, Answer>>>;
 
 impl Fallback {
-    /// Stands for a digest in a record that the fallback returns: the layer sets the right one.
+    /// Placeholder for the digest of a record that the fallback returns: the layer sets the right one.
     pub const ANY_DIGEST: KeyDigest = KeyDigest::from_bytes([0; 32]);
 
-    /// Asks `ask` for keys that the store does not know, and inserts what it returns into `repository`.
+    /// Calls `ask` for keys that the store does not know, and inserts the returned records into
+    /// `repository`.
     ///
-    /// The repository is the store of the layer, or its clone. If that is a `CachedStore`, give the cache:
-    /// it forgets then that there was no such key.
+    /// The repository is the store of the layer, or its clone. If the store is a `CachedStore`, pass
+    /// the cache: it then forgets that the key was unknown.
     pub fn new<F, A>(repository: impl KeyRepository + 'static, ask: F) -> Self
     where
         F: Fn(Secret) -> A + Send + Sync + 'static,
@@ -126,20 +143,21 @@ impl Fallback {
         Self { shared: Arc::new(shared), sinks: Vec::new() }
     }
 
-    /// Sets how many attempts are made at the same time. The default is 16. Further requests wait, until
-    /// their look-up takes too long.
+    /// Sets how many attempts run at the same time. The default is 16. Further requests wait until
+    /// their look-up times out.
     ///
     /// # Panics
     ///
-    /// Panics if it is 0, or if the fallback is in use already.
+    /// Panics if it is 0, or if the fallback was cloned or is in use already.
     pub fn at_most(mut self, attempts: usize) -> Self {
-        assert!(attempts > 0, "a fallback that makes no attempts finds nothing");
-        let shared = Arc::get_mut(&mut self.shared).expect("set it before the fallback is cloned");
+        assert!(attempts > 0, "a fallback needs at least one attempt at a time");
+        let shared =
+            Arc::get_mut(&mut self.shared).expect("call `at_most` before the fallback is cloned");
         shared.attempts = Arc::new(Semaphore::new(attempts.min(Semaphore::MAX_PERMITS)));
         self
     }
 
-    /// Adds a sink for the event of each key that is adopted. A repository that keeps events keeps it
+    /// Adds a sink for the event of each adopted key. A repository that stores events stores this one
     /// anyway.
     pub fn audit(mut self, sink: impl AuditSink + 'static) -> Self {
         self.sinks.push(Arc::new(sink));
@@ -148,7 +166,7 @@ impl Fallback {
 
     /// Prepares an attempt for a key that has one of the formats.
     pub(crate) fn attempt(&self, key: &[u8], scheme: &KeyScheme) -> Option<Attempt> {
-        // It was checked already.
+        // The formats were checked already.
         let key = Zeroizing::new(str::from_utf8(key).ok()?.to_owned());
         let digest = scheme.digest(&key);
         Some(Attempt { fallback: self.clone(), key, digest })
@@ -163,7 +181,7 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// Asks, together with all others that ask for the same key, and returns the record with the digest
+    /// Asks for the key, or waits for an attempt with the same key. Returns the record and the digest
     /// under which it was adopted.
     pub(crate) async fn run(self) -> Result<Option<(Arc<KeyRecord>, KeyDigest)>, StoreError> {
         let digest = self.digest;
@@ -172,7 +190,7 @@ impl Attempt {
         let flight = match known {
             Some(flight) => flight,
             None => {
-                // In the request, so that no attempt waits for which nobody waits.
+                // Waits within the request, so that a dropped request leaves no waiting attempt behind.
                 let place = Arc::clone(&shared.attempts).acquire_owned().await;
                 self.join(place.map_err(StoreError::new)?)
             }
@@ -182,7 +200,7 @@ impl Attempt {
 
     /// Begins an attempt, unless another request with the same key was faster.
     ///
-    /// It goes on if nobody waits for it any more: what it does on other threads cannot be called off,
+    /// The attempt goes on if all requests are dropped: its work on other threads cannot be cancelled,
     /// and has to count.
     fn join(self, place: OwnedSemaphorePermit) -> Shared<BoxFuture<'static, Answer>> {
         let shared = Arc::clone(&self.fallback.shared);
@@ -234,11 +252,12 @@ impl Attempt {
                 }
                 Ok(Some(record))
             }
-            // Another node was faster, or the id is that of another key.
+            // Another node was faster, or another key has the id.
             Err(CommitError::Exists) => match repository.find_stored(&self.digest).await? {
                 Some(record) => Ok(Some(record)),
                 None => Err(StoreError::answered(format!(
-                    "the fallback returned a record with the id {}, which another key has",
+                    "the fallback returned a record with the id {}, which another key has: \
+                     return a record with another id",
                     record.id
                 ))),
             },
@@ -256,7 +275,9 @@ impl Attempt {
         let mut cause: Option<&dyn Error> = Some(&error);
         while let Some(error) = cause {
             if shows(&error.to_string()) || shows(&format!("{error:?}")) {
-                return StoreError::new("the fallback failed, with an error that holds the key");
+                return StoreError::new(
+                    "the fallback failed; its error holds the key and is left out",
+                );
             }
             cause = error.source();
         }
@@ -270,13 +291,13 @@ impl Inner {
     }
 }
 
-/// The error of an attempt that panicked, or that ended with its runtime. What it panicked with is not
-/// told.
+/// Returns the error of an attempt that panicked, or whose runtime ended. It leaves out the panic's
+/// message, which may hold the key.
 fn lost(error: &JoinError) -> StoreError {
     StoreError::new(if error.is_panic() { "the repository panicked" } else { "the runtime ended" })
 }
 
-/// Takes an attempt that has ended out of the list.
+/// Removes an attempt that has ended from the list.
 struct Landing {
     shared: Arc<Inner>,
     digest: KeyDigest,

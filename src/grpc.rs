@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// The content types of gRPC and gRPC-Web, without what may follow them.
+/// The content types of gRPC and gRPC-Web, without suffixes and parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GrpcType {
     Native,

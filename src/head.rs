@@ -1,4 +1,4 @@
-//! [`RequestHead`]: what the steps see of a request.
+//! [`RequestHead`]: the method, URI, headers and extensions of a request.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,8 +16,7 @@ use crate::path::NormalPath;
 
 /// Borrows the head of a request: everything but its body.
 ///
-/// Extractors, guards and responders decide by it, so that none of them needs to
-/// know the body's type.
+/// Extractors, guards and responders get it, so that none of them has to know the body's type.
 ///
 /// # Examples
 ///
@@ -40,7 +39,7 @@ pub struct RequestHead<'a> {
     noted: Option<&'a Noted>,
 }
 
-/// What was found out of a head once, for several who ask.
+/// What was computed for a head once, for several readers.
 #[derive(Debug, Default)]
 pub(crate) struct Noted {
     may_act_as_post: AtomicU8,
@@ -49,14 +48,14 @@ pub(crate) struct Noted {
 /// What is known of the body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum KnownBody {
-    /// Nothing: the head came without it.
+    /// Nothing: the head came without its body.
     Unknown,
     Empty,
     Present,
 }
 
-/// Fields that no browser sends with a preflight: they speak of a body, of another protocol, or, to
-/// some frameworks, of another method.
+/// Headers that no browser sends with a preflight: they announce a body or another protocol or, for
+/// some frameworks, another method.
 static NEVER_OF_PREFLIGHTS: [HeaderName; 5] = [
     header::CONTENT_TYPE,
     header::UPGRADE,
@@ -80,19 +79,19 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Borrows the head of `request`, and notes whether there is a body.
+    /// Borrows the head of `request`, and notes whether it has a body.
     pub(crate) fn with_known_body<B: Body>(request: &'a Request<B>) -> Self {
         let empty = request.body().is_end_stream();
         let body = if empty { KnownBody::Empty } else { KnownBody::Present };
         Self { body, ..Self::new(request) }
     }
 
-    /// Notes in `noted` what is found out, for other heads of the same request.
+    /// Stores in `noted` what is computed, for other heads of the same request.
     pub(crate) fn noting(self, noted: &'a Noted) -> Self {
         Self { noted: Some(noted), ..self }
     }
 
-    /// Borrows the head of a request that was taken apart.
+    /// Borrows the head of a request that was split into its parts.
     #[must_use]
     pub fn from_parts(parts: &'a Parts) -> Self {
         Self {
@@ -114,10 +113,11 @@ impl<'a> RequestHead<'a> {
 
     /// Returns the method by which policies, endpoints of keys and guards judge the request.
     ///
-    /// It is the request's own, but `GET` for a WebSocket over HTTP/2: a `CONNECT` for the protocol
-    /// `websocket` (RFC 8441), which is a `GET` over HTTP/1.1. hyper says which protocol a `CONNECT`
-    /// is for, and the features `axum` and `tonic` read that. Without them, and of other protocols
-    /// and servers, a `CONNECT` is a `CONNECT`, which no rule, endpoint or method covers.
+    /// It is the request's own, except for a WebSocket over HTTP/2, which is judged as `GET`: a
+    /// `CONNECT` for the protocol `websocket` (RFC 8441) is a `GET` over HTTP/1.1. hyper provides the
+    /// protocol of a `CONNECT`, and the features `axum` and `tonic` read it. Without them, and for
+    /// other protocols and servers, a `CONNECT` stays a `CONNECT`, which no rule, endpoint or method
+    /// covers.
     #[inline]
     #[must_use]
     pub fn judged_method(&self) -> &'a Method {
@@ -127,7 +127,7 @@ impl<'a> RequestHead<'a> {
 
     #[cfg(any(feature = "axum", feature = "tonic"))]
     fn opens_web_socket_by_connect(&self) -> bool {
-        // The comparison comes first: hardly any request is a `CONNECT`.
+        // The comparison comes first, because a `CONNECT` is rare.
         *self.method == Method::CONNECT
             && self.extensions.get::<hyper::ext::Protocol>().is_some_and(|protocol| {
                 // As axum reads it. Another case is another protocol.
@@ -142,24 +142,24 @@ impl<'a> RequestHead<'a> {
 
     /// Returns the URI as this service sees it.
     ///
-    /// A router that nests services may have cut off a prefix; see
+    /// A router that nests services may have removed a prefix; see
     /// [`original_uri`](Self::original_uri).
     #[must_use]
     pub fn uri(&self) -> &'a Uri {
         self.uri
     }
 
-    /// Returns the URI as the client sent it: what everything here decides by.
+    /// Returns the URI as the client sent it, by which this crate judges requests.
     ///
-    /// axum's `nest` strips prefixes and keeps the whole as the extension `OriginalUri`; with the
-    /// feature `axum` that one is returned. Otherwise this is [`uri`](Self::uri).
+    /// axum's `nest` strips prefixes and keeps the whole URI as the extension `OriginalUri`; with the
+    /// feature `axum` this returns it. Otherwise this is [`uri`](Self::uri).
     ///
-    /// `OriginalUri` is believed only if its path is the one of `uri`, or is that with what `nest`
-    /// stripped in front. Another one is left over from another request, or middleware changed
-    /// the path. Then it is not known what the client sent, and this is `*`: it has no segments
-    /// and no pattern matches it, so whatever is decided by the path is refused. A handler
-    /// that calls a router therefore does so with a request of its own, and hands on only the extensions
-    /// that it means to; middleware that changes paths is mounted around the outermost router.
+    /// `OriginalUri` is used only if its path is that of `uri`, or that with the prefix that `nest`
+    /// stripped. Otherwise it is from another request, or middleware changed the path. The client's URI
+    /// is then not known, and this is `*`: it has no segments and no pattern matches it, so decisions
+    /// by the path refuse. A handler that calls a router must therefore pass a request of its own, with
+    /// only the extensions that it intends to pass. Mount middleware that changes paths around the
+    /// outermost router.
     #[must_use]
     pub fn original_uri(&self) -> &'a Uri {
         #[cfg(feature = "axum")]
@@ -168,8 +168,7 @@ impl<'a> RequestHead<'a> {
         self.uri
     }
 
-    /// Returns the pattern of the route, such as `/bots/{id}`, if an axum router around the layer matched
-    /// one.
+    /// Returns the pattern of the route, such as `/bots/{id}`, if an outer axum router matched one.
     #[cfg(feature = "tracing")]
     pub(crate) fn matched_path(&self) -> Option<&'a str> {
         #[cfg(feature = "matched-path")]
@@ -198,27 +197,26 @@ impl<'a> RequestHead<'a> {
 
     /// Returns the segment number `index`, from 0, of the original path.
     ///
-    /// The segment is returned as sent, without percent-decoding. There is none if the
-    /// path is not in normal form: an empty or dot segment, a backslash, a `;` parameter, a
-    /// percent-encoded dot, slash, backslash, semicolon, question mark, hash, percent sign or
-    /// control, or what is not UTF-8 when decoded could make another component see another path
-    /// than the guard did, so such a path has no segments at all, and neither has one of more than
-    /// 8192 bytes.
+    /// The segment is returned as sent, without percent-decoding. A path that is not in normal form has
+    /// no segments, because other components could read it as another path: one with an empty or dot
+    /// segment, a backslash, a `;` parameter, a percent-encoded dot, slash, backslash, semicolon,
+    /// question mark, hash, percent sign or control character, or invalid UTF-8 after decoding. A path
+    /// of more than 8192 bytes has none either.
     #[must_use]
     pub fn path_segment(&self, index: usize) -> Option<&'a str> {
         self.normal_path()?.segments().nth(index).filter(|segment| !segment.is_empty())
     }
 
-    /// Returns the original path, by which requests are judged, if it is in normal form.
+    /// Returns the original path if it is in normal form; requests are judged by it.
     pub(crate) fn normal_path(&self) -> Option<NormalPath<'a>> {
         NormalPath::parse(self.original_uri().path())
     }
 
-    /// Returns the method for which a browser asks, if this is a CORS preflight (Fetch standard,
-    /// 3.2.2 and 4.8).
+    /// Returns the method that a browser asks for, if this is a CORS preflight (Fetch standard, 3.2.2
+    /// and 4.8).
     ///
-    /// A preflight has no body and nothing that speaks of one. It neither switches protocols nor
-    /// says that another method is meant: what passes as a preflight passes without a key.
+    /// A preflight has no body and no headers that announce one. It neither switches protocols nor
+    /// overrides the method, because it passes without a key.
     pub(crate) fn preflight(&self) -> Option<Method> {
         if self.method != Method::OPTIONS || self.body != KnownBody::Empty {
             return None;
@@ -231,8 +229,8 @@ impl<'a> RequestHead<'a> {
         Method::from_bytes(self.only(&header::ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
     }
 
-    /// Tells whether a service that looks at the path and the body alone may take the request for
-    /// a `POST`. gRPC servers do so: tonic looks neither at the method nor at the content type.
+    /// Tells whether a service that looks only at the path and the body may read the request as a
+    /// `POST`. gRPC servers do so: tonic checks neither the method nor the content type.
     #[inline]
     pub(crate) fn may_act_as_post(&self) -> bool {
         const NO: u8 = 1;
@@ -252,7 +250,7 @@ impl<'a> RequestHead<'a> {
     fn acts_as_post(&self) -> bool {
         match *self.method {
             Method::POST => false,
-            // Of a `CONNECT`, hyper hands on no body, but other servers may.
+            // hyper passes no body of a `CONNECT` on, but other servers may.
             Method::GET | Method::HEAD | Method::OPTIONS | Method::CONNECT => {
                 self.may_have_body() || GrpcType::is_in(self.headers)
             }
@@ -268,14 +266,14 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Tells whether the fields say that there is a body (RFC 9112, section 6).
+    /// Tells whether the headers announce a body (RFC 9112, section 6).
     fn announces_body(&self) -> bool {
         let lengths = self.headers.get_all(header::CONTENT_LENGTH);
         self.headers.contains_key(header::TRANSFER_ENCODING)
             || lengths.into_iter().any(|length| length != "0")
     }
 
-    /// Returns the value of a field that comes once.
+    /// Returns the value of a header that occurs once.
     pub(crate) fn only(&self, name: &HeaderName) -> Option<&'a HeaderValue> {
         let mut values = self.headers.get_all(name).into_iter();
         values.next().filter(|_| values.next().is_none())

@@ -1,4 +1,4 @@
-//! [`Immediate`]: an answer without waiting, or none.
+//! [`Immediate`]: an answer without waiting.
 
 /// The answer of a store or a limiter without waiting, or the request to call the asynchronous method.
 ///

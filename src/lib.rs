@@ -25,7 +25,7 @@
 //!
 //! The [guide] has a page for each task.
 //!
-//! # The way of a request
+//! # The steps of a request
 //!
 //! ```text
 //! extract → parse → digest → look up → verify → guard → forward
@@ -34,33 +34,33 @@
 //!
 //! 1. **Extract** ([`extract`]): find the credential in the head of the request. By default it
 //!    is in `x-api-key` or `Authorization: Bearer`; two credentials are an error.
-//! 2. **Parse** ([`key::KeyFormats`]): its length, its characters and, where the [`KeyScheme`] has
-//!    formats, its prefix and checksum. Nothing that fails here is hashed.
+//! 2. **Parse** ([`key::KeyFormats`]): check its length, its characters and, if the [`KeyScheme`] has
+//!    formats, its prefix and checksum. A text that fails here is not hashed.
 //! 3. **Digest** ([`KeyHasher`]): SHA-256, or HMAC-SHA-256 with the pepper of the scheme.
-//! 4. **Look up** ([`KeyStore`]): ask the store for the record with this digest. A store that
-//!    fails, hangs or panics is answered with 503: the key is not wrong, it is not known.
-//! 5. **Verify** ([`VerifiedKey`]): compare the digest in constant time; the key is neither
-//!    revoked, nor disabled, nor expired now.
-//! 6. **Guard** ([`guard`], and the feature `policy`): stage, tenant, kind, abilities, and whatever
-//!    a closure wants to see; then what the record says of [origins, addresses and
-//!    endpoints](key::Restrictions), and last of all its [rate limits](limit).
-//! 7. **Forward**: the credential is removed, [observers](Observe) are called,
-//!    the [`VerifiedKey`] is put into the extensions, and the inner service is called. It is never
-//!    called before.
+//! 4. **Look up** ([`KeyStore`]): ask the store for the record with this digest. If the store fails,
+//!    hangs or panics, the answer is 503: whether the key is valid is not known.
+//! 5. **Verify** ([`VerifiedKey`]): compare the digest in constant time, and check that the key is
+//!    neither revoked, nor disabled, nor expired.
+//! 6. **Guard** ([`guard`], and the feature `policy`): stage, tenant, kind, abilities, and any closure.
+//!    Then the [origins, addresses and endpoints](key::Restrictions) of the record, and last its [rate
+//!    limits](limit).
+//! 7. **Forward**: remove the credential, call the [observers](Observe), put the [`VerifiedKey`] into
+//!    the extensions, and call the inner service. It is never called earlier.
 //!
-//! A request that fails a step is answered by the layer's [responder](reject::Respond), and
-//! [what went wrong](Rejection) is left in the extensions of the response.
+//! If a request fails a step, the layer's [responder](reject::Respond) answers it, and [the
+//! reason](Rejection) is in the extensions of the response.
 //!
-//! What a request opened ends with its key: see [streams and revocation](guide::streams).
+//! A stream ends with its key: see [streams and revocation](guide::streams).
 //!
 //! # Around the layer
 //!
-//! * [`KeyManager`] issues, lists, changes, rotates and revokes keys; `manage::api` (feature `manage`)
-//!   lets their owners do so over HTTP, `manage::pages` (feature `pages`) in a browser, and the program `api-keys` (feature `cli`) operators.
-//! * Keys of another system are [imported, adopted or asked for](guide::migrating).
-//! * `openapi` (feature) describes in an application's document how clients present keys.
-//! * `client` (feature) is the other side: the key of outgoing requests, where a program finds it,
-//!   and what answers mean.
+//! * [`KeyManager`] issues, lists, changes, rotates and revokes keys. Owners manage their keys by
+//!   `manage::api` over HTTP (feature `manage`) and by `manage::pages` in a browser (feature `pages`),
+//!   operators by the program `api-keys` (feature `cli`).
+//! * Keys of another system are [imported or adopted](guide::migrating).
+//! * `openapi` (feature) adds the security schemes to an application's OpenAPI document.
+//! * `client` (feature) is for programs that present keys: it adds keys to requests, stores the key of
+//!   a user, and interprets responses.
 //!
 //! # What a rejection looks like
 //!
@@ -74,9 +74,9 @@
 //! {"detail":"The API key is not valid","status":401,"title":"Unauthorized","type":"about:blank"}
 //! ```
 //!
-//! An unknown, a malformed, a revoked, a disabled and an expired key are answered alike, byte for
-//! byte. See [`reject`] for the other kinds, for gRPC, and for endpoints that a proxy asks whether a
-//! request may pass.
+//! An unknown, a malformed, a revoked, a disabled and an expired key get the same response, byte for
+//! byte. See [`reject`] for the other kinds, for gRPC, and for endpoints that authorize requests for a
+//! proxy.
 //!
 //! # Deployment caveats
 //!
@@ -84,45 +84,45 @@
 //! * Layers *outside* of this one see the credential. Mount
 //!   `tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer` outside of a trace layer
 //!   that logs headers.
-//! * Shared HTTP caches are told for whom a response is: by `Cache-Control: private`, unless the
-//!   handler says otherwise, and by `Vary`. Layers outside that add `Vary` lines need a [`JoinVary`]
-//!   outside of them. See [`http_cache`].
-//! * Addresses are those of the sockets: axum has to serve with
-//!   `into_make_service_with_connect_info`, tonic tells them by itself, and other servers put a
-//!   [`PeerAddress`] into the extensions of requests. Proxies have to be
-//!   [named](ApiKeyLayer::trusted_proxies). Where no address is known, a key that is restricted
-//!   to some works from nowhere; so it is where a trusted proxy does not say for whom it asks.
-//! * A handler of axum that calls a router does so with a request of its own, and not with the
-//!   extensions of the one that it serves: the path that a client sent is
-//!   [not known](RequestHead::original_uri) otherwise, and what is decided by it is refused.
-//! * Rate limits are counted by each process for itself, and by each
-//!   [`MemoryRateLimiter`]: layers that are to count together share one. Processes share a
-//!   `RedisRateLimiter`.
-//! * Browsers send cookies by themselves: where a [key is in one](extract::Cookie), mount
+//! * `Cache-Control: private`, unless the handler sets it, and `Vary` keep shared HTTP caches from
+//!   serving a response to others. Outer layers that add `Vary` lines need a [`JoinVary`] outside of
+//!   them. See [`http_cache`].
+//! * Addresses are those of the sockets: axum has to serve with `into_make_service_with_connect_info`,
+//!   tonic provides them itself, and other servers put a [`PeerAddress`] into the extensions of
+//!   requests. Proxies have to be [listed](ApiKeyLayer::trusted_proxies). If no address is known, or a
+//!   trusted proxy does not name its client, a key that is restricted to addresses is refused.
+//! * If an axum handler calls a router, it must pass a request of its own, without the extensions of
+//!   the request that it serves. Otherwise the path that the client sent is [not
+//!   known](RequestHead::original_uri), and decisions that need it refuse.
+//! * Each process counts rate limits separately, and so does each [`MemoryRateLimiter`]: layers that
+//!   are to count together share one. Processes share a `RedisRateLimiter`.
+//! * Browsers send cookies by themselves: if a [key is in a cookie](extract::Cookie), mount
 //!   [`RefuseCrossOrigin`].
-//! * Sessions of a service, such as those of MCP, belong to a key only by
+//! * Sessions of a service, such as those of MCP, belong to a key only with
 //!   [`BindSession`](guard::BindSession).
-//! * gRPC servers such as tonic do not look at the HTTP method. One that speaks nothing else sets
-//!   [`Protocol::Grpc`]; beside other routes, [`RequirePost`](guard::RequirePost) guards it.
-//! * Layers *outside* of this one that replace the body of requests may hide that there is none, as
+//! * gRPC servers such as tonic ignore the HTTP method. For a server that speaks only gRPC, set
+//!   [`Protocol::Grpc`]; beside other routes, mount [`RequirePost`](guard::RequirePost).
+//! * Layers *outside* of this one that replace the body of requests may hide that it is empty, as
 //!   tower-http's `RequestBodyTimeoutLayer` and `RequestDecompressionLayer` do (0.7.1). Every `GET`
-//!   then counts as one with a body, which needs what a `POST` needs, and no preflight is forwarded:
-//!   mount them inside of this layer and of guards on routes.
+//!   then counts as one with a body, which needs the abilities of a `POST`, and no preflight is
+//!   forwarded: mount them inside of this layer and of guards on routes.
 //! * Browsers send preflights without a key: mount the CORS layer outside of this one, so that it
 //!   answers them and pages can read refusals.
-//! * axum runs layers of [`Router::layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.layer)
-//!   for the routes that were added before; add this one after the routes, layers for CORS,
-//!   compression and traces after it, and [`JoinVary`] last.
-//! * Bodies of refused requests are read and dropped [behind the answer](ApiKeyLayer::drain_refused),
+//! * axum applies layers of
+//!   [`Router::layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.layer) to the routes
+//!   that were added before. Add this one after the routes, then layers for CORS, compression and
+//!   traces, and [`JoinVary`] last.
+//! * Bodies of refused requests are read and dropped [after the response](ApiKeyLayer::drain_refused),
 //!   so that clients and proxies see it. Bodies that a handler leaves unread are not.
-//! * The time-out of a look-up needs tokio's timer, which a store and a limiter in memory do without. Without a runtime of
-//!   tokio, bodies of refused requests are dropped.
-//! * A [`MemoryStore`] forgets its keys with the process. SQLite, PostgreSQL and Redis keep them. What a
-//!   failover or a restore takes back, and which settings prevent it, is [a page](guide::failover) of its own.
+//! * The time-out of a look-up needs tokio's timer, unless the store and the limiter are in memory.
+//!   Without a tokio runtime, bodies of refused requests are dropped.
+//! * A [`MemoryStore`] loses its keys with the process. SQLite, PostgreSQL and Redis keep them.
+//!   [Failover](guide::failover) describes which changes a failover or a restore can lose, and the
+//!   settings that prevent it.
 //!
 //! # Events
 //!
-//! What else there is to see, such as metrics, is on [a page](guide::observing) of its own.
+//! For metrics and more, see [observing](guide::observing).
 //!
 //! The feature `tracing`, which is on by default, adds events:
 //!
@@ -133,17 +133,18 @@
 //! | `INFO` | a refused request, with its kind and, if it is known, the id of the key; a cache that has its notifications again; changes of keys |
 //! | `TRACE` | a verified key |
 //!
-//! No event holds a key, a header's value or a query.
+//! No event contains a key, a header's value or a query.
 //!
-//! A refusal is told with its kind, the method and the address of the client, which
-//! [`ApiKeyLayer::hide_client_addresses`] leaves out; where they are known, also with the id and the tenant of
-//! the key, and the route (feature `matched-path`). Without a route it is told with the path, unless the layer
-//! [may read a key](Extract::reads_path) from it or one of its segments could be a key of the layer's formats.
+//! The event of a refusal has its kind, the method and the address of the client, which
+//! [`ApiKeyLayer::hide_client_addresses`] omits. If known, it also has the id and the tenant of the
+//! key, and the route (feature `matched-path`). Without a route it has the path, unless the layer [may
+//! read a key](Extract::reads_path) from it or one of its segments could be a key of the layer's
+//! formats.
 //!
-//! Of equal events, such as refusals of one kind and key for one address (of IPv6, one /64 network) or failures
-//! of a store with one error, the first is written, and then every ten seconds how many more there were:
-//! `request refused: 4211 more in 10 s`. A layer tells 200 of them apart, so a flood of bad requests from
-//! everywhere writes some 40 lines a second at most.
+//! Of repeated events, such as refusals of one kind and key for one address (of IPv6, one /64 network)
+//! or failures of a store with one error, the first is written, and then every ten seconds the number
+//! of further ones: `request refused: 4211 more in 10 s`. A layer distinguishes 200 of them, so a flood
+//! of bad requests from everywhere writes at most some 40 lines a second.
 //!
 //! The target of every event is `tower_api_key` or below it: changes of keys, which `manage::TraceEvents`
 //! reports, have `tower_api_key::audit`. The target is stable, so filters can name it:
@@ -154,8 +155,8 @@
 //!
 //! # Features
 //!
-//! `tracing` is on by default, and no other; `default-features = false` leaves it out. Features only add. The core needs
-//! Rust 1.88, which is what `sha2` 0.11 asks for; `sqlite`, `postgres` and `cli` need 1.94.
+//! Only `tracing` is on by default; `default-features = false` leaves it out. Features only add. The
+//! core needs Rust 1.88, which `sha2` 0.11 requires; `sqlite`, `postgres` and `cli` need 1.94.
 //!
 //! | feature | adds | pulls in |
 //! |---|---|---|
@@ -165,19 +166,19 @@
 //! | `policy` | the access of a whole application as one table | matchit |
 //! | `tracing` (default) | [events](#events) | tracing |
 //! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns; `JsonLinesAudit` | serde, jiff |
-//! | `url` | origins and referrers in every form that the URL standard allows; without it, those that browsers send | url |
+//! | `url` | origins and referrers in every form of the URL standard; without it, only as browsers send them | url |
 //! | `testing` | a fake clock, conformance suites for stores, requests that act as a key, checks of policies | – |
 //! | `cache` | `CachedStore`: records in memory in front of a store, and revocation on every node | – |
-//! | `metrics` | `Metrics`: counters, gauges and histograms, by the facade [`metrics`](https://docs.rs/metrics) | metrics |
-//! | `usage` | `UsageRecorder`: how often keys were used and when last, written in the background | – |
+//! | `metrics` | `Metrics`: counters, gauges and histograms, with the facade [`metrics`](https://docs.rs/metrics) | metrics |
+//! | `usage` | `UsageRecorder`: how often and when last keys were used, written in the background | – |
 //! | `sqlite` | `SqliteStore` | sqlx 0.9 with SQLite built in, which needs a C compiler, `serde` |
 //! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` | sqlx 0.9, `serde` |
 //! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` | redis 1, `serde` |
-//! | `manage` | `KeyRoutes`: an axum router by which owners manage their keys | `axum` with `json`, `openapi`, `serde` |
-//! | `pages` | `KeyPages`: the page by which owners manage their keys in a browser | `manage`, maud 0.27, tower-http 0.7 with `csrf` |
-//! | `leaks` | `manage::leaks`: reports of leaked keys, as GitHub's secret scanning sends them | `manage`, p256 0.14 |
+//! | `manage` | `KeyRoutes`: an axum router with which owners manage their keys | `axum` with `json`, `openapi`, `serde` |
+//! | `pages` | `KeyPages`: pages with which owners manage their keys in a browser | `manage`, maud 0.27, tower-http 0.7 with `csrf` |
+//! | `leaks` | `manage::leaks`: reports of leaked keys, as sent by GitHub's secret scanning | `manage`, p256 0.14 |
 //! | `openapi` | the security schemes of a layer, for OpenAPI documents | utoipa 6 |
-//! | `client` | the other side: keys of outgoing requests, where they are kept, what answers mean | tower's `retry`, etcetera, http-auth, httpdate, sfv, tempfile and, on Unix, rustix |
+//! | `client` | for clients: keys on outgoing requests, stored keys of users, retries | tower's `retry`, etcetera, http-auth, httpdate, sfv, tempfile and, on Unix, rustix |
 //! | `cli` | the program `api-keys`, for operators | clap 4, csv, jiff, rpassword, the three stores, and rustls for them |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

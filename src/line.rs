@@ -1,7 +1,6 @@
-//! Text that people read in lists and logs: all of it can be seen, on one line.
+//! Text for lists and logs: visible, on one line.
 
-/// Tells whether a character can be seen, and neither ends the line nor turns around the text beside
-/// it.
+/// Tells whether a character is visible, and neither ends the line nor reverses the text beside it.
 pub(crate) fn is_shown(character: char) -> bool {
     !character.is_control() && !is_hidden(character)
 }

@@ -1,4 +1,4 @@
-//! [`original_uri`]: what nested axum routers keep of what the client sent, if it is of this request.
+//! [`original_uri`]: the client's URI in nested axum routers, if it is of this request.
 
 use std::borrow::Cow;
 use std::sync::{LazyLock, Once};
@@ -10,9 +10,8 @@ use percent_encoding::percent_decode_str;
 
 /// Returns the URI that the client sent or, if it is not known, `*`, which has no path.
 ///
-/// The outermost router keeps the URI, and a router within finds it kept. So a handler that calls
-/// a router with the extensions of its own request brings a URI that has nothing to do with
-/// what it asks for.
+/// The outermost router stores the URI, and an inner router finds it. So a handler that calls a router
+/// with the extensions of its own request passes a URI that has nothing to do with the new request.
 pub(crate) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     static UNKNOWN: LazyLock<Uri> = LazyLock::new(|| Uri::from_static("*"));
     static NOTED: Once = Once::new();
@@ -25,8 +24,8 @@ pub(crate) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a 
     &UNKNOWN
 }
 
-/// Tells whether a request whose path is now `current` came as `original`: nothing was stripped, or
-/// what is left is `current`. Middleware may also have put back what was stripped.
+/// Tells whether a request whose path is now `current` came as `original`: nothing was stripped, or the
+/// rest is `current`. Middleware may also have restored what was stripped.
 fn is_original(original: &str, current: &str, extensions: &Extensions) -> bool {
     let Some(nested) = extensions.get::<NestedPath>() else { return original == current };
     let Some(Stripped { left, captures }) = strip(original, nested.as_str()) else { return false };
@@ -34,17 +33,17 @@ fn is_original(original: &str, current: &str, extensions: &Extensions) -> bool {
         && (captures.is_empty() || are_of_original(&captures, original, current, extensions))
 }
 
-/// What `nest` makes of a path.
+/// The result of `nest` for a path.
 struct Stripped<'a> {
     left: &'a str,
-    /// The names of the parameters in front of that, and what they stand for.
+    /// The names of the parameters in front of that, and their values.
     captures: Vec<(&'a str, &'a str)>,
 }
 
-/// Strips what matches the pattern at which a router is nested, as axum does.
+/// Strips the prefix that matches the pattern of a nested router, like axum.
 fn strip<'a>(path: &'a str, pattern: &'a str) -> Option<Stripped<'a>> {
     let (mut left, mut captures) = (path, Vec::new());
-    // After a slash at its end, the router begins with that slash.
+    // After a slash at its end, the path of the router starts with that slash.
     for expected in pattern.strip_suffix('/').unwrap_or(pattern).split('/').skip(1) {
         let rest = left.strip_prefix('/')?;
         let (segment, after) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -61,10 +60,9 @@ fn strip<'a>(path: &'a str, pattern: &'a str) -> Option<Stripped<'a>> {
     left.starts_with('/').then_some(Stripped { left, captures })
 }
 
-/// Tells whether the parameters that axum captured are of the original path, because any
-/// segment matches a parameter: those of the nesting stand for what they stand for there, and
-/// those after them are of the current path. In front of them there may be parameters of an outer
-/// router with the same path.
+/// Tells whether the parameters that axum captured are of the original path, because any segment
+/// matches a parameter. Those of the nesting have their values there, and those after them are of the
+/// current path. In front of them there may be parameters of an outer router with the same path.
 fn are_of_original(
     captures: &[(&str, &str)],
     original: &str,
@@ -92,7 +90,7 @@ fn are_of_original(
 /// Returns all parameters that axum captured.
 fn parameters(extensions: &Extensions) -> Option<RawPathParams> {
     let (mut parts, ()) = Request::new(()).into_parts();
-    // Where they are kept is axum's secret.
+    // axum does not publish where they are stored.
     parts.extensions = extensions.clone();
     RawPathParams::from_request_parts(&mut parts, &()).now_or_never()?.ok()
 }

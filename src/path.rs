@@ -1,19 +1,19 @@
-//! [`NormalPath`]: a path in which everybody finds the same segments.
+//! [`NormalPath`]: a path that all components split into the same segments.
 
 use std::borrow::Cow;
 use std::str::Split;
 
 use percent_encoding::percent_decode_str;
 
-/// The longest path that is normal, in bytes. Longer ones would be work for nothing.
+/// The longest normal path, in bytes. Longer ones would be wasted work.
 const MAX_LENGTH: usize = 8192;
 
-/// The path of a request or a page in which every component that reads it finds the same segments.
+/// The path of a request or a page that every component splits into the same segments.
 ///
-/// What decides by a path decides by one of these, so that all go by one rule: at most 8192 bytes; no
-/// empty and no dot segments, but one slash may end it; no backslash and no `;`; percent-encoded, no
-/// character that separates or is a control, and nothing but UTF-8. An encoded letter is normal:
-/// whoever compares it with a literal has to see to it that `%61` is `a` to others.
+/// All decisions by a path use this type, and so one rule: at most 8192 bytes; no empty and no dot
+/// segments, but one slash may end it; no backslash and no `;`; no percent-encoded separator or control
+/// character, and only UTF-8. An encoded letter is normal: a comparison with a literal has to consider
+/// that other components read `%61` as `a`.
 #[derive(Clone, Debug)]
 pub(crate) struct NormalPath<'a> {
     path: &'a str,
@@ -53,12 +53,12 @@ impl<'a> NormalPath<'a> {
     }
 }
 
-/// Tells whether a path has nothing that asks for a closer look, as most have not: no segment but the last is
-/// empty, none starts with a dot, and nothing separates or is encoded.
+/// Tells whether a path needs no closer check, like most: only its last segment may be empty, none
+/// starts with a dot, and no byte separates or is encoded.
 fn is_plain(path: &[u8]) -> bool {
     let odd = |byte: u8| (byte == b'%') | (byte == b';') | (byte == b'\\');
     let starts_odd = |byte: u8| (byte == b'/') | (byte == b'.');
-    // All of them, without a way out: that is faster for the bytes of a good path.
+    // Checks all bytes without an early exit, which is faster for a normal path.
     let pairs = path.iter().zip(path.iter().skip(1));
     !pairs.fold(false, |all, (byte, next)| all | odd(*next) | ((*byte == b'/') & starts_odd(*next)))
 }
@@ -72,7 +72,7 @@ fn has_normal_segments(rest: &str) -> bool {
     rest.is_empty() || rest.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
 }
 
-/// Decodes what is percent-encoded, if it may be.
+/// Decodes percent-encoded bytes, if they are allowed.
 fn decode(path: &str) -> Option<Cow<'_, str>> {
     let Some((_, codes)) = path.split_once('%') else { return Some(Cow::Borrowed(path)) };
     if !codes.split('%').all(is_harmless_code) {
@@ -81,8 +81,8 @@ fn decode(path: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(path).decode_utf8().ok()
 }
 
-/// Tells whether a text that follows a `%` starts with the code of a byte that neither separates
-/// anything nor is a control.
+/// Tells whether a text after a `%` starts with the code of a byte that is neither a separator nor a
+/// control character.
 fn is_harmless_code(text: &str) -> bool {
     let Some((code, _)) = text.as_bytes().split_at_checked(2) else { return false };
     let digit = |byte: u8| char::from(byte).to_digit(16);

@@ -1,35 +1,35 @@
-//! [`Protocol`]: what the services within a layer speak.
+//! [`Protocol`]: the protocol of the services inside a layer.
 
 use http::Method;
 
 use crate::head::RequestHead;
 
-/// What the services within an [`ApiKeyLayer`](crate::ApiKeyLayer) speak. See
+/// The protocol of the services inside an [`ApiKeyLayer`](crate::ApiKeyLayer). See
 /// [`ApiKeyLayer::protocol`](crate::ApiKeyLayer::protocol).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Protocol {
     /// HTTP, gRPC or both. The default.
     ///
-    /// A request that can be one of native gRPC is refused in the way of gRPC: with HTTP status 200,
-    /// and the refusal in `grpc-status`.
+    /// A request that can be native gRPC is refused as gRPC requires: with HTTP status 200, and the
+    /// refusal in `grpc-status`.
     #[default]
     Any,
-    /// HTTP, and no gRPC.
+    /// Only HTTP, and no gRPC.
     ///
-    /// Every refusal has its HTTP status, whatever the request says that it is. An endpoint that
-    /// [judges for a proxy](crate::reject#judging-for-a-proxy) needs this.
+    /// Every refusal has its HTTP status, whatever the request claims to be. An endpoint that
+    /// [authorizes for a proxy](crate::reject#authorization-for-a-proxy) needs this.
     Http,
-    /// gRPC and gRPC-Web, and nothing else.
+    /// Only gRPC and gRPC-Web.
     ///
-    /// Requests are answered like those of `Any`, and every method but `POST` is refused, so CORS
-    /// preflights are, too: a gRPC server such as tonic does not look at the method, and a key that
-    /// may only `GET` could call what it may not.
+    /// Requests are answered like those of `Any`, and every method but `POST` is refused, including
+    /// CORS preflights. A gRPC server such as tonic ignores the method, so a key that may only `GET`
+    /// could otherwise call every method.
     Grpc,
 }
 
 impl Protocol {
-    /// Tells whether anything within the layer is for such a request.
+    /// Tells whether a service inside the layer accepts such a request.
     pub(crate) fn allows(self, head: &RequestHead<'_>) -> bool {
         self != Self::Grpc || head.method() == Method::POST
     }

@@ -1,4 +1,4 @@
-//! [`VerifiedKey`]: a key that was found, compared and judged.
+//! [`VerifiedKey`]: the proof that a request has a valid key.
 
 use std::any::Any;
 use std::fmt;
@@ -16,33 +16,54 @@ use crate::store::{KeyRecord, KeyState};
 use crate::trace;
 use crate::watch::{Admission, Asked, Watcher};
 
-/// The proof that a request came with a valid key, and all that is known of the key.
+/// The proof that a request came with a valid key, with the record of the key.
 ///
-/// Only the layer makes one, after all checks; handlers find it in the request's extensions.
-/// Cloning it is cheap: a thread that serves the same key again hands out what it has, and counts where
-/// no other thread counts. It says how things stood when the request came. For a request that
-/// lasts, [`ended`](Self::ended) and [`while_valid`](Self::while_valid) tell when the key is not valid
-/// any more; the layer ends response bodies by itself.
+/// Only the layer makes one, after all checks. Handlers find it in the extensions of the request.
+/// Cloning it is cheap and does not contend with other threads. It describes the key at the time of the
+/// request. For long requests, [`ended`](Self::ended) and [`while_valid`](Self::while_valid) tell when
+/// the key stops being valid; the layer ends response bodies itself.
 ///
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::VerifiedKey;
+/// use std::time::{Duration, SystemTime};
+///
+/// use tower_api_key::testing::verified_key;
+/// use tower_api_key::{KeyKind, NewKey, VerifiedKey};
 ///
 /// fn greeting(request: &http::Request<()>) -> Option<String> {
 ///     let key = request.extensions().get::<VerifiedKey>()?;
 ///     Some(format!("hello {}", key.tenant()?))
 /// }
-/// # assert_eq!(greeting(&http::Request::new(())), None);
+/// let in_a_week = SystemTime::now() + Duration::from_secs(7 * 86_400);
+/// let key = NewKey::named("nightly import")
+///     .tenant("acme")
+///     .stage("prod")
+///     .abilities(["bots:read"])
+///     .rotation_due_at(in_a_week)
+///     .metadata("plan", "paid");
+/// let request = http::Request::builder().extension(verified_key(key)).body(())?;
+/// assert_eq!(greeting(&request).unwrap(), "hello acme");
+///
+/// let key: &VerifiedKey = request.extensions().get().unwrap();
+/// assert!(key.id().as_str().starts_with("key_"));
+/// assert_eq!((key.name(), key.kind()), ("nightly import", KeyKind::Secret));
+/// assert_eq!(key.stage().unwrap(), "prod");
+/// assert!(key.can("bots:read") && !key.abilities().can("bots:write"));
+/// assert!(key.created_at() <= SystemTime::now() && key.expires_at().is_none());
+/// assert!(key.rotation_due_at().is_some() && !key.is_rotation_due(SystemTime::now()));
+/// assert_eq!(key.metadata()["plan"], "paid");
+/// assert_eq!(key.record().id(), key.id());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct VerifiedKey {
     known: Arc<Known>,
-    /// None if nothing depended on it.
+    /// None if the layer has nothing to check again.
     asked: Option<Arc<Asked>>,
 }
 
-/// A record that a store returned to a layer. It has yet to be judged, at each request again.
+/// A record that a store returned to a layer. The layer judges it anew at each request.
 pub(crate) struct Known {
     record: Arc<KeyRecord>,
     authority: Arc<dyn Watcher>,
@@ -68,37 +89,37 @@ impl VerifiedKey {
         &self.known.record.id
     }
 
-    /// Returns what the key is for, in the words of its owner.
+    /// Returns the name of the key, which says what the key is for.
     #[must_use]
     pub fn name(&self) -> &str {
         self.known.record.name()
     }
 
-    /// Returns on whose behalf the key acts.
+    /// Returns the tenant on whose behalf the key acts.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
         self.known.record.tenant.as_ref()
     }
 
-    /// Returns the only stage in which the key works.
+    /// Returns the stage in which the key works, if it works in one only.
     #[must_use]
     pub fn stage(&self) -> Option<&Stage> {
         self.known.record.stage()
     }
 
-    /// Returns whether the key is a secret.
+    /// Returns whether the key is secret or public.
     #[must_use]
     pub fn kind(&self) -> KeyKind {
         self.known.record.kind
     }
 
-    /// Returns what the key may do.
+    /// Returns the abilities of the key: what it may do.
     #[must_use]
     pub fn abilities(&self) -> &AbilitySet {
         &self.known.record.abilities
     }
 
-    /// Tells whether the key may do what `ability` says, such as `bots:read`.
+    /// Tells whether the key has `ability`, such as `bots:read`.
     ///
     /// See [`AbilitySet::can`].
     #[must_use]
@@ -112,13 +133,13 @@ impl VerifiedKey {
         self.known.record.created_at()
     }
 
-    /// Returns from when on the key will be refused.
+    /// Returns the time from which the key is refused.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.known.record.expires_at()
     }
 
-    /// Returns from when on the key should be replaced. It goes on working.
+    /// Returns the time from which the key should be replaced. The key continues to work.
     #[must_use]
     pub fn rotation_due_at(&self) -> Option<SystemTime> {
         self.known.record.rotation_due_at()
@@ -130,7 +151,7 @@ impl VerifiedKey {
         self.known.record.rotation_due_at().is_some_and(|due_at| time >= due_at)
     }
 
-    /// Returns what else the application wanted to know of the key.
+    /// Returns the metadata that the application stored with the key.
     #[must_use]
     pub fn metadata(&self) -> &Map<String, Value> {
         self.known.record.metadata()
@@ -168,7 +189,7 @@ impl VerifiedKey {
         self.asked = Some(asked);
     }
 
-    /// Returns by what the request was let through, if the layer watches that.
+    /// Returns what admitted the request, if the layer watches it.
     pub(crate) fn admission(self) -> Option<Admission> {
         let Self { known, asked } = self;
         let Known { record, authority } = &*known;
@@ -186,14 +207,14 @@ impl fmt::Debug for VerifiedKey {
     }
 }
 
-/// What the prefix of a key says of it, if formats were set.
+/// What the prefix of a key says about it, if formats were set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claims {
     pub(crate) stage: Option<Stage>,
     pub(crate) kind: Option<KeyKind>,
 }
 
-/// Judges the record that a store returned for `digest`, now or a short time ago.
+/// Checks the record that a store returned for `digest`, now or a short time ago.
 ///
 /// This file is the only one that makes a [`VerifiedKey`].
 pub(crate) fn verify(
@@ -204,7 +225,7 @@ pub(crate) fn verify(
 ) -> Result<VerifiedKey, Rejection> {
     let record = &*known.record;
     let refuse = |kind: RejectionKind| Err(Rejection::new(kind).of_key(&known.record));
-    // In constant time: `KeyDigest` compares no other way.
+    // In constant time: `KeyDigest` has no other comparison.
     if record.digest != *digest {
         trace::foreign_record(record.id.as_str(), "its digest is another");
         return Err(RejectionKind::Unknown.into());
@@ -229,8 +250,8 @@ pub(crate) fn verify(
     Ok(VerifiedKey { known, asked: None })
 }
 
-/// Makes the keys of a record that was verified when a request came, and of what has become of it, so
-/// that guards can be asked again.
+/// Makes the keys of a record that was verified when a request came, and of its present state, so that
+/// guards can be checked again.
 pub(crate) fn verified_again(
     before: &Arc<KeyRecord>,
     now: &Arc<KeyRecord>,
@@ -242,8 +263,8 @@ pub(crate) fn verified_again(
     })
 }
 
-/// What the layer leaves in the extensions of a request that it let pass without a key, so
-/// that a guard can tell it from a request that no layer saw.
+/// What the layer leaves in the extensions of a request that it accepted without a key, so that a guard
+/// can tell it from a request without a layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Anonymous(pub(crate) Arc<Rejector>);
 

@@ -1,4 +1,4 @@
-//! [`Admitted`] and [`Refusal`]: the decision of a layer without a service.
+//! [`Admitted`] and [`Refusal`]: the results of a layer without a service.
 
 use std::error::Error;
 use std::fmt;
@@ -23,11 +23,32 @@ use crate::pass::Finish;
 use crate::reject::Rejection;
 use crate::verify::VerifiedKey;
 
-/// A request that [`ApiKeyLayer::verify`](crate::ApiKeyLayer::verify) lets pass.
+/// A request that [`ApiKeyLayer::verify`](crate::ApiKeyLayer::verify) accepts.
 ///
-/// The head of the request is what a service would see: without the credential, and with the
-/// [`VerifiedKey`] in its extensions. [`finish`](Self::finish) completes the response. If this is dropped
-/// instead, what the request cost is spent, and [observers](crate::Observe) see a request that was dropped.
+/// The head of the request is as a service would see it: without the credential, and with the
+/// [`VerifiedKey`] in its extensions. [`finish`](Self::finish) completes the response. If this is
+/// dropped instead, the cost of the request stays spent, and [observers](crate::Observe) see a dropped
+/// request.
+///
+/// # Examples
+///
+/// ```
+/// use http::{Request, Response};
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let key = keys.issue(NewKey::named("a device")).await?.secret;
+///
+/// let request = Request::get("/").header("x-api-key", key.reveal()).body(())?;
+/// let admitted = keys.layer().verify(&mut request.into_parts().0).await?;
+/// assert_eq!(admitted.key().unwrap().name(), "a device");
+/// let response = admitted.finish(Response::new("…")).await;
+/// assert_eq!(response.headers()["cache-control"], "private");
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "`finish` completes the response"]
 pub struct Admitted {
     key: Option<VerifiedKey>,
@@ -35,18 +56,18 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// Returns the key; none if the layer lets the request pass without one.
+    /// Returns the key, or none if the layer accepted the request without one.
     #[must_use]
     pub fn key(&self) -> Option<&VerifiedKey> {
         self.key.as_ref()
     }
 
-    /// Completes the response, as the service of a layer does: `Cache-Control`, `Vary` and the rate limits.
-    /// The body ends when the key does.
+    /// Completes the response like the service of a layer: adds `Cache-Control`, `Vary` and the rate
+    /// limits, and ends the body with the key.
     ///
-    /// If the response is that of a [guard](crate::guard) which refused the request, what the request cost
-    /// is given back first. Where there is no body, and for types of other frameworks, pass a response with
-    /// the status and the headers, and take these from what is returned.
+    /// If the response is the refusal of a [guard](crate::guard), the cost of the request is given back
+    /// first. For responses without a body, and for types of other frameworks, pass a response with the
+    /// status and the headers, and copy the headers of the result.
     pub async fn finish<B>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
         let Self { key: _, mut finish } = self;
         let ending = Ending::of(response.headers());
@@ -69,6 +90,30 @@ impl fmt::Debug for Admitted {
 }
 
 /// A request that [`ApiKeyLayer::verify`](crate::ApiKeyLayer::verify) refuses, and the response to it.
+///
+/// # Examples
+///
+/// ```
+/// use axum::body::Body;
+/// use http::{Request, StatusCode};
+/// use tower_api_key::{KeyManager, MemoryStore, RejectionKind};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let layer = KeyManager::new(MemoryStore::new()).layer();
+///
+/// let (mut parts, body) = Request::post("/").body(Body::from("an upload"))?.into_parts();
+/// let refusal = layer.verify(&mut parts).await.unwrap_err();
+/// assert_eq!(refusal.rejection().kind(), RejectionKind::Missing);
+/// let response = refusal.into_response_draining(body);
+/// assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+///
+/// let (mut parts, ()) = Request::get("/").body(())?.into_parts();
+/// let response = layer.verify(&mut parts).await.unwrap_err().into_response();
+/// assert_eq!(response.headers()["content-type"], "application/problem+json");
+/// # Ok(())
+/// # }
+/// ```
 pub struct Refusal(Box<Refused>);
 
 struct Refused {
@@ -78,20 +123,20 @@ struct Refused {
 }
 
 impl Refusal {
-    /// Returns why the request is refused. Clients are not told all of it.
+    /// Returns why the request is refused. Do not send all of it to the client.
     #[must_use]
     pub fn rejection(&self) -> &Rejection {
         &self.0.rejection
     }
 
-    /// Returns the response. The body of the request is left to the caller.
+    /// Returns the response. The caller decides what happens to the body of the request.
     #[must_use]
     pub fn into_response(self) -> Response<Bytes> {
         self.0.response
     }
 
-    /// Returns the response, and reads what is left of the body of the request
-    /// [behind it](crate::ApiKeyLayer::drain_refused).
+    /// Returns the response, and reads the rest of the body of the request [after
+    /// it](crate::ApiKeyLayer::drain_refused).
     pub fn into_response_draining<B>(self, body: B) -> Response<Bytes>
     where
         B: Body + Send + 'static,

@@ -7,15 +7,14 @@ use http::{HeaderMap, HeaderValue};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// How many entries of a list are read at most: no chain of proxies is as long.
+/// The most entries of a list that are read: no chain of proxies is as long.
 const MAX_ENTRIES: usize = 100;
-/// How many parameters an element has at most. RFC 7239 defines four.
+/// The most parameters of an element. RFC 7239 defines four.
 const MAX_PARAMETERS: usize = 16;
-/// How many bytes of `Forwarded` are read at most.
+/// The most bytes of `Forwarded` that are read.
 const MAX_BYTES: usize = 8192;
 
-/// Returns the addresses from the last to the first. All lines are one list (RFC 9110, section
-/// 5.3).
+/// Returns the addresses from the last to the first. All lines are one list (RFC 9110, section 5.3).
 pub(super) fn x_forwarded_for(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
     let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
     lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')).enumerate().map(
@@ -26,8 +25,8 @@ pub(super) fn x_forwarded_for(headers: &HeaderMap) -> impl Iterator<Item = Optio
     )
 }
 
-/// Returns the `for` of each element, from the first to the last; `None` if the list cannot be
-/// taken apart, because a quote may hide a comma.
+/// Returns the `for` of each element, from the first to the last; `None` if the list cannot be split,
+/// because a quote may hide a comma.
 pub(super) fn forwarded(headers: &HeaderMap) -> Option<Vec<Option<IpAddr>>> {
     let mut elements = Vec::new();
     if headers.get_all(FORWARDED).iter().map(HeaderValue::len).sum::<usize>() > MAX_BYTES {

@@ -1,11 +1,11 @@
-//! Who is at the other end.
+//! The address of the client: the peer of the socket, or what trusted proxies say.
 //!
-//! The client's address is that of the socket's peer: axum's `ConnectInfo` (feature `axum`),
-//! tonic's `TcpConnectInfo` (feature `tonic`), or a [`PeerAddress`] that the server puts into the
-//! extensions of each request. Headers such as `X-Forwarded-For` are a claim of whoever sent
-//! them; they count only if [`TrustedProxies`] says whose claim is believed.
+//! The client's address is that of the socket's peer: axum's `ConnectInfo` (feature `axum`), tonic's
+//! `TcpConnectInfo` (feature `tonic`), or a [`PeerAddress`] that the server puts into the extensions of
+//! each request. Any client can send headers such as `X-Forwarded-For`, so they count only if they come
+//! from [`TrustedProxies`].
 //!
-//! Where the address is not known, an address restriction refuses.
+//! If the address is not known, an address restriction refuses the request.
 
 mod forwarded;
 mod network;

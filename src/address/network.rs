@@ -1,32 +1,34 @@
-//! [`parse_network`]: networks as people write them.
+//! [`parse_network`]: networks as text.
 
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
-/// The error of a text that is no network.
+/// The error of a text that is not a network.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NetworkError {
     /// It is neither a network nor an address.
-    #[error("a network is written like `192.0.2.0/24`, `2001:db8::/32` or `192.0.2.1`")]
+    #[error("not a network or an address: write `192.0.2.0/24`, `2001:db8::/32` or `192.0.2.1`")]
     Form,
-    /// It has bits that do not belong to the network.
-    #[error("the address is not that of a network; the network around it is {0}")]
+    /// The address has bits outside of the network's prefix.
+    #[error(
+        "the address has bits outside of the prefix: write the network `{0}`, or the address alone"
+    )]
     HostBits(IpNet),
-    /// It is a part of the IPv4 addresses within IPv6 that is not one of IPv4.
-    #[error("an IPv4-mapped network has a prefix of at least 96")]
+    /// It is an IPv4-mapped IPv6 network that holds more than IPv4 addresses.
+    #[error("the prefix of an IPv4-mapped network is too short: use at least 96")]
     Mapped,
 }
 
-/// Parses a network, or an address as a network of one.
+/// Parses a network in CIDR notation, or an address as a network of one.
 ///
-/// An IPv4-mapped IPv6 network becomes the IPv4 network that it is.
+/// An IPv4-mapped IPv6 network becomes an IPv4 network.
 ///
 /// # Errors
 ///
-/// Returns an error if the text is of another form, or if its address is not the network's:
+/// Returns an error if the text has another form, or if the address has bits outside of the prefix:
 /// `10.0.0.1/8` may mean `10.0.0.1` or `10.0.0.0/8`.
 ///
 /// # Examples
@@ -91,6 +93,6 @@ mod tests {
         }
         assert_eq!(parse_network("::ffff:0:0/95"), Err(NetworkError::Mapped));
         let error = parse_network("10.0.0.1/8").unwrap_err().to_string();
-        assert!(error.ends_with("10.0.0.0/8"), "{error}");
+        assert!(error.contains("`10.0.0.0/8`"), "{error}");
     }
 }

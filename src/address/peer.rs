@@ -1,4 +1,4 @@
-//! [`PeerAddress`]: the other end of the socket.
+//! [`PeerAddress`]: the address of the socket's peer.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,8 +6,8 @@ use http::Extensions;
 
 /// The address at the other end of the socket, as an extension of a request.
 ///
-/// axum and tonic have their own, which are found with the features `axum` and `tonic`. Any
-/// other server inserts this one; it comes before theirs.
+/// The addresses of axum and tonic are found with the features `axum` and `tonic`. Any other server
+/// inserts this one, which takes precedence.
 ///
 /// # Examples
 ///
@@ -24,7 +24,7 @@ use http::Extensions;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
-/// Returns the address of the socket's peer; an IPv4 address is one, however it is written.
+/// Returns the address of the socket's peer. An IPv4-mapped IPv6 address is returned as IPv4.
 pub(super) fn peer_address(extensions: &Extensions) -> Option<IpAddr> {
     let socket = extensions.get().map(|PeerAddress(socket)| *socket);
     let socket = socket.or_else(|| of_axum(extensions)).or_else(|| of_tonic(extensions))?;
@@ -47,7 +47,7 @@ fn of_axum(_: &Extensions) -> Option<SocketAddr> {
 
 #[cfg(feature = "tonic")]
 fn of_tonic(extensions: &Extensions) -> Option<SocketAddr> {
-    // It is there for connections with TLS too.
+    // It is also set for connections with TLS.
     extensions.get::<tonic::transport::server::TcpConnectInfo>()?.remote_addr()
 }
 

@@ -1,4 +1,4 @@
-//! [`TrustedProxies`]: whose word counts.
+//! [`TrustedProxies`]: the proxies that may name the client.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,13 +11,12 @@ use super::peer::peer_address;
 use super::{NetworkError, parse_network};
 use crate::head::RequestHead;
 
-/// Which proxies are believed when they say for whom they ask.
+/// The proxies that are trusted to name the client's address, such as in `X-Forwarded-For`.
 ///
-/// A header is read only if it was written by such a proxy, and only as far to the left as
-/// such proxies wrote it: everything further left is what the client claims. If an entry up to
-/// there cannot be read, the client's address is not known, and neither is it if the list ends with
-/// such a proxy: it asks for somebody, and does not say for whom. At most 100 entries, and 8192
-/// bytes of `Forwarded`, are read.
+/// A header is read only if such a proxy wrote it, and only as far to the left as such proxies wrote
+/// it: a client can forge everything further left. The client's address is not known if an entry up to
+/// there cannot be read. It is also not known if the list ends with a trusted proxy, which then asks
+/// for an unnamed client. At most 100 entries, and 8192 bytes of `Forwarded`, are read.
 ///
 /// # Examples
 ///
@@ -32,7 +31,7 @@ use crate::head::RequestHead;
 /// request.extensions_mut().insert(PeerAddress("10.0.0.1:50000".parse()?));
 /// let head = RequestHead::new(&request);
 ///
-/// // The two nearest are ours, so the third is who asked them; it may claim what it likes.
+/// // The two nearest proxies are ours. The third entry is their client, whatever it claims.
 /// let proxies = TrustedProxies::networks(["10.0.0.0/8"]);
 /// assert_eq!(proxies.client_address(&head), Some("198.51.100.7".parse()?));
 /// assert_eq!(TrustedProxies::none().client_address(&head), Some("10.0.0.1".parse()?));
@@ -54,17 +53,17 @@ enum Trust {
     Hops(usize),
 }
 
-/// Where the way from the socket's peer to the client ends.
+/// The result of following the proxies from the socket's peer to the client.
 enum End {
     Client(IpAddr),
-    /// A trusted proxy says nothing about for whom it asks.
+    /// A trusted proxy does not name its client.
     Silent(IpAddr),
-    /// Something wrote what cannot be read, or there are fewer entries than hops.
+    /// An entry cannot be read, or there are fewer entries than hops.
     Unreadable,
 }
 
 impl TrustedProxies {
-    /// Believes nobody: the client is the socket's peer. The default.
+    /// Trusts no proxy: the client is the socket's peer. The default.
     pub const fn none() -> Self {
         Self::new(Trust::Nobody)
     }
@@ -73,25 +72,35 @@ impl TrustedProxies {
         Self { trust, forwarded: false, may_be_clients: false }
     }
 
-    /// Believes proxies in these networks, and through them each other.
+    /// Trusts the proxies in these networks.
     ///
-    /// None of them is a client, unless they [may be](Self::may_be_clients): name the proxies'
-    /// addresses, and not the network in which clients are as well.
+    /// A trusted proxy is never the client, unless [`may_be_clients`](Self::may_be_clients) is set. So
+    /// give the addresses of the proxies, not a network with clients in it.
     ///
     /// # Panics
     ///
-    /// Panics if a network does not [parse](parse_network). For text from outside there is
+    /// Panics if a network does not [parse](parse_network). For text from outside, use
     /// [`try_networks`](Self::try_networks).
     pub fn networks<N: AsRef<str>>(networks: impl IntoIterator<Item = N>) -> Self {
         Self::try_networks(networks).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Does as [`networks`](Self::networks) with text that may be wrong. No network at all is
-    /// nobody.
+    /// Like [`networks`](Self::networks), for text that may be wrong. Without any network, no proxy is
+    /// trusted.
     ///
     /// # Errors
     ///
     /// Returns an error if a network does not [parse](parse_network).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::TrustedProxies;
+    ///
+    /// assert!(TrustedProxies::try_networks(["10.0.0.1", "2001:db8::/32"]).is_ok());
+    /// let error = TrustedProxies::try_networks(["10.0.0.1/8"]).unwrap_err();
+    /// assert!(error.to_string().contains("10.0.0.0/8"));
+    /// ```
     pub fn try_networks<N: AsRef<str>>(
         networks: impl IntoIterator<Item = N>,
     ) -> Result<Self, NetworkError> {
@@ -100,22 +109,36 @@ impl TrustedProxies {
         Ok(Self::new(Trust::Networks(networks?)))
     }
 
-    /// Believes the `count` nearest proxies, wherever they are; the first of them is the
+    /// Trusts the `count` nearest proxies, whatever their addresses are. The first of them is the
     /// socket's peer.
     ///
-    /// Every request has to come through all of them: one that comes another way can claim any
-    /// address. With fewer entries than that, the client's address is not known. Prefer networks
-    /// where they are known.
+    /// Every request has to pass through all of them: one that takes another way can claim any address.
+    /// With fewer entries, the client's address is not known. Prefer networks if they are known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{PeerAddress, RequestHead, TrustedProxies};
+    ///
+    /// let request = Request::get("/")
+    ///     .header("x-forwarded-for", "203.0.113.5, 198.51.100.7")
+    ///     .extension(PeerAddress("10.0.0.1:4711".parse()?))
+    ///     .body(())?;
+    /// let client = TrustedProxies::hops(1).client_address(&RequestHead::new(&request));
+    /// assert_eq!(client, Some("198.51.100.7".parse()?));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn hops(count: usize) -> Self {
         Self::new(if count == 0 { Trust::Nobody } else { Trust::Hops(count) })
     }
 
-    /// Takes a trusted proxy for the client where it names nobody: for health checks of the
-    /// proxies themselves, and for clients in the networks of the proxies.
+    /// Uses the address of a trusted proxy as the client's if the proxy names no client: for health
+    /// checks of the proxies themselves, and for clients in the networks of the proxies.
     ///
-    /// A key that is restricted to the proxies' addresses then works for everybody for whom
-    /// a proxy asks without saying so, such as one that hands connections on and writes no field. With
-    /// [`hops`](Self::hops), it is the peer of a request without a field.
+    /// A key that is restricted to the proxies' addresses then works for every client of a proxy that
+    /// does not name it, such as a proxy that forwards connections and writes no header. With
+    /// [`hops`](Self::hops), the client of a request without the header is its peer.
     ///
     /// # Examples
     ///
@@ -138,16 +161,32 @@ impl TrustedProxies {
 
     /// Reads `Forwarded` (RFC 7239) instead of `X-Forwarded-For`.
     ///
-    /// Only one of them is ever read: a proxy that writes one hands on what a client wrote in
-    /// the other. Let the nearest proxy overwrite the field: what a client claims in it, such as
-    /// a quote without end, can make the whole of it unreadable.
+    /// Only one of them is read, because a proxy that writes one forwards the other as the client wrote
+    /// it. Let the nearest proxy overwrite the header: a client can otherwise make all of it
+    /// unreadable, for example by a quote without an end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{PeerAddress, RequestHead, TrustedProxies};
+    ///
+    /// let proxies = TrustedProxies::networks(["10.0.0.1"]).forwarded_header();
+    /// let request = Request::get("/")
+    ///     .header("forwarded", "for=198.51.100.7;proto=https")
+    ///     .extension(PeerAddress("10.0.0.1:4711".parse()?))
+    ///     .body(())?;
+    /// let client = proxies.client_address(&RequestHead::new(&request));
+    /// assert_eq!(client, Some("198.51.100.7".parse()?));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn forwarded_header(self) -> Self {
         Self { forwarded: true, ..self }
     }
 
     /// Returns the address of the client, if it is known.
     ///
-    /// An IPv4 address is one, however it is written.
+    /// An IPv4-mapped IPv6 address is returned as IPv4.
     #[must_use]
     pub fn client_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
         match self.end(peer_address(head.extensions())?, head.headers()) {
@@ -157,8 +196,8 @@ impl TrustedProxies {
         }
     }
 
-    /// Returns the address of the client or, if it is not known, of a proxy: of the one that says
-    /// nothing, and of the nearest one if something cannot be read.
+    /// Returns the address of the client or, if it is not known, of a proxy: the proxy that names no
+    /// client, or the nearest one if an entry cannot be read.
     pub(crate) fn nearest_known(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
         let peer = peer_address(head.extensions())?;
         Some(match self.end(peer, head.headers()) {
@@ -167,13 +206,13 @@ impl TrustedProxies {
         })
     }
 
-    /// Follows what proxies wrote, as far as they are believed.
+    /// Follows the entries of trusted proxies.
     fn end(&self, peer: IpAddr, headers: &HeaderMap) -> End {
         match &self.trust {
             Trust::Nobody => End::Client(peer),
             Trust::Networks(networks) => {
                 let trusted = |address: &IpAddr| networks.iter().any(|net| net.contains(address));
-                // What it wrote in the header is not read at all.
+                // Its entries in the header are not read at all.
                 if !trusted(&peer) {
                     return End::Client(peer);
                 }
@@ -193,10 +232,11 @@ impl TrustedProxies {
                 let mut nearest = peer;
                 for hop in 0..*count {
                     match entries.next() {
-                        // The nearer ones have to be readable too: something else wrote what is not.
+                        // The nearer entries have to be readable, too: a trusted proxy writes no
+                        // other.
                         Some(Some(entry)) => nearest = entry,
                         None if hop == 0 => return End::Silent(peer),
-                        // Who comes past a proxy may have written the rest.
+                        // A client that bypasses a proxy may have written the rest.
                         Some(None) | None => return End::Unreadable,
                     }
                 }
@@ -205,7 +245,7 @@ impl TrustedProxies {
         }
     }
 
-    /// Walks over what proxies wrote, the nearest first; `None` stands for what cannot be read.
+    /// Walks over the entries, the nearest first; `None` stands for one that cannot be read.
     fn walk(
         &self,
         headers: &HeaderMap,

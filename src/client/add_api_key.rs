@@ -1,4 +1,4 @@
-//! [`AddApiKeyLayer`]: the key of outgoing requests.
+//! [`AddApiKeyLayer`]: adds an API key to outgoing requests.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,43 +12,42 @@ use super::{AddApiKeyError, ApiKey, Origin};
 use crate::extract::{Bearer, Extract as _, X_API_KEY, is_token68};
 use crate::head::RequestHead;
 
-/// Adds a key to requests that go to origins it was given, and to no other.
+/// Adds an API key to outgoing requests to the given origins, and to no others.
 ///
-/// It has no type parameters and knows no body type: one value works with hyper-util's client, a
-/// tonic channel and `reqwest`. The header's value is marked as sensitive, so that it is not
-/// shown by `Debug` and not indexed by HTTP/2.
+/// It has no type parameters and works with any body type: one value serves hyper-util's client, a
+/// tonic channel and `reqwest`. The header value is marked as sensitive, so that `Debug` does not show
+/// it and HTTP/2 does not index it.
 ///
 /// # When a request gets the key
 ///
-/// 1. Its URI has the scheme, the host and the port of one of the origins. A URI without them, such
-///    as `/v1/bots`, or with a user name is of no origin. The `Host` header is not looked at.
-/// 2. It has no key yet. What the caller has set for one request stays, whatever it is, and no second
-///    key is added: servers refuse requests with two. For `Authorization` and `x-api-key`, a key in
-///    one of them counts for the other, too.
+/// 1. Its URI has the scheme, the host and the port of one of the origins. A URI without them, such as
+///    `/v1/bots`, or with a user name matches no origin. The `Host` header is ignored.
+/// 2. It has no key yet. A value that the caller has set stays, and no second key is added, because
+///    servers refuse requests with two. For `Authorization` and `x-api-key`, a key in one of them
+///    counts for the other, too.
 ///
-/// Any other request is passed on as it is.
+/// Any other request is passed on unchanged.
 ///
 /// # Redirects
 ///
-/// What follows redirects has to be *outside* of this layer, so that the layer judges each request
-/// on its own. A client that follows them *inside*, as `reqwest` does by default, copies the
-/// headers: it drops `Authorization` on the way to another origin, but it does not know that
-/// `x-api-key` or a header of yours is a secret, and **sends it to whatever host a redirect
-/// names**. So turn its redirects off with `reqwest::redirect::Policy::none()`, and mount
-/// tower-http's `FollowRedirectLayer` outside if redirects are wanted. The clients of hyper-util
-/// and tonic follow none.
+/// Follow redirects *outside* of this layer, so that the layer checks each request. A client that
+/// follows them *inside*, as `reqwest` does by default, copies the headers. It drops `Authorization`
+/// for another origin, but it does not know that `x-api-key` or a header of yours is a secret, and
+/// **sends it to any host that a redirect names**. So turn its redirects off with
+/// `reqwest::redirect::Policy::none()`, and mount tower-http's `FollowRedirectLayer` outside if you
+/// need redirects. The clients of hyper-util and tonic follow none.
 ///
 /// # Proxies
 ///
-/// A client that sends requests through a proxy, as `reqwest` does where the environment variable
-/// `HTTP_PROXY` is set, shows it those to `http://` with the key, also those to `localhost`. For
-/// such origins, use a client without one (`reqwest::ClientBuilder::no_proxy`). What goes to
-/// `https://` is encrypted on its way through a proxy.
+/// If a client uses a proxy, as `reqwest` does if the environment variable `HTTP_PROXY` is set, the
+/// proxy can read the key in requests to `http://`, even those to `localhost`. For such origins, use a
+/// client without a proxy (`reqwest::ClientBuilder::no_proxy`). Requests to `https://` are encrypted on
+/// their way through a proxy.
 ///
 /// # gRPC
 ///
-/// A tonic client sends URIs without an origin unless it is made by `with_origin`. The channel goes
-/// to its own endpoint, whatever the URI says: give both the same.
+/// A tonic client sends URIs without an origin unless it is made by `with_origin`. The channel always
+/// connects to its own endpoint: use the same for both.
 ///
 /// # Examples
 ///
@@ -79,8 +78,8 @@ impl AddApiKeyLayer {
     ///
     /// # Errors
     ///
-    /// Returns an error if an origin is not one or not safe, if there is none, or if the key has
-    /// other characters than `Bearer` allows (RFC 6750, section 2.1).
+    /// Returns an error if an origin is invalid or not safe, if there is none, or if the key has
+    /// characters that `Bearer` does not allow (RFC 6750, section 2.1).
     ///
     /// # Examples
     ///
@@ -114,7 +113,7 @@ impl AddApiKeyLayer {
     ///
     /// # Errors
     ///
-    /// Returns an error if an origin is not one or not safe, or if there is none.
+    /// Returns an error if an origin is invalid or not safe, or if there is none.
     ///
     /// # Examples
     ///
@@ -141,11 +140,11 @@ impl AddApiKeyLayer {
         Self::header(X_API_KEY.clone(), key, origins)
     }
 
-    /// Sends the key as the value of another header.
+    /// Sends the key as the whole value of another header.
     ///
     /// # Errors
     ///
-    /// Returns an error if an origin is not one or not safe, or if there is none.
+    /// Returns an error if an origin is invalid or not safe, or if there is none.
     ///
     /// # Examples
     ///
@@ -221,7 +220,7 @@ where
     }
 }
 
-/// What is added, and to which requests.
+/// The added header, and the origins that get it.
 #[derive(Debug)]
 struct Addition {
     name: HeaderName,
@@ -237,7 +236,7 @@ impl Addition {
         }
     }
 
-    /// Tells whether a server would find a key already.
+    /// Tells whether a server would find a key in the request already.
     fn has_key<B>(&self, request: &Request<B>) -> bool {
         let headers = request.headers();
         let in_either = || {

@@ -1,4 +1,4 @@
-//! [`Advice`]: what to do about an answer.
+//! [`Advice`]: how to react to a response.
 
 use std::time::Duration;
 
@@ -6,15 +6,14 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::{KeyFault, wait};
 
-/// How long to wait when a server says that there were too many requests, and no more.
+/// The wait after a response with too many requests that does not say how long.
 const BRIEFLY: Duration = Duration::from_secs(1);
 
-/// What a program should do about an answer, as far as its key is concerned.
+/// How a program should react to a response, as far as its key is concerned.
 ///
-/// It is told by the head of a response: by its status, by the challenge in `WWW-Authenticate`, and
-/// by `Retry-After` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10). Servers of this crate
-/// send them; others do as far as they keep to the same standards. What cannot be read is taken as
-/// not said.
+/// It is read from the head of a response: the status, the challenge in `WWW-Authenticate`,
+/// `Retry-After` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10). Servers of this crate send
+/// them, and others that follow the same standards. Headers that cannot be read are ignored.
 ///
 /// # Examples
 ///
@@ -37,21 +36,20 @@ const BRIEFLY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Advice {
-    /// It is no error: go on with it.
+    /// The response is not an error: continue.
     Proceed,
-    /// The request fails again until it is made with another key, or in another way.
+    /// The request will fail again, unless it has another key or is made differently.
     FixKey(KeyFault),
-    /// The same request may succeed after this time, which is a year at most.
+    /// The same request may succeed after this time, which is at most a year.
     ///
-    /// Whether it may be made twice is another question: see
-    /// [`RetryPolicy`](super::RetryPolicy).
+    /// Whether it is safe to repeat it is another question: see [`RetryPolicy`](super::RetryPolicy).
     Wait(Duration),
-    /// It is an error that neither another key nor waiting is known to help against.
+    /// The response is an error for which neither another key nor waiting is known to help.
     GiveUp,
 }
 
 impl Advice {
-    /// Reads the head of a response, of HTTP or of gRPC.
+    /// Reads the head of an HTTP or gRPC response.
     ///
     /// | status | advice |
     /// |---|---|
@@ -63,8 +61,7 @@ impl Advice {
     /// | 503 with `Retry-After` | wait |
     /// | any other | give up |
     ///
-    /// A gRPC status in the head (a trailers-only response) is read as [`of_grpc`](Self::of_grpc)
-    /// does.
+    /// A gRPC status in the head (a trailers-only response) is read like by [`of_grpc`](Self::of_grpc).
     ///
     /// # Examples
     ///
@@ -126,8 +123,8 @@ impl Advice {
         match status {
             0 => Self::Proceed,
             7 => Self::FixKey(KeyFault::Forbidden),
-            // Also that something else is used up, such as the longest message. Waiting is no
-            // help then.
+            // It may also mean that another resource is exhausted, such as the longest message. Waiting
+            // does not help then.
             RESOURCE_EXHAUSTED => Self::wait_or_give_up(wait::until_quota(metadata)),
             14 => Self::wait_or_give_up(wait::retry_after(metadata)),
             16 => Self::FixKey(KeyFault::Invalid),

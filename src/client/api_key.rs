@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::key::{FormatError, KeyFormats, Secret};
 
-/// The text of a key that a program presents.
+/// The text of an API key that a program presents.
 ///
-/// Its `Debug` is redacted, it cannot be printed or serialized, and its memory is overwritten when
-/// the last clone is dropped. The copies that a layer or a client sends are not overwritten.
+/// Its `Debug` is redacted, it cannot be printed or serialized, and its memory is overwritten when the
+/// last clone is dropped. Copies that a layer or a client sends are not overwritten.
 ///
 /// # Examples
 ///
@@ -27,11 +27,11 @@ use crate::key::{FormatError, KeyFormats, Secret};
 pub struct ApiKey(Arc<Zeroizing<String>>);
 
 impl ApiKey {
-    /// Parses a text that should be a key of one of the formats.
+    /// Parses a text as a key of one of the formats.
     ///
     /// # Errors
     ///
-    /// Returns what is wrong. The error never holds the text.
+    /// Returns why the text is not a key. The error never holds the text.
     ///
     /// # Examples
     ///
@@ -48,7 +48,7 @@ impl ApiKey {
         Ok(Self(Arc::new(Zeroizing::new(text.to_owned()))))
     }
 
-    /// Reveals the text.
+    /// Reveals the text of the key.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! [`AddApiKeyError`].
+//! [`AddApiKeyError`]: why no key can be added to requests.
 
 use std::convert::Infallible;
 
@@ -10,17 +10,17 @@ use crate::key::OriginError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AddApiKeyError {
-    /// No origin is written like that.
+    /// The text is not an origin.
     #[error(transparent)]
     Origin(#[from] OriginError),
     /// The origin has a wildcard.
-    #[error("a key is sent to whole origins, without wildcards")]
+    #[error("an origin for a key has no wildcard: list each origin")]
     Wildcard,
     /// The origin would be reached over the network without TLS.
-    #[error("everybody on the way reads a key that is sent to `http://`; use `https://`")]
+    #[error("everyone on the way can read a key that is sent to `http://`: use `https://`")]
     PlainText,
-    /// There is no origin.
-    #[error("a key needs an origin that it is sent to")]
+    /// No origin is given.
+    #[error("no origin is given: name those that the key is sent to")]
     NoOrigin,
     /// The key has characters that the header does not allow.
     #[error("the key has characters that the header does not allow")]

@@ -1,31 +1,31 @@
-//! [`KeyFault`]: what is wrong with a key.
+//! [`KeyFault`]: why a server refuses a key.
 
 use http::{HeaderMap, header};
 use http_auth::{ChallengeRef, parse_challenges};
 use thiserror::Error;
 
-/// What a server says is wrong with the key of a request.
+/// Why a server refuses the key of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyFault {
-    /// The request has no key, or none where the server looks for it.
+    /// The request has no key, or none where the server expects it.
     #[error("the server found no API key")]
     Missing,
-    /// The key is unknown, revoked, disabled or expired, which servers do not tell apart.
+    /// The key is unknown, revoked, disabled or expired, which servers do not distinguish.
     ///
-    /// A server that gives no reasons, as a gRPC server does, says it of a missing key, too.
+    /// A server that gives no reasons, such as a gRPC server, also reports a missing key like this.
     #[error("the server does not accept the API key")]
     Invalid,
-    /// There is more than one key in the request, or it cannot be read.
+    /// The request has more than one key, or the key cannot be read.
     #[error("the API key was not sent as the server expects it")]
     InvalidRequest,
     /// The key lacks an ability.
     #[error("the API key lacks an ability{}", listed(.scope))]
     InsufficientScope {
-        /// What the request needs, if the server says.
+        /// The required abilities, if the server names them.
         scope: Vec<String>,
     },
-    /// The key is good, but not for this request.
+    /// The key is valid, but does not allow this request.
     #[error("the API key does not allow this request")]
     Forbidden,
 }
@@ -35,7 +35,7 @@ impl KeyFault {
         let challenges = Challenges::of(headers);
         match challenges.error().as_deref() {
             Some("invalid_request") => Self::InvalidRequest,
-            // RFC 6750, section 3.1: no error means that there was no key.
+            // RFC 6750, section 3.1: a challenge without an error means that there was no key.
             None if challenges.ask_for_a_key() => Self::Missing,
             _ => Self::Invalid,
         }
@@ -49,7 +49,7 @@ impl KeyFault {
         }
     }
 
-    /// Returns nothing if the request is bad for another reason.
+    /// Returns nothing if the request has another fault.
     pub(super) fn of_bad_request(headers: &HeaderMap) -> Option<Self> {
         let error = Challenges::of(headers).error();
         (error.as_deref() == Some("invalid_request")).then_some(Self::InvalidRequest)
@@ -81,7 +81,7 @@ impl<'a> Challenges<'a> {
         self.0.iter().find_map(|challenge| parameter(challenge, "error"))
     }
 
-    /// Returns the scope that belongs to the error.
+    /// Returns the scope of the challenge with the error.
     fn scope(&self) -> Vec<String> {
         let told = self.0.iter().find(|challenge| parameter(challenge, "error").is_some());
         let scope = told.and_then(|challenge| parameter(challenge, "scope")).unwrap_or_default();

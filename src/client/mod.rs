@@ -1,12 +1,12 @@
-//! The other side: programs that present keys.
+//! Clients: programs that present API keys.
 //!
 //! | type | is |
 //! |---|---|
-//! | [`ApiKey`] | the text of a key that a program presents |
-//! | [`Credentials`] | where a program finds the key of its user |
-//! | [`AddApiKeyLayer`], [`Origin`] | a layer that adds it to requests, and where it is sent to |
-//! | [`Advice`], [`KeyFault`], [`Problem`] | what an answer says of the key |
-//! | [`RetryPolicy`] | waits as long as the server says, and tries again |
+//! | [`ApiKey`] | the text of an API key that a program presents |
+//! | [`Credentials`] | the stored key of a program's user |
+//! | [`AddApiKeyLayer`], [`Origin`] | a layer that adds a key to requests, and the origins that get it |
+//! | [`Advice`], [`KeyFault`], [`Problem`] | what a response says about the key |
+//! | [`RetryPolicy`] | waits as long as the server says, and retries |
 
 mod add_api_key;
 mod advice;

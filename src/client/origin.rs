@@ -1,4 +1,4 @@
-//! [`Origin`]: where a key is sent to.
+//! [`Origin`]: a server that a key may be sent to.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -11,13 +11,12 @@ use crate::key::{OriginPattern, origin_syntax as syntax};
 
 /// A server that a key may be sent to: scheme, host and port.
 ///
-/// It is written as browsers send an origin, and with the feature `url` in every form that the
-/// URL standard allows, as an [`OriginPattern`] is. It has no wildcards, and ends after its host
-/// and port.
+/// It is written as browsers send an origin or, with the feature `url`, in every form of the URL
+/// standard, like an [`OriginPattern`]. It has no wildcards, and ends after its host and port.
 ///
-/// Its scheme is `https`, or `http` where the server is on this machine: `localhost`, `127.0.0.1`
-/// (and all of `127.0.0.0/8`) and `[::1]`. See [`in_plain_text`](Self::in_plain_text) for others,
-/// and mind [proxies](super::AddApiKeyLayer#proxies).
+/// Its scheme is `https`, or `http` if the server is on this machine: `localhost`, `127.0.0.1` (and all
+/// of `127.0.0.0/8`) and `[::1]`. For others, see [`in_plain_text`](Self::in_plain_text). Note the
+/// effect of [proxies](super::AddApiKeyLayer#proxies).
 ///
 /// # Examples
 ///
@@ -35,26 +34,26 @@ pub struct Origin {
     scheme: syntax::Scheme,
     /// In lower case.
     host: Box<str>,
-    /// As a number without zeros in front.
+    /// As a number without leading zeros.
     port: Box<str>,
 }
 
 impl Origin {
     /// Parses an origin that may be reached over the network without TLS.
     ///
-    /// Whoever is on the way can read the key, and use it. That is for networks that encrypt by
-    /// other means.
+    /// Everyone on the way can read the key and use it. This is for networks that encrypt by other
+    /// means.
     ///
     /// # Errors
     ///
-    /// Returns what is wrong.
+    /// Returns an error if the text is not an origin.
     ///
     /// # Examples
     ///
     /// ```
     /// use tower_api_key::client::Origin;
     ///
-    /// // Within a network that encrypts by other means.
+    /// // In a network that encrypts by other means.
     /// let inside = Origin::in_plain_text("http://bots.internal:8080")?;
     /// assert_eq!(inside.to_string(), "http://bots.internal:8080");
     /// # Ok::<_, tower_api_key::client::AddApiKeyError>(())
@@ -70,10 +69,10 @@ impl Origin {
         Ok(Self { scheme: url.scheme, host: host.into(), port: port.into() })
     }
 
-    /// Tells whether a request with this URI goes there.
+    /// Tells whether a request with this URI goes to this origin.
     ///
-    /// The authority is compared as text, but for the case of its letters. So what parsers may
-    /// understand in several ways, such as a user name, is another origin.
+    /// The authority is compared as text, except for the case of its letters. Anything that parsers may
+    /// read in several ways, such as a user name, is another origin.
     pub(super) fn is_of(&self, uri: &Uri) -> bool {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return false;
@@ -127,7 +126,7 @@ impl fmt::Debug for Origin {
 }
 
 impl fmt::Display for Origin {
-    /// Writes it in the form that browsers send.
+    /// Writes the form that browsers send.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme.as_str(), self.host)?;
         if *self.port == *self.scheme.default_port() { Ok(()) } else { write!(f, ":{}", self.port) }

@@ -1,12 +1,12 @@
-//! [`Problem`]: what a server says of an error, in words.
+//! [`Problem`]: a server's description of an error.
 
 use serde_json::Value;
 
-/// What a server says of an error, in words for people.
+/// A server's description of an error, for users.
 ///
-/// It is read from problem+json (RFC 9457) or from `{"message": …}`, the two forms of JSON in which
-/// servers of this crate answer. Control characters are left out, so that it can be shown on a
-/// terminal. It is the server's text, which may be any.
+/// It is read from problem+json (RFC 9457) or from `{"message": …}`, the two forms of JSON in servers
+/// of this crate. Control characters are removed, so that it can be shown on a terminal. The server can
+/// send any text.
 ///
 /// # Examples
 ///
@@ -32,7 +32,7 @@ impl Problem {
 
     /// Reads the body of a response.
     ///
-    /// Returns nothing if it is no JSON object with such members, or longer than
+    /// Returns nothing if it is not a JSON object with such members, or is longer than
     /// [`MAX_LENGTH`](Self::MAX_LENGTH).
     #[must_use]
     pub fn parse(body: &[u8]) -> Option<Self> {
@@ -50,13 +50,13 @@ impl Problem {
         (problem.title.is_some() || problem.detail.is_some()).then_some(problem)
     }
 
-    /// Returns what errors of this sort are called.
+    /// Returns the name of this sort of error.
     #[must_use]
     pub fn title(&self) -> Option<&str> {
         self.title.as_deref()
     }
 
-    /// Returns what is to be said of this one.
+    /// Returns the description of this error.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.detail.as_deref()

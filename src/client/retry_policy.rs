@@ -1,4 +1,4 @@
-//! [`RetryPolicy`]: trying again, as the server says.
+//! [`RetryPolicy`]: retries requests when the server says.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use tower::retry::Policy;
 use super::Advice;
 use super::advice::is_rate_limited;
 
-/// Waits as long as the server says, and tries again. For [`tower::retry::RetryLayer`].
+/// Retries requests after the time that the server says. For [`tower::retry::RetryLayer`].
 ///
-/// | answer | is tried again |
+/// | response | is retried |
 /// |---|---|
-/// | 429, or gRPC's `RESOURCE_EXHAUSTED` with `Retry-After` or `RateLimit` | always: the request was refused before it was done |
-/// | 503, or gRPC's `UNAVAILABLE`, with `Retry-After` | if the method is idempotent (RFC 9110, section 9.2.2), because it may have been done in part |
-/// | any other | never: 400, 401 and 403 stay what they are until the key is another |
-/// | none, because the connection failed | never: the request may have been done |
+/// | 429, or gRPC's `RESOURCE_EXHAUSTED` with `Retry-After` or `RateLimit` | always: the request was refused before it was handled |
+/// | 503, or gRPC's `UNAVAILABLE`, with `Retry-After` | if the method is idempotent (RFC 9110, section 9.2.2), because it may have been handled in part |
+/// | any other | never: 400, 401 and 403 stay the same until the key changes |
+/// | none, because the connection failed | never: the request may have been handled |
 ///
-/// If the server asks for more time than [`max_wait`](Self::max_wait), its answer is returned at
-/// once; so is the last answer when there are no attempts left. Up to a tenth is added to each time,
-/// or a tenth of a second if that is more, lest all who wait come back together; the sum is within
-/// `max_wait`, too. It takes tokio's timer.
+/// If the server asks for more time than [`max_wait`](Self::max_wait), its response is returned at
+/// once. So is the last response if no attempts are left. Up to a tenth is added to each wait, or a
+/// tenth of a second if that is more, so that waiting clients do not come back together; the sum is
+/// within `max_wait`, too. It requires tokio's timer.
 ///
-/// A body is sent again, so it has to be `Clone`, as `Full<Bytes>` is. Mount the policy outside of
+/// A body is sent again, so it has to be `Clone`, like `Full<Bytes>`. Mount the policy outside of
 /// [`AddApiKeyLayer`](super::AddApiKeyLayer).
 ///
 /// # Examples
@@ -49,18 +49,50 @@ use super::advice::is_rate_limited;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RetryPolicy {
-    /// With the one that is being made.
+    /// Including the current one.
     attempts: u32,
     max_wait: Duration,
 }
 
 impl RetryPolicy {
-    /// Makes a policy of 3 attempts, with at most 30 seconds before each but the first.
+    /// Creates a policy of 3 attempts, with at most 30 seconds before each but the first.
+    ///
+    /// # Examples
+    ///
+    /// A server that is busy once:
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    /// use std::time::Duration;
+    ///
+    /// use http::{Request, Response, StatusCode};
+    /// use tower::retry::RetryLayer;
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    /// use tower_api_key::client::RetryPolicy;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let calls = AtomicU32::new(0);
+    /// let server = ServiceBuilder::new().layer(RetryLayer::new(RetryPolicy::new())).service(
+    ///     service_fn(|_: Request<()>| {
+    ///         let mut response = Response::new(());
+    ///         if calls.fetch_add(1, Relaxed) == 0 {
+    ///             *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    ///             response.headers_mut().insert("retry-after", "0".parse().unwrap());
+    ///         }
+    ///         std::future::ready(Ok::<_, std::convert::Infallible>(response))
+    ///     }),
+    /// );
+    /// assert_eq!(server.oneshot(Request::new(())).await?.status(), StatusCode::OK);
+    /// assert_eq!(calls.load(Relaxed), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn new() -> Self {
         Self { attempts: 3, max_wait: Duration::from_secs(30) }
     }
 
-    /// Sets how often a request is made at most, the first time included.
+    /// Sets the number of attempts, including the first.
     ///
     /// # Examples
     ///
@@ -71,7 +103,7 @@ impl RetryPolicy {
     ///
     /// let mut once = RetryPolicy::new().max_attempts(1);
     /// let request = Request::new(());
-    /// // The request is not even kept.
+    /// // The request is not even cloned.
     /// let kept = Policy::<_, Response<()>, ()>::clone_request(&mut once, &request);
     /// assert!(kept.is_none());
     /// ```
@@ -79,7 +111,7 @@ impl RetryPolicy {
         Self { attempts, ..self }
     }
 
-    /// Sets how long it waits at most before each attempt.
+    /// Sets the longest wait before each attempt.
     ///
     /// # Examples
     ///
@@ -92,7 +124,7 @@ impl RetryPolicy {
     ///
     /// let mut policy = RetryPolicy::new().max_wait(Duration::from_secs(10));
     /// let answer = Response::builder().status(429).header("retry-after", "3600").body(())?;
-    /// // An hour is too long: the answer is returned at once.
+    /// // An hour is too long: the response is returned at once.
     /// let wait = policy.retry(&mut Request::new(()), &mut Ok::<_, ()>(answer));
     /// assert!(wait.is_none());
     /// # Ok::<_, http::Error>(())
@@ -101,7 +133,7 @@ impl RetryPolicy {
         Self { max_wait, ..self }
     }
 
-    /// Returns how long to wait before the next attempt, if there is to be one.
+    /// Returns how long to wait before the next attempt, if there is one.
     fn wait<B>(&self, method: &Method, response: &Response<B>) -> Option<Duration> {
         let Advice::Wait(wait) = Advice::of(response) else { return None };
         let may_repeat = is_rate_limited(response) || method.is_idempotent();
@@ -109,7 +141,7 @@ impl RetryPolicy {
     }
 }
 
-/// Returns a random time. Without randomness it is none: that spreads less, and is not wrong.
+/// Returns a random time, or zero without randomness: that spreads less, but is correct.
 fn jitter(wait: Duration) -> Duration {
     const LEAST: Duration = Duration::from_millis(100);
     let random = getrandom::u32().unwrap_or(0);

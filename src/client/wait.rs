@@ -7,16 +7,15 @@ use sfv::{BareItem, List, ListEntry, Parser};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// No server is waited for longer. It keeps sums with the time of day from overflowing.
+/// The longest wait. It keeps sums with the time of day from overflowing.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
-/// Returns how long it takes until a request is let through that was one too many.
+/// Returns the time after which a request that was one too many is accepted.
 pub(super) fn until_quota(headers: &HeaderMap) -> Option<Duration> {
     retry_after(headers).or_else(|| reset(headers))
 }
 
-/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds or a date. Of several, the longest
-/// counts.
+/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds or a date. Of several, the longest counts.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all(header::RETRY_AFTER).iter();
     let wait = values.filter_map(|value| seconds(value).or_else(|| until(value, headers))).max()?;
@@ -27,16 +26,16 @@ fn seconds(value: &HeaderValue) -> Option<Duration> {
     digits(value.as_bytes()).map(Duration::from_secs)
 }
 
-/// Returns the time from the response's own `Date`, so that it does not matter whether the clocks
-/// of server and client differ.
+/// Returns the time since the response's own `Date`, so that the clocks of server and client may
+/// differ.
 fn until(value: &HeaderValue, headers: &HeaderMap) -> Option<Duration> {
     let date = |value: &HeaderValue| httpdate::parse_http_date(value.to_str().ok()?).ok();
     let sent = headers.get(header::DATE).and_then(date).unwrap_or_else(SystemTime::now);
     Some(date(value)?.duration_since(sent).unwrap_or_default())
 }
 
-/// Reads `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10, section 4): the longest time until
-/// the reset of a limit of which nothing is left.
+/// Reads `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10, section 4): the longest time until the
+/// reset of a limit with nothing left.
 fn reset(headers: &HeaderMap) -> Option<Duration> {
     let lines: Vec<_> = headers.get_all(RATE_LIMIT).iter().map(HeaderValue::as_bytes).collect();
     let limits: List = Parser::new(&lines.join(&b", "[..])).parse().ok()?;
@@ -48,8 +47,8 @@ fn reset(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(resets.max()?).min(LONGEST))
 }
 
-/// Reads a number that has digits only: no sign, no fraction, no exponent. One that is too large
-/// is the largest.
+/// Reads a number of digits only: no sign, no fraction, no exponent. A larger number than fits is the
+/// largest.
 pub(super) fn digits(text: &[u8]) -> Option<u64> {
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
     let push = |number: u64, digit| number.saturating_mul(10).saturating_add(digit);

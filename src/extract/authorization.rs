@@ -13,33 +13,38 @@ use crate::reject::{Rejection, RejectionKind};
 
 /// Finds the key in `Authorization`, after the name of a scheme such as `ApiKey` or `Token`.
 ///
-/// The scheme's case does not matter. One token must follow (`token68` of RFC 9110, section
-/// 11.2). `Authorization` with another scheme is left alone. A request with two
-/// `Authorization` lines is ambiguous as soon as one of them has the scheme.
+/// The case of the scheme does not matter. One token must follow (`token68` of RFC 9110, section 11.2).
+/// `Authorization` with another scheme is ignored. A request with two `Authorization` lines is
+/// ambiguous if one of them has the scheme.
 ///
 /// # Examples
 ///
 /// ```
+/// use http::Request;
 /// use tower_api_key::extract::AuthorizationScheme;
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use tower_api_key::{Extract, RequestHead};
 ///
-/// let layer =
-///     ApiKeyLayer::new(MemoryStore::new()).extractor(AuthorizationScheme::new("Token"));
+/// let token = AuthorizationScheme::new("Token");
+/// let request = Request::get("/").header("authorization", "Token ak_123").body(())?;
+/// assert!(token.extract(&RequestHead::new(&request))?.is_some());
+/// let request = Request::get("/").header("authorization", "Bearer ak_123").body(())?;
+/// assert!(token.extract(&RequestHead::new(&request))?.is_none());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct AuthorizationScheme {
     name: Cow<'static, str>,
     tokens: Tokens,
-    /// What keys start with, where other tokens are left to others.
+    /// The start of keys; tokens with another start belong to another authenticator.
     prefix: Option<Cow<'static, str>>,
 }
 
-/// Which texts may follow the name of the scheme.
+/// The texts that may follow the name of the scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tokens {
-    /// Those that the RFCs allow.
+    /// The tokens that the RFCs allow.
     Token68,
-    /// All that could be a key.
+    /// Everything that could be a key.
     AnyKey,
 }
 
@@ -52,23 +57,31 @@ impl AuthorizationScheme {
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
-        assert!(is_token(name.as_bytes()), "an authentication scheme is a token: {name:?}");
+        assert!(
+            is_token(name.as_bytes()),
+            "the name of an authentication scheme must be a token (RFC 9110, section 5.6.2), not {name:?}"
+        );
         Self { name, tokens: Tokens::Token68, prefix: None }
     }
 
-    /// Also accepts keys with characters that RFC 9110 does not allow there, such as the `1|abc` of
-    /// Laravel Sanctum: all visible ASCII characters but `,`, `;`, `"` and `\`.
+    /// Also accepts keys with characters that RFC 9110 does not allow there, such as `1|abc` of Laravel
+    /// Sanctum: all visible ASCII characters but `,`, `;`, `"` and `\`.
     ///
-    /// By default such a key is malformed. Clients that are strict, and proxies, may refuse to send it.
+    /// By default such a key is malformed. Strict clients and proxies may refuse to send it.
     ///
     /// # Examples
     ///
     /// ```
-    /// use tower_api_key::extract::Bearer;
-    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    /// use http::Request;
+    /// use tower_api_key::extract::AuthorizationScheme;
+    /// use tower_api_key::{Extract, RequestHead};
     ///
-    /// let bearer = Bearer.with_any_key_characters();
-    /// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(bearer);
+    /// let request = Request::get("/").header("authorization", "Token 1|abc").body(())?;
+    /// let head = RequestHead::new(&request);
+    /// assert!(AuthorizationScheme::new("Token").extract(&head).is_err());
+    /// let any = AuthorizationScheme::new("Token").with_any_key_characters();
+    /// assert!(any.extract(&head)?.is_some());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn with_any_key_characters(mut self) -> Self {
@@ -81,19 +94,34 @@ impl AuthorizationScheme {
     ///
     /// # Panics
     ///
-    /// Panics if `prefix` is empty, or has a character that no key has.
+    /// Panics if `prefix` is empty, or has a character that no key can have.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::extract::AuthorizationScheme;
+    /// use tower_api_key::{Extract, RequestHead};
+    ///
+    /// let keys = AuthorizationScheme::new("Token").starting_with("sk_");
+    /// let request = Request::get("/").header("authorization", "Token of-a-session").body(())?;
+    /// let head = RequestHead::new(&request);
+    /// assert!(keys.extract(&head)?.is_none());
+    /// assert_eq!(keys.left_to_others(&head).unwrap(), "Token of-a-session");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn starting_with(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
         let prefix = prefix.into();
         assert!(
             PresentedKey::check(prefix.as_bytes()).is_ok(),
-            "the start of a key is visible ASCII and not empty: {prefix:?}"
+            "the start of keys must be visible ASCII and not empty, not {prefix:?}"
         );
         self.prefix = Some(prefix);
         self
     }
 
-    /// Tells whether what follows the name of the scheme is left to others.
+    /// Tells whether the token belongs to another authenticator.
     fn leaves(&self, rest: &[u8]) -> bool {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         !rest.trim_ascii_start().starts_with(prefix.as_bytes())
@@ -129,56 +157,85 @@ impl Extract for AuthorizationScheme {
     }
 }
 
-/// Finds the key as `Authorization: Bearer <key>` (RFC 6750, section 2.1).
+/// Finds the key in `Authorization: Bearer <key>` (RFC 6750, section 2.1).
 ///
-/// It is an [`AuthorizationScheme`] in all else.
+/// In all else, it is like an [`AuthorizationScheme`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bearer;
 
 impl Bearer {
     /// Also accepts keys with characters that the RFC does not allow, such as `1|abc`. See
     /// [`AuthorizationScheme::with_any_key_characters`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::extract::Bearer;
+    /// use tower_api_key::{Extract, RequestHead};
+    ///
+    /// let request = Request::get("/").header("authorization", "Bearer 1|abc").body(())?;
+    /// let head = RequestHead::new(&request);
+    /// assert!(Bearer.extract(&head).is_err());
+    /// assert!(Bearer.with_any_key_characters().extract(&head)?.is_some());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_any_key_characters(self) -> AuthorizationScheme {
         AuthorizationScheme::new("Bearer").with_any_key_characters()
     }
 
-    /// Finds keys that start with `prefix`, and leaves other bearer tokens to another authenticator: for
-    /// routes on which a session or a key may come as `Authorization: Bearer`.
+    /// Finds keys that start with `prefix`, and leaves other bearer tokens to another authenticator:
+    /// for routes that accept a session or a key as `Authorization: Bearer`.
     ///
-    /// * The other authenticator is mounted outside of the layer, and [claims](super::Claimed) the tokens
-    ///   that it has verified. The layer refuses a token that nobody claims with 401, also where keys are
+    /// * Mount the other authenticator outside of the layer. It [claims](super::Claimed) the tokens
+    ///   that it has verified. The layer refuses an unclaimed token with 401, even if keys are
     ///   [optional](crate::ApiKeyLayer::optional): a mistyped key does not become anonymous.
     /// * [`ApiKeyLayer::unless`](crate::ApiKeyLayer::unless) and [`Guard::unless`](crate::Guard::unless) say
     ///   which requests without a key pass.
-    /// * A key in another place beside a token of others is ambiguous.
+    /// * A key in another place, beside a token of the other authenticator, is ambiguous.
     /// * The challenge, the `Vary` and OpenAPI documents are the same as those of `Bearer`.
     ///
     /// # Panics
     ///
-    /// Panics if `prefix` is empty, or has a character that no key has.
+    /// Panics if `prefix` is empty, or has a character that no key can have.
     ///
     /// # Examples
     ///
     /// ```
-    /// use axum::{Router, routing::get};
-    /// use tower_api_key::extract::Bearer;
+    /// use axum::{Router, body::Body, routing::get};
+    /// use http::{Request, StatusCode};
+    /// use tower::ServiceExt;
+    /// use tower_api_key::extract::{Bearer, Claimed};
     /// use tower_api_key::{ApiKeyLayer, Guard, MemoryStore, RequestHead, RequireAbility};
     ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// #[derive(Clone)]
     /// struct User(String);
     ///
     /// fn is_user(head: &RequestHead<'_>) -> bool {
     ///     head.extensions().get::<User>().is_some()
     /// }
-    /// let app: Router = Router::new()
+    /// let app = Router::new()
     ///     .route("/bots", get(|| async { "…" }).layer(RequireAbility::new("bots:read").unless(is_user)))
     ///     .layer(
     ///         ApiKeyLayer::new(MemoryStore::new())
     ///             .extractor(Bearer.starting_with("sk_"))
     ///             .unless(is_user),
     ///     );
-    /// // … and outside of it the layer that verifies sessions: see `Claimed`.
+    ///
+    /// let request = || Request::get("/bots").header("authorization", "Bearer of-a-session");
+    /// let unclaimed = app.clone().oneshot(request().body(Body::empty())?).await?;
+    /// assert_eq!(unclaimed.status(), StatusCode::UNAUTHORIZED);
+    /// // An outer layer verifies the session: see `Claimed`.
+    /// let mut request = request().body(Body::empty())?;
+    /// let token = request.headers()["authorization"].clone();
+    /// request.extensions_mut().insert(User("alice".to_owned()));
+    /// request.extensions_mut().insert(Claimed::new(token));
+    /// assert_eq!(app.oneshot(request).await?.status(), StatusCode::OK);
+    /// # Ok(())
+    /// # }
     /// ```
     #[must_use]
     pub fn starting_with(self, prefix: impl Into<Cow<'static, str>>) -> AuthorizationScheme {
@@ -209,7 +266,7 @@ fn extract<'a>(
         return Ok(None);
     };
     let token = rest.trim_ascii_start();
-    // Only spaces may stand between them, and at least one must.
+    // Only spaces may separate them, and there must be at least one.
     let spaces = &rest[..rest.len() - token.len()];
     let is_token = match tokens {
         Tokens::Token68 => is_token68(token),
@@ -225,14 +282,14 @@ pub(super) fn in_authorization<'a>(bytes: impl Into<Cow<'a, [u8]>>) -> Credentia
     Credential { bytes: bytes.into(), carrier: Carrier::Header(&AUTHORIZATION) }
 }
 
-/// Returns what follows the name of the scheme, if `Authorization` has that scheme.
+/// Returns the text after the name of the scheme, if `Authorization` has that scheme.
 pub(super) fn after_scheme<'a>(
     head: &RequestHead<'a>,
     scheme: &str,
 ) -> Result<Option<&'a [u8]>, Rejection> {
     let headers = head.headers();
     if headers.len() == headers.keys_len() {
-        // No name comes twice. This is the cheaper way to ask.
+        // No name occurs twice, and this look-up is the cheaper one.
         return Ok(headers.get(&AUTHORIZATION).and_then(|value| rest_after(value, scheme)));
     }
     let mut found = None;
@@ -254,11 +311,11 @@ fn rest_after<'a>(value: &'a HeaderValue, scheme: &str) -> Option<&'a [u8]> {
     is_scheme.then_some(rest)
 }
 
-/// RFC 9110, section 11.2, the `b64token` of RFC 6750, section 2.1.
+/// `token68` of RFC 9110, section 11.2, which is the `b64token` of RFC 6750, section 2.1.
 pub(crate) fn is_token68(text: &[u8]) -> bool {
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
     let token = &text[..text.len() - padding];
-    // All of them, without a way out: that is faster for the bytes of a good token.
+    // Checks all bytes without an early exit, which is faster for a valid token.
     let allowed = token.iter().fold(true, |all, byte| all & is_token68_character(*byte));
     !token.is_empty() && allowed
 }
@@ -356,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "an authentication scheme is a token")]
+    #[should_panic(expected = "the name of an authentication scheme must be a token")]
     fn a_scheme_with_a_space_is_refused() {
         let _ = AuthorizationScheme::new("Api Key");
     }

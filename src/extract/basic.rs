@@ -1,4 +1,4 @@
-//! [`Basic`]: a key as the user name of HTTP's Basic authentication.
+//! [`Basic`]: a key as the user name of HTTP Basic authentication.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,10 +11,10 @@ use crate::reject::{Rejection, RejectionKind};
 /// The longest credential that is decoded, in bytes of base 64.
 const MAX_LENGTH: usize = 512;
 
-/// Finds the key as the user name of `Authorization: Basic`, with an empty password
-/// (RFC 7617), as Stripe takes it: `curl -u "$KEY:" …`.
+/// Finds the key as the user name of `Authorization: Basic` with an empty password (RFC 7617), as in
+/// Stripe's API: `curl -u "$KEY:" …`.
 ///
-/// A request with a password is malformed: it was meant for somebody else.
+/// A request with a password is malformed, because it is meant for another authenticator.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Basic;
 

@@ -6,12 +6,12 @@ use http::HeaderValue;
 
 use crate::head::RequestHead;
 
-/// Says that another authenticator verified a header of the request, such as the `Authorization` of a
-/// session. It goes into the extensions of the request.
+/// Marks a header of the request, such as the `Authorization` of a session, as verified by another
+/// authenticator. Insert it into the extensions of the request.
 ///
-/// It is for layers whose extractor [leaves tokens to others](super::Extract::left_to_others). They refuse
-/// a token that is not a key with 401, unless a layer outside of them has verified and claimed this very
-/// value. A request whose session is in a cookie does not claim its `Authorization`.
+/// Use it with layers whose extractor [leaves tokens to others](super::Extract::left_to_others). They
+/// refuse a token that is not a key with 401, unless an outer layer has verified and claimed exactly
+/// this value. If the session is in a cookie, do not claim `Authorization`.
 ///
 /// # Examples
 ///
@@ -44,13 +44,34 @@ pub struct Claimed(HeaderValue);
 
 impl Claimed {
     /// Claims the header with the value that was verified.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, header::AUTHORIZATION};
+    /// use tower_api_key::extract::{Bearer, Claimed};
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let layer = keys.layer().extractor(Bearer.starting_with("sk_")).optional();
+    ///
+    /// let mut request = Request::get("/").header(AUTHORIZATION, "Bearer of-a-session").body(())?;
+    /// assert!(layer.verify(&mut request.clone().into_parts().0).await.is_err());
+    /// let verified = request.headers()[AUTHORIZATION].clone();
+    /// request.extensions_mut().insert(Claimed::new(verified));
+    /// assert!(layer.verify(&mut request.into_parts().0).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn new(mut value: HeaderValue) -> Self {
         value.set_sensitive(true);
         Self(value)
     }
 
-    /// Tells whether `value` is what an authenticator claimed of a request.
+    /// Tells whether an authenticator has claimed `value`.
     pub(crate) fn covers(head: &RequestHead<'_>, value: &HeaderValue) -> bool {
         head.extensions().get::<Self>().is_some_and(|Self(claimed)| claimed == value)
     }

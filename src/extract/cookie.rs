@@ -9,18 +9,18 @@ use crate::reject::{Rejection, RejectionKind};
 
 /// Finds the key as the value of one cookie (RFC 6265).
 ///
-/// The layer removes this one cookie and leaves the others. Two cookies of the name are ambiguous, also
-/// in two lines of `Cookie`, as HTTP/2 sends them. The value is taken as it is: not decoded, and in quotes
-/// it is malformed.
+/// The layer removes this cookie and leaves the others. Two cookies of this name are ambiguous, also in
+/// two lines of `Cookie`, as HTTP/2 sends them. The value is not decoded, and a quoted value is
+/// malformed.
 ///
-/// **Browsers send cookies by themselves, also for pages of other sites** (cross-site request forgery,
-/// and for WebSockets its like, which no CORS stops). So use it for WebSockets, `EventSource` and pages
-/// of the same site only:
+/// **Browsers send cookies by themselves, also for pages of other sites**: this allows cross-site
+/// request forgery, and its equivalent for WebSockets, which CORS does not prevent. So use it only for
+/// WebSockets, `EventSource` and pages of the same site:
 ///
-/// * mount [`RefuseCrossOrigin`](crate::RefuseCrossOrigin), which refuses what other origins send;
-/// * set the cookie with `HttpOnly`, `Secure` and `SameSite=Strict`, and a name with the prefix
+/// * mount [`RefuseCrossOrigin`](crate::RefuseCrossOrigin), which refuses requests of other origins;
+/// * set the cookie with `HttpOnly`, `Secure` and `SameSite=Strict`, and with the name prefix
 ///   `__Host-`, so that no other host of the site can set it;
-/// * let the key live no longer than a session.
+/// * issue the key for no longer than a session.
 ///
 /// # Examples
 ///
@@ -44,10 +44,25 @@ impl Cookie {
     /// # Panics
     ///
     /// Panics if `name` is not a token (RFC 9110, section 5.6.2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::extract::Cookie;
+    /// use tower_api_key::{Extract, RequestHead};
+    ///
+    /// let request = Request::get("/").header("cookie", "theme=dark; __Host-api-key=ak_123").body(())?;
+    /// assert!(Cookie::new("__Host-api-key").extract(&RequestHead::new(&request))?.is_some());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
-        assert!(is_token(name.as_bytes()), "the name of a cookie is a token: {name:?}");
+        assert!(
+            is_token(name.as_bytes()),
+            "the name of a cookie must be a token (RFC 9110, section 5.6.2), not {name:?}"
+        );
         Self { carrier: CredentialPlace::Cookie(name.clone()).into(), name }
     }
 }
@@ -109,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "the name of a cookie is a token")]
+    #[should_panic(expected = "the name of a cookie must be a token")]
     fn a_name_that_no_cookie_has_is_refused() {
         let _ = Cookie::new("a;b");
     }

@@ -1,4 +1,4 @@
-//! [`Credential`]: the bytes that were found, and where.
+//! [`Credential`]: the credential of a request, and where it was found.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,29 +27,89 @@ pub(crate) enum Carrier {
 }
 
 impl<'a> Credential<'a> {
-    /// Found in the header `name`, which is removed before the request is forwarded, or marked
-    /// sensitive if the layer keeps credentials.
+    /// Creates a credential from the header `name`. The layer removes this header before it forwards
+    /// the request, or marks it as sensitive if it keeps credentials.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::header::HeaderName;
+    /// use tower_api_key::extract::Credential;
+    ///
+    /// let credential = Credential::in_header(HeaderName::from_static("ticket"), b"ak_123");
+    /// assert!(!format!("{credential:?}").contains("ak_123"));
+    /// ```
     pub fn in_header(name: HeaderName, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), carrier: CredentialPlace::Header(name).into() }
     }
 
-    /// Found in the query parameter `name`, which is removed before the request is forwarded.
+    /// Creates a credential from the query parameter `name`. The layer removes this parameter before it
+    /// forwards the request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::extract::{Credential, extract_fn};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = keys.issue(NewKey::named("a device")).await?.secret;
+    /// // `?v1=<key>` as the first parameter.
+    /// let layer = keys.layer().extractor(extract_fn(|head| {
+    ///     let value = head.uri().query().and_then(|query| query.strip_prefix("v1="));
+    ///     let key = value.map(|value| value.split('&').next().unwrap_or_default());
+    ///     Ok(key.map(|key| Credential::in_query("v1", key.as_bytes())))
+    /// }));
+    ///
+    /// let request = Request::get(format!("/bots?v1={}&page=2", key.reveal())).body(())?;
+    /// let (mut parts, ()) = request.into_parts();
+    /// layer.verify(&mut parts).await?;
+    /// assert_eq!(parts.uri, "/bots?page=2"); // without the key
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn in_query(name: impl Into<Cow<'static, str>>, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), carrier: CredentialPlace::Query(name.into()).into() }
     }
 
-    /// Found in a place from which the layer removes nothing.
+    /// Creates a credential from a place that the layer cannot clean.
     ///
-    /// Caches are told that responses are private, unless the handler has a `Cache-Control` of its
-    /// own. The `Vary` does not name the place, which the layer does not know.
+    /// Responses are marked as private for caches, unless the handler sets `Cache-Control`. The `Vary`
+    /// does not name the place, because the layer does not know it.
     ///
-    /// A key in the path goes on with the request. The events of this crate do not show such a path
-    /// (see [`Extract::reads_path`](super::Extract::reads_path)); other layers that log it do.
+    /// A key in the path is forwarded with the request. The events of this crate do not show such a
+    /// path (see [`Extract::reads_path`](super::Extract::reads_path)); other layers may log it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::extract::{Credential, extract_fn};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = keys.issue(NewKey::named("a device")).await?.secret;
+    /// // `/hooks/<key>`
+    /// let layer = keys.layer().extractor(extract_fn(|head| {
+    ///     let key = head.uri().path().strip_prefix("/hooks/");
+    ///     Ok(key.map(|key| Credential::elsewhere(key.as_bytes())))
+    /// }));
+    ///
+    /// let request = Request::post(format!("/hooks/{}", key.reveal())).body(())?;
+    /// assert!(layer.verify(&mut request.into_parts().0).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn elsewhere(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), carrier: Carrier::Elsewhere }
     }
 
-    /// Tells whether it was found in the header with this value of the request.
+    /// Tells whether it was found in the header with this value.
     pub(super) fn is_in(&self, value: &HeaderValue, head: &RequestHead<'a>) -> bool {
         let own = self.carrier.header().and_then(|name| head.only(name));
         own.is_some_and(|own| std::ptr::eq(own, value))
@@ -63,7 +123,7 @@ impl fmt::Debug for Credential<'_> {
 }
 
 impl Carrier {
-    /// Takes the credential out of the request that is to be forwarded.
+    /// Removes the credential from the request that is to be forwarded.
     pub(crate) fn remove_from<B>(&self, request: &mut Request<B>) -> Result<(), Rejection> {
         if let Self::Shared(place) = self {
             match &**place {
@@ -85,7 +145,7 @@ impl Carrier {
         Ok(())
     }
 
-    /// Keeps the credential from being printed by whoever prints the request.
+    /// Marks the credential as sensitive, so that `Debug` of the request does not show it.
     pub(crate) fn mark_sensitive<B>(&self, request: &mut Request<B>) {
         if let Some(name) = self.header()
             && let Entry::Occupied(mut entry) = request.headers_mut().entry(name)
@@ -114,13 +174,13 @@ fn remove_item<B>(
     request: &mut Request<B>,
     ours: impl Fn(&[u8]) -> bool,
 ) -> Result<(), Rejection> {
-    // What is left is a header value; if it were not, the request must not go on.
+    // The rest is a valid header value. If it were not, the request must not go on.
     list.remove(request.headers_mut(), ours).map_err(|_| RejectionKind::Malformed.into())
 }
 
 fn remove_parameter<B>(name: &str, request: &mut Request<B>) -> Result<(), Rejection> {
-    // What is left of a URI after cutting out a parameter is a URI; if it were not, the
-    // request must not go on with the credential in it.
+    // A URI without one parameter is a valid URI. If it were not, the request must not go on with the
+    // credential in it.
     let without = |uri: &Uri| uri::without(uri, name).ok_or(RejectionKind::Malformed);
     *request.uri_mut() = without(request.uri())?;
     #[cfg(feature = "axum")]

@@ -7,19 +7,26 @@ use crate::head::RequestHead;
 use crate::key::KeyFormat;
 use crate::reject::{Rejection, RejectionKind};
 
-/// Finds the key in one of several places, and refuses a request that has it in two.
+/// Finds the key in one of several places, and refuses a request with a key in two of them.
 ///
-/// If one of two credentials were to win silently, a proxy in front could check one while the
-/// server believes the other.
+/// If one of two credentials silently took precedence, a proxy in front could check one while the
+/// server accepts the other.
 ///
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::extract::{Basic, Bearer, FirstOf};
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use http::Request;
+/// use tower_api_key::extract::{Basic, Bearer, FirstOf, Query};
+/// use tower_api_key::{Extract, RequestHead};
 ///
-/// // As Stripe does.
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(FirstOf::new(Bearer, Basic));
+/// // As in Stripe's API.
+/// let extractor = FirstOf::new(Bearer, Basic);
+/// let request = Request::get("/?key=ak_1").header("authorization", "Bearer ak_2").body(())?;
+/// assert!(extractor.extract(&RequestHead::new(&request))?.is_some());
+/// // Two keys are ambiguous.
+/// let extractor = extractor.or(Query::new("key"));
+/// assert!(extractor.extract(&RequestHead::new(&request)).is_err());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct FirstOf<A = Header, B = Bearer> {
@@ -58,7 +65,7 @@ impl<A: Extract, B: Extract> Extract for FirstOf<A, B> {
             && let Some(left) = self.left_to_others(head)
             && !found.is_in(left, head)
         {
-            // A credential of another authenticator is a second one.
+            // A credential for another authenticator counts as a second one.
             return Err(RejectionKind::Ambiguous.into());
         }
         Ok(found)

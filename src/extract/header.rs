@@ -1,4 +1,4 @@
-//! [`Header`]: a key in a header of its own.
+//! [`Header`]: a key in a header such as `x-api-key`.
 
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
@@ -11,15 +11,20 @@ pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Finds the key as the whole value of a header, by default `x-api-key`.
 ///
-/// Two lines of the header are ambiguous, also with the same value.
+/// Two lines of the header are ambiguous, even with the same value.
 ///
 /// # Examples
 ///
 /// ```
+/// use http::Request;
 /// use tower_api_key::extract::Header;
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use tower_api_key::{Extract, RequestHead};
 ///
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(Header::new("x-acme-key"));
+/// let request = Request::get("/").header("x-acme-key", "ak_123").body(())?;
+/// let head = RequestHead::new(&request);
+/// assert!(Header::new("x-acme-key").extract(&head)?.is_some());
+/// assert!(Header::x_api_key().extract(&head)?.is_none());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Header {
@@ -79,7 +84,7 @@ fn only_value<'a>(
     name: &HeaderName,
 ) -> Result<Option<&'a HeaderValue>, Rejection> {
     if headers.len() == headers.keys_len() {
-        // No name comes twice. This is the cheaper way to ask.
+        // No name occurs twice, and this look-up is the cheaper one.
         return Ok(headers.get(name));
     }
     let mut values = headers.get_all(name).iter();

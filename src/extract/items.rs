@@ -1,14 +1,13 @@
-//! Items of the headers that are lists, of which one may be a key: `Cookie` and
-//! `Sec-WebSocket-Protocol`.
+//! Items of headers that are lists, one of which may be a key: `Cookie` and `Sec-WebSocket-Protocol`.
 
 use http::header::{COOKIE, Entry, HeaderName, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderValue};
 
-/// A header that is a list, also over several lines.
+/// A header that is a list, possibly over several lines.
 pub(super) struct List {
     pub(super) name: HeaderName,
     separator: u8,
-    /// How what is left of a line is written.
+    /// How the rest of a line is written.
     joint: &'static [u8],
 }
 
@@ -19,14 +18,14 @@ pub(super) static COOKIES: List = List { name: COOKIE, separator: b';', joint: b
 pub(super) static SUBPROTOCOLS: List =
     List { name: SEC_WEBSOCKET_PROTOCOL, separator: b',', joint: b", " };
 
-/// Several items are the one that is looked for.
+/// More than one item matches.
 pub(super) struct Several;
 
-/// What is left of a line is no header value.
+/// The rest of a line is not a header value.
 pub(super) struct Unwritable;
 
 impl List {
-    /// Returns what `of_ours` returns of the only item of which it returns something.
+    /// Applies `of_ours` to each item, and returns the only result.
     pub(super) fn only<'a>(
         &self,
         headers: &'a HeaderMap,
@@ -56,7 +55,7 @@ impl List {
         Ok(())
     }
 
-    /// Returns what is left of a line, if anything is.
+    /// Returns the rest of a line, if anything is left.
     fn without(
         &self,
         line: HeaderValue,

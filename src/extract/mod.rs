@@ -1,7 +1,7 @@
-//! Where a request carries its key.
+//! Extractors: where a request has its API key, such as a header, a cookie or the query.
 //!
-//! An [`Extract`] finds the bytes and says where they were, so that the layer can take them
-//! out before the request is forwarded. What the bytes mean is decided later.
+//! An [`Extract`] finds the credential and its place, so that the layer can remove it before the
+//! request is forwarded. It does not decide whether the credential is valid.
 
 mod authorization;
 mod basic;
@@ -43,14 +43,14 @@ use crate::reject::Rejection;
 
 /// Finds the credential of a request.
 ///
-/// Functions implement it; [`extract_fn`] helps closures to.
+/// Functions implement it; for closures, use [`extract_fn`].
 ///
 /// # Examples
 ///
 /// ```
-/// use http::header::HeaderName;
+/// use http::{Request, header::HeaderName};
 /// use tower_api_key::extract::Credential;
-/// use tower_api_key::{ApiKeyLayer, MemoryStore, Rejection, RequestHead};
+/// use tower_api_key::{ApiKeyLayer, Extract, MemoryStore, Rejection, RequestHead};
 ///
 /// const TICKET: HeaderName = HeaderName::from_static("ticket");
 ///
@@ -60,41 +60,48 @@ use crate::reject::Rejection;
 ///     let key = value.and_then(|value| value.strip_prefix(b"v1/"));
 ///     Ok(key.map(|key| Credential::in_header(TICKET, key)))
 /// }
+/// let request = Request::get("/").header(TICKET, "v1/ak_123").body(())?;
+/// let head = RequestHead::new(&request);
+/// assert!(ticket.extract(&head)?.is_some());
+/// // The places of a function are not known.
+/// assert!(ticket.places().is_empty() && ticket.reads_path());
+/// assert!(ticket.left_to_others(&head).is_none());
 /// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(ticket);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub trait Extract: Send + Sync {
-    /// Finds the credential: `None` if the request has none that this extractor knows.
+    /// Finds the credential: `None` if the request has none in the places of this extractor.
     ///
     /// # Errors
     ///
-    /// Returns [`Ambiguous`](crate::RejectionKind::Ambiguous) if there are several, and
-    /// [`Malformed`](crate::RejectionKind::Malformed) if it cannot be read.
+    /// Returns [`Ambiguous`](crate::RejectionKind::Ambiguous) for several credentials, and
+    /// [`Malformed`](crate::RejectionKind::Malformed) for one that cannot be read.
     fn extract<'a>(&self, head: &RequestHead<'a>) -> Result<Option<Credential<'a>>, Rejection>;
 
-    /// Returns the places in which it looks.
+    /// Returns the places in which it looks for a key.
     ///
-    /// The layer's `WWW-Authenticate` asks for the first scheme among them, and for `ApiKey` if
-    /// there is none; the `Vary` of every response has all the headers among them.
+    /// The layer's `WWW-Authenticate` uses the first scheme among them, or `ApiKey` if there is none.
+    /// The `Vary` of every response has all the headers among them.
     ///
-    /// By default, and for functions, none is known: where keys are optional and a cache is in the
-    /// way, the application has to say what its responses vary by, and an OpenAPI document says
-    /// nothing of keys.
+    /// By default, and for functions, no place is known. If keys are optional and a cache is in use,
+    /// the application has to set `Vary` itself. OpenAPI documents then describe no keys.
     fn places(&self) -> Vec<CredentialPlace> {
         Vec::new()
     }
 
-    /// Returns the header that this extractor could read, but leaves to another authenticator, such as the
-    /// `Authorization` of a session where keys [start with `sk_`](Bearer::starting_with).
+    /// Returns the header that this extractor could read, but leaves to another authenticator, such as
+    /// the `Authorization` of a session if keys [start with `sk_`](Bearer::starting_with).
     ///
     /// The layer refuses a request without a key that has such a header with 401, unless the other
-    /// authenticator [claimed](Claimed) it: otherwise a mistyped key would become anonymous where keys are
+    /// authenticator [claimed](Claimed) it. Otherwise a mistyped key would become anonymous if keys are
     /// optional. The default is none.
     fn left_to_others<'a>(&self, head: &RequestHead<'a>) -> Option<&'a HeaderValue> {
         let _ = head;
         None
     }
 
-    /// Makes an extractor that looks in the places of both. A request with two credentials is ambiguous.
+    /// Makes an extractor that also looks in the places of `other`. A request with two credentials is
+    /// ambiguous.
     ///
     /// # Examples
     ///
@@ -114,14 +121,14 @@ pub trait Extract: Send + Sync {
         FirstOf::new(self, other)
     }
 
-    /// Tells whether keys of `format` can be where it looks.
+    /// Tells whether this extractor can carry keys of `format`.
     ///
-    /// A layer whose scheme has a format of which they cannot be is not built: it would refuse all
-    /// of these keys. By default, and for functions, they can.
+    /// A layer panics if its scheme has a format that the extractor cannot carry, because it would
+    /// refuse all of these keys. By default, and for functions, every format can be carried.
     ///
     /// # Examples
     ///
-    /// Host names have no case, so keys in them must not either:
+    /// Host names are case-insensitive, so keys in them must be, too:
     ///
     /// ```should_panic
     /// use tower_api_key::extract::{Credential, Extract};
@@ -155,10 +162,10 @@ pub trait Extract: Send + Sync {
 
     /// Tells whether the key may be in the path of a request.
     ///
-    /// If so, no event and no report of the layer, or of the guards within it, shows a path.
+    /// If so, no event and no report of the layer, or of the guards inside it, shows a path.
     ///
-    /// By default, and for functions, it may. A type of your own that reads headers only returns
-    /// `false`, and its events have the path.
+    /// The default, also for functions, is yes. A type of your own that only reads headers returns
+    /// `false`, so that its events show the path.
     fn reads_path(&self) -> bool {
         true
     }
@@ -173,18 +180,23 @@ where
     }
 }
 
-/// Helps the compiler to see that a closure is an [`Extract`].
+/// Helps the compiler to infer that a closure is an [`Extract`].
 ///
 /// # Examples
 ///
 /// ```
+/// use http::Request;
 /// use tower_api_key::extract::{Credential, extract_fn};
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use tower_api_key::{ApiKeyLayer, Extract, MemoryStore, RequestHead};
 ///
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(extract_fn(|head| {
+/// let in_authority = extract_fn(|head| {
 ///     let user = head.uri().authority().and_then(|host| host.as_str().split_once('@'));
 ///     Ok(user.map(|(user, _)| Credential::elsewhere(user.as_bytes())))
-/// }));
+/// });
+/// let request = Request::get("https://ak_123@api.example/").body(())?;
+/// assert!(in_authority.extract(&RequestHead::new(&request))?.is_some());
+/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(in_authority);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub const fn extract_fn<F>(extract: F) -> F
 where

@@ -1,4 +1,4 @@
-//! [`CredentialPlace`]: where a key is looked for.
+//! [`CredentialPlace`]: where an extractor looks for a key.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,13 @@ use http::HeaderName;
 
 use super::items::{COOKIES, SUBPROTOCOLS};
 
-/// A static, so that it can be lent.
+/// A static, so that it can be borrowed.
 pub(super) static AUTHORIZATION: HeaderName = http::header::AUTHORIZATION;
 
 /// A place in which an [`Extract`](super::Extract) looks for a key.
 ///
-/// The layer's `WWW-Authenticate`, its `Vary` and, with the feature `openapi`, the security schemes
-/// of a document follow from it.
+/// It determines the layer's `WWW-Authenticate` and `Vary` and, with the feature `openapi`, the
+/// security schemes of a document.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CredentialPlace {
@@ -24,12 +24,12 @@ pub enum CredentialPlace {
     Query(Cow<'static, str>),
     /// The cookie of this name.
     Cookie(Cow<'static, str>),
-    /// `Sec-WebSocket-Protocol`, in the item that begins with this prefix, such as `key.`.
+    /// `Sec-WebSocket-Protocol`, in the item with this prefix, such as `key.`.
     Subprotocol(Cow<'static, str>),
 }
 
 impl CredentialPlace {
-    /// Returns the header in which it is.
+    /// Returns the header in which the key is.
     pub(crate) fn header(&self) -> Option<&HeaderName> {
         match self {
             Self::Header(name) => Some(name),
@@ -40,7 +40,7 @@ impl CredentialPlace {
         }
     }
 
-    /// Returns the scheme by which HTTP knows it.
+    /// Returns the HTTP authentication scheme of the place.
     pub(crate) fn scheme(&self) -> Option<&str> {
         match self {
             Self::Authorization(scheme) => Some(scheme),

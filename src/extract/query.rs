@@ -1,4 +1,4 @@
-//! [`Query`]: a key in the query of the URI.
+//! [`Query`]: a key in a query parameter.
 
 use std::borrow::Cow;
 
@@ -8,23 +8,26 @@ use crate::reject::{Rejection, RejectionKind};
 
 /// Finds the key in a query parameter.
 ///
-/// **Do not use it if you can help it.** URIs are written to access logs, browser histories,
-/// `Referer` headers and error reports on every hop, and the layer can only clean what comes
-/// after it (RFC 6750, section 5.3: "Don't pass bearer tokens in page URLs"). It is there for
-/// clients that can set no header. Give them keys of few abilities and a short life. WebSockets of
-/// browsers have a better place, [`Subprotocol`](super::Subprotocol), and so has `EventSource` on pages
-/// of the same site: a [`Cookie`](super::Cookie).
+/// **Avoid it if you can.** URIs are written to access logs, browser histories, `Referer` headers and
+/// error reports on every hop, and the layer can remove the key only for what comes after it (RFC 6750,
+/// section 5.3: "Don't pass bearer tokens in page URLs"). Use it for clients that cannot set a header,
+/// with keys of few abilities and a short life. For WebSockets of browsers, prefer a
+/// [`Subprotocol`](super::Subprotocol); for `EventSource` on pages of the same site, a
+/// [`Cookie`](super::Cookie).
 ///
-/// The name and the value are decoded as `application/x-www-form-urlencoded`. The parameter
-/// is removed from the forwarded URI unless the layer keeps credentials.
+/// The name and the value are decoded as `application/x-www-form-urlencoded`. The layer removes the
+/// parameter from the forwarded URI, unless it keeps credentials.
 ///
 /// # Examples
 ///
 /// ```
+/// use http::Request;
 /// use tower_api_key::extract::Query;
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use tower_api_key::{Extract, RequestHead};
 ///
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).extractor(Query::new("api_key"));
+/// let request = Request::get("/bots?page=2&api_key=ak_123").body(())?;
+/// assert!(Query::new("api_key").extract(&RequestHead::new(&request))?.is_some());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Query {

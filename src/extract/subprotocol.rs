@@ -8,26 +8,26 @@ use crate::head::RequestHead;
 use crate::key::KeyFormat;
 use crate::reject::{Rejection, RejectionKind};
 
-/// Finds the key in `Sec-WebSocket-Protocol`, as an item such as `key.<key>` beside the subprotocols
-/// that the client speaks. By default the prefix is `key.`.
+/// Finds the key in `Sec-WebSocket-Protocol`, as an item such as `key.<key>` beside the client's other
+/// subprotocols. The default prefix is `key.`.
 ///
-/// It is for the WebSockets of browsers, which cannot set headers but can name subprotocols:
+/// Use it for WebSockets of browsers, which cannot set headers but can name subprotocols:
 ///
 /// ```js
 /// new WebSocket("wss://api.example/socket", ["realtime", `key.${key}`]);
 /// ```
 ///
-/// The layer removes this one item and leaves the others, so that the handler negotiates `realtime`
-/// and never sees the key. **The client has to name another subprotocol, and the handler has to
-/// choose it**: browsers, Node and its package `ws` refuse a handshake that answers none of those that
-/// they named, and one that answers the key would send it back.
+/// The layer removes this item and leaves the others: the handler negotiates `realtime` and never sees
+/// the key. **The client has to name another subprotocol, and the handler has to choose it**: browsers,
+/// Node and its package `ws` refuse a handshake without one of their subprotocols, and a handshake with
+/// the key would send it back.
 ///
-/// Two items with the prefix are ambiguous. A subprotocol is a token (RFC 9110, section 5.6.2), so a key
-/// with another character, such as `=` or `/`, is malformed here. No [`KeyFormat`] makes such keys, but
-/// keys of other systems may be of that kind.
+/// Two items with the prefix are ambiguous. A subprotocol is a token (RFC 9110, section 5.6.2), so a
+/// key with another character, such as `=` or `/`, is malformed here. No [`KeyFormat`] makes such keys,
+/// but other systems may have them.
 ///
-/// The key is in the page's memory, where its scripts can read it: give it few abilities, a short life
-/// and the [origins](crate::NewKey::origins) of the page.
+/// Scripts of the page can read the key: give it few abilities, a short life and the
+/// [origins](crate::NewKey::origins) of the page.
 ///
 /// # Examples
 ///
@@ -35,7 +35,7 @@ use crate::reject::{Rejection, RejectionKind};
 /// use tower_api_key::extract::{FirstOf, Subprotocol};
 /// use tower_api_key::{ApiKeyLayer, MemoryStore};
 ///
-/// // Servers send a header, and browsers a subprotocol.
+/// // Servers use a header, and browsers a subprotocol.
 /// let layer = ApiKeyLayer::new(MemoryStore::new())
 ///     .extractor(FirstOf::default().or(Subprotocol::default()));
 /// ```
@@ -50,13 +50,27 @@ impl Subprotocol {
     ///
     /// # Panics
     ///
-    /// Panics if `prefix` is not a token.
+    /// Panics if `prefix` is not a token (RFC 9110, section 5.6.2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::extract::Subprotocol;
+    /// use tower_api_key::{Extract, RequestHead};
+    ///
+    /// let request = Request::get("/socket")
+    ///     .header("sec-websocket-protocol", "realtime, bots.key.ak_123")
+    ///     .body(())?;
+    /// assert!(Subprotocol::new("bots.key.").extract(&RequestHead::new(&request))?.is_some());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn new(prefix: impl Into<Cow<'static, str>>) -> Self {
         let prefix = prefix.into();
         assert!(
             is_token(prefix.as_bytes()),
-            "the prefix of a subprotocol is a token, such as `key.`: {prefix:?}"
+            "the prefix of a subprotocol must be a token, such as `key.`, not {prefix:?}"
         );
         Self { carrier: CredentialPlace::Subprotocol(prefix.clone()).into(), prefix }
     }
@@ -162,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "the prefix of a subprotocol is a token")]
+    #[should_panic(expected = "the prefix of a subprotocol must be a token")]
     fn a_prefix_that_no_subprotocol_has_is_refused() {
         let _ = Subprotocol::new("key=");
     }
 
     #[test]
-    #[should_panic(expected = "the prefix of a subprotocol is a token")]
+    #[should_panic(expected = "the prefix of a subprotocol must be a token")]
     fn an_empty_prefix_is_refused() {
         let _ = Subprotocol::new("");
     }

@@ -3,7 +3,7 @@
 use http::Uri;
 use http::uri::PathAndQuery;
 
-/// Returns `uri` without the parameters of this name, and all else as it was.
+/// Returns `uri` without the parameters of this name, and otherwise unchanged.
 pub(super) fn without(uri: &Uri, name: &str) -> Option<Uri> {
     let Some(query) = uri.query() else {
         return Some(uri.clone());

@@ -1,4 +1,4 @@
-//! [`RequireAbility`]: what the key may do.
+//! [`RequireAbility`]: requires that a key has abilities.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::key::{Ability, AbilitySet};
 use crate::reject::{Rejection, RejectionKind};
 use crate::verify::VerifiedKey;
 
-/// Lets pass keys that have an ability.
+/// Refuses requests whose key lacks an ability.
 ///
 /// # Examples
 ///
@@ -28,7 +28,7 @@ use crate::verify::VerifiedKey;
 #[must_use]
 pub struct RequireAbility(Needs);
 
-/// Each list is what a rejection names: of one list, one ability is needed.
+/// Each list is named by a rejection: the key needs one ability of each list.
 #[derive(Clone, Debug)]
 enum Needs {
     OneOf(Arc<[Ability]>),
@@ -41,8 +41,8 @@ impl RequireAbility {
     ///
     /// # Panics
     ///
-    /// Panics if `ability` does not parse, or is a wildcard: what a request needs is one
-    /// action. The same holds for the other constructors.
+    /// Panics if `ability` does not parse, or is a wildcard: a request needs one action. The same
+    /// applies to the other constructors.
     ///
     /// # Examples
     ///
@@ -67,7 +67,7 @@ impl RequireAbility {
         Self(Needs::OneOf(Arc::new([needed(ability)])))
     }
 
-    /// Requires one of several abilities; none at all lets nothing pass.
+    /// Requires one of several abilities. An empty list refuses every request.
     ///
     /// # Panics
     ///
@@ -99,8 +99,8 @@ impl RequireAbility {
     ///
     /// # Panics
     ///
-    /// Panics if an ability does not parse or is a wildcard, or if there is none: that would
-    /// let every key pass.
+    /// Panics if an ability does not parse or is a wildcard, or if the list is empty, because every key
+    /// would then pass.
     ///
     /// # Examples
     ///
@@ -123,17 +123,20 @@ impl RequireAbility {
     {
         let each: Arc<[Arc<[Ability]>]> =
             abilities.into_iter().map(|ability| Arc::new([needed(ability)]) as Arc<[_]>).collect();
-        assert!(!each.is_empty(), "a guard that requires all of no abilities guards nothing");
+        assert!(
+            !each.is_empty(),
+            "`all_of` needs at least one ability: with none, every key would pass"
+        );
         Self(Needs::OneOfEach(each))
     }
 
     /// Requires `resource:read` for `GET` and `HEAD`, and `resource:write` for `POST`, `PUT`,
     /// `PATCH` and `DELETE`.
     ///
-    /// Any other method is refused. A WebSocket over HTTP/2 is
-    /// [judged](RequestHead::judged_method) as the `GET` that it is over HTTP/1.1. Headers that would override the method are not looked at. A `GET`
-    /// or `HEAD` that has a body or a content type of gRPC requires both abilities: there are servers,
-    /// such as tonic, that look at the body and not at the method.
+    /// Any other method is refused. A WebSocket over HTTP/2 is [judged](RequestHead::judged_method) as
+    /// `GET`, as it is over HTTP/1.1. Headers that would override the method are ignored. A `GET` or
+    /// `HEAD` with a body or a content type of gRPC requires both abilities, because servers such as
+    /// tonic look at the body and not at the method.
     ///
     /// # Panics
     ///
@@ -216,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "guards nothing")]
+    #[should_panic(expected = "every key would pass")]
     fn all_of_nothing_is_refused() {
         let _ = RequireAbility::all_of::<&str>([]);
     }

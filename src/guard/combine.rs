@@ -5,7 +5,7 @@ use crate::head::RequestHead;
 use crate::reject::Rejection;
 use crate::verify::VerifiedKey;
 
-/// Lets pass what both guards let pass. See [`Guard::and`].
+/// Accepts what both guards accept. See [`Guard::and`].
 #[derive(Clone, Debug)]
 pub struct And<A, B> {
     first: A,
@@ -29,7 +29,7 @@ impl<A: Guard, B: Guard> Guard for And<A, B> {
     }
 }
 
-/// Lets pass what one of the guards lets pass. See [`Guard::or`].
+/// Accepts what one of the guards accepts. See [`Guard::or`].
 #[derive(Clone, Debug)]
 pub struct Or<A, B> {
     first: A,

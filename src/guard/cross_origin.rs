@@ -1,4 +1,4 @@
-//! [`RefuseCrossOrigin`]: whether a page of another site uses a secret key.
+//! [`RefuseCrossOrigin`]: refuses secret keys in calls of other sites' pages.
 
 use http::HeaderValue;
 use http::header::{HOST, HeaderName, ORIGIN};
@@ -10,11 +10,11 @@ use crate::key::{KeyKind, origin_syntax};
 use crate::reject::{Rejection, RejectionKind};
 use crate::verify::VerifiedKey;
 
-/// Refuses secret keys in a browser's cross-origin calls; public keys pass.
+/// Refuses secret keys in cross-origin calls of browsers. Public keys pass.
 ///
-/// It keeps honest front-end code from working with a secret key, which everyone could read
-/// there, and other sites from using one that their visitors' browsers know. It does not stop
-/// scripts and programs, which send what headers they like: who knows the key can use it.
+/// It keeps front-end code from working with a secret key, which everyone could read there. It also
+/// keeps other sites from using a key that their visitors' browsers send. It does not stop scripts and
+/// programs, which can send any header.
 ///
 /// A request passes if
 ///
@@ -25,18 +25,17 @@ use crate::verify::VerifiedKey;
 ///    own host; or
 /// 4. there is neither of the two: no browser sent it.
 ///
-/// Any other value of the header that decides, and more than one of it, is refused, so
-/// `same-site` and `null` are. The request is answered with 403 and "Secret API keys do not work in
-/// cross-origin calls".
+/// A request is also refused if the header that decides has any other value, such as `same-site` or
+/// `null`, or comes more than once. The answer is a 403, "Secret API keys do not work in cross-origin
+/// calls".
 ///
 /// # Deployment caveats
 ///
-/// * Browsers send `Sec-Fetch-Site` to `https` and to this machine only. Over plain `http`, a
-///   cross-origin `GET` that a page makes without CORS, as for an image, has neither header and
-///   passes.
-/// * The request's own host is the authority of its target, as in HTTP/2, or else `Host`. A
-///   proxy has to forward it unchanged, or browsers without `Sec-Fetch-Site` are refused on
-///   their own origin, too. The scheme is not compared: the server does not know its own.
+/// * Browsers send `Sec-Fetch-Site` only to `https` and to localhost. Over plain `http`, a cross-origin
+///   `GET` that a page makes without CORS, such as for an image, has neither header and passes.
+/// * The request's own host is the authority of its target, as in HTTP/2, or else `Host`. A proxy has
+///   to forward it unchanged. Otherwise browsers without `Sec-Fetch-Site` are refused on their own
+///   origin, too. The scheme is not compared, because the server does not know its own.
 ///
 /// # Examples
 ///
@@ -88,7 +87,7 @@ guard_is_a_layer!(RefuseCrossOrigin);
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// How often a header is there.
+/// How often a header occurs.
 enum Found<'a> {
     Never,
     Once(&'a HeaderValue),
@@ -132,8 +131,8 @@ fn is_of_another_host(origin: &HeaderValue, head: &RequestHead<'_>) -> bool {
     !origin.rest.is_empty() || !host.eq_ignore_ascii_case(own_host) || port != own_port
 }
 
-/// Returns the host and port for which the request was made: the authority of its target goes
-/// before `Host` (RFC 9112, section 3.2.2, and RFC 9113, section 8.3.1).
+/// Returns the host and port of the request. The authority of its target takes precedence over `Host`
+/// (RFC 9112, section 3.2.2, and RFC 9113, section 8.3.1).
 fn own_authority<'a>(head: &RequestHead<'a>) -> Option<&'a str> {
     if let Some(authority) = head.uri().authority() {
         return Some(authority.as_str());

@@ -1,11 +1,11 @@
-//! [`Expected`]: what a request says that the key must be bound to.
+//! [`Expected`]: the stage or tenant that a request asks for.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::head::RequestHead;
 
-/// Where the stage or the tenant of a request is read.
+/// Where to read the stage or the tenant of a request.
 #[derive(Clone)]
 pub(super) enum Expected<T> {
     Fixed(T),
@@ -16,7 +16,7 @@ pub(super) enum Expected<T> {
 type Read<T> = dyn Fn(&RequestHead<'_>) -> Option<T> + Send + Sync;
 
 impl<T: PartialEq + PartialEq<str>> Expected<T> {
-    /// Tells whether `actual` is there and is what the request asks for.
+    /// Tells whether `actual` is set and is what the request asks for.
     pub(super) fn is(&self, actual: Option<&T>, head: &RequestHead<'_>) -> bool {
         let Some(actual) = actual else {
             return false;

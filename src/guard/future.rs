@@ -10,7 +10,7 @@ use crate::body::ResponseBody;
 use crate::drain::Refusal;
 
 pin_project! {
-    /// Answers for the inner service, or with a rejection.
+    /// Returns the response of the inner service, or a refusal.
     #[derive(Debug)]
     pub struct GuardFuture<F> {
         #[pin]
@@ -50,7 +50,7 @@ where
                 Poll::Ready(Ok(response.map(ResponseBody::inner)))
             }
             StateProj::Rejected { refusal } => {
-                let refusal = refusal.take().expect("a future is not polled once it is done");
+                let refusal = refusal.take().expect("`GuardFuture` polled after completion");
                 Poll::Ready(Ok(refusal.answer().map(ResponseBody::rejected)))
             }
         }

@@ -1,4 +1,4 @@
-//! [`RequireKind`]: whether the key is a secret.
+//! [`RequireKind`]: requires secret or public keys.
 
 use super::Guard;
 use super::layer::guard_is_a_layer;
@@ -7,7 +7,7 @@ use crate::key::KeyKind;
 use crate::reject::{Rejection, RejectionKind};
 use crate::verify::VerifiedKey;
 
-/// Lets pass keys of one kind.
+/// Refuses requests whose key is of another kind, secret or public.
 ///
 /// # Examples
 ///

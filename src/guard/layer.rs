@@ -1,4 +1,4 @@
-//! [`GuardLayer`]: a guard in front of a route or a service.
+//! [`GuardLayer`]: mounts a guard on a route or a service.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,19 +16,30 @@ use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind, Rejector};
 use crate::verify::{Anonymous, VerifiedKey};
 
-/// Mounts a guard on a route or a service, within an [`ApiKeyLayer`](crate::ApiKeyLayer).
+/// Mounts a guard on a route or a service, inside an [`ApiKeyLayer`](crate::ApiKeyLayer).
 ///
 /// # Examples
 ///
 /// ```
-/// use axum::{Router, routing::get};
+/// use axum::{Router, body::Body, routing::get};
+/// use http::{Request, StatusCode};
+/// use tower::ServiceExt;
 /// use tower_api_key::guard::{Guard, RequireAbility, RequireStage};
-/// use tower_api_key::{ApiKeyLayer, GuardLayer, MemoryStore};
+/// use tower_api_key::{GuardLayer, KeyManager, MemoryStore, NewKey};
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let key = keys.issue(NewKey::named("a device").abilities(["bots:read"])).await?.secret;
 /// let guards = RequireStage::fixed("prod").and(RequireAbility::new("bots:read"));
-/// let app: Router = Router::new()
+/// let app = Router::new()
 ///     .route("/bots", get(|| async { "…" }).layer(GuardLayer::new(guards)))
-///     .layer(ApiKeyLayer::new(MemoryStore::new()));
+///     .layer(keys.layer());
+///
+/// let request = Request::get("/bots").header("x-api-key", key.reveal()).body(Body::empty())?;
+/// assert_eq!(app.oneshot(request).await?.status(), StatusCode::FORBIDDEN); // it has no stage
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -57,7 +68,7 @@ impl fmt::Debug for GuardLayer {
     }
 }
 
-/// Asks a guard before it calls the inner service. Made by a guard that is a layer.
+/// Checks a guard before it calls the inner service. Made by guards that are layers.
 #[derive(Clone)]
 pub struct GuardService<S> {
     inner: S,
@@ -84,8 +95,8 @@ where
             Err(rejection) => {
                 let rejector = rejector(request.extensions());
                 let (response, drain) = (rejector.reject(rejection, &head), rejector.drain);
-                // The service was made ready and is not called: a fresh clone takes its place,
-                // so that what it reserved is free for others.
+                // The ready service is not called: a fresh clone takes its place, and its reserved
+                // capacity becomes free.
                 self.inner = self.inner.clone();
                 GuardFuture::rejected(drain.refuse(request, response))
             }
@@ -93,7 +104,7 @@ where
     }
 }
 
-/// Asks `guard` of a request, of whose key the layer that is around has left the proof.
+/// Checks `guard` for a request, with the key that the layer around it verified.
 fn ask(guard: &dyn Guard, head: &RequestHead<'_>) -> Result<(), Rejection> {
     let extensions = head.extensions();
     if let Some(key) = extensions.get::<VerifiedKey>() {
@@ -107,8 +118,8 @@ fn ask(guard: &dyn Guard, head: &RequestHead<'_>) -> Result<(), Rejection> {
     }
 }
 
-/// Returns the verified key of a request if `guard` lets it pass, and otherwise the answer in the
-/// words of the layer that is around.
+/// Returns the verified key of a request if `guard` accepts it, and otherwise the refusal in the form
+/// of the layer around it.
 #[expect(clippy::result_large_err, reason = "a box would be allocated for each refusal")]
 pub(crate) fn admit<'a>(
     guard: &dyn Guard,
@@ -120,7 +131,7 @@ pub(crate) fn admit<'a>(
     key.map_err(|rejection| rejector(head.extensions()).reject(rejection, head))
 }
 
-/// Returns how the layer that is around refuses requests.
+/// Returns how the layer around refuses requests.
 pub(crate) fn rejector(extensions: &Extensions) -> &Rejector {
     if let Some(key) = extensions.get::<VerifiedKey>() {
         key.rejector()

@@ -1,18 +1,22 @@
-//! What a verified key must be for a request to pass.
+//! Guards: what a verified key must be for a request to pass.
 //!
-//! A guard runs for every request of the layer ([`ApiKeyLayer::guard`]), or for those of a
-//! route or a service on which it is mounted: [`RequireAbility`], [`RequireStage`],
-//! [`RequireTenant`], [`RequireKind`], [`RequirePost`] and [`RefuseCrossOrigin`] are layers, and
-//! [`GuardLayer`] mounts any other. [`ReportOnly`] tries a guard out. [`BindSession`] is a layer only: it
-//! sees responses, too.
+//! A guard checks every request of the layer ([`ApiKeyLayer::guard`]), or the requests of the route or
+//! service on which it is mounted. [`RequireAbility`], [`RequireStage`], [`RequireTenant`],
+//! [`RequireKind`], [`RequirePost`] and [`RefuseCrossOrigin`] are layers, and [`GuardLayer`] mounts any
+//! other guard. [`ReportOnly`] tries a guard out. [`BindSession`] is only a layer, because it also sees
+//! responses.
 //!
-//! What the [record](crate::KeyRecord) of a key restricts and limits needs no guard: the layer
-//! sees to it, after the guards.
+//! The restrictions and limits in the [record](crate::KeyRecord) of a key need no guard: the layer
+//! checks them after the guards.
 //!
-//! A guard on a route refuses a request without a verified key: with 401, in the words of the
-//! layer, if the layer let it pass without a key, and [nothing else](Guard::unless) authenticated it; with
-//! 500 if no layer is around it. What is left of a
-//! refused request is read [behind the refusal](crate::ApiKeyLayer::drain_refused).
+//! A guard on a route refuses a request without a verified key:
+//!
+//! * with 401, in the form of the layer, if the layer accepted the request without a key and [nothing
+//!   else](Guard::unless) authenticated it;
+//! * with 500 if there is no layer around the guard.
+//!
+//! The rest of the body of a refused request is read [after the
+//! refusal](crate::ApiKeyLayer::drain_refused).
 //!
 //! [`ApiKeyLayer::guard`]: crate::ApiKeyLayer::guard
 
@@ -67,8 +71,10 @@ use crate::verify::VerifiedKey;
 /// # Examples
 ///
 /// ```
+/// use http::Request;
 /// use tower_api_key::guard::{Guard, RequireAbility};
-/// use tower_api_key::{GuardLayer, Rejection, RejectionKind, RequestHead, VerifiedKey};
+/// use tower_api_key::testing::verified_key;
+/// use tower_api_key::{GuardLayer, NewKey, Rejection, RejectionKind, RequestHead, VerifiedKey};
 ///
 /// fn paid_plan(key: &VerifiedKey, _: &RequestHead<'_>) -> Result<(), Rejection> {
 ///     match key.metadata().get("plan") {
@@ -76,37 +82,51 @@ use crate::verify::VerifiedKey;
 ///         _ => Err(Rejection::new(RejectionKind::NotAllowed).with_message("Upgrade first")),
 ///     }
 /// }
-/// let layer = GuardLayer::new(RequireAbility::new("exports:read").and(paid_plan));
+/// let guard = RequireAbility::new("exports:read").and(paid_plan);
+///
+/// let request = Request::get("/exports").body(())?;
+/// let head = RequestHead::new(&request);
+/// let key = NewKey::named("a device").abilities(["exports:read"]);
+/// assert_eq!(guard.check(&verified_key(key.clone()), &head).unwrap_err().message(), "Upgrade first");
+/// assert!(guard.check(&verified_key(key.metadata("plan", "paid")), &head).is_ok());
+/// assert!(!guard.lets_pass_without_key(&head));
+/// let layer = GuardLayer::new(guard);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub trait Guard: Send + Sync {
-    /// Decides by the key and the head of the request.
+    /// Checks the key and the head of the request.
     ///
     /// # Errors
     ///
     /// Returns why the request is refused.
     fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection>;
 
-    /// Tells whether a request without a key passes where the guard is mounted on a route. The layer around
-    /// has let it pass.
+    /// Tells whether a request without a key passes where the guard is mounted on a route. The layer
+    /// around has accepted such a request already.
     ///
-    /// The default is no. [`unless`](Self::unless) makes guards for which it does.
+    /// The default is no. [`unless`](Self::unless) makes guards that accept some.
     fn lets_pass_without_key(&self, head: &RequestHead<'_>) -> bool {
         let _ = head;
         false
     }
 
-    /// Makes a guard that also lets requests without a key pass if `condition` holds, which looks at what
-    /// an outer layer left in the extensions of the request: those that something else authenticated.
+    /// Makes a guard that also accepts requests without a key if `condition` holds. The condition reads
+    /// what an outer layer left in the extensions of the request: use it for requests that something
+    /// else authenticated.
     ///
-    /// A request with a key is judged by the key. One for which there is no layer around the guard is
+    /// A request with a key is judged by its key. Without a layer around the guard, every request is
     /// refused.
     ///
     /// # Examples
     ///
     /// ```
-    /// use axum::{Router, routing::get};
+    /// use axum::{Router, body::Body, routing::get};
+    /// use http::{Request, StatusCode};
+    /// use tower::ServiceExt;
     /// use tower_api_key::{ApiKeyLayer, Guard, MemoryStore, RequestHead, RequireAbility};
     ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// #[derive(Clone)]
     /// struct User(String);
     ///
@@ -114,9 +134,17 @@ pub trait Guard: Send + Sync {
     ///     head.extensions().get::<User>().is_some()
     /// }
     /// let guard = RequireAbility::new("bots:read").unless(is_user);
-    /// let app: Router = Router::new()
+    /// let app = Router::new()
     ///     .route("/bots", get(|| async { "…" }).layer(guard))
     ///     .layer(ApiKeyLayer::new(MemoryStore::new()).unless(is_user));
+    ///
+    /// let mut request = Request::get("/bots").body(Body::empty())?;
+    /// request.extensions_mut().insert(User("alice".to_owned())); // by an outer layer
+    /// assert_eq!(app.clone().oneshot(request).await?.status(), StatusCode::OK);
+    /// let request = Request::get("/bots").body(Body::empty())?;
+    /// assert_eq!(app.oneshot(request).await?.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(())
+    /// # }
     /// ```
     fn unless<F>(self, condition: F) -> Unless<Self>
     where
@@ -126,7 +154,22 @@ pub trait Guard: Send + Sync {
         Unless::new(self, condition)
     }
 
-    /// Makes a guard that lets pass what both let pass; this one is asked first.
+    /// Makes a guard that accepts what both guards accept; this one is checked first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{Guard, NewKey, RequestHead, RequireAbility, RequireStage};
+    ///
+    /// let guard = RequireStage::fixed("prod").and(RequireAbility::new("bots:read"));
+    ///
+    /// let request = Request::get("/bots").body(())?;
+    /// let key = verified_key(NewKey::named("a device").stage("prod"));
+    /// assert!(guard.check(&key, &RequestHead::new(&request)).is_err()); // it lacks the ability
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     fn and<G: Guard>(self, other: G) -> And<Self, G>
     where
         Self: Sized,
@@ -134,9 +177,24 @@ pub trait Guard: Send + Sync {
         And::new(self, other)
     }
 
-    /// Makes a guard that lets pass what one of the two lets pass.
+    /// Makes a guard that accepts what one of the two guards accepts.
     ///
-    /// If both refuse, the client is told what the first one said.
+    /// If both refuse, the client gets the refusal of this one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{Guard, NewKey, RequestHead, RequireAbility, RequireTenant};
+    ///
+    /// let guard = RequireTenant::fixed("acme").or(RequireAbility::new("support"));
+    ///
+    /// let request = Request::get("/bots").body(())?;
+    /// let key = verified_key(NewKey::named("help desk").abilities(["support"]));
+    /// assert!(guard.check(&key, &RequestHead::new(&request)).is_ok());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     fn or<G: Guard>(self, other: G) -> Or<Self, G>
     where
         Self: Sized,
@@ -144,7 +202,22 @@ pub trait Guard: Send + Sync {
         Or::new(self, other)
     }
 
-    /// Makes a guard that lets everything pass, and reports what this one would refuse.
+    /// Makes a guard that accepts everything and reports what this one would refuse.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::testing::verified_key;
+    /// use tower_api_key::{Guard, NewKey, RequestHead, RequireAbility};
+    ///
+    /// let guard = RequireAbility::new("bots:read").report_only();
+    ///
+    /// let request = Request::get("/bots").body(())?;
+    /// let key = verified_key(NewKey::named("a device"));
+    /// assert!(guard.check(&key, &RequestHead::new(&request)).is_ok()); // with a warning in the log
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     fn report_only(self) -> ReportOnly<Self>
     where
         Self: Sized,

@@ -1,4 +1,4 @@
-//! [`RequirePost`]: whether a request can be a call of gRPC.
+//! [`RequirePost`]: refuses all methods but `POST`, for gRPC.
 
 use super::Guard;
 use super::layer::guard_is_a_layer;
@@ -9,11 +9,11 @@ use crate::verify::VerifiedKey;
 
 /// Refuses every method but `POST`, for gRPC services in a server that also speaks HTTP.
 ///
-/// All gRPC methods are called by `POST`, but servers such as tonic do not look at the method. There
-/// a `GET` with the body of a call is the call, and passes by whatever a policy, a guard or the
-/// endpoints of a key say of `GET`.
+/// All gRPC methods are called by `POST`, but servers such as tonic ignore the method. For them, a
+/// `GET` with the body of a call is the call, and is judged by the rules for `GET` of policies, guards
+/// and endpoints of keys.
 ///
-/// A server that speaks nothing but gRPC says so to its layer:
+/// If a server speaks only gRPC, set this on its layer instead:
 /// [`Protocol::Grpc`](crate::Protocol::Grpc).
 ///
 /// # Examples

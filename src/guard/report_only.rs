@@ -1,4 +1,4 @@
-//! [`ReportOnly`]: a guard that is only tried.
+//! [`ReportOnly`]: tries a guard out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,25 +13,40 @@ use crate::reject::{Rejection, Rejector};
 use crate::trace;
 use crate::verify::VerifiedKey;
 
-/// What is called with each report.
+/// Called with each report.
 pub(crate) type OnReport = dyn Fn(&Report<'_>) + Send + Sync;
 
 /// Lets every key pass, and reports those that a guard would refuse.
 ///
-/// It is for tightening what keys may do without breaking clients: mount it, wait until nothing
-/// is reported any more, and mount the guard itself. Each report is an event of the feature
-/// `tracing`, at `WARN`, and a call of [`on_report`](Self::on_report).
+/// Use it to restrict what keys may do without breaking clients: mount it, wait until nothing is
+/// reported any more, and then mount the guard itself. Each report is a `WARN` event of the feature
+/// `tracing`, and a call of [`on_report`](Self::on_report).
 ///
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::guard::{Guard, RequireAbility};
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
+/// use std::sync::{Arc, Mutex};
 ///
-/// let soon = RequireAbility::new("bots:read").report_only().on_report(|report| {
-///     eprintln!("{:?} will be refused on {:?}", report.key_id(), report.path());
+/// use http::Request;
+/// use tower_api_key::guard::ReportOnly;
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey, RequireAbility};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let key = keys.issue(NewKey::named("a device")).await?.secret;
+/// let reported = Arc::new(Mutex::new(Vec::new()));
+/// let paths = Arc::clone(&reported);
+/// let soon = ReportOnly::new(RequireAbility::new("bots:read")).on_report(move |report| {
+///     paths.lock().unwrap().push(report.path().unwrap_or("-").to_owned());
 /// });
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).guard(soon);
+/// let layer = keys.layer().guard(soon);
+///
+/// let request = Request::get("/bots").header("x-api-key", key.reveal()).body(())?;
+/// assert!(layer.verify(&mut request.into_parts().0).await.is_ok());
+/// assert_eq!(*reported.lock().unwrap(), ["/bots"]);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -46,9 +61,9 @@ impl<G> ReportOnly<G> {
         Self { guard, on_report: None }
     }
 
-    /// Sets what is called for each request that would be refused.
+    /// Sets the callback for requests that would be refused.
     ///
-    /// It is called while the request waits, so it has to be quick.
+    /// The request waits for the callback, so it has to be quick.
     ///
     /// # Examples
     ///
@@ -78,7 +93,7 @@ impl<G> ReportOnly<G> {
 
 impl<G: Guard> Guard for ReportOnly<G> {
     fn check(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
-        // A guard on trial is no reason to fail a request, whatever it does.
+        // A guard on trial must not fail a request, even if it panics.
         contain::notify("a guard that is only tried", || {
             if let Err(rejection) = self.guard.check(key, head) {
                 let rejection = rejection.of_key(key.record());
@@ -100,7 +115,7 @@ impl<G: fmt::Debug> fmt::Debug for ReportOnly<G> {
     }
 }
 
-/// A request that passed and would be refused without report-only.
+/// A request that passed, and that would be refused without report-only.
 ///
 /// # Examples
 ///
@@ -146,13 +161,13 @@ impl<'a> Report<'a> {
         let (kind, key) = (self.rejection.kind().as_str(), self.key_id().map(KeyId::as_str));
         let repeats = &rejector.log.repeats;
         trace::would_reject(repeats, kind, key, self.method, self.path, self.rule);
-        // A report is no reason to fail a request.
+        // A report must not fail a request.
         if let Some(on_report) = on_report {
             contain::notify("a callback for reports", || on_report(self));
         }
     }
 
-    /// Returns the rejection that there would be.
+    /// Returns the rejection that the request would get.
     #[must_use]
     pub fn rejection(&self) -> &'a Rejection {
         self.rejection
@@ -170,9 +185,9 @@ impl<'a> Report<'a> {
         self.method
     }
 
-    /// Returns the request's path as the client sent it, or `*` if that is
-    /// [not known](RequestHead::original_uri); none if the layer
-    /// [may read a key](crate::Extract::reads_path) from the path.
+    /// Returns the request's path as the client sent it, or `*` if it is [not
+    /// known](RequestHead::original_uri). `None` if the layer [may read a
+    /// key](crate::Extract::reads_path) from the path.
     #[must_use]
     pub fn path(&self) -> Option<&'a str> {
         self.path

@@ -10,8 +10,8 @@ use crate::key::{EndpointPattern, KeyKind, OriginPattern, Page, Restrictions, Si
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
 
-/// Compares a request with the restrictions of its key. The layer does so for every key, so
-/// that no restriction depends on a guard that somebody has to mount.
+/// Checks a request against the restrictions of its key. The layer does so for every key, so that no
+/// restriction depends on a mounted guard.
 pub(crate) fn check_restrictions(
     key: &KeyRecord,
     head: &RequestHead<'_>,
@@ -34,7 +34,7 @@ pub(crate) fn check_restrictions(
     Ok(())
 }
 
-/// Judges the address, which is only asked for if it matters.
+/// Checks the address, which is computed only for keys that restrict it.
 pub(crate) fn allows_address(
     restrictions: &Restrictions,
     client_address: impl FnOnce() -> Option<IpAddr>,
@@ -44,7 +44,7 @@ pub(crate) fn allows_address(
     client_address().is_some_and(within)
 }
 
-/// Judges the method and the path.
+/// Checks the method and the path.
 #[inline]
 pub(crate) fn allows_endpoint(restrictions: &Restrictions, head: &RequestHead<'_>) -> bool {
     restrictions.endpoints.as_ref().is_none_or(|endpoints| is_on(endpoints, head))
@@ -63,8 +63,8 @@ fn refuse(message: &'static str) -> Result<(), Rejection> {
     Err(Rejection::new(RejectionKind::NotAllowed).with_message(message))
 }
 
-/// Judges the page by `Origin`, which is whole or absent; `Referer` may be cut short by the
-/// page, so it decides only where there is no `Origin`, or where a path is asked for.
+/// Checks the page by `Origin`, which is whole or absent. A page can shorten `Referer`, so it decides
+/// only if there is no `Origin`, or if a path is required.
 #[inline]
 fn comes_from_site(restrictions: &Restrictions, head: &RequestHead<'_>) -> bool {
     !restrictions.names_sites() || comes_from_named_site(restrictions, head)
@@ -101,7 +101,7 @@ fn comes_from_named_site(restrictions: &Restrictions, head: &RequestHead<'_>) ->
     })
 }
 
-/// A header that comes more than once, or that is not what it should be.
+/// The header occurs more than once, or is not valid.
 struct Unreadable;
 
 /// Returns what `Origin` names.
@@ -112,7 +112,7 @@ fn site<'a>(head: &RequestHead<'a>) -> Result<Option<Site<'a>>, Unreadable> {
     site.map(Some).ok_or(Unreadable)
 }
 
-/// Returns the page that `Referer` names. One that is too long to be read is none.
+/// Returns the page that `Referer` names, or none if it is too long.
 fn page<'a>(head: &RequestHead<'a>) -> Result<Option<Page<'a>>, Unreadable> {
     match only(head, &REFERER)?.filter(|referrer| referrer.len() <= Page::MAX_LENGTH) {
         Some(referrer) => Ok(Page::parse(referrer.to_str().map_err(|_| Unreadable)?)),
@@ -120,7 +120,7 @@ fn page<'a>(head: &RequestHead<'a>) -> Result<Option<Page<'a>>, Unreadable> {
     }
 }
 
-/// Returns the value of a header that comes once.
+/// Returns the value of a header that occurs once.
 fn only<'a>(
     head: &RequestHead<'a>,
     name: &HeaderName,

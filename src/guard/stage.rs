@@ -1,4 +1,4 @@
-//! [`RequireStage`]: the stage for which the key was issued.
+//! [`RequireStage`]: requires keys of a stage.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use crate::key::Stage;
 use crate::reject::{Rejection, RejectionKind};
 use crate::verify::VerifiedKey;
 
-/// Lets pass keys of the stage that a request asks for. A key without a stage has none.
+/// Refuses requests whose key is not of the stage that they ask for. A key without a stage is refused,
+/// too.
 ///
 /// # Examples
 ///
@@ -59,7 +60,7 @@ impl RequireStage {
 
     /// Requires the stage that is segment number `index`, from 0, of the original path.
     ///
-    /// A path that others may read in another way names no stage; see
+    /// A path that servers can read in different ways names no stage; see
     /// [`RequestHead::path_segment`].
     ///
     /// # Examples
@@ -81,7 +82,7 @@ impl RequireStage {
         Self(Expected::PathSegment(index))
     }
 
-    /// Requires the stage that `read` finds in the request; none lets nothing pass.
+    /// Requires the stage that `read` finds in the request. If it finds none, the request is refused.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! [`RequireTenant`]: on whose behalf the key acts.
+//! [`RequireTenant`]: requires keys of a tenant.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use crate::key::TenantId;
 use crate::reject::{Rejection, RejectionKind};
 use crate::verify::VerifiedKey;
 
-/// Lets pass keys of the tenant that a request asks for. A key without a tenant has none.
+/// Refuses requests whose key is not of the tenant that they ask for. A key without a tenant is
+/// refused, too.
 ///
 /// # Examples
 ///
@@ -59,7 +60,7 @@ impl RequireTenant {
 
     /// Requires the tenant that is segment number `index`, from 0, of the original path.
     ///
-    /// A path that others may read in another way names no tenant; see
+    /// A path that servers can read in different ways names no tenant; see
     /// [`RequestHead::path_segment`].
     ///
     /// # Examples
@@ -81,7 +82,7 @@ impl RequireTenant {
         Self(Expected::PathSegment(index))
     }
 
-    /// Requires the tenant that `read` finds in the request; none lets nothing pass.
+    /// Requires the tenant that `read` finds in the request. If it finds none, the request is refused.
     ///
     /// # Examples
     ///

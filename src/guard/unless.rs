@@ -1,4 +1,4 @@
-//! [`Unless`]: a guard that lets pass what something else authenticated.
+//! [`Unless`]: a guard that also accepts what something else authenticated.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::head::RequestHead;
 use crate::reject::Rejection;
 use crate::verify::VerifiedKey;
 
-/// Lets pass what a guard lets pass, and requests without a key that something else authenticated. See
+/// Accepts what a guard accepts, and requests without a key that something else authenticated. See
 /// [`Guard::unless`].
 #[derive(Clone)]
 #[must_use]

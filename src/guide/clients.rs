@@ -1,8 +1,8 @@
-//! Clients: a key on outgoing requests, the key of a user, and what refusals say.
+//! Clients: keys on outgoing requests, the key of a user, and the meaning of refusals.
 //!
 //! # A key on requests
 //!
-//! This program calls the one of the README:
+//! This program calls the server of the README:
 //!
 //! ```sh
 //! cargo add tower-api-key --features client
@@ -48,24 +48,25 @@
 //! }
 //! ```
 //!
-//! * [`AddApiKeyLayer`](crate::client::AddApiKeyLayer) sends the key to the origins it was given, by whole scheme, host
-//!   and port, and nowhere else: `http://` only on this machine, unless
-//!   [`Origin::in_plain_text`](crate::client::Origin::in_plain_text) says otherwise. It is sent as Bearer, as `x-api-key`
-//!   or in a header of your own, and is marked as sensitive. A key that the caller set stays, and no second one is
-//!   added.
-//! * Proxies see what goes to `http://`, also to this machine: a client for such an origin needs to use none, as by
-//!   `no_proxy()` of `reqwest`.
-//! * Redirects are followed outside of the layer (tower-http's `FollowRedirectLayer`). A client that follows them within
-//!   copies `x-api-key` to any host: give `reqwest` `redirect::Policy::none()`.
-//! * A client of tonic is made by `with_origin`, or it sends no origin and gets no key.
-//! * [`RetryPolicy`](crate::client::RetryPolicy) waits as long as the server says, or returns its answer if that is
-//!   longer than the cap. 429 is tried again for every method, 503 for idempotent ones, a wrong key and a failed
-//!   connection never.
+//! * [`AddApiKeyLayer`](crate::client::AddApiKeyLayer) sends the key only to the given origins,
+//!   compared by whole scheme, host and port. `http://` is allowed only for this machine, except by
+//!   [`Origin::in_plain_text`](crate::client::Origin::in_plain_text). The key is sent as Bearer, as
+//!   `x-api-key` or in a header of your own, marked as sensitive. A key that the caller has set stays,
+//!   and no second one is added.
+//! * Proxies can read requests to `http://`, even those to this machine: a client for such an origin
+//!   must not use a proxy, such as by `no_proxy()` of `reqwest`.
+//! * Follow redirects outside of the layer (tower-http's `FollowRedirectLayer`). A client that follows
+//!   them inside copies `x-api-key` to any host: set `redirect::Policy::none()` for `reqwest`.
+//! * Make a tonic client by `with_origin`: otherwise it sends no origin and gets no key.
+//! * [`RetryPolicy`](crate::client::RetryPolicy) waits as long as the server says, or returns its
+//!   response if that exceeds the cap. It retries a 429 for every method, a 503 for idempotent ones,
+//!   and never a wrong key or a failed connection.
 //!
-//! # What an answer says
+//! # The meaning of a response
 //!
-//! [`Advice`](crate::client::Advice) is read from the status, the challenge, `Retry-After` and `RateLimit`, and from a
-//! gRPC status. [`Problem`](crate::client::Problem) is what the server says in words.
+//! [`Advice`](crate::client::Advice) is read from the status, the challenge, `Retry-After` and
+//! `RateLimit`, or from a gRPC status. [`Problem`](crate::client::Problem) is the server's description
+//! of the error.
 //!
 //! ```
 //! use std::time::Duration;
@@ -82,7 +83,7 @@
 //!
 //! # The key of a user
 //!
-//! A command line keeps the key of its user with [`Credentials`](crate::client::Credentials):
+//! A command-line program stores the key of its user with [`Credentials`](crate::client::Credentials):
 //!
 //! ```sh
 //! cargo add tower-api-key --features client
@@ -98,7 +99,7 @@
 //!
 //!     let mut text = String::new();
 //!     std::io::stdin().read_line(&mut text)?;
-//!     credentials.login(&text)?; // refused unless it is a key, with words on what one looks like
+//!     credentials.login(&text)?; // an error that describes the format unless it is a key
 //!     if let Some(loaded) = credentials.load()? {
 //!         println!("with the key from {}", loaded.source);
 //!     }
@@ -107,18 +108,19 @@
 //! }
 //! ```
 //!
-//! * An environment variable overrides the file. If it is set to something that is no key, or to nothing, that is an
-//!   error which names the variable; the file is not asked instead.
-//! * The file is for its owner only: mode 0600 whatever the umask is, in a folder of mode 0700. It is written beside and
-//!   renamed, so that a full disk or a crash leaves the old one. What other tools wrote into the JSON is kept, and a file
-//!   that does not parse is left alone. A login and another tool that write at the same moment are not told apart: the
-//!   last one counts.
-//! * A file is refused if its group or others may read or write it (the error says `chmod 600 …`), if it is another
-//!   user's, or if it is a symbolic link, a pipe or anything else but a regular file. That is checked on the open file,
-//!   so that it cannot be swapped in between.
-//! * No error shows a key, neither a right nor a wrong one.
-//! * [`in_config_folder`](crate::client::Credentials::in_config_folder) keeps the file where the platform keeps such
-//!   files, and [`at`](crate::client::Credentials::at) where you say. On Windows, files are as private as the user's
-//!   profile is; modes and owners are not checked there.
+//! * An environment variable overrides the file. If its value is not a key, or is empty, that is an
+//!   error that names the variable; the file is not read.
+//! * Only its owner can read the file: it has mode 0600 whatever the umask is, in a folder with mode
+//!   0700. It is written beside the old one and renamed, so that a full disk or a crash leaves the old
+//!   one. Other members of the JSON are kept, and a file that does not parse is not changed. If a login
+//!   and another tool write at the same moment, the last one wins.
+//! * A file is refused if its group or others may read or write it (the error says `chmod 600 …`), if
+//!   it belongs to another user, or if it is not a regular file, such as a symbolic link or a pipe. The
+//!   open file is checked, so that it cannot be exchanged in between.
+//! * No error shows a key, whether it is valid or not.
+//! * [`in_config_folder`](crate::client::Credentials::in_config_folder) stores the file in the
+//!   platform's configuration folder, and [`at`](crate::client::Credentials::at) at a path of your
+//!   choice. On Windows, files are as private as the user's profile; modes and owners are not checked
+//!   there.
 //!
 //! Example: `hapnd`.

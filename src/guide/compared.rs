@@ -1,4 +1,5 @@
-//! Compared: other ways to check API keys. Facts of November 2026, each with its source; no judgement.
+//! Compared: other ways to check API keys. Facts of November 2026, each with its source, without a
+//! judgement.
 //!
 //! | | what it is | differs in | source |
 //! |---|---|---|---|
@@ -13,11 +14,13 @@
 //! | Laravel Sanctum | tokens for PHP | writes `last_used_at` with each request; since January 2026 that can be turned off | [sanctum#574](https://github.com/laravel/sanctum/issues/574), [sanctum#583](https://github.com/laravel/sanctum/pull/583) |
 //! | better-auth, `api-key` | a plugin for TypeScript | two writes for each verification | [better-auth#10921](https://github.com/better-auth/better-auth/issues/10921), open |
 //!
-//! # What a comparison cannot show
+//! # What the table does not show
 //!
-//! A gateway takes keys away from the application: it need not be in Rust, and the application has no
-//! [`VerifiedKey`](crate::VerifiedKey). A layer in the application knows tenant, stage and abilities where the decision is
-//! made, needs no further hop, and is one of several nodes that have to hear of a revocation:
-//! [when that holds](super::managing#when-a-revocation-holds).
+//! A gateway checks keys outside of the application: the application need not be in Rust, and has no
+//! [`VerifiedKey`](crate::VerifiedKey). A layer in the application knows tenant, stage and abilities
+//! where decisions are made, and needs no further hop. But it runs on several nodes, each of which has
+//! to learn of a revocation: [when a revocation takes
+//! effect](super::managing#when-a-revocation-takes-effect).
 //!
-//! Both go together: a layered endpoint can [judge for a proxy](crate::reject#judging-for-a-proxy).
+//! Both can be combined: a layered endpoint can [authorize requests for a
+//! proxy](crate::reject#authorization-for-a-proxy).

@@ -1,17 +1,17 @@
-//! Cost: what a request takes, what grows with cores and keys, and how to measure it.
+//! Cost: what a request takes, how it scales with cores and keys, and how to measure it.
 //!
 //! | question | answer | more |
 //! |---|---|---|
-//! | What does the layer add to a request? | a SHA-256 and a few hundred nanoseconds; no allocation but those of the request's extensions and of two fields of the response | [a request](#a-request) |
+//! | What does the layer add to a request? | a SHA-256 and a few hundred nanoseconds; no allocation but those of the request's extensions and of two response headers | [a request](#a-request) |
 //! | Does it scale over cores? | almost ideally: a thread that sees a key again writes nothing that other threads write | [cores](#cores) |
 //! | How much memory do keys need? | 278 bytes a key in a `MemoryStore`, 285 in a `CachedStore` | [memory](#memory) |
 //! | And a whole server? | 11 % of the processor time of an axum router that answers at once | [a server](#a-server) |
 //! | How soon does another node refuse a revoked key? | within 33 ms in 99 of 100 cases | [revocations](#revocations) |
 //! | What grows with the number of keys? | nothing that a request waits for | [management at size](#management-at-size) |
 //!
-//! Each number stands beside the command that measures it. They are of two virtual cores of an AMD EPYC that
-//! other work shares, with Rust 1.95: ratios and counts of instructions hold, single times differ by half from
-//! run to run. Measure on a machine of yours before you rely on one.
+//! Each number has the command that measures it. They were measured on two virtual cores of an AMD EPYC
+//! that other work shares, with Rust 1.95: ratios and counts of instructions are stable, single times
+//! differ by half from run to run. Measure on your own machine before you rely on one.
 //!
 //! # A request
 //!
@@ -42,35 +42,39 @@
 //! | … behind what people write by hand (`from_fn`, hex, `RwLock<HashMap>`) | | 1128 ns |
 //! | tower-http's check of one static value | | 170 ns |
 //!
-//! A part of what accepting a key adds are `Cache-Control` and `Vary`, for which the bare response of the
-//! benchmark allocates a map. `tests/allocations.rs` bounds what is allocated: nothing but for the insert and for
-//! these fields. The first two requests of a thread with a key allocate for what the thread keeps of it.
+//! A part of the cost of an accepted key is `Cache-Control` and `Vary`, for which the bare response of
+//! the benchmark allocates a map. `tests/allocations.rs` bounds the allocations: only those of the
+//! insert and of these headers. The first two requests of a thread with a key also allocate what the
+//! thread keeps of it.
 //!
-//! A thread keeps up to 256 keys of each layer in front of the store, each for as long as the store says that
-//! what it answered [still holds](crate::KeyStore::still_holds). So most requests see neither the map of a
-//! `MemoryStore` nor that of a `CachedStore`. What a `CachedStore` adds to a `MemoryStore` is then a look at
-//! the clock, since what it knows has an age, and whether it hears of changes: some 125 instructions, and 13 to
-//! 29 ns, of which 22 are the system's clock (`clock_gettime`, measured alone). The usage of keys looks at the
-//! clock, too, and that is another one: a date, and not an age. `cargo bench -p tower-api-key-benches --bench ratios
-//! -- parts` measures what a cache, usage and metrics add, in turn with a request without them (2026-11-29).
+//! A thread keeps up to 256 keys of each layer in front of the store, each as long as the store says
+//! that its record [still holds](crate::KeyStore::still_holds). So most requests use neither the map of
+//! a `MemoryStore` nor that of a `CachedStore`. Compared with a `MemoryStore`, a `CachedStore` then
+//! only checks the age of its record, by the clock, and whether its subscription is alive: some 125
+//! instructions, and 13 to 29 ns, of which 22 are the system's clock (`clock_gettime`, measured alone).
+//! Usage reads the clock, too, but another one: it needs a date, and not an age. `cargo bench -p
+//! tower-api-key-benches --bench ratios -- parts` measures what a cache, usage and metrics add, in turn
+//! with requests without them (2026-11-29).
 //!
-//! What is left of a request with a limit is mostly the four fields that tell of it and of caches, which are put
-//! into a map (some 1000 instructions), their text (350), the levels of the limiter (600) and its clock (150).
+//! A request with a limit writes four fields for it and for caches into a map (some 1000 instructions),
+//! formats one of them (350), changes the levels of the limiter (600) and reads its clock (150).
 //!
 //! # Cores
 //!
-//! `cargo bench -p tower-api-key-benches --bench threads` puts requests through one layer on one thread and on
-//! two: with a key of its own each, two do 2.00 times as much as one, and with the same key in both 1.98 times
-//! (2026-11-29; before threads kept keys, 1.4 times). `cargo bench -p tower-api-key-benches --bench scaling` asks stores and
-//! limiters past the layer: two threads look up keys of their own among a million 2.0 times as fast as one and
-//! limit them 1.8 times as fast, and the *same* key 0.6 and 0.4 times as fast, since they wait for its count of
-//! references and its lock (2026-11-21).
+//! `cargo bench -p tower-api-key-benches --bench threads` sends requests through one layer on one
+//! thread and on two: two threads with a key each do 2.00 times as much as one, and two threads with
+//! the same key 1.98 times (2026-11-29; before threads kept keys, 1.4 times). `cargo bench -p
+//! tower-api-key-benches --bench scaling` calls stores and limiters without the layer: two threads look
+//! up different keys among a million 2.0 times as fast as one, and limit them 1.8 times as fast. With
+//! the *same* key they are 0.6 and 0.4 times as fast, because they contend for its reference count and
+//! its lock (2026-11-21).
 //!
 //! # Memory
 //!
-//! `cargo bench -p tower-api-key-benches --bench scaling` counts what is asked of the allocator for a million keys with an id, a name, a
-//! tenant that has a hundred of them and one of eight sets of three abilities, with all by which they are found
-//! and listed (2026-11-29; `-- memory 10000000` counts ten million; before, a key took 764 bytes):
+//! `cargo bench -p tower-api-key-benches --bench scaling` counts the allocated bytes of a million keys,
+//! each with an id, a name, a tenant with a hundred keys, and one of eight sets of three abilities,
+//! including all indexes (2026-11-29; `-- memory 10000000` counts ten million; before, a key took 764
+//! bytes):
 //!
 //! | | bytes a key |
 //! |---|---|
@@ -79,22 +83,23 @@
 //! | [`CachedStore`](crate::store::CachedStore), loaded from another store | 285 |
 //! | [`MemoryRateLimiter`](crate::MemoryRateLimiter), a key that is limited and in use | 133 (2026-11-21) |
 //!
-//! A record takes 216 bytes: ids, hints and names of up to 31, 15 and 23 bytes are in it, and longer ones take an
-//! allocation each. Tenants and sets of abilities are kept once for all keys of a store, and so are who issued
-//! keys, stages and limits. Keys with restrictions, a successor, a date of rotation or metadata take one or two
-//! allocations more. The three orders of a `MemoryStore`, by id, age and tenant, take 8 to 9 bytes a key
-//! each, and the table by digest 18 to 36.
-//! The bound of a `CachedStore` by [bytes](crate::store::CachedStoreBuilder::max_bytes) is on the safe side:
-//! what records share counts for each of them.
+//! A record takes 216 bytes. Ids, hints and names of up to 31, 15 and 23 bytes are stored in it, and
+//! longer ones take an allocation each. Tenants, sets of abilities, issuers, stages and limits are
+//! stored once for all keys of a store. Keys with restrictions, a successor, a date of rotation or
+//! metadata take one or two more allocations. The three orders of a `MemoryStore`, by id, age and
+//! tenant, take 8 to 9 bytes a key each, and the table by digest 18 to 36.
+//! The bound of a `CachedStore` by [bytes](crate::store::CachedStoreBuilder::max_bytes) overestimates:
+//! shared parts count for each record.
 //!
 //! # A server
 //!
-//! `tests/servers cargo bench -p tower-api-key-benches --bench serve` loads servers of one thread each with `wrk`, over
-//! HTTP/1.1 and sixteen connections that are kept, in turn. It prints the time of a processor that a request
-//! takes, its ratio to that of the same axum router without a layer, and latencies. Beside them are a
-//! hand-written middleware, nginx that finds a static key in a `map`, and nginx that asks a server with the layer
-//! by `auth_request`, both in front of the bare router. A run of 7 rounds of 2 seconds, on a machine that had
-//! other work to do (2026-11-29; latencies are those of 16 requests at once on such a machine):
+//! `tests/servers cargo bench -p tower-api-key-benches --bench serve` loads servers of one thread each
+//! with `wrk`, one after the other, over HTTP/1.1 and sixteen persistent connections. It prints the
+//! processor time of a request, its ratio to that of the same axum router without a layer, and
+//! latencies. For comparison it runs a hand-written middleware, nginx with a static key in a `map`, and
+//! nginx that asks a server with the layer by `auth_request`, both in front of the bare router. A run
+//! of 7 rounds of 2 seconds, on a machine with other work (2026-11-29; latencies are those of 16
+//! concurrent requests on such a machine):
 //!
 //! | server | µs of a processor a request | ratio (lowest, highest) | p50 | p99 |
 //! |---|---|---|---|---|
@@ -109,31 +114,33 @@
 //!
 //! # Revocations
 //!
-//! `tests/servers cargo run -p tower-api-key-examples --example cluster` puts a thousand requests a second through
-//! two nodes with a cached PostgreSQL, in a debug build with clients, nodes and database on the same two cores. Of
-//! 1000 revocations, the other node's first refusal came back after 10 ms (p50), 33 ms (p99) and 154 ms (max);
-//! while the connections on which the nodes hear of changes were killed 628 times, after 7, 29 and 43 ms.
+//! `tests/servers cargo run -p tower-api-key-examples --example cluster` sends a thousand requests a
+//! second through two nodes with a cached PostgreSQL, in a debug build with clients, nodes and database
+//! on the same two cores. After 1000 revocations, the other node's first refusal came after 10 ms
+//! (p50), 33 ms (p99) and 154 ms (max). While the nodes' notification connections were killed 628
+//! times, it came after 7, 29 and 43 ms.
 //!
-//! The same with `--release` and `-- streams`: of 10 000 open streams of 1000 keys, those whose key was revoked on
-//! the other node ended after 0.5 ms (p50), 24 ms (p99) and 116 ms (max), where the next request was refused after
-//! 0.6, 24 and 116 ms. While those connections were killed 4430 times, no end was missed: they came after 0.4 s
-//! (p50) and 0.9 s (max), where requests were refused after 1 and 54 ms. A request asks the store itself then;
-//! for all open streams together it is asked twenty times a second at most. One key with 10 000 streams had none
-//! left after 94 ms (2026-11-29).
+//! The same with `--release` and `-- streams`: of 10 000 open streams of 1000 keys, those whose key was
+//! revoked on the other node ended after 0.5 ms (p50), 24 ms (p99) and 116 ms (max); the next request
+//! was refused after 0.6, 24 and 116 ms. While those connections were killed 4430 times, no end was
+//! missed: the streams ended after 0.4 s (p50) and 0.9 s (max), and requests were refused after 1 and
+//! 54 ms. A request then asks the store itself; for all open streams together the store is asked at
+//! most twenty times a second. One key with 10 000 streams had none left after 94 ms (2026-11-29).
 //!
 //! # Management at size
 //!
-//! `tests/servers cargo bench -p tower-api-key-benches --bench growth -- 10000 100000 1000000` prints what look-ups, pages
-//! of lists by each filter, and changes take with so many keys in each store, and what a look-up takes while 60
-//! lists run. Look-ups, changes and pages are found by indexes; a page visits a bounded number of records where a
-//! filter has none. `tests/servers cargo bench -p tower-api-key-benches --bench batches -- 2000` prints what batches save:
-//! keys that are issued and pruned one a transaction, and many. `tests/servers cargo bench -p tower-api-key-benches --bench cache` prints
-//! what a miss takes that asks a database: 92 µs with SQLite and 141 µs with PostgreSQL over a local socket
-//! (2026-11-21).
+//! `tests/servers cargo bench -p tower-api-key-benches --bench growth -- 10000 100000 1000000` prints
+//! the times of look-ups, of pages of lists by each filter, and of changes with so many keys in each
+//! store, and of a look-up while 60 lists run. Look-ups, changes and pages use indexes; a page visits a
+//! bounded number of records if a filter has no index. `tests/servers cargo bench -p
+//! tower-api-key-benches --bench batches -- 2000` prints what batches save: keys that are issued and
+//! pruned one per transaction, and many. `tests/servers cargo bench -p tower-api-key-benches --bench
+//! cache` prints the cost of a miss that asks a database: 92 µs with SQLite and 141 µs with PostgreSQL
+//! over a local socket (2026-11-21).
 //!
 //! # What others publish
 //!
-//! Figures of the vendors, on machines of theirs: they compare with themselves, not with those above.
+//! Figures of the vendors, on their machines: compare them with each other, not with those above.
 //!
 //! | | figure | source |
 //! |---|---|---|

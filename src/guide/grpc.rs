@@ -21,13 +21,13 @@
 //!
 //! The example `grpc` is the whole program, with an ability for each method.
 //!
-//! The feature `tonic` is needed for a layer around a single service; one around the whole server needs none.
+//! A layer around a single service needs the feature `tonic`; one around the whole server does not.
 //!
 //! # An ability for each method
 //!
-//! A [policy](super::policies) is the whole access as one table. It has presets for health checks and reflection
-//! (`v1` and `v1alpha`), and [`public_grpc`](crate::policy::AccessPolicyBuilder::public_grpc) for a method or all of a
-//! service:
+//! A [policy](super::policies) is the whole access as one table. It has presets for health checks and
+//! reflection (`v1` and `v1alpha`), and
+//! [`public_grpc`](crate::policy::AccessPolicyBuilder::public_grpc) for a method or all of a service:
 //!
 //! ```
 //! use http::Method;
@@ -45,8 +45,9 @@
 //!
 //! # What clients see
 //!
-//! A refusal of native gRPC is a gRPC status; all else keeps the HTTP status, and what is gRPC or gRPC-Web has
-//! `grpc-status` beside it. [`reject`](crate::reject#grpc) has the rules, and what each client makes of them.
+//! A refusal of native gRPC is a gRPC status. Other refusals keep the HTTP status, and those of gRPC
+//! and gRPC-Web have `grpc-status` beside it. [`reject`](crate::reject#grpc) has the rules, and how
+//! each client reads them.
 //!
 //! ```
 //! use http::{Request, Version};
@@ -72,17 +73,17 @@
 //! # }
 //! ```
 //!
-//! | a limited key | is told to wait by |
+//! | client of a limited key | gets the wait in |
 //! |---|---|
 //! | any client | `retry-after`, and the headers of its [limits](super::limits) |
 //! | gRPC clients with a retry policy | `grpc-retry-pushback-ms`, never too short; `-1`, which ends the call, if the wait is longer than a minute |
 //!
 //! # Mounting
 //!
-//! * A server that speaks nothing but gRPC sets [`Protocol::Grpc`](crate::Protocol::Grpc): only `POST` calls its
-//!   methods then. Beside other routes, [`RequirePost`](crate::guard::RequirePost) guards it. tonic looks neither at the
-//!   method nor at the content type.
-//! * `tonic_web::GrpcWebLayer` goes outside of the layer or inside. For pages of other origins, the CORS layer goes
-//!   outside: preflights have no key.
-//! * Addresses of clients are known by tonic itself.
+//! * If a server speaks only gRPC, set [`Protocol::Grpc`](crate::Protocol::Grpc): then only `POST`
+//!   calls its methods. Beside other routes, mount [`RequirePost`](crate::guard::RequirePost). tonic
+//!   checks neither the method nor the content type.
+//! * `tonic_web::GrpcWebLayer` may be outside of the layer or inside. For pages of other origins, the
+//!   CORS layer must be outside, because preflights have no key.
+//! * tonic itself provides the addresses of clients.
 //! * A stream [ends with its key](super::streams): status 16 or 7.

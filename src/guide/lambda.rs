@@ -1,7 +1,7 @@
-//! Lambda: the layer in a function of AWS behind an API gateway, a function URL or a load balancer.
+//! Lambda: the layer in an AWS function behind an API gateway, a function URL or a load balancer.
 //!
-//! `lambda_http` runs any tower service, such as an axum router, and so the layer needs nothing of its own. Two things
-//! differ from a server: there is no socket, and a process ends without notice.
+//! `lambda_http` runs any tower service, such as an axum router, so the layer needs no adapter. Two
+//! things differ from a server: there is no socket, and a process ends without notice.
 //!
 //! ```sh
 //! cargo add tower-api-key --features axum
@@ -12,8 +12,9 @@
 //!
 //! # The address of the client
 //!
-//! The event says from which address the request came. Turn it into a [`PeerAddress`](crate::PeerAddress) outside of the
-//! layer, so that the [addresses of keys](super::limits#addresses) and [throttles](crate::FailureThrottle) know it:
+//! The event has the address of the client. Turn it into a [`PeerAddress`](crate::PeerAddress) outside
+//! of the layer, for the [addresses of keys](super::limits#addresses) and
+//! [throttles](crate::FailureThrottle):
 //!
 //! ```
 //! use std::net::IpAddr;
@@ -33,14 +34,14 @@
 //! # struct Http { source_ip: Option<String> }
 //! // use lambda_http::request::RequestContext;
 //!
-//! /// Stands for a load balancer, which does not say which address it has itself.
+//! /// Stands for a load balancer, which does not tell its own address.
 //! const LOAD_BALANCER: &str = "127.0.0.1";
 //!
 //! fn tell_address<B>(mut request: Request<B>) -> Request<B> {
 //!     let address = match request.extensions().get::<RequestContext>() {
-//!         // Also of a function URL. Version 1 has it in `context.identity`.
+//!         // Also for a function URL. Version 1 has it in `context.identity`.
 //!         Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
-//!         // For whom a load balancer asks is the last entry of `X-Forwarded-For`.
+//!         // A load balancer appends its client to `X-Forwarded-For`.
 //!         Some(RequestContext::Alb) => Some(LOAD_BALANCER.to_owned()),
 //!         _ => None,
 //!     };
@@ -83,16 +84,17 @@
 //! # }
 //! ```
 //!
-//! With further proxies in front, such as a CDN, the address is that of the nearest one: name their networks as
-//! [`TrustedProxies`](crate::TrustedProxies), too. Of an API gateway, `X-Forwarded-For` is what clients and gateway wrote,
-//! and is not read here.
+//! If further proxies are in front, such as a CDN, the address is that of the nearest one: add their
+//! networks as [`TrustedProxies`](crate::TrustedProxies), too. Behind an API gateway, `X-Forwarded-For`
+//! has entries of clients and the gateway, and is not read here.
 //!
 //! # A process that sleeps
 //!
-//! * Between requests, a function is frozen: no notification of a [`CachedStore`](crate::CachedStore) arrives. A cache
-//!   that cannot be sure asks the store when the function wakes, so nothing that was revoked meanwhile is accepted. Where
-//!   requests are rare, leave the cache out.
-//! * Rate limits in memory are of one process, of which there may be many: use
+//! * Between requests, a function is frozen, and no notification of a
+//!   [`CachedStore`](crate::CachedStore) arrives. When the function wakes, a cache with a stale
+//!   subscription asks the store, so no key is accepted that was revoked meanwhile. If requests are
+//!   rare, use no cache.
+//! * Rate limits in memory apply to one process, and there may be many: use
 //!   [`RedisRateLimiter`](crate::RedisRateLimiter).
-//! * What is written in the background, such as when keys were last used, may be lost when the process ends.
+//! * Background writes, such as the last uses of keys, may be lost when the process ends.
 //! * Streams end with their key while the function runs.

@@ -1,7 +1,7 @@
-//! Limits and restrictions: how often a key may be used, from where and for what.
+//! Limits and restrictions: how often a key may be used, from where and on which endpoints.
 //!
-//! Both are in the record of a key, and the layer enforces them without being told. A request that comes too often
-//! is a 429, one from the wrong address, site or endpoint a 403.
+//! Both are in the record of a key, and the layer always enforces them. A request above a limit gets a
+//! 429, one from the wrong address, site or endpoint a 403.
 //!
 //! ```sh
 //! cargo add tower-api-key
@@ -28,7 +28,7 @@
 //!             .endpoints(["POST /v1/imports", "GET /v1/imports/*"]),
 //!     )?;
 //!     assert_eq!(issued.record.limits().iter().count(), 2);
-//!     // Everybody can read this one in the source of a page.
+//!     // Everyone can read this key in the source of a page.
 //!     keys.issue(NewKey::named("widget").kind(KeyKind::Public).origins(["https://*.shop.example"]))?;
 //!     println!("{:?}", layer(keys));
 //!     Ok(())
@@ -37,23 +37,25 @@
 //!
 //! # Rate limits
 //!
-//! * They are exact within the process, several at once and all or nothing, for a key or for all keys of a tenant.
-//!   [`RedisRateLimiter`](crate::RedisRateLimiter) counts for all nodes together, in one round trip for all limits of
-//!   a key.
-//! * Requests come back one by one (GCRA). Any period as long as the window lets at most quota and burst together
-//!   pass. The burst is the whole quota unless it is set.
-//! * A request that a guard refuses, on the layer or on a route, spends nothing.
-//! * A rotated key and its successor count together. A key that manages keys cannot change its own limits so as to
-//!   begin anew. [`limit`](crate::limit) has the rules.
-//! * [`request_cost`](crate::ApiKeyLayer::request_cost) says that some requests count for more than one.
-//! * A limiter of yours is a [`RateLimiter`](crate::RateLimiter). If it fails, requests are a 503, or pass uncounted
-//!   with [`allow_when_limiter_fails`](crate::ApiKeyLayer::allow_when_limiter_fails).
+//! * They are exact within the process. A key may have several, which apply all or nothing, for itself
+//!   or for all keys of its tenant. [`RedisRateLimiter`](crate::RedisRateLimiter) counts for all nodes
+//!   together, in one round trip for all limits of a key.
+//! * Requests come back one by one (GCRA). In any period as long as the window, at most quota plus
+//!   burst pass. The default burst is the whole quota.
+//! * A request that a guard refuses, on the layer or on a route, is not charged.
+//! * A rotated key and its successor count together. A key that manages keys cannot reset its own
+//!   limits. [`limit`](crate::limit) has the rules.
+//! * [`request_cost`](crate::ApiKeyLayer::request_cost) makes some requests cost more than one.
+//! * For a limiter of your own, implement [`RateLimiter`](crate::RateLimiter). If it fails, requests
+//!   get a 503, or pass uncounted with
+//!   [`allow_when_limiter_fails`](crate::ApiKeyLayer::allow_when_limiter_fails).
 //!
-//! # What clients read of a limit
+//! # Which headers clients use
 //!
 //! Each response to a limited key has `RateLimit-Policy` and `RateLimit`
-//! (draft-ietf-httpapi-ratelimit-headers-10). A 429 has a `Retry-After` that is never too short, and names the limit
-//! in its problem+json. [`x_rate_limit_fields`](crate::ApiKeyLayer::x_rate_limit_fields) adds `X-RateLimit-*`.
+//! (draft-ietf-httpapi-ratelimit-headers-10). A 429 has a `Retry-After` that is never too short, and
+//! names the limit in its problem+json.
+//! [`x_rate_limit_fields`](crate::ApiKeyLayer::x_rate_limit_fields) adds `X-RateLimit-*`.
 //!
 //! | client | waits by | ignores |
 //! |---|---|---|
@@ -64,55 +66,55 @@
 //! | gRPC clients with a retry policy | [`grpc-retry-pushback-ms`](super::grpc#what-clients-see) | `retry-after` |
 //! | [`RetryPolicy`](crate::client::RetryPolicy) of this crate | `Retry-After`, else `RateLimit` | |
 //!
-//! Each was tried against 429 and 503 with one header at a time. So `Retry-After` is what counts, and `RateLimit` is for
-//! programs that slow down before. `x_rate_limit_fields` is for older clients of your own, and for ky.
+//! Each was tested with 429 and 503 and one header at a time. So `Retry-After` is the important one,
+//! and `RateLimit` is for programs that slow down in advance. `x_rate_limit_fields` is for older
+//! clients of your own, and for ky.
 //!
 //! # Wrong keys
 //!
-//! A [`FailureThrottle`](crate::FailureThrottle) answers an address that presented many wrong keys with 429, before
-//! anything is hashed or looked up. Keys that are sent at once are looked up only as far as they may all fail; the
-//! others wait. IPv6 addresses count by /64.
+//! A [`FailureThrottle`](crate::FailureThrottle) answers an address that presented many wrong keys with
+//! 429, before anything is hashed or looked up. Concurrent keys are looked up only as far as all of
+//! them may fail; the others wait. IPv6 addresses count by /64.
 //!
 //! # Addresses
 //!
 //! Addresses are those of the sockets:
 //!
-//! | server | tells the address |
+//! | server | how it provides the address |
 //! |---|---|
 //! | axum | with `into_make_service_with_connect_info::<SocketAddr>()` |
 //! | tonic | by itself |
-//! | others | with a [`PeerAddress`](crate::PeerAddress) in the extensions of requests |
+//! | others | by a [`PeerAddress`](crate::PeerAddress) in the extensions of requests |
 //!
-//! Behind proxies, [`TrustedProxies`](crate::TrustedProxies) names those that are believed:
-//! see [behind proxies](super::proxies). Where no address is known, a key that is restricted to some works from
-//! nowhere.
+//! Behind proxies, list the trusted ones as [`TrustedProxies`](crate::TrustedProxies): see [behind
+//! proxies](super::proxies). If no address is known, a key that is restricted to addresses is refused.
 //!
 //! # Endpoints and paths
 //!
-//! Paths are those that clients sent, also in nested axum routers. They have to be in normal form: at most 8192
-//! bytes, no empty or dot segments, no `;` or `\`, no encoded separators, UTF-8. A handler that calls a router does so
-//! with a request of its own: the `OriginalUri` of another request is not believed, and what is decided by the path is
-//! refused then.
+//! Paths are those that clients sent, also in nested axum routers. They have to be in normal form: at
+//! most 8192 bytes, no empty or dot segments, no `;` or `\`, no encoded separators, UTF-8. If a handler
+//! calls a router, it must pass a request of its own: the `OriginalUri` of another request is ignored,
+//! and decisions that need the path then refuse.
 //!
-//! WebSockets over HTTP/2 are `CONNECT` requests (RFC 8441). With the feature `axum` or `tonic`, policies, endpoints
-//! of keys and [`by_method`](crate::RequireAbility::by_method) judge them as the `GET` that they are over HTTP/1.1. No
-//! rule and no endpoint covers another `CONNECT`.
+//! WebSockets over HTTP/2 are `CONNECT` requests (RFC 8441). With the feature `axum` or `tonic`,
+//! policies, endpoints of keys and [`by_method`](crate::RequireAbility::by_method) judge them as `GET`,
+//! as over HTTP/1.1. No rule and no endpoint covers another `CONNECT`.
 //!
 //! # Origins, referrers and public keys
 //!
-//! * They are compared by whole scheme, host and port. They stop other sites from using a key, not scripts, which send
-//!   what headers they like.
-//! * A key of the [kind](crate::KeyKind) `Public` opens nothing unless the layer
-//!   [accepts such keys](crate::ApiKeyLayer::accept_public_keys) or a policy does, and then only on the origins or
-//!   pages that its record names.
+//! * They are compared by whole scheme, host and port. They stop other sites from using a key, but not
+//!   scripts, which can send any header.
+//! * A key of the [kind](crate::KeyKind) `Public` is refused unless the layer [accepts such
+//!   keys](crate::ApiKeyLayer::accept_public_keys) or a policy does. It then works only on the origins
+//!   or pages that its record names.
 //! * [`RefuseCrossOrigin`](crate::RefuseCrossOrigin) refuses secret keys in cross-origin calls of browsers.
 //!
 //! # Browsers' WebSockets
 //!
-//! Pages cannot set headers for a WebSocket. [`Subprotocol`](crate::extract::Subprotocol) takes the key from the
-//! subprotocols that they name, ``new WebSocket(url, ["realtime", `key.${key}`])``;
-//! [`Cookie`](crate::extract::Cookie) takes it from one cookie, which needs `RefuseCrossOrigin`, since pages of other
-//! origins send it, too. The layer removes that one item, and the handler negotiates `realtime`. Tested with Chromium
-//! and Node.
+//! Pages cannot set headers for a WebSocket. [`Subprotocol`](crate::extract::Subprotocol) reads the key
+//! from a subprotocol, ``new WebSocket(url, ["realtime", `key.${key}`])``.
+//! [`Cookie`](crate::extract::Cookie) reads it from a cookie, which needs `RefuseCrossOrigin`, because
+//! pages of other origins send it, too. The layer removes that one item, and the handler negotiates
+//! `realtime`. Tested with Chromium and Node.
 //!
 //! Examples: `restrictions`, `abilities` (an hourly limit, and public keys for a widget).

@@ -1,4 +1,4 @@
-//! Live and test keys: what keys look like, in one value for all that issue, check or look up keys.
+//! Live and test keys: the formats and hashing of keys in one value, the key scheme.
 //!
 //! ```sh
 //! cargo add tower-api-key
@@ -10,7 +10,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let pepper = [7; 32]; // in production 32 random bytes, kept apart from the database
+//!     let pepper = [7; 32]; // in production 32 random bytes, stored outside of the database
 //!     let scheme = KeyScheme::new([
 //!         KeyFormat::new("sk_live_").stage("live"),
 //!         KeyFormat::new("sk_test_").stage("test"),
@@ -24,21 +24,21 @@
 //! }
 //! ```
 //!
-//! * A new key has the only format that fits its stage and kind, or the one that
-//!   [`prefix`](crate::NewKey::prefix) names. Otherwise it is not issued, and the error lists the formats. Without
-//!   formats, keys start with `ak_`.
-//! * The manager's [layer](crate::KeyManager::layer) has its scheme and clock. Another layer needs a clone:
-//!   `ApiKeyLayer::new(store).scheme(scheme)`. A layer with another pepper knows none of the keys, and cannot tell
-//!   them from invented ones.
+//! * A new key has the only format that matches its stage and kind, or the one that
+//!   [`prefix`](crate::NewKey::prefix) names. Otherwise it is not issued, and the error lists the
+//!   formats. Without formats, keys start with `ak_`.
+//! * The manager's [layer](crate::KeyManager::layer) has its scheme and clock. Another layer needs a
+//!   clone: `ApiKeyLayer::new(store).scheme(scheme)`. A layer with another pepper refuses all of the
+//!   keys as unknown.
 //! * A [`KeyFormat`](crate::KeyFormat) has a prefix, an [`Alphabet`](crate::Alphabet), a length and a
-//!   [`Checksum`](crate::Checksum). A checksum lets scanners tell a key from other text; only a keyed one keeps
-//!   invented keys away from the store.
+//!   [`Checksum`](crate::Checksum). A checksum lets scanners recognize keys; only a keyed one keeps
+//!   invented keys from the store.
 //! * A [client](super::clients) has the formats, and no pepper.
 //!
-//! # Which stage a route is for
+//! # The stage of a route
 //!
-//! [`RequireStage`](crate::RequireStage) is the guard: one stage for a whole server, or a stage that is read from the
-//! request.
+//! [`RequireStage`](crate::RequireStage) is the guard: for one stage of a whole server, or for a stage
+//! that is read from the request.
 //!
 //! ```
 //! use http::Request;

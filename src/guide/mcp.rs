@@ -1,11 +1,12 @@
-//! MCP: keys for a server of the Model Context Protocol, and sessions that belong to them.
+//! MCP: keys for a Model Context Protocol server, and sessions that belong to them.
 //!
-//! The layer goes around the service of streamable HTTP, such as that of `rmcp`, as around any other. A client of MCP
-//! then sends its key with each request, as `Authorization: Bearer` or `x-api-key`.
+//! Mount the layer around the service of streamable HTTP, such as that of `rmcp`, like around any
+//! other. An MCP client then sends its key with each request, as `Authorization: Bearer` or
+//! `x-api-key`.
 //!
-//! The protocol has sessions: who knows the id of a session may call its tools, listen to its messages and delete it.
-//! [`BindSession`](crate::guard::BindSession) gives a session to the key that opened it. Other keys get the 404 of an
-//! unknown session.
+//! The protocol has sessions: a client that knows the id of a session can call its tools, listen to its
+//! messages and delete it. [`BindSession`](crate::guard::BindSession) binds a session to the key that
+//! opened it. Other keys get a 404, as for an unknown session.
 //!
 //! ```sh
 //! cargo add tower-api-key --features axum
@@ -45,14 +46,15 @@
 //! # }
 //! ```
 //!
-//! * A session ends with its key. A rotated key hands its sessions on to its successor.
-//! * A process remembers up to 65 536 sessions, and up to 1024 of one key. Beyond that it forgets those that were not
-//!   used for the longest time; their clients get a 404, and open new ones.
-//! * Where several nodes serve sessions, a client has to come back to the node that opened its session, as most servers
-//!   with sessions need anyway.
-//! * Version 2026-07-28 of MCP has no sessions; what names none passes.
-//! * A client that listens has an event stream open, which ends with its key. What clients make of that is on the page
-//!   [streams and revocation](super::streams): the TypeScript SDK needs a last event to notice it at once.
+//! * A session ends with its key. A rotated key passes its sessions on to its successor.
+//! * A process remembers up to 65 536 sessions, and up to 1024 of one key. Beyond that it forgets those
+//!   that were unused for longest. Their clients get a 404, and open new ones.
+//! * With several nodes, route a client to the node that opened its session, as most servers with
+//!   sessions require anyway.
+//! * Version 2026-07-28 of MCP has no sessions; requests without one pass.
+//! * A listening client has an open event stream, which ends with its key. The page [streams and
+//!   revocation](super::streams) describes how clients react: the TypeScript SDK needs a last event to
+//!   notice it at once.
 //!
 //! Tested with rmcp 3.11 as the server and with the clients of Python's and TypeScript's SDK.
 //! The example `mcp` is such a server: `cargo run --manifest-path tests/mounts/Cargo.toml`.

@@ -3,14 +3,14 @@
 //! | to | read |
 //! |---|---|
 //! | **issue and check keys** | |
-//! | choose what keys look like, live and test keys among them | [live and test keys](live_and_test) |
+//! | choose the format of keys, such as live and test keys | [live and test keys](live_and_test) |
 //! | issue, change, rotate, suspend and revoke keys | [managing keys](managing) |
 //! | let owners manage their keys over HTTP | [owners] |
 //! | let owners manage their keys in a browser | [pages] |
 //! | manage keys on a command line | [operators] |
-//! | say in one table what an application requires | [policies] |
+//! | list in one table what an application requires | [policies] |
 //! | limit keys, and restrict them to addresses, sites and endpoints | [limits and restrictions](limits) |
-//! | end what is open when a key is revoked | [streams and revocation](streams) |
+//! | end open streams when a key is revoked | [streams and revocation](streams) |
 //! | test handlers | [testing handlers](testing) |
 //! | **use it with** | |
 //! | sessions of users on the same routes | [sessions and keys together](sessions) |
@@ -20,20 +20,20 @@
 //! | nginx, HAProxy, Apache, Squid, Varnish, Traffic Server, Caddy, lighttpd | [behind proxies](proxies) |
 //! | frameworks without tower services, queues | [`ApiKeyLayer::verify`](crate::ApiKeyLayer::verify) |
 //! | programs that present keys | [clients] |
-//! | **keys that exist already** | |
-//! | take them over | [migrating] |
-//! | leave them where they are | [your own table](own_table) |
+//! | **existing keys** | |
+//! | import them | [migrating] |
+//! | keep them in their table | [your own table](own_table) |
 //! | **run it** | |
-//! | see what happens | [observing] |
+//! | metrics, logs and events | [observing] |
 //! | count the requests of each key | [usage] |
 //! | survive a failover or a restore | [replication, failover, restore](failover) |
 //! | give servers few rights in PostgreSQL | [roles] |
 //! | **decide** | |
 //! | what is protected, and what is not | [threat model](threat_model) |
 //! | what a request and a key cost | [cost] |
-//! | what else there is | [compared] |
+//! | compare the alternatives | [compared] |
 
-// The pages link to types of all features. Docs.rs has them all.
+// // The pages link to types of all features, which docs.rs enables.
 #![cfg_attr(
     not(all(
         feature = "axum",

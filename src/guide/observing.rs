@@ -1,21 +1,21 @@
-//! Seeing what happens: outcomes, metrics, events and spans.
+//! Observing: outcomes of requests, metrics, events and spans.
 //!
-//! | to see | take |
+//! | to see | use |
 //! |---|---|
-//! | how many requests are accepted and refused, how long it takes, whether the cache hears of revocations | [metrics](#metrics), with a [dashboard and alerts](#dashboard-and-alerts) |
-//! | what became of each request, in code of yours: an access log, billing, a security log | [outcomes](#outcomes) |
-//! | why a request was refused, from which address; what fails in the server | [events](#events) |
+//! | how many requests are accepted and refused, how long they take, whether the cache receives revocations | [metrics](#metrics), with a [dashboard and alerts](#dashboard-and-alerts) |
+//! | the outcome of each request in your own code: an access log, billing, a security log | [outcomes](#outcomes) |
+//! | why a request was refused, and from which address; failures in the server | [events](#events) |
 //! | which key a slow request had | the id of the key in [spans](#spans) |
-//! | how often each key was used, by hours and days; which keys nobody uses | [usage](#usage) |
+//! | how often each key was used, by hours and days; unused keys | [usage](#usage) |
 //!
-//! None of them ever has the text of a key.
+//! None of them ever contains the text of a key.
 //!
 //! # Outcomes
 //!
-//! An [observer](crate::observe::Observe) is called at two moments: `admitted`, just before the inner service
-//! is called with a key, and `finished`, exactly once for every request. The latter is the outcome: a request
-//! that the layer admitted and a guard on a route refused has one, and so has a request whose client went
-//! away.
+//! An [observer](crate::observe::Observe) is called at two moments: `admitted`, just before the inner
+//! service is called with a key, and `finished`, exactly once for every request. The latter is the
+//! outcome. A request that the layer admitted and a guard on a route refused has one, and so has a
+//! request whose client disconnected.
 //!
 //! ```
 //! use tower_api_key::observe::{Finished, Observe};
@@ -26,8 +26,8 @@
 //! impl Observe for SecurityLog {
 //!     fn finished(&self, request: &Finished<'_>) {
 //!         let Some(rejection) = request.rejection() else { return };
-//!         // The key is known also if it was refused: it has expired, lacks an ability, came too often or
-//!         // from a wrong address.
+//!         // The key is also known if it was refused: it has expired, lacks an ability, is above a
+//!         // limit or was used from a wrong address.
 //!         let key = request.record().map_or("no key", |record| record.name());
 //!         println!(
 //!             "{:?} {:?} of {:?}: {} ({key}), after {:?}, look-up {:?}",
@@ -51,9 +51,8 @@
 //!
 //! # Metrics
 //!
-//! With the feature `metrics`, `Metrics` is an observer that counts, by the facade of the crate
-//! [`metrics`](https://docs.rs/metrics), for which there are exporters to Prometheus, OpenTelemetry and
-//! others:
+//! With the feature `metrics`, `Metrics` is an observer that counts with the facade of the crate
+//! [`metrics`](https://docs.rs/metrics), which has exporters to Prometheus, OpenTelemetry and others:
 #![cfg_attr(
     feature = "metrics",
     doc = r#"
@@ -78,25 +77,25 @@ tokio::spawn(metrics.run());
 "#
 )]
 //!
-//! The library starts no thread and no task for it: `run` is a future for the runtime of the application, which
-//! gives the counts to the recorder each second, and `publish` does so once. Each thread counts for itself, so
-//! threads do not wait for each other.
+//! The library starts no thread and no task for it: `run` is a future for the runtime of the
+//! application, which passes the counts to the recorder each second, and `publish` does so once. Each
+//! thread counts separately, so threads do not wait for each other.
 //!
 //! | question | series |
 //! |---|---|
 //! | What is refused, and why? | `tower_api_key_requests_total`, by `outcome` |
-//! | Does somebody guess keys? | its outcomes `unknown`, `malformed` and `throttled`; `tower_api_key_throttle_addresses` |
-//! | What does the layer take? | `tower_api_key_decision_duration_seconds` |
-//! | Is the store slow, or away? | `tower_api_key_lookup_duration_seconds`; `tower_api_key_lookups_total` with the `result` `error` or `grace` |
+//! | Does someone guess keys? | its outcomes `unknown`, `malformed` and `throttled`; `tower_api_key_throttle_addresses` |
+//! | How much time does the layer take? | `tower_api_key_decision_duration_seconds` |
+//! | Is the store slow or unreachable? | `tower_api_key_lookup_duration_seconds`; `tower_api_key_lookups_total` with the `result` `error` or `grace` |
 //! | Does the cache help? | `tower_api_key_lookups_total`, by `result`; `tower_api_key_cache_entries`, `_cache_size_bytes`, `_cache_evictions_total` |
-//! | Are revocations heard? | `tower_api_key_subscription_live`, `tower_api_key_subscription_heartbeat_delay_seconds` |
-//! | What is open, and what has ended with its key? | `tower_api_key_open_streams`, `tower_api_key_streams_ended_total` |
+//! | Do revocations arrive? | `tower_api_key_subscription_live`, `tower_api_key_subscription_heartbeat_delay_seconds` |
+//! | Which streams are open, and which ended with their key? | `tower_api_key_open_streams`, `tower_api_key_streams_ended_total` |
 //! | Are there enough connections? | `tower_api_key_pool_connections`, `tower_api_key_pool_waiting` |
-//! | Is what was used written? | `tower_api_key_usage_backlog` |
-//! | Who changes keys, and how often? | `tower_api_key_management_changes_total`; who, is in the audit |
+//! | Is usage written? | `tower_api_key_usage_backlog` |
+//! | How often are keys changed? | `tower_api_key_management_changes_total`; the audit has the actors |
 //!
-//! Labels never have the id of a key, a tenant or a path, which would make as many series as there are of
-//! them. A program that has few keys can count by key in an observer of its own.
+//! Labels never contain the id of a key, a tenant or a path, which would create a series for each. A
+//! program with few keys can count by key in its own observer.
 //!
 //! # Dashboard and alerts
 //!
@@ -105,9 +104,9 @@ tokio::spawn(metrics.run());
 //!
 //! # Usage
 //!
-//! Metrics have no key as a label. How many requests of each key were accepted and refused, and when it was last
-//! used, is counted by a `UsageRecorder` (feature `usage`), which is one more observer, and kept in the store of the
-//! keys:
+//! Metrics have no key as a label. A `UsageRecorder` (feature `usage`) is another observer. It counts
+//! the accepted and refused requests of each key, and records when the key was last used, in the store
+//! of the keys:
 #![cfg_attr(
     feature = "usage",
     doc = r#"
@@ -141,7 +140,7 @@ let used = keys.usage_by_key(ids, month, UsagePeriod::Day).await?;
 //! | question | answer |
 //! |---|---|
 //! | How often was this key used, and when? | `api-keys usage KEY`, `GET /api-keys/{id}/usage`, [`KeyManager::usage`](crate::KeyManager::usage) |
-//! | How often was each key of a list used? | [`KeyManager::usage_by_key`](crate::KeyManager::usage_by_key), one question for the store |
+//! | How often was each key of a list used? | [`KeyManager::usage_by_key`](crate::KeyManager::usage_by_key), one query for the store |
 //! | How much does a tenant use? | `api-keys usage --tenant acme`, [`KeyManager::tenant_usage`](crate::KeyManager::tenant_usage) |
 //! | Which keys can be revoked? | `api-keys list --unused-for 90d`, [`KeyQuery::unused_since`](crate::store::KeyQuery) |
 //!
@@ -149,14 +148,14 @@ let used = keys.usage_by_key(ids, month, UsagePeriod::Day).await?;
 //!
 //! # Events
 //!
-//! With the feature `tracing`, a refusal is an event at `INFO`, and a fault of the server one at `ERROR`. Of equal
-//! events, the first is written and then, every ten seconds, how many more there were. See
-//! [events](crate#events).
+//! With the feature `tracing`, a refusal is an event at `INFO`, and a fault of the server one at
+//! `ERROR`. Of repeated events, the first is written and then, every ten seconds, the number of further
+//! ones. See [events](crate#events).
 //!
 //! # Spans
 //!
-//! One line puts the id of the key into the span of a request. The span has to be around the layer and to
-//! have the field:
+//! One line adds the id of the key to the span of a request. The span has to be around the layer, and
+//! must have the field:
 //!
 //! ```
 //! use axum::Router;
@@ -175,5 +174,5 @@ let used = keys.usage_by_key(ids, month, UsagePeriod::Day).await?;
 //!     }));
 //! ```
 //!
-//! With `tracing-opentelemetry`, `api_key.id` is an attribute of the span that is exported. A request that is
-//! refused has none: its key is in the event, which is part of the span.
+//! With `tracing-opentelemetry`, `api_key.id` is an attribute of the exported span. A refused request
+//! has none: its key is in the event, which is part of the span.

@@ -1,4 +1,4 @@
-//! Operators: `api-keys`, the command line that works on the database of the servers.
+//! Operators: `api-keys`, the command-line program that works on the database of the servers.
 //!
 //! ```sh
 //! cargo install tower-api-key --features cli
@@ -24,7 +24,7 @@
 //! api-keys revoke --secret-stdin < leaked.txt
 //! api-keys revoke --ids-stdin < ids.txt
 //! api-keys tenant suspend acme         # refuses all its keys, until `tenant resume`
-//! api-keys revoke --tenant acme        # for good; asks for the name again
+//! api-keys revoke --tenant acme        # permanently; asks for the name again
 //! api-keys audit --since 7d --tenant acme --by name:cli:alice
 //! api-keys audit prune --older-than 730d
 //! api-keys prune --older-than 365d
@@ -33,29 +33,31 @@
 //! api-keys invalidate                  # all servers forget what they know, after a restore
 //! ```
 //!
-//! `api-keys COMMAND --help` has the rest. `api-keys completions bash` (zsh, fish, powershell) and
-//! `api-keys man --directory …` are made of the same definition.
+//! `api-keys COMMAND --help` has the details. `api-keys completions bash` (zsh, fish, powershell) and
+//! `api-keys man --directory …` use the same definition.
 //!
 //! # Secrets
 //!
-//! `issue` and `rotate` alone print secrets: on standard output, alone on their line. `issue --names-stdin` prints a
-//! line of JSON for each key, and names the keys whose lines it could not write. Secrets are read from standard input,
-//! one line, or typed without being shown. A secret among the arguments, which others on the machine can see, is refused
-//! and not repeated, and so is a URL with a password: that belongs in `DATABASE_URL`.
+//! Only `issue` and `rotate` print secrets: on standard output, alone on their line. `issue
+//! --names-stdin` prints a line of JSON for each key, and names the keys whose lines it could not
+//! write. Secrets are read from standard input, one line, or typed without echo. A secret among the
+//! arguments, which others on the machine can see, is refused and not repeated. So is a URL with a
+//! password: put it into `DATABASE_URL`.
 //!
 //! # The scheme of the servers
 //!
-//! | variable | is |
+//! | variable | meaning |
 //! |---|---|
-//! | `API_KEYS_FORMATS` | what keys look like: `sk_live_,stage=live sk_test_,stage=test`. Each prefix may be followed by `body=hex:40`, `checksum=crc32`, `stage` and `kind`. No key of another look is issued |
+//! | `API_KEYS_FORMATS` | the formats of keys: `sk_live_,stage=live sk_test_,stage=test`. Each prefix may be followed by `body=hex:40`, `checksum=crc32`, `stage` and `kind`. Keys of other formats are not issued |
 //! | `API_KEYS_ABILITIES` | the abilities that the servers know, so that a misspelt one is refused |
-//! | `API_KEYS_PEPPER`, `API_KEYS_PREVIOUS_PEPPER` | the pepper, and the one before. `verify` says so if a key was issued without the pepper |
+//! | `API_KEYS_PEPPER`, `API_KEYS_PREVIOUS_PEPPER` | the pepper, and the previous one. `verify` reports a key that was issued without the pepper |
 //! | `API_KEYS_CHECKSUM_SECRET` | the secret of `checksum=keyed` |
-//! | `API_KEYS_MAX_PER_TENANT` | how many keys a tenant has at most |
+//! | `API_KEYS_MAX_PER_TENANT` | the most keys of a tenant |
 //!
-//! Without formats, `--prefix`, `--body` and `--checksum` say it for one command, with `--stage` or `--kind` if the
-//! prefix stands for one to the servers; `rotate` asks for what follows the prefix, which no record says. A line end,
-//! spaces or quotes around a variable or around the database's URL are refused: they would silently mean other keys.
+//! Without formats, `--prefix`, `--body` and `--checksum` set the format for one command, with
+//! `--stage` or `--kind` if the prefix stands for one on the servers. `rotate` asks for what follows
+//! the prefix, which is not in the record. A line end, spaces or quotes around a variable or around the
+//! database's URL are refused, because they would silently mean other keys.
 //!
 //! The servers have the same [scheme](crate::KeyScheme) in code, over the same database:
 //!
@@ -82,7 +84,7 @@
 //!
 //! # Programs
 //!
-//! `--json` prints an object, or one a line where there may be many, with the fields of
+//! `--json` prints an object, or one per line if there may be several, with the fields of
 //! [`KeyView`](crate::manage::KeyView), `tenant` and `metadata`.
 //!
 //! | command | adds |
@@ -93,14 +95,14 @@
 //! | `verify` | `valid`, `reason`, `explanation`, `key` and `request` |
 //! | `prune` | `removed` and `stopped` |
 //!
-//! What is for people goes to standard error.
+//! Messages for people go to standard error.
 //!
-//! | exit status | says |
+//! | exit status | meaning |
 //! |---|---|
 //! | 0 | done |
 //! | 1 | the database failed, or has no tables |
 //! | 2 | the command is wrong |
-//! | 3 | there is no such key |
+//! | 3 | the key does not exist |
 //! | 4 | a rule refuses it |
 //! | 5 | `verify`: the key is not valid |
 //! | 6 | `verify`: the key is valid, but the request would be refused |
@@ -108,12 +110,15 @@
 //!
 //! # Notes
 //!
-//! * `verify` asks the layer itself, so it says what servers say, and why. It counts neither a use nor a request.
-//! * Every change is noted in the audit table of SQLite and PostgreSQL, as that of `name:cli:` and `--actor`,
-//!   `SUDO_USER` or `USER`; and each says when servers apply it. `--table-owner` names the role that made the tables in
-//!   PostgreSQL, where it is neither yours nor the owner of the database or schema: see [roles](super::roles).
-//! * After a restore, or a failover that lost changes, revoked keys may be valid again. `--audit-file PATH`, and
-//!   [`JsonLinesAudit`](crate::store::JsonLinesAudit) in servers, write every change to a file that no restore undoes;
-//!   `api-keys audit --since … --json` has the events of the database in the same form. A command whose events are not in
-//!   that file fails, though what it did is done. `revoke --ids-stdin` takes ids from there and says of each what became
-//!   of it. [Failover and restore](super::failover) has the steps.
+//! * `verify` calls the layer itself, so it has the decision of the servers and the reason. It counts
+//!   neither a use nor a request.
+//! * Every change is recorded in the audit table of SQLite and PostgreSQL, with the actor `name:cli:`
+//!   and `--actor`, `SUDO_USER` or `USER`. Each command says when servers apply the change.
+//!   `--table-owner` names the role that created the tables in PostgreSQL, if it is neither yours nor
+//!   the owner of the database or schema: see [roles](super::roles).
+//! * After a restore, or a failover that lost changes, revoked keys may be valid again. `--audit-file
+//!   PATH`, and [`JsonLinesAudit`](crate::store::JsonLinesAudit) in servers, write every change to a
+//!   file that survives a restore; `api-keys audit --since … --json` prints the events of the database
+//!   in the same form. If the events of a command cannot be written to that file, the command fails,
+//!   although its change is made. `revoke --ids-stdin` reads ids from there and prints the result for
+//!   each. [Failover and restore](super::failover) has the steps.

@@ -1,15 +1,15 @@
-//! Your own table: keys stay where an application has had them for years.
+//! Your own table: keys stay in the existing table of an application.
 //!
-//! | the other table | do |
+//! | the other table | use |
 //! |---|---|
 //! | goes away | [import it](super::migrating) |
-//! | is read by this crate, changed by something else | a [`KeyStore`](crate::KeyStore): one function |
-//! | stays for good, and this crate issues and revokes in it | a [`KeyRepository`](crate::KeyRepository) |
+//! | is read by this crate, and changed by another program | a [`KeyStore`](crate::KeyStore): one function |
+//! | stays permanently, and this crate issues and revokes in it | a [`KeyRepository`](crate::KeyRepository) |
 //!
 //! # Reading
 //!
-//! A [`KeyStore`](crate::KeyStore) finds a record by the digest of a key. A row becomes a
-//! [`KeyRecord`](crate::KeyRecord) by `new`, and what the table knows besides by `set_…`:
+//! A [`KeyStore`](crate::KeyStore) finds a record by the digest of a key. Turn a row into a
+//! [`KeyRecord`](crate::KeyRecord) by `new`, and set the other columns by `set_…`:
 //!
 //! ```sh
 //! cargo add tower-api-key
@@ -68,25 +68,25 @@
 //! }
 //! ```
 //!
-//! * A row that cannot be read is an error, and never "no such key": requests are a 503 then.
-//! * [`set_revoked_at`](crate::KeyRecord::set_revoked_at), `set_expires_at` and others let the layer decide, and say in
-//!   events why a key was refused.
-//! * A [`CachedStore`](crate::CachedStore) goes in front of it as of any other. Without a source of notifications, a
-//!   change by something else holds after `max_staleness`.
+//! * A row that cannot be read is an error, never "no such key": requests then get a 503.
+//! * With [`set_revoked_at`](crate::KeyRecord::set_revoked_at), `set_expires_at` and others, the layer
+//!   decides, and its events say why a key was refused.
+//! * A [`CachedStore`](crate::CachedStore) works in front of it as of any other. Without a source of
+//!   notifications, changes by another program take effect after `max_staleness`.
 //! * [`new.or(old)`](crate::store::KeyStoreExt::or) asks two stores, one after the other.
 //! * Salted hashes, such as bcrypt, cannot be looked up: see
 //!   [migrating](super::migrating#bcrypt-argon2-scrypt-and-pbkdf2).
 //!
 //! # Managing
 //!
-//! A [`KeyRepository`](crate::KeyRepository) adds `get`, `list` and `commit`. The example `own_table` is all of it, over
-//! numeric ids and words as scopes, in some 200 lines. It adds columns for ids of new keys, for the number of changes and
-//! for the key that replaces a rotated one.
-//! [`RecordField`](crate::store::RecordField) says what a table need not keep.
+//! A [`KeyRepository`](crate::KeyRepository) adds `get`, `list` and `commit`. The example `own_table`
+//! implements it, over numeric ids and words as scopes, in some 200 lines. It adds columns for the ids
+//! of new keys, for the number of changes and for the successor of a rotated key.
+//! [`RecordField`](crate::store::RecordField) lists what a table may omit.
 //!
 //! # Checking it
 //!
 //! [`check_key_store`](crate::testing::check_key_store) and
 //! [`check_key_repository`](crate::testing::check_key_repository) check the whole contract;
-//! [`check_key_repository_without`](crate::testing::check_key_repository_without) leaves out fields that the table does not
-//! keep.
+//! [`check_key_repository_without`](crate::testing::check_key_repository_without) omits fields that the
+//! table does not have.

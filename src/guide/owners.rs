@@ -1,4 +1,4 @@
-//! Owners manage their keys: an axum router that an application mounts, and who may call it.
+//! Owners manage their keys over HTTP: an axum router that an application mounts, and its callers.
 //!
 //! ```sh
 //! cargo add tower-api-key --features manage
@@ -56,37 +56,38 @@
 //! GET    /api-keys/{id}/audit?limit=&cursor=   who changed what of the key, the newest first
 //! ```
 //!
-//! [`manage::api`](crate::manage::api) has parameters, fields and errors.
+//! [`manage::api`](crate::manage::api) describes parameters, fields and errors.
 //!
-//! # Who calls
+//! # Callers
 //!
-//! There is no router without an answer to this.
+//! The router cannot be built without a way to identify callers.
 //!
-//! * [`KeyOwner`](crate::manage::api::KeyOwner) takes the verified key of the request, with `api-keys:read` or
-//!   `api-keys:write`.
-//! * A function, or an [`IdentifyOwner`](crate::manage::api::IdentifyOwner), turns the session of a dashboard into
-//!   an [`Owner`](crate::manage::Owner). Tenant and ceiling of abilities come from the owner; a body that names a
-//!   tenant is refused, and so is one that grants more.
+//! * [`KeyOwner`](crate::manage::api::KeyOwner) uses the verified key of the request, with
+//!   `api-keys:read` or `api-keys:write`.
+//! * A function, or an [`IdentifyOwner`](crate::manage::api::IdentifyOwner), turns the session of a
+//!   dashboard into an [`Owner`](crate::manage::Owner). The tenant and the most that may be granted
+//!   come from the owner. A body that names a tenant is refused, and so is one that grants more.
 //!
-//! A caller is judged when the request is complete: the body is read first, at most 64 KiB in at most 10 seconds.
-//! A key is judged once more in the moment of the change; a session is as fresh as where your function looks it
-//! up.
+//! A caller is checked when the request is complete: the body is read first, at most 64 KiB in at most
+//! 10 seconds. A key is checked once more when the change is made; a session is as fresh as your
+//! function's source.
 //!
 //! # What callers see
 //!
-//! * Errors name the field, as problem+json or in
-//!   [your own shape](crate::manage::api::KeyRoutes::errors), and repeat nothing of the body.
-//! * The key of another tenant is answered like one that does not exist, byte for byte.
-//! * A revocation says what is left: if the key was rotated, `working_successors` names the keys that replaced it
-//!   and still work. `?with_successors=true` revokes them too.
+//! * Errors name the field, as problem+json or in [your own
+//!   form](crate::manage::api::KeyRoutes::errors), and repeat nothing of the body.
+//! * The key of another tenant gets the same answer as one that does not exist, byte for byte.
+//! * A revocation reports what is left: if the key was rotated, `working_successors` names the keys
+//!   that replaced it and still work. `?with_successors=true` revokes them, too.
 //!
 //! # OpenAPI
 //!
-//! [`openapi`](crate::manage::api::KeyRoutes::openapi) describes the routes that are mounted, in OpenAPI 3.1. The
-//! tests run [schemathesis](https://schemathesis.readthedocs.io) against the running router, with all its checks
-//! but one: a key that was revoked by `DELETE` can still be seen.
+//! [`openapi`](crate::manage::api::KeyRoutes::openapi) describes the mounted routes, in OpenAPI 3.1.
+//! The tests run [schemathesis](https://schemathesis.readthedocs.io) against the running router, with
+//! all its checks but one: a key that was revoked by `DELETE` is still visible.
 //!
-//! In a document of your own, made by [utoipa](https://docs.rs/utoipa) 6, a layer says how clients present their
-//! keys: [`security_schemes`](crate::ApiKeyLayer::security_schemes). It follows the layer's extractor. Where keys are
-//! optional, no key is an alternative; the abilities that a policy requires become scopes, and its public endpoints
-//! need nothing. What the document says already stays.
+//! In your own document, made by [utoipa](https://docs.rs/utoipa) 6, a layer describes how clients
+//! present their keys: [`security_schemes`](crate::ApiKeyLayer::security_schemes). It follows the
+//! layer's extractor. If keys are optional, no key is an alternative. The abilities that a policy
+//! requires become scopes, and its public endpoints require nothing. Existing entries of the document
+//! stay.

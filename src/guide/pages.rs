@@ -1,6 +1,6 @@
 //! API keys in a browser: mounting the [pages](crate::manage::pages) in a product.
 //!
-//! `cargo run -p tower-api-key-examples --example dashboard` is all of this in one program.
+//! `cargo run -p tower-api-key-examples --example dashboard` runs all of this in one program.
 //!
 //! ```sh
 //! cargo add tower-api-key --features pages
@@ -18,7 +18,7 @@
 //! use tower_api_key::manage::pages::KeyPages;
 //! use tower_api_key::{AbilitySet, KeyManager, MemoryStore, TenantId};
 //!
-//! /// What a layer of the application has put into the request.
+//! /// Inserted into the request by a layer of the application.
 //! #[derive(Clone)]
 //! struct Session {
 //!     user: String,
@@ -57,17 +57,20 @@
 //! }
 //! ```
 //!
-//! * It works without JavaScript: HTML from the server, one stylesheet, and one script that copies secrets, asks before
-//!   one is left behind, and writes times in the reader's zone. A first visit with 20 keys is 7.9 kB
-//!   (`cargo test -p tower-api-key-tests --all-features --test pages costs:: -- --nocapture` prints it).
-//! * Nothing that was typed is lost: errors stand beside their fields, and a form outlives its session.
-//! * axe-core finds nothing by WCAG 2.2 AA, at 320 and 1280 pixels, in light and dark (`tests/all --test pages`).
+//! * It works without JavaScript: HTML from the server, one stylesheet, and one script that copies
+//!   secrets, asks before the user leaves an uncopied one, and shows times in the user's zone. A first
+//!   visit with 20 keys is 7.9 kB (`cargo test -p tower-api-key-tests --all-features --test pages
+//!   costs:: -- --nocapture` prints it).
+//! * No input is lost: errors are shown beside their fields, and a form outlives its session.
+//! * axe-core finds no violation of WCAG 2.2 AA, at 320 and 1280 pixels, in light and dark (`tests/all
+//!   --test pages`).
 //!
 //! # Sessions
 //!
-//! The pages have no sessions of their own. [`IdentifyOwner`] is asked for every request, after its body has come,
-//! who calls: look the session up there, so that one that has ended does nothing more. What it returns is the
-//! [tenant](crate::manage::Owner::of_tenant), the ceiling of what may be granted, and the name that the history shows.
+//! The pages have no sessions of their own. They call [`IdentifyOwner`] for every request, after its
+//! body has arrived: look the session up there, so that an expired one has no effect. It returns the
+//! [tenant](crate::manage::Owner::of_tenant), the most that may be granted, and the name for the
+//! history.
 //!
 //! ```
 //! use async_trait::async_trait;
@@ -84,7 +87,7 @@
 //! impl IdentifyOwner for Sessions {
 //!     async fn identify(&self, parts: &mut Parts, action: &KeyAction) -> Result<Owner, Refused> {
 //!         let session = self.find(parts).await.ok_or_else(|| Redirect::to("/sign-in"))?;
-//!         // A password again before a key is created, rotated or revoked.
+//!         // Ask for the password again before a key is created, rotated or revoked.
 //!         let is_grave =
 //!             matches!(action.route(), KeyRoute::Create | KeyRoute::Rotate | KeyRoute::Revoke);
 //!         if is_grave && !session.is_fresh {
@@ -95,44 +98,47 @@
 //! }
 //! ```
 //!
-//! A redirection answers a `GET` as it is. To a `POST`, the answer is the form with all that was typed, and a link to
-//! where the redirection goes, in a new tab; afterwards the form is sent again. So the page that signs in need not
-//! carry anything over. A refusal without a redirection, such as 403, says that it may not be done.
+//! A `GET` is answered with the redirection itself. A `POST` is answered with the form, with all that
+//! was typed, and a link to the target of the redirection in a new tab; afterwards the user sends the
+//! form again. So the sign-in page need not carry anything over. A refusal without a redirection, such
+//! as 403, tells the user that it is not allowed.
 //!
-//! # Layout, colours and words
+//! # Layout, colours and texts
 //!
-//! * [`layout`](crate::manage::pages::KeyPages::layout) makes a document of a page: `page.head()` goes into the `<head>`,
-//!   `page.content()` into the `<main>`. The policy of the pages allows scripts, styles, images and fonts of the same
-//!   origin, and nothing inline. An application that needs more sets its own `Content-Security-Policy` in a
-//!   layer outside of the pages.
-//! * The stylesheet is below one class, `ak`, and has its colours in custom properties that any rule of the application
-//!   overrides. It follows the reader's scheme, and `data-theme` on the `<html>` element chooses one.
-//! * [`PageTexts`] has all words, and [`AbilityCatalogue`] those for abilities.
+//! * [`layout`](crate::manage::pages::KeyPages::layout) makes a document of a page: put `page.head()`
+//!   into the `<head>` and `page.content()` into the `<main>`. The policy of the pages allows scripts,
+//!   styles, images and fonts of the same origin, and nothing inline. An application that needs more
+//!   sets its own `Content-Security-Policy` in a layer outside of the pages.
+//! * The stylesheet uses one class, `ak`, and has its colours in custom properties that any rule of the
+//!   application overrides. It follows the user's colour scheme, and `data-theme` on the `<html>`
+//!   element selects one.
+//! * [`PageTexts`] has all texts, and [`AbilityCatalogue`] those for abilities.
 //!
 //! # Usage
 //!
-//! The charts show what a [`UsageRecorder`] has counted, as an observer of the layer behind which the API is, and
-//! what the store of the pages' manager keeps. It is asked once for all keys of a page of the list, and once for the page
-//! of a key. Where the store keeps no usage, or cannot tell, keys are shown without it;
-//! [`without_usage`](crate::manage::pages::KeyPages::without_usage) leaves it out.
+//! The charts show the counts of a [`UsageRecorder`], which observes the layer of the API, from the
+//! store of the pages' manager. The store is asked once for all keys of a page of the list, and once
+//! for the page of a key. If the store keeps no usage, or fails, keys are shown without it;
+//! [`without_usage`](crate::manage::pages::KeyPages::without_usage) omits it.
 //!
 //! # Behind a proxy
 //!
-//! Forward `Host` and `Origin` as they came: by them and by Fetch Metadata, requests of other sites are told apart. Where
-//! the proxy changes paths, say by [`mounted_at`](crate::manage::pages::KeyPages::mounted_at) where browsers find the pages.
-//! Compress as you like: the pages leave that to a layer outside.
+//! Forward `Host` and `Origin` unchanged: with these and Fetch Metadata, requests of other sites are
+//! recognized. If the proxy changes paths, set the path that browsers use by
+//! [`mounted_at`](crate::manage::pages::KeyPages::mounted_at). For compression, add a layer outside of
+//! the pages.
 //!
-//! # What is kept where
+//! # What is stored where
 //!
 //! | | where |
 //! |---|---|
-//! | the secret of a key | in the answer to the `POST`, and nowhere else |
+//! | the secret of a key | only in the response to the `POST` |
 //! | the text of a public key | in the metadata of its record, as `public_key` |
-//! | which form made a key | in the id of the key, and a hash of what was typed in its metadata, as `idempotency_fingerprint` |
-//! | who changed what | in the [audit log](crate::KeyManager::audit_log) of the repository |
+//! | the form that created a key | in the id of the key, and a hash of the input in its metadata, as `idempotency_fingerprint` |
+//! | the author of a change | in the [audit log](crate::KeyManager::audit_log) of the repository |
 //!
-//! A form that comes twice within ten minutes rotates its key once more, unless the key was used. Mount
-//! a [`UsageRecorder`] on the layer, so that this is known.
+//! If a form is sent twice within ten minutes, its key is rotated once more, unless the key was used.
+//! Mount a [`UsageRecorder`] on the layer, so that uses are known.
 //!
 //! [`AbilityCatalogue`]: crate::key::AbilityCatalogue
 //! [`IdentifyOwner`]: crate::manage::api::IdentifyOwner

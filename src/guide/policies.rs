@@ -19,7 +19,7 @@
 //!
 //! fn main() -> Result<(), PolicyError> {
 //!     let policy = policy()?;
-//!     // In a test: who changes the access of an application changes this text.
+//!     // In a test: a change of the application's access changes this text.
 //!     assert_eq!(
 //!         policy.to_string(),
 //!         "\
@@ -35,16 +35,17 @@
 //! }
 //! ```
 //!
-//! * What is not listed is refused, and so is a path that others may read in another way (`//`, `..`, `;`, encoded
-//!   slashes).
+//! * An endpoint that is not listed is refused, and so is a path that servers read in different ways
+//!   (`//`, `..`, `;`, encoded slashes).
 //! * Conflicts, and rules that are never reached, are errors of [`build`](crate::policy::AccessPolicyBuilder::build).
-//! * A policy, one of its rules or any guard can be *report only*: requests pass, and a callback and an event say
-//!   which would have been refused, and why.
-//! * [`explain`](crate::policy::AccessPolicy::explain) says what a policy would say of a key, a method and a path.
+//! * A policy, one of its rules or any guard can be *report only*: requests pass, and a callback and an
+//!   event report those that would be refused, and why.
+//! * [`explain`](crate::policy::AccessPolicy::explain) returns the decision about a key, a method and a
+//!   path.
 //! * [`assert_policy_covers`](crate::testing::assert_policy_covers) names the routes of an application that no rule
 //!   covers.
-//! * [`abilities`](crate::policy::AccessPolicy::abilities) is the catalogue of all abilities that the policy ever
-//!   requires. A [manager](crate::KeyManager::abilities) that has it issues no others.
+//! * [`abilities`](crate::policy::AccessPolicy::abilities) is the catalogue of all abilities that the
+//!   policy requires. A [manager](crate::KeyManager::abilities) with it issues no others.
 //!
 //! # Guards beside it
 //!

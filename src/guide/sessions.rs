@@ -1,7 +1,7 @@
 //! Sessions and keys together: both on one route, both as `Authorization: Bearer`.
 //!
-//! Many services have users with sessions and programs with keys, for the same endpoints. An authenticator of
-//! sessions goes outside of the layer; the layer leaves it the tokens that are not keys.
+//! Many services have users with sessions and programs with keys on the same endpoints. Mount the
+//! authenticator of sessions outside of the layer; the layer leaves tokens that are not keys to it.
 //!
 //! ```sh
 //! cargo add tower-api-key --features axum
@@ -25,7 +25,7 @@
 //! #[derive(Clone)]
 //! struct User(String);
 //!
-//! /// What a session is here; yours may be a JSON Web Token.
+//! /// A session in this example; yours may be a JSON Web Token.
 //! fn verify_session(token: &str) -> Option<User> {
 //!     token.strip_prefix("session-of-").map(|name| User(name.to_owned()))
 //! }
@@ -36,7 +36,7 @@
 //!         && let Some(user) = verify_session(token)
 //!     {
 //!         request.extensions_mut().insert(user);
-//!         // This very value was verified: the layer need not refuse it.
+//!         // This exact value was verified: the layer need not refuse it.
 //!         request.extensions_mut().insert(Claimed::new(value));
 //!     }
 //!     next.run(request).await
@@ -94,14 +94,15 @@
 //! | a key and a session's token | 400, if both are credentials of the layer's extractor; else the key counts |
 //! | neither | 401 |
 //!
-//! * [`Bearer::starting_with`](crate::extract::Bearer::starting_with) leaves other tokens alone.
-//!   [`Claimed`](crate::extract::Claimed) says which header was verified: a session in a cookie does not claim a token
-//!   beside it.
-//! * [`ApiKeyLayer::unless`](crate::ApiKeyLayer::unless) and [`Guard::unless`](crate::Guard::unless) let requests
-//!   without a key pass that something else authenticated. A key is judged by what it may do, also beside a session.
-//! * The handler decides what a user may do: guards of this crate judge keys.
-//! * In OpenAPI documents, `Bearer` keeps its place.
+//! * [`Bearer::starting_with`](crate::extract::Bearer::starting_with) ignores other tokens.
+//!   [`Claimed`](crate::extract::Claimed) marks the header that was verified: a session in a cookie
+//!   does not claim a token beside it.
+//! * [`ApiKeyLayer::unless`](crate::ApiKeyLayer::unless) and [`Guard::unless`](crate::Guard::unless)
+//!   accept requests without a key that something else authenticated. A key is judged by its abilities,
+//!   even beside a session.
+//! * The handler decides what a user may do: guards of this crate check only keys.
+//! * OpenAPI documents still have the scheme `Bearer`.
 //!
 //! # Sessions that belong to a key
 //!
-//! A session that a key opened, such as one of MCP, is another matter: see [MCP](super::mcp).
+//! For sessions that a key opened, such as those of MCP, see [MCP](super::mcp).

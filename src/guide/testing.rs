@@ -1,4 +1,4 @@
-//! Testing handlers: tests that act as a key, with the layer or without it.
+//! Testing handlers: tests that act as a key, with or without the layer.
 //!
 //! ```sh
 //! cargo add tower-api-key --dev --features testing
@@ -6,8 +6,8 @@
 //!
 //! # Through the application
 //!
-//! [`ActAs`](crate::testing::ActAs) adds a real key to each request, around the application as it is, with its layer,
-//! store and guards:
+//! [`ActAs`](crate::testing::ActAs) adds a real key to each request, around the unchanged application
+//! with its layer, store and guards:
 //!
 //! ```
 //! use axum::body::Body;
@@ -38,7 +38,7 @@
 //!
 //! # A handler as a function
 //!
-//! [`verified_key`](crate::testing::verified_key) makes what a handler gets:
+//! [`verified_key`](crate::testing::verified_key) makes the argument of a handler:
 //!
 //! ```
 //! use tower_api_key::testing::verified_key;
@@ -57,7 +57,8 @@
 //!
 //! # Time
 //!
-//! With a [`FakeClock`](crate::testing::FakeClock) nothing has to wait. The manager's layer has the clock of the manager:
+//! With a [`FakeClock`](crate::testing::FakeClock) no test has to wait. The manager's layer has the
+//! clock of the manager:
 //!
 //! ```
 //! use std::time::Duration;
@@ -88,8 +89,9 @@
 //!
 //! # More
 //!
-//! * A [policy](super::policies) is pinned by its text, and
-//!   [`assert_policy_covers`](crate::testing::assert_policy_covers) names the routes that no rule covers.
+//! * Pin a [policy](super::policies) by its text;
+//!   [`assert_policy_covers`](crate::testing::assert_policy_covers) names the routes that no rule
+//!   covers.
 //! * [`check_key_store`](crate::testing::check_key_store) and
 //!   [`check_key_repository`](crate::testing::check_key_repository) check [a store of yours](super::own_table).
 //! * [`ActAs::with_text`](crate::testing::ActAs::with_text) sends a wrong key.

@@ -1,4 +1,4 @@
-//! [`CacheFields`]: the fields of a layer's responses.
+//! [`CacheFields`]: the cache headers of a layer's responses.
 
 use std::mem;
 use std::ops::Deref;
@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::vary;
 use crate::extract::{Carrier, CredentialPlace};
 
-/// What a layer tells caches, prepared when its extractor is set.
+/// The cache headers of a layer, prepared when its extractor is set.
 #[derive(Clone)]
 pub(crate) struct CacheFields {
     /// The headers in which the extractor looks for a key.
@@ -19,11 +19,11 @@ pub(crate) struct CacheFields {
     without_key: ResponseFields,
 }
 
-/// The fields of a response.
+/// The cache headers of a response.
 #[derive(Clone)]
 pub(crate) enum ResponseFields {
-    /// Those of most layers, and their values are static, too: what is cloned counts no references,
-    /// for which threads would wait.
+    /// The headers of most layers. Their values are static, so that clones count no references for
+    /// which threads would wait.
     Static(&'static HeaderMap),
     Shared(Arc<HeaderMap>),
 }
@@ -50,11 +50,11 @@ impl CacheFields {
         self.without_key.get(VARY)
     }
 
-    /// Returns the fields of a response to a key.
+    /// Returns the headers of a response to a key.
     #[inline]
     pub(crate) fn with_key(&self, carrier: &Carrier) -> ResponseFields {
         match (carrier, &self.with_key) {
-            // Static fields name all static headers.
+            // Static headers name all static headers.
             (Carrier::Header(_), fields @ ResponseFields::Static(_)) => fields.clone(),
             _ => self.with_key_in(carrier.header()),
         }
@@ -62,7 +62,7 @@ impl CacheFields {
 
     fn with_key_in(&self, header: Option<&HeaderName>) -> ResponseFields {
         match header {
-            // The extractor did not say that it looks there.
+            // The extractor did not list this header among its places.
             Some(name) if !self.names.contains(name) => {
                 let names = [&*self.names, std::slice::from_ref(name)].concat();
                 with_key(vary::list(&names)).into()
@@ -71,7 +71,7 @@ impl CacheFields {
         }
     }
 
-    /// Returns the fields of a response to a request without a key.
+    /// Returns the headers of a response to a request without a key.
     pub(crate) fn without_key(&self) -> ResponseFields {
         self.without_key.clone()
     }
@@ -88,12 +88,12 @@ fn without_key(vary: Option<HeaderValue>) -> HeaderMap {
 }
 
 impl ResponseFields {
-    /// Adds them to what the handler wrote.
+    /// Adds them to the handler's headers.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        // A copy is quickest, unless room was made for more.
+        // Cloning is fastest, unless capacity was reserved.
         if headers.capacity() == 0 {
             let empty = mem::replace(headers, HeaderMap::clone(self));
-            // It has nothing, and to find that out takes longer than to say so.
+            // Checking for existing values takes longer than inserting.
             mem::forget(empty);
             return;
         }

@@ -1,4 +1,4 @@
-//! [`JoinVary`]: a layer that writes `Vary` in one line.
+//! [`JoinVary`]: a layer that joins `Vary` headers into one line.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,11 +10,11 @@ use tower_layer::Layer;
 
 use super::vary;
 
-/// Joins the lines of `Vary` in every response to one, for caches that read only one of them.
+/// Joins the `Vary` lines of every response into one, for caches that read only one line.
 ///
-/// [`ApiKeyLayer`](crate::ApiKeyLayer) writes one line. Layers outside of it that add another, such
-/// as tower-http's `CorsLayer` and `CompressionLayer`, need this layer outside of them. With axum,
-/// add it last.
+/// [`ApiKeyLayer`](crate::ApiKeyLayer) writes one line. If layers outside of it add another, as
+/// tower-http's `CorsLayer` and `CompressionLayer` do, mount this layer outside of them. With axum, add
+/// it last.
 ///
 /// # Examples
 ///
@@ -67,7 +67,7 @@ where
 }
 
 pin_project! {
-    /// Answers for the inner service, with `Vary` in one line.
+    /// Returns the response of the inner service, with `Vary` in one line.
     #[derive(Debug)]
     pub struct JoinVaryFuture<F> {
         #[pin]

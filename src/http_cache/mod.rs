@@ -1,44 +1,44 @@
-//! What HTTP caches on the way are told of responses.
+//! HTTP caches: the `Cache-Control` and `Vary` headers of responses.
 //!
-//! A response to a key is for that key, and no cache may give it to anybody else. The layer writes
-//! two fields, unless it is told [not to](crate::ApiKeyLayer::without_cache_fields):
+//! A response to a key is for that key only, and no cache may serve it to others. The layer sets two
+//! headers, unless it is built [without them](crate::ApiKeyLayer::without_cache_fields):
 //!
-//! * **`Cache-Control: private`**, in every response to a key, unless the handler wrote a
-//!   `Cache-Control` of its own. What the handler wrote stays.
-//! * **`Vary`**, in every response, also in those without a key and in refusals. It names all headers
-//!   in which a key may be, by default `x-api-key, authorization`, after those that the handler
-//!   wrote, in one line.
+//! * **`Cache-Control: private`**, in every response to a key without a `Cache-Control` of the handler.
+//!   A header of the handler stays.
+//! * **`Vary`**, in every response, also in refusals and responses without a key. It names all headers
+//!   in which a key may be, by default `x-api-key, authorization`, after those of the handler, in one
+//!   line.
 //!
-//! So a handler that writes `Cache-Control: public, max-age=60` gets what it asks for: shared caches
-//! keep its responses, for each key apart. Within that minute they answer without asking: also for a
-//! key that was revoked, or is used from where it is not allowed.
+//! A handler can set `Cache-Control: public, max-age=60`: shared caches then keep its responses,
+//! separately for each key. Within that minute they answer without asking the server, even if the key
+//! was revoked or is used from where it is not allowed.
 //!
 //! # Caveats
 //!
-//! * Some caches ignore `Vary`, such as those of several CDNs unless they are set up to respect it.
-//!   Behind one of these, a handler must not let caches keep responses to keys.
+//! * Some caches ignore `Vary`, such as several CDNs unless they are set up to respect it. Behind one
+//!   of these, a handler must not let caches keep responses to keys.
 //! * `CDN-Cache-Control` (RFC 9213), `Surrogate-Control` and nginx's `X-Accel-Expires` can overrule
-//!   `Cache-Control`, also `private` and `no-store`, in the caches for which they are. A handler that
-//!   writes them lets these caches keep the response, for each key apart.
-//! * Layers outside of the [`ApiKeyLayer`](crate::ApiKeyLayer) that add lines of `Vary`, such as
+//!   `Cache-Control`, even `private` and `no-store`, in the caches that read them. If a handler sets
+//!   them, these caches keep the response, separately for each key.
+//! * Layers outside of the [`ApiKeyLayer`](crate::ApiKeyLayer) that add `Vary` lines, such as
 //!   tower-http's for CORS and compression, need a [`JoinVary`] outside of them.
-//! * An extractor that names no [places](crate::extract::Extract::places), such as a function, leaves
-//!   refusals and, where keys are optional, responses without a key without `Vary`.
+//! * If an extractor names no [places](crate::extract::Extract::places), such as a function, then
+//!   refusals, and responses without a key if keys are optional, have no `Vary`.
 //! * nginx keeps no response whose `Vary` is longer than 128 bytes.
-//! * A key in the URI makes a URI of its own, for which caches keep responses apart. But some are set
-//!   up to leave out parameters, and the key is in their logs.
+//! * A key in the URI makes the URI differ, so caches keep responses separately. But some caches ignore
+//!   parameters, and the key is in their logs.
 //!
-//! # Why it is so
+//! # Why
 //!
-//! * RFC 9110, section 12.5.5, sees no need for `authorization` in `Vary`, because shared caches keep
-//!   no response to `Authorization` unless it allows them to (RFC 9111, section 3.5). But what it
-//!   allows by `public`, nginx 1.22, Traffic Server 9.2, Varnish 7.1, Squid 5.7 and Apache 2.4 give
-//!   to everybody; and nginx needs no such permission.
-//! * Of several lines of `Vary`, nginx 1.22 reads the last only, and Traffic Server 9.2 the first.
-//! * nginx and Varnish take a `*` among other names for the name of a header. A list with `*` is
-//!   written as `*` alone, so that no cache uses the response again.
-//! * Varnish passes all requests for a URL to the application for two minutes once a response must
-//!   not be kept. By the `Vary` in refusals, it does so for the wrong key only.
+//! * RFC 9110, section 12.5.5, does not require `authorization` in `Vary`, because shared caches keep
+//!   no response to `Authorization` unless it allows them to (RFC 9111, section 3.5). But a response
+//!   with `public` is served to everyone by nginx 1.22, Traffic Server 9.2, Varnish 7.1, Squid 5.7 and
+//!   Apache 2.4, and nginx does not even need that permission.
+//! * Of several `Vary` lines, nginx 1.22 reads only the last, and Traffic Server 9.2 only the first.
+//! * nginx and Varnish treat a `*` among other names as the name of a header. The layer writes a list
+//!   with `*` as `*` alone, so that no cache reuses the response.
+//! * If a response must not be kept, Varnish passes all requests for its URL to the application for two
+//!   minutes. With `Vary` in refusals, it does so only for the wrong key.
 
 mod fields;
 mod join_vary;

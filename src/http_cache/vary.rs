@@ -3,10 +3,10 @@
 use http::header::{Entry, OccupiedEntry, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The response depends on more than header fields: no cache uses it for another request.
+/// The response depends on more than headers: no cache reuses it for another request.
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
-/// Joins the lines of `Vary` to one.
+/// Joins the lines of `Vary` into one.
 pub(super) fn join(headers: &mut HeaderMap) {
     if headers.contains_key(VARY) {
         let joined = join_lines(headers.get_all(VARY).iter().map(HeaderValue::as_bytes));
@@ -24,10 +24,10 @@ pub(crate) fn add(headers: &mut HeaderMap, names: &HeaderValue) {
     }
 }
 
-/// Adds names to a `Vary` that is there.
+/// Adds names to an existing `Vary`.
 pub(super) fn add_to(mut entry: OccupiedEntry<'_, HeaderValue>, names: &HeaderValue) {
     let mut lines = entry.iter();
-    // A refusal of a guard within the layer has them already.
+    // The refusal of a guard inside the layer has them already.
     if lines.next() != Some(names) || lines.next().is_some() {
         let joined = join_lines(entry.iter().chain([names]).map(HeaderValue::as_bytes));
         entry.insert(joined);
@@ -50,7 +50,7 @@ fn join_lines<'a>(lines: impl Iterator<Item = &'a [u8]>) -> HeaderValue {
             names.push(name);
         }
     }
-    // What may stand in several lines may stand in one, so this is always `Ok`.
+    // Values of several lines are valid in one, so this is always `Ok`.
     HeaderValue::from_bytes(&names.join(&b", "[..])).unwrap_or(ANY)
 }
 

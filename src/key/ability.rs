@@ -11,14 +11,12 @@ const MAX_LENGTH: usize = 128;
 
 /// Something that a key may do: `resource:action`, `resource:*`, a word such as `admin`, or `*`.
 ///
-/// An ability has segments, such as `bots:read` or `billing:invoices:write`, of the characters
-/// `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`. A `*` stands for all that follows; it is a whole
-/// segment and the last one. Segments are compared whole and as they are: `doc:*` says nothing
-/// about `docs:read`.
+/// An ability has segments, such as `bots:read` or `billing:invoices:write`, of the characters `A-Z`,
+/// `a-z`, `0-9`, `_`, `-` and `.`. A `*` stands for everything that follows; it is a whole segment, and
+/// the last one. Whole segments are compared: `doc:*` does not match `docs:read`.
 ///
-/// A single word is an ability of its own, as older systems have them: `read` grants `read` and
-/// nothing else, so not `bots:read`. Neither `bots:*` nor `bots:read` grants `bots`. Only `*`, which
-/// grants everything, grants a word that is not itself.
+/// A single word is an ability of its own: `read` grants only `read`, not `bots:read`. Neither `bots:*`
+/// nor `bots:read` grants `bots`. Only `*`, which grants everything, also grants single words.
 ///
 /// # Examples
 ///
@@ -28,17 +26,18 @@ const MAX_LENGTH: usize = 128;
 /// let all_bots: Ability = "bots:*".parse()?;
 /// assert!(all_bots.covers(&"bots:read".parse()?));
 /// assert!(!all_bots.covers(&"bot:read".parse()?));
+/// assert!(all_bots.is_wildcard() && all_bots.as_str() == "bots:*");
 /// let read: Ability = "read".parse()?;
 /// assert!(read.covers(&read) && !read.covers(&"bots:read".parse()?));
 /// assert!("bots:".parse::<Ability>().is_err());
-/// # Ok::<_, tower_api_key::key::AbilityError>(())
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
 pub struct Ability(Box<str>);
 
-/// The error of a text that is no ability.
+/// The error of a text that is not an ability.
 ///
 /// An ability is `*`, or one or more segments of `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`
 /// joined by `:`, of which the last of several may be `*`; at most 128 characters.
@@ -59,7 +58,7 @@ impl Ability {
         self.0.ends_with('*')
     }
 
-    /// Tells whether who has this ability may do all that `other` says.
+    /// Tells whether this ability includes everything that `other` allows.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         self.covers_text(&other.0)
@@ -67,7 +66,7 @@ impl Ability {
 
     fn covers_text(&self, other: &str) -> bool {
         match self.0.strip_suffix('*') {
-            // What is left is empty or ends with a colon: a whole segment.
+            // The rest is empty or ends with a colon: a whole segment.
             Some(segments) => other.starts_with(segments),
             None => *self.0 == *other,
         }
@@ -144,8 +143,11 @@ impl PartialEq<str> for Ability {
 /// let set: AbilitySet = ["bots:read", "chat:*"].try_into()?;
 /// assert!(set.can("chat:send"));
 /// assert!(!set.can("bots:write"));
-/// assert!(!AbilitySet::default().can("bots:read"));
-/// # Ok::<_, tower_api_key::key::AbilityError>(())
+/// assert!(set.grants(&"bots:read".parse()?));
+/// assert!(set.covers(&["chat:send"].try_into()?));
+/// assert_eq!(set.iter().next().unwrap().as_str(), "bots:read");
+/// assert!(AbilitySet::default().is_empty());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -155,7 +157,7 @@ pub struct AbilitySet(Option<Arc<[Ability]>>);
 impl AbilitySet {
     /// Tells whether the set grants `ability`, given as text.
     ///
-    /// A text that is no ability is granted by no set, not even by `*`.
+    /// Invalid text is granted by no set, not even by `*`.
     #[must_use]
     pub fn can(&self, ability: &str) -> bool {
         Ability::is_valid(ability) && self.iter().any(|granted| granted.covers_text(ability))
@@ -169,7 +171,7 @@ impl AbilitySet {
 
     /// Tells whether every ability of `other` is granted by this set.
     ///
-    /// Who issues keys may not hand on more than they have.
+    /// Use it where keys are issued: an issuer must not grant more than it has.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         other.iter().all(|ability| self.grants(ability))
@@ -186,12 +188,12 @@ impl AbilitySet {
         self.0.as_deref().unwrap_or_default().iter()
     }
 
-    /// Tells whether this is the same set in the same place.
+    /// Tells whether both share one allocation.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         matches!((&self.0, &other.0), (Some(one), Some(other)) if Arc::ptr_eq(one, other))
     }
 
-    /// Tells whether others share what it has allocated.
+    /// Tells whether the allocation is shared.
     pub(crate) fn is_shared(&self) -> bool {
         self.0.as_ref().is_some_and(|abilities| Arc::strong_count(abilities) > 1)
     }
@@ -229,7 +231,7 @@ impl FromIterator<Ability> for AbilitySet {
         let mut abilities: Vec<_> = abilities.into_iter().collect();
         abilities.sort();
         abilities.dedup();
-        // An empty set is none, so that it needs no allocation.
+        // An empty set is `None`, which needs no allocation.
         Self((!abilities.is_empty()).then(|| abilities.into()))
     }
 }

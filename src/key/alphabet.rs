@@ -2,13 +2,12 @@
 
 use zeroize::Zeroize as _;
 
-/// The most digits that a number of 64 bits takes.
+/// The most digits of a number of 64 bits.
 pub(crate) const MAX_DIGITS: usize = 16;
 
-/// The characters of which the random part of a key is made.
+/// The characters of the random part of a key.
 ///
-/// Keys are compared character by character in every alphabet: a key whose case was
-/// folded is another key, also where the alphabet knows one case only.
+/// Keys are case-sensitive in every alphabet, even if the alphabet has only one case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Alphabet {
@@ -69,11 +68,11 @@ impl Alphabet {
     /// Returns the bits of entropy in `length` random characters, rounded down.
     pub(crate) fn entropy_bits(self, length: usize) -> usize {
         let characters = self.characters().len();
-        // Exact to a thousandth of a bit, which no format is short of.
+        // Exact to a thousandth of a bit, which suffices for every format.
         length * (1000.0 * (characters as f64).log2()) as usize / 1000
     }
 
-    /// Returns `value` in `digits` digits, most significant first, and zeros after them.
+    /// Returns `value` in `digits` digits, most significant first, padded with zeros at the end.
     pub(crate) fn number(self, mut value: u64, digits: usize) -> [u8; MAX_DIGITS] {
         let characters = self.characters();
         let base = characters.len() as u64;
@@ -99,8 +98,8 @@ impl Alphabet {
 
 /// Appends `length` random characters from the operating system's generator.
 ///
-/// Bytes are cut to the next power of two and thrown away when they are out of range, so
-/// that every character is equally likely (no modulo bias).
+/// Bytes are cut to the next power of two, and discarded if they are out of range, so that every
+/// character is equally likely (no modulo bias).
 pub(crate) fn random_text(
     alphabet: Alphabet,
     length: usize,

@@ -1,17 +1,17 @@
-//! [`AbilityCatalogue`]: the abilities that there are, in words.
+//! [`AbilityCatalogue`]: the abilities of an application, with descriptions.
 
 use std::fmt;
 
 use super::{Ability, AbilitySet};
 
-/// The abilities that an application knows, and what each is, in words.
+/// The abilities that an application knows, each with a description.
 ///
-/// A [`KeyManager`](crate::KeyManager::abilities) with a catalogue issues no key with an ability that is not
-/// in it, such as a misspelt one. `AccessPolicy::abilities` (feature `policy`) returns the catalogue of all
-/// abilities that a policy requires.
+/// A [`KeyManager`](crate::KeyManager::abilities) with a catalogue issues no key with an ability that
+/// is not in it, such as a misspelt one. `AccessPolicy::abilities` (feature `policy`) returns the
+/// catalogue of all abilities that a policy requires.
 ///
-/// Where people choose abilities, such as on the pages of the feature `pages`, these are grouped by resource,
-/// which is what is in front of their last `:`.
+/// User interfaces, such as the pages of the feature `pages`, group abilities by resource: the part
+/// before the last `:`.
 ///
 /// # Examples
 ///
@@ -30,19 +30,19 @@ use super::{Ability, AbilitySet};
 #[must_use]
 pub struct AbilityCatalogue {
     entries: Vec<Entry>,
-    /// The names of resources, and what these are called.
+    /// The names of resources, and their titles.
     titles: Vec<(String, String)>,
     presets: Vec<Preset>,
 }
 
-/// An ability in words.
+/// An ability and its description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     ability: Ability,
     says: String,
 }
 
-/// Abilities that are often wanted together.
+/// Abilities that are often chosen together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Preset {
     title: String,
@@ -51,27 +51,30 @@ struct Preset {
 }
 
 impl AbilityCatalogue {
-    /// Makes a catalogue without abilities.
+    /// Creates a catalogue without abilities.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds an ability, and says what it is. If it is there, it is said anew.
+    /// Adds an ability and its description, or replaces the description.
     ///
     /// # Panics
     ///
-    /// Panics if the ability does not parse, or is a wildcard: a catalogue lists single abilities.
+    /// Panics if the ability does not parse or is a wildcard: a catalogue lists single abilities.
     pub fn ability<A>(mut self, ability: A, says: impl Into<String>) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
     {
         let ability = ability.try_into().unwrap_or_else(|error| panic!("{error}"));
-        assert!(!ability.is_wildcard(), "a catalogue lists single abilities, not {ability}");
+        assert!(
+            !ability.is_wildcard(),
+            "`{ability}` is a wildcard: add single abilities to a catalogue"
+        );
         self.add(ability, says.into());
         self
     }
 
-    /// Says what a resource is called. Without that, it is called as in its abilities.
+    /// Sets the title of a resource. The default is its name in abilities.
     ///
     /// # Examples
     ///
@@ -92,7 +95,7 @@ impl AbilityCatalogue {
         self
     }
 
-    /// Adds a choice of several abilities at once, under a title.
+    /// Adds a preset: several abilities that can be chosen at once, under a title.
     ///
     /// # Panics
     ///
@@ -140,22 +143,55 @@ impl AbilityCatalogue {
         }
     }
 
-    /// Returns the abilities and what they are, in the order in which they were added.
+    /// Returns the abilities and their descriptions, in the order in which they were added.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::AbilityCatalogue;
+    ///
+    /// let catalogue = AbilityCatalogue::new().ability("bots:read", "List and read bots");
+    /// let described: Vec<_> = catalogue.iter().map(|(ability, says)| (ability.as_str(), says)).collect();
+    /// assert_eq!(described, [("bots:read", "List and read bots")]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&Ability, &str)> {
         self.entries.iter().map(|entry| (&entry.ability, &*entry.says))
     }
 
-    /// Returns the names of resources that have a title, and the titles, in the order in which they were added.
+    /// Returns the resources with a title, and their titles, in the order in which they were added.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::AbilityCatalogue;
+    ///
+    /// let catalogue = AbilityCatalogue::new().resource("bots", "Chat bots");
+    /// assert_eq!(catalogue.titles().collect::<Vec<_>>(), [("bots", "Chat bots")]);
+    /// ```
     pub fn titles(&self) -> impl Iterator<Item = (&str, &str)> {
         self.titles.iter().map(|(name, title)| (&**name, &**title))
     }
 
-    /// Returns the presets: their titles, what is said of them, and their abilities.
+    /// Returns the presets: their titles, descriptions and abilities.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::AbilityCatalogue;
+    ///
+    /// let catalogue = AbilityCatalogue::new()
+    ///     .ability("bots:read", "List and read bots")
+    ///     .preset("Read only", "For dashboards", ["bots:read"]);
+    /// let (title, says, abilities) = catalogue.presets().next().unwrap();
+    /// assert_eq!((title, says), ("Read only", "For dashboards"));
+    /// assert!(abilities.can("bots:read"));
+    /// ```
     pub fn presets(&self) -> impl Iterator<Item = (&str, &str, &AbilitySet)> {
         self.presets.iter().map(|preset| (&*preset.title, &*preset.says, &preset.abilities))
     }
 
-    /// Returns the resource of an ability: what is in front of the last `:`, or nothing.
+    /// Returns the resource of an ability: the part before the last `:`, or nothing.
     ///
     /// # Examples
     ///
@@ -171,13 +207,13 @@ impl AbilityCatalogue {
         ability.as_str().rsplit_once(':').map_or("", |(resource, _)| resource)
     }
 
-    /// Tells whether an ability is in the catalogue, or is a wildcard for some that are.
+    /// Tells whether an ability is in the catalogue, or is a wildcard that matches one.
     #[must_use]
     pub fn knows(&self, ability: &Ability) -> bool {
         self.entries.iter().any(|entry| ability.covers(&entry.ability))
     }
 
-    /// Tells whether it knows each ability of a set, but for those that were there before.
+    /// Tells whether it knows each ability of a set, except those of `before`.
     pub(crate) fn knows_all(&self, abilities: &AbilitySet, before: &AbilitySet) -> bool {
         let was_there = |ability| before.iter().any(|before| before == ability);
         abilities.iter().all(|ability| self.knows(ability) || was_there(ability))
@@ -205,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a catalogue lists single abilities")]
+    #[should_panic(expected = "`bots:*` is a wildcard")]
     fn a_wildcard_is_not_listed() {
         let _ = AbilityCatalogue::new().ability("bots:*", "All");
     }

@@ -1,4 +1,4 @@
-//! [`Checksum`]: the characters at the end of a key that tell a typo, or a forgery.
+//! [`Checksum`]: the last characters of a key, which reveal typing errors and forgeries.
 
 use std::fmt;
 
@@ -10,19 +10,41 @@ use subtle::ConstantTimeEq as _;
 use super::Alphabet;
 use super::alphabet::MAX_DIGITS;
 
-/// The characters at the end of a key that follow from the others.
+/// The last characters of a key, which are computed from the others.
 ///
-/// There are two sorts, and only one of them is a shield:
+/// There are two sorts, and only one of them is a protection:
 ///
-/// * [`crc32`](Self::crc32) finds typing errors and cut-off keys without asking the store,
-///   and lets a secret scanner tell a key from noise. **Anyone can compute it**: it keeps
-///   no attacker from the store.
-/// * [`keyed`](Self::keyed) is a message authentication code. Who does not know the secret
-///   guesses it once in 2⁶⁴ tries, so that a flood of invented keys ends before hashing
-///   and before the store. It does not replace the store: a key that was revoked keeps its
-///   valid checksum.
+/// * [`crc32`](Self::crc32) finds typing errors and truncated keys without asking the store, and lets
+///   secret scanners recognize keys. **Anyone can compute it**: it does not keep attackers from the
+///   store.
+/// * [`keyed`](Self::keyed) is a message authentication code. Without the secret, one guess in 2⁶⁴
+///   succeeds, so that a flood of invented keys ends before hashing and before the store. It does not
+///   replace the store: a revoked key keeps its valid checksum.
 ///
-/// The checksum is written in the body's own alphabet.
+/// The checksum is written in the alphabet of the body.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::key::FormatError;
+/// use tower_api_key::{Checksum, KeyFormat};
+///
+/// let plain = KeyFormat::new("ak_").checksum(Checksum::none());
+/// assert_eq!(plain.len(), 43);
+/// let crc32 = KeyFormat::new("ak_").checksum(Checksum::crc32());
+/// assert_eq!(crc32.len(), 49);
+///
+/// let servers = KeyFormat::new("ak_").checksum(Checksum::keyed(b"a secret of 32 random bytes ...."));
+/// let key = servers.generate()?;
+/// assert!(servers.parse(key.reveal()).is_ok());
+/// let invented = format!("{}{}", &key.reveal()[..key.reveal().len() - 1], "_");
+/// assert!(servers.parse(&invented).is_err());
+///
+/// // A client has no secret: it accepts the form, and cannot generate keys.
+/// let clients = KeyFormat::new("ak_").checksum(Checksum::keyed_unchecked());
+/// assert!(clients.parse(key.reveal()).is_ok() && clients.generate().is_err());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Checksum(Sort);
 
@@ -41,7 +63,7 @@ impl Checksum {
         Self(Sort::None)
     }
 
-    /// Adds the CRC-32 of the body, as GitHub's tokens have it: six characters in base 62.
+    /// Adds the CRC-32 of the body, as in GitHub's tokens: six characters in base 62.
     #[must_use]
     pub const fn crc32() -> Self {
         Self(Sort::Crc32)
@@ -49,21 +71,24 @@ impl Checksum {
 
     /// Adds the first 64 bits of an HMAC-SHA-256 over prefix and body.
     ///
-    /// Every server that verifies keys needs the same `secret`. It should be at least 32
-    /// random bytes, and it cannot be changed without refusing all keys issued before.
+    /// Every server that verifies keys needs the same `secret`. It should be at least 32 random bytes.
+    /// Changing it refuses all keys that were issued before.
     ///
     /// # Panics
     ///
     /// Panics if `secret` has fewer than 16 bytes.
     #[must_use]
     pub fn keyed(secret: &[u8]) -> Self {
-        assert!(secret.len() >= 16, "the secret of a keyed checksum needs at least 16 bytes");
+        assert!(
+            secret.len() >= 16,
+            "the secret of a keyed checksum is too short: use at least 16 random bytes"
+        );
         Self(Sort::Keyed(Box::new(new_hmac(secret))))
     }
 
-    /// Expects the characters of a [`keyed`](Self::keyed) checksum without checking them.
+    /// Accepts the characters of a [`keyed`](Self::keyed) checksum without checking them.
     ///
-    /// For clients, which must not hold the secret. A format with it generates no keys.
+    /// For clients, which must not have the secret. Such a format generates no keys.
     #[must_use]
     pub const fn keyed_unchecked() -> Self {
         Self(Sort::KeyedUnchecked)

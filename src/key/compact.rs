@@ -1,4 +1,4 @@
-//! [`Compact`]: a text that is kept where it is used, if it is short.
+//! [`Compact`]: a short text without an allocation.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,7 +9,7 @@ use super::HeapSize;
 
 /// A text of at most `N` bytes in place, or a longer one in an allocation `H`.
 ///
-/// A record has several such texts, of which an allocation for each would take more than the texts do.
+/// A record has several such texts, whose allocations would take more memory than the texts do.
 #[derive(Clone)]
 pub(crate) struct Compact<const N: usize, H>(Place<N, H>);
 
@@ -24,7 +24,7 @@ enum Place<const N: usize, H> {
 #[repr(C)]
 struct Short<const N: usize> {
     bytes: [u8; N],
-    /// One more than the length: what is never nothing leaves room to tell it from an allocation.
+    /// The length plus one: being non-zero, it leaves a niche that tells it from an allocation.
     after: NonZeroU8,
 }
 
@@ -45,7 +45,7 @@ impl<const N: usize, H: AsRef<str>> Compact<N, H> {
     /// Returns the text. [`as_bytes`](Self::as_bytes) is faster.
     pub(crate) fn as_str(&self) -> &str {
         match &self.0 {
-            // Always the whole of what was a text.
+            // Always a whole text.
             Place::Here(short) => std::str::from_utf8(short.as_bytes()).unwrap_or_default(),
             Place::There(long) => long.as_ref(),
         }
@@ -104,7 +104,7 @@ impl<const N: usize, H: AsRef<str>> Ord for Compact<N, H> {
     }
 }
 
-/// Hashes what a text hashes.
+/// Hashes like the text.
 impl<const N: usize, H: AsRef<str>> Hash for Compact<N, H> {
     fn hash<S: Hasher>(&self, state: &mut S) {
         state.write(self.as_bytes());
@@ -142,8 +142,8 @@ impl<'de, const N: usize, H: for<'a> From<&'a str>> serde::Deserialize<'de> for 
     }
 }
 
-/// An allocation that takes one word, for a text that is rarely so long.
-// Rather than two, in each of millions of records.
+/// An allocation of one word, for texts that are rarely long.
+// One word instead of two, in each of millions of records.
 #[derive(Clone)]
 pub(crate) struct Thin(Box<Box<str>>);
 

@@ -1,4 +1,4 @@
-//! [`KeyDigest`] and [`KeyHasher`]: the only thing that a store ever sees of a key.
+//! [`KeyDigest`] and [`KeyHasher`]: the hash of a key, which is all that a store sees.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -12,15 +12,27 @@ use thiserror::Error;
 
 use super::checksum::new_hmac;
 
-/// The SHA-256, or HMAC-SHA-256, of the whole text of a key.
+/// The SHA-256 or HMAC-SHA-256 of the whole text of a key.
 ///
-/// Compared in constant time. A store looks records up by it and keeps it as 32 bytes or
-/// 64 hexadecimal digits, to be compared exactly.
+/// It is compared in constant time. A store looks records up by it, and keeps it as 32 bytes or 64
+/// hexadecimal digits.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::{KeyDigest, KeyHasher};
+///
+/// let digest = KeyHasher::sha256().digest("ak_1");
+/// assert_eq!(KeyDigest::from_bytes(*digest.as_bytes()), digest);
+/// assert_eq!(digest.to_string().len(), 64);
+/// assert_eq!(digest.to_string().parse::<KeyDigest>()?, digest);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
-    /// Takes the bytes that [`as_bytes`](Self::as_bytes) returned.
+    /// Creates a digest from the bytes of [`as_bytes`](Self::as_bytes).
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -43,7 +55,7 @@ impl KeyDigest {
 
 impl PartialEq for KeyDigest {
     fn eq(&self, other: &Self) -> bool {
-        // Word by word without a branch: as constant in time as byte by byte, and faster.
+        // Word by word without a branch: in constant time, like byte by byte, and faster.
         let words = self.words().into_iter().zip(other.words());
         let difference = words.fold(0, |all, (word, other)| all | (word ^ other));
         difference.ct_eq(&0).into()
@@ -53,7 +65,7 @@ impl PartialEq for KeyDigest {
 impl Eq for KeyDigest {}
 
 impl Hash for KeyDigest {
-    /// Hashes the first eight bytes: they are as random as all.
+    /// Hashes the first eight bytes, which are as random as all of them.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.words()[0]);
     }
@@ -106,17 +118,16 @@ impl<'de> serde::Deserialize<'de> for KeyDigest {
     }
 }
 
-/// Turns the text of a key into its digest.
+/// Hashes the text of a key into its digest.
 ///
-/// Keys are random, with at least 128 bits: one round of SHA-256 is enough to make a stolen
-/// table of digests useless, and a slow password hash would only slow down the server. With
-/// a *pepper*, a secret that is not in the database, whoever can write to the database
-/// cannot add a key of their own either.
+/// Keys are random, with at least 128 bits: one round of SHA-256 makes a stolen table of digests
+/// useless, and a slow password hash would only slow the server down. A *pepper* is a secret that is
+/// not in the database: with it, an attacker who can write to the database cannot add a key either.
 ///
-/// It is part of a [`KeyScheme`](super::KeyScheme), which all need that issue keys or look them up:
-/// the store must be filled with the digests of the same hasher. New keys are hashed with
-/// the first way; presented keys are tried with each in turn, so that a pepper can be
-/// replaced while the keys of the old one still work.
+/// It is part of a [`KeyScheme`](super::KeyScheme), which everything needs that issues or looks up
+/// keys: the store must have digests of the same hasher. New keys are hashed by the first method.
+/// Presented keys are tried with each method in turn, so that a pepper can be replaced while keys of
+/// the old one still work.
 ///
 /// # Examples
 ///
@@ -127,6 +138,10 @@ impl<'de> serde::Deserialize<'de> for KeyDigest {
 /// let both = KeyHasher::hmac_sha256(b"the pepper of this year, 32 bytes")
 ///     .or_hmac_sha256(b"the pepper of last year, 32 bytes");
 /// assert_eq!(both.digests("ak_1").nth(1), Some(old.digest("ak_1")));
+///
+/// let without = KeyHasher::sha256();
+/// let both = KeyHasher::hmac_sha256(b"the pepper of this year, 32 bytes").or_sha256();
+/// assert_eq!(both.digests("ak_1").nth(1), Some(without.digest("ak_1")));
 /// ```
 #[derive(Clone)]
 pub struct KeyHasher {
@@ -134,12 +149,12 @@ pub struct KeyHasher {
     previous: Vec<Way>,
 }
 
-/// One way of hashing.
+/// One method of hashing.
 #[derive(Clone)]
 pub(crate) enum Way {
     Sha256,
     HmacSha256(Arc<Hmac<Sha256>>),
-    /// Of a key `id|secret`, of which only the secret was hashed.
+    /// Of a key `id|secret`, only the secret is hashed.
     Sha256AfterId,
 }
 
@@ -160,14 +175,14 @@ impl KeyHasher {
         Self { current: Way::hmac(pepper), previous: Vec::new() }
     }
 
-    /// Accepts also keys that were hashed with SHA-256.
+    /// Also accepts keys that were hashed with SHA-256.
     #[must_use]
     pub fn or_sha256(mut self) -> Self {
         self.previous.push(Way::Sha256);
         self
     }
 
-    /// Accepts also keys that were hashed with HMAC-SHA-256 and `pepper`.
+    /// Also accepts keys that were hashed with HMAC-SHA-256 and `pepper`.
     ///
     /// # Panics
     ///
@@ -178,11 +193,26 @@ impl KeyHasher {
         self
     }
 
-    /// Accepts also keys `id|secret`, of which another system has hashed the secret only, by SHA-256. So
-    /// does Laravel Sanctum.
+    /// Also accepts keys `id|secret` of which another system, such as Laravel Sanctum, has hashed only
+    /// the secret with SHA-256.
     ///
-    /// Such a key is found under the digest of [both](super::StoredHash::of_secret_after), so its secret
-    /// is of no use with the id of another key.
+    /// The layer looks such a key up by the digest of [both parts](super::StoredHash::of_secret_after),
+    /// so its secret does not work with the id of another key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::KeyHasher;
+    /// use tower_api_key::key::StoredHash;
+    ///
+    /// // The column `token` of Laravel Sanctum, with the SHA-256 of `abc`, in the row with the id 12.
+    /// let token = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    /// let stored = token.parse::<StoredHash>()?.of_secret_after("12");
+    /// let hasher = KeyHasher::sha256().or_sha256_after_id();
+    /// assert!(hasher.digests("12|abc").any(|digest| digest == stored));
+    /// assert!(!hasher.digests("13|abc").any(|digest| digest == stored));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn or_sha256_after_id(mut self) -> Self {
         self.previous.push(Way::Sha256AfterId);
@@ -200,7 +230,7 @@ impl KeyHasher {
         self.ways(key.as_bytes()).map(|way| way.digest(key.as_bytes()))
     }
 
-    /// Returns the ways in which this key may have been hashed. The current one is for all.
+    /// Returns the methods by which this key may have been hashed. The current one applies to all keys.
     pub(crate) fn ways<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = &'a Way> + 'a {
         let previous = self.previous.iter().filter(|way| way.is_for(key));
         std::iter::once(&self.current).chain(previous)
@@ -209,7 +239,7 @@ impl KeyHasher {
 
 impl Way {
     fn hmac(pepper: &[u8]) -> Self {
-        assert!(pepper.len() >= 16, "a pepper needs at least 16 bytes");
+        assert!(pepper.len() >= 16, "the pepper is too short: use at least 16 random bytes");
         Self::HmacSha256(Arc::new(new_hmac(pepper)))
     }
 
@@ -233,7 +263,7 @@ impl Way {
     }
 }
 
-/// Returns the SHA-256 of a key, for most of which one block is enough.
+/// Returns the SHA-256 of a key; one block suffices for most.
 fn sha256(key: &[u8]) -> [u8; 32] {
     /// FIPS 180-4, section 5.3.3.
     const INITIAL: [u32; 8] = [
@@ -251,7 +281,7 @@ fn sha256(key: &[u8]) -> [u8; 32] {
     let Some((text, [end, ..])) = text.split_at_mut_checked(key.len()) else {
         return Sha256::digest(key).into();
     };
-    // Padded as section 5.1.1 says, without what a hasher of any length needs.
+    // Padded as in section 5.1.1, without the buffering of a general hasher.
     text.copy_from_slice(key);
     *end = 0x80;
     length.copy_from_slice(&(8 * key.len() as u64).to_be_bytes());
@@ -272,7 +302,7 @@ fn split_id(key: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Returns the digest under which a key `id|secret` is stored of which only the secret was hashed.
 ///
-/// What is hashed begins as no text of a key does, so it is no other key's.
+/// The hashed text starts like no key, so no other key has this digest.
 pub(super) fn after_id(id: &[u8], hash: &[u8; 32]) -> KeyDigest {
     let mut hasher = Sha256::new();
     hasher.update(b"id|secret\0");
@@ -364,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a pepper needs at least 16 bytes")]
+    #[should_panic(expected = "the pepper is too short")]
     fn a_short_pepper_is_refused() {
         let _ = KeyHasher::hmac_sha256(b"pepper");
     }

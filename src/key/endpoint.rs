@@ -1,4 +1,4 @@
-//! [`EndpointPattern`]: which requests are meant.
+//! [`EndpointPattern`]: patterns of methods and paths.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,23 +10,23 @@ use thiserror::Error;
 use super::text::is_text;
 use crate::path::NormalPath;
 
-/// Methods and a path, such as `GET /v1/users/{id}` or `/v1/reports/*`.
+/// A pattern of methods and paths, such as `GET /v1/users/{id}` or `/v1/reports/*`.
 ///
-/// The path is that which the client sent, compared segment by segment:
+/// It is compared, segment by segment, with the path that the client sent:
 ///
-/// | pattern | matches | and not |
+/// | pattern | matches | does not match |
 /// |---|---|---|
 /// | `/v1/users` | `/v1/users` | `/v1/users/`, `/V1/users`, `/v1/%75sers` |
 /// | `/v1/users/{id}` | `/v1/users/7` | `/v1/users/`, `/v1/users/7/keys` |
 /// | `/v1/reports/*` | `/v1/reports/daily`, `/v1/reports/2026/11` | `/v1/reports`, `/v1/reports/` |
 ///
-/// A path that others may read in another way (`//`, `..`, `;`, a percent-encoded separator
-/// or control, what is not UTF-8; see [`RequestHead::path_segment`](crate::RequestHead::path_segment))
-/// is matched by nothing. A `*` may be written as axum
-/// writes it, `{*path}`. In nested axum routers, the whole path is known with the feature `axum`
-/// only. `GET` covers `HEAD`; without a method, all methods that HTTP defines for
-/// resources are meant, and never `TRACE`, `CONNECT` or an invented one. A WebSocket over HTTP/2 is
-/// [judged](crate::RequestHead::judged_method) as the `GET` that it is over HTTP/1.1.
+/// A path that servers can read in different ways (`//`, `..`, `;`, a percent-encoded separator or
+/// control character, invalid UTF-8; see
+/// [`RequestHead::path_segment`](crate::RequestHead::path_segment)) matches no pattern. A `*` may be
+/// written like in axum, `{*path}`. In nested axum routers, the whole path is known only with the
+/// feature `axum`. `GET` includes `HEAD`. A pattern without a method matches the methods that HTTP
+/// defines for resources, and never `TRACE`, `CONNECT` or an unknown method. A WebSocket over HTTP/2 is
+/// [judged](crate::RequestHead::judged_method) as `GET`, as it is over HTTP/1.1.
 ///
 /// # Examples
 ///
@@ -38,7 +38,9 @@ use crate::path::NormalPath;
 /// assert!(users.matches(&Method::GET, "/v1/users/7"));
 /// assert!(!users.matches(&Method::DELETE, "/v1/users/7"));
 /// assert!(!users.matches(&Method::GET, "/v1/users/../admin"));
-/// # Ok::<_, tower_api_key::key::EndpointError>(())
+/// assert_eq!(users.method(), Some(&Method::GET));
+/// assert_eq!(users.path().to_string(), "/v1/users/{id}");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -49,6 +51,17 @@ pub struct EndpointPattern {
 }
 
 /// The path of an [`EndpointPattern`].
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::key::PathPattern;
+///
+/// let reports: PathPattern = "/v1/reports/*".parse()?;
+/// assert!(reports.matches("/v1/reports/2026/11"));
+/// assert!(!reports.matches("/v1/reports/"));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathPattern(Arc<[Segment]>);
 
@@ -59,19 +72,19 @@ pub(crate) enum Segment {
     Rest,
 }
 
-/// The error of a text that is no pattern of endpoints.
+/// The error of a text that is not an endpoint pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// The path has no slash at its start, or it has a query, a fragment, white space or other
-    /// characters than ASCII.
-    #[error("an endpoint is written like `GET /v1/users/{{id}}` or `/v1/reports/*`")]
+    /// The path does not start with a slash, or has a query, a fragment, white space or non-ASCII
+    /// characters.
+    #[error("not an endpoint: write it like `GET /v1/users/{{id}}` or `/v1/reports/*`")]
     Form,
-    /// The method is not one that a pattern without a method covers.
-    #[error("the method of an endpoint is GET, POST, PUT, PATCH, DELETE or OPTIONS")]
+    /// The method is not one that a pattern can have.
+    #[error("an endpoint cannot have this method: use GET, POST, PUT, PATCH, DELETE or OPTIONS")]
     Method,
     /// The method is `HEAD`.
-    #[error("an endpoint for GET is one for HEAD too")]
+    #[error("an endpoint cannot have the method HEAD: use GET, which includes it")]
     Head,
     /// No path in normal form matches it.
     #[error("no request has such a path: it has an empty, a dot or an encoded segment, or a `;`")]
@@ -87,25 +100,25 @@ pub enum EndpointError {
 
 const MAX_PARAMETERS: usize = 16;
 
-/// The methods that are meant where none is given; `HEAD` is a `GET`.
+/// The methods of a pattern without a method; `HEAD` is a `GET`.
 pub(crate) static METHODS: [Method; 6] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
-/// Returns the method by which a request is judged, if it is one that is known.
+/// Returns the method by which a request is judged, if it is a known one.
 pub(crate) fn judged_method(method: &Method) -> Option<&'static Method> {
     let judged = if method == Method::HEAD { &Method::GET } else { method };
     METHODS.iter().find(|known| *known == judged)
 }
 
 impl EndpointPattern {
-    /// Tells whether a request with this method and original path is meant.
+    /// Tells whether the pattern matches a request with this method and original path.
     #[must_use]
     pub fn matches(&self, method: &Method, path: &str) -> bool {
         NormalPath::parse(path)
             .is_some_and(|path| Self::any_matches(std::slice::from_ref(self), method, &path))
     }
 
-    /// Tells whether one of `patterns` means a request with this method and path.
+    /// Tells whether one of `patterns` matches a request with this method and path.
     pub(crate) fn any_matches(patterns: &[Self], method: &Method, path: &NormalPath<'_>) -> bool {
         let Some(judged) = judged_method(method) else { return false };
         patterns.iter().any(|pattern| {
@@ -114,7 +127,7 @@ impl EndpointPattern {
         })
     }
 
-    /// Returns the method, if one is given.
+    /// Returns the method, if the pattern has one.
     #[must_use]
     pub fn method(&self) -> Option<&Method> {
         self.method.as_ref()
@@ -143,7 +156,7 @@ impl super::HeapSize for Segment {
 }
 
 impl PathPattern {
-    /// Tells whether an original path is meant.
+    /// Tells whether the pattern matches an original path.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         NormalPath::parse(path).is_some_and(|path| self.matches_normal(&path))
@@ -234,7 +247,7 @@ fn segment(text: &str) -> Result<Segment, EndpointError> {
     if let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
         let named = |name: &str| !name.is_empty() && !name.contains(['{', '}', '*']);
         return match name.strip_prefix('*') {
-            // As axum writes it.
+            // As in axum.
             Some(rest) if named(rest) => Ok(Segment::Rest),
             None if named(name) => Ok(Segment::Parameter(name.into())),
             _ => Err(EndpointError::Parameter),

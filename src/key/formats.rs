@@ -1,14 +1,14 @@
-//! [`KeyFormats`]: several formats side by side.
+//! [`KeyFormats`]: several key formats side by side.
 
 use std::sync::Arc;
 
 use super::{FormatError, KeyFormat, PresentedKey};
 
-/// A set of formats, of which the one with the longest matching prefix rules.
+/// A set of key formats. The format with the longest matching prefix applies.
 ///
-/// `hania_sk_…` is judged by the format `hania_sk_` and never by `hania_`, also if it does
-/// not fit. Formats with the same prefix are alternatives. An empty set accepts any text
-/// that could be a key. A clone is cheap.
+/// `hania_sk_…` is judged by the format `hania_sk_`, and never by `hania_`, even if it does not match.
+/// Formats with the same prefix are alternatives. An empty set accepts any text that could be a key. A
+/// clone is cheap.
 ///
 /// # Examples
 ///
@@ -20,21 +20,23 @@ use super::{FormatError, KeyFormat, PresentedKey};
 ///     KeyFormat::new("sk_test_").stage("test"),
 /// ]);
 /// assert_eq!(formats.parse("pk_live_1234").unwrap_err(), FormatError::Prefix);
+/// assert!(formats.iter().all(|format| format.prefix().starts_with("sk_")));
+/// assert!(KeyFormats::default().is_empty() && KeyFormats::default().parse("any").is_ok());
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct KeyFormats(Arc<[KeyFormat]>);
 
 impl KeyFormats {
-    /// Parses a text that should be a key of one of the formats.
+    /// Parses a text as a key of one of the formats.
     ///
     /// # Errors
     ///
-    /// Returns what is wrong. The error never holds the text.
+    /// Returns why the text is not a key. The error never holds the text.
     pub fn parse<'a>(&'a self, text: &'a str) -> Result<PresentedKey<'a>, FormatError> {
         self.parse_bytes(text.as_bytes())
     }
 
-    // For each request: the compiler leaves it out of line, since issuing calls it too, and a call
+    // Inlined for requests: the compiler keeps it out of line, because issuing calls it too, and a call
     // takes twenty instructions.
     #[inline(always)]
     pub(crate) fn parse_bytes<'a>(
@@ -58,7 +60,7 @@ impl KeyFormats {
         })
     }
 
-    /// Returns the formats, those with the longest prefix first.
+    /// Returns the formats, longest prefixes first.
     pub fn iter(&self) -> impl Iterator<Item = &KeyFormat> {
         self.0.iter()
     }
@@ -69,7 +71,7 @@ impl KeyFormats {
         self.0.is_empty()
     }
 
-    /// Returns the formats that fit.
+    /// Returns the formats with a matching prefix.
     pub(super) fn only(&self, fits: impl Fn(&KeyFormat) -> bool) -> Self {
         Self(self.iter().filter(|format| fits(format)).cloned().collect())
     }
@@ -78,7 +80,7 @@ impl KeyFormats {
 impl FromIterator<KeyFormat> for KeyFormats {
     fn from_iter<I: IntoIterator<Item = KeyFormat>>(formats: I) -> Self {
         let mut formats: Vec<_> = formats.into_iter().collect();
-        // Longest first; the order by name keeps equal prefixes together.
+        // Longest first; ordering by name keeps equal prefixes together.
         formats.sort_by(|a, b| {
             let order = |format: &KeyFormat| std::cmp::Reverse(format.prefix().len());
             order(a).cmp(&order(b)).then_with(|| a.prefix().cmp(b.prefix()))

@@ -13,14 +13,14 @@ use super::text::is_text;
 /// The longest name that is accepted, in bytes.
 const MAX_LENGTH: usize = 128;
 
-/// The error of a name that is empty, too long, or has a character that is not allowed.
+/// The error of a name that is empty, too long, or has an invalid character.
 ///
-/// Allowed are 1 to 128 characters of `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`.
+/// A name has 1 to 128 characters of `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a {0} has 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`")]
 pub struct IdError(&'static str);
 
-/// The ids that this crate makes are in place, and longer ones are shared by what has them.
+/// Ids of this crate are stored in place; longer ones are shared by their owners.
 type Id = Compact<31, Arc<str>>;
 
 fn parse<T: for<'a> From<&'a str>>(text: &str, what: &'static str) -> Result<T, IdError> {
@@ -85,9 +85,9 @@ macro_rules! id {
 }
 
 id! {
-    /// The public name of a key, `key_…`, for logs, lists and revocation.
+    /// The public id of a key, `key_…`, for logs, lists and revocation.
     ///
-    /// It never authenticates: it is not derived from the secret, nor the secret from it.
+    /// It never authenticates: neither the id nor the secret can be computed from the other.
     ///
     /// # Examples
     ///
@@ -102,7 +102,7 @@ id! {
 }
 
 impl KeyId {
-    /// Makes a new id with 119 random bits.
+    /// Generates a new id with 119 random bits.
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl KeyId {
 }
 
 impl KeyId {
-    /// Returns the bytes of the text, which are at hand at once.
+    /// Returns the bytes of the text without a check.
     #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
@@ -124,12 +124,12 @@ impl KeyId {
 }
 
 impl TenantId {
-    /// Tells whether this is the same text in the same place.
+    /// Tells whether both share one allocation.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Tells whether others share the text.
+    /// Tells whether the allocation is shared.
     pub(crate) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1
     }
@@ -139,12 +139,33 @@ id! {
     /// The stage, environment or mode for which a key was issued: `prod` and `dev`, or
     /// `live` and `test`.
     ///
-    /// Compared character by character: `prod` is not `PROD`.
+    /// It is case-sensitive: `prod` is not `PROD`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::Stage;
+    ///
+    /// let stage: Stage = "prod".parse()?;
+    /// assert_eq!(stage.as_str(), "prod");
+    /// # Ok::<_, tower_api_key::key::IdError>(())
+    /// ```
     Stage(Arc<str>), "stage"
 }
 
 id! {
     /// The company, workspace or account on whose behalf a key acts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::TenantId;
+    ///
+    /// let tenant: TenantId = "acme".parse()?;
+    /// assert_eq!(tenant.as_str(), "acme");
+    /// assert!("two words".parse::<TenantId>().is_err());
+    /// # Ok::<_, tower_api_key::key::IdError>(())
+    /// ```
     TenantId(Arc<str>), "tenant id"
 }
 

@@ -1,20 +1,20 @@
-//! [`KeyKind`]: whether a key is a secret.
+//! [`KeyKind`]: secret and public keys.
 
 use std::fmt;
 
-/// Whether a key is a secret or may be seen by everyone.
+/// Whether a key is secret, or may be seen by everyone.
 ///
-/// Companies issue both, told apart by prefix: `hania_sk_…` for servers, `hania_…` for a
-/// widget in the browser. Mixing them up is the mistake that a kind prevents.
+/// Many APIs issue both, with different prefixes: `hania_sk_…` for servers, `hania_…` for a widget in
+/// the browser. A kind prevents that they are mixed up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum KeyKind {
-    /// From server to server only. The default.
+    /// For calls from server to server. The default.
     #[default]
     Secret,
-    /// For places where its text can be read, such as a page's source.
+    /// For places where everyone can read its text, such as the source of a page.
     Public,
 }
 

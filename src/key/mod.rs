@@ -1,21 +1,21 @@
-//! What a key is: its text, its digest, and the words that say what it may do.
+//! API keys: their text, digest, ids, abilities, limits and restrictions.
 //!
 //! | type | is |
 //! |---|---|
-//! | [`KeyScheme`] | what keys look like and how they are hashed, for all that need to know |
-//! | [`KeyFormat`], [`KeyFormats`] | what the text looks like, and what its prefix means |
+//! | [`KeyScheme`] | the formats of keys and how they are hashed, in one value |
+//! | [`KeyFormat`], [`KeyFormats`] | the format of the text, and the meaning of its prefix |
 //! | [`Checksum`], [`Alphabet`] | the parts of a format |
 //! | [`PresentedKey`] | a text that passed the formats, not yet verified |
 //! | [`Secret`] | the text of a new key, shown once |
-//! | [`KeyDigest`], [`KeyHasher`] | the only thing that a store ever sees |
-//! | [`StoredHash`] | what another system kept of a key |
-//! | [`KeyId`] | the public name of a key, for logs and revocation |
+//! | [`KeyDigest`], [`KeyHasher`] | the hash of a key, which is all that a store sees |
+//! | [`StoredHash`] | the hash that another system stored of a key |
+//! | [`KeyId`] | the public id of a key, for logs and revocation |
 //! | [`Ability`], [`AbilitySet`] | what a key may do |
 //! | [`Stage`], [`TenantId`], [`KeyKind`] | what a key is bound to |
 //! | [`RateLimit`], [`RateLimits`] | how often a key may be used |
-//! | [`Restrictions`] | from where it works, and on which endpoints |
-//! | [`OriginPattern`], [`ReferrerPattern`] | the sites and pages that may use it |
-//! | [`EndpointPattern`] | the methods and paths on which it works |
+//! | [`Restrictions`] | where a key may be used from, and on which endpoints |
+//! | [`OriginPattern`], [`ReferrerPattern`] | the sites and pages that may use a key |
+//! | [`EndpointPattern`] | the methods and paths on which a key works |
 
 mod ability;
 mod alphabet;

@@ -4,11 +4,27 @@ use std::fmt;
 
 use super::{FormatError, KeyFormat, KeyKind, MAX_KEY_LENGTH, Stage};
 
-/// A text that looks like a key and has yet to be verified.
+/// A text with the form of a key, which is not verified yet.
 ///
-/// It comes from [`KeyFormat::parse`](super::KeyFormat::parse) and
-/// [`KeyFormats::parse`](super::KeyFormats::parse). What it says of the key, the key's
-/// holder said: nothing is proven by it.
+/// It is returned by [`KeyFormat::parse`](super::KeyFormat::parse) and
+/// [`KeyFormats::parse`](super::KeyFormats::parse). The client chose the text: nothing that it says
+/// about the key is proven.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::key::KeyFormats;
+/// use tower_api_key::{KeyFormat, KeyKind};
+///
+/// let formats = KeyFormats::from(KeyFormat::new("sk_live_").stage("live").kind(KeyKind::Secret));
+/// let secret = formats.iter().next().unwrap().generate()?;
+/// let presented = formats.parse(secret.reveal()).unwrap();
+/// assert_eq!(presented.reveal(), secret.reveal());
+/// assert_eq!(presented.format().unwrap().prefix(), "sk_live_");
+/// assert_eq!(presented.stage().unwrap(), "live");
+/// assert_eq!(presented.kind(), Some(KeyKind::Secret));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct PresentedKey<'a> {
     text: &'a str,
@@ -16,19 +32,19 @@ pub struct PresentedKey<'a> {
 }
 
 impl<'a> PresentedKey<'a> {
-    /// Parses bytes whose length and characters could be a key's.
+    /// Parses bytes with a possible length and characters of a key.
     pub(crate) fn from_bytes(bytes: &'a [u8]) -> Result<Self, FormatError> {
         Self::check(bytes)?;
         let text = str::from_utf8(bytes).map_err(|_| FormatError::Character)?;
         Ok(Self { text, format: None })
     }
 
-    /// Tells what is wrong with bytes whose length or characters are no key's.
+    /// Returns why bytes with this length or these characters are not a key.
     pub(crate) fn check(bytes: &[u8]) -> Result<(), FormatError> {
         if bytes.is_empty() || bytes.len() > MAX_KEY_LENGTH {
             return Err(FormatError::Length);
         }
-        // All of them, without a way out: that is faster for the bytes of a good key.
+        // Checks all bytes without an early exit, which is faster for a valid key.
         let allowed = bytes.iter().fold(true, |all, byte| all & is_key_character(*byte));
         allowed.then_some(()).ok_or(FormatError::Character)
     }
@@ -43,7 +59,7 @@ impl<'a> PresentedKey<'a> {
         self.text
     }
 
-    /// Returns the format that the text has, if formats were asked for.
+    /// Returns the format of the text, if formats are set.
     #[must_use]
     pub fn format(&self) -> Option<&'a KeyFormat> {
         self.format
@@ -63,13 +79,13 @@ impl<'a> PresentedKey<'a> {
 }
 
 impl KeyFormat {
-    /// Parses a text that should be a key of this format.
+    /// Parses a text as a key of this format.
     ///
-    /// Nothing is asked of any store: clients use it to refuse a wrong key at login.
+    /// It needs no store: clients use it to refuse a wrong key at login.
     ///
     /// # Errors
     ///
-    /// Returns what is wrong, in the order prefix, length, characters, checksum. The error
+    /// Returns why the text is not a key, in the order prefix, length, characters, checksum. The error
     /// never holds the text.
     pub fn parse<'a>(&'a self, text: &'a str) -> Result<PresentedKey<'a>, FormatError> {
         self.check(text)?;
@@ -83,8 +99,8 @@ impl fmt::Debug for PresentedKey<'_> {
     }
 }
 
-/// Tells the visible ASCII characters that a key may have from those that separate
-/// credentials in lists, parameters and quoted strings.
+/// Tells whether a key may have this byte: visible ASCII, except the separators of lists, parameters
+/// and quoted strings.
 const fn is_key_character(byte: u8) -> bool {
     byte.is_ascii_graphic() & (byte != b',') & (byte != b';') & (byte != b'"') & (byte != b'\\')
 }

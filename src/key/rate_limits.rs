@@ -1,4 +1,4 @@
-//! [`RateLimits`]: all limits of a key.
+//! [`RateLimits`]: all rate limits of a key.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -11,7 +11,7 @@ use super::{RateLimit, RateLimitError};
 
 pub(crate) const MAX_LIMITS: usize = 8;
 
-/// The rate limits of a key. None at all, the default, limits nothing.
+/// The rate limits of a key. The default has none.
 ///
 /// # Examples
 ///
@@ -29,7 +29,7 @@ pub struct RateLimits(Option<Arc<Inner>>);
 
 struct Inner {
     limits: Box<[RateLimit]>,
-    /// What `RateLimit-Policy` says, written once.
+    /// The value of `RateLimit-Policy`, written once.
     policy: HeaderValue,
 }
 
@@ -37,7 +37,7 @@ impl RateLimits {
     /// No limits.
     pub(crate) const NONE: Self = Self(None);
 
-    /// Puts limits together.
+    /// Combines limits.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl RateLimits {
         Ok(Self(Some(Arc::new(Inner { limits, policy }))))
     }
 
-    /// Returns what `RateLimit-Policy` says, if there are limits.
+    /// Returns the value of `RateLimit-Policy`, if there are limits.
     pub(crate) fn policy(&self) -> Option<&HeaderValue> {
         self.0.as_ref().map(|inner| &inner.policy)
     }

@@ -1,4 +1,4 @@
-//! [`ReferrerPattern`]: which pages may use a key.
+//! [`ReferrerPattern`]: the pages that may use a key.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,23 +10,22 @@ use super::text::is_text;
 use super::{OriginError, OriginPattern};
 use crate::path::NormalPath;
 
-/// Which pages may use a key: `https://app.example/*`, `https://app.example/checkout/*` or
+/// The pages that may use a key: `https://app.example/*`, `https://app.example/checkout/*` or
 /// `https://app.example/checkout`.
 ///
-/// It is an [`OriginPattern`] and perhaps a path. A path that ends with `/*` stands for all
-/// below: `/shop/*` is `/shop/` and `/shop/x/y`, but neither `/shop` nor `/shopping`. Another
-/// path stands for itself, and an origin alone, with or without `/` or `/*`, for every path. (A `/*`
-/// of an [`EndpointPattern`](crate::key::EndpointPattern) asks for a segment.)
-/// It is kept with `/*`.
+/// It is an [`OriginPattern`], optionally with a path. A path that ends with `/*` matches everything
+/// below: `/shop/*` matches `/shop/` and `/shop/x/y`, but neither `/shop` nor `/shopping`. (In an
+/// [`EndpointPattern`](crate::key::EndpointPattern), `/*` requires a segment.) Another path matches
+/// only itself. An origin alone, with or without `/` or `/*`, matches every path, and is stored with
+/// `/*`.
 ///
-/// Paths are compared as they are written, in upper and lower case and with their percent
-/// encoding, and have to be in normal form; see
-/// [`RequestHead::path_segment`](crate::RequestHead::path_segment). With the feature `url`,
-/// what the URL standard would percent-encode is encoded first.
+/// Paths are compared as text, with their case and percent-encoding, and have to be in normal form; see
+/// [`RequestHead::path_segment`](crate::RequestHead::path_segment). With the feature `url`, characters
+/// are percent-encoded first, as in the URL standard.
 ///
-/// Browsers send no path to another origin unless the page asks for it: the default policy is
-/// `strict-origin-when-cross-origin` (Referrer Policy, section 3.7). Then a pattern with a path
-/// matches nothing.
+/// Browsers send no path to another origin unless the page sets another policy: the default is
+/// `strict-origin-when-cross-origin` (Referrer Policy, section 3.7). A pattern with a path then matches
+/// nothing.
 ///
 /// # Examples
 ///
@@ -37,7 +36,9 @@ use crate::path::NormalPath;
 /// assert!(checkout.matches("https://app.example/checkout/pay?step=2"));
 /// assert!(!checkout.matches("https://app.example/checkouts"));
 /// assert!(!checkout.matches("https://app.example.evil.example/checkout/"));
-/// # Ok::<_, tower_api_key::key::OriginError>(())
+/// assert!(checkout.has_path());
+/// assert_eq!(checkout.origin().to_string(), "https://app.example");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -56,11 +57,10 @@ enum PagePath {
 }
 
 impl ReferrerPattern {
-    /// Tells whether `referrer`, the value of a `Referer` header, is one of these pages
-    /// (RFC 9110, section 10.1.3).
+    /// Tells whether `referrer`, the value of a `Referer` header, matches (RFC 9110, section 10.1.3).
     ///
-    /// Its query and fragment are ignored; so is its path, if the pattern has none. A referrer
-    /// with a user name or white space is none of them, and neither is one of more than 4096 bytes.
+    /// The query and the fragment are ignored, and the path if the pattern has none. A referrer with a
+    /// user name or white space, or of more than 4096 bytes, does not match.
     #[must_use]
     pub fn matches(&self, referrer: &str) -> bool {
         Page::parse(referrer).is_some_and(|page| self.matches_page(&page))
@@ -77,9 +77,9 @@ impl ReferrerPattern {
         &self.origin
     }
 
-    /// Tells whether the pattern needs to see a path.
+    /// Tells whether the pattern has a path.
     ///
-    /// If not, the origin is enough, and an `Origin` header says as much as a `Referer`.
+    /// If not, the origin suffices, and an `Origin` header is as good as a `Referer`.
     #[must_use]
     pub const fn has_path(&self) -> bool {
         !matches!(self.path, PagePath::Any)
@@ -108,7 +108,7 @@ impl PagePath {
         Ok(if below.is_some() { Self::Below(path.into()) } else { Self::Exact(path.into()) })
     }
 
-    /// Tells whether a path is meant; one that is not in normal form is none.
+    /// Tells whether a path matches; one that is not in normal form does not.
     fn matches(&self, path: Option<&str>) -> bool {
         match (self, path) {
             (Self::Any, _) => true,
@@ -119,7 +119,7 @@ impl PagePath {
     }
 }
 
-/// The page that a `Referer` names: parsed once, and compared as text with however many patterns.
+/// The page of a `Referer`: parsed once, and compared as text with any number of patterns.
 #[derive(Debug)]
 pub(crate) struct Page<'a> {
     site: Site<'a>,
@@ -128,8 +128,8 @@ pub(crate) struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// The longest `Referer` that is read, in bytes: browsers cut longer ones to the origin
-    /// (Referrer Policy, section 8.3).
+    /// The longest `Referer` that is read, in bytes: browsers cut longer ones to the origin (Referrer
+    /// Policy, section 8.3).
     pub(crate) const MAX_LENGTH: usize = 4096;
 
     pub(crate) fn parse(referrer: &'a str) -> Option<Self> {

@@ -1,4 +1,4 @@
-//! [`Restrictions`]: from where a key works, and on which endpoints.
+//! [`Restrictions`]: where a key may be used from, and on which endpoints.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use ipnet::IpNet;
 
 use super::{EndpointPattern, OriginPattern, ReferrerPattern};
 
-/// From where a key works, and on which endpoints. The default restricts nothing.
+/// The restrictions of a key: addresses, sites, pages and endpoints. The default has none.
 ///
-/// Each list says all that is allowed: where there is a list, what is not on it is refused, and
-/// an empty list allows nothing. A request has to be on every list that there is.
+/// A list allows only what is on it, and an empty list allows nothing. A request has to match every
+/// list that is set.
 ///
-/// Origins and referrers are what browsers say of the page that asks. They keep other sites from
-/// using a key, and do not keep scripts from it, which say what they like.
+/// Origins and referrers are what browsers report about the calling page. They keep other sites from
+/// using a key, but not scripts, which can send any value.
 ///
 /// # Examples
 ///
@@ -34,14 +34,14 @@ pub struct Restrictions {
         serde(serialize_with = "as_text", deserialize_with = "networks")
     )]
     pub addresses: Option<Arc<[IpNet]>>,
-    /// The sites whose pages may use the key, by `Origin` or, without one, by `Referer`.
+    /// The sites whose pages may use the key, by `Origin` or, without that header, by `Referer`.
     pub origins: Option<Arc<[OriginPattern]>>,
     /// The pages that may use the key, by `Referer`.
     pub referrers: Option<Arc<[ReferrerPattern]>>,
-    /// The methods and paths.
+    /// The methods and paths on which the key works.
     ///
-    /// A `GET` with a body, or with a content type of gRPC, has to be on the list as a `POST`, too:
-    /// there are servers that look at the body and not at the method.
+    /// A `GET` with a body, or with a content type of gRPC, has to be allowed as a `POST`, too, because
+    /// some servers look at the body and not at the method.
     pub endpoints: Option<Arc<[EndpointPattern]>>,
 }
 
@@ -63,7 +63,7 @@ impl super::HeapSize for Restrictions {
     }
 }
 
-/// Reads networks as people write them, so that each is one that an address can be in.
+/// Reads networks as text, so that each can match an address.
 #[cfg(feature = "serde")]
 fn networks<'de, D>(deserializer: D) -> Result<Option<Arc<[IpNet]>>, D::Error>
 where

@@ -1,4 +1,4 @@
-//! [`KeyScheme`]: what keys look like and how they are hashed, said once.
+//! [`KeyScheme`]: the formats and hashing of keys in one value.
 
 use std::fmt;
 
@@ -10,26 +10,25 @@ use super::{
     Stage,
 };
 
-/// How often a key is generated anew that the formats would take for one of another format.
+/// How often a key is generated again because it matches another format.
 const ATTEMPTS: usize = 16;
 
-/// What keys look like, and how they are hashed.
+/// The formats of keys, and how they are hashed.
 ///
-/// All that issue, check or look up the same keys need the same scheme: the layer, the
-/// [`KeyManager`](crate::KeyManager), a [`MemoryStore`](crate::MemoryStore) that issues keys. Make
-/// one and give each a clone, which is cheap, or mount
-/// [the layer of the manager](crate::KeyManager::layer), which has that of the manager. A client
-/// needs the [formats](Self::formats) only, and must not know a pepper.
+/// Everything that issues, checks or looks up the same keys needs the same scheme: the layer, the
+/// [`KeyManager`](crate::KeyManager), a [`MemoryStore`](crate::MemoryStore) that issues keys. Make one
+/// and pass cheap clones, or mount [the layer of the manager](crate::KeyManager::layer), which has the
+/// manager's scheme. A client needs only the [formats](Self::formats), and must not know a pepper.
 ///
 /// By default, keys are issued in the [default format](KeyFormat), any text that could be a key is
 /// accepted, and keys are hashed with SHA-256.
 ///
 /// # Issuing
 ///
-/// A new key has the format that its [description](crate::NewKey) sets. If it sets none, it has the
-/// only format of the scheme that fits its prefix, stage and kind; of formats that differ in nothing
-/// but their bodies, the first. Otherwise it is not issued, and the [error](IssueError) says which
-/// formats there are. No key is issued that the same scheme would refuse.
+/// A new key has the format that its [description](crate::NewKey) sets. Otherwise it has the only
+/// format of the scheme that matches its prefix, stage and kind; of formats that differ only in their
+/// bodies, the first. Otherwise it is not issued, and the [error](IssueError) lists the formats. The
+/// scheme issues no key that it would refuse.
 ///
 /// # Examples
 ///
@@ -57,7 +56,7 @@ const ATTEMPTS: usize = 16;
 /// let error = keys.issue(NewKey::named("nightly import")).await.unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "several formats fit the key: say which by its prefix, `sk_live_` (stage live) or \
+///     "several formats match the key: choose one by its prefix, `sk_live_` (stage live) or \
 ///      `sk_test_` (stage test)",
 /// );
 /// assert!(matches!(error, ManageError::Issue(IssueError::Ambiguous(_))));
@@ -72,7 +71,7 @@ pub struct KeyScheme {
 }
 
 impl KeyScheme {
-    /// Says what keys look like. They are hashed with SHA-256.
+    /// Creates a scheme with these formats. Keys are hashed with SHA-256.
     pub fn new(formats: impl Into<KeyFormats>) -> Self {
         Self { formats: formats.into(), hasher: KeyHasher::default() }
     }
@@ -83,24 +82,53 @@ impl KeyScheme {
         self
     }
 
-    /// Returns what keys look like. If there are no formats, any text could be a key.
+    /// Returns the formats of keys. If there are none, any text could be a key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyFormat, KeyScheme};
+    ///
+    /// let scheme = KeyScheme::new(KeyFormat::new("sk_live_"));
+    /// assert_eq!(scheme.formats().iter().next().unwrap().prefix(), "sk_live_");
+    /// assert!(KeyScheme::default().formats().is_empty());
+    /// ```
     #[must_use]
     pub const fn formats(&self) -> &KeyFormats {
         &self.formats
     }
 
     /// Returns the digest under which a new key is stored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyHasher, KeyScheme};
+    ///
+    /// assert_eq!(KeyScheme::default().digest("ak_1"), KeyHasher::sha256().digest("ak_1"));
+    /// ```
     #[must_use]
     pub fn digest(&self, key: &str) -> KeyDigest {
         self.hasher.digest(key)
     }
 
     /// Returns the digests under which a presented key may be stored, the current first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyHasher, KeyScheme};
+    ///
+    /// let hasher = KeyHasher::hmac_sha256(b"a pepper of 32 random bytes ....").or_sha256();
+    /// let scheme = KeyScheme::default().hasher(hasher);
+    /// assert_eq!(scheme.digests("ak_1").next(), Some(scheme.digest("ak_1")));
+    /// assert_eq!(scheme.digests("ak_1").count(), 2);
+    /// ```
     pub fn digests<'a>(&'a self, key: &'a str) -> impl Iterator<Item = KeyDigest> + 'a {
         self.hasher.digests(key)
     }
 
-    /// Returns the ways in which a presented key may have been hashed, the current first.
+    /// Returns the methods by which a presented key may have been hashed, the current first.
     pub(crate) fn ways<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = &'a Way> + 'a {
         self.hasher.ways(key)
     }
@@ -113,8 +141,7 @@ impl KeyScheme {
         }
     }
 
-    /// Returns the format of a key that is to be issued with this prefix, stage and kind, as far as
-    /// they are said.
+    /// Returns the format of a key to issue with this prefix, stage and kind, if they are set.
     pub(crate) fn choose(
         &self,
         prefix: Option<&str>,
@@ -137,7 +164,7 @@ impl KeyScheme {
         Err(IssueError::Ambiguous(fitting))
     }
 
-    /// Generates a key of `format` that this scheme accepts as one of this stage and kind.
+    /// Generates a key of `format` that this scheme accepts with this stage and kind.
     pub(crate) fn generate(
         &self,
         format: &KeyFormat,
@@ -158,30 +185,29 @@ impl KeyScheme {
     }
 }
 
-/// Tells whether a prefix says nothing else than this.
+/// Tells whether a prefix does not contradict this.
 fn says(key: &PresentedKey<'_>, stage: Option<&Stage>, kind: KeyKind) -> bool {
     key.format().is_none_or(|format| format.allows(stage, kind))
 }
 
-/// The error of a key that a scheme does not issue.
+/// Why a scheme does not issue a key.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum IssueError {
-    /// Several formats fit the key. These do.
-    #[error("several formats fit the key: say which by its prefix, {}", Choices(.0))]
+    /// Several formats match the key: these.
+    #[error("several formats match the key: choose one by its prefix, {}", Choices(.0))]
     Ambiguous(KeyFormats),
-    /// No format has the prefix that the key is to have. There are these.
+    /// No format has the requested prefix. These exist.
     #[error("no keys are issued with this prefix: choose {}", Choices(.0))]
     Prefix(KeyFormats),
-    /// No format stands for the stage or the kind that the key is to have. These have its prefix,
-    /// or are all if it is to have any.
+    /// No format has the requested stage or kind. These have the requested prefix, or are all if none
+    /// was requested.
     #[error("the prefix stands for another stage or kind: there is {}", Choices(.0))]
     Meaning(KeyFormats),
-    /// The key has a format of its own, and would be refused, because the scheme has these formats
-    /// only.
+    /// The key has a format of its own that the scheme would refuse. The scheme has these formats.
     #[error("a key of this format would be refused: choose {}", Choices(.0))]
     Refused(KeyFormats),
-    /// No secret could be made.
+    /// The secret could not be generated.
     #[error(transparent)]
     Generate(#[from] GenerateError),
 }

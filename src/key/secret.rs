@@ -4,11 +4,10 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// The text of a key that was just issued.
+/// The text of a newly issued key.
 ///
-/// It is the only place where the crate holds a whole key, and it is meant to be shown
-/// once: it cannot be cloned, printed or serialized, its `Debug` is redacted, and its
-/// memory is overwritten when it is dropped.
+/// It is the only type that holds a whole key, and is meant to be shown once: it cannot be cloned,
+/// printed or serialized, its `Debug` is redacted, and its memory is overwritten when it is dropped.
 ///
 /// # Examples
 ///

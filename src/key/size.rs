@@ -1,8 +1,8 @@
-//! [`HeapSize`]: how much memory a value takes besides itself.
+//! [`HeapSize`]: the allocated memory of a value.
 
 use std::sync::Arc;
 
-/// What the allocator adds to each allocation, and what an `Arc` has beside its value.
+/// The overhead of each allocation, and of an `Arc`.
 const ALLOCATION: usize = 16;
 const COUNTS: usize = 16;
 

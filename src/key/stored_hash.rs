@@ -1,4 +1,4 @@
-//! [`StoredHash`]: the hash that another system kept of a key.
+//! [`StoredHash`]: the hash of a key that another system stored.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,10 +17,10 @@ const LENIENT: GeneralPurposeConfig =
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// The SHA-256 or HMAC-SHA-256 that another system kept of a key, as it wrote it.
+/// The SHA-256 or HMAC-SHA-256 of a key that another system stored.
 ///
-/// It is read from 64 hexadecimal digits in either case, or from base64 in either alphabet, with
-/// padding or without.
+/// It is parsed from 64 hexadecimal digits in either case, or from base64 in either alphabet, with or
+/// without padding.
 ///
 /// # Examples
 ///
@@ -44,21 +44,21 @@ pub struct StoredHash(KeyDigest);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StoredHashError {
-    /// It is a salted password hash, which is another one each time.
+    /// It is a salted password hash, which differs each time.
     #[error(
-        "no key can be looked up by a hash of {0}, which has a salt: leave it in its table, and have \
-         the layer ask there by `ApiKeyLayer::fallback`, which adopts each key when it is first used"
+        "no key can be looked up by a hash of {0}, which has a salt: leave it in its table, and set \
+         `ApiKeyLayer::fallback`, which asks there and adopts each key when it is first used"
     )]
     Salted(&'static str),
-    /// It is the hash of another algorithm, or none.
+    /// It is a hash of another algorithm, or not a hash.
     #[error(
-        "a stored hash is a SHA-256 or HMAC-SHA-256: 64 hexadecimal digits, or 43 characters of \
+        "not a SHA-256 or HMAC-SHA-256: write 64 hexadecimal digits, or 43 characters of \
          base64 with padding or without"
     )]
     Form,
 }
 
-/// The beginnings of salted hashes, with the names of their algorithms.
+/// The prefixes of salted hashes, with the names of their algorithms.
 const SALTED: [(&str, &str); 12] = [
     ("$2$", "bcrypt"),
     ("$2a$", "bcrypt"),
@@ -76,14 +76,14 @@ const SALTED: [(&str, &str); 12] = [
 
 impl StoredHash {
     /// Returns the digest of a key whose whole text was hashed. The layer needs a
-    /// [`KeyHasher`](super::KeyHasher) that hashes as the other system did.
+    /// [`KeyHasher`](super::KeyHasher) that hashes like the other system.
     #[must_use]
     pub const fn of_key(&self) -> KeyDigest {
         self.0
     }
 
-    /// Returns the digest of a key `id|secret`, as Laravel Sanctum issues them, of which only the secret
-    /// was hashed. Nobody is found by the secret with another id.
+    /// Returns the digest of a key `id|secret`, such as those of Laravel Sanctum, of which only the
+    /// secret was hashed. The secret does not work with another id.
     ///
     /// The layer needs a [`KeyHasher`](super::KeyHasher::or_sha256_after_id) that accepts such keys.
     ///
@@ -93,7 +93,7 @@ impl StoredHash {
     /// use tower_api_key::KeyHasher;
     /// use tower_api_key::key::StoredHash;
     ///
-    /// // As in the column `token` of `personal_access_tokens`, in the row with the id 12.
+    /// // The column `token` of `personal_access_tokens`, in the row with the id 12.
     /// let hash = KeyHasher::sha256().digest("secret").to_string();
     /// let digest = hash.parse::<StoredHash>()?.of_secret_after("12");
     ///

@@ -1,4 +1,4 @@
-//! What is written as text: parsed, shown and, by `serde`, kept as one.
+//! Types that are parsed from, written and serialized as text.
 
 /// Adds the conversions from and to text to a type that has `FromStr` and `Display`.
 macro_rules! is_text {

@@ -23,13 +23,13 @@ use crate::without_service::{Admitted, Refusal};
 
 /// Forwards requests with a valid API key, and refuses all others.
 ///
-/// The layer has no type parameters: one value can be a struct's field, and can be mounted on an axum
-/// router, a tonic server and a hyper service alike. A clone shares its settings.
+/// The layer has no type parameters: one value can be the field of a struct, and works with an axum
+/// router, a tonic server and a hyper service. Clones share its settings.
 ///
-/// Over a store that can [tell whether a record still holds](KeyStore::still_holds), as [`MemoryStore`] and
-/// `CachedStore` can, each thread keeps up to 256 keys that it saw more than once, so that threads do not wait for
-/// each other. It keeps no record of more than 4 KiB, which makes a mebibyte for a thread and a layer at
-/// most, until the layer and its services are dropped.
+/// If the store can [tell whether a record is current](KeyStore::still_holds), as [`MemoryStore`] and
+/// `CachedStore` can, each thread keeps up to 256 keys that it saw more than once, so that threads do
+/// not wait for each other. A thread keeps no record above 4 KiB. This takes at most 1 MiB for each
+/// thread and layer, until the layer and its services are dropped.
 ///
 /// [`MemoryStore`]: crate::MemoryStore
 ///
@@ -52,7 +52,7 @@ pub struct ApiKeyLayer {
 }
 
 impl ApiKeyLayer {
-    /// Verifies keys by the records of `store`, with these settings:
+    /// Verifies keys against the records of `store`, with these settings:
     ///
     /// | setting | default |
     /// |---|---|
@@ -70,7 +70,7 @@ impl ApiKeyLayer {
     /// | [`drain_refused`](Self::drain_refused) | 64 MiB within 30 seconds |
     /// | [`realm`](Self::realm) | `api` |
     /// | [`generic_challenge`](Self::generic_challenge) | no |
-    /// | [`clock`](Self::clock) | the operating system's; requests are counted by one that does not jump |
+    /// | [`clock`](Self::clock) | the operating system's; requests are counted by a monotonic one |
     /// | [`trusted_proxies`](Self::trusted_proxies) | none |
     /// | [`accept_public_keys`](Self::accept_public_keys) | no |
     /// | [`rate_limiter`](Self::rate_limiter) | in memory |
@@ -84,6 +84,25 @@ impl ApiKeyLayer {
     /// | [`on_rotation_due`](Self::on_rotation_due) | none |
     /// | [`without_cache_fields`](Self::without_cache_fields) | `Cache-Control: private` and `Vary` |
     /// | `policy` (feature `policy`) | none |
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{ApiKeyLayer, KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let keys = KeyManager::new(store.clone());
+    /// let key = keys.issue(NewKey::named("a device")).await?.secret;
+    /// let layer = ApiKeyLayer::new(store);
+    ///
+    /// let request = Request::get("/").header("x-api-key", key.reveal()).body(())?;
+    /// assert!(layer.verify(&mut request.into_parts().0).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(store: impl KeyStore + 'static) -> Self {
         Self::over(Arc::new(store))
     }
@@ -92,21 +111,24 @@ impl ApiKeyLayer {
         Self { entrance: Arc::new(Entrance::new(Gate::new(store))) }
     }
 
-    /// Decides without a service, for frameworks that are not built on tower, queues and messages.
+    /// Verifies a request without a service: for frameworks that are not built on tower, for queues and
+    /// for messages.
     ///
-    /// It goes the way of the layer's service, with all its settings. A request that passes has its head
-    /// prepared as for a service: the credential is removed, and the [`VerifiedKey`](crate::VerifiedKey) is in the extensions.
-    /// [`Admitted`] completes the response, and [`Refusal`] is one.
+    /// It takes the same steps as the layer's service, with all settings. The head of an accepted
+    /// request is prepared as for a service: the credential is removed, and the
+    /// [`VerifiedKey`](crate::VerifiedKey) is in the extensions. [`Admitted`] completes the response,
+    /// and a [`Refusal`] has a response.
     ///
-    /// * Whether the request has a body is judged by its headers.
-    /// * The extensions have to hold what the application knows of the client, such as its
+    /// * The headers decide whether the request has a body. Preflights are not recognized, so
+    ///   [`forward_preflight`](Self::forward_preflight) has no effect.
+    /// * The extensions must have what the application knows of the client, such as its
     ///   [`PeerAddress`](crate::PeerAddress).
     /// * [`StreamWatch::cancel_handlers`](crate::StreamWatch::cancel_handlers) has no effect: use
     ///   [`VerifiedKey::while_valid`](crate::VerifiedKey::while_valid).
     ///
     /// # Errors
     ///
-    /// Returns what the layer refuses.
+    /// Returns an error if the layer refuses the request.
     ///
     /// # Examples
     ///
@@ -139,22 +161,68 @@ impl ApiKeyLayer {
         self.entrance.verify(parts).await
     }
 
-    /// Returns how many streams are open: bodies of responses of which more than one frame was sent, or
-    /// that wait, and what waits for the [end of a key](crate::VerifiedKey::ended).
+    /// Returns the number of open streams: response bodies that sent more than one frame or are
+    /// waiting, and futures that wait for the [end of a key](crate::VerifiedKey::ended).
     ///
-    /// A layer with other settings counts for itself.
+    /// A layer with other settings has a count of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_util::FutureExt;
+    /// use http::Request;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("a device")).await?;
+    /// let layer = keys.layer();
+    ///
+    /// let request = Request::get("/").header("x-api-key", issued.secret.reveal()).body(())?;
+    /// let admitted = layer.verify(&mut request.into_parts().0).await?;
+    /// let mut ended = Box::pin(admitted.key().unwrap().ended());
+    /// assert!(ended.as_mut().now_or_never().is_none()); // it waits from now on
+    /// assert_eq!(layer.open_streams(), 1);
+    /// assert_eq!(layer.open_streams_of(issued.record.id()), 1);
+    /// drop(ended);
+    /// assert_eq!(layer.open_streams(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.entrance.gate.streams.len()
     }
 
     /// Returns how many [streams](Self::open_streams) of one key are open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("a device")).await?;
+    /// let layer = keys.layer();
+    ///
+    /// // A response that is complete at once is no stream.
+    /// let request = Request::get("/").header("x-api-key", issued.secret.reveal()).body(())?;
+    /// let admitted = layer.verify(&mut request.into_parts().0).await?;
+    /// let _response = admitted.finish(Response::new("…")).await;
+    /// assert_eq!(layer.open_streams_of(issued.record.id()), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn open_streams_of(&self, id: &KeyId) -> usize {
         self.entrance.gate.streams.len_of(id)
     }
 
-    /// Returns what counts the open streams, and does not keep the layer.
+    /// Returns a counter of open streams, which does not keep the layer.
     #[cfg(feature = "metrics")]
     pub(crate) fn stream_counter(
         &self,
@@ -163,6 +231,16 @@ impl ApiKeyLayer {
     }
 
     /// Returns the security schemes of an [OpenAPI document](crate::openapi): how clients present keys.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    ///
+    /// let schemes = ApiKeyLayer::new(MemoryStore::new()).security_schemes();
+    /// // `x-api-key` or `Authorization: Bearer`.
+    /// assert_eq!(schemes.requirements(["bots:read"]).unwrap().len(), 2);
+    /// ```
     #[cfg(feature = "openapi")]
     #[must_use]
     pub fn security_schemes(&self) -> SecuritySchemes {

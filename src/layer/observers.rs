@@ -1,4 +1,4 @@
-//! Which observers hear of requests.
+//! Settings of [`ApiKeyLayer`]: what observes its requests.
 
 use std::sync::Arc;
 
@@ -15,40 +15,73 @@ impl ApiKeyLayer {
     /// # Examples
     ///
     /// ```
-    /// use tower_api_key::{ApiKeyLayer, MemoryStore, RequestHead, VerifiedKey};
+    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    /// use std::sync::Arc;
     ///
-    /// let layer = ApiKeyLayer::new(MemoryStore::new())
-    ///     .observer(|key: &VerifiedKey, head: &RequestHead<'_>| {
-    ///         println!("{} {} by {}", head.method(), head.uri().path(), key.id());
-    ///     });
+    /// use http::Request;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey, RequestHead, VerifiedKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = keys.issue(NewKey::named("a device")).await?.secret;
+    /// let uses = Arc::new(AtomicU64::new(0));
+    /// let counter = Arc::clone(&uses);
+    /// let layer = keys.layer().observer(move |key: &VerifiedKey, head: &RequestHead<'_>| {
+    ///     println!("{} {} by {}", head.method(), head.uri().path(), key.id());
+    ///     counter.fetch_add(1, Relaxed);
+    /// });
+    ///
+    /// let request = Request::get("/").header("x-api-key", key.reveal()).body(())?;
+    /// layer.verify(&mut request.into_parts().0).await?;
+    /// assert_eq!(uses.load(Relaxed), 1);
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn observer(self, observer: impl Observe + 'static) -> Self {
         self.with(|gate| gate.observers.add(Arc::new(observer)))
     }
 
-    /// Adds a callback for requests with a key that [should have been replaced] by now, after those added
-    /// before. The request passes all the same.
+    /// Adds a callback for requests whose key [should have been replaced] by now, after the callbacks
+    /// added before. The request passes all the same.
     ///
-    /// The layer calls it after the [observers](Self::observer), for every request of such a key that is let
-    /// through. It reads its [clock](Self::clock) only for keys that have such a date.
+    /// The layer calls it after the [observers](Self::observer), for every accepted request with such a
+    /// key. The layer reads its [clock](Self::clock) only for keys with a rotation date.
     ///
     /// [should have been replaced]: VerifiedKey::rotation_due_at
     ///
     /// # Examples
     ///
     /// ```
-    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    /// use std::sync::{Arc, Mutex};
+    /// use std::time::SystemTime;
     ///
-    /// let layer = ApiKeyLayer::new(MemoryStore::new())
-    ///     .on_rotation_due(|key| eprintln!("{} ({}) is to be rotated", key.id(), key.name()));
+    /// use http::Request;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = NewKey::named("a device").rotation_due_at(SystemTime::now());
+    /// let key = keys.issue(key).await?.secret;
+    /// let due = Arc::new(Mutex::new(Vec::new()));
+    /// let names = Arc::clone(&due);
+    /// let layer =
+    ///     keys.layer().on_rotation_due(move |key| names.lock().unwrap().push(key.name().to_owned()));
+    ///
+    /// let request = Request::get("/").header("x-api-key", key.reveal()).body(())?;
+    /// layer.verify(&mut request.into_parts().0).await?;
+    /// assert_eq!(*due.lock().unwrap(), ["a device"]);
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn on_rotation_due(self, observer: impl Fn(&VerifiedKey) + Send + Sync + 'static) -> Self {
         self.with(|gate| gate.observers.add_on_rotation_due(Arc::new(observer)))
     }
 
-    /// Leaves the addresses of clients out of events, where they are personal data that logs must not hold.
+    /// Hides the addresses of clients in events, for logs that must not hold personal data.
     ///
-    /// Events that come again are then told apart by their kind and key only.
+    /// Repeated events then differ only by their kind and key.
     pub fn hide_client_addresses(self) -> Self {
         self.with(|gate| Arc::make_mut(&mut gate.rejector).log.hides_clients = true)
     }

@@ -3,6 +3,22 @@
 use std::time::{Duration, SystemTime};
 
 /// The state of one limit after a request.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use tower_api_key::limit::{LimitDecision, LimitStatus};
+///
+/// let status = LimitStatus::within(9, Duration::from_secs(6));
+/// assert_eq!((status.remaining(), status.reset()), (9, Duration::from_secs(6)));
+/// assert!(!status.is_exceeded());
+/// assert!(status.exceeded(Duration::from_secs(6)).is_exceeded());
+///
+/// let export = LimitStatus::within(9, Duration::from_secs(6)).too_costly();
+/// assert_eq!(LimitDecision::new([export]).retry_after(), None); // waiting does not help
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitStatus {
     remaining: u32,
@@ -17,20 +33,22 @@ enum Exceeded {
 }
 
 impl LimitStatus {
-    /// Makes the status of a limit that lets the request pass: `remaining` requests are left, and one more
-    /// comes back after `reset`, which is zero if nothing is spent.
+    /// Creates the status of a limit that accepts the request: `remaining` requests are left, and one
+    /// more becomes available after `reset`, which is zero if nothing is used.
     #[must_use]
     pub const fn within(remaining: u32, reset: Duration) -> Self {
         Self { remaining, reset, exceeded: None }
     }
 
-    /// Makes it the status of a limit that refuses the request, and would let it pass after `retry_after`.
+    /// Turns it into the status of a limit that refuses the request, and would accept it after
+    /// `retry_after`.
     #[must_use]
     pub const fn exceeded(self, retry_after: Duration) -> Self {
         Self { exceeded: Some(Exceeded::For(retry_after)), ..self }
     }
 
-    /// Makes it the status of a limit that refuses the request because it costs more than the whole burst.
+    /// Turns it into the status of a limit that refuses the request because it costs more than the
+    /// whole burst.
     #[must_use]
     pub const fn too_costly(self) -> Self {
         Self { exceeded: Some(Exceeded::Always), ..self }
@@ -42,7 +60,7 @@ impl LimitStatus {
         self.remaining
     }
 
-    /// Returns the time until one more request comes back; zero if nothing is spent.
+    /// Returns the time until one more request becomes available; zero if nothing is used.
     #[must_use]
     pub const fn reset(&self) -> Duration {
         self.reset
@@ -67,9 +85,12 @@ impl LimitStatus {
 ///
 /// let second = LimitStatus::within(9, Duration::from_millis(100));
 /// let day = LimitStatus::within(0, Duration::from_secs(40)).exceeded(Duration::from_secs(40));
-/// let decision = LimitDecision::new([second, day]);
+/// let now = SystemTime::now();
+/// let decision = LimitDecision::new([second, day]).at(now);
 /// assert!(!decision.is_granted());
 /// assert_eq!(decision.retry_after(), Some(Duration::from_secs(40)));
+/// assert_eq!(decision.time(), Some(now));
+/// assert_eq!(decision.statuses().len(), 2);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitDecision {
@@ -77,7 +98,7 @@ pub struct LimitDecision {
     time: Option<SystemTime>,
 }
 
-/// Most keys have one limit, for which nothing is allocated.
+/// Most keys have one limit, which needs no allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Statuses {
     One(LimitStatus),
@@ -85,7 +106,7 @@ enum Statuses {
 }
 
 impl LimitDecision {
-    /// Makes a decision from the state of each limit.
+    /// Creates a decision from the status of each limit.
     pub fn new(statuses: impl IntoIterator<Item = LimitStatus>) -> Self {
         let mut statuses = statuses.into_iter();
         let statuses = match (statuses.next(), statuses.next()) {
@@ -120,7 +141,7 @@ impl LimitDecision {
         }
     }
 
-    /// Tells whether every limit lets the request pass. Its cost is then spent.
+    /// Tells whether every limit accepts the request. Its cost is then taken.
     #[must_use]
     pub fn is_granted(&self) -> bool {
         self.statuses().iter().all(|status| status.exceeded.is_none())
@@ -128,7 +149,7 @@ impl LimitDecision {
 
     /// Returns the time after which every limit would let the request pass.
     ///
-    /// `None` if the request passes now, or if it costs more than a limit ever has.
+    /// `None` if the request passes now, or if it costs more than the burst of a limit.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let mut longest = None;

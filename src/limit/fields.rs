@@ -1,4 +1,4 @@
-//! [`Usage`]: how the limits stand, as header fields.
+//! [`Usage`]: the `RateLimit` headers of a response.
 
 use std::io::Write as _;
 
@@ -13,15 +13,15 @@ const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// How long the item of a limit is at most, with its separator, a name of 32 characters and two numbers.
+/// The most bytes of the item of a limit, with its separator, a name of 32 characters and two numbers.
 const LONGEST: usize = 80;
 
-/// How the limits of a key stand, and how that is told.
+/// The state of the limits of a key, and how to write it.
 #[derive(Clone, Debug)]
 pub(crate) struct Usage {
     pub(crate) limits: RateLimits,
     pub(crate) decision: LimitDecision,
-    /// Whether the older `X-RateLimit-*` are written too.
+    /// Whether to write the older `X-RateLimit-*`, too.
     pub(crate) older: bool,
 }
 
@@ -40,8 +40,8 @@ impl Usage {
     }
 }
 
-/// Writes what a response tells of the limits of its key
-/// (draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4).
+/// Writes the state of a key's limits into a response (draft-ietf-httpapi-ratelimit-headers-10,
+/// sections 3 and 4).
 pub(crate) fn write_usage(
     limits: &RateLimits,
     decision: &LimitDecision,
@@ -49,7 +49,7 @@ pub(crate) fn write_usage(
     headers: &mut HeaderMap,
 ) {
     let Some(policy) = limits.policy() else { return };
-    // Both are lists, in which the application may have limits of its own.
+    // Both headers are lists, to which the application may add limits of its own.
     headers.append(RATE_LIMIT_POLICY, policy.clone());
     if let Some(state) = state(limits, decision) {
         headers.append(RATE_LIMIT, state);
@@ -57,7 +57,7 @@ pub(crate) fn write_usage(
     if !older {
         return;
     }
-    // Of the limit of which least is left.
+    // Of the limit with the least left.
     let limits = limits.iter().zip(decision.statuses());
     if let Some((limit, status)) = limits.min_by_key(|(_, status)| status.remaining()) {
         headers.insert(X_LIMIT, limit.quota().into());
@@ -67,8 +67,8 @@ pub(crate) fn write_usage(
 }
 
 fn state(limits: &RateLimits, decision: &LimitDecision) -> Option<HeaderValue> {
-    // On the stack, and without the formatting of the standard library, which would take longer
-    // than the limiter. Most keys have one limit.
+    // On the stack, and without the formatting of the standard library, which would take longer than
+    // the limiter. Most keys have one limit.
     match limits.len() {
         1 => write_state(limits, decision, &mut [0; LONGEST]),
         _ => write_state(limits, decision, &mut [0; MAX_LIMITS * LONGEST]),
@@ -100,7 +100,7 @@ fn write_state(
     HeaderValue::from_bytes(&buffer[..buffer.len() - unused]).ok()
 }
 
-/// Returns whole seconds, never too few.
+/// Returns whole seconds, rounded up.
 pub(crate) fn seconds(time: std::time::Duration) -> u64 {
     time.as_secs().saturating_add((time.subsec_nanos() > 0).into())
 }

@@ -7,13 +7,13 @@ use crate::key::RateLimit;
 
 /// A limit as the algorithm sees it. Times are in nanoseconds since 1970.
 ///
-/// All that has to be kept of the past is one time, the *level* (the theoretical arrival time of the
-/// algorithm): when everything that was spent will have come back. A level that is over is like none.
-/// None counts as later than a whole burst needs, so that nobody waits longer than for that: the
-/// limit may have been another when the level was kept, and the clock may have been set back.
+/// The only state is one time, the *level* (the theoretical arrival time of the algorithm): when
+/// everything that was spent will have come back. A level in the past is like no level. A level counts
+/// as at most one burst ahead, so that no client waits longer than that: the limit may have been
+/// another when the level was kept, and the clock may have been set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Gcra {
-    /// After which time one request comes back.
+    /// The time after which one request comes back.
     interval: u64,
     burst: u32,
 }
@@ -28,7 +28,7 @@ impl Gcra {
         self.interval * u64::from(self.burst)
     }
 
-    /// Returns the level as it counts now.
+    /// Returns the level that counts now.
     pub(super) fn current(self, level: u64, now: u64) -> u64 {
         level.clamp(now, now.saturating_add(self.refill()))
     }
@@ -53,7 +53,7 @@ impl Gcra {
 
     /// Returns the level after `cost` has been given back that was taken `since` ago.
     ///
-    /// What has come back by itself in the meantime is not given twice.
+    /// Time that has passed since then has given back its part already.
     pub(super) fn give_back(self, level: u64, now: u64, cost: u32, since: u64) -> u64 {
         if cost == 0 {
             return level;
@@ -62,8 +62,8 @@ impl Gcra {
         self.current(level, now).saturating_sub(spent.saturating_sub(since)).max(now)
     }
 
-    /// Returns the level after what nothing prevents: a failure, or a request that another limit
-    /// judges.
+    /// Returns the level after something that cannot be refused: a failure, or a request that another
+    /// limit judges.
     pub(super) fn add(self, level: u64, now: u64, cost: u32) -> u64 {
         let spent = self.interval.saturating_mul(cost.into());
         self.current(self.current(level, now).saturating_add(spent), now)
@@ -71,10 +71,10 @@ impl Gcra {
 
     pub(super) fn status(self, level: u64, now: u64) -> LimitStatus {
         let spent = self.current(level, now) - now;
-        // What is partly spent is not there yet.
+        // A partly spent request is not available yet.
         let remaining = u64::from(self.burst).saturating_sub(spent.div_ceil(self.interval));
         let remaining = u32::try_from(remaining).unwrap_or(self.burst);
-        // The time by which one request more will have come back.
+        // The time at which one more request will be available.
         let reset = match spent % self.interval {
             0 if spent == 0 => 0,
             0 => self.interval,
@@ -84,7 +84,7 @@ impl Gcra {
     }
 }
 
-/// What is asked of the limits of a key.
+/// What to do with the limits of a key.
 #[derive(Clone, Copy)]
 pub(super) enum Change {
     Take(u32),

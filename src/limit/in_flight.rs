@@ -1,4 +1,4 @@
-//! [`InFlight`]: the look-ups that are under way for each address.
+//! [`InFlight`]: the running look-ups of each address.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
@@ -7,28 +7,28 @@ use std::task::{Context, Poll, Waker};
 
 use crate::neighbours::Neighbours;
 
-/// Gives places to look-ups. Those for which an address has no place left wait for one, in order.
+/// Gives places to look-ups. If an address has no place left, its look-ups wait in order.
 #[derive(Default)]
 pub(super) struct InFlight {
-    // An address is in it as long as it has a look-up that is under way or waits.
+    // An address is in the map as long as it has a running or waiting look-up.
     addresses: Mutex<HashMap<Neighbours, Attempts>>,
 }
 
 #[derive(Default)]
 struct Attempts {
     places: u32,
-    /// By numbers that grow: the first has waited longest.
+    /// By ascending numbers: the first has waited longest.
     waiting: BTreeMap<u64, Waker>,
     last_number: u64,
 }
 
-/// The place of one look-up, which is free again when this is dropped.
+/// The place of one look-up. Dropping it frees the place.
 pub(crate) struct Place {
     of: Arc<InFlight>,
     address: Neighbours,
 }
 
-/// A look-up that has no place yet. It leaves the queue when this is dropped.
+/// A look-up without a place. Dropping it removes it from the queue.
 struct Waiter {
     of: Arc<InFlight>,
     address: Neighbours,
@@ -36,9 +36,9 @@ struct Waiter {
 }
 
 impl InFlight {
-    /// Waits for a place. There are as many as `left` says; once it says zero, there is none.
+    /// Waits for a place. `left` says how many there are; once it says zero, the wait ends.
     ///
-    /// A look-up that changes what is left has to do so before it drops its place.
+    /// A look-up that changes `left` has to do so before it drops its place.
     pub(super) async fn place(
         self: Arc<Self>,
         address: Neighbours,
@@ -49,13 +49,13 @@ impl InFlight {
         granted.then(|| Place { of: Arc::clone(&waiter.of), address })
     }
 
-    /// Changes the attempts of an address, and wakes the one that `change` returns.
+    /// Changes the attempts of an address, and wakes the waiter that `change` returns.
     fn with<T>(
         &self,
         address: Neighbours,
         change: impl FnOnce(&mut Attempts) -> (T, Option<Waker>),
     ) -> T {
-        // Poisoned by a clock that panics, it is as it was before.
+        // If a clock panicked and poisoned the lock, the data is unchanged.
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let attempts = addresses.entry(address).or_default();
         let (answer, next) = change(attempts);
@@ -85,7 +85,7 @@ impl Waiter {
     fn poll(&mut self, left: impl Fn() -> u32, cx: &mut Context<'_>) -> Poll<bool> {
         let Self { of, address, number } = self;
         of.with(*address, |attempts| {
-            // Asked while no place can become free: a failure is counted before that.
+            // Asked while no place can become free, because a failure is counted before that.
             let left = left();
             let is_next = attempts.first().is_none_or(|(first, _)| Some(first) == *number);
             let answer = match left {
@@ -108,7 +108,7 @@ impl Waiter {
             {
                 attempts.waiting.remove(&number);
             }
-            // The next one may have a place as well, or is refused as well.
+            // The next waiter may have a place as well, or is refused as well.
             let wakes = left == 0 || attempts.places < left;
             (answer, wakes.then(|| attempts.first_waker()).flatten())
         })
@@ -120,7 +120,7 @@ impl Drop for Waiter {
         let Some(number) = self.number else { return };
         self.of.with(self.address, |attempts| {
             attempts.waiting.remove(&number);
-            // It may have been woken for a place that it does not take any more.
+            // It may have been woken for a place that it no longer takes.
             ((), attempts.first_waker())
         });
     }

@@ -1,4 +1,4 @@
-//! [`Levels`]: what is spent, by whom.
+//! [`Levels`]: what each key, tenant or address has spent.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,18 +6,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::subject::Subject;
 
-/// How many subjects are kept before the idle ones are looked for.
+/// The number of subjects from which idle ones are removed.
 const FIRST_SWEEP: usize = 1024;
 
 /// The levels of many subjects, each behind a lock of its own.
 ///
-/// A subject whose levels are all over is like one that was never seen, so it is forgotten
-/// when the number of subjects has doubled.
+/// A subject whose levels are all in the past is like an unknown one, so it is removed when the number
+/// of subjects has doubled.
 pub(super) struct Levels<K, H> {
     subjects: papaya::HashMap<K, Mutex<Subject>, H>,
     next_sweep: AtomicUsize,
     sweeping: Mutex<()>,
-    /// How many subjects there are at most, if there is a bound.
+    /// The most subjects, if there is a bound.
     most: usize,
 }
 
@@ -31,7 +31,7 @@ where
         Self::at_most(usize::MAX)
     }
 
-    /// Keeps `most` subjects; those that spent least are forgotten first.
+    /// Keeps `most` subjects, and removes those that spent least first.
     pub(super) fn at_most(most: usize) -> Self {
         Self {
             subjects: papaya::HashMap::with_hasher(H::default()),
@@ -65,7 +65,7 @@ where
     /// Runs `act` with the subject locked, if it is known.
     pub(super) fn with_known<T>(&self, key: &K, act: impl FnOnce(&mut Subject) -> T) -> Option<T> {
         let pinned = self.subjects.pin();
-        // One that was just forgotten has nothing to tell.
+        // A subject that was just removed has no levels.
         pinned.get(key).map(|subject| act(&mut lock(subject)))
     }
 
@@ -78,7 +78,7 @@ where
         if self.subjects.pin().len() < self.next_sweep.load(Ordering::Relaxed) {
             return;
         }
-        // Whoever comes second has nothing to do.
+        // Another thread is doing it.
         let Ok(_sweeping) = self.sweeping.try_lock() else { return };
         self.forget_until(now);
         if self.subjects.pin().len() >= self.most {
@@ -96,14 +96,14 @@ where
         self.next_sweep.store(next, Ordering::Relaxed);
     }
 
-    /// Forgets the subjects to whom everything is back at `time`.
+    /// Removes the subjects to which everything has come back at `time`.
     pub(super) fn forget_until(&self, time: u64) {
         let pinned = self.subjects.pin();
         for (key, subject) in &pinned {
             let mut locked = lock(subject);
             if locked.last() <= time {
                 locked.forget();
-                // While it is locked, so that a new one is not taken out in its place.
+                // Under the lock, so that no new subject is removed in its place.
                 pinned.remove(key);
             }
         }
@@ -111,7 +111,7 @@ where
 }
 
 fn lock(subject: &Mutex<Subject>) -> MutexGuard<'_, Subject> {
-    // Nothing panics while it holds the lock; if it did, a level is a number all the same.
+    // Nothing panics while it holds the lock, and a level would be a valid number all the same.
     subject.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

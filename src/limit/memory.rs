@@ -1,4 +1,4 @@
-//! [`MemoryRateLimiter`]: counting in this process.
+//! [`MemoryRateLimiter`]: rate limits that are counted in this process.
 
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher, RandomState};
@@ -15,15 +15,14 @@ use crate::immediate::Immediate;
 use crate::key::{KeyId, RateLimit, TenantId};
 use crate::store::KeyRecord;
 
-/// How many parts the keys are kept in, so that looking for idle ones is short work.
+/// The number of parts of the map, so that a search for idle keys is short.
 const PARTS: usize = 64;
 
-/// Counts requests in memory. The default of the layer.
+/// Counts requests in memory. The default rate limiter of a layer.
 ///
-/// The limiter is exact within the process, for all threads. It forgets a key whose limits are whole
+/// The limiter is exact within the process, for all threads. It removes a key once its limits are whole
 /// again, so memory grows with the keys in use and not with time. Each key has a lock of its own.
-/// Clones count together, and so do layers that have clones of one limiter. Each process counts
-/// apart.
+/// Clones count together, and so do layers with clones of one limiter. Each process counts separately.
 ///
 /// # Examples
 ///
@@ -43,20 +42,58 @@ pub struct MemoryRateLimiter {
 }
 
 struct Shared {
-    /// By the first keys of chains of rotations.
+    /// By the first key of each chain of rotations.
     keys: Box<[Levels<KeyId, BuildHasherDefault<IdHasher>>]>,
     tenants: Levels<TenantId, RandomState>,
     clock: Box<dyn Clock>,
 }
 
 impl MemoryRateLimiter {
-    /// Counts by a clock that does not jump.
+    /// Creates a limiter that counts by a monotonic clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = keys.issue(NewKey::named("a device").limit("10 per hour")).await?.record;
+    /// let limiter = MemoryRateLimiter::new();
+    /// let decision = limiter.reserve(&key, 4).await?;
+    /// assert_eq!(decision.statuses()[0].remaining(), 6);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::with_clock(MonotonicClock::start())
     }
 
-    /// Counts by `clock`.
+    /// Creates a limiter that counts by `clock`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_api_key::testing::FakeClock;
+    /// use tower_api_key::{KeyManager, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = keys.issue(NewKey::named("a device").limit("60 per hour")).await?.record;
+    /// let clock = FakeClock::new();
+    /// let limiter = MemoryRateLimiter::with_clock(clock.clone());
+    /// limiter.reserve(&key, 60).await?;
+    /// assert!(!limiter.reserve(&key, 1).await?.is_granted());
+    /// clock.advance(Duration::from_secs(60));
+    /// assert!(limiter.reserve(&key, 1).await?.is_granted());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_clock(clock: impl Clock + 'static) -> Self {
         let shared = Shared {
             keys: (0..PARTS).map(|_| Levels::new()).collect(),
@@ -66,7 +103,7 @@ impl MemoryRateLimiter {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Returns what counts the keys and tenants, and does not keep the limiter.
+    /// Returns a counter of the keys and tenants, which does not keep the limiter.
     #[cfg(feature = "metrics")]
     pub(crate) fn subject_counter(
         &self,
@@ -79,7 +116,7 @@ impl MemoryRateLimiter {
         }
     }
 
-    /// Changes the levels of a key, and tells how its limits stand.
+    /// Changes the levels of a key, and returns the state of its limits.
     fn change(&self, key: &KeyRecord, change: Change) -> LimitDecision {
         let shared = &*self.shared;
         let time = shared.clock.now();
@@ -88,8 +125,8 @@ impl MemoryRateLimiter {
         let is_shared = |limit: &RateLimit| limit.is_shared_by_tenant() && key.tenant.is_some();
         let id = key.counted_id();
         let own = &shared.keys[part(id)];
-        // A request takes the lock of its key first and then that of its tenant, never two of
-        // either, so that nobody waits in a circle.
+        // A request locks its key first and then its tenant, and never two of either, so that there is
+        // no deadlock.
         let decision = match &key.tenant {
             Some(tenant) if key.limits().iter().all(is_shared) => {
                 shared.tenants.with(tenant, now, |tenant| asked.of(&mut [tenant], |_| (0, true)))
@@ -113,13 +150,13 @@ impl MemoryRateLimiter {
     }
 }
 
-/// Returns in which part a key is. The ends of ids are what differs most.
+/// Returns the part of the map for a key. Ids differ most at their ends.
 fn part(id: &KeyId) -> usize {
     let [.., last, end] = id.as_bytes() else { return 0 };
     (usize::from(*last) * 8 + usize::from(*end)) % PARTS
 }
 
-/// What is asked of the limits of a key, and when.
+/// What to do with the limits of a key, and when.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
     change: Change,
@@ -128,8 +165,8 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Changes the levels of all limits, or of none. `whose` tells which subject has a limit's, and
-    /// whether that is the tenant.
+    /// Changes the levels of all limits, or of none. `whose` tells which subject has the level of a
+    /// limit, and whether that is the tenant.
     fn of(
         self,
         subjects: &mut [&mut Subject],
@@ -172,7 +209,8 @@ impl Asked<'_> {
         (level, self.change.level(gcra, level, self.now))
     }
 
-    /// Keeps the level afterwards, or, of a limit that refuses, that by which it told how long to wait.
+    /// Stores the level afterwards or, for a limit that refuses, the level that the wait was computed
+    /// from.
     #[inline]
     fn keep(
         self,
@@ -186,7 +224,7 @@ impl Asked<'_> {
         let (gcra, name) = (Gcra::new(limit), limit.level(of_tenant));
         let is_needed = |level: &Level| {
             let is_named = || limits.iter().any(|limit| limit.level(of_tenant) == &level.name);
-            // What other keys of the tenant have is not known.
+            // The levels of the tenant's other keys are not known.
             level.time > now && (of_tenant || is_named())
         };
         let after = match after {
@@ -197,7 +235,7 @@ impl Asked<'_> {
             }
         };
         if !change.is_nothing() {
-            // Not given back to others: it may have been more than they counted. A tenant's have
+            // Not given back to other limits: it may be more than they counted. A tenant's limits have
             // other names.
             if let Change::Take(cost) = change
                 && !of_tenant
@@ -253,8 +291,8 @@ impl fmt::Debug for MemoryRateLimiter {
     }
 }
 
-/// Hashes ids quickly. They are random, or chosen by the application and not by who uses a key, so
-/// nobody can make many of them have one hash.
+/// Hashes ids quickly. They are random, or chosen by the application and not by clients, so nobody can
+/// force collisions.
 #[derive(Default)]
 struct IdHasher(u64);
 

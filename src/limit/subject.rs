@@ -1,13 +1,13 @@
-//! [`Subject`]: what one is limited in.
+//! [`Subject`]: the levels of a key, a tenant or an address.
 
 use std::sync::Arc;
 
 use super::gcra::Gcra;
 
-/// How many levels a subject has before those are forgotten that nobody needs. A key has 8 limits.
+/// The number of levels from which unneeded ones are removed. A key has at most 8 limits.
 const MANY: usize = 16;
 
-/// How many levels a subject has at most.
+/// The most levels of a subject.
 const MOST: usize = 10_000;
 
 /// The levels of one subject, by its limits.
@@ -17,12 +17,12 @@ pub(super) struct Subject {
     first: Option<Level>,
     /// By their names and numbers.
     others: Vec<Level>,
-    /// Whoever got hold of it before it was taken out of the map has to look again.
+    /// Set when it was removed from the map: a thread that holds it then has to look again.
     forgotten: bool,
 }
 
-/// The level of a limit. Limits of one name with other numbers, which keys of one chain of rotations
-/// may have and a key that was changed had, have one each: what is full for one may be little for
+/// The level of a limit. Limits with one name but different numbers, which keys of one chain of
+/// rotations and changed keys may have, have a level each: what is full for one may be little for
 /// another.
 pub(super) struct Level {
     pub(super) name: Arc<str>,
@@ -36,13 +36,13 @@ impl Level {
     }
 
     fn has(&self, name: &Arc<str>) -> bool {
-        // Mostly it is the very same, which is seen without reading it.
+        // Usually it is the same allocation, which is compared without reading it.
         Arc::ptr_eq(&self.name, name) || self.name == *name
     }
 }
 
 impl Subject {
-    /// Returns the level of a limit. One that has none yet goes on from the latest of its name.
+    /// Returns the level of a limit. A new limit continues from the latest level of its name.
     #[inline]
     pub(super) fn level(&self, name: &Arc<str>, gcra: Gcra) -> u64 {
         if let Some(first) = &self.first
@@ -60,8 +60,7 @@ impl Subject {
         }
     }
 
-    /// Sets the level of a limit. Where there are many others, only those are kept that
-    /// `is_needed`.
+    /// Sets the level of a limit. If there are many others, only those that `is_needed` are kept.
     #[inline]
     pub(super) fn set(
         &mut self,
@@ -100,7 +99,7 @@ impl Subject {
         self.others.insert(place, level);
     }
 
-    /// Counts a request on the levels of the same name that have other numbers.
+    /// Counts a request on the levels of the same name with other numbers.
     pub(super) fn add_to_others(&mut self, name: &Arc<str>, gcra: Gcra, now: u64, cost: u32) {
         let start = self.start(name);
         let others = self.others[start..].iter_mut().take_while(|level| level.has(name));
@@ -111,8 +110,8 @@ impl Subject {
         }
     }
 
-    /// Forgets the levels of a name if the last of them is over. One that is over before does not go
-    /// on from another.
+    /// Removes the levels of a name once the last of them is over. A level that is over earlier does
+    /// not continue from another.
     pub(super) fn forget_if_over(&mut self, name: &Arc<str>, now: u64) {
         if self.named(name).all(|level| level.time <= now) {
             self.first.take_if(|first| first.has(name));
@@ -120,7 +119,7 @@ impl Subject {
         }
     }
 
-    /// Tells whether there are levels of the same name that have other numbers.
+    /// Tells whether there are levels of the same name with other numbers.
     pub(super) fn has_others(&self, name: &Arc<str>, gcra: Gcra) -> bool {
         let is_other = |level: &Level| level.gcra != gcra && level.has(name);
         self.first.as_ref().is_some_and(is_other) || self.others.iter().any(is_other)
@@ -131,7 +130,7 @@ impl Subject {
         self.first.iter().filter(|first| first.has(name)).chain(others)
     }
 
-    /// Returns from where on the others have this name.
+    /// Returns the index from which the others have this name.
     fn start(&self, name: &Arc<str>) -> usize {
         self.others.partition_point(|level| level.name < *name)
     }
@@ -153,7 +152,7 @@ impl Subject {
         }
         self.others.retain(is_needed);
         if self.others.len() >= MANY {
-            // Of each name, the latest, from which the others go on.
+            // Of each name, the latest level, from which the others continue.
             self.others.dedup_by(|next, level| {
                 let is_same = next.has(&level.name);
                 if is_same && next.time > level.time {

@@ -1,4 +1,4 @@
-//! [`FailureThrottle`]: how often an address may present wrong keys.
+//! [`FailureThrottle`]: refuses addresses that present too many wrong keys.
 
 use std::fmt;
 use std::hash::RandomState;
@@ -15,33 +15,34 @@ use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::RateLimit;
 use crate::neighbours::Neighbours;
 
-/// How many addresses are kept: about 20 MB of them.
+/// The most addresses that are kept, in about 20 MB.
 const MAX_ADDRESSES: usize = 100_000;
 
-/// Refuses an address that presented too many keys that are not valid.
+/// Refuses addresses that presented too many wrong API keys, against guessing.
 ///
-/// The layer answers requests of such an address that have a key with 429, before the key is parsed,
-/// hashed or looked up, even if it is valid. Failures expire with time; a successful request does not
-/// reset them. A failing store and a request without a key count as no failure. An IPv6 address
-/// counts with its whole /64, which is what one customer has. If the client's address is not
-/// known, that of the nearest proxy counts. If no address is known at all, the throttle counts
-/// nothing, and the layer logs one warning.
+/// The layer answers requests with a key from such an address with 429, before the key is parsed,
+/// hashed or looked up, even if the key is valid. Failures expire with time; a successful request does
+/// not reset them. A failing store and a request without a key do not count as failures. An IPv6
+/// address counts with its whole /64 network, which one customer has. If the client's address is not
+/// known, that of the nearest proxy counts. If no address is known, the throttle counts nothing, and
+/// the layer logs one warning.
 ///
 /// An address is refused after as many failures as the limit's burst. Clones count together.
 ///
-/// # Requests at the same time
+/// # Concurrent requests
 ///
-/// The layer looks up as many keys of one address at the same time as the address may still fail.
-/// Further requests wait for those look-ups. They are refused only if the address has too many failures
-/// by then. So 2000 guesses sent at once cause 20 look-ups if 20 failures are allowed. Valid keys sent at
-/// once are all accepted; with a burst of 1, one after the other. The wait and the look-up together take
-/// no longer than the layer's [lookup timeout](crate::ApiKeyLayer::lookup_timeout); then the answer is
-/// 503. A request that the client cancels makes room at once.
+/// The layer runs at most as many look-ups of one address at the same time as the address may still
+/// fail. Further requests wait for those look-ups, and are refused only if the address has too many
+/// failures by then. So 2000 concurrent guesses cause 20 look-ups if 20 failures are allowed.
+/// Concurrent requests with valid keys are all accepted; with a burst of 1, one after the other. The
+/// wait and the look-up together take no longer than the layer's [lookup
+/// timeout](crate::ApiKeyLayer::lookup_timeout); then the answer is 503. A request that the client
+/// cancels frees its place at once.
 ///
-/// A look-up that the store answers from memory does not wait, and its failure counts at once.
-/// Threads that do this for one address in the same instant may exceed the limit by one each.
+/// A look-up that the store answers from memory does not wait, and its failure counts at once. Threads
+/// that do this for one address at the same instant may exceed the limit by one each.
 ///
-/// Of more than 100 000 addresses, those with the fewest failures are forgotten.
+/// Beyond 100 000 addresses, those with the fewest failures are removed.
 ///
 /// # Examples
 ///
@@ -65,11 +66,21 @@ struct Shared {
 }
 
 impl FailureThrottle {
-    /// Allows an address as many failures as `limit` says.
+    /// Creates a throttle that allows each address as many failures as `limit` says.
     ///
     /// # Panics
     ///
     /// Panics if `limit` does not parse; see [`RateLimit`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, FailureThrottle, MemoryStore};
+    ///
+    /// let throttle = FailureThrottle::new("20 per minute");
+    /// let layer = ApiKeyLayer::new(MemoryStore::new()).failure_throttle(throttle.clone());
+    /// assert!(std::panic::catch_unwind(|| FailureThrottle::new("20 a minute")).is_err());
+    /// ```
     pub fn new<L>(limit: L) -> Self
     where
         L: TryInto<RateLimit, Error: fmt::Display>,
@@ -82,6 +93,37 @@ impl FailureThrottle {
     /// # Panics
     ///
     /// Panics if `limit` does not parse.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use http::Request;
+    /// use tower_api_key::testing::FakeClock;
+    /// use tower_api_key::{FailureThrottle, KeyManager, MemoryStore, PeerAddress, RejectionKind};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = FakeClock::new();
+    /// let throttle = FailureThrottle::with_clock("1 per minute", clock.clone());
+    /// let layer = KeyManager::new(MemoryStore::new()).layer().failure_throttle(throttle);
+    ///
+    /// let guess = Request::get("/")
+    ///     .header("x-api-key", "a-wrong-key")
+    ///     .extension(PeerAddress("192.0.2.1:4711".parse()?))
+    ///     .body(())?;
+    /// let kind = async || {
+    ///     let refusal = layer.verify(&mut guess.clone().into_parts().0).await.unwrap_err();
+    ///     refusal.rejection().kind()
+    /// };
+    /// assert_eq!(kind().await, RejectionKind::Unknown);
+    /// assert_eq!(kind().await, RejectionKind::RateLimited);
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(kind().await, RejectionKind::Unknown);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_clock<L>(limit: L, clock: impl Clock + 'static) -> Self
     where
         L: TryInto<RateLimit, Error: fmt::Display>,
@@ -95,7 +137,7 @@ impl FailureThrottle {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Returns what counts the addresses, and does not keep the throttle.
+    /// Returns a counter of the addresses, which does not keep the throttle.
     #[cfg(feature = "metrics")]
     pub(crate) fn address_counter(
         &self,
@@ -104,16 +146,16 @@ impl FailureThrottle {
         move || Some(shared.upgrade()?.addresses.len())
     }
 
-    /// Tells for how long an address is refused, if it is.
+    /// Returns how long an address is refused, if it is.
     pub(crate) fn refused_for(&self, address: IpAddr) -> Option<Duration> {
         self.shared.refused_for(Neighbours::of(address))
     }
 
-    /// Waits until a look-up may fail, whatever becomes of those that are under way.
+    /// Waits until a look-up may fail, whatever the result of the running ones.
     ///
     /// # Errors
     ///
-    /// Returns for how long the address is refused, as soon as it is.
+    /// Returns how long the address is refused, as soon as it is.
     pub(crate) async fn place(&self, address: IpAddr) -> Result<Place, Duration> {
         let (shared, address) = (&self.shared, Neighbours::of(address));
         loop {
@@ -144,16 +186,16 @@ impl Shared {
         (status.remaining() == 0).then(|| status.reset())
     }
 
-    /// Returns how often an address may fail now.
+    /// Returns how many failures an address has left.
     fn remaining(&self, address: Neighbours) -> u32 {
         self.status(address).map_or(self.limit.burst(), |status| status.remaining())
     }
 
-    /// Tells how an address stands that has failed.
+    /// Returns the state of an address that has failed.
     fn status(&self, address: Neighbours) -> Option<LimitStatus> {
         let Self { limit, addresses, clock, .. } = self;
         let (gcra, now) = (Gcra::new(limit), nanoseconds(clock.now()));
-        // Kept, so that the wait that is told gets shorter even if the clock was set back.
+        // Stored, so that the wait gets shorter even if the clock was set back.
         let level = addresses.with_known(&address, |failures| {
             change(failures, limit, |level| gcra.current(level, now))
         })?;

@@ -30,8 +30,58 @@ pub enum Outcome<'a> {
 
 /// A request that has ended, for [observers](super::Observe).
 ///
-/// It always says how the request and its look-up ended and, if it is known, its key; the rest as far as the
-/// [detail](super::Observe::detail) goes that an observer of the layer wanted.
+/// It always has the outcome, the result of the look-up and, if known, the key. The rest depends on the
+/// [detail](super::Observe::detail) that the observers of the layer request.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use http::Request;
+/// use tower_api_key::observe::{Finished, Lookup, Observe};
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// struct AccessLog(Arc<Mutex<Vec<String>>>);
+///
+/// impl Observe for AccessLog {
+///     fn finished(&self, request: &Finished<'_>) {
+///         assert_eq!(request.lookup(), Some(Lookup::Hit)); // the store is in memory
+///         assert!(request.duration() >= request.decision_time());
+///         assert!(request.lookup_time().is_none() && request.limiter_time().is_none());
+///         assert!(request.address().is_none() && request.matched_path().is_none());
+///         assert!(format!("{:?}", request.method()).contains("GET"));
+///         let path = request.path().unwrap_or("-");
+///         let name = request.record().map_or("-", |record| record.name());
+///         let line = match request.rejection() {
+///             Some(rejection) => format!("{name}: {path} {}", rejection.kind()),
+///             None => format!("{name}: {path} {:?}", request.outcome()),
+///         };
+///         assert_eq!(request.is_accepted(), request.key().is_some());
+///         assert!(request.key_id().is_some());
+///         self.0.lock().unwrap().push(line);
+///     }
+/// }
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let issued = keys.issue(NewKey::named("a device").endpoints(["GET /bots"])).await?;
+/// let lines = Arc::new(Mutex::new(Vec::new()));
+/// let layer = keys.layer().observer(AccessLog(Arc::clone(&lines)));
+///
+/// let request = |path: &str| {
+///     Request::get(path).header("x-api-key", issued.secret.reveal()).body(()).unwrap()
+/// };
+/// let admitted = layer.verify(&mut request("/bots").into_parts().0).await?;
+/// admitted.finish(http::Response::new("…")).await;
+/// let _ = layer.verify(&mut request("/users").into_parts().0).await.unwrap_err();
+/// assert_eq!(
+///     *lines.lock().unwrap(),
+///     ["a device: /bots Answered(200)", "a device: /users not_allowed"],
+/// );
+/// # Ok(())
+/// # }
+/// ```
 pub struct Finished<'a> {
     outcome: Outcome<'a>,
     seen: Seen<'a>,
@@ -50,8 +100,8 @@ impl<'a> Finished<'a> {
         self.outcome
     }
 
-    /// Tells whether the request was let through: the layer admitted it, and neither a guard within nor the
-    /// end of its key refused it afterwards. What the service made of it does not matter.
+    /// Tells whether the request was accepted: the layer admitted it, and neither an inner guard nor
+    /// the end of its key refused it afterwards. The response of the service does not matter.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         self.seen.is_admitted && self.rejection().is_none()
@@ -66,28 +116,28 @@ impl<'a> Finished<'a> {
         }
     }
 
-    /// Returns the key of a request that was let through with one.
+    /// Returns the key of a request that was admitted with one.
     #[must_use]
     pub fn key(&self) -> Option<&'a VerifiedKey> {
         self.seen.key
     }
 
-    /// Returns the record of the key, also of one that was refused: one that has expired, lacks an ability,
-    /// has reached a limit or came from a wrong address.
+    /// Returns the record of the key, also for a refused request: with an expired key, without an
+    /// ability, above a limit or from a wrong address.
     #[must_use]
     pub fn record(&self) -> Option<&'a Arc<KeyRecord>> {
         let refused = self.rejection().and_then(Rejection::record);
         refused.or_else(|| self.key().map(VerifiedKey::record))
     }
 
-    /// Returns the public id of the key, also of one that was refused.
+    /// Returns the public id of the key, also for a refused request.
     #[must_use]
     pub fn key_id(&self) -> Option<&'a KeyId> {
         self.record().map(|record| record.id())
     }
 
-    /// Returns how the look-up of the key ended, if there was one. A request whose future was dropped
-    /// while it waited for the store has none.
+    /// Returns how the look-up of the key ended, if there was one. A request that was dropped while it
+    /// waited for the store has none.
     #[must_use]
     pub fn lookup(&self) -> Option<Lookup> {
         self.seen.lookup
@@ -99,45 +149,45 @@ impl<'a> Finished<'a> {
         Some(&self.seen.place()?.method)
     }
 
-    /// Returns the path of the request as the client sent it, or `*` if it is
-    /// [not known](crate::RequestHead::original_uri); none if the layer
-    /// [may read a key](crate::Extract::reads_path) from the path.
+    /// Returns the path of the request as the client sent it, or `*` if it is [not
+    /// known](crate::RequestHead::original_uri). `None` if the layer [may read a
+    /// key](crate::Extract::reads_path) from the path.
     ///
-    /// The layer does not keep the query, because a key may be in it. It keeps the path for
+    /// The layer does not keep the query, because a key may be in it. The path requires
     /// [`Detail::Request`](super::Detail::Request).
     #[must_use]
     pub fn path(&self) -> Option<&'a str> {
         self.seen.place()?.path.as_deref()
     }
 
-    /// Returns the pattern of the route, such as `/bots/{id}`, if an axum router around the layer matched
-    /// one. It needs the feature `matched-path`, and [`Detail::Request`](super::Detail::Request).
+    /// Returns the pattern of the route, such as `/bots/{id}`, if an outer axum router matched one. It
+    /// requires the feature `matched-path`, and [`Detail::Request`](super::Detail::Request).
     #[must_use]
     pub fn matched_path(&self) -> Option<&'a str> {
         self.seen.place()?.matched_path()
     }
 
-    /// Returns the address of the client, if it is known. It needs
+    /// Returns the address of the client, if it is known. It requires
     /// [`Detail::Request`](super::Detail::Request).
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         self.seen.place()?.address
     }
 
-    /// Returns how long the request waited for the store, if it had to. It needs
-    /// [`Detail::Times`](super::Detail::Times), as do the other times.
+    /// Returns how long the request waited for the store, if it did. It requires
+    /// [`Detail::Times`](super::Detail::Times), like the other times.
     #[must_use]
     pub fn lookup_time(&self) -> Option<Duration> {
         self.seen.times()?.lookup
     }
 
-    /// Returns how long the request waited for the limiter, if it had to.
+    /// Returns how long the request waited for the limiter, if it did.
     #[must_use]
     pub fn limiter_time(&self) -> Option<Duration> {
         self.seen.times()?.limiter
     }
 
-    /// Returns how long the layer took to admit or to refuse the request, with what it waited for.
+    /// Returns how long the layer took to admit or refuse the request, including waits.
     #[must_use]
     pub fn decision_time(&self) -> Option<Duration> {
         self.seen.times()?.decision

@@ -4,23 +4,31 @@ use std::fmt;
 
 /// How the look-up of a key ended, for [observers](super::Observe).
 ///
-/// A look-up that finds no record ends like any other: as a hit if memory said so, as a miss if the store was
-/// asked.
+/// A look-up without a record ends like any other: as a hit if memory had the answer, as a miss if the
+/// store was asked.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::observe::Lookup;
+///
+/// assert_eq!(Lookup::Coalesced.as_str(), "coalesced");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Lookup {
-    /// The thread had kept the record since a request before.
+    /// The thread had kept the record from an earlier request.
     Thread,
-    /// The store answered at once: it holds its records in memory, or its cache held this one.
+    /// The store answered at once: it keeps its records in memory, or its cache had this one.
     Hit,
     /// The request waited for the store.
     Miss,
-    /// The request waited for a look-up of the same key that another request had begun.
+    /// The request waited for another request's look-up of the same key.
     Coalesced,
-    /// The store could not be reached, and the cache served what it
-    /// remembered: see `CachedStoreBuilder::serve_while_unreachable`.
+    /// The store could not be reached, and the cache served an older record: see
+    /// `CachedStoreBuilder::serve_while_unreachable`.
     Grace,
-    /// The store failed, did not answer in time or panicked.
+    /// The store failed, timed out or panicked.
     Error,
 }
 

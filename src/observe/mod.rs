@@ -1,5 +1,5 @@
-//! Observing requests: when they are let through, when they have ended, and when what they opened ends
-//! with its key.
+//! Observers: metrics, logs and usage of requests, when they are admitted, when they end, and when
+//! their streams end with the key.
 
 mod ended_stream;
 mod finished;
@@ -19,57 +19,71 @@ pub(crate) use self::seen::Step;
 use crate::head::RequestHead;
 use crate::verify::VerifiedKey;
 
-/// Observes the requests of a layer at three moments: when a request with a key is let through, when a
-/// request has ended, and when a stream that it opened ends with the key.
+/// Observes the requests of a layer at three moments: when a request with a key is admitted, when a
+/// request has ended, and when one of its streams ends with the key.
 ///
-/// The request or the stream waits for all methods, so they must be quick and must not block. The layer logs a panic
-/// of an observer, and the request goes on. Closures and functions implement `admitted`.
+/// The request or the stream waits for every method, so they must be quick and must not block. If an
+/// observer panics, the layer logs it and the request continues. Closures and functions implement
+/// `admitted`.
 ///
 /// # Examples
 ///
-/// Each use of a key:
+/// Counting the uses of keys, and an access log:
 ///
 /// ```
-/// use std::sync::Arc;
-/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::sync::{Arc, Mutex};
 ///
-/// use tower_api_key::{ApiKeyLayer, MemoryStore, RequestHead, VerifiedKey};
+/// use http::Request;
+/// use tower_api_key::observe::{Detail, EndedStream, Finished, Observe, Outcome};
+/// use tower_api_key::{KeyManager, MemoryStore, NewKey, RequestHead, VerifiedKey};
 ///
-/// let served = Arc::new(AtomicU64::new(0));
-/// let counter = Arc::clone(&served);
-/// let layer = ApiKeyLayer::new(MemoryStore::new())
-///     .observer(move |_: &VerifiedKey, _: &RequestHead<'_>| {
-///         counter.fetch_add(1, Ordering::Relaxed);
-///     });
-/// ```
-///
-/// An access log:
-///
-/// ```
-/// use tower_api_key::observe::{Finished, Observe, Outcome};
-/// use tower_api_key::{ApiKeyLayer, MemoryStore};
-///
-/// struct AccessLog;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// #[derive(Clone, Default)]
+/// struct AccessLog(Arc<Mutex<Vec<String>>>);
 ///
 /// impl Observe for AccessLog {
+///     fn admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>) {
+///         self.0.lock().unwrap().push(format!("{} uses {}", key.name(), head.method()));
+///     }
+///
 ///     fn finished(&self, request: &Finished<'_>) {
-///         let method = request.method().map_or("-", |method| method.as_str());
 ///         let path = request.path().unwrap_or("-");
-///         match request.outcome() {
-///             Outcome::Answered(status) => println!("{method} {path} {status}"),
-///             Outcome::Refused(rejection) => println!("{method} {path} {}", rejection.kind()),
-///             other => println!("{method} {path} {other:?}"),
-///         }
+///         self.0.lock().unwrap().push(match request.outcome() {
+///             Outcome::Answered(status) => format!("{path} {status}"),
+///             Outcome::Refused(rejection) => format!("{path} {}", rejection.kind()),
+///             other => format!("{path} {other:?}"),
+///         });
+///     }
+///
+///     fn stream_ended(&self, stream: &EndedStream<'_>) {
+///         self.0.lock().unwrap().push(format!("a stream ended: {}", stream.reason()));
+///     }
+///
+///     fn detail(&self) -> Detail {
+///         Detail::Request // the default
 ///     }
 /// }
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).observer(AccessLog);
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let key = keys.issue(NewKey::named("a device")).await?.secret;
+/// let log = AccessLog::default();
+/// let layer = keys.layer().observer(log.clone());
+///
+/// let request = Request::get("/bots").header("x-api-key", key.reveal()).body(())?;
+/// let admitted = layer.verify(&mut request.into_parts().0).await?;
+/// admitted.finish(http::Response::new("…")).await;
+/// let request = Request::get("/bots").body(())?;
+/// let _ = layer.verify(&mut request.into_parts().0).await.unwrap_err();
+/// assert_eq!(*log.0.lock().unwrap(), ["a device uses GET", "/bots 200 OK", "/bots missing"]);
+/// # Ok(())
+/// # }
 /// ```
 pub trait Observe: Send + Sync {
-    /// Observes a request that was let through with a key, just before the inner service is called.
+    /// Observes a request that was admitted with a key, just before the inner service is called.
     ///
-    /// The key was verified, and all [guards](crate::ApiKeyLayer::guard) of the layer and the limits of the
-    /// key let the request pass. A guard on a route may still refuse it. The credential is no longer in
-    /// the head, unless the layer [keeps](crate::ApiKeyLayer::keep_credential) it.
+    /// The key was verified, and all [guards](crate::ApiKeyLayer::guard) of the layer and the limits of
+    /// the key accepted the request. A guard on a route may still refuse it. The head no longer has the
+    /// credential, unless the layer [keeps](crate::ApiKeyLayer::keep_credential) it.
     fn admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>) {
         let _ = (key, head);
     }
@@ -80,15 +94,15 @@ pub trait Observe: Send + Sync {
     /// * the layer has refused the request;
     /// * the future of the response was dropped.
     ///
-    /// A request that a guard on a route refused was [admitted](Self::admitted) before, and ends once: as
-    /// refused. Where no observer wants any [detail](Self::detail), it is not called.
+    /// A request that a guard on a route refused was [admitted](Self::admitted) before, and ends once,
+    /// as refused. The method is not called if no observer requests any [detail](Self::detail).
     fn finished(&self, request: &Finished<'_>) {
         let _ = request;
     }
 
-    /// Observes a stream that ended with its key: the body of a response that was still being sent, or a
-    /// handler that waited for the [end of a key](VerifiedKey::ended). Streams that end by themselves are
-    /// not observed.
+    /// Observes a stream that ended with its key: the body of a response that was still being sent, or
+    /// a handler that waited for the [end of a key](VerifiedKey::ended). Streams that end by themselves
+    /// are not observed.
     fn stream_ended(&self, stream: &EndedStream<'_>) {
         let _ = stream;
     }
@@ -103,8 +117,8 @@ pub trait Observe: Send + Sync {
 
     /// Returns how much [`finished`](Self::finished) has to say of a request. The default is all.
     ///
-    /// The layer asks at the beginning of each request, and keeps as much of it as the most curious observer
-    /// wants. An observer that takes a sample of times asks for [`Detail::Times`] now and then.
+    /// The layer calls it at the start of each request, and records the highest level of all observers.
+    /// An observer that samples times returns [`Detail::Times`] for some of the requests.
     fn detail(&self) -> Detail {
         Detail::Request
     }
@@ -132,7 +146,7 @@ pub enum Detail {
     Nothing,
     /// The outcome, the key and how the look-up ended. Nothing is allocated for it, and no clock is read.
     Outcome,
-    /// Also what the request took.
+    /// Also the times of the request.
     Times,
     /// Also its method, its path, its route and the address of the client.
     Request,

@@ -1,7 +1,7 @@
-//! OpenAPI documents that say how clients present their keys.
+//! OpenAPI documents: the security schemes of API keys.
 //!
-//! What a layer does is written into an application's own document, made by
-//! [utoipa](https://docs.rs/utoipa) 6:
+//! The security of a layer is added to an application's own document, which
+//! [utoipa](https://docs.rs/utoipa) 6 makes:
 //!
 //! ```
 //! use tower_api_key::{ApiKeyLayer, MemoryStore};

@@ -1,4 +1,4 @@
-//! What an [`AccessPolicy`] says of the operations of a document.
+//! The requirements of an [`AccessPolicy`] in the operations of a document.
 
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{Operation, Paths};
@@ -39,7 +39,7 @@ impl SecuritySchemes {
     }
 }
 
-/// Writes the sets of abilities of which a key needs one.
+/// Writes the sets of abilities; a key needs one of the sets.
 fn write_abilities(operation: &mut Operation, rule: &Rule) {
     let sets = rule.requirement().map(Requirement::sets_of_abilities).unwrap_or_default();
     if sets.iter().all(Vec::is_empty) {

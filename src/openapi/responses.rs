@@ -9,7 +9,7 @@ use utoipa::openapi::{
 
 use crate::reject::{RejectionKind, Rejector};
 
-/// What a layer answers requests that it refuses.
+/// The responses of a layer to refused requests.
 #[derive(Clone, Debug)]
 pub(super) struct Responses(Vec<Answer>);
 
@@ -74,7 +74,7 @@ impl Responses {
         Self(answers.into())
     }
 
-    /// Adds the responses to all operations that are not public, and those that are of use to the components.
+    /// Adds the responses to all operations that are not public, and the used ones to the components.
     pub(super) fn add_to(&self, document: &mut OpenApi) {
         for answer in &self.0 {
             let mut is_used = false;
@@ -91,7 +91,7 @@ impl Responses {
 }
 
 impl Answer {
-    /// Adds the response to an operation, and tells whether it is needed there.
+    /// Adds the response to an operation, and tells whether the operation refers to it.
     fn add_to(&self, operation: &mut Operation) -> bool {
         if operation.security.as_ref().is_some_and(Vec::is_empty) {
             return false;
@@ -128,7 +128,7 @@ impl Answer {
 impl Body {
     const fn name(self) -> &'static str {
         match self {
-            // As in the document of the management API, whose problems have a field more.
+            // As in the document of the management API, whose problems have one more field.
             Self::Problem => "ApiKeyProblem",
             Self::Message => "ApiKeyMessage",
         }
@@ -162,7 +162,7 @@ impl Body {
     }
 }
 
-/// Returns the operations that a policy may let through, each with the method by which it judges.
+/// Returns the operations that a policy may accept, each with the method by which it judges.
 pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let operations = [
         (Method::GET, &mut item.get),

@@ -1,4 +1,4 @@
-//! [`SecuritySchemes`]: what a document says of a layer.
+//! [`SecuritySchemes`]: the security schemes of a layer.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::key::Ability;
 #[cfg(feature = "policy")]
 use crate::policy::AccessPolicy;
 
-/// How clients present keys to an [`ApiKeyLayer`](crate::ApiKeyLayer), in the words of OpenAPI.
+/// The OpenAPI security schemes of an [`ApiKeyLayer`](crate::ApiKeyLayer): how clients present keys.
 ///
 /// Each [place](CredentialPlace) in which the layer looks is a scheme:
 ///
@@ -24,16 +24,16 @@ use crate::policy::AccessPolicy;
 /// | the header `x-api-key` | `header.x-api-key` | `apiKey` in `header` |
 /// | `Authorization: Bearer` | `authorization.bearer` | `http`, `bearer` |
 /// | `Authorization: Basic` | `authorization.basic` | `http`, `basic` |
-/// | `Authorization: Token` | `authorization.token` | `apiKey` in `header`, as HTTP knows no such scheme |
+/// | `Authorization: Token` | `authorization.token` | `apiKey` in `header`, because HTTP has no such scheme |
 /// | the query parameter `api_key` | `query.api_key` | `apiKey` in `query` |
 /// | the cookie `api_key` | `cookie.api_key` | `apiKey` in `cookie` |
-/// | the subprotocol `key.…` of a WebSocket | `subprotocol.key.2E` | `apiKey` in `header`, as OpenAPI knows no WebSocket |
+/// | the subprotocol `key.…` of a WebSocket | `subprotocol.key.2E` | `apiKey` in `header`, because OpenAPI has no WebSockets |
 ///
-/// The names depend on nothing else, so that they can be relied on. What may not stand in them is
-/// written as a dot and two hexadecimal digits.
+/// The names are stable: they depend on nothing else. Characters that names cannot have are written as
+/// a dot and two hexadecimal digits.
 ///
-/// Where functions and closures look is not known, unless they tell their
-/// [places](crate::Extract::places): of a layer whose extractor is one, the document says nothing.
+/// The places of functions and closures are not known, unless they implement
+/// [`places`](crate::Extract::places): a layer with such an extractor adds nothing to the document.
 #[derive(Clone, Debug)]
 pub struct SecuritySchemes {
     pub(super) places: Vec<CredentialPlace>,
@@ -58,12 +58,12 @@ impl SecuritySchemes {
         }
     }
 
-    /// Describes the layer's refusals, too: each operation that is not public has the responses with their
-    /// headers, unless it says something else of the status.
+    /// Also describes the layer's refusals: each operation that is not public gets the responses with
+    /// their headers, unless it has a response with that status.
     ///
-    /// These are 401 for a key that is missing or not valid, 403, 429 and 503, or what the layer's
-    /// [responder](crate::ApiKeyLayer::responder) has instead, with the schema of its bodies if it is a
-    /// [`Responder`](crate::Responder) of problems or of JSON.
+    /// These are 401 for a key that is missing or not valid, 403, 429 and 503, or the statuses of the
+    /// layer's [responder](crate::ApiKeyLayer::responder). They have the schema of the bodies if it is
+    /// a [`Responder`](crate::Responder) of problems or of JSON.
     ///
     /// # Examples
     ///
@@ -91,8 +91,8 @@ impl SecuritySchemes {
         self
     }
 
-    /// Writes the abilities that a policy requires as `x-required-abilities` of an operation, and not as scopes
-    /// of its security requirements, of which some linters warn where a scheme is not OAuth.
+    /// Writes the abilities that a policy requires as `x-required-abilities` of an operation, and not
+    /// as scopes of its security requirements: some linters warn of scopes if a scheme is not OAuth.
     ///
     /// The extension is a list of lists: a key needs all abilities of one of them.
     ///
@@ -131,15 +131,27 @@ impl SecuritySchemes {
     /// Adds the schemes to the components of a document, and each as an alternative to what the
     /// document requires of all operations.
     ///
-    /// Where keys are [`optional`](crate::ApiKeyLayer::optional), no key is an alternative as well,
-    /// unless the document has requirements of its own.
+    /// If keys are [`optional`](crate::ApiKeyLayer::optional), no key is another alternative, unless
+    /// the document has requirements of its own.
     ///
-    /// If the layer has a policy, what it says of an operation is written there: `security: []`
-    /// where it says `public`, and the abilities as scopes where it requires some. The paths of the
-    /// document have to be those of the policy: nest first, then add. A policy that is only tried
-    /// says nothing.
+    /// If the layer has a policy, its requirements are written into the operations: `security: []` for
+    /// `public` ones, and the required abilities as scopes. The paths of the document have to be those
+    /// of the policy: nest first, then add. A policy that is only tried adds nothing.
     ///
-    /// What the document says already stays as it is, and adding twice is adding once.
+    /// Existing entries of the document stay as they are, and adding twice has no further effect.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore};
+    /// use utoipa::openapi::{Info, OpenApi, Paths};
+    ///
+    /// let mut document = OpenApi::new(Info::new("Bots", "1"), Paths::new());
+    /// ApiKeyLayer::new(MemoryStore::new()).security_schemes().add_to(&mut document);
+    /// let schemes = document.components.unwrap().security_schemes;
+    /// assert!(schemes.contains_key("header.x-api-key"));
+    /// assert!(schemes.contains_key("authorization.bearer"));
+    /// ```
     pub fn add_to(&self, document: &mut OpenApi) {
         if self.places.is_empty() {
             return;
@@ -167,10 +179,10 @@ impl SecuritySchemes {
         }
     }
 
-    /// Returns what an operation requires that needs a key with all of these abilities: one of the
-    /// schemes, with the abilities as its scopes.
+    /// Returns the security requirements of an operation that needs a key with all of these abilities:
+    /// one of the schemes, with the abilities as its scopes.
     ///
-    /// `None` if no place is known. An empty list would say that the operation requires nothing.
+    /// `None` if no place is known. An empty list would mean that the operation requires nothing.
     ///
     /// # Panics
     ///
@@ -224,7 +236,7 @@ fn name(place: &CredentialPlace) -> String {
     }
 }
 
-/// Writes a text with the characters that names of components may have, and no two texts alike.
+/// Escapes a text for the names of components, so that different texts have different names.
 fn escaped(text: &str) -> String {
     let character = |byte: u8| match byte {
         b'-' | b'_' => char::from(byte).to_string(),
@@ -269,7 +281,7 @@ fn in_authorization(scheme: &str) -> SecurityScheme {
         let http = http.scheme(HttpAuthScheme::Basic).description(Some(description));
         return SecurityScheme::Http(http.build());
     }
-    // utoipa has a closed list of schemes, those that are registered.
+    // utoipa has a closed list of the registered schemes.
     let description = format!("`{scheme}`, a space, and the key.");
     let value = ApiKeyValue::with_description("Authorization".to_owned(), description);
     SecurityScheme::ApiKey(ApiKey::Header(value))

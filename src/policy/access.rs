@@ -1,4 +1,4 @@
-//! [`AccessPolicy`]: the table, and what it says of a request.
+//! [`AccessPolicy`]: the table of a whole application's access.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,23 +21,23 @@ use crate::reject::{Rejection, RejectionKind, Rejector};
 use crate::store::KeyRecord;
 use crate::verify::VerifiedKey;
 
-/// What each endpoint of an application requires. See the [module](crate::policy).
+/// The access table of an application: what each endpoint requires of a key. See the
+/// [module](crate::policy).
 ///
-/// An endpoint is looked up by its original path first, where a literal segment comes before
-/// `{id}` and `*` (which do not stand beside each other), and then by its method, where a rule for the method comes before
-/// one without. What is not listed is refused, and so is a path that others may read in another
-/// way (`//`, `..`, `;`, a percent-encoded separator or control, what is not UTF-8). An endpoint that is written with
-/// other percent-encodings than its rule, as `/%61dmin` for `/admin`, is refused too, and not left
-/// to a rule for `{id}` or `*`.
+/// An endpoint is looked up by its original path first, then by its method. A literal segment takes
+/// precedence over `{id}` and `*` (which cannot stand beside each other), and a rule for the method
+/// over one without. An endpoint that is not listed is refused. So is a path that servers can read in
+/// different ways (`//`, `..`, `;`, a percent-encoded separator or control character, invalid UTF-8),
+/// and a path with other percent-encodings than its rule, such as `/%61dmin` for `/admin`: it does not
+/// fall back to a rule for `{id}` or `*`.
 ///
-/// A `GET`, `HEAD` or `OPTIONS` with a body, and a request by any method but `POST` with a content
-/// type of gRPC, has to be allowed as the `POST` that it may be to a server that does not look at the
-/// method, too. A WebSocket over HTTP/2 is [judged](RequestHead::judged_method) as the `GET` that it
-/// is over HTTP/1.1, and no rule covers another `CONNECT`.
+/// A `GET`, `HEAD` or `OPTIONS` with a body, and a request by any method but `POST` with a content type
+/// of gRPC, must also be allowed as a `POST`, because some servers ignore the method. A WebSocket over
+/// HTTP/2 is [judged](RequestHead::judged_method) as `GET`, as it is over HTTP/1.1, and no rule covers
+/// another `CONNECT`.
 ///
-/// Mounted by [`ApiKeyLayer::policy`](crate::ApiKeyLayer::policy), it also lets requests without
-/// a key pass where it says `public`. As a guard it judges requests with a key only. Clones
-/// share the table.
+/// Mounted by [`ApiKeyLayer::policy`](crate::ApiKeyLayer::policy), it also accepts requests without a
+/// key on `public` endpoints. As a guard it judges only requests with a key. Clones share the table.
 #[derive(Clone)]
 pub struct AccessPolicy {
     pub(super) table: Arc<Rules>,
@@ -45,13 +45,11 @@ pub struct AccessPolicy {
 }
 
 impl AccessPolicy {
-    /// Only reports what it would refuse, so that a policy can be tried on an application that
-    /// has clients.
+    /// Only reports what it would refuse, to try a policy out on an application with clients.
     ///
-    /// A layer with such a policy decides as it would without one: requests without a key pass
-    /// only if keys are [`optional`](crate::ApiKeyLayer::optional), also where the policy says
-    /// `public`, and public keys only if the layer
-    /// [accepts](crate::ApiKeyLayer::accept_public_keys) them.
+    /// A layer with such a policy decides as if it had none. Requests without a key pass only if keys
+    /// are [`optional`](crate::ApiKeyLayer::optional), also on `public` endpoints. Public keys pass
+    /// only if the layer [accepts](crate::ApiKeyLayer::accept_public_keys) them.
     ///
     /// # Examples
     ///
@@ -81,7 +79,7 @@ impl AccessPolicy {
         self.report_only
     }
 
-    /// Returns the rules in the order in which they were written.
+    /// Returns the rules in the order in which they were added.
     ///
     /// # Examples
     ///
@@ -101,8 +99,9 @@ impl AccessPolicy {
         &self.table.rules
     }
 
-    /// Returns all abilities that a rule requires, also one that only reports, in the order of the rules. Each
-    /// has the words that [describe](super::AccessPolicyBuilder::describe) it, or its own name.
+    /// Returns all abilities that a rule requires, even one that only reports, in the order of the
+    /// rules. Each has the text that [describes](super::AccessPolicyBuilder::describe) it, or its own
+    /// name.
     ///
     /// # Examples
     ///
@@ -127,12 +126,12 @@ impl AccessPolicy {
         &self.table.abilities
     }
 
-    /// Tells what the policy says of a request, and by which rule: for tests, and for the
-    /// question why a client is refused.
+    /// Returns the decision of the policy about a request and the rule that made it: for tests, and to
+    /// find out why a client is refused.
     ///
-    /// The method of a WebSocket over HTTP/2 is `GET`, as
-    /// [`RequestHead::judged_method`] returns it. It judges what the key may do, and neither whether it is revoked or expired, nor its own
-    /// restrictions and limits.
+    /// The method of a WebSocket over HTTP/2 is `GET`, as [`RequestHead::judged_method`] returns it.
+    /// The decision is about what the key may do. It ignores whether the key is revoked or expired, and
+    /// its own restrictions and limits.
     ///
     /// # Examples
     ///
@@ -158,7 +157,7 @@ impl AccessPolicy {
         let rule = number.map(|number| &self.table.rules[number]);
         let refused = match (rule.map(|rule| &rule.access), key) {
             (Some(Access::Public { .. }), _) => None,
-            // A stranger is not told what there is.
+            // A request without a key does not learn which endpoints exist.
             (_, None) => Some(RejectionKind::Missing.into()),
             (Some(Access::Key(requirement)), Some(key)) => requirement.check(key).err(),
             (None, Some(_)) => Some(
@@ -181,17 +180,17 @@ impl AccessPolicy {
 
     fn find(&self, method: &Method, path: &str) -> Option<usize> {
         let method = judged_method(method)?;
-        // Decoded, as a handler may see it, so that `/%61dmin` is not taken for any `/{id}` …
+        // Decoded, as a handler may see it, so that `/%61dmin` does not match `/{id}` …
         let path = NormalPath::parse(path)?;
         let methods = self.table.paths.at(path.decoded()).ok()?.value;
         let own = methods.each.iter().find(|(known, _)| known == method);
         let number = own.map(|(_, number)| *number).or(methods.any)?;
-        // … and as it was sent, so that it is not taken for `/admin` either.
+        // … and as it was sent, so that it does not match `/admin` either.
         let pattern = self.table.rules[number].endpoint.path();
         pattern.matches_normal(&path).then_some(number)
     }
 
-    /// Tells what the policy says of a request, which may be more than its method says.
+    /// Returns the decision about a request, which a server may read as another method.
     fn judge(&self, key: Option<&KeyRecord>, head: &RequestHead<'_>) -> Explanation<'_> {
         let path = head.original_uri().path();
         if !head.may_act_as_post() {
@@ -206,8 +205,7 @@ impl AccessPolicy {
         }
     }
 
-    /// Tells whether a request without a key may pass, which may be a preflight that asks for a
-    /// method.
+    /// Tells whether a request without a key may pass, which may be a preflight that asks for a method.
     pub(crate) fn lets_pass_without_key(
         &self,
         head: &RequestHead<'_>,
@@ -230,7 +228,8 @@ impl AccessPolicy {
         matches!(explained.decision, PolicyDecision::Allowed)
     }
 
-    /// Tells whether there is a rule for the request, and for all that it may be to a server.
+    /// Tells whether there is a rule for the request, and for every method as which a server may read
+    /// it.
     pub(crate) fn lists(&self, head: &RequestHead<'_>) -> bool {
         let lists = |method: &Method| self.find(method, head.original_uri().path()).is_some();
         lists(head.judged_method()) && (!head.may_act_as_post() || lists(&Method::POST))
@@ -476,19 +475,19 @@ mod tests {
             error.to_string(),
             "\
 the access policy has mistakes:
-- `GET v1`: an endpoint is written like `GET /v1/users/{id}` or `/v1/reports/*`
+- `GET v1`: not an endpoint: write it like `GET /v1/users/{id}` or `/v1/reports/*`
 - `GET /a//b`: no request has such a path: it has an empty, a dot or an encoded segment, or a `;`
-- `HEAD /a`: an endpoint for GET is one for HEAD too
+- `HEAD /a`: an endpoint cannot have the method HEAD: use GET, which includes it
 - `GET /b`: an ability is `resource:action`, `resource:*`, a word such as `admin`, or `*`
-- `GET /c`: one action is required, not the wildcard bots:*
-- `GET /d`: no ability is named; for any secret key there is `key()`
+- `GET /c`: `bots:*` is a wildcard: require single abilities
+- `GET /d`: no ability is named: use `key()` for any secret key
 - `GET /e`: a stage has 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`
-- `GET /f` is public without a reason
+- `GET /f` is public without a reason: say why
 - `GET /%FF`: no request has such a path: it has an empty, a dot or an encoded segment, or a `;`
-- `GET /users/{name}` conflicts with `GET /users/{id}`
-- `GET /g` conflicts with `GET /g`
-- `GET /a%3Ab` conflicts with `GET /a:b`
-- `/users/*` conflicts with `GET /users/{id}`"
+- `GET /users/{name}` conflicts with `GET /users/{id}`: both match the same requests, so remove one
+- `GET /g` conflicts with `GET /g`: both match the same requests, so remove one
+- `GET /a%3Ab` conflicts with `GET /a:b`: both match the same requests, so remove one
+- `/users/*` conflicts with `GET /users/{id}`: both match the same requests, so remove one"
         );
         let empty = AccessPolicy::builder().build().unwrap_err();
         assert_eq!(empty.problems(), [PolicyProblem::Empty]);

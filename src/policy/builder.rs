@@ -1,4 +1,4 @@
-//! [`AccessPolicyBuilder`]: writing the table, and what can be wrong with it.
+//! [`AccessPolicyBuilder`]: builds an access policy, and finds its mistakes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const REFLECTION: [&str; 2] =
 #[must_use]
 pub struct AccessPolicyBuilder {
     entries: Vec<Entry>,
-    /// What abilities are.
+    /// The descriptions of abilities.
     words: Vec<(String, String)>,
     on_report: Option<Arc<OnReport>>,
 }
@@ -34,7 +34,7 @@ struct Entry {
 }
 
 impl AccessPolicy {
-    /// Starts an empty table.
+    /// Starts an empty policy.
     ///
     /// # Examples
     ///
@@ -43,7 +43,7 @@ impl AccessPolicy {
     ///
     /// let builder = AccessPolicy::builder().allow("GET /bots", Requirement::ability("bots:read"));
     /// assert_eq!(builder.build()?.rules().len(), 1);
-    /// // A table without rules would let nothing through.
+    /// // A policy without rules would refuse everything.
     /// assert!(AccessPolicy::builder().build().is_err());
     /// # Ok::<_, tower_api_key::policy::PolicyError>(())
     /// ```
@@ -53,9 +53,9 @@ impl AccessPolicy {
 }
 
 impl AccessPolicyBuilder {
-    /// Adds an endpoint, such as `GET /v1/users/{id}`, and what a key needs for it.
+    /// Adds an endpoint, such as `GET /v1/users/{id}`, and what it requires of a key.
     ///
-    /// See [`EndpointPattern`] for how endpoints are written.
+    /// See [`EndpointPattern`] for the syntax of endpoints.
     ///
     /// # Examples
     ///
@@ -82,10 +82,9 @@ impl AccessPolicyBuilder {
 
     /// Adds a gRPC method, such as `acme.v1.Bots/List`, or all of a service: `acme.v1.Bots/*`.
     ///
-    /// They are called by `POST` only: a rule that lets another method through to them is a mistake.
-    /// gRPC methods that no such rule names are endpoints like any to the policy. Where rules for
-    /// `GET` cover their paths, [`RequirePost`](crate::guard::RequirePost) keeps `GET` from calling
-    /// them.
+    /// They are called by `POST` only: a rule that lets another method reach them is a mistake. For the
+    /// policy, gRPC methods without such a rule are ordinary endpoints. If rules for `GET` cover their
+    /// paths, mount [`RequirePost`](crate::guard::RequirePost), which keeps `GET` from calling them.
     ///
     /// # Examples
     ///
@@ -107,7 +106,7 @@ impl AccessPolicyBuilder {
         self.add(format!("POST /{method}"), Access::Key(requirement), true)
     }
 
-    /// Adds a gRPC method, or all of a service, that needs no key, and why.
+    /// Adds a gRPC method, or all of a service, that needs no key, with the reason.
     ///
     /// # Examples
     ///
@@ -132,8 +131,8 @@ impl AccessPolicyBuilder {
         self.add(format!("POST /{method}"), access, true)
     }
 
-    /// Adds the methods of gRPC's [health checks](https://grpc.io/docs/guides/health-checking/), and what a
-    /// key needs for them.
+    /// Adds the methods of gRPC's [health checks](https://grpc.io/docs/guides/health-checking/), and
+    /// what they require of a key.
     ///
     /// # Examples
     ///
@@ -152,8 +151,8 @@ impl AccessPolicyBuilder {
         self.allow_grpc(HEALTH, requirement)
     }
 
-    /// Adds the methods of gRPC's [health checks](https://grpc.io/docs/guides/health-checking/) as public,
-    /// and why.
+    /// Adds the methods of gRPC's [health checks](https://grpc.io/docs/guides/health-checking/) as
+    /// public, with the reason.
     ///
     /// # Examples
     ///
@@ -175,8 +174,8 @@ impl AccessPolicyBuilder {
         self.public_grpc(HEALTH, reason)
     }
 
-    /// Adds the methods of gRPC's [reflection](https://grpc.io/docs/guides/reflection/), and what a key needs
-    /// for them. Older clients call `v1alpha`, newer ones `v1` first: both are added.
+    /// Adds the methods of gRPC's [reflection](https://grpc.io/docs/guides/reflection/), and what they
+    /// require of a key. Older clients call `v1alpha`, newer ones `v1` first: both are added.
     ///
     /// # Examples
     ///
@@ -195,8 +194,8 @@ impl AccessPolicyBuilder {
         self.allow_grpc(v1, requirement.clone()).allow_grpc(v1alpha, requirement)
     }
 
-    /// Adds the methods of gRPC's [reflection](https://grpc.io/docs/guides/reflection/) as public, and why.
-    /// They tell everybody which methods there are.
+    /// Adds the methods of gRPC's [reflection](https://grpc.io/docs/guides/reflection/) as public, with
+    /// the reason. They show everyone which methods there are.
     ///
     /// # Examples
     ///
@@ -221,9 +220,9 @@ impl AccessPolicyBuilder {
         self
     }
 
-    /// Adds an endpoint that needs no key, and why.
+    /// Adds an endpoint that needs no key, with the reason.
     ///
-    /// A key that is presented has to be valid all the same.
+    /// A request with a key is refused all the same if the key is not valid.
     ///
     /// # Examples
     ///
@@ -236,14 +235,14 @@ impl AccessPolicyBuilder {
     /// assert_eq!(policy.rules()[0].public_reason(), Some("load balancers ask"));
     ///
     /// let error = AccessPolicy::builder().public("GET /health", "").build().unwrap_err();
-    /// assert_eq!(error.problems()[0].to_string(), "`GET /health` is public without a reason");
+    /// assert_eq!(error.problems()[0].to_string(), "`GET /health` is public without a reason: say why");
     /// # Ok::<_, tower_api_key::policy::PolicyError>(())
     /// ```
     pub fn public(self, endpoint: &str, reason: &str) -> Self {
         self.add(endpoint.to_owned(), Access::Public { reason: reason.to_owned() }, false)
     }
 
-    /// Says in words what an ability is, for the [catalogue](AccessPolicy::abilities) of the policy.
+    /// Describes an ability in words, for the [catalogue](AccessPolicy::abilities) of the policy.
     ///
     /// # Examples
     ///
@@ -254,9 +253,9 @@ impl AccessPolicyBuilder {
     /// let policy = builder().describe("bots:read", "List and read bots").build()?;
     /// assert_eq!(policy.abilities().iter().next().unwrap().1, "List and read bots");
     ///
-    /// // What no rule requires cannot be described.
+    /// // An ability that no rule requires cannot be described.
     /// let error = builder().describe("bots:raed", "List and read bots").build().unwrap_err();
-    /// assert_eq!(error.problems()[0].to_string(), "no rule requires `bots:raed`, which is described");
+    /// assert!(error.problems()[0].to_string().starts_with("`bots:raed` is described, but no rule"));
     /// # Ok::<_, tower_api_key::policy::PolicyError>(())
     /// ```
     pub fn describe(mut self, ability: &str, says: impl Into<String>) -> Self {
@@ -264,9 +263,9 @@ impl AccessPolicyBuilder {
         self
     }
 
-    /// Sets what is called for each request that is only reported.
+    /// Sets the callback for requests that are only reported.
     ///
-    /// It is called while the request waits, so it has to be quick.
+    /// The request waits for the callback, so it has to be quick.
     ///
     /// # Examples
     ///
@@ -301,8 +300,8 @@ impl AccessPolicyBuilder {
     ///
     /// # Errors
     ///
-    /// Returns all mistakes: what does not parse, rules for the same requests, rules that are
-    /// never reached, endpoints that are public without a reason, and a table without rules.
+    /// Returns all mistakes: text that does not parse, rules for the same requests, rules that are
+    /// never reached, public endpoints without a reason, and a table without rules.
     ///
     /// # Examples
     ///
@@ -318,8 +317,9 @@ impl AccessPolicyBuilder {
     /// assert_eq!(
     ///     problems,
     ///     [
-    ///         "`GET /bots/{name}`: one action is required, not the wildcard bots:*",
-    ///         "`GET /bots/{name}` conflicts with `GET /bots/{id}`",
+    ///         "`GET /bots/{name}`: `bots:*` is a wildcard: require single abilities",
+    ///         "`GET /bots/{name}` conflicts with `GET /bots/{id}`: both match the same requests, \
+    ///          so remove one",
     ///     ]
     /// );
     /// ```
@@ -366,7 +366,7 @@ impl AccessPolicyBuilder {
     }
 }
 
-/// Lists what the rules require, in words where there are some.
+/// Lists the abilities that the rules require, with their descriptions.
 fn catalogue(
     rules: &[Rule],
     words: Vec<(String, String)>,
@@ -445,11 +445,11 @@ fn conflict(rule: &Rule, other: &Rule) -> PolicyProblem {
     PolicyProblem::Conflict { entry: rule.text.to_string(), other: other.text.to_string() }
 }
 
-/// Writes a path as the router wants it, with parameters that have no names of their own.
+/// Writes a path for the router, with anonymous parameters.
 fn shape(path: &PathPattern) -> String {
     let segment = |(index, segment): (usize, &Segment)| match segment {
         Segment::Literal(text) => {
-            // Decoded, as paths are looked up; the router has a meaning for braces.
+            // Decoded, as paths are looked up; braces have a meaning for the router.
             let text = percent_decode_str(text).decode_utf8_lossy();
             format!("/{}", text.replace('{', "{{").replace('}', "}}"))
         }

@@ -1,11 +1,11 @@
-//! [`Explanation`]: what a policy says of a request, and why.
+//! [`Explanation`]: a policy's decision about a request, and why.
 
 use std::fmt;
 
 use super::Rule;
 use crate::reject::Rejection;
 
-/// What an [`AccessPolicy`](super::AccessPolicy) says of a request, and the rule that says it.
+/// The decision of an [`AccessPolicy`](super::AccessPolicy) about a request, and the rule that made it.
 ///
 /// # Examples
 ///
@@ -32,13 +32,13 @@ pub struct Explanation<'a> {
     pub(super) rule: Option<(usize, &'a Rule)>,
 }
 
-/// What an [`AccessPolicy`](super::AccessPolicy) says of a request.
+/// The decision of an [`AccessPolicy`](super::AccessPolicy) about a request.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum PolicyDecision {
     /// The request passes.
     Allowed,
-    /// The request passes, and is reported: without report-only it would be refused.
+    /// The request passes and is reported: without report-only it would be refused.
     Reported(Rejection),
     /// The request is refused.
     Refused(Rejection),
@@ -51,16 +51,16 @@ impl<'a> Explanation<'a> {
         &self.decision
     }
 
-    /// Tells whether the policy lets the request pass, if only because it reports.
+    /// Tells whether the policy accepts the request, even if it reports it.
     ///
-    /// The layer may refuse it all the same: a request without a key where none is public, and a
-    /// public key where a policy is only tried.
+    /// The layer may still refuse it: a request without a key where none is public, and a public key
+    /// where a policy is only tried.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         !matches!(self.decision, PolicyDecision::Refused(_))
     }
 
-    /// Returns the rule that made the decision; `None` if none is for the endpoint.
+    /// Returns the rule that made the decision; `None` if no rule is for the endpoint.
     #[must_use]
     pub fn rule(&self) -> Option<&'a Rule> {
         self.rule.map(|(_, rule)| rule)

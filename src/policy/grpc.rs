@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::{PolicyProblem, Rule};
 use crate::key::{PathPattern, Segment};
 
-/// Finds the rules that would let another method than `POST` through to methods of gRPC.
+/// Finds the rules that would let another method than `POST` reach gRPC methods.
 pub(super) fn other_methods_of_grpc(rules: &[Rule], grpc: &[usize]) -> Vec<PolicyProblem> {
     let others = rules.iter().filter(|rule| rule.endpoint.method() != Some(&Method::POST));
     let of_grpc = || grpc.iter().map(|number| &rules[*number]);
@@ -21,10 +21,10 @@ pub(super) fn other_methods_of_grpc(rules: &[Rule], grpc: &[usize]) -> Vec<Polic
     found.collect()
 }
 
-/// Tells whether there are paths that are like both patterns, and for which `path` decides.
+/// Tells whether some paths match both patterns, and `path` takes precedence for them.
 fn takes_from(path: &PathPattern, other: &PathPattern) -> bool {
     let (own, other) = (path.segments(), other.segments());
-    // For paths like both, the first segment in which one is more specific decides.
+    // For such paths, the first segment in which one is more specific decides.
     let rank = |segment: &Segment| match segment {
         Segment::Literal(_) => 0,
         Segment::Parameter(_) => 1,

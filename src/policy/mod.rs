@@ -1,8 +1,8 @@
-//! The access of a whole application as one table.
+//! Access policies: the access of a whole application as one table.
 //!
-//! An [`AccessPolicy`] says for each endpoint what a key needs, and refuses what it does not
-//! list. It is built once, when mistakes are errors; it can be printed, so that a test pins it
-//! and a review sees what changes; and it [explains](AccessPolicy::explain) what it would say.
+//! An [`AccessPolicy`] says for each endpoint what it requires of a key, and refuses all other
+//! endpoints. It is built once, and mistakes are errors then. It can be printed, so that a test pins it
+//! and a review sees its changes. It [explains](AccessPolicy::explain) its decisions.
 //!
 //! ```
 //! use tower_api_key::policy::{AccessPolicy, Requirement};

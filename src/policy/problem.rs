@@ -1,10 +1,10 @@
-//! [`PolicyError`]: what is wrong with a table.
+//! [`PolicyError`]: the mistakes in a policy.
 
 use thiserror::Error;
 
 use crate::key::EndpointError;
 
-/// The error of a table with mistakes: all of them.
+/// The error of a policy with mistakes; it lists all of them.
 #[derive(Debug, Error)]
 #[error("the access policy has mistakes:{}", list(.0))]
 pub struct PolicyError(pub(super) Vec<PolicyProblem>);
@@ -14,9 +14,9 @@ pub struct PolicyError(pub(super) Vec<PolicyProblem>);
 #[non_exhaustive]
 pub enum PolicyProblem {
     /// The table has no rules.
-    #[error("there is no rule, so nothing would ever be let through")]
+    #[error("there is no rule, so every request would be refused: add one by `allow` or `public`")]
     Empty,
-    /// The endpoint does not parse, or no request is like it.
+    /// The endpoint does not parse, or no request can match it.
     #[error("`{entry}`: {error}")]
     Endpoint {
         /// The endpoint as it was written.
@@ -32,29 +32,32 @@ pub enum PolicyProblem {
         /// What is wrong with its requirement.
         mistake: String,
     },
-    /// It is not said why an endpoint is public.
-    #[error("`{entry}` is public without a reason")]
+    /// A public endpoint has no reason.
+    #[error("`{entry}` is public without a reason: say why")]
     Reason {
         /// The endpoint as it was written.
         entry: String,
     },
     /// An ability is described that no rule requires.
-    #[error("no rule requires `{ability}`, which is described")]
+    #[error(
+        "`{ability}` is described, but no rule requires it: correct the name, or remove the description"
+    )]
     Description {
         /// The ability as it was written.
         ability: String,
     },
     /// Two rules are for the same requests, or one has a parameter where the other has a wildcard.
-    #[error("`{entry}` conflicts with `{other}`")]
+    #[error("`{entry}` conflicts with `{other}`: both match the same requests, so remove one")]
     Conflict {
         /// The endpoint as it was written.
         entry: String,
         /// The endpoint of an earlier rule.
         other: String,
     },
-    /// The endpoint is that of a gRPC method, with another method than `POST`.
+    /// The rule lets another method than `POST` reach a gRPC method.
     #[error(
-        "`{entry}` is for what `{other}` says is gRPC, of which every method is called by POST"
+        "`{entry}` covers the gRPC methods of `{other}`, which are called by POST only: use POST, \
+         or another path"
     )]
     NotPost {
         /// The endpoint as it was written.
@@ -62,8 +65,8 @@ pub enum PolicyProblem {
         /// The endpoint of the rule for gRPC.
         other: String,
     },
-    /// Other rules take all requests.
-    #[error("`{entry}` is never reached: each method has a rule of its own")]
+    /// Other rules match all of its requests.
+    #[error("`{entry}` is never reached: each method has a rule of its own, so remove this one")]
     Unreachable {
         /// The endpoint as it was written.
         entry: String,
@@ -71,7 +74,7 @@ pub enum PolicyProblem {
 }
 
 impl PolicyError {
-    /// Returns what is wrong, in the order of the rules.
+    /// Returns the mistakes, in the order of the rules.
     ///
     /// # Examples
     ///

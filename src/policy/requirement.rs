@@ -1,4 +1,4 @@
-//! [`Requirement`]: what a key needs for an endpoint.
+//! [`Requirement`]: what an endpoint requires of a key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use crate::key::{Ability, KeyKind, Stage};
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
 
-/// What a key needs for an endpoint: abilities, a kind, a stage.
+/// What an endpoint requires of a key: abilities, a kind, a stage.
 ///
-/// By default, the key has to be a valid secret key. What does not parse, a wildcard and an empty
+/// By default, the key has to be a valid secret key. Text that does not parse, a wildcard and an empty
 /// list are errors when the policy is [built](super::AccessPolicyBuilder::build).
 ///
 /// # Examples
@@ -24,13 +24,13 @@ use crate::store::KeyRecord;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Requirement {
-    /// Of each list one.
+    /// The key needs one ability of each list.
     pub(super) abilities: Vec<Arc<[Ability]>>,
-    /// The only kind, if there is one.
+    /// The only accepted kind, if there is one.
     pub(super) kind: Option<KeyKind>,
     pub(super) stage: Option<Stage>,
     pub(super) report_only: bool,
-    /// What does not parse.
+    /// The texts that do not parse.
     pub(super) mistakes: Vec<String>,
 }
 
@@ -122,7 +122,7 @@ impl Requirement {
     {
         match ability.try_into() {
             Ok(ability) if ability.is_wildcard() => {
-                self.mistakes.push(format!("one action is required, not the wildcard {ability}"));
+                self.mistakes.push(format!("`{ability}` is a wildcard: require single abilities"));
                 None
             }
             Ok(ability) => Some(ability),
@@ -135,8 +135,7 @@ impl Requirement {
 
     fn with_some_ability(mut self) -> Self {
         if self.abilities.is_empty() && self.mistakes.is_empty() {
-            self.mistakes
-                .push("no ability is named; for any secret key there is `key()`".to_owned());
+            self.mistakes.push("no ability is named: use `key()` for any secret key".to_owned());
         }
         self
     }
@@ -191,9 +190,9 @@ impl Requirement {
         self
     }
 
-    /// Lets valid keys pass that lack an ability or are of another stage, and only reports them.
+    /// Only reports valid keys that lack an ability or are of another stage, and accepts them.
     ///
-    /// A request without a key is refused all the same, and so is a key of another kind.
+    /// A request without a key is still refused, and so is a key of another kind.
     ///
     /// # Examples
     ///
@@ -220,12 +219,12 @@ impl Requirement {
         self.kind.is_none_or(|accepted| accepted == kind)
     }
 
-    /// Tells whether the key passes whatever else it lacks.
+    /// Tells whether the key is accepted, whatever else it lacks.
     pub(super) fn only_reports(&self, key: &KeyRecord) -> bool {
         self.report_only && self.accepts(key.kind)
     }
 
-    /// Returns the sets of abilities of which a key needs one.
+    /// Returns the sets of abilities; a key needs one of the sets.
     #[cfg(feature = "openapi")]
     pub(crate) fn sets_of_abilities(&self) -> Vec<Vec<Ability>> {
         let nothing = vec![Vec::new()];

@@ -35,13 +35,13 @@ pub(super) enum Access {
 }
 
 impl Rule {
-    /// Returns the endpoint for which the rule is.
+    /// Returns the endpoint of the rule.
     #[must_use]
     pub fn endpoint(&self) -> &EndpointPattern {
         &self.endpoint
     }
 
-    /// Returns what a key needs; `None` if the endpoint is public.
+    /// Returns what the endpoint requires of a key; `None` if it is public.
     #[must_use]
     pub fn requirement(&self) -> Option<&Requirement> {
         match &self.access {

@@ -1,4 +1,4 @@
-//! [`Rules`]: all rules of a policy, by their paths.
+//! [`Rules`]: all rules of a policy, by path.
 
 use std::sync::Arc;
 

@@ -45,13 +45,23 @@ impl Rule {
 }
 
 impl AccessPolicy {
-    /// Returns the table as JSON, to compare in a test or to hand to other programs.
+    /// Returns the table as JSON, for snapshot tests and other programs.
     ///
     /// ```json
     /// {"report_only":false,"rules":[
     ///   {"method":"GET","path":"/healthz","public":"the load balancer asks without a key"},
     ///   {"method":"GET","path":"/v1/users/{id}","report_only":false,
     ///    "requires":{"kind":"secret","one_of_each":[["users:read"]],"stage":null}}]}
+    /// ```
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::policy::{AccessPolicy, Requirement};
+    ///
+    /// let policy = AccessPolicy::builder().allow("GET /bots", Requirement::key()).build()?;
+    /// assert_eq!(policy.to_json()["rules"][0]["path"], "/bots");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn to_json(&self) -> Value {

@@ -1,4 +1,4 @@
-//! [`Connection`]: a connection to Redis that is made anew when it fails.
+//! [`Connection`]: a connection to Redis that reconnects after failures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +16,16 @@ use super::failure::no_answer;
 use super::server::Demands;
 use super::socket::{Socket, TIMEOUT};
 
-/// Commands to one server over one socket, in turn. A clone uses the same socket.
+/// Commands to one server over one socket, in turn. Clones use the same socket.
 ///
-/// A command fails within three seconds, and the next one has a new connection if it was the
-/// connection's fault. The `ConnectionManager` of the crate `redis` would do but for two things: it
-/// keeps a connection on which nothing is answered any more, such as one to a host that is gone,
-/// and it gives up for good when a server that comes back refuses it by other means than closing
-/// the socket, such as with a password that is not set yet.
+/// A command fails within three seconds, and the next one gets a new connection if the connection was
+/// at fault. The `ConnectionManager` of the crate `redis` has two faults: it keeps a connection on
+/// which no answers arrive any more, such as to a host that is gone, and it gives up permanently if a
+/// restarted server refuses it by other means than closing the socket, such as with a password that is
+/// not set yet.
 ///
-/// No connection is used for longer than its lifetime, after half of which another is made: what
-/// stands between moves new connections only, so an old one may lead to yesterday's primary. Each is
+/// No connection is used for longer than its lifetime, and another is made after half of it:
+/// intermediaries may move only new connections, so an old one may lead to the former primary. Each is
 /// made to a server that meets the demands.
 #[derive(Clone)]
 pub(crate) struct Connection {
@@ -34,7 +34,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects when it is first asked.
+    /// Connects at the first command.
     pub(crate) fn new(endpoint: Endpoint, demands: Demands, lifetime: Duration) -> Self {
         Self { socket: Arc::new(Socket::new(endpoint, demands, lifetime)), repeats: false }
     }
@@ -46,7 +46,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Returns another to the same place, of which something else is demanded.
+    /// Returns another one to the same place, with other demands.
     pub(crate) fn demanding(&self, demand: impl FnOnce(&mut Demands)) -> Self {
         let mut demands = self.socket.demands.clone();
         demand(&mut demands);
@@ -58,8 +58,8 @@ impl Connection {
         self.socket.unchecked()
     }
 
-    /// Asks once more if the connection turns out to be closed, as it may have been while nobody
-    /// asked. For commands that may be run twice.
+    /// Retries once if the connection turns out to be closed, as it may be after an idle time. For
+    /// commands that may be run twice.
     pub(crate) fn repeating(&self) -> Self {
         Self { repeats: true, ..self.clone() }
     }
@@ -110,7 +110,7 @@ async fn in_time<T>(asked: impl Future<Output = RedisResult<T>>) -> RedisResult<
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(self.ask(move |mut connection| async move {
-            // For the crate, an error that the server sends is an answer.
+            // The crate returns an error of the server as an answer.
             connection.send_packed_command(cmd).await?.extract_error()
         }))
     }

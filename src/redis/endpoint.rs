@@ -1,4 +1,4 @@
-//! [`Endpoint`]: where the server is.
+//! [`Endpoint`]: the address of the server.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use redis::{Client, ErrorKind, IntoConnectionInfo as _, RedisResult};
 
 use super::sentinel::Sentinels;
 
-/// Where the server is, perhaps another one each time that somebody connects.
+/// The address of the server, which may differ for each connection.
 #[derive(Clone)]
 pub(crate) enum Endpoint {
     /// At one address.
     Server(Box<Client>),
-    /// Where the sentinels say.
+    /// The address that sentinels return.
     Sentinels(Arc<Sentinels>),
 }
 
@@ -33,7 +33,7 @@ impl Endpoint {
         Ok(Client::open(info.set_tcp_settings(tcp))?.into())
     }
 
-    /// Returns the client of the server that it is now.
+    /// Returns the client of the current server.
     pub(super) async fn client(&self) -> RedisResult<Client> {
         match self {
             Self::Server(client) => Ok(Client::clone(client)),
@@ -55,7 +55,7 @@ impl From<Client> for Endpoint {
     }
 }
 
-/// Tells whether a password may have ended the host too early, and be named in errors as one.
+/// Tells whether a password may have ended the host too early, so that errors would contain it.
 fn has_a_loose_at_sign(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
     let rest_of_host = rest.find(['/', '?', '#']).map_or("", |end| &rest[end..]);

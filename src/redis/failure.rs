@@ -1,4 +1,4 @@
-//! Why there is no connection, in words.
+//! Errors of connecting, with advice.
 
 use std::error::Error;
 use std::io;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use redis::{Client, ConnectionAddr, RedisError};
 
-/// Says where connecting failed, which neither errors of the system nor of a server do.
+/// Names the server, which errors of the system and of a server do not.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot connect to {address}: {source}{advice}")]
 struct CannotConnect {
@@ -22,7 +22,7 @@ const IS_IT_TLS: &str = ". It did not answer as TLS does: if the server does not
 
 const IS_IT_PLAIN: &str = ". It may speak TLS only: its URL begins with `rediss://` then";
 
-/// Adds to an error whom it was tried to reach, and what may be the matter.
+/// Adds the address to an error, and a possible cause.
 pub(super) fn cannot_connect(client: &Client, source: RedisError) -> RedisError {
     let kind = kind(&source);
     let address = client.get_connection_info().addr();
@@ -40,7 +40,7 @@ pub(super) fn no_answer() -> RedisError {
     io::Error::new(io::ErrorKind::TimedOut, "Redis did not answer in time").into()
 }
 
-/// Returns what the system says, if it is that which has failed.
+/// Returns the system's error, if it is one.
 fn kind(error: &RedisError) -> io::ErrorKind {
     // What the crate names as the source is the pointer to it.
     let source = error.source().and_then(|source| source.downcast_ref::<Shared>());
@@ -48,7 +48,8 @@ fn kind(error: &RedisError) -> io::ErrorKind {
     source.map_or(io::ErrorKind::Other, io::Error::kind)
 }
 
-/// A server without TLS takes a greeting for the beginning of a command and waits for its end, or
+/// A server without TLS reads a TLS greeting as the start of a command and waits for its end, or
+/// answers to it, or closes the connection.
 /// answers to it, or closes the connection.
 fn may_be_of_another_protocol(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{InvalidData, TimedOut, UnexpectedEof};

@@ -1,12 +1,12 @@
-//! Redis and Valkey, for stores and limiters alike.
+//! Connections to Redis and Valkey, for stores and limiters.
 //!
-//! * [`endpoint`]: where the server is
-//! * [`sentinel`]: who knows it, if it may be another one tomorrow
-//! * [`server`]: what it says of itself, and which servers are refused
-//! * [`socket`]: a connection to it, made anew when it fails or is old
-//! * [`connection`]: commands over that
-//! * [`failure`]: why there is none, in words
-//! * [`script`]: what the server does in one go
+//! * [`endpoint`]: the address of the server
+//! * [`sentinel`]: finds the primary
+//! * [`server`]: which servers are refused
+//! * [`socket`]: a connection, which is renewed when it fails or is old
+//! * [`connection`]: commands over a socket
+//! * [`failure`]: errors of connecting, with advice
+//! * [`script`]: scripts of the server
 
 mod connection;
 mod endpoint;
@@ -20,6 +20,6 @@ pub(crate) use self::connection::Connection;
 pub(crate) use self::script::{Call, Script};
 pub(crate) use self::server::{Demands, Eviction};
 
-/// For how long a connection is used: the time after which a cache trusts nothing that it knows,
-/// by default.
+/// The lifetime of a connection: the time after which a cache relies on none of its records, by
+/// default.
 pub(crate) const LIFETIME: std::time::Duration = std::time::Duration::from_secs(60);

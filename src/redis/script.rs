@@ -1,4 +1,4 @@
-//! [`Script`]: what the server does in one go.
+//! [`Script`]: a script that the server runs atomically.
 
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, ToRedisArgs};
 
@@ -45,7 +45,7 @@ impl Call<'_> {
         connection: &mut Connection,
     ) -> RedisResult<T> {
         match self.command("EVALSHA", &self.script.hash).query_async(connection).await {
-            // Not loaded first: the server may be made to forget it in between.
+            // Not loaded in advance, because the server may drop it in between.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 self.command("EVAL", &self.script.code).query_async(connection).await
             }

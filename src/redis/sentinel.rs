@@ -1,4 +1,4 @@
-//! [`Sentinels`]: who knows which server is the primary.
+//! [`Sentinels`]: finds the primary.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::failure::{cannot_connect, no_answer};
 
-/// How long a sentinel may take: less than connecting may take in all.
+/// How long a sentinel may take: less than connecting in all.
 const TIMEOUT: Duration = Duration::from_millis(700);
 
 const DEFAULT_PORT: u16 = 26379;
@@ -23,14 +23,14 @@ const FORM: &str = "the URL of sentinels has their hosts and the name of what th
 /// Some sentinels, and how to connect to a server that they name.
 pub(crate) struct Sentinels {
     sentinels: Vec<Client>,
-    /// What they call the primary and its replicas.
+    /// The name of the primary for the sentinels.
     name: String,
-    /// How to connect, but for the address.
+    /// How to connect, except for the address.
     server: ConnectionInfo,
 }
 
 impl Sentinels {
-    /// Reads a URL. Returns none if it is that of a server.
+    /// Parses a URL. Returns none if it is that of a server.
     pub(super) fn parse(url: &str) -> RedisResult<Option<Self>> {
         let wrong = || RedisError::from((ErrorKind::InvalidClientConfig, FORM));
         let Some((scheme, rest)) = url.split_once("://") else { return Ok(None) };
@@ -60,7 +60,7 @@ impl Sentinels {
         self.server.redis_settings().db()
     }
 
-    /// Asks all, and believes the one that heard last of a failover: another may have been cut off
+    /// Asks all sentinels, and uses the answer with the latest failover: others may have been cut off
     /// before it.
     pub(super) async fn primary(&self) -> RedisResult<Client> {
         let answers = join_all(self.sentinels.iter().map(|sentinel| self.ask(sentinel))).await;
@@ -102,7 +102,7 @@ impl Sentinels {
         read().ok_or_else(|| cannot_connect(sentinel, self.unknown("an answer without an address")))
     }
 
-    /// Names what a sentinel was asked for, if it is that to which it says no.
+    /// Adds the requested name to an error, if the sentinel does not know it.
     fn of_name(&self, error: RedisError) -> RedisError {
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::ResponseError) => self.unknown(&error.to_string()),

@@ -8,22 +8,22 @@ use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use thiserror::Error;
 
-/// What is asked of a server before anything is kept there or believed.
+/// The requirements for a server, checked before anything is stored there or read.
 #[derive(Clone, Debug)]
 pub(crate) struct Demands {
-    /// With what the names of all that is kept begin.
+    /// The prefix of all names.
     pub(crate) prefix: Arc<str>,
     pub(crate) eviction: Eviction,
 }
 
-/// What a server may forget when its memory is full.
+/// What a server may evict when its memory is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Eviction {
     /// Nothing.
     None,
-    /// What expires, which nothing does that is kept.
+    /// Entries that expire, which none of this crate does.
     OfWhatExpires,
-    /// Whatever it likes.
+    /// Any entry.
     Any,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum Eviction {
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum Unsuitable {
     #[error(
-        "the server is a replica of {0}: what was changed there may not be known here; connect to \
+        "the server is a replica of {0}: it may lack the latest changes, connect to \
          the primary"
     )]
     Replica(String),
@@ -69,8 +69,8 @@ pub(crate) enum Unsuitable {
 }
 
 impl Demands {
-    /// Asks the server. Returns what keeps it from answering, if there is something: it may be one
-    /// that does, and there is no telling.
+    /// Asks the server. Returns the error that keeps it from answering, if there is one: whether it
+    /// meets the demands is then not known.
     pub(super) async fn check(
         &self,
         connection: &mut MultiplexedConnection,
@@ -106,7 +106,7 @@ impl Demands {
         }
         let policy = server.says("maxmemory_policy").unwrap_or("noeviction");
         match self.eviction {
-            // Also if there is no limit: one can be set at any time.
+            // Also without a limit, because one can be set at any time.
             Eviction::None if policy != "noeviction" => {
                 return Err(Unsuitable::EvictsCounts(policy.to_owned()));
             }
@@ -133,7 +133,7 @@ impl Demands {
             ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::TryAgain) => {
                 Err(refused(Unsuitable::NoSlot { prefix, why: error.to_string() }))
             }
-            // It has the slot, and does not let everybody ask what is in it.
+            // It has the slot, and does not allow this user to read it.
             ErrorKind::Server(ServerErrorKind::NoPerm) => Ok(()),
             _ => Err(error),
         }
@@ -166,21 +166,21 @@ impl<'a> Server<'a> {
     }
 }
 
-/// Tells versions whose scripts cannot say what they do. Valkey and others say with which version they
-/// are compatible.
+/// Tells whether the scripts of this version cannot declare flags. Valkey and others report the version
+/// that they are compatible with.
 fn is_older(version: &str) -> bool {
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     major.is_some_and(|major| major < 7)
 }
 
-/// Tells whether the names that begin so are in one slot of a cluster: whether there is something
+/// Tells whether all names with this prefix are in one slot of a cluster: whether there is a text
 /// between the first `{` and the next `}`.
 fn has_hash_tag(prefix: &str) -> bool {
     let tag = prefix.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
     tag.is_some_and(|(tag, _)| !tag.is_empty())
 }
 
-/// Tells whether the user may not ask, or whether something in between does not know the question.
+/// Tells whether the user may not ask, or an intermediary does not support the question.
 fn is_not_permitted(error: &RedisError) -> bool {
     use ServerErrorKind::{NoPerm, ResponseError};
 

@@ -1,4 +1,4 @@
-//! [`Socket`]: how a connection is made, and when another takes its place.
+//! [`Socket`]: how a connection is made and replaced.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,57 +13,57 @@ use super::endpoint::Endpoint;
 use super::failure::{cannot_connect, no_answer};
 use super::server::Demands;
 
-/// How long a connection may be silent while somebody waits, and a command may take, together with
-/// the connecting before it. It is less than the five seconds after which a layer gives up.
+/// How long a connection may be silent while a command waits, and how long a command may take,
+/// including connecting. It is less than the five seconds after which a layer gives up.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// For how long the server is left alone after it could not be reached. Commands fail at once.
+/// How long the server is not contacted after it could not be reached. Commands then fail at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long it is waited after a connection could not be renewed.
+/// The pause after a connection could not be renewed.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 
-/// The connection that is used now, and how another is made.
+/// The current connection, and how another is made.
 pub(super) struct Socket {
     pub(super) endpoint: Endpoint,
     pub(super) demands: Demands,
     pub(super) lifetime: Duration,
     current: Mutex<Option<Current>>,
-    /// Held by whoever connects. Says when and why nobody could.
+    /// Held while connecting. Has the time and the reason of the last failure.
     connecting: tokio::sync::Mutex<Option<(Instant, RedisError)>>,
-    /// How many connections there were.
+    /// The number of connections so far.
     opened: AtomicU64,
     /// Why the demands could not be checked, if they could not.
     unchecked: OnceLock<String>,
 }
 
 struct Current {
-    /// Tells it from others, since a socket that is replaced may fail once more.
+    /// Identifies it, because a replaced socket may fail later.
     number: u64,
     connection: MultiplexedConnection,
     opened_at: Instant,
-    /// Whether another is being made to take its place.
+    /// Whether its successor is being made.
     is_renewed: bool,
-    /// Since when somebody asks and nobody is answered.
+    /// The time since which commands wait without an answer.
     waiting_since: Option<Instant>,
 }
 
 impl Socket {
-    /// Connects when it is first asked for.
+    /// Connects at the first command.
     pub(super) fn new(endpoint: Endpoint, demands: Demands, lifetime: Duration) -> Self {
         let (current, connecting, opened, unchecked) = Default::default();
         Self { endpoint, demands, lifetime, current, connecting, opened, unchecked }
     }
 
-    /// Returns what kept the server from saying what it is.
+    /// Returns the error that kept the server from reporting what it is.
     pub(super) fn unchecked(&self) -> Option<&str> {
         self.unchecked.get().map(String::as_str)
     }
 
-    /// Returns the connection that is used now, or another.
+    /// Returns the current connection, or a new one.
     pub(super) async fn connected(self: &Arc<Self>) -> RedisResult<(u64, MultiplexedConnection)> {
         if let Some(current) = self.current() {
             if self.is_to_be_renewed(current.0) {
@@ -71,8 +71,8 @@ impl Socket {
             }
             return Ok(current);
         }
-        // In a task, so that it goes on when who asks gives up: there would never be a connection
-        // if nobody waited for one long enough.
+        // In a task, so that it continues when the caller gives up: otherwise, if no caller waited long
+        // enough, there would never be a connection.
         let socket = Arc::clone(self);
         let connecting = tokio::spawn(async move { socket.connect().await });
         connecting.await.unwrap_or_else(|error| Err(io::Error::other(error).into()))
@@ -80,7 +80,7 @@ impl Socket {
 
     async fn connect(&self) -> RedisResult<(u64, MultiplexedConnection)> {
         let mut failed = self.connecting.lock().await;
-        // Somebody else may have been faster, or have failed just now.
+        // Another caller may have been faster, or have failed just now.
         if let Some(current) = self.current() {
             return Ok(current);
         }
@@ -95,8 +95,8 @@ impl Socket {
         self.current().ok_or_else(no_answer)
     }
 
-    /// Puts a new connection in the place of one that is in use meanwhile. If there is none, it is
-    /// tried again before the old one's time is over, and those who ask then say why.
+    /// Replaces a connection in use by a new one. If that fails, it is retried before the old one's
+    /// lifetime ends, and later callers get the reason.
     async fn renew(self: Arc<Self>, number: u64) {
         match self.open().await {
             Ok(connection) => self.keep(connection),
@@ -122,7 +122,7 @@ impl Socket {
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        // Said once, and not with each connection.
+        // Logged once, and not for each connection.
         if let Some(error) = self.demands.check(&mut connection).await?
             && self.unchecked.set(error.to_string()).is_ok()
         {
@@ -138,7 +138,7 @@ impl Socket {
         *self.lock() = Some(current);
     }
 
-    /// Tells, once, that a connection has served half of its time.
+    /// Tells, once, that a connection has served half of its lifetime.
     fn is_to_be_renewed(&self, number: u64) -> bool {
         let mut slot = self.lock();
         let Some(current) = slot.as_mut() else { return false };
@@ -149,11 +149,11 @@ impl Socket {
         is_due
     }
 
-    /// Returns the connection, unless its time is over, or it has been silent for so long that it
+    /// Returns the connection, unless its lifetime is over, or it has been silent for so long that it
     /// must be dead.
     ///
-    /// The latter is seen by the next who asks, and not by who waited: the lookups of a layer that is
-    /// less patient are dropped.
+    /// The next caller detects the latter, not the one that waited: look-ups of an impatient layer are
+    /// dropped.
     fn current(&self) -> Option<(u64, MultiplexedConnection)> {
         let mut slot = self.lock();
         let current = slot.as_mut()?;
@@ -165,7 +165,7 @@ impl Socket {
         None
     }
 
-    /// Notes that a command was answered, or why not.
+    /// Notes the result of a command.
     pub(super) fn heard(&self, number: u64, error: Option<&RedisError>) {
         let mut slot = self.lock();
         if let Some(current) = slot.as_mut()
@@ -185,7 +185,7 @@ impl Socket {
     }
 }
 
-/// Tells whether another connection may fare better, also one to whichever server has taken over.
+/// Tells whether a new connection may succeed, possibly to the successor of the server.
 fn is_of_the_connection(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, ClusterDown, MasterDown, Moved, ReadOnly};
 

@@ -5,13 +5,13 @@ use http::{HeaderValue, StatusCode};
 use super::{Rejection, RejectionKind};
 use crate::key::Ability;
 
-/// The scheme for keys in places that HTTP has no scheme for, such as `x-api-key`.
+/// The scheme for keys in places without an HTTP authentication scheme, such as `x-api-key`.
 const NO_SCHEME: &str = "ApiKey";
 
-/// The challenges of one layer, written once.
+/// The challenges of a layer, built once.
 ///
-/// RFC 9110, section 11.6.1, and RFC 6750, section 3: no `error` when the credential is
-/// missing, so that a client that did not try learns nothing.
+/// RFC 9110, section 11.6.1, and RFC 6750, section 3: without `error` if the credential is missing, so
+/// that a client without a key learns nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Challenge {
     missing: HeaderValue,
@@ -21,14 +21,14 @@ pub(crate) struct Challenge {
 }
 
 impl Challenge {
-    /// Writes the challenges for `scheme` and `realm`; when `generic`, that of a missing
-    /// key is the same as that of a wrong one.
+    /// Builds the challenges for `scheme` and `realm`. If `generic`, the challenge for a missing key is
+    /// the same as for a wrong one.
     pub(crate) fn new(scheme: Option<&str>, realm: &str, generic: bool) -> Self {
         let scheme = scheme.unwrap_or(NO_SCHEME);
         let quotable = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
         assert!(
             realm.bytes().all(quotable),
-            "a realm is visible ASCII and spaces without quotes and backslashes: {realm:?}"
+            "a realm must be visible ASCII and spaces, without quotes and backslashes, not {realm:?}"
         );
         let plain = format!("{scheme} realm=\"{realm}\"");
         // Basic has no error parameter (RFC 7617, section 2).
@@ -48,7 +48,7 @@ impl Challenge {
         }
     }
 
-    /// Returns the challenge that goes with `status`, if one does.
+    /// Returns the challenge for `status`, if it needs one.
     pub(crate) fn of(&self, rejection: &Rejection, status: StatusCode) -> Option<HeaderValue> {
         match (status, rejection.kind()) {
             (StatusCode::UNAUTHORIZED, RejectionKind::Missing) => Some(self.missing.clone()),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a realm is visible ASCII")]
+    #[should_panic(expected = "a realm must be visible ASCII")]
     fn a_realm_with_a_quote_is_refused() {
         let _ = Challenge::new(None, "a\"b", false);
     }

@@ -1,10 +1,10 @@
-//! The event of a refusal: its kind and, where they are known, the key, the route and the client.
+//! The event of a refusal: its kind and, if known, the key, the route and the client.
 
 use crate::head::RequestHead;
 use crate::reject::Rejection;
 use crate::reject::log::Log;
 
-/// Writes the server's own faults at `ERROR` and those of clients at `INFO`.
+/// Logs faults of the server at `ERROR` and those of clients at `INFO`.
 #[cfg(feature = "tracing")]
 pub(super) fn rejected<'a>(
     rejection: &Rejection,
@@ -27,7 +27,7 @@ pub(super) fn rejected<'a>(
             if tracing::enabled!(target: TARGET, Level::$LEVEL) {
                 let (client, route) = (log.client(head), head.matched_path());
                 let key = rejection.key_id().map(KeyId::as_str);
-                // A fault of the server is one fault, whichever requests it meets.
+                // A fault of the server is one fault, whatever the request.
                 let of = match kind {
                     RejectionKind::Unavailable => {
                         let error = rejection.source().map(|error| error.to_string().into());
@@ -70,8 +70,8 @@ pub(super) fn rejected<'a>(
         RejectionKind::Unavailable => event!(
             error,
             ERROR,
-            "API keys cannot be verified, so requests get 503: look whether the key store or the \
-             limiter can be reached, and what the error says"
+            "API keys cannot be verified, so requests get 503: check that the key store and the \
+             limiter can be reached, and read the error"
         ),
         _ => event!(info, INFO, "request refused"),
     }

@@ -14,26 +14,26 @@ use crate::protocol::Protocol;
 /// All but space to `~`, and `%` itself (gRPC over HTTP/2, "Status-Message").
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// How long a client may be asked to wait within a call, which goes on meanwhile.
+/// The longest pushback for a client, whose call continues meanwhile.
 const LONGEST_PUSHBACK: Duration = Duration::from_secs(60);
 
-/// The value by which clients do not retry.
+/// The value that keeps clients from retrying.
 const NO_RETRY: i32 = -1;
 
-/// How the refusal of a call is written.
+/// The form in which a call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Trailers only, with HTTP status 200, as the protocol has it.
+    /// Trailers only, with HTTP status 200, as the protocol requires.
     TrailersOnly,
-    /// The refusal of HTTP, with the gRPC status beside the HTTP status and without a body.
+    /// The HTTP refusal, with the gRPC status beside the HTTP status and without a body.
     WithHttpStatus(GrpcType),
 }
 
 impl Form {
     /// Returns the form if the request is a call.
     ///
-    /// Only a request that is all that native gRPC is gets a 200: a proxy that goes by the HTTP
-    /// status lets pass what gets one.
+    /// Only a request with all properties of native gRPC gets a 200, because a proxy that uses the HTTP
+    /// status accepts a request with that status.
     pub(super) fn of(
         head: &RequestHead<'_>,
         protocol: Protocol,
@@ -46,20 +46,20 @@ impl Form {
         let is_native = of == GrpcType::Native
             && head.version() >= Version::HTTP_2
             && head.only(&header::TE).is_some_and(|te| te == "trailers");
-        // Where no layer is, nobody has said what is spoken.
+        // Without a layer, the protocol is not known.
         let known = kind != RejectionKind::MissingLayer;
         Some(if is_native && known { Self::TrailersOnly } else { Self::WithHttpStatus(of) })
     }
 }
 
-/// Makes a trailers-only answer.
+/// Makes a trailers-only response.
 pub(super) fn trailers_only(kind: RejectionKind, message: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     write(response.headers_mut(), GrpcType::Native, kind, message);
     response
 }
 
-/// Makes a refusal of HTTP one of gRPC, too.
+/// Makes an HTTP refusal a gRPC one, too.
 pub(super) fn add_status(
     response: &mut Response<Bytes>,
     of: GrpcType,
@@ -86,20 +86,20 @@ fn write_status(headers: &mut HeaderMap, kind: RejectionKind, message: &str) {
     }
 }
 
-/// Makes the trailers of a call that ends so.
+/// Makes the trailers of a call that ends with a refusal.
 pub(super) fn trailers(kind: RejectionKind, message: &str) -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(2);
     write_status(&mut trailers, kind, message);
     trailers
 }
 
-/// Tells clients with a retry policy how long to wait before they try again (gRFC A6). Without it they
-/// follow their own policy, and do not read `retry-after`.
+/// Tells clients with a retry policy how long to wait before the next attempt (gRFC A6). Without it
+/// they use their own policy, and ignore `retry-after`.
 pub(super) fn write_pushback(headers: &mut HeaderMap, wait: Duration) {
     let value = if wait > LONGEST_PUSHBACK {
         NO_RETRY
     } else {
-        // One more, since clocks of clients may cut off a part of a millisecond.
+        // One more, because clocks of clients may cut off a fraction of a millisecond.
         i32::try_from(wait.as_millis()).map_or(NO_RETRY, |millis| millis + 1)
     };
     headers.insert("grpc-retry-pushback-ms", value.into());

@@ -1,10 +1,20 @@
-//! [`RejectionKind`]: the reasons.
+//! [`RejectionKind`]: the reasons of refusals.
 
 use std::fmt;
 
 use http::StatusCode;
 
 /// Why a request was refused.
+///
+/// # Examples
+///
+/// ```
+/// use http::StatusCode;
+/// use tower_api_key::RejectionKind;
+///
+/// assert_eq!(RejectionKind::MissingAbility.as_str(), "missing_ability");
+/// assert_eq!(RejectionKind::MissingAbility.status(), StatusCode::FORBIDDEN);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionKind {
@@ -12,19 +22,19 @@ pub enum RejectionKind {
     Missing,
     /// The request has more than one credential.
     Ambiguous,
-    /// The credential cannot be a key.
+    /// The credential cannot be a key, or its format is wrong.
     Malformed,
     /// No record has the key's digest.
     Unknown,
-    /// The key is disabled for the time being.
+    /// The key is disabled. It can be enabled again.
     Disabled,
-    /// The key was revoked for good.
+    /// The key was revoked, which is permanent.
     Revoked,
-    /// The key's time is over.
+    /// The key has expired.
     Expired,
-    /// The key's tenant is suspended for the time being.
+    /// The tenant of the key is suspended. It can be resumed.
     Suspended,
-    /// The store failed, hung or panicked: nothing is known of the key.
+    /// The store failed, timed out or panicked: whether the key is valid is not known.
     Unavailable,
     /// The key is for another stage.
     WrongStage,
@@ -34,11 +44,11 @@ pub enum RejectionKind {
     MissingAbility,
     /// The key does not allow this request for another reason.
     NotAllowed,
-    /// There is no such session, or another key opened it.
+    /// The session does not exist, or another key opened it.
     UnknownSession,
-    /// The key was used too often, or the client presented too many wrong keys.
+    /// The key exceeded a rate limit, or the client presented too many wrong keys.
     RateLimited,
-    /// A guard saw no verified key because no `ApiKeyLayer` is around it.
+    /// A guard saw no verified key, because there is no `ApiKeyLayer` around it.
     MissingLayer,
 }
 
@@ -62,7 +72,7 @@ impl RejectionKind {
         Self::MissingLayer,
     ];
 
-    /// The kinds of a key that is not valid, which no client may tell apart.
+    /// The kinds of keys that are not valid, which clients must not be able to distinguish.
     pub(crate) const INVALID: [Self; 6] = [
         Self::Malformed,
         Self::Unknown,
@@ -95,7 +105,7 @@ impl RejectionKind {
         }
     }
 
-    /// Returns the status that a responder gives by default.
+    /// Returns the default status of a responder.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -117,7 +127,7 @@ impl RejectionKind {
         }
     }
 
-    /// Returns the text that a responder gives by default.
+    /// Returns the default message of a responder.
     pub(crate) const fn message(self) -> &'static str {
         match self {
             Self::Missing => "An API key is required",
@@ -135,7 +145,7 @@ impl RejectionKind {
             Self::UnknownSession => "There is no such session",
             Self::RateLimited => "The API key was used too often",
             Self::Unavailable => "API keys cannot be verified at the moment",
-            // A developer who forgot the layer reads this first. Users of a release learn nothing.
+            // Developers without the layer read this first. Users of a release learn nothing.
             Self::MissingLayer if cfg!(debug_assertions) => {
                 "The server is misconfigured: a guard or an extractor saw no verified key. Mount \
                  ApiKeyLayer outside of it; in axum, by `Router::layer` after the routes. (Builds \

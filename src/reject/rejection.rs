@@ -1,4 +1,4 @@
-//! [`Rejection`]: one refusal, with all that the operator may know.
+//! [`Rejection`]: one refusal, with its details for the operator.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -15,13 +15,15 @@ use crate::store::KeyRecord;
 
 /// The refusal of one request.
 ///
-/// Guards return it; responders turn it into a response; the response carries it in its
-/// extensions, so that outer layers can count and log the reasons that clients are not
-/// told. It never holds the key's text.
+/// Guards return it, and responders turn it into a response. The response has it in its extensions, so
+/// that outer layers can count and log reasons that clients do not see. It never holds the text of the
+/// key.
 ///
 /// # Examples
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use tower_api_key::{Rejection, RejectionKind, RequestHead, VerifiedKey};
 ///
 /// fn office_hours(key: &VerifiedKey, _: &RequestHead<'_>) -> Result<(), Rejection> {
@@ -31,15 +33,26 @@ use crate::store::KeyRecord;
 ///             .with_message("This API key works from nine to five")),
 ///     }
 /// }
+/// let refusal = Rejection::new(RejectionKind::Unavailable)
+///     .with_retry_after(Duration::from_secs(5))
+///     .with_source("connection refused");
+/// assert_eq!(refusal.kind(), RejectionKind::Unavailable);
+/// assert_eq!(refusal.retry_after(), Some(Duration::from_secs(5)));
+/// assert_eq!(refusal.message(), "API keys cannot be verified at the moment");
+///
+/// let refusal = Rejection::missing_ability("bots:write".parse()?);
+/// assert_eq!(refusal.abilities()[0].as_str(), "bots:write");
+/// assert_eq!(refusal.message(), "Missing ability: bots:write");
 /// # let layer = tower_api_key::GuardLayer::new(office_hours);
+/// # Ok::<_, tower_api_key::key::AbilityError>(())
 /// ```
 #[derive(Clone)]
 pub struct Rejection {
     kind: RejectionKind,
     format: Option<FormatError>,
-    /// The record of the key, if the request got as far.
+    /// The record of the key, if it was looked up.
     key: Option<Arc<KeyRecord>>,
-    // Boxed, because most have none, and every step hands a `Result` to the next.
+    // Boxed, because most have none, and every step moves a `Result`.
     details: Option<Box<Details>>,
 }
 
@@ -53,77 +66,86 @@ struct Details {
 }
 
 impl Rejection {
-    /// Makes a rejection of `kind`, with the kind's own message.
+    /// Creates a rejection of `kind`, with the message of the kind.
     #[must_use]
     pub const fn new(kind: RejectionKind) -> Self {
         Self { kind, format: None, key: None, details: None }
     }
 
-    /// Makes a rejection for want of `ability`.
+    /// Creates a rejection because the key lacks `ability`.
     #[must_use]
     pub fn missing_ability(ability: Ability) -> Self {
         Self::missing_one_of(Arc::new([ability]))
     }
 
-    /// Makes a rejection for want of any of `abilities`.
+    /// Creates a rejection because the key lacks all of `abilities`.
     pub(crate) fn missing_one_of(abilities: Arc<[Ability]>) -> Self {
         Self::new(RejectionKind::MissingAbility).with(|details| details.abilities = Some(abilities))
     }
 
-    /// Makes a rejection of a public key where only secret ones are accepted.
+    /// Creates a rejection of a public key where only secret ones are accepted.
     pub(crate) fn public_key() -> Self {
         Self::new(RejectionKind::NotAllowed).with_message("Public API keys do not work here")
     }
 
-    /// Makes a rejection of another method than `POST` where only gRPC is spoken.
+    /// Creates a rejection of another method than `POST` where only gRPC is spoken.
     pub(crate) fn not_post() -> Self {
         Self::new(RejectionKind::NotAllowed).with_message("gRPC methods are called by POST only")
     }
 
-    /// Makes a rejection of a text that is no key.
+    /// Creates a rejection of a text that is not a key.
     pub(crate) const fn malformed(error: FormatError) -> Self {
         Self { kind: RejectionKind::Malformed, format: Some(error), key: None, details: None }
     }
 
-    /// Makes a rejection of an address that presented too many wrong keys.
+    /// Creates a rejection of an address that presented too many wrong keys.
     pub(crate) fn throttled(wait: Duration) -> Self {
         Self::new(RejectionKind::RateLimited)
             .with_message("Too many requests with keys that are not valid")
             .with_retry_after(wait)
     }
 
-    /// Says it to the client in other words.
+    /// Sets the message for the client.
     ///
-    /// A responder that has a message of its own for the kind keeps to its own.
+    /// A responder with a message of its own for the kind ignores it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{Rejection, RejectionKind};
+    ///
+    /// let refusal = Rejection::new(RejectionKind::NotAllowed).with_message("Upgrade first");
+    /// assert_eq!(refusal.message(), "Upgrade first");
+    /// ```
     #[must_use]
     pub fn with_message(self, message: impl Into<Cow<'static, str>>) -> Self {
         self.with(|details| details.message = Some(message.into()))
     }
 
-    /// Tells the client how long to wait, in whole seconds rounded up.
+    /// Sets how long the client should wait, in whole seconds rounded up.
     #[must_use]
     pub fn with_retry_after(self, wait: Duration) -> Self {
         self.with(|details| details.retry_after = Some(wait))
     }
 
-    /// Adds the error that is behind it, for the operator only.
+    /// Adds the cause, which only the operator sees.
     #[must_use]
     pub fn with_source(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.with(|details| details.source = Some(source.into().into()))
     }
 
-    /// Makes a rejection because a limit of the key refuses the request.
+    /// Creates a rejection because a limit of the key refuses the request.
     pub(crate) fn rate_limited(usage: Usage) -> Self {
         let rejection = match usage.decision.retry_after() {
             Some(wait) => Self::new(RejectionKind::RateLimited).with_retry_after(wait),
-            // 429 would say that trying again helps.
+            // 429 would suggest that another attempt helps.
             None => Self::new(RejectionKind::NotAllowed)
                 .with_message("The request costs more than the API key's rate limit ever allows"),
         };
         rejection.with_usage(usage)
     }
 
-    /// Tells the client how the limits of its key stand.
+    /// Adds the state of the key's limits for the client.
     pub(crate) fn with_usage(self, usage: Usage) -> Self {
         self.with(|details| details.usage = Some(usage))
     }
@@ -133,11 +155,11 @@ impl Rejection {
         self
     }
 
-    /// Returns what a guard or a layer within says of the key with `id`, or of a request without a
-    /// key, if it refused the request.
+    /// Returns the rejection of an inner guard or layer for the key with `id`, or for a request without
+    /// a key, if it refused the request.
     ///
-    /// Another rejection, such as that of a service that a handler asked, is the application's
-    /// answer like any.
+    /// Another rejection, such as that of a service that a handler called, is an ordinary response of
+    /// the application.
     pub(crate) fn of_response<'a, B>(
         response: &'a Response<B>,
         id: Option<&KeyId>,
@@ -146,7 +168,7 @@ impl Rejection {
         (rejection.key_id() == id).then_some(rejection)
     }
 
-    /// Adds the key that was refused.
+    /// Adds the refused key.
     pub(crate) fn of_key(mut self, key: &Arc<KeyRecord>) -> Self {
         self.key = Some(Arc::clone(key));
         self
@@ -158,7 +180,30 @@ impl Rejection {
         self.kind
     }
 
-    /// Returns the public id of the key, if the request got as far as a record.
+    /// Returns the public id of the key, if its record was looked up.
+    ///
+    /// # Examples
+    ///
+    /// Who was refused:
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("a device").tenant("acme")).await?;
+    /// let layer = keys.layer();
+    /// keys.revoke(issued.record.id()).await?;
+    ///
+    /// let request = Request::get("/").header("x-api-key", issued.secret.reveal()).body(())?;
+    /// let refusal = layer.verify(&mut request.into_parts().0).await.unwrap_err();
+    /// assert_eq!(refusal.rejection().key_id(), Some(issued.record.id()));
+    /// assert_eq!(refusal.rejection().tenant().unwrap(), "acme");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn key_id(&self) -> Option<&KeyId> {
         self.key.as_deref().map(KeyRecord::id)
@@ -168,13 +213,32 @@ impl Rejection {
         self.key.as_ref()
     }
 
-    /// Returns on whose behalf the key acts, if the request got as far as a record.
+    /// Returns the tenant of the key, if its record was looked up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = NewKey::named("the office").tenant("acme").addresses(["192.0.2.0/24"]);
+    /// let key = keys.issue(key).await?.secret;
+    ///
+    /// let request = Request::get("/").header("x-api-key", key.reveal()).body(())?;
+    /// let refusal = keys.layer().verify(&mut request.into_parts().0).await.unwrap_err();
+    /// assert_eq!(refusal.rejection().tenant().unwrap(), "acme"); // no address is known
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
         self.key.as_deref()?.tenant()
     }
 
-    /// Returns the abilities of which one is missing.
+    /// Returns the abilities of which the key needs one.
     #[must_use]
     pub fn abilities(&self) -> &[Ability] {
         let abilities = self.details.as_ref().and_then(|details| details.abilities.as_deref());
@@ -187,8 +251,27 @@ impl Rejection {
         self.details.as_ref()?.retry_after
     }
 
-    /// Returns the names of the limits that refuse the request, if it came too often or costs too
-    /// much.
+    /// Returns the names of the limits that refuse the request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = keys.issue(NewKey::named("a device").limit("1 per hour")).await?.secret;
+    /// let layer = keys.layer();
+    ///
+    /// let request = Request::get("/").header("x-api-key", key.reveal()).body(())?;
+    /// let _admitted = layer.verify(&mut request.clone().into_parts().0).await?;
+    /// let refusal = layer.verify(&mut request.into_parts().0).await.unwrap_err();
+    /// assert!(refusal.rejection().violated_policies().eq(["hourly"]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn violated_policies(&self) -> impl Iterator<Item = &str> {
         self.usage().into_iter().flat_map(Usage::exceeded)
     }
@@ -197,7 +280,7 @@ impl Rejection {
         self.details.as_ref()?.usage.as_ref()
     }
 
-    /// Returns what the client is told, if no responder says otherwise.
+    /// Returns the message for the client, unless the responder has another.
     #[must_use]
     pub fn message(&self) -> Cow<'_, str> {
         let own = self.details.as_ref().and_then(|details| details.message.as_deref());
@@ -212,7 +295,7 @@ impl Rejection {
         }
     }
 
-    /// Tells whether the client is told nothing but what its kind says.
+    /// Tells whether the client sees nothing but the message of the kind.
     pub(crate) fn says_its_kind_only(&self) -> bool {
         self.details.is_none()
     }
@@ -243,7 +326,7 @@ impl fmt::Debug for Rejection {
 }
 
 impl fmt::Display for Rejection {
-    /// Says it to the operator: the kind and, when known, the key's id.
+    /// Writes the text for the operator: the kind and, if known, the key's id.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.key_id() {
             Some(id) => write!(f, "request refused: {} ({id})", self.kind),

@@ -1,4 +1,4 @@
-//! [`Rejector`]: a responder, and what the protocol adds to its answers.
+//! [`Rejector`]: a responder, and the headers that the protocol requires.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -15,30 +15,29 @@ use crate::http_cache::add_vary;
 use crate::limit::seconds;
 use crate::protocol::Protocol;
 
-/// How long a client waits when nothing better is known.
+/// How long a client waits if nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What a layer leaves in the extensions of a request whose path may hold a key, for the layers and
-/// guards within.
+/// Left in the extensions of a request whose path may hold a key, for the layers and guards inside.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathIsSecret;
 
-/// Turns rejections into complete responses. One value serves a layer and the guards on the
-/// routes within it.
+/// Turns rejections into complete responses. One value serves a layer and the guards on the routes
+/// inside it.
 #[derive(Clone)]
 pub(crate) struct Rejector {
     respond: Arc<dyn Respond>,
     challenge: Challenge,
-    /// What the services within speak.
+    /// The protocol of the inner services.
     pub(crate) protocol: Protocol,
-    /// What becomes of the bodies of requests that are refused.
+    /// What happens to the bodies of refused requests.
     pub(crate) drain: Drain,
     /// What events show of requests.
     pub(crate) log: Log,
     /// The headers in which a key may be, for caches.
     vary: Option<HeaderValue>,
-    /// By kind, the responses to rejections that say nothing but their kind, if the responder
-    /// always gives the same ones.
+    /// By kind, the responses to rejections without details, if the responder always gives the same
+    /// ones.
     prepared: Option<[Response<Bytes>; RejectionKind::ALL.len()]>,
 }
 
@@ -67,9 +66,9 @@ impl Rejector {
         self
     }
 
-    /// Returns what stands in for the layer's own where no layer is.
+    /// Returns the rejector for guards without a layer.
     pub(crate) fn without_layer() -> &'static Self {
-        // Nobody knows here where a key is.
+        // The place of the key is not known here.
         static DEFAULT: LazyLock<Rejector> = LazyLock::new(|| {
             let log = Log { hides_paths: true, ..Log::default() };
             Rejector { log, ..Rejector::default() }
@@ -77,22 +76,22 @@ impl Rejector {
         &DEFAULT
     }
 
-    /// Answers with `challenge` from now on.
+    /// Sets the challenge of responses.
     pub(crate) fn with_challenge(&self, challenge: Challenge) -> Self {
         Self { challenge, ..self.clone() }.prepare()
     }
 
-    /// Answers with `vary` from now on.
+    /// Sets the `Vary` of responses.
     pub(crate) fn with_vary(&self, vary: Option<HeaderValue>) -> Self {
         Self { vary, ..self.clone() }.prepare()
     }
 
-    /// Answers by `respond` from now on.
+    /// Sets the responder.
     pub(crate) fn with_respond(&self, respond: Arc<dyn Respond>) -> Self {
         Self { respond, ..self.clone() }.prepare()
     }
 
-    /// Returns the path of `uri`, which is a URI of the request, if it holds no key.
+    /// Returns the path of `uri`, which is a URI of the request, unless it may hold a key.
     pub(crate) fn shown_path<'a>(&self, uri: &'a Uri, head: &RequestHead<'_>) -> Option<&'a str> {
         let hidden = self.log.hides_paths
             || head.extensions().get::<PathIsSecret>().is_some()
@@ -100,7 +99,7 @@ impl Rejector {
         (!hidden).then(|| uri.path())
     }
 
-    /// Returns the response to rejections that say nothing but their kind, if it is always the same.
+    /// Returns the response to rejections without details, if it is always the same.
     #[cfg(feature = "openapi")]
     pub(crate) fn prepared(&self, kind: RejectionKind) -> Option<&Response<Bytes>> {
         self.prepared.as_ref().map(|prepared| &prepared[kind as usize])
@@ -131,7 +130,7 @@ impl Rejector {
         grpc::trailers(rejection.kind(), &self.respond.message(rejection))
     }
 
-    /// Answers a request of HTTP.
+    /// Answers an HTTP request.
     fn answer(&self, rejection: &Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
         match &self.prepared {
             Some(prepared) if rejection.says_its_kind_only() && head.method() != Method::HEAD => {
@@ -147,14 +146,14 @@ impl Rejector {
             response.headers_mut().entry(header::WWW_AUTHENTICATE).or_insert(challenge);
         }
         if head.method() == Method::HEAD {
-            // RFC 9110, section 9.3.2: the same header fields as for GET, without the body.
+            // RFC 9110, section 9.3.2: the same headers as for GET, without the body.
             let length = std::mem::take(response.body_mut()).len();
             response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         }
         self.complete(response, rejection)
     }
 
-    /// Adds what every response to a rejection has.
+    /// Adds the headers of every refusal.
     fn complete(&self, mut response: Response<Bytes>, rejection: &Rejection) -> Response<Bytes> {
         let headers = response.headers_mut();
         if let Some(vary) = &self.vary {
@@ -171,7 +170,7 @@ impl Rejector {
     }
 }
 
-/// Returns how long the client should wait, if trying again helps.
+/// Returns how long the client should wait, if another attempt helps.
 fn wait_after(rejection: &Rejection) -> Option<Duration> {
     match rejection.kind() {
         RejectionKind::RateLimited | RejectionKind::Unavailable => {

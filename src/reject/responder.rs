@@ -1,4 +1,4 @@
-//! [`Responder`]: the usual answers, as a table.
+//! [`Responder`]: refusals by a table of statuses and messages.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -10,21 +10,27 @@ use serde_json::{Value, json};
 use super::{Rejection, RejectionKind, Respond};
 use crate::head::RequestHead;
 
-/// Answers by a table of statuses and messages, in one of three forms.
+/// Answers refused requests by a table of statuses and messages: as problem+json, JSON or text.
 ///
 /// # Examples
 ///
-/// An API whose documentation says what its errors look like is a small table:
+/// Errors of an existing API, as a small table:
 ///
 /// ```
-/// use http::StatusCode;
-/// use tower_api_key::{ApiKeyLayer, MemoryStore, RejectionKind, Responder};
+/// use http::{Request, StatusCode};
+/// use tower_api_key::{RequestHead, Rejection, RejectionKind, Respond, Responder};
 ///
 /// let answers = Responder::json()
 ///     .answer(RejectionKind::Missing, StatusCode::FORBIDDEN, "Forbidden")
 ///     .answer_invalid(StatusCode::FORBIDDEN, "Invalid API Key")
 ///     .answer(RejectionKind::WrongStage, StatusCode::FORBIDDEN, "Invalid API Key by stage");
-/// let layer = ApiKeyLayer::new(MemoryStore::new()).responder(answers);
+///
+/// let request = Request::get("/").body(())?;
+/// let rejection = Rejection::new(RejectionKind::Revoked);
+/// let response = answers.respond(&rejection, &RequestHead::new(&request));
+/// assert_eq!(response.status(), StatusCode::FORBIDDEN);
+/// assert_eq!(response.body(), r#"{"message":"Invalid API Key"}"#);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Responder {
@@ -43,7 +49,7 @@ enum Form {
     Text,
 }
 
-/// The answer to one kind, with its body written beforehand.
+/// The response to one kind, with a prebuilt body.
 #[derive(Clone, Debug)]
 struct Answer {
     status: StatusCode,
@@ -57,6 +63,20 @@ impl Responder {
     /// ```json
     /// {"detail":"The API key is not valid","status":401,"title":"Unauthorized","type":"about:blank"}
     /// ```
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{RequestHead, Rejection, RejectionKind, Respond, Responder};
+    ///
+    /// let request = Request::get("/").body(())?;
+    /// let rejection = Rejection::new(RejectionKind::Unknown);
+    /// let response = Responder::problem_json().respond(&rejection, &RequestHead::new(&request));
+    /// assert_eq!(response.headers()["content-type"], "application/problem+json");
+    /// assert!(response.body().starts_with(br#"{"detail":"The API key is not valid","status":401"#));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn problem_json() -> Self {
         Self::new(Form::Problem)
@@ -69,6 +89,19 @@ impl Responder {
     }
 
     /// Answers with `text/plain`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{RequestHead, Rejection, RejectionKind, Respond, Responder};
+    ///
+    /// let request = Request::get("/").body(())?;
+    /// let rejection = Rejection::new(RejectionKind::Missing);
+    /// let response = Responder::text().respond(&rejection, &RequestHead::new(&request));
+    /// assert_eq!(response.body(), "An API key is required");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn text() -> Self {
         Self::new(Form::Text)
@@ -117,8 +150,8 @@ impl Form {
         })
     }
 
-    /// Returns the bodies of all kinds, written once for all layers, so that sending one
-    /// counts no references.
+    /// Returns the bodies of all kinds, built once for all layers, so that sending one counts no
+    /// references.
     fn default_bodies(self) -> &'static Bodies {
         static BODIES: LazyLock<[Bodies; 3]> = LazyLock::new(|| {
             let write = |form: Form| {

@@ -1,4 +1,4 @@
-//! [`Actor`]: who changes keys.
+//! [`Actor`]: the author of a change.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::line::is_shown;
 /// The longest name, in characters.
 const MAX_LENGTH: usize = 256;
 
-/// Who changes keys.
+/// The author of a change of keys, for audit events.
 ///
 /// # Examples
 ///
@@ -21,25 +21,25 @@ const MAX_LENGTH: usize = 256;
 ///
 /// let alice = Actor::from("alice@acme.example");
 /// assert_eq!(alice.to_string(), "name:alice@acme.example");
-/// // It is one line in every log, whatever people call themselves.
+/// // It is one line in every log, whatever the name is.
 /// let mallory = Actor::from("mallory\nsystem");
 /// assert_eq!(mallory.to_string(), r"name:mallory\u{a}system");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Actor {
-    /// The application, on its own account. The default.
+    /// The application itself. The default.
     #[default]
     System,
     /// A key, by its public id.
     Key(KeyId),
-    /// Somebody whom the application knows by this name.
+    /// A person or program that the application knows by this name.
     Named(ActorName),
 }
 
 impl fmt::Display for Actor {
-    /// Writes `system`, `key:` and the id, or `name:` and the name, so that no name can pass
-    /// for a key.
+    /// Writes `system`, `key:` and the id, or `name:` and the name, so that no name can look like a
+    /// key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::System => f.write_str("system"),
@@ -49,7 +49,7 @@ impl fmt::Display for Actor {
     }
 }
 
-/// The error of a text that names no actor.
+/// The error of a text that is not an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("an actor is written `system`, `key:` and the id of a key, or `name:` and a name")]
 pub struct ParseActorError;
@@ -110,21 +110,21 @@ impl From<KeyId> for Actor {
     }
 }
 
-/// The name of somebody who changes keys: one line of 1 to 256 characters, all of which can be seen.
+/// The name of an actor: one line of 1 to 256 visible characters.
 ///
-/// Parsing refuses any other name. [`escaped`](Self::escaped) takes it as it is, and writes as
-/// `\u{…}` what cannot be seen.
+/// Parsing refuses any other name. [`escaped`](Self::escaped) accepts any text, and writes invisible
+/// characters as `\u{…}`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ActorName(Arc<str>);
 
-/// The error of a text that is no name of an actor.
+/// The error of a text that is not the name of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the name of an actor has 1 to 256 characters on one line, all of which can be seen")]
 pub struct ActorNameError;
 
 impl ActorName {
-    /// Makes a name of any text. A line break becomes `\u{a}`, what is too long is cut and ends with
-    /// `…`, and a text without anything that can be seen is `unknown`.
+    /// Makes a name of any text. A line break becomes `\u{a}`, a text that is too long is cut and ends
+    /// with `…`, and a text without visible characters becomes `unknown`.
     #[must_use]
     pub fn escaped(text: &str) -> Self {
         if let Ok(name) = text.parse() {
@@ -141,7 +141,7 @@ impl ActorName {
                 false => character.escape_unicode().to_string(),
             };
             let length = escaped.chars().count();
-            // The last character is for what says that it was cut.
+            // The last character is for the mark of a cut.
             if length >= left {
                 name.push('\u{2026}');
                 break;

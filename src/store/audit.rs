@@ -1,4 +1,4 @@
-//! [`AuditEvent`]: who changed what of which key.
+//! [`AuditEvent`]: who changed which key, and how.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,29 +7,29 @@ use std::time::SystemTime;
 use super::{Actor, KeyRecord};
 use crate::key::{KeyId, TenantId};
 
-/// What was done to a key, or to all keys of a tenant.
+/// The kind of a change of a key, or of all keys of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AuditAction {
-    /// It was issued.
+    /// The key was issued.
     Issued,
-    /// It was issued by another system, from which it was taken over.
+    /// The key was imported from another system, which issued it.
     Imported,
-    /// Its record was changed, and it is in use or not as before.
+    /// The record was changed; whether the key is disabled stayed the same.
     Updated,
-    /// It was taken out of use for the time being, and perhaps changed otherwise.
+    /// The key was disabled, and possibly changed otherwise.
     Disabled,
-    /// It was put into use again, and perhaps changed otherwise.
+    /// The key was enabled again, and possibly changed otherwise.
     Enabled,
-    /// It was given a successor.
+    /// The key got a successor.
     Rotated,
-    /// It was revoked, for good.
+    /// The key was revoked, which is permanent.
     Revoked,
-    /// Its record was removed.
+    /// The record was removed.
     Removed,
-    /// All keys of the tenant were suspended for the time being.
+    /// All keys of the tenant were suspended, until it is resumed.
     Suspended,
-    /// The keys of the tenant were put into use again.
+    /// The tenant was resumed.
     Resumed,
 }
 
@@ -74,26 +74,26 @@ impl fmt::Display for AuditAction {
 
 /// A change of a key, or of a tenant: who, what, when, before and after.
 ///
-/// The secret is not in it, since no record has one.
+/// It contains no secret, because no record has one.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AuditEvent {
-    /// When it was done.
+    /// When it happened.
     pub at: SystemTime,
-    /// Who did it.
+    /// The author.
     pub actor: Actor,
-    /// What was done.
+    /// The kind of the change.
     pub action: AuditAction,
-    /// The record as it was, unless the key is new.
+    /// The record before the change, unless the key is new.
     pub before: Option<Arc<KeyRecord>>,
-    /// The record as it is now, unless it was removed.
+    /// The record after the change, unless it was removed.
     pub after: Option<Arc<KeyRecord>>,
-    /// The tenant, if it is no event of a key.
+    /// The tenant, if the event is not about a key.
     of_tenant: Option<TenantId>,
 }
 
 impl AuditEvent {
-    /// Makes an event of a record's change.
+    /// Creates the event of a record's change.
     #[must_use]
     pub const fn new(
         at: SystemTime,
@@ -105,7 +105,7 @@ impl AuditEvent {
         Self { at, actor, action, before, after, of_tenant: None }
     }
 
-    /// Makes an event of a change of a tenant, which has no records.
+    /// Creates the event of a tenant's change, which has no records.
     #[must_use]
     pub const fn of_tenant(
         at: SystemTime,
@@ -116,13 +116,13 @@ impl AuditEvent {
         Self { at, actor, action, before: None, after: None, of_tenant: Some(tenant) }
     }
 
-    /// Returns the public id of the key, unless it is an event of a whole tenant.
+    /// Returns the public id of the key, unless the event is about a whole tenant.
     #[must_use]
     pub fn key_id(&self) -> Option<&KeyId> {
         self.record().map(|record| &record.id)
     }
 
-    /// Returns the tenant, or that on whose behalf the key acts.
+    /// Returns the tenant of the event, or that of the key.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
         self.of_tenant.as_ref().or_else(|| self.record()?.tenant.as_ref())
@@ -133,7 +133,7 @@ impl AuditEvent {
     }
 }
 
-/// Returns a record as JSON for people: who reads the events need not know how keys are found.
+/// Returns a record as JSON without its digest, which readers of events need not know.
 #[cfg(feature = "serde")]
 pub(crate) fn without_digest(record: &KeyRecord) -> serde_json::Result<serde_json::Value> {
     let mut json = serde_json::to_value(record)?;
@@ -143,14 +143,13 @@ pub(crate) fn without_digest(record: &KeyRecord) -> serde_json::Result<serde_jso
     Ok(json)
 }
 
-/// Is told of the changes of keys.
+/// Receives the events of changes: an audit log of the application.
 ///
-/// A [`KeyManager`](crate::KeyManager) calls it after it has seen that the change was made; closures
-/// implement it. It is not told of one whose caller went away meanwhile, or of which the store
-/// did not say whether it was made: where each must be known, use one of the stores for SQL
-/// databases, which keep a table of events besides, written in the transaction of the change. That
-/// table is restored with the database: what has to survive it is written elsewhere, as
-/// `JsonLinesAudit` (feature `serde`) does.
+/// A [`KeyManager`](crate::KeyManager) calls it after a change was made. Closures implement it. It
+/// misses a change whose caller was dropped meanwhile, or of which the store did not report whether it
+/// was made. If every change must be recorded, use one of the SQL stores: they have a table of events,
+/// which is written in the transaction of the change. That table is restored with the database, so
+/// write events that must survive a restore elsewhere, as `JsonLinesAudit` (feature `serde`) does.
 ///
 /// # Examples
 ///
@@ -163,7 +162,7 @@ pub(crate) fn without_digest(record: &KeyRecord) -> serde_json::Result<serde_jso
 /// });
 /// ```
 pub trait AuditSink: Send + Sync {
-    /// Takes note of an event. It is called while the caller waits, so it has to be quick.
+    /// Records an event. The caller waits for it, so it has to be quick.
     fn record(&self, event: &AuditEvent);
 }
 

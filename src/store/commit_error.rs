@@ -8,10 +8,10 @@ use super::StoreError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// A record is at another revision, or is not there any more.
+    /// A record is at another revision, or was removed.
     #[error("the key was changed by somebody else in the meantime")]
     Conflict,
-    /// There is a record with this id or this digest.
+    /// A record has this id or this digest already.
     #[error("there is a key with this id or digest already")]
     Exists,
     /// The tenant would have more keys than the [bound](super::KeyChange::Bound) allows.
@@ -20,7 +20,7 @@ pub enum CommitError {
     /// The tenant of a new key is suspended.
     #[error("the tenant is suspended: resume it first")]
     Suspended,
-    /// The repository does not know a kind of change. It has made none of them.
+    /// The repository does not know a kind of change. No change was made.
     #[error("the repository does not know this kind of change: update it")]
     Unsupported,
     /// The store failed. Whether the changes were made is not known.

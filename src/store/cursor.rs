@@ -1,4 +1,4 @@
-//! [`KeyCursor`]: a place in a list.
+//! [`KeyCursor`]: a place in a list of keys.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use super::KeyRecord;
 use crate::clock::microseconds;
 use crate::key::KeyId;
 
-/// A place in a list, which stays what it is when keys come and go.
+/// A place in a list of keys, which stays valid when keys are added or removed.
 ///
 /// Lists are ordered by the time of issue, in microseconds, and then by id, both descending. As text
 /// it is opaque to clients.
@@ -27,7 +27,7 @@ impl KeyCursor {
         Self { created_at: microseconds(record.created_at()), id: record.id.clone() }
     }
 
-    /// Makes the place of a key that was issued then.
+    /// Creates the place of a key that was issued at this time.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(super) fn new(created_at: SystemTime, id: KeyId) -> Self {
         Self { created_at: microseconds(created_at), id }
@@ -39,7 +39,7 @@ impl KeyCursor {
         order(microseconds(record.created_at()), &record.id).is_gt()
     }
 
-    /// Returns when the key was issued, to the microsecond.
+    /// Returns the time of issue, to the microsecond.
     #[must_use]
     pub fn created_at(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_micros(self.created_at)
@@ -58,9 +58,9 @@ impl fmt::Display for KeyCursor {
     }
 }
 
-/// The error of a text that is no place in a list.
+/// The error of a text that is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a cursor is what a page gave as the next")]
+#[error("invalid cursor: pass the `next` of a previous page")]
 pub struct ParseCursorError;
 
 impl FromStr for KeyCursor {
@@ -68,7 +68,7 @@ impl FromStr for KeyCursor {
 
     fn from_str(text: &str) -> Result<Self, ParseCursorError> {
         let (created_at, id) = text.split_once('.').ok_or(ParseCursorError)?;
-        // Beyond this no time of a system and no column of a database reaches.
+        // No system time and no database column exceeds this.
         let created_at = created_at.parse().ok().filter(|time| *time <= i64::MAX as u64 / 1000);
         Ok(Self {
             created_at: created_at.ok_or(ParseCursorError)?,

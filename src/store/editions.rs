@@ -1,51 +1,52 @@
-//! [`Editions`]: whether what was found a short time ago would be found again.
+//! [`Editions`]: tells whether a recent answer is still current.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::key::KeyDigest;
 
-/// How many counters there are.
+/// The number of counters.
 ///
-/// Keys that share one are outdated together, which is always safe and costs each thread one look
-/// into the store. So a key that is changed all the time does this to one in a thousand others.
+/// Keys with the same counter become outdated together, which is always safe and costs each thread one
+/// look-up in the store. So a key that changes all the time affects one in a thousand others.
 const COUNTERS: usize = 1 << 10;
 
-/// The lower bits count the changes that are under way, and the others those that are over.
+/// The lower bits count the running changes, and the others the completed ones.
 const OVER: u64 = 1 << 16;
 
 /// Counts the changes of a store, for [tokens](crate::store::Token).
 ///
-/// A change is announced before it is made, and over before it is acknowledged. While one is under way,
-/// nothing has an edition. So what has the current edition is what the store holds: from the moment at which
-/// anybody may find what is new, nobody is served what was before.
+/// A change is announced before it is made, and completed before it is acknowledged. While one is
+/// running, nothing has an edition. So an answer with the current edition is what the store holds: once
+/// any reader may find the new record, no reader gets the old one.
 pub(super) struct Editions(Box<[AtomicU64]>);
 
 impl Editions {
-    /// Returns the edition of a key, to be taken before the store is asked. None while it is changed.
+    /// Returns the edition of a key, to be taken before the store is asked. None while the key is being
+    /// changed.
     pub(super) fn current(&self, digest: &KeyDigest) -> Option<u64> {
         let edition = self.counter(digest).load(Ordering::SeqCst);
         edition.is_multiple_of(OVER).then_some(edition)
     }
 
-    /// Tells whether nothing was changed since a key had this edition.
+    /// Tells whether nothing has changed since a key had this edition.
     pub(super) fn is_current(&self, digest: &KeyDigest, edition: u64) -> bool {
         self.counter(digest).load(Ordering::SeqCst) == edition
     }
 
-    /// Announces a change of a key, which is over when what this returns is dropped.
+    /// Announces a change of a key, which is completed when the returned value is dropped.
     pub(super) fn changing(&self, digest: &KeyDigest) -> Changing<'_> {
         let counter = self.counter(digest);
         counter.fetch_add(1, Ordering::SeqCst);
         Changing(counter)
     }
 
-    /// Outdates what was found of a key.
+    /// Outdates answers about a key.
     #[cfg(feature = "cache")]
     pub(super) fn advance(&self, digest: &KeyDigest) {
         self.counter(digest).fetch_add(OVER, Ordering::SeqCst);
     }
 
-    /// Outdates what was found of every key.
+    /// Outdates all answers.
     #[cfg(feature = "cache")]
     pub(super) fn advance_all(&self) {
         for counter in &self.0 {
@@ -54,7 +55,7 @@ impl Editions {
     }
 
     fn counter(&self, digest: &KeyDigest) -> &AtomicU64 {
-        // Other bytes than those by which maps place their entries.
+        // Other bytes than those that maps use to place entries.
         let [.., first, second, _, _] = *digest.as_bytes();
         &self.0[usize::from(u16::from_le_bytes([first, second])) % COUNTERS]
     }
@@ -66,8 +67,8 @@ impl Default for Editions {
     }
 }
 
-/// A change that is under way.
-#[must_use = "the change is over when this is dropped"]
+/// A running change.
+#[must_use = "the change is completed when this is dropped"]
 pub(super) struct Changing<'a>(&'a AtomicU64);
 
 impl Drop for Changing<'_> {

@@ -1,13 +1,13 @@
-//! [`KeyHint`]: what people may see of a key to recognize it.
+//! [`KeyHint`]: the parts of a key by which people recognize it.
 
 use std::fmt;
 
 use crate::key::{Compact, KeyFormat, KeyFormats, KeyKind, Secret, Stage, Thin};
 
-/// What stands in a hint for the characters that are not shown.
+/// Stands for the hidden characters of a hint.
 const OMITTED: char = '\u{2026}';
 
-/// What people may see of a key to recognize it: its prefix and its last four characters.
+/// The parts of a key by which people recognize it: its prefix and its last four characters.
 ///
 /// A store keeps it as its [text](Self::as_str), such as `sk_live_…x789`.
 ///
@@ -27,13 +27,13 @@ const OMITTED: char = '\u{2026}';
 pub struct KeyHint(Compact<15, Thin>);
 
 impl KeyHint {
-    /// Makes the hint of a key that begins with `prefix` and ends with `last_four`.
+    /// Creates the hint of a key with this prefix and these last characters.
     #[must_use]
     pub fn new(prefix: &str, last_four: &str) -> Self {
         Self((&*format!("{prefix}{OMITTED}{last_four}")).into())
     }
 
-    /// Reads a hint as it was kept. A text of another form is shown as it is, and has no prefix.
+    /// Reads a stored hint. A text of another form is shown unchanged, and has no prefix.
     #[must_use]
     pub fn from_text(text: impl Into<String>) -> Self {
         Self((&*text.into()).into())
@@ -44,19 +44,19 @@ impl KeyHint {
         Self::new(format.prefix(), &text[text.len() - 4..])
     }
 
-    /// Returns the text, which is empty if nothing is known.
+    /// Returns the text, which is empty if no hint is known.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// Returns how the key begins: the prefix of its format.
+    /// Returns the start of the key: the prefix of its format.
     #[must_use]
     pub fn prefix(&self) -> Option<&str> {
         self.as_str().split_once(OMITTED).map(|(prefix, _)| prefix)
     }
 
-    /// Returns how the key ends.
+    /// Returns the end of the key.
     #[must_use]
     pub fn last_four(&self) -> &str {
         self.as_str().split_once(OMITTED).map_or(self.as_str(), |(_, last_four)| last_four)
@@ -88,8 +88,8 @@ impl crate::key::HeapSize for KeyHint {
 }
 
 impl KeyFormats {
-    /// Returns the format with the prefix of a key's hint, if there is one whose prefix stands for
-    /// the stage and the kind of the key.
+    /// Returns the format with the prefix of a key's hint, if the prefix of one stands for the stage
+    /// and the kind of the key.
     pub(crate) fn with_prefix_of(
         &self,
         hint: &KeyHint,

@@ -1,4 +1,4 @@
-//! [`InvalidationSource`]: where a cache hears of changes that others make.
+//! [`InvalidationSource`]: notifies caches of changes by others.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::key::{KeyDigest, TenantId};
 
-/// Tells caches which keys were changed, on whichever node.
+/// Notifies caches of changed keys, on all nodes.
 ///
 /// # Contract
 ///
-/// * **Complete.** What was changed after [`subscribe`](Self::subscribe) returned is told by the
-///   [`Subscription`], or its [`next`](Subscription::next) fails.
-/// * **After the fact.** A change is told when whoever asks the store finds it, not before.
-/// * **In order.** A heartbeat is heard after the changes that were acknowledged before it was
-///   [sent](Self::beat). So a cache that hears it knows up to when it has heard everything.
-/// * **Honest heartbeats.** They take the way that changes take, and are not sent on a
-///   subscriber's own connection.
+/// * **Complete.** The [`Subscription`] reports every change after [`subscribe`](Self::subscribe)
+///   returned, or its [`next`](Subscription::next) fails.
+/// * **Afterwards.** A change is reported once the store returns it, not before.
+/// * **In order.** A heartbeat arrives after the changes that were acknowledged before it was
+///   [sent](Self::beat). So a cache that receives it knows up to which time it knows all changes.
+/// * **Honest heartbeats.** They take the same way as changes, and are not sent on a subscriber's own
+///   connection.
 ///
-/// A source that breaks the contract because its connection died, or because something between
-/// drops its messages, is found out by its heartbeats.
+/// Heartbeats reveal a source that breaks the contract because its connection died, or because an
+/// intermediary drops its messages.
 #[async_trait]
 pub trait InvalidationSource: Send + Sync {
     /// Subscribes to all changes from now on.
     ///
-    /// It is called again while an earlier subscription goes on, if subscriptions have a
-    /// [lifetime](Self::lifetime). Heartbeats that are sent after it has returned take the way of the new
-    /// subscription. If it fails, they take the way of the old one.
+    /// A cache calls it again while an earlier subscription is active, if subscriptions have a
+    /// [lifetime](Self::lifetime). Heartbeats that are sent after it returned use the new subscription.
+    /// If it fails, they use the old one.
     ///
     /// # Errors
     ///
@@ -43,40 +43,40 @@ pub trait InvalidationSource: Send + Sync {
     /// Returns an error if the server cannot be reached.
     async fn beat(&self, number: u64) -> Result<(), StoreError>;
 
-    /// Returns for how long a subscription may be relied on, or `None`, the default, for a source whose
-    /// connections always lead to the server that there is.
+    /// Returns how long a subscription can be relied on, or `None`, the default, if connections of the
+    /// source always lead to the current server.
     ///
-    /// After a failover, an old connection may go on leading to yesterday's server, which lives and tells
-    /// of no change any more. So a cache subscribes anew before that, and ends the old subscription once
-    /// a heartbeat was heard by both. If only the new one hears it, the server is another: the cache
-    /// [says so](Self::server_changed) and forgets everything.
+    /// After a failover, an old connection may still lead to the former server, which is alive and
+    /// reports no further changes. So a cache subscribes again before that time, and ends the old
+    /// subscription once both received a heartbeat. If only the new one receives it, the server is
+    /// another: the cache [reports that](Self::server_changed) and clears its records.
     fn lifetime(&self) -> Option<Duration> {
         None
     }
 
-    /// Is called before a cache forgets everything that it may not have heard of. From its return on,
-    /// the store asks the server that the newest subscription hears.
+    /// Called before a cache clears the records whose changes it may have missed. From its return on,
+    /// the store has to ask the server of the newest subscription.
     ///
-    /// A source that belongs to a store has it make its connections anew. By default, there is nothing
-    /// to do.
+    /// A source that belongs to a store makes the store renew its connections. The default does
+    /// nothing.
     fn server_changed(&self) {}
 }
 
-/// A subscription that is in effect.
+/// An active subscription.
 #[async_trait]
 pub trait Subscription: Send {
-    /// Waits for the next change. Cancel safe: one that was dropped has lost nothing.
+    /// Waits for the next change. Cancel safe: a dropped call has lost nothing.
     ///
     /// # Errors
     ///
-    /// Returns an error if a change may have been missed. The subscription is over then.
+    /// Returns an error if a change may have been missed. The subscription has then ended.
     async fn next(&mut self) -> Result<Invalidation, StoreError>;
 }
 
-/// What a cache has to forget.
+/// The records that a cache has to forget.
 ///
-/// As text, it is what is sent through a database's channel: the 64 hexadecimal digits of a
-/// digest, `tenant` and its id, `*` for everything, or `beat` and a number.
+/// Its text is the payload in a database's channel: the 64 hexadecimal digits of a digest, `tenant` and
+/// its id, `*` for everything, or `beat` and a number.
 ///
 /// # Examples
 ///
@@ -90,19 +90,19 @@ pub trait Subscription: Send {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalidation {
-    /// What it knows of this key, also that there is none.
+    /// The record of this key, or that it is unknown.
     Key(KeyDigest),
-    /// What it knows of the keys of this tenant, which was suspended or resumed.
+    /// The records of this tenant, which was suspended or resumed.
     Tenant(TenantId),
-    /// All that it knows.
+    /// All records.
     Everything,
-    /// Nothing: the subscription lives. The number is that of [`InvalidationSource::beat`].
+    /// None: the subscription is alive. The number is that of [`InvalidationSource::beat`].
     Heartbeat(u64),
 }
 
 impl Invalidation {
-    /// Reads the text of an invalidation. What cannot be read invalidates everything: something
-    /// was changed, and it is not known what.
+    /// Reads the text of an invalidation. A text that cannot be read invalidates everything, because
+    /// the change is not known.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         let key = || text.parse().ok().map(Self::Key);

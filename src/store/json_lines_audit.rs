@@ -1,4 +1,4 @@
-//! [`JsonLinesAudit`]: a record of changes outside of the database.
+//! [`JsonLinesAudit`]: an audit file outside of the database.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -12,28 +12,28 @@ use super::audit::without_digest;
 use super::{AuditEvent, AuditSink};
 use crate::rfc3339::format_nearest;
 
-/// How many bytes of lines are kept at most while they cannot be written.
+/// The most bytes of lines that are kept while they cannot be written.
 const MOST_UNWRITTEN: usize = 16 << 20;
 
-/// Writes events to a file, one line of JSON each.
+/// Writes audit events to a file, one line of JSON each.
 ///
-/// A restore of the database, or a failover that loses changes, undoes nothing here. So this file
-/// says which keys have to be revoked once more:
+/// A restore of the database, or a failover that loses changes, does not affect this file. So it shows
+/// which keys have to be revoked again:
 ///
 /// ```text
 /// jq -r 'select(.action == "revoked" and .at >= "2027-01-31T12:00") | .key_id' audit.jsonl |
 ///     api-keys revoke --ids-stdin
 /// ```
 ///
-/// Keep it on another disk than the database's, and back it up by itself. The file is opened for each
-/// event, so that it may be moved away at any time, and a line is on the disk when the change is
-/// answered, whose thread waits for that. Several processes may write to one file. Lines that cannot be written, as on a full disk,
-/// are written with a later event, and the failure is an event at `ERROR`; they are lost with the
-/// process, unless [`flush`](Self::flush) writes them before it ends.
+/// Keep it on another disk than the database's, and back it up separately. The file is opened for each
+/// event, so it may be moved away at any time. The line is on the disk before the change returns; its
+/// thread waits for that. Several processes may write to one file. Lines that cannot be written, such
+/// as on a full disk, are written with a later event, and the failure is an `ERROR` event. They are
+/// lost with the process, unless [`flush`](Self::flush) writes them before it ends.
 ///
-/// A new file can be read by its owner only. Secrets and digests are not in it; names, tenants and
-/// metadata of keys are. As every [sink](AuditSink), it is not told of a change of which its node does
-/// not know whether it was made, nor of what was changed past the [`KeyManager`](crate::KeyManager).
+/// Only its owner can read a new file. It has no secrets and digests, but names, tenants and metadata
+/// of keys. Like every [sink](AuditSink), it misses changes of which its node does not know whether
+/// they were made, and changes without the [`KeyManager`](crate::KeyManager).
 ///
 /// # Examples
 ///
@@ -61,7 +61,7 @@ pub struct JsonLinesAudit {
 #[derive(Debug, Default)]
 struct Unwritten {
     lines: Vec<u8>,
-    /// How many events were lost because there were too many of these.
+    /// The number of events that were lost because too many waited.
     lost: usize,
 }
 
@@ -78,24 +78,24 @@ struct Line<'a> {
 }
 
 impl JsonLinesAudit {
-    /// Writes to the file at `path`, behind what is there.
+    /// Appends to the file at `path`.
     ///
     /// # Errors
     ///
-    /// Returns an error if it cannot be opened or made.
+    /// Returns an error if the file cannot be opened or created.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let sink = Self { path: path.as_ref().to_owned(), unwritten: Mutex::default() };
         sink.file()?;
         Ok(sink)
     }
 
-    /// Writes the events that could not be written when they were recorded.
+    /// Writes the events that could not be written earlier.
     ///
-    /// A process that ends asks so whether all that it did is in the file.
+    /// Call it before a process ends, to check that the file is complete.
     ///
     /// # Errors
     ///
-    /// Returns an error if they still cannot be written, or if some were lost because there were too many.
+    /// Returns an error if they still cannot be written, or if some were lost because too many waited.
     pub fn flush(&self) -> io::Result<()> {
         let mut unwritten = self.unwritten();
         if !unwritten.lines.is_empty() {
@@ -103,7 +103,9 @@ impl JsonLinesAudit {
         }
         match unwritten.lost {
             0 => Ok(()),
-            lost => Err(io::Error::other(format!("{lost} events are lost"))),
+            lost => Err(io::Error::other(format!(
+                "{lost} audit events are lost: read them from the audit log of the database"
+            ))),
         }
     }
 
@@ -123,7 +125,9 @@ impl JsonLinesAudit {
         let mut unwritten = self.unwritten();
         if unwritten.lines.len() + line.len() > MOST_UNWRITTEN {
             unwritten.lost += 1;
-            return Err(io::Error::other("too many events are not written: this one is lost"));
+            return Err(io::Error::other(
+                "too many audit events wait to be written: this one is lost, make space for the file",
+            ));
         }
         unwritten.lines.extend(line);
         self.append(&mut unwritten)
@@ -132,18 +136,18 @@ impl JsonLinesAudit {
     fn append(&self, unwritten: &mut Unwritten) -> io::Result<()> {
         let mut file = self.file()?;
         if self.is_torn() {
-            // What was begun stays a line of its own, which is no JSON.
+            // A partial line stays a line of its own, which is not JSON.
             file.write_all(b"\n")?;
         }
-        // Some of it may be written, and is written again.
+        // Part of it may be written, and is written again.
         file.write_all(&unwritten.lines)?;
         file.sync_data()?;
         unwritten.lines = Vec::new();
         Ok(())
     }
 
-    /// Tells whether the file ends with a part of a line, as one does whose disk was full, also when
-    /// another process wrote it. Of what is no file, or may not be read, it is not known.
+    /// Tells whether the file ends with a partial line, for example of another process whose disk was
+    /// full. It is not known for a path that is not a file or cannot be read.
     fn is_torn(&self) -> bool {
         let last = || -> io::Result<u8> {
             if !self.path.metadata()?.is_file() {
@@ -306,6 +310,6 @@ mod tests {
         sink.flush().unwrap();
         assert_eq!(lines(&path).len(), 1);
         sink.unwritten.lock().unwrap().lost = 1;
-        assert!(sink.flush().unwrap_err().to_string().contains("1 events are lost"));
+        assert!(sink.flush().unwrap_err().to_string().contains("1 audit events are lost"));
     }
 }

@@ -1,4 +1,4 @@
-//! [`KeyChanges`]: where a store tells of changes.
+//! [`KeyChanges`]: reports changes of keys to layers.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::contain;
 use crate::key::{KeyDigest, TenantId};
 
-/// Tells layers which keys were changed, so that what is open ends with its key at once.
+/// Reports changed keys to layers, so that open streams end with their keys at once.
 ///
-/// A store that knows of changes has one of these, returns it from
-/// [`KeyStore::changes`](crate::KeyStore::changes), and calls it after each change: when whoever asks
-/// the store finds what is new. Of other stores, layers ask for keys with open streams again and
-/// again.
+/// A store that knows of changes has one, returns it from
+/// [`KeyStore::changes`](crate::KeyStore::changes), and calls it after each change, once the store
+/// returns the new record. Other stores are asked for the keys of open streams periodically.
 ///
 /// # Examples
 ///
@@ -51,7 +50,7 @@ pub struct KeyChanges {
     tells_all: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
-/// Who is told of changes.
+/// The listeners.
 pub(crate) trait Listen: Send + Sync {
     fn changed(&self, digest: &KeyDigest);
 
@@ -65,33 +64,33 @@ pub(crate) trait Listen: Send + Sync {
 }
 
 impl KeyChanges {
-    /// For a store that tells of every change, whoever made it.
+    /// For a store that reports every change, by any process.
     #[must_use]
     pub fn new() -> Self {
         Self::while_true(|| true)
     }
 
-    /// For a store that tells of every change only while `tells_all` says so, such as one that hears
-    /// of changes over a connection. At other times it is asked in a period, too.
+    /// For a store that reports every change only while `tells_all` returns true, such as over a
+    /// connection that may be lost. At other times, layers also ask it periodically.
     #[must_use]
     pub fn while_true(tells_all: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { listeners: Mutex::new(Arc::default()), tells_all: Box::new(tells_all) }
     }
 
-    /// Tells that the record with this digest was changed, added or removed, or may have been.
+    /// Reports that the record with this digest was changed, added or removed, or may have been.
     ///
-    /// What listens asks the store, possibly before this returns: no lock may be held that the store
-    /// needs for an answer.
+    /// Listeners may ask the store before this returns: hold no lock that the store needs for an
+    /// answer.
     pub fn changed(&self, digest: &KeyDigest) {
         self.each(|listener| listener.changed(digest));
     }
 
-    /// Tells that every record of a tenant may have been changed, such as when it was suspended.
+    /// Reports that every record of a tenant may have changed, such as when it was suspended.
     pub fn tenant_changed(&self, tenant: &TenantId) {
         self.each(|listener| listener.tenant_changed(tenant));
     }
 
-    /// Tells that any record may have been changed.
+    /// Reports that any record may have changed.
     pub fn all_changed(&self) {
         self.each(|listener| listener.all_changed());
     }
@@ -100,7 +99,7 @@ impl KeyChanges {
         contain::call(|| (self.tells_all)()).unwrap_or(false)
     }
 
-    /// Tells a listener, as long as there is one.
+    /// Notifies a listener, as long as it exists.
     pub(crate) fn listen(&self, listener: &Arc<dyn Listen>) {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         let there = listeners.iter().filter(|known| known.strong_count() > 0).cloned();

@@ -1,4 +1,4 @@
-//! [`KeyRepository`]: the contract between the rules for keys and whatever keeps the records.
+//! [`KeyRepository`]: the contract between a key manager and a store of records.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,34 +15,31 @@ use crate::key::{KeyDigest, KeyId, TenantId};
 
 /// A store whose records can be listed and changed.
 ///
-/// Applications call a [`KeyManager`](crate::KeyManager), which holds the rules; this is the
-/// small part that differs from one database to the next.
+/// Applications call a [`KeyManager`](crate::KeyManager), which has the rules. This trait is the small
+/// part that differs between databases.
 ///
 /// # Contract
 ///
-/// Besides that of [`KeyStore`]:
+/// In addition to that of [`KeyStore`]:
 ///
-/// * **All or nothing.** A [`commit`](Self::commit) makes all its changes, and keeps its events if
-///   the repository keeps any, or it makes none. One that was dropped has done either.
-/// * **Compared.** A change is made only to the revision that it was made for. Of two writers
-///   that read the same revision, the second gets [`CommitError::Conflict`] and nothing of the
-///   first is lost.
-/// * **Required.** A [`KeyChange::Require`] holds in the moment of the others: from then until they
-///   are made, nobody changes the record that it names. So what is done on behalf of a key that was
-///   revoked is not done.
-/// * **Bounded.** A [`KeyChange::Bound`] holds for the records as the commit leaves them, also if
-///   others are inserted at the same time: two commits that are bounded do not both take the last
-///   place.
-/// * **In order.** A change finds what those before it in the same commit have left.
-/// * **Known.** A kind of change that the repository does not know is [`CommitError::Unsupported`]:
-///   it may be a condition of the others, none of which is made then.
-/// * **Irrevocable.** No change takes back a revocation, whatever its revision.
-/// * **Suspended.** Of a [suspended](Self::set_suspended) tenant, no key is inserted
-///   ([`CommitError::Suspended`]); none is replaced, but by a record that is revoked, or that is disabled
-///   and was not; and none is required (both are [`CommitError::Conflict`]). All of that holds in the
-///   moment of the change. A repository that cannot suspend tenants has none that is.
+/// * **All or nothing.** A [`commit`](Self::commit) makes all its changes, and stores its events if the
+///   repository stores any, or it makes none. This also applies to a dropped one.
+/// * **Compared.** A change is made only to the revision that it was made for. Of two writers that read
+///   the same revision, the second gets [`CommitError::Conflict`], and nothing of the first is lost.
+/// * **Required.** A [`KeyChange::Require`] holds until the other changes are made: no other writer
+///   changes its record in between. So nothing is done on behalf of a revoked key.
+/// * **Bounded.** A [`KeyChange::Bound`] holds for the records as the commit leaves them, even if
+///   others are inserted at the same time: two bounded commits never both take the last place.
+/// * **In order.** A change sees the effect of those before it in the same commit.
+/// * **Known.** An unknown kind of change is [`CommitError::Unsupported`], and none of the changes is
+///   made, because it may be a condition of the others.
+/// * **Irrevocable.** No change undoes a revocation, whatever its revision.
+/// * **Suspended.** For a [suspended](Self::set_suspended) tenant, no key is inserted
+///   ([`CommitError::Suspended`]). None is replaced, except by a record that is revoked, or that is
+///   newly disabled, and none is required (both are [`CommitError::Conflict`]). All of that is checked
+///   together with the change. A repository that cannot suspend tenants has no suspended ones.
 /// * **Unique.** No two records have the same id or the same digest.
-/// * **Acknowledged.** What was committed is found by whoever asks from then on.
+/// * **Acknowledged.** Every reader finds a committed change from then on.
 ///
 /// The feature `testing` has a suite that checks a repository against this contract.
 #[async_trait]
@@ -51,55 +48,56 @@ pub trait KeyRepository: KeyStore {
     ///
     /// # Errors
     ///
-    /// Returns an error if the repository cannot tell whether there is one.
+    /// Returns an error if the repository does not know whether the key exists.
     async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError>;
 
-    /// Returns a page of the keys that the query [matches](KeyQuery::matches), the newest first.
+    /// Returns a page of the keys that the query [matches](KeyQuery::matches), newest first.
     ///
-    /// It visits at most [so many](KeyQuery::max_visited) records, and returns those of them that match.
-    /// If that is not all, [`KeyPage::next`] is where to go on, also if the page has few keys or none.
-    /// So a page takes no longer where there are more keys. Lists leave look-ups and changes room, so
-    /// many of them at once wait for each other.
+    /// It visits at most [`max_visited`](KeyQuery::max_visited) records, and returns the matching ones.
+    /// If more are left, [`KeyPage::next`] is the place to continue, even if the page has few keys or
+    /// none. So the time for a page does not grow with the number of keys. Lists leave capacity to
+    /// look-ups and changes, so many concurrent lists wait for each other.
     ///
     /// # Errors
     ///
-    /// Returns an error if the repository cannot tell.
+    /// Returns an error if the repository fails.
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError>;
 
-    /// Returns a page of the keys that the query [matches](EndedQuery::matches): what
+    /// Returns a page of the keys that the query [matches](EndedQuery::matches), which
     /// [`KeyManager::prune`](crate::KeyManager::prune) removes. Keys may be removed between two pages.
     ///
-    /// By default all keys are [listed](Self::list) that do not work. A repository that has an index of
-    /// when keys end goes by that, so that the effort grows with what is found and not with what is
-    /// kept.
+    /// By default it [lists](Self::list) all keys that no longer work. A repository with an index of
+    /// the ends of keys uses it, so that the effort grows with the result and not with the number of
+    /// keys.
     ///
     /// # Errors
     ///
-    /// Returns an error if the repository cannot tell, or if the cursor is not of this repository.
+    /// Returns an error if the repository fails, or if the cursor is not of this repository.
     async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
         list_ended(query, async |page| self.list(page).await).await
     }
 
-    /// Makes changes, and keeps `events` with them if the repository keeps any.
+    /// Makes changes, and stores `events` with them if the repository stores any.
     ///
     /// # Errors
     ///
-    /// Returns an error, and has changed nothing, if a record is not at the revision that its
-    /// change was made for, if an id or a digest is taken, or if a kind of change is not known. After
-    /// [`CommitError::Store`] it is not known whether the changes were made.
+    /// Returns an error, and changes nothing, if a record is not at the expected revision, if an id or
+    /// a digest is taken, or if a kind of change is not known. After [`CommitError::Store`] it is not
+    /// known whether the changes were made.
     async fn commit(&self, changes: &[KeyChange], events: &[AuditEvent])
     -> Result<(), CommitError>;
 
-    /// Suspends a tenant since a time, or resumes it, and keeps `events` with that if the repository keeps
-    /// any. Returns whether that changed anything; if not, no events are kept.
+    /// Suspends a tenant from a time on, or resumes it, and stores `events` with that if the repository
+    /// stores any. Returns whether that changed anything; if not, no events are stored.
     ///
-    /// From its return on, keys of a suspended tenant are found as [such](KeyRecord::set_suspended), by
-    /// whichever way; nothing else of their records changes. It is told as changes are.
+    /// From its return on, every look-up finds keys of a suspended tenant as
+    /// [suspended](KeyRecord::set_suspended). Nothing else of their records changes. It is notified
+    /// like other changes.
     ///
     /// # Errors
     ///
-    /// Returns an error if the store fails, and, which is the default, [`CommitError::Unsupported`] if the
-    /// repository cannot suspend tenants.
+    /// Returns an error if the store fails. The default is [`CommitError::Unsupported`], for
+    /// repositories that cannot suspend tenants.
     async fn set_suspended(
         &self,
         tenant: &TenantId,
@@ -110,30 +108,29 @@ pub trait KeyRepository: KeyStore {
         Err(CommitError::Unsupported)
     }
 
-    /// Returns the suspended tenants, in the order of their ids. By default there are none.
+    /// Returns the suspended tenants, ordered by id. By default there are none.
     ///
     /// # Errors
     ///
-    /// Returns an error if the repository cannot tell.
+    /// Returns an error if the repository fails.
     async fn suspended(&self) -> Result<Vec<SuspendedTenant>, StoreError> {
         Ok(Vec::new())
     }
 
-    /// Returns a page of the events that the repository has kept, or nothing if it keeps none, as by
-    /// default.
+    /// Returns a page of the stored events, or `None`, the default, if the repository stores none.
     ///
-    /// What is being committed meanwhile may come to be before events that were read already.
+    /// An event that is being committed may later appear before events that were read already.
     ///
     /// # Errors
     ///
-    /// Returns an error if the repository cannot tell.
+    /// Returns an error if the repository fails.
     async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
         let _ = query;
         Ok(None)
     }
 
-    /// Removes the oldest events from before a time, so many at most, and returns how many those were.
-    /// Nothing, if the repository keeps none, as by default.
+    /// Removes the oldest events before a time, up to a number, and returns how many it removed.
+    /// `None`, the default, if the repository stores none.
     ///
     /// # Errors
     ///
@@ -147,46 +144,46 @@ pub trait KeyRepository: KeyStore {
         Ok(None)
     }
 
-    /// Finds the record with `digest` in the store itself, past any cache.
+    /// Finds the record with `digest` in the store itself, bypassing any cache.
     ///
     /// # Errors
     ///
-    /// As [`find`](KeyStore::find), which is asked by default.
+    /// Like [`find`](KeyStore::find), which is the default.
     async fn find_stored(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         self.find(digest).await
     }
 
-    /// Takes note of a record that [`get`](Self::get) has returned, before its caller is told of it. A
-    /// cache forgets what it knew otherwise; by default there is nothing to do.
+    /// Called with a record that [`get`](Self::get) has returned, before the caller gets it. A cache
+    /// then drops an older record; the default does nothing.
     ///
-    /// A [`KeyManager`](crate::KeyManager) calls it for who may see the key, and not for others: what
-    /// they ask for changes nothing.
+    /// A [`KeyManager`](crate::KeyManager) calls it only if the caller may see the key, so that
+    /// requests of others change nothing.
     fn heed(&self, record: &KeyRecord) {
         let _ = record;
     }
 
-    /// Has all nodes that cache keys forget all that they know.
+    /// Clears the caches of all nodes.
     ///
-    /// For after a backup was restored, or another server took over that has lost changes: what was
-    /// undone there is not notified by itself.
+    /// Call it after a backup was restored, or after a failover to a server that has lost changes: lost
+    /// changes are not notified.
     ///
     /// # Errors
     ///
-    /// Returns an error if the nodes cannot be told, and by default: a repository that notifies
-    /// nobody of changes has no way to.
+    /// Returns an error if the nodes cannot be notified. This is the default, for repositories without
+    /// notifications.
     async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
         Err(StoreError::new(
-            "it notifies no nodes: restart those that cache keys, or wait until what they know is \
-             too old for them",
+            "it cannot notify other nodes: restart those that cache keys, or wait until their records \
+             are too old",
         ))
     }
 
-    /// Returns what keeps how often keys were used. By default nothing does.
+    /// Returns the store of usage. By default there is none.
     fn usage_store(&self) -> Option<&dyn UsageStore> {
         None
     }
 
-    /// Returns when others that find keys through this repository heed a change.
+    /// Returns when other nodes that find keys through this repository apply a change.
     fn propagation(&self) -> Propagation {
         Propagation::Immediate
     }
@@ -324,19 +321,18 @@ macro_rules! forward_to_the_inner_repository {
 forward_to_the_inner_repository!(Arc);
 forward_to_the_inner_repository!(Box);
 
-/// When a change, such as a revocation, is heeded. This node heeds it from the moment it was
-/// acknowledged.
+/// When a change, such as a revocation, takes effect on other nodes. On this node it takes effect once
+/// it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Propagation {
-    /// Every node that asks the same store heeds it too: this repository caches nothing. A cache in
-    /// front of it that was not asked for the change heeds it as it is told.
+    /// At once: this repository caches nothing. A cache of another node in front of it applies the
+    /// change as its own settings say.
     Immediate,
-    /// Other nodes are notified, and act on it at once while their subscriptions live; over SQLite, within
-    /// 250 ms.
+    /// When the notification arrives, which is at once while their subscriptions are alive, and within
+    /// 250 ms over SQLite.
     Notified {
-        /// After which time a node heeds it that was not notified, if it has the same settings as
-        /// this one.
+        /// The longest delay on a node that missed the notification, if it has the same settings.
         at_the_latest: Duration,
     },
     /// Other nodes are not notified.

@@ -1,4 +1,4 @@
-//! [`Pool`]: what many records say alike, kept once.
+//! [`Pool`]: equal parts of many records, stored once.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use super::KeyRecord;
 use super::terms::Terms;
 use crate::key::{AbilitySet, TenantId};
 
-/// How many different values there are at least before those are looked for that no record has any more.
+/// The number of different values from which unused ones are removed.
 const FEW: usize = 1024;
 
-/// The tenants, sets of abilities and terms of the records of a store, each of them once.
+/// The tenants, sets of abilities and terms of the records of a store, each stored once.
 ///
-/// Which of them records still have is looked for each time that there are twice as many as were left
-/// the last time. So it never keeps more than twice what is in use.
+/// Unused values are removed each time that their number has doubled since the last time. So the pool
+/// never holds more than twice the used ones.
 #[derive(Default)]
 pub(super) struct Pool {
     tenants: Values<TenantId>,
@@ -22,7 +22,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Tells whether a record shares already what it can.
+    /// Tells whether a record already shares what it can.
     pub(super) fn has_shared(&self, record: &KeyRecord) -> bool {
         record.tenant.as_ref().is_none_or(|tenant| self.tenants.has(tenant, TenantId::is_same))
             && (record.abilities.is_empty()
@@ -30,7 +30,7 @@ impl Pool {
             && record.terms_to_share().is_none_or(|terms| self.terms.has(terms, Arc::ptr_eq))
     }
 
-    /// Has a record share what others have, too.
+    /// Makes a record share what other records have, too.
     pub(super) fn share(&mut self, record: &mut KeyRecord) {
         if let Some(tenant) = &mut record.tenant {
             self.tenants.share(tenant, TenantId::is_shared);
@@ -45,9 +45,9 @@ impl Pool {
 }
 
 struct Values<T> {
-    // Hashed with a secret: tenants choose some of them.
+    // Hashed with a secret, because tenants choose some of them.
     values: HashSet<T>,
-    /// How many there may be before those are looked for that nobody uses.
+    /// The number from which unused values are removed.
     room: usize,
 }
 

@@ -1,25 +1,26 @@
-//! [`RecordField`]: what a table may have no column for.
+//! [`RecordField`]: fields that a table may omit.
 
 use std::fmt;
 
 use super::{KeyHint, KeyRecord};
 use crate::key::{KeyKind, RateLimits, Restrictions};
 
-/// A field of a [`KeyRecord`] that a repository over a table of another system need not keep.
+/// A field of a [`KeyRecord`] that a repository over a table of another system may omit.
 ///
-/// All others are needed: the id, the digest, the name, the tenant, the abilities, when a key was issued
-/// and revoked, and the revision.
+/// All other fields are required: the id, the digest, the name, the tenant, the abilities, when a key
+/// was issued and revoked, and the revision.
 ///
-/// A repository that does not keep a field returns it empty, and **refuses** a record in which it is set:
-/// a key would be allowed more than its record says if restrictions, limits, a stage or an expiry got
-/// lost. Only the [hint](Self::Hint) and [who issued a key](Self::CreatedBy), which people see, may be dropped.
+/// A repository without a field returns it empty, and **refuses** a record in which it is set: if
+/// restrictions, limits, a stage or an expiry were lost, the key would be allowed more than its record
+/// says. Only the [hint](Self::Hint) and [who issued a key](Self::CreatedBy), which are for people, may
+/// be dropped.
 ///
 /// # Examples
 ///
 /// ```
 /// use tower_api_key::store::{CommitError, KeyChange, RecordField, StoreError};
 ///
-/// /// What the table has no columns for.
+/// /// The fields without a column in the table.
 /// const NOT_KEPT: [RecordField; 3] =
 ///     [RecordField::Stage, RecordField::Limits, RecordField::Restrictions];
 ///
@@ -73,7 +74,7 @@ impl RecordField {
         fields.iter().copied().find(|field| field.is_set(record))
     }
 
-    /// Tells whether a record has something in this field.
+    /// Tells whether a record has a value in this field.
     #[must_use]
     pub fn is_set(self, record: &KeyRecord) -> bool {
         match self {
@@ -112,7 +113,7 @@ impl RecordField {
 }
 
 impl fmt::Display for RecordField {
-    /// Writes the name, as it is in JSON.
+    /// Writes the name of the field in JSON.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Hint => "hint",

@@ -1,4 +1,4 @@
-//! [`RecordUses`]: keeping when keys were last used.
+//! [`RecordUses`]: storing when keys were last used.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,22 +9,22 @@ use futures_util::future::BoxFuture;
 use super::StoreError;
 use crate::key::KeyId;
 
-/// Keeps when keys were last used, beside their records.
+/// Stores when keys were last used, separately from their records.
 ///
 /// # Contract
 ///
-/// * **Apart.** No record and no revision changes.
+/// * **Separate.** No record and no revision changes.
 /// * **Forward.** A time that is earlier than the known one changes nothing.
-/// * **Cancel safe.** The future may be dropped, and the same uses may come again.
+/// * **Cancel safe.** The future may be dropped, and the same uses may be recorded again.
 ///
 /// The feature `testing` has a suite that checks a repository against this contract.
 #[async_trait]
 pub trait RecordUses: Send + Sync {
-    /// Notes when keys were used, unless a later use of them is known. Unknown ids are ignored.
+    /// Records when keys were used, unless a later use is stored. Unknown ids are ignored.
     ///
     /// # Errors
     ///
-    /// Returns an error if not all could be noted.
+    /// Returns an error if not all uses could be recorded.
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError>;
 }
 
@@ -50,18 +50,18 @@ macro_rules! forward_to_the_inner_repository {
 forward_to_the_inner_repository!(Arc);
 forward_to_the_inner_repository!(Box);
 
-/// When a key was used.
+/// A use of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyUse {
     /// The key.
     pub id: KeyId,
-    /// When.
+    /// The time of the use.
     pub at: SystemTime,
 }
 
 impl KeyUse {
-    /// Says that a key was used.
+    /// Creates a use of a key.
     #[must_use]
     pub const fn new(id: KeyId, at: SystemTime) -> Self {
         Self { id, at }

@@ -1,4 +1,4 @@
-//! [`Share`]: how many connections of a pool lists and changes have.
+//! [`Share`]: the connections of a pool that lists and changes may use.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::StoreError;
 
-/// How many connections lists and changes have by default.
+/// The default number of connections for lists and changes.
 pub(super) const SHARE: u32 = 2;
 
-/// The share of a pool that lists, changes and other writes have, so that look-ups find the rest.
+/// The share of a pool for lists, changes and other writes, so that look-ups find the rest free.
 ///
-/// Of several connections one is kept from lists: however many there are, a revocation waits for none.
+/// One of several is reserved for changes: a revocation waits for no list, however many there are.
 #[derive(Clone)]
 pub(super) struct Share {
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only its errors say so"))]
@@ -20,14 +20,15 @@ pub(super) struct Share {
     lists: Arc<Semaphore>,
 }
 
-/// A place in the share, until it is dropped.
+/// A place in the share. Dropping it frees the place.
 pub(super) struct Place {
     _all: OwnedSemaphorePermit,
     _list: Option<OwnedSemaphorePermit>,
 }
 
 impl Share {
-    /// Takes as many connections as are wanted of a pool, but for one at least, unless it has no other.
+    /// Reserves the wanted number of a pool's connections, but leaves at least one for look-ups, unless
+    /// the pool has only one.
     pub(super) fn new(wanted: u32, connections: u32) -> Self {
         let size = wanted.min(connections.saturating_sub(1)).max(1);
         let semaphore = |permits: u32| {
@@ -37,7 +38,7 @@ impl Share {
         Self { size, all: semaphore(size), lists: semaphore((size - 1).max(1)) }
     }
 
-    /// Returns how many connections it has.
+    /// Returns the number of connections.
     #[cfg(feature = "postgres")]
     pub(super) fn size(&self) -> u32 {
         self.size

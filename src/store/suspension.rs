@@ -1,21 +1,21 @@
-//! [`SuspendedTenant`]: a tenant whose keys are out of use, all of them.
+//! [`SuspendedTenant`]: a tenant whose keys are all suspended.
 
 use std::time::SystemTime;
 
 use crate::key::TenantId;
 
-/// A tenant whose keys are refused until it is [resumed](crate::KeyManager::resume).
+/// A suspended tenant: all its keys are refused until it is [resumed](crate::KeyManager::resume).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SuspendedTenant {
     /// The tenant.
     pub tenant: TenantId,
-    /// Since when.
+    /// When it was suspended.
     pub since: SystemTime,
 }
 
 impl SuspendedTenant {
-    /// Says that a tenant is suspended since a time.
+    /// Creates the record of a tenant that was suspended at a time.
     #[must_use]
     pub const fn new(tenant: TenantId, since: SystemTime) -> Self {
         Self { tenant, since }

@@ -1,6 +1,6 @@
-//! [`Token`]: by which a store tells whether an answer still holds.
+//! [`Token`]: identifies an answer of a store, to check whether it is current.
 
-/// When a store gave an answer, in numbers that only the store understands.
+/// Identifies an answer of a store, in numbers that only the store understands.
 ///
 /// A store returns it from [`find_to_keep`](crate::KeyStore::find_to_keep), and gets it back in
 /// [`still_holds`](crate::KeyStore::still_holds).
@@ -8,7 +8,7 @@
 pub struct Token([u64; 2]);
 
 impl Token {
-    /// Makes a token of numbers, such as how often the key was changed and when it was loaded.
+    /// Creates a token from numbers, such as the number of changes and the time of loading.
     #[must_use]
     pub const fn new(numbers: [u64; 2]) -> Self {
         Self(numbers)

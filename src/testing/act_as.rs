@@ -1,4 +1,4 @@
-//! [`ActAs`]: requests that come with a key.
+//! [`ActAs`]: a layer for tests that adds a key to requests.
 
 use std::fmt;
 use std::task::{Context, Poll};
@@ -11,10 +11,10 @@ use tower_layer::Layer;
 use crate::key::{IssueError, Secret};
 use crate::store::{MemoryStore, NewKey};
 
-/// Adds a key to every request, so that a test acts as its holder.
+/// Adds an API key to every request, so that a test acts as its holder.
 ///
-/// The key is a real one, and the requests take the real way: around the application as it is,
-/// with its [`ApiKeyLayer`](crate::ApiKeyLayer), its store and its guards.
+/// The key is real, and so is the way of the requests: mount it around the unchanged application, with
+/// its [`ApiKeyLayer`](crate::ApiKeyLayer), its store and its guards.
 ///
 /// # Examples
 ///
@@ -82,11 +82,11 @@ impl ActAs {
         Self { header: HeaderName::from_static("x-api-key"), key: value(secret.reveal()) }
     }
 
-    /// Sends a text as the key, as `x-api-key`: one that was kept, or one that is wrong.
+    /// Sends a text as `x-api-key`: a stored key, or a wrong one.
     ///
     /// # Panics
     ///
-    /// Panics if the text cannot be a header, or has spaces around it.
+    /// Panics if the text is not a valid header value, or has spaces around it.
     ///
     /// # Examples
     ///
@@ -111,7 +111,7 @@ impl ActAs {
     pub fn with_text(text: &str) -> Self {
         assert!(
             HeaderValue::from_str(text).is_ok() && text.trim() == text,
-            "a header holds visible characters without spaces around them"
+            "a header value has visible characters, without spaces around them"
         );
         Self { header: HeaderName::from_static("x-api-key"), key: value(text) }
     }
@@ -187,8 +187,7 @@ impl ActAs {
 }
 
 fn value(text: &str) -> HeaderValue {
-    // Keys are visible ASCII, so this is always `Ok`; a key that were not is sent empty, and
-    // refused.
+    // Keys are visible ASCII, so this is always `Ok`. Any other text is sent empty, and refused.
     let mut value = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);
     value

@@ -1,4 +1,4 @@
-//! [`check_key_store`]: the contract of [`KeyStore`] as a test.
+//! [`check_key_store`]: a conformance suite for [`KeyStore`].
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,15 +7,14 @@ use crate::immediate::Immediate;
 use crate::key::{KeyDigest, KeyId, KeyScheme};
 use crate::store::{KeyRecord, KeyStore, NewKey, RecordField};
 
-/// Checks a store against the contract of [`KeyStore`].
+/// Checks a store against the contract of [`KeyStore`]: a conformance suite for tests.
 ///
-/// `insert` puts a record into the store, replacing one with the same id, and returns when the
-/// store has acknowledged it. The store may hold other records; those of the suite have ids of
-/// their own.
+/// `insert` puts a record into the store, replacing one with the same id, and returns when the store
+/// has acknowledged it. The store may hold other records; the suite uses ids of its own.
 ///
 /// # Panics
 ///
-/// Panics with what the store did wrong.
+/// Panics with a description of the fault.
 ///
 /// # Examples
 ///
@@ -36,13 +35,13 @@ where
     check_key_store_without(store, &[], insert).await;
 }
 
-/// Checks a store over a table that has no columns for some fields, like [`check_key_store`].
+/// Checks a store over a table without columns for some fields, like [`check_key_store`].
 ///
-/// The records of the suite have nothing in these fields, and the store has to return them so.
+/// The records of the suite leave these fields empty, and the store has to return them so.
 ///
 /// # Panics
 ///
-/// Panics with what the store did wrong.
+/// Panics with a description of the fault.
 ///
 /// # Examples
 ///
@@ -126,14 +125,14 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
     }
 
     async fn two_keys_are_told_apart(&self, insert: &impl AsyncFn(KeyRecord)) {
-        // The same name and hint, as two keys of one service have; only id and digest differ.
+        // The same name and hint, like two keys of one service; only id and digest differ.
         let (one, mut other) = (self.full_record(), self.full_record());
         other.hint.clone_from(&one.hint);
         insert(one.clone()).await;
         insert(other.clone()).await;
         for record in [&one, &other] {
             let found = self.find(&record.digest).await;
-            assert_eq!(found.as_deref(), Some(record), "two keys were taken for one another");
+            assert_eq!(found.as_deref(), Some(record), "one key was returned for another");
         }
     }
 
@@ -193,7 +192,7 @@ impl<S: KeyStore + ?Sized> Suite<'_, S> {
         insert(record.clone()).await;
         for _ in 0..3 {
             let asked = self.store.find(&record.digest);
-            // Polled once, and dropped whether it is done or not.
+            // Polled once, and dropped whether it is ready or not.
             let _ = futures_util::FutureExt::now_or_never(asked);
         }
         let found = self.find(&record.digest).await;
@@ -206,13 +205,13 @@ pub(super) fn moment(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::new(seconds, 123_456_000)
 }
 
-/// Returns what a table keeps of a record that has no columns for these fields.
+/// Returns what a table without columns for these fields keeps of a record.
 pub(super) fn kept(mut record: KeyRecord, without: &[RecordField]) -> KeyRecord {
     without.iter().for_each(|field| field.clear(&mut record));
     record
 }
 
-/// Makes a record in which every field is set, with text that is hard to keep.
+/// Makes a record with every field set, with text that is hard to store.
 pub(super) fn full_record() -> KeyRecord {
     let issued = NewKey::named("Ünïcode – 'quotes', \"more\" and 日本語")
         .tenant("tenant-1")

@@ -1,11 +1,11 @@
-//! [`FakeClock`]: time that a test tells.
+//! [`FakeClock`]: a clock that tests set.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::Clock;
 
-/// Stands still until a test moves it. A clone is the same clock.
+/// A clock for tests that stands still until the test moves it. Clones share their time.
 ///
 /// # Examples
 ///
@@ -23,13 +23,13 @@ use crate::clock::Clock;
 pub struct FakeClock(Arc<Mutex<SystemTime>>);
 
 impl FakeClock {
-    /// Makes a clock that shows the present time.
+    /// Creates a clock that shows the current time.
     #[must_use]
     pub fn new() -> Self {
         Self::at(SystemTime::now())
     }
 
-    /// Makes a clock that shows `time`.
+    /// Creates a clock that shows `time`.
     ///
     /// # Examples
     ///
@@ -73,7 +73,7 @@ impl FakeClock {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) += by;
     }
 
-    /// Sets the clock, also back.
+    /// Sets the clock, forward or back.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The feature `testing`: help for tests of servers and of stores.
+//! Test helpers for servers and stores (feature `testing`).
 
 mod act_as;
 mod conformance;

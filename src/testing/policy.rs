@@ -1,19 +1,19 @@
-//! [`assert_policy_covers`]: no route without a rule.
+//! [`assert_policy_covers`]: finds routes without a rule.
 
 use crate::key::EndpointPattern;
 use crate::policy::AccessPolicy;
 
 /// Checks that a policy has a rule for every route of an application.
 ///
-/// Routes are written as axum writes them: `GET /users/{id}`, `/files/{*path}`. One without a
-/// method has to be covered for every method. A route with parameters is covered by a rule for
-/// all of its paths: `/users/{id}` by `/users/{user}` and `/users/*`, and not by `/users/me`.
-/// A path that a more specific rule takes, such as `/users/me` beside `/users/{id}`, is judged by
-/// that rule alone, as a router would; list it as a route if the application has it.
+/// Routes are written as in axum: `GET /users/{id}`, `/files/{*path}`. A route without a method has to
+/// be covered for every method. A route with parameters has to be covered by a rule for all of its
+/// paths: `/users/{id}` by `/users/{user}` or `/users/*`, not by `/users/me`. A path with a more
+/// specific rule, such as `/users/me` beside `/users/{id}`, is judged by that rule alone, as in a
+/// router; list it as a route if the application has it.
 ///
 /// # Panics
 ///
-/// Panics with the name of each route that nothing covers.
+/// Panics with the names of all routes that no rule covers.
 ///
 /// # Examples
 ///

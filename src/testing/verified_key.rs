@@ -1,4 +1,4 @@
-//! [`verified_key`]: the proof that handlers take, without a request.
+//! [`verified_key`]: a verified key for tests of handlers.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use crate::gate::Gate;
 use crate::store::{MemoryStore, NewKey};
 use crate::verify::{Claims, Known, VerifiedKey, verify};
 
-/// Makes the [`VerifiedKey`] of a key, for tests that call a handler as the function that it is.
+/// Makes a [`VerifiedKey`] for tests that call a handler as a function.
 ///
-/// The key is issued in a store of its own. What it is restricted to and limited by is not judged, because
-/// there is no request.
+/// The key is issued in a store of its own. Its restrictions and limits are not checked, because there
+/// is no request.
 ///
 /// # Panics
 ///

@@ -1,14 +1,14 @@
 //! Events of the feature `tracing`; without it, nothing.
 //!
-//! The server's own faults are at `ERROR`, successes at `TRACE`. A cache that loses its notifications
-//! is at `WARN`, and one that has them again at `INFO`; so is, at `WARN`, a record that is served because
-//! the store cannot be reached. Refusals have their events in `reject`. No event
-//! holds a key, a header's value or a query, or a path where a key may be in it.
+//! Faults of the server are at `ERROR`, successes at `TRACE`. A cache that loses its notifications is
+//! at `WARN`, and one that has them again at `INFO`. A record that is served because the store cannot
+//! be reached is at `WARN`. Refusals have their events in `reject`. No event contains a key, a header's
+//! value or a query, nor a path that may have a key.
 
 #[cfg(feature = "tracing")]
 mod repeats;
 
-/// The target of all events, which filters name.
+/// The target of all events, for filters.
 #[cfg(feature = "tracing")]
 pub(crate) const TARGET: &str = "tower_api_key";
 
@@ -27,7 +27,7 @@ mod events {
         tracing::trace!(target: TARGET, key = id(), "API key verified");
     }
 
-    /// Says that a stream ended. Of a key with many streams, all end at once.
+    /// Logs that a stream ended. If a key has many streams, all end at once.
     pub(crate) fn stream_ended(
         repeats: &Repeats,
         reason: &'static str,
@@ -55,7 +55,7 @@ mod events {
         let message = "request would be refused: report only";
         let of = || Of {
             key: key.map(Into::into),
-            // Each rule is to be seen, and without one each path.
+            // Each rule is logged, and without a rule each path.
             rule: rule.or(path).map(|rule| format!("{method} {rule}").into()),
             ..Of::default()
         };
@@ -79,13 +79,13 @@ mod events {
     pub(crate) fn no_original_uri() {
         tracing::warn!(
             target: TARGET,
-            "the original URI of a request is not known, so what is decided by the path is refused: \
+            "the original URI of a request is not known, so decisions by the path refuse: \
              call routers with the extensions of no other request, and change paths around the \
              outermost router only"
         );
     }
 
-    /// Tells whether a fault of the server's own is to be written.
+    /// Tells whether a fault of the server is to be logged.
     fn is_first_fault(
         repeats: &Repeats,
         level: Level,
@@ -98,19 +98,19 @@ mod events {
 
     pub(crate) fn panicked(who: &'static str, error: &(dyn Error + 'static)) {
         if is_first_fault(Repeats::of_process(), Level::ERROR, who, error) {
-            tracing::error!(target: TARGET, error, "{who} panicked: see its message, and mend it");
+            tracing::error!(target: TARGET, error, "{who} panicked: read its message, and fix it");
         }
     }
 
     pub(crate) fn unlimited(repeats: &Repeats, id: &str, error: &(dyn Error + 'static)) {
-        let message = "requests pass uncounted, because the limiter fails: see its error";
+        let message = "requests pass uncounted, because the limiter fails: check that it can be reached, and read the error";
         if is_first_fault(repeats, Level::ERROR, message, error) {
             tracing::error!(target: TARGET, key = id, error, "{message}");
         }
     }
 
     pub(crate) fn not_refunded(repeats: &Repeats, id: &str, error: &(dyn Error + 'static)) {
-        let message = "refused requests stay counted, because the limiter fails: see its error";
+        let message = "refused requests stay counted, because the limiter fails: check that it can be reached, and read the error";
         if is_first_fault(repeats, Level::ERROR, message, error) {
             tracing::error!(target: TARGET, key = id, error, "{message}");
         }
@@ -118,8 +118,8 @@ mod events {
 
     #[cfg(feature = "manage")]
     pub(crate) fn not_managed(error: &(dyn Error + 'static)) {
-        let message = "API keys cannot be managed, so callers get 503: look whether the key store can be \
-                       reached, and what the error says";
+        let message = "API keys cannot be managed, so callers get 503: check that the key store can be \
+                       reached, and read the error";
         if is_first_fault(Repeats::of_process(), Level::ERROR, message, error) {
             tracing::error!(target: TARGET, error, "{message}");
         }
@@ -132,7 +132,7 @@ mod events {
 
     #[cfg(feature = "usage")]
     pub(crate) fn uses_not_written(error: &(dyn Error + 'static)) {
-        tracing::error!(target: TARGET, error, "usage of keys cannot be written: it is kept in memory and tried again");
+        tracing::error!(target: TARGET, error, "usage of keys cannot be written: it is kept in memory and written later");
     }
 
     #[cfg(feature = "usage")]
@@ -140,7 +140,7 @@ mod events {
         tracing::warn!(
             target: TARGET,
             error,
-            "usage that is too old cannot be deleted: let the role of this node delete, or build the recorder \
+            "old usage cannot be deleted: let the role of this node delete, or build the recorder \
              `without_pruning` and run `api-keys prune`"
         );
     }
@@ -161,7 +161,7 @@ mod events {
 
     #[cfg(feature = "serde")]
     pub(crate) fn audit_not_written(error: &(dyn Error + 'static)) {
-        let message = "an audit event cannot be written: it is tried with the next one";
+        let message = "an audit event cannot be written: it is written with the next one";
         if is_first_fault(Repeats::of_process(), Level::ERROR, message, error) {
             tracing::error!(target: TARGET, error, "{message}");
         }
@@ -182,7 +182,7 @@ mod events {
         tracing::warn!(
             target: TARGET,
             ?longest,
-            "after a failover, connections of this pool may lead to yesterday's primary for as long as \
+            "after a failover, connections of this pool may lead to the former primary for as long as \
              they live: set its `max_lifetime` to some 30 seconds"
         );
     }
@@ -203,19 +203,19 @@ mod events {
     pub(crate) fn moved() {
         tracing::warn!(
             target: TARGET,
-            "new connections hear of changes from another server than the old ones: everything is \
+            "new connections get notifications from another server than the old ones: every key is \
              looked up again"
         );
     }
 
     #[cfg(feature = "cache")]
     pub(crate) fn subscribed() {
-        tracing::info!(target: TARGET, "changed keys are heard of: keys are served from memory");
+        tracing::info!(target: TARGET, "cache invalidation works: keys are served from memory");
     }
 
     #[cfg(feature = "cache")]
     pub(crate) fn unsubscribed(error: &(dyn Error + 'static)) {
-        tracing::warn!(target: TARGET, error, "changed keys are not heard of: every key is looked up in the store");
+        tracing::warn!(target: TARGET, error, "cache invalidation lost: every lookup goes to the store");
     }
 }
 

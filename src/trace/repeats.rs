@@ -1,4 +1,4 @@
-//! [`Repeats`]: events that come again and again, counted instead of written.
+//! [`Repeats`]: repeated events, which are counted instead of written.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,21 +15,21 @@ use crate::neighbours::Neighbours;
 /// How often a count is written.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// How many events are told apart. In a period, each is written twice at most: when it comes first, and
-/// as a count.
+/// How many events are distinguished. In a period, each is written at most twice: when it first occurs,
+/// and as a count.
 const MAX_KNOWN: usize = 200;
 
-/// What makes two events the same.
+/// What makes two events equal.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Event {
     pub(crate) level: Level,
-    /// What the event says.
+    /// The message of the event.
     pub(crate) message: &'static str,
     pub(crate) kind: Option<&'static str>,
     pub(crate) of: Of,
 }
 
-/// What an event is about.
+/// The subject of the event.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Of {
     pub(crate) client: Option<Neighbours>,
@@ -40,9 +40,9 @@ pub(crate) struct Of {
 
 /// Counts the events of one place, such as a layer.
 ///
-/// The first of equal events is to be written. Those after it are counted, and the count is written
-/// every ten seconds until a period without any. If there are too many to tell apart, those that come
-/// last are told apart by what they say only. A clone counts together with the original.
+/// The first of equal events is written. Those after it are counted, and the count is written every ten
+/// seconds until a period without any. If there are too many different ones, the later ones are
+/// distinguished only by their message. Clones count together.
 #[derive(Clone, Default)]
 pub(crate) struct Repeats(Arc<Shared>);
 
@@ -60,7 +60,7 @@ struct Counted {
     more: u64,
 }
 
-/// What writes the counts.
+/// The writer of the counts.
 #[derive(Default, PartialEq)]
 enum Timer {
     #[default]
@@ -70,7 +70,7 @@ enum Timer {
     Missing,
 }
 
-/// A count that is to be written.
+/// A count to be written.
 struct Summary {
     event: Event,
     more: u64,
@@ -78,7 +78,7 @@ struct Summary {
 }
 
 impl Repeats {
-    /// Returns what counts the events that belong to no place.
+    /// Returns the counter of events that belong to no layer.
     pub(crate) fn of_process() -> &'static Self {
         static OF_PROCESS: LazyLock<Repeats> = LazyLock::new(Repeats::default);
         &OF_PROCESS
@@ -112,7 +112,7 @@ impl Known {
         true
     }
 
-    /// Takes the counts that are due, and forgets what did not come again.
+    /// Takes the counts that are due, and removes events that did not recur.
     fn sweep(&mut self, now: Instant) -> Vec<Summary> {
         let mut due = Vec::new();
         self.events.retain(|event, counted| {
@@ -137,7 +137,7 @@ impl Shared {
 }
 
 impl Drop for Shared {
-    /// Writes what was counted.
+    /// Writes the counts.
     fn drop(&mut self) {
         let known = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         for (event, Counted { since, more }) in known.events.drain() {
@@ -148,10 +148,10 @@ impl Drop for Shared {
     }
 }
 
-/// Tells, when it is dropped, that the counts are not written any more.
+/// Reports, when dropped, that the counts are no longer written.
 struct Ticking {
     shared: Weak<Shared>,
-    /// Whether it was told already.
+    /// Whether that was reported already.
     is_over: bool,
 }
 
@@ -160,19 +160,19 @@ impl Drop for Ticking {
         if !self.is_over
             && let Some(shared) = self.shared.upgrade()
         {
-            // `sleep` panics where a runtime has no timer.
+            // `sleep` panics if the runtime has no timer.
             let has_none = std::thread::panicking();
             shared.lock().timer = if has_none { Timer::Missing } else { Timer::Off };
         }
     }
 }
 
-/// Starts to write the counts, as long as there are any. Without a runtime, they are written when the
-/// next event comes.
+/// Starts to write the counts, as long as there are any. Without a runtime, they are written with the
+/// next event.
 fn start_timer(shared: &Arc<Shared>) -> bool {
     let Ok(runtime) = Handle::try_current() else { return false };
     let mut ticking = Ticking { shared: Arc::downgrade(shared), is_over: false };
-    // The thread of the task may have another one.
+    // The thread of the task may have another runtime.
     let dispatch = get_default(Dispatch::clone);
     runtime.spawn(async move {
         loop {
@@ -187,7 +187,7 @@ fn start_timer(shared: &Arc<Shared>) -> bool {
             drop(known);
             with_default(&dispatch, || {
                 due.iter().for_each(Summary::write);
-                // It may be the last one, which has counts to write.
+                // It may be the last owner, with counts to write.
                 drop(shared);
             });
             if ticking.is_over {

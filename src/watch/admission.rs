@@ -1,15 +1,15 @@
-//! [`Admission`]: what is kept of a request that was let through.
+//! [`Admission`]: what is kept of an admitted request.
 
 use std::sync::Arc;
 
 use super::{Asked, Watcher};
 use crate::store::KeyRecord;
 
-/// By whom a request was let through, with which key, and for what.
+/// The layer that admitted a request, the key, and what the request asked for.
 #[derive(Clone)]
 pub(crate) struct Admission {
     pub(crate) authority: Arc<dyn Watcher>,
     pub(crate) record: Arc<KeyRecord>,
-    /// None if nothing depended on it.
+    /// None if the layer has nothing to check again.
     pub(crate) asked: Option<Arc<Asked>>,
 }

@@ -1,4 +1,4 @@
-//! [`Asked`]: what a request asked for, as far as it is judged again.
+//! [`Asked`]: the parts of a request that are judged again.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -9,14 +9,14 @@ use http::{HeaderValue, Method, Request, Uri, header};
 
 use crate::head::RequestHead;
 
-/// What a request asked for, as far as it is judged again.
+/// The parts of a request that are judged again.
 #[derive(Default)]
 pub(crate) struct Asked {
     method: Method,
-    /// With the query. Empty if what the client sent is not known.
+    /// With the query. Empty if the client's path is not known.
     path: String,
     address: Option<IpAddr>,
-    /// Whether it may have been a `POST` to a server that does not look at the method.
+    /// Whether it may have been a `POST` to a server that ignores the method.
     as_post: bool,
 }
 
@@ -24,31 +24,32 @@ thread_local! {
     static RECENT: RefCell<Recent> = const { RefCell::new(Recent { asked: Vec::new(), last: 0 }) };
 }
 
-/// What requests of a thread asked for. Most of them are over when the next one comes, which then
-/// writes in the same place: nothing is allocated for a request whose response is whole at once.
+/// The recent requests of a thread. Most of them are over when the next one comes, which reuses their
+/// place: nothing is allocated for a request whose response is complete at once.
 struct Recent {
     asked: Vec<Arc<Asked>>,
     last: usize,
 }
 
-/// How many of them a thread keeps at most.
+/// The most requests that a thread keeps.
 const MOST: usize = 64;
 
-/// How long a path may be that is written there.
+/// The longest path that is written into a reused place.
 const LONGEST: usize = 1024;
 
 impl Asked {
-    /// Keeps what `head` asks for, from `address` if that matters.
+    /// Keeps what `head` asks for, and `address` if it matters.
     ///
-    /// What is `secret`, since a key may be in the path, is not left in memory when the request is over.
+    /// If it is `secret`, because a key may be in the path, the memory is overwritten after the
+    /// request.
     pub(crate) fn of(head: &RequestHead<'_>, address: Option<IpAddr>, secret: bool) -> Arc<Self> {
-        // A WebSocket over HTTP/2 is judged as a `GET` again.
+        // A WebSocket over HTTP/2 is judged as `GET` again.
         let (method, as_post) = (head.judged_method(), head.may_act_as_post());
         let path = head.original_uri().path_and_query().map_or("", PathAndQuery::as_str);
         if path.len() <= LONGEST && !secret {
             let kept = RECENT.try_with(|recent| {
                 recent.try_borrow_mut().ok()?.write(|asked| {
-                    // Mostly it is the same.
+                    // Usually it is the same.
                     if asked.method != *method {
                         asked.method.clone_from(method);
                     }
@@ -88,7 +89,7 @@ impl Asked {
 }
 
 impl Recent {
-    /// Writes where the last request wrote, or in the next place if that one is not over.
+    /// Reuses the last place, or the next one if its request is not over.
     #[inline]
     fn write(&mut self, write: impl FnOnce(&mut Asked)) -> Option<Arc<Asked>> {
         if self.asked.get(self.last).is_none_or(|last| Arc::strong_count(last) > 1) {
@@ -99,7 +100,7 @@ impl Recent {
         Some(Arc::clone(place))
     }
 
-    /// Makes the next place a free one.
+    /// Makes the next place free.
     #[cold]
     fn advance(&mut self) {
         if self.asked.len() < MOST {

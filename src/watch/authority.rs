@@ -1,4 +1,4 @@
-//! [`Authority`]: the layer, as what it let through sees it.
+//! [`Authority`]: the layer, as its open streams see it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,27 +7,28 @@ use super::{Asked, KeyEnded, StreamWatch};
 use crate::reject::{Rejection, Rejector};
 use crate::store::{KeyRecord, KeyStore};
 
-/// The layer that let a request through, and that is asked whether it still would.
+/// The layer that admitted a request, and can check it again.
 pub(crate) trait Authority: Send + Sync {
     /// Returns how it refuses requests.
     fn rejector(&self) -> &Rejector;
 
-    /// Returns how it watches them.
+    /// Returns how it watches streams.
     fn settings(&self) -> &StreamWatch;
 
-    /// Returns where it finds records.
+    /// Returns the store.
     fn store(&self) -> &dyn KeyStore;
 
-    /// Returns how long the store may take.
+    /// Returns the time-out of the store.
     fn lookup_timeout(&self) -> Duration;
 
-    /// Returns the time by which keys expire.
+    /// Returns the time that decides whether keys have expired.
     fn now(&self) -> SystemTime;
 
-    /// Judges whether what was let through with the record `before` still would be with `now`.
+    /// Checks whether a request that was admitted with the record `before` would be admitted with
+    /// `now`.
     ///
-    /// `asked` is what was asked for, if it is known. A guard that refuses both says nothing of the
-    /// change, such as one that reads a header, none of which is known any more.
+    /// `asked` is what the request asked for, if known. If a guard refuses both records, the change is
+    /// not the cause: the guard may read a header, which is not kept.
     fn still_allows(
         self: Arc<Self>,
         before: &Arc<KeyRecord>,
@@ -35,6 +36,6 @@ pub(crate) trait Authority: Send + Sync {
         asked: Option<&Asked>,
     ) -> Result<(), Rejection>;
 
-    /// Tells that a stream ended with its key after it had been open for that long.
+    /// Reports that a stream ended with its key, and how long it had been open.
     fn ended(&self, ended: &KeyEnded, open: Duration);
 }

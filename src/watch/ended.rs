@@ -1,4 +1,4 @@
-//! [`KeyEnded`]: that a key ended, and why.
+//! [`KeyEnded`]: the end of a key, and its reason.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +8,15 @@ use crate::key::KeyId;
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::{KeyRecord, KeyState};
 
-/// Why what a key opened has ended.
+/// Why a key has ended, and what it opened with it.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::EndReason;
+///
+/// assert_eq!(EndReason::Revoked.as_str(), "revoked");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {
@@ -22,10 +30,10 @@ pub enum EndReason {
     Expired,
     /// The store does not have the key any more.
     Removed,
-    /// The layer's policy, a guard of the layer or the key's own restrictions do not allow the request
-    /// any more.
+    /// The layer's policy, a guard of the layer or the key's own restrictions no longer allow the
+    /// request.
     Reduced,
-    /// The store could not be asked for too long: whether the key is valid is not known.
+    /// The store did not answer for too long: whether the key is valid is not known.
     Unavailable,
 }
 
@@ -41,7 +49,7 @@ impl EndReason {
         Self::Unavailable,
     ];
 
-    /// Returns the name that events carry, in lower case.
+    /// Returns the name of the reason in events, in lower case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -85,12 +93,36 @@ impl fmt::Display for EndReason {
     }
 }
 
-/// The key with which a request was let through has ended.
+/// The error of a request whose key has ended.
 ///
-/// The error of a response body that was cut off, and of
-/// [`VerifiedKey::while_valid`](crate::VerifiedKey::while_valid). Its text may be shown to clients,
-/// for example as the reason of a WebSocket's close frame: it does not tell whether the key was
-/// revoked, disabled, suspended or removed, or has expired.
+/// Response bodies that were cut off have this error, and
+/// [`VerifiedKey::while_valid`](crate::VerifiedKey::while_valid) returns it. Its text may be shown to
+/// clients, for example as the reason of a WebSocket's close frame: it does not tell whether the key
+/// was revoked, disabled, suspended or removed, or has expired.
+///
+/// # Examples
+///
+/// ```
+/// use http::Request;
+/// use tower_api_key::{EndReason, KeyManager, MemoryStore, NewKey, RejectionKind};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyManager::new(MemoryStore::new());
+/// let issued = keys.issue(NewKey::named("a device")).await?;
+/// let request = Request::get("/").header("x-api-key", issued.secret.reveal()).body(())?;
+/// let admitted = keys.layer().verify(&mut request.into_parts().0).await?;
+///
+/// let ended = admitted.key().unwrap().ended();
+/// keys.revoke(issued.record.id()).await?;
+/// let ended = ended.await;
+/// assert_eq!(ended.reason(), EndReason::Revoked);
+/// assert_eq!(ended.key_id(), Some(issued.record.id()));
+/// assert_eq!(ended.rejection().kind(), RejectionKind::Revoked);
+/// assert_eq!(ended.to_string(), "the API key is not valid any more"); // for the client
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct KeyEnded {
     reason: EndReason,
@@ -106,7 +138,7 @@ impl KeyEnded {
         Self { reason: EndReason::Reduced, rejection: rejection.of_key(key) }
     }
 
-    /// Returns why, for the operator.
+    /// Returns the reason, for the operator.
     #[must_use]
     pub const fn reason(&self) -> EndReason {
         self.reason
@@ -144,5 +176,5 @@ impl fmt::Display for KeyEnded {
     }
 }
 
-/// It has no source: hyper would take over the reason of an `h2::Error` that it finds there.
+/// It has no source, because hyper would use the reason of an `h2::Error` that it finds there.
 impl Error for KeyEnded {}

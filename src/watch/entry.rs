@@ -11,12 +11,11 @@ use crate::key::KeyDigest;
 use crate::store::KeyRecord;
 use crate::trace;
 
-/// What all streams of a key share: how the key stands, and a number that tells whether they have to
-/// look.
+/// The state that all streams of a key share, with a version that tells when streams have to check.
 pub(crate) struct Entry {
     pub(super) digest: KeyDigest,
     pub(super) authority: Arc<dyn Authority>,
-    /// Grows whenever streams have to look, and then all of them are woken.
+    /// Incremented, and all streams woken, whenever streams have to check.
     version: AtomicUsize,
     state: Mutex<State>,
 }
@@ -25,11 +24,11 @@ struct State {
     record: Arc<KeyRecord>,
     ended: Option<EndReason>,
     wakers: Wakers,
-    /// How often the store was asked.
+    /// The number of questions to the store.
     asked: u64,
-    /// Of which question the answer is known: of two answers, the one to the later question counts.
+    /// The question of the last known answer: the answer to the later question counts.
     answered: u64,
-    /// Whether streams have to look at the next answer, whatever it is.
+    /// Whether streams have to check the next answer, whatever it is.
     doubted: bool,
 }
 
@@ -37,14 +36,14 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question(u64);
 
-/// How a key stands.
+/// The state of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     Valid { expires_at: Option<SystemTime> },
     Ended,
 }
 
-/// What a stream sees when it looks.
+/// What a stream sees when it checks.
 pub(super) struct Look {
     pub(super) version: usize,
     pub(super) record: Arc<KeyRecord>,
@@ -68,7 +67,7 @@ impl Entry {
         }
     }
 
-    /// Returns a number that grows whenever streams have to [look](Self::look).
+    /// Returns the version, which is incremented whenever streams have to [look](Self::look).
     #[inline]
     pub(super) fn version(&self) -> usize {
         self.version.load(Ordering::Acquire)
@@ -79,7 +78,7 @@ impl Entry {
         Look { version: self.version(), record: Arc::clone(&state.record), ended: state.ended }
     }
 
-    /// Has `waker` woken when the version is not `seen` any more, and returns whether it still is.
+    /// Registers `waker` for the next version after `seen`, and returns whether `seen` is current.
     pub(super) fn wait(&self, seen: usize, place: &mut Option<Place>, waker: &Waker) -> bool {
         let mut state = self.lock();
         let is_current = self.version() == seen;
@@ -93,19 +92,19 @@ impl Entry {
         self.lock().wakers.leave(place);
     }
 
-    /// Has all streams look at the next answer.
+    /// Makes all streams check the next answer.
     pub(super) fn doubt(&self) {
         self.lock().doubted = true;
     }
 
-    /// Has to be taken before the store is asked.
+    /// To be taken before the store is asked.
     pub(super) fn question(&self) -> Question {
         let mut state = self.lock();
         state.asked += 1;
         Question(state.asked)
     }
 
-    /// Takes note of what the store answered, unless the answer to a later question is known.
+    /// Stores an answer of the store, unless the answer to a later question is known.
     pub(super) fn answer(&self, question: Question, found: Option<Arc<KeyRecord>>) -> Standing {
         let judged = self.judge(found.clone());
         let mut state = self.lock();
@@ -119,7 +118,7 @@ impl Entry {
         match judged {
             Ok(record) => {
                 let expires_at = record.expires_at();
-                // A store that loads a record each time has changed nothing.
+                // A store that loads a new record each time has changed nothing.
                 if std::mem::take(&mut state.doubted) || *record != *state.record {
                     state.record = record;
                     self.wake(state);
@@ -137,7 +136,7 @@ impl Entry {
         }
     }
 
-    /// Judges as the layer judges new requests.
+    /// Checks the key as the layer does for new requests.
     fn judge(&self, found: Option<Arc<KeyRecord>>) -> Result<Arc<KeyRecord>, EndReason> {
         let record = found.ok_or(EndReason::Removed)?;
         if record.digest != self.digest {
@@ -159,13 +158,13 @@ impl Entry {
         }
     }
 
-    /// Wakes all streams, though nothing has changed.
+    /// Wakes all streams without a change.
     pub(super) fn rouse(&self) {
         self.wake(self.lock());
     }
 
     fn wake(&self, mut state: MutexGuard<'_, State>) {
-        // With the lock, so that whoever waits has seen the version for which it is woken.
+        // Under the lock, so that each waiter has seen the version for which it is woken.
         self.version.fetch_add(1, Ordering::Release);
         let wakers = state.wakers.take();
         drop(state);

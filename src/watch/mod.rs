@@ -1,10 +1,10 @@
-//! Open streams and sockets: they end when the key does with which they were opened.
+//! Open streams and sockets, which end with the key that opened them.
 //!
-//! 1. [`admission`]: what is kept of a request that was let through.
-//! 2. [`stream`]: one open stream, which compares at every frame and waits between them.
-//! 3. [`entry`]: the one place for a key, however many streams it has.
-//! 4. [`registry`]: the keys of all open streams of a layer, and what the store says of changes.
-//! 5. [`task`]: asks the clock and the store, while there are open streams.
+//! 1. [`admission`]: what is kept of an admitted request.
+//! 2. [`stream`]: one open stream, which checks at every frame and waits in between.
+//! 3. [`entry`]: the shared state of a key, for all its streams.
+//! 4. [`registry`]: the keys of all open streams of a layer, and the store's notifications of changes.
+//! 5. [`task`]: asks the clock and the store while there are open streams.
 //! 6. [`ended`]: why a stream ended.
 
 mod admission;

@@ -1,4 +1,4 @@
-//! [`Registry`]: the keys of all open streams of a layer, and what the store says of changes.
+//! [`Registry`]: the keys of all open streams of a layer, and the store's notifications of changes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
@@ -16,7 +16,7 @@ use crate::store::{KeyRecord, Listen};
 #[derive(Default)]
 pub(super) struct Registry {
     state: Mutex<State>,
-    /// Whether the task has something to do.
+    /// Whether the task has work.
     nudged: AtomicBool,
     pub(super) task: AtomicWaker,
     pub(super) has_task: AtomicBool,
@@ -26,9 +26,9 @@ pub(super) struct Registry {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) schedule: Schedule,
-    /// Also those of keys that have ended.
+    /// Includes streams of keys that have ended.
     pub(super) streams: usize,
-    /// When the task looks again by itself.
+    /// When the task runs again without a wake-up.
     pub(super) next: Option<Instant>,
 }
 
@@ -37,7 +37,7 @@ impl Registry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the store for an answer that is at hand. If there is none and it `matters`, the task asks.
+    /// Uses an answer that the store has at once. If there is none and it `matters`, the task asks.
     pub(super) fn ask_now(&self, entry: &Arc<Entry>, matters: bool) {
         let (asked_at, question) = (Instant::now(), entry.question());
         let store = entry.authority.store();
@@ -79,7 +79,7 @@ impl Registry {
         self.task.wake();
     }
 
-    /// Tells whether the task was nudged since it was asked last.
+    /// Tells whether the task was woken since the last call.
     pub(super) fn was_nudged(&self) -> bool {
         self.nudged.swap(false, Ordering::SeqCst)
     }
@@ -89,7 +89,7 @@ impl Registry {
         self.has_task.store(false, Ordering::SeqCst);
     }
 
-    /// Has what is still open start another task.
+    /// Makes the open streams start another task.
     pub(super) fn rouse_all(&self) {
         let entries = self.lock().schedule.entries();
         entries.iter().for_each(|entry| entry.rouse());
@@ -100,7 +100,7 @@ impl Registry {
         let state = self.lock();
         let may = state.schedule.is_empty();
         if may {
-            // With the lock: who comes next starts another one.
+            // Under the lock: the next stream starts another task.
             self.has_task.store(false, Ordering::SeqCst);
         }
         may
@@ -129,7 +129,7 @@ impl Listen for Registry {
     }
 }
 
-/// Whether the store was asked to tell of changes.
+/// Whether the store was asked to report changes.
 pub(super) struct OnceListen(pub(super) Once);
 
 impl Default for OnceListen {

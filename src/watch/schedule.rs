@@ -1,4 +1,4 @@
-//! [`Schedule`]: the keys with open streams, and when the store is to be asked for each.
+//! [`Schedule`]: the keys with open streams, and when to ask the store for each.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,31 +11,31 @@ use super::entry::{Entry, Standing};
 use crate::key::{KeyDigest, KeyId};
 use crate::store::KeyRecord;
 
-/// How many keys are asked for at once, …
+/// How many keys are asked for in one batch, …
 const BATCH: usize = 100;
-/// … how often at the same time, …
+/// … how many batches run at the same time, …
 const IN_FLIGHT: usize = 4;
-/// … and how often in a second, where nobody says that a certain key was changed.
+/// … and how many start in a second, unless a change of a certain key was reported.
 const PER_SECOND: usize = 20;
 
-/// For how long nobody looks what is to be done, at most.
+/// The longest time between two checks of the schedule.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What no setting exceeds, so that moments can be computed with it.
+/// An upper bound of all settings, so that computed moments do not overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The keys with open streams. A key that has ended is not among them any more.
+/// The keys with open streams. A key that has ended is removed.
 #[derive(Default)]
 pub(super) struct Schedule {
     slots: HashMap<KeyDigest, Slot>,
-    /// By when the store is to be asked again.
+    /// By the time of the next question to the store.
     due: BTreeMap<(Instant, u64), Arc<Entry>>,
-    /// By when they expire.
+    /// By the time of expiry.
     expiring: BTreeMap<(SystemTime, u64), Arc<Entry>>,
-    /// Those of which somebody says that they were changed, each once.
+    /// The keys with a reported change, each once.
     urgent: Vec<Arc<Entry>>,
     next: u64,
-    /// When the last batches were asked for, as many as there may be in a second.
+    /// When the last batches started, up to the number that a second allows.
     asked: VecDeque<Instant>,
 }
 
@@ -43,22 +43,22 @@ struct Slot {
     entry: Arc<Entry>,
     number: u64,
     streams: usize,
-    /// What waits for the end of the key and is no stream. For that alone the store is asked less often.
+    /// Waiters that are not streams. For them alone the store is asked less often.
     onlookers: usize,
     /// None while the store is asked.
     due: Option<Instant>,
     expires_at: Option<SystemTime>,
-    /// When the store was asked what it answered last.
+    /// The time of the question of the last answer.
     answered_at: Instant,
-    /// Whether nothing is known to have been changed since.
+    /// Whether no change is known since.
     settled: bool,
-    /// Whether it is among those that are urgent.
+    /// Whether it is in the urgent list.
     urgent: bool,
-    /// Since when what is under way may be outdated.
+    /// The time from which running questions may be outdated.
     again: Option<Instant>,
-    /// Whether the key was among several that the store could not answer.
+    /// Whether the key was in a batch that the store could not answer.
     alone: bool,
-    /// For how long it is waited before the store is asked again.
+    /// The wait before the store is asked again.
     pause: Duration,
 }
 
@@ -70,7 +70,7 @@ impl Slot {
         }
     }
 
-    /// Returns after which time the store is asked again.
+    /// Returns the time after which the store is asked again.
     fn period(&self, settings: &StreamWatch) -> Duration {
         let period = match self.streams {
             0 => settings.period.max(settings.max_unchecked / 2),
@@ -80,31 +80,31 @@ impl Slot {
     }
 }
 
-/// What waits for the end of a key.
+/// The kind of a waiter for the end of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// What must end with the key.
+    /// A stream, which must end with the key.
     Stream,
-    /// What only tidies up after it.
+    /// A waiter that only cleans up afterwards.
     Onlooker,
 }
 
-/// When it is, and what is known of the store.
+/// The time, and what is known of the store.
 pub(super) struct Moment<'a> {
     pub(super) now: Instant,
     pub(super) time: SystemTime,
-    /// Whether the store tells of all changes.
+    /// Whether the store reports all changes.
     pub(super) is_told: bool,
     pub(super) in_flight: usize,
     pub(super) settings: &'a StreamWatch,
 }
 
-/// What is to be done.
+/// The next steps.
 pub(super) struct Plan {
     pub(super) expired: Vec<Arc<Entry>>,
     pub(super) unavailable: Vec<Arc<Entry>>,
     pub(super) batches: Vec<Vec<Arc<Entry>>>,
-    /// When to look again, at the latest.
+    /// The latest time of the next check.
     pub(super) next: Instant,
 }
 
@@ -127,7 +127,7 @@ impl Schedule {
         of_key.map(|slot| slot.streams).sum()
     }
 
-    /// Adds a stream, and returns the entry of its key and whether that is new.
+    /// Adds a stream, and returns the entry of its key and whether it is new.
     pub(super) fn add(
         &mut self,
         record: &Arc<KeyRecord>,
@@ -140,7 +140,7 @@ impl Schedule {
             *slot.count(kind) += 1;
             let (entry, due) = (Arc::clone(&slot.entry), slot.due);
             if kind == Kind::Stream && slot.streams == 1 {
-                // Nobody was in a hurry until now.
+                // Only clean-up waited until now.
                 let next = now + jittered(settings.period, &entry.digest);
                 if due.is_some_and(|due| next < due) {
                     self.set_due(&entry, next);
@@ -173,7 +173,7 @@ impl Schedule {
         (entry, true)
     }
 
-    /// Takes away a stream.
+    /// Removes a stream.
     pub(super) fn close(&mut self, entry: &Arc<Entry>, kind: Kind) {
         let Some(slot) = self.slot(entry) else { return };
         *slot.count(kind) -= 1;
@@ -182,7 +182,7 @@ impl Schedule {
         }
     }
 
-    /// Takes away a key that has ended: what is opened by it later is something else.
+    /// Removes a key that has ended: a stream that it opens later is a new one.
     pub(super) fn remove(&mut self, entry: &Arc<Entry>) {
         if self.slot(entry).is_none() {
             return;
@@ -193,7 +193,7 @@ impl Schedule {
         }
     }
 
-    /// Has the store asked for a key as soon as possible.
+    /// Asks the store for a key as soon as possible.
     pub(super) fn ask_soon(&mut self, entry: &Arc<Entry>) {
         let Some(slot) = self.slot(entry) else { return };
         if !std::mem::replace(&mut slot.urgent, true) {
@@ -201,20 +201,20 @@ impl Schedule {
         }
     }
 
-    /// Has the store asked for all keys, as fast as it may be.
+    /// Asks the store for all keys, as fast as allowed.
     pub(super) fn ask_for_all(&mut self, now: Instant) {
         for entry in self.entries() {
             let Some(slot) = self.slot(&entry) else { continue };
             slot.settled = false;
             match slot.due {
-                // What has waited for longer comes first, or it might never come.
+                // Keys that waited longer come first, so that all have their turn.
                 Some(due) => self.set_due(&entry, due.min(now)),
                 None => slot.again = Some(now),
             }
         }
     }
 
-    /// Takes note of what the store answered to a question that was asked at `asked_at`.
+    /// Notes the answer to a question of `asked_at`.
     pub(super) fn answered(
         &mut self,
         entry: &Arc<Entry>,
@@ -232,23 +232,23 @@ impl Schedule {
         self.set_expiry(entry, expires_at);
     }
 
-    /// Takes note that the store did not answer.
+    /// Notes that the store did not answer.
     pub(super) fn unanswered(&mut self, entry: &Arc<Entry>, among: usize, now: Instant) {
         let (settings, timeout) = (entry.authority.settings(), entry.authority.lookup_timeout());
         let Some(slot) = self.slot(entry) else { return };
         (slot.settled, slot.again) = (false, None);
-        // One that cannot be read must not hide the others.
+        // A record that cannot be read must not hide the others.
         slot.alone = slot.alone || among > 1;
         let longest = settings.max_unchecked.min(LONGEST);
         let until = slot.answered_at + longest;
-        // So that there is time for an answer.
+        // Leaves time for an answer.
         let last_try = slot.answered_at + longest.saturating_sub(timeout);
         let next = now + jittered(slot.pause, &entry.digest);
         slot.pause = (slot.pause.min(LONGEST) * 2).min(longest);
         self.set_due(entry, next.min(if now < last_try { last_try } else { until.max(now) }));
     }
 
-    /// Says what is to be done.
+    /// Returns the next steps.
     pub(super) fn plan(&mut self, moment: &Moment<'_>) -> Plan {
         let &Moment { now, time, is_told, in_flight, settings } = moment;
         let mut plan = Plan {
@@ -260,7 +260,7 @@ impl Schedule {
         while let Some(first) = self.expiring.first_entry() {
             let left = first.key().0.duration_since(time).unwrap_or_default();
             if !left.is_zero() {
-                // No longer than a tick, since the clock may be set.
+                // At most a tick, because the clock may be set.
                 plan.next = plan.next.min(now + left.min(TICK));
                 break;
             }
@@ -288,7 +288,7 @@ impl Schedule {
                 let begins = alone || batch.is_empty();
                 if begins && !self.may_ask(now, in_flight + plan.batches.len()) {
                     self.set_due(&entry, due);
-                    // An answer has it looked again, too.
+                    // An answer causes another check.
                     let since = self.asked.front().copied().unwrap_or(now);
                     plan.next = plan.next.min((since + TICK).max(now + TICK / 20));
                     break;
@@ -309,8 +309,7 @@ impl Schedule {
         plan
     }
 
-    /// Plans questions for keys of which it is said that they were changed. They wait for those under
-    /// way only.
+    /// Plans questions for keys with a reported change. They wait only for running ones.
     fn plan_urgent(&mut self, plan: &mut Plan, in_flight: usize) {
         let mut later = Vec::new();
         let mut batch = Vec::new();
@@ -319,7 +318,7 @@ impl Schedule {
             let Some(slot) = self.slot(&entry) else { continue };
             slot.settled = false;
             let Some(due) = slot.due.filter(|_| !full) else {
-                // It is asked for already, but perhaps since before the change.
+                // The running question may be older than the change.
                 later.push(entry);
                 continue;
             };
@@ -342,7 +341,7 @@ impl Schedule {
         self.urgent = later;
     }
 
-    /// Tells whether another batch may be asked for, and counts it.
+    /// Tells whether another batch may start, and counts it.
     fn may_ask(&mut self, now: Instant, in_flight: usize) -> bool {
         if in_flight >= IN_FLIGHT {
             return false;
@@ -377,7 +376,7 @@ impl Schedule {
     }
 }
 
-/// Returns a time that is up to a fifth shorter or longer, by the key.
+/// Returns a time that is up to a fifth shorter or longer, depending on the key.
 fn jittered(period: Duration, digest: &KeyDigest) -> Duration {
     let [.., byte] = *digest.as_bytes();
     period.min(LONGEST) * (816 + 368 * u32::from(byte) / 255) / 1000

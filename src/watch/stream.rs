@@ -1,4 +1,4 @@
-//! [`Stream`]: something that was let through and is still open.
+//! [`Stream`]: an open stream.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,17 +12,17 @@ use crate::contain;
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
 
-/// One open stream. It is on the list of its layer until it is dropped.
+/// One open stream. It is in the registry of its layer until it is dropped.
 pub(crate) struct Stream {
     watcher: Arc<dyn Watcher>,
     entry: Arc<Entry>,
-    /// With which it was found to be allowed last.
+    /// The record with which it was last allowed.
     record: Arc<KeyRecord>,
     asked: Option<Arc<Asked>>,
     kind: Kind,
     seen: usize,
     place: Option<Place>,
-    /// Who is woken. None if nobody is.
+    /// The waker, if one is registered.
     waker: Option<Waker>,
     since: Instant,
 }
@@ -47,16 +47,16 @@ impl Stream {
         let Look { version, record, ended } = stream.entry.look();
         stream.seen = version;
         if ended.is_some() || record.revision > stream.record.revision {
-            // To be looked at by the first check.
+            // Checked by the first call.
             stream.seen = version.wrapping_sub(1);
         } else if *record != *stream.record {
-            // What others know of the key may be older than what the request found.
+            // Other streams may know an older record of the key than the request found.
             stream.watcher.streams().doubt(&stream.entry);
         }
         stream
     }
 
-    /// Tells whether the key has ended by now. The clock is asked for keys that can expire.
+    /// Tells whether the key has ended by now. The clock is read only for keys that can expire.
     #[inline]
     pub(crate) fn check(&mut self) -> Option<KeyEnded> {
         if self.entry.version() != self.seen
@@ -78,7 +78,7 @@ impl Stream {
             if self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
                 return Poll::Pending;
             }
-            // Who was not there when its runtime ended has it done by the next.
+            // If its runtime ended before this stream was registered, the next task does the work.
             self.watcher.streams().start(&self.entry.authority);
             if self.entry.wait(self.seen, &mut self.place, waker) {
                 self.waker = Some(waker.clone());
@@ -96,12 +96,12 @@ impl Stream {
         self.entry.look().record.successor().is_some()
     }
 
-    /// Tells the layer that the stream ends.
+    /// Reports to the layer that the stream ends.
     pub(crate) fn report(&self, ended: &KeyEnded) {
         self.entry.authority.ended(ended, self.since.elapsed());
     }
 
-    /// Looks what has changed.
+    /// Checks what has changed.
     #[cold]
     fn look(&mut self) -> Option<KeyEnded> {
         let Look { version, record, ended } = self.entry.look();
@@ -115,7 +115,7 @@ impl Stream {
                 let asked = self.asked.as_deref();
                 Arc::clone(authority).still_allows(&self.record, &record, asked)
             };
-            // A guard that panics would let no new request pass.
+            // A guard that panics would refuse a new request.
             let judged = contain::call(judge).unwrap_or_else(|failure| {
                 Err(Rejection::new(RejectionKind::NotAllowed).with_source(failure))
             });

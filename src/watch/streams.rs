@@ -1,4 +1,4 @@
-//! [`Streams`]: all that a layer let through and that is still open.
+//! [`Streams`]: all open streams of a layer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::{Authority, Kind, task};
 use crate::key::KeyId;
 use crate::store::{KeyRecord, Listen};
 
-/// The open streams of a layer. A layer with other settings has others.
+/// The open streams of a layer. A layer with other settings has its own.
 #[derive(Default)]
 pub(crate) struct Streams(Arc<Registry>);
 
@@ -23,7 +23,7 @@ impl Streams {
         self.0.lock().streams
     }
 
-    /// Returns what counts the open streams, as long as there is the layer.
+    /// Returns a counter of open streams, which does not keep the layer.
     #[cfg(feature = "metrics")]
     pub(crate) fn counter(&self) -> impl Fn() -> Option<usize> + Send + Sync + 'static + use<> {
         let registry = Arc::downgrade(&self.0);
@@ -35,7 +35,7 @@ impl Streams {
         self.0.lock().schedule.streams_of(id)
     }
 
-    /// Adds a stream that was let through with `record`, or something else that waits for the key's end.
+    /// Adds a stream that was admitted with `record`, or another waiter for the key's end.
     pub(super) fn open(
         &self,
         authority: &Arc<dyn Authority>,
@@ -56,7 +56,7 @@ impl Streams {
             state.streams += usize::from(kind == Kind::Stream);
             state.schedule.add(record, kind, now, settings, || Entry::new(authority, record))
         };
-        // From now on the store's word is heard. What it said before, it says again.
+        // From now on the store reports changes. It repeats earlier ones.
         registry.ask_now(&entry, changes.is_some_and(|changes| changes.tells_all()));
         self.start(authority);
         if is_new {
@@ -69,20 +69,20 @@ impl Streams {
         entry
     }
 
-    /// Takes away what was added.
+    /// Removes a stream or waiter.
     pub(super) fn close(&self, entry: &Arc<Entry>, kind: Kind) {
         let mut state = self.0.lock();
         state.streams -= usize::from(kind == Kind::Stream);
         state.schedule.close(entry, kind);
     }
 
-    /// Has the store asked again, because two streams know something else of the same key.
+    /// Asks the store again, because two streams have different records of the same key.
     pub(super) fn doubt(&self, entry: &Arc<Entry>) {
         entry.doubt();
         self.0.ask_now(entry, true);
     }
 
-    /// Starts the task unless it runs, or there is no runtime.
+    /// Starts the task, unless it runs or there is no runtime.
     #[inline]
     pub(super) fn start(&self, authority: &Arc<dyn Authority>) {
         if !self.0.has_task.load(Ordering::SeqCst) {
@@ -106,7 +106,7 @@ impl fmt::Debug for Streams {
 }
 
 impl Clone for Streams {
-    /// Makes another one that is empty.
+    /// Makes an empty one.
     fn clone(&self) -> Self {
         Self::default()
     }

@@ -16,9 +16,9 @@ use super::{Authority, EndReason};
 use crate::contain;
 use crate::store::KeyRecord;
 
-/// Asks the clock and the store until nothing is open any more.
+/// Asks the clock and the store until nothing is open.
 pub(super) async fn run(registry: Arc<Registry>, authority: Arc<dyn Authority>) {
-    // Without the runtime's timer it panics.
+    // Panics without the runtime's timer.
     let Ok(mut timer) = contain::call(|| Box::pin(sleep(Duration::ZERO))) else {
         return registry.task_is_gone();
     };
@@ -49,7 +49,7 @@ pub(super) async fn run(registry: Arc<Registry>, authority: Arc<dyn Authority>) 
 }
 
 fn plan(registry: &Registry, authority: &dyn Authority, in_flight: usize) -> Plan {
-    // Foreign code is not called with the lock.
+    // Foreign code is not called under the lock.
     let moment = Moment {
         now: Instant::now(),
         time: authority.now(),
@@ -63,7 +63,7 @@ fn plan(registry: &Registry, authority: &dyn Authority, in_flight: usize) -> Pla
     plan
 }
 
-/// What the store said of some keys.
+/// The store's answers for some keys.
 struct Answered {
     asked: Vec<(Arc<Entry>, Question)>,
     asked_at: Instant,
@@ -98,7 +98,7 @@ impl Answered {
     }
 }
 
-/// Has others do what the task did if its runtime ends before it does.
+/// Lets others take over the work if its runtime ends first.
 struct Running<'a> {
     registry: &'a Registry,
     is_over: bool,
@@ -114,7 +114,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         if !self.is_over {
             self.registry.task_is_gone();
-            // What panicked would again.
+            // Code that panicked would panic again.
             if !std::thread::panicking() {
                 self.registry.rouse_all();
             }

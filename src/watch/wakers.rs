@@ -1,12 +1,12 @@
-//! [`Wakers`]: who waits for a key.
+//! [`Wakers`]: the tasks that wait for a key.
 
 use std::task::Waker;
 
-/// The place of a stream among those that wait for the same key.
+/// The place of a stream among the waiters for the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place(u32);
 
-/// The wakers of streams, each in a place of its own that it keeps.
+/// The wakers of streams, each in a place that it keeps.
 #[derive(Debug, Default)]
 pub(super) struct Wakers {
     places: Vec<Option<Waker>>,
@@ -14,7 +14,7 @@ pub(super) struct Wakers {
 }
 
 impl Wakers {
-    /// Puts a waker into the place of a stream, which may be its first.
+    /// Stores a waker in the place of a stream, which may be new.
     pub(super) fn put(&mut self, place: &mut Option<Place>, waker: Waker) {
         let Place(index) = *place.get_or_insert_with(|| {
             self.free.pop().unwrap_or_else(|| {
@@ -25,13 +25,13 @@ impl Wakers {
         self.places[index as usize] = Some(waker);
     }
 
-    /// Gives up the place of a stream.
+    /// Frees the place of a stream.
     pub(super) fn leave(&mut self, place: Place) {
         self.places[place.0 as usize] = None;
         self.free.push(place);
     }
 
-    /// Takes all wakers, and leaves the places to their streams.
+    /// Takes all wakers. Streams keep their places.
     pub(super) fn take(&mut self) -> Vec<Waker> {
         self.places.iter_mut().filter_map(Option::take).collect()
     }

@@ -1,4 +1,4 @@
-//! [`Watcher`]: an authority, and what it let through that is still open.
+//! [`Watcher`]: a layer and its open streams.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use super::{Authority, Streams};
 use crate::limit::LimitDecision;
 use crate::store::KeyRecord;
 
-/// An authority, and what it let through that is still open.
+/// A layer and its open streams.
 pub(crate) trait Watcher: Authority {
-    /// Returns what is still open.
+    /// Returns the open streams.
     fn streams(&self) -> &Streams;
 
     /// Gives back what the limits of a key granted. Returns how they stand then.

@@ -206,7 +206,7 @@ fn a_line_that_cannot_be_imported_keeps_no_other_from_it_and_is_not_repeated() {
             "wrong     line 2  `hash`: no key can be looked up by a hash of bcrypt",
             "`ApiKeyLayer::fallback`",
             "wrong     line 3  `hash`: no key can be looked up by a hash of Argon2",
-            "wrong     line 4  `hash`: a stored hash is a SHA-256",
+            "wrong     line 4  `hash`: not a SHA-256",
             "refused   line 5  a name has 3 to 100 characters",
             "wrong     line 6  `id`: a key id has 1 to 128",
             "wrong     line 7  `scopes`: an ability is",

@@ -141,7 +141,7 @@ fn a_key_of_none_of_the_formats_is_not_issued() {
     let operator = Operator::new().with("API_KEYS_FORMATS", formats);
     let issue = |options: &[&str]| operator.run(&[&["issue", "a key"], options].concat());
     let choice = "`sk_live_` (stage live) or `sk_test_` (stage test)";
-    let ran = issue(&[]).refuses(2, &format!("say which by its prefix, {choice}"));
+    let ran = issue(&[]).refuses(2, &format!("choose one by its prefix, {choice}"));
     assert!(ran.err.contains("--prefix, --stage and --kind choose the format"), "{ran:?}");
     issue(&["--prefix=ak_"]).refuses(2, &format!("with this prefix: choose {choice}"));
     issue(&["--stage=dev"]).refuses(2, &format!("another stage or kind: there is {choice}"));
@@ -208,10 +208,10 @@ fn arguments_that_do_not_parse_are_refused() {
         ("--ability=admin:", "an ability is"),
         ("--ability=", "an ability is"),
         ("--limit=60 per month", "a rate limit is written like"),
-        ("--address=10.0.0.1/8", "the network around it is 10.0.0.0/8"),
+        ("--address=10.0.0.1/8", "write the network `10.0.0.0/8`"),
         ("--origin=https://*", "wildcard"),
         ("--referrer=ftp://x", "starts with"),
-        ("--endpoint=GET v1", "an endpoint is written like"),
+        ("--endpoint=GET v1", "not an endpoint: write it like"),
         ("--metadata=[1]", "it is no JSON object"),
         ("--tenant=a b", "a tenant id has"),
         ("--stage=", "a stage has"),

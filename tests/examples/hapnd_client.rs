@@ -310,7 +310,7 @@ fn without_a_server_it_says_so() {
 fn the_key_is_not_sent_over_a_network_in_plain_text() {
     let user = User::at("http://hapnd.example");
     user.hapnd(&["login", &key()]).assert_done("");
-    user.hapnd(&["deploy"]).assert_refused("HAPND_URL: everybody on the way reads a key");
+    user.hapnd(&["deploy"]).assert_refused("HAPND_URL: everyone on the way can read a key");
 }
 
 #[test]

@@ -98,7 +98,7 @@ async fn a_key_without_a_format_is_not_issued_and_the_error_says_which_there_are
     let keys = KeyManager::new(store.clone()).scheme(live_and_test());
     let choice = "`sk_live_` (stage live) or `sk_test_` (stage test)";
     for (key, message) in [
-        (new_key(), format!("several formats fit the key: say which by its prefix, {choice}")),
+        (new_key(), format!("several formats match the key: choose one by its prefix, {choice}")),
         (new_key().prefix("pk_"), format!("no keys are issued with this prefix: choose {choice}")),
         (
             new_key().stage("staging"),
@@ -144,7 +144,11 @@ async fn the_api_says_which_formats_there_are() {
     }
     let choice = "`sk_live_` (stage live) or `sk_test_` (stage test)";
     for (body, field, said) in [
-        (r#"{"name":"one"}"#, "prefix", "Several formats fit the key: say which by its prefix, "),
+        (
+            r#"{"name":"one"}"#,
+            "prefix",
+            "Several formats match the key: choose one by its prefix, ",
+        ),
         (
             r#"{"name":"one","prefix":"pk_"}"#,
             "prefix",

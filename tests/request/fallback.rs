@@ -229,7 +229,7 @@ async fn failures_are_answered_with_503_and_no_log_shows_the_key() {
     assert_eq!(send(address, "GET /", "old-key").await, "200 17");
     let text = logged("").join("\n");
     assert!(text.contains("the old table is away"), "{text}");
-    assert!(text.contains("an error that holds the key") && !text.contains("hush"), "{text}");
+    assert!(text.contains("its error holds the key") && !text.contains("hush"), "{text}");
 }
 
 #[tokio::test]

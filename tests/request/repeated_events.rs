@@ -180,7 +180,7 @@ async fn an_outage_of_the_store_is_one_line_whoever_asks_and_says_what_to_do() {
     }
     let [line] = &logged(" ERROR ")[..] else { panic!("{:?}", logged("")) };
     assert!(line.contains("the database is away"), "{line}");
-    assert!(line.contains("look whether the key store or the limiter can be reached"), "{line}");
+    assert!(line.contains("check that the key store and the limiter can be reached"), "{line}");
     let lines = after_a_period("999 more in 10 s").await;
     assert!(lines[0].contains(" ERROR ") && lines[0].contains("the database is away"), "{lines:?}");
 }

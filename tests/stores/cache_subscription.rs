@@ -127,9 +127,9 @@ async fn a_subscription_that_fails_has_every_key_looked_up_until_it_is_back_and_
     assert!(!test.is_known(), "it may have been changed unheard");
     test.warm_up().await;
     assert_eq!(test.told(), [true, false, true]);
-    let events = logged("changed keys are not heard of");
+    let events = logged("cache invalidation lost");
     assert!(events.iter().any(|event| event.contains(" WARN ") && event.contains("was cut")));
-    assert!(logged("changed keys are heard of").iter().all(|event| event.contains(" INFO ")));
+    assert!(logged("cache invalidation works").iter().all(|event| event.contains(" INFO ")));
 }
 
 #[tokio::test(start_paused = true)]

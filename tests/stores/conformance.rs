@@ -92,7 +92,7 @@ async fn the_suite_refuses_stores_that_match_loosely() {
     let any = MemoryStore::new();
     let foreign = any.issue(NewKey::named("foreign")).unwrap().record;
     catches("found before it was inserted", move |_, _| Ok(Some(foreign.clone()))).await;
-    catches("taken for one another", |keys, digest| {
+    catches("returned for another", |keys, digest| {
         let found = look(keys, digest);
         let is_taken = |record: &Arc<KeyRecord>| {
             found.as_ref().is_some_and(|found| found.name() == record.name())

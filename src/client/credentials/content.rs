@@ -1,4 +1,4 @@
-//! What is in the file: a JSON object, of which one member is the key.
+//! The content of the file: a JSON object with the key as one member.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::key::MAX_KEY_LENGTH;
 
 const MEMBER: &str = "api_key";
 
-/// The members as they are written, so that none is changed that another tool wrote.
+/// The members as they are written, so that those of other tools stay unchanged.
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 /// Returns the key, if there is one.
@@ -21,9 +21,9 @@ pub(super) fn key(file: &[u8]) -> Result<Option<Zeroizing<String>>, Malformed> {
     Ok(Some(Zeroizing::new(serde_json::from_str(value.get())?)))
 }
 
-/// Returns what is to be in the file when the key was added to it.
+/// Returns the content of the file with the key.
 pub(super) fn with_key(file: Option<&[u8]>, key: &ApiKey) -> Result<Zeroizing<Vec<u8>>, Malformed> {
-    // Twice as much, for characters that are escaped, and its quotes: growing would leave a copy.
+    // Twice the length, for escaped characters, and its quotes: growing would leave a copy.
     let mut value = Zeroizing::new(Vec::with_capacity(2 * MAX_KEY_LENGTH + 2));
     serde_json::to_writer(&mut *value, key.reveal())?;
     let mut members: Members<'_> =
@@ -32,11 +32,11 @@ pub(super) fn with_key(file: Option<&[u8]>, key: &ApiKey) -> Result<Zeroizing<Ve
     to_json(&members)
 }
 
-/// What is left of a file without the key.
+/// The rest of a file without the key.
 pub(super) enum WithoutKey {
     /// There was none.
     Unchanged,
-    /// Nothing else was there.
+    /// The file had nothing else.
     Empty,
     Changed(Zeroizing<Vec<u8>>),
 }
@@ -51,15 +51,14 @@ pub(super) fn without_key(file: &[u8]) -> Result<WithoutKey, Malformed> {
 }
 
 fn to_json(members: &Members<'_>) -> Result<Zeroizing<Vec<u8>>, Malformed> {
-    // As much as a file may have: growing would leave a copy.
+    // The size limit of a file: growing would leave a copy.
     let mut json = Zeroizing::new(Vec::with_capacity(super::file::MAX_SIZE));
     serde_json::to_writer_pretty(&mut *json, members)?;
     json.push(b'\n');
     Ok(json)
 }
 
-/// The file is not what it should be. The reason that `serde_json` gives is left out, since it
-/// quotes the file.
+/// The file has another form. The reason of `serde_json` is left out, because it quotes the file.
 #[derive(Debug, PartialEq)]
 pub(super) struct Malformed;
 

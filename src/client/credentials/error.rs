@@ -10,11 +10,11 @@ use crate::key::{FormatError, KeyFormat, KeyFormats, MAX_KEY_LENGTH};
 
 /// The error of a key that was not found, stored or removed.
 ///
-/// It never holds a key, nor anything else that is in a file or an environment variable.
+/// It never holds a key, nor any other content of a file or an environment variable.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
-    /// The text is no key.
+    /// The text is not a key.
     #[error("{reason}; a key is {expected}")]
     WrongKey {
         /// What is wrong with it.
@@ -22,7 +22,7 @@ pub enum CredentialsError {
         /// What a key looks like.
         expected: String,
     },
-    /// An environment variable or a file holds something else than a key.
+    /// The value of an environment variable or a file is not a key.
     #[error("{found_in} holds no key: {reason}; a key is {expected}")]
     WrongKeyIn {
         /// The variable or the file.
@@ -32,38 +32,39 @@ pub enum CredentialsError {
         /// What a key looks like.
         expected: String,
     },
-    /// The environment variable of this name is set to nothing, as by a missing secret of a
-    /// pipeline.
+    /// The environment variable of this name is empty, for example because a pipeline lacks a secret.
     #[error("the environment variable {0} is set, but empty: set it to a key, or unset it")]
     EmptyVariable(String),
-    /// The home directory of the user is not known, or no absolute path.
-    #[error("the home directory of the user is not known")]
+    /// The user's home directory is not known, or is not an absolute path.
+    #[error(
+        "the home directory of the user is not known: set HOME (on Windows, USERPROFILE) to an absolute path"
+    )]
     NoHome,
-    /// The file can be read or changed by others than its owner.
+    /// Others than the owner can read or change the file.
     #[error("others than its owner may read or change {path:?}: run `chmod 600 {path:?}`")]
     Exposed {
         /// The file.
         path: PathBuf,
     },
     /// The file belongs to another user.
-    #[error("{path:?} belongs to another user")]
+    #[error("{path:?} belongs to another user: remove it, or run as that user")]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// The file is a symbolic link, a directory, or whatever else is no regular file.
-    #[error("{path:?} is not a regular file (links are not followed)")]
+    /// The file is a symbolic link, a directory, or otherwise not a regular file.
+    #[error("{path:?} is not a regular file: remove it (links are not followed)")]
     NotAFile {
         /// The file.
         path: PathBuf,
     },
-    /// The file has more than 64 KiB, or would have.
-    #[error("{path:?} is too big for a file with a key")]
+    /// The file has, or would have, more than 64 KiB.
+    #[error("{path:?} is too big for a file with a key: at most 64 KiB")]
     TooBig {
         /// The file.
         path: PathBuf,
     },
-    /// The file is no JSON object, or its `api_key` is no string.
+    /// The file is not a JSON object, or its `api_key` is not a string.
     #[error("{path:?} is not a JSON object whose `api_key` is a string: repair or remove it")]
     Malformed {
         /// The file.
@@ -87,7 +88,7 @@ pub enum CredentialsError {
     },
 }
 
-/// Describes a right key to the person who has a wrong one.
+/// Describes the format to a user with a wrong key.
 pub(super) fn describe(formats: &KeyFormats) -> String {
     let formats: Vec<_> = formats.iter().map(KeyFormat::to_string).collect();
     if formats.is_empty() {

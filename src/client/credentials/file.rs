@@ -1,4 +1,4 @@
-//! How the file is read and replaced.
+//! Reading and replacing the file.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write};
@@ -13,7 +13,7 @@ pub(super) const MAX_SIZE: usize = 64 * 1024;
 
 type Contents = Zeroizing<Vec<u8>>;
 
-/// Reads the file, if there is one. It is refused if others may read or change it.
+/// Reads the file, if it exists. It is refused if others can read or change it.
 pub(super) fn read(path: &Path) -> Result<Option<Contents>, CredentialsError> {
     let Some(file) = open(path)? else { return Ok(None) };
     if permissions::is_exposed(&metadata(&file, path)?) {
@@ -22,12 +22,12 @@ pub(super) fn read(path: &Path) -> Result<Option<Contents>, CredentialsError> {
     contents(file, path).map(Some)
 }
 
-/// Reads the file, if there is one, also if others may read or change it.
+/// Reads the file, if it exists, even if others can read or change it.
 pub(super) fn read_with_any_mode(path: &Path) -> Result<Option<Contents>, CredentialsError> {
     open(path)?.map(|file| contents(file, path)).transpose()
 }
 
-/// Opens the file, if there is one, and makes sure that it is the user's own.
+/// Opens the file, if it exists, and checks that it belongs to the user.
 fn open(path: &Path) -> Result<Option<File>, CredentialsError> {
     let file = match permissions::open(path) {
         Ok(file) => file,
@@ -36,7 +36,7 @@ fn open(path: &Path) -> Result<Option<File>, CredentialsError> {
         Err(_) if is_something_else(path) => return Err(not_a_file(path)),
         Err(source) => return Err(CredentialsError::Read { path: path.to_owned(), source }),
     };
-    // Of the file that was opened, since another may have taken its name.
+    // Checked on the open file, because its name may refer to another one now.
     let metadata = metadata(&file, path)?;
     if !metadata.is_file() {
         return Err(not_a_file(path));
@@ -60,7 +60,7 @@ fn metadata(file: &File, path: &Path) -> Result<std::fs::Metadata, CredentialsEr
 }
 
 fn contents(file: File, path: &Path) -> Result<Contents, CredentialsError> {
-    // All at once, so that growing leaves no copy behind.
+    // At once, because growing would leave a copy behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SIZE + 1));
     file.take(MAX_SIZE as u64 + 1)
         .read_to_end(&mut bytes)
@@ -69,7 +69,7 @@ fn contents(file: File, path: &Path) -> Result<Contents, CredentialsError> {
     Ok(bytes)
 }
 
-/// Writes the file anew, for its owner only. If that fails, the old one stays as it was.
+/// Replaces the file, for its owner only. If that fails, the old one stays unchanged.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CredentialsError> {
     check_size(bytes, path)?;
     replace_with(path, |file| file.write_all(bytes))
@@ -89,7 +89,7 @@ fn replace_with(
 ) -> io::Result<()> {
     let folder = folder(path);
     permissions::create_folder(folder)?;
-    // Removed when it is dropped.
+    // Removed on drop.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     permissions::make_private(file.as_file())?;
     write(&mut file)?;
@@ -99,7 +99,7 @@ fn replace_with(
     Ok(())
 }
 
-/// Removes the file, and returns whether this call is the one that did.
+/// Removes the file, and returns whether this call removed it.
 pub(super) fn remove(path: &Path) -> Result<bool, CredentialsError> {
     match std::fs::remove_file(path) {
         Ok(()) => {

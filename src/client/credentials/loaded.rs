@@ -1,4 +1,4 @@
-//! [`LoadedKey`]: a key, and where it was found.
+//! [`LoadedKey`]: a key and its source.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub struct LoadedKey {
 
 /// Where a key was found.
 ///
-/// Its `Display` is for people: `the environment variable HAPND_API_KEY`, or `the file …`.
+/// Its `Display` is for users: `the environment variable HAPND_API_KEY`, or `the file …`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeySource {

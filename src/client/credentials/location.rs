@@ -1,4 +1,4 @@
-//! [`Location`]: where the file is.
+//! [`Location`]: the path of the file.
 
 use std::path::PathBuf;
 
@@ -8,13 +8,13 @@ use super::CredentialsError;
 
 const FILE: &str = "config.json";
 
-/// Where the file is. The home directory is looked up once the file is needed, so that a program
-/// whose key is in the environment needs none.
+/// The path of the file. The home directory is looked up when the file is needed, so that a program
+/// with a key in the environment needs none.
 #[derive(Clone, Debug)]
 pub(super) enum Location {
     /// In `~/.<application>`.
     Home(String),
-    /// In the application's part of the platform's folder.
+    /// In the application's directory in the platform's configuration folder.
     ConfigFolder(String),
     Path(PathBuf),
 }
@@ -39,8 +39,8 @@ fn config_folder() -> Result<PathBuf, CredentialsError> {
     absolute(strategy.map(|strategy| strategy.config_dir()))
 }
 
-/// Refuses a relative path, which `HOME` may be: the key would be left in whatever directory the
-/// program was started in, and be read from there.
+/// Refuses a relative path, which `HOME` may be: the key would be stored in, and read from, the current
+/// directory.
 fn absolute(path: Option<PathBuf>) -> Result<PathBuf, CredentialsError> {
     path.filter(|path| path.is_absolute()).ok_or(CredentialsError::NoHome)
 }

@@ -1,4 +1,4 @@
-//! [`Credentials`]: where a program finds the key of its user.
+//! [`Credentials`]: the stored key of a program's user.
 
 mod content;
 mod error;
@@ -25,33 +25,33 @@ use self::unix as permissions;
 use super::ApiKey;
 use crate::key::{FormatError, KeyFormats};
 
-/// Where a program finds the key of its user: an environment variable, or else a file that
+/// Loads and stores the key of a program's user: an environment variable, or a file that
 /// [`login`](Self::login) writes.
 ///
-/// The file is for its owner only, and holds the key as JSON: `{"api_key": "…"}`. Other members,
+/// Only its owner can read the file, which holds the key as JSON: `{"api_key": "…"}`. Other members,
 /// such as settings of other tools, are kept.
 ///
 /// # Files that are refused
 ///
-/// * One that its group or others may read or write. The error says how to cure that;
-///   [`logout`](Self::logout) removes the key even so.
-/// * One of another user, also if the program runs as root.
-/// * A symbolic link, which is not followed, and whatever else is no regular file.
-/// * One that is no JSON object: nothing is overwritten that cannot be kept.
+/// * A file that its group or others can read or write. The error has the command to repair it;
+///   [`logout`](Self::logout) removes the key all the same.
+/// * A file of another user, even if the program runs as root.
+/// * A symbolic link, which is not followed, and any other file that is not regular.
+/// * A file that is not a JSON object, because its content could not be kept.
 ///
 /// # Folders
 ///
-/// A folder that is missing is made for its owner only, and one that is there is left as it is. Who
-/// else may write to it can remove the file or bring an older one back, but neither read it nor put
-/// one of their own in its place, which would be the file of another user. A process that is killed
-/// while it writes can leave a copy of the key in its folder, for its owner only, which
-/// [`logout`](Self::logout) does not know of.
+/// A missing folder is created for its owner only, and an existing one is left unchanged. Others who
+/// may write to the folder can remove the file or restore an older one. They can neither read it nor
+/// replace it by their own, which would be the file of another user. A process that is killed while it
+/// writes can leave a copy of the key in the folder, for its owner only, which [`logout`](Self::logout)
+/// does not remove.
 ///
 /// # Windows
 ///
-/// Files have no mode there, and neither mode nor owner is checked: what is in a user's profile can
-/// be read by the user, by administrators and by the system, unless somebody changed that. A file
-/// [elsewhere](Self::at) can be read by whoever may read the files of its folder.
+/// Files have no mode there, and neither mode nor owner is checked. Files in a user's profile can be
+/// read by the user, by administrators and by the system, unless this was changed. A file
+/// [elsewhere](Self::at) can be read by everyone who can read the files of its folder.
 ///
 /// # Examples
 ///
@@ -88,8 +88,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Keeps the key in `~/.<application>/config.json`, which the environment variable
-    /// `<APPLICATION>_API_KEY` overrides.
+    /// Stores the key in `~/.<application>/config.json`. The environment variable
+    /// `<APPLICATION>_API_KEY` overrides the file.
     ///
     /// # Panics
     ///
@@ -110,7 +110,7 @@ impl Credentials {
         Self::of(application, Location::Home)
     }
 
-    /// Does as [`new`](Self::new), in the folder that the platform has for this:
+    /// Like [`new`](Self::new), but in the platform's configuration folder:
     /// `$XDG_CONFIG_HOME/<application>` or `~/.config/<application>`, and on Windows
     /// `%APPDATA%\<application>`.
     ///
@@ -139,8 +139,8 @@ impl Credentials {
         Self { location, variable, formats: KeyFormats::default() }
     }
 
-    /// Keeps the key in this file, which no environment variable overrides unless it is
-    /// [named](Self::environment_variable).
+    /// Stores the key in this file. No environment variable overrides it, unless it is
+    /// [set](Self::environment_variable).
     ///
     /// # Examples
     ///
@@ -166,7 +166,7 @@ impl Credentials {
     ///
     /// # let folder = tempfile::tempdir()?;
     /// let file = folder.path().join("key.json");
-    /// // `CARGO` is set here, and holds no key of this format: the file is not asked.
+    /// // `CARGO` is set here, but its value is not a key of this format: the file is not read.
     /// let format = tower_api_key::KeyFormat::new("sk_live_");
     /// let credentials = Credentials::at(file).environment_variable("CARGO").formats(format);
     /// let error = credentials.load().unwrap_err().to_string();
@@ -179,7 +179,7 @@ impl Credentials {
         self
     }
 
-    /// Sets what keys look like; a text of no format is refused, and never stored.
+    /// Sets the formats of keys. A text of another format is refused, and never stored.
     ///
     /// # Examples
     ///
@@ -199,7 +199,7 @@ impl Credentials {
         self
     }
 
-    /// Returns the path of the file, whether there is one or not.
+    /// Returns the path of the file, whether the file exists or not.
     ///
     /// # Errors
     ///
@@ -208,15 +208,15 @@ impl Credentials {
         self.location.path()
     }
 
-    /// Returns the key, and where it was found, or `None` if the user is not logged in.
+    /// Returns the key and its source, or `None` if the user is not logged in.
     ///
-    /// An environment variable that is set counts, also if what it holds is no key: the file is not
-    /// asked then, since it may hold the key of another account.
+    /// An environment variable that is set takes precedence, even if its value is not a key. The file
+    /// is not read then, because it may hold the key of another account.
     ///
     /// # Errors
     ///
-    /// Returns an error if the variable or the file holds something else than a key, or if the file
-    /// [is refused](Self#files-that-are-refused) or cannot be read.
+    /// Returns an error if the value of the variable or the file is not a key, or if the file [is
+    /// refused](Self#files-that-are-refused) or cannot be read.
     ///
     /// # Examples
     ///
@@ -245,7 +245,8 @@ impl Credentials {
             return Err(CredentialsError::EmptyVariable(name.to_owned()));
         }
         let key = match value.into_string().map(Zeroizing::new) {
-            // Quotes are of the file that set it: a shell takes them off, and others do not.
+            // Quotes belong to the syntax of the file that set it: a shell removes them, other programs
+            // do not.
             Ok(text) if text.len() > 1 && text.starts_with('\'') && text.ends_with('\'') => {
                 Err(FormatError::Character)
             }
@@ -279,15 +280,15 @@ impl Credentials {
 
     /// Stores a key in place of the one that was there.
     ///
-    /// The file is replaced as a whole: whoever reads it finds the old or the new one, also if this
-    /// fails. Of two logins at once the last one counts. An environment variable that is set
-    /// overrides what is stored.
+    /// The file is replaced as a whole: readers find the old or the new one, even if this fails. Of two
+    /// concurrent logins, the last one wins. An environment variable that is set overrides the stored
+    /// key.
     ///
     /// # Errors
     ///
-    /// Returns an error that says what a key looks like if the text is none, and one if the file
-    /// that is there [is refused](Self#files-that-are-refused) or a new one cannot be written. The
-    /// error never holds the text, and nothing was changed.
+    /// Returns an error that describes the format if the text is not a key. Returns an error if the
+    /// existing file [is refused](Self#files-that-are-refused) or a new one cannot be written. The
+    /// error never holds the text, and nothing is changed.
     ///
     /// # Examples
     ///
@@ -314,13 +315,13 @@ impl Credentials {
 
     /// Removes the stored key, and returns whether there was one.
     ///
-    /// The file is removed with it if nothing else is in it. It may be one that others can read. An
-    /// environment variable stays as it is.
+    /// The file is removed if it has nothing else. Others may be able to read it. An environment
+    /// variable stays set.
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be read or changed, or
-    /// [is refused](Self#files-that-are-refused) for another reason than its mode.
+    /// Returns an error if the file cannot be read or changed, or [is
+    /// refused](Self#files-that-are-refused) for another reason than its mode.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Who may read the file, where it has no mode that tells: what is in a user's profile is the user's.
+//! Access to the file on platforms without modes: the user's profile is private.
 
 use std::fs::{File, Metadata};
 use std::io;

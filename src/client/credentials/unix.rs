@@ -1,4 +1,4 @@
-//! Who may read the file, where files have owners and modes.
+//! Access to the file on platforms with owners and modes.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Opens a file to read it. A link is an error, and a named pipe is not waited for.
+/// Opens a file for reading. A link is an error, and a named pipe does not block.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
@@ -23,12 +23,12 @@ pub(super) fn is_exposed(metadata: &Metadata) -> bool {
     metadata.mode() & 0o077 != 0
 }
 
-/// Sets the mode, from which the umask may have taken what the owner needs.
+/// Sets the mode, because the umask may have removed rights of the owner.
 pub(super) fn make_private(file: &File) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o600))
 }
 
-/// Creates a folder and those above it, as far as they are missing, for their owner only.
+/// Creates a folder and its missing parents, for their owner only.
 pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -45,7 +45,7 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a change of names last, if the file system can: the change itself is made.
+/// Makes a rename durable, if the file system can. The change itself has been made.
 pub(super) fn sync_folder(folder: &Path) {
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }

@@ -1,4 +1,4 @@
-//! [`BindSessionFuture`]: the future of a service whose sessions belong to keys.
+//! [`BindSessionFuture`]: the future of a [`BindSession`](super::BindSession) service.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::drain::Refusal;
 use crate::verify::VerifiedKey;
 
 pin_project! {
-    /// Answers for the inner service and remembers the session that it opens, or answers with a
-    /// rejection.
+    /// Returns the response of the inner service and remembers the session that it opens, or returns a
+    /// refusal.
     pub struct BindSessionFuture<F> {
         #[pin]
         state: State<F>,
@@ -29,7 +29,7 @@ pin_project! {
     }
 }
 
-/// What is to be done with the response.
+/// What to do with the response.
 pub(super) struct Binding {
     pub(super) sessions: Arc<Sessions>,
     pub(super) header: HeaderName,
@@ -46,7 +46,7 @@ impl Binding {
                 self.sessions.forget(id, owner);
             }
             _ => {
-                // Of several, nobody can tell which the client will use. None of them works.
+                // Of several, the client may use any, so none of them works.
                 if let Ok(Some(id)) = SessionId::named(response.headers(), &self.header) {
                     self.sessions.bind(id, owner);
                 }

@@ -24,35 +24,37 @@ use crate::reject::{Rejection, RejectionKind};
 use crate::verify::VerifiedKey;
 
 /// Binds sessions to the key that opened them, for servers that name a session in a header, such as
-/// those of the Model Context Protocol (MCP) over streamable HTTP.
+/// Model Context Protocol (MCP) servers over streamable HTTP.
 ///
-/// Without it, every key that knows the id of a session can call, listen and delete in it. With it:
+/// Without it, every key that knows the id of a session can call, listen and delete in that session.
+/// With it:
 ///
-/// 1. A session belongs to the key of the request whose response first has its id in the header.
-/// 2. A request with the id passes only with that key. Any other request gets a 404, as if there were
-///    no such session, and as MCP has it: the client opens a new one.
+/// 1. A session belongs to the key of the request whose response is the first with the id in the
+///    header.
+/// 2. A request with the id passes only with that key. Any other request gets a 404, as for an unknown
+///    session. MCP clients then open a new one.
 /// 3. A session is forgotten when its `DELETE` is answered with success or 404, and when its key is
-///    revoked or removed, or expires.
+///    revoked, is removed or expires.
 ///
-/// A [rotated](crate::KeyManager::rotate) key hands its sessions on to its successor: both are one
-/// chain, [`KeyRecord::counted_id`](crate::KeyRecord::counted_id). A key that has ended passes no layer,
-/// so nobody can use its sessions, whenever they are forgotten: with streams that are open, as the layer
-/// [gets to know of the end](crate::guide::streams), and else within half a minute where the store does
-/// not tell of changes.
+/// A [rotated](crate::KeyManager::rotate) key passes its sessions on to its successor: both have the
+/// same [`KeyRecord::counted_id`](crate::KeyRecord::counted_id). No layer accepts a key that has ended,
+/// so its sessions cannot be used. They are forgotten when the layer [learns of the
+/// end](crate::guide::streams): at once while streams are open, and otherwise within half a minute if
+/// the store does not report changes.
 ///
-/// What names no session passes: in version 2026-07-28 of MCP there are none, and servers such as rmcp 3.11
-/// open them for clients of older versions only.
+/// Requests that name no session pass. Version 2026-07-28 of MCP has no sessions; servers such as rmcp
+/// 3.11 open them only for clients of older versions.
 ///
-/// Mount it within an [`ApiKeyLayer`](crate::ApiKeyLayer) and around the service that opens the sessions. It
-/// refuses requests without a key, as guards on routes do. Clones share what is remembered.
+/// Mount it inside an [`ApiKeyLayer`](crate::ApiKeyLayer) and outside the service that opens the
+/// sessions. Like guards on routes, it refuses requests without a key. Clones share their sessions.
 ///
 /// # Bounds
 ///
-/// A process remembers up to 65 536 sessions, and up to 1024 of one key; less than a kilobyte each. Beyond
-/// that it forgets those that were not used for the longest time, first of the key that opens the new one.
-/// A session that is forgotten is unknown, also to its own key: its client gets a 404 and opens a new
-/// one. So is every session after a restart, and on another node: clients have to come back to the node
-/// that opened the session, as most servers with sessions need anyway.
+/// A process remembers up to 65 536 sessions, and up to 1024 of one key, in less than a kilobyte each.
+/// Beyond that it forgets the sessions that were unused for longest, first those of the key that opens
+/// the new one. A forgotten session is unknown, also to its own key: its client gets a 404 and opens a
+/// new one. A session is also unknown after a restart and on another node. Route its client to the node
+/// that opened the session, as most servers with sessions require anyway.
 ///
 /// # Examples
 ///
@@ -74,11 +76,20 @@ pub struct BindSession {
 }
 
 impl BindSession {
-    /// Binds sessions whose id is in the header `name`, of responses as of requests.
+    /// Binds sessions whose id is in the header `name` of requests and responses.
     ///
     /// # Panics
     ///
     /// Panics if `name` is not a header name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::guard::BindSession;
+    ///
+    /// let sessions = BindSession::new("mcp-session-id");
+    /// assert_eq!(sessions.sessions(), 0);
+    /// ```
     pub fn new<N>(name: N) -> Self
     where
         N: TryInto<HeaderName, Error: fmt::Display>,
@@ -92,7 +103,7 @@ impl BindSession {
     ///
     /// # Panics
     ///
-    /// Panics if it is 0: no session would work.
+    /// Panics if it is 0, because no session would work.
     ///
     /// # Examples
     ///
@@ -110,7 +121,7 @@ impl BindSession {
     ///
     /// # Panics
     ///
-    /// Panics if it is 0: no session would work.
+    /// Panics if it is 0, because no session would work.
     ///
     /// # Examples
     ///
@@ -124,7 +135,7 @@ impl BindSession {
         self.with(|bounds| bounds.per_key = per_key)
     }
 
-    /// Returns how many sessions are remembered.
+    /// Returns the number of remembered sessions.
     ///
     /// # Examples
     ///
@@ -158,15 +169,18 @@ impl BindSession {
     fn with(mut self, set: impl FnOnce(&mut Bounds)) -> Self {
         let mut bounds = self.sessions.bounds();
         set(&mut bounds);
-        assert!(bounds.all > 0 && bounds.per_key > 0, "a bound of 0 sessions lets none work");
-        // Clones that were made before keep what they remember.
+        assert!(
+            bounds.all > 0 && bounds.per_key > 0,
+            "the bound of sessions must be at least 1: with 0, no session works"
+        );
+        // Clones that were made before keep their sessions.
         self.sessions = Arc::new(Sessions::new(bounds));
         self
     }
 }
 
-/// The half of [`BindSession`] that sees requests. It is no guard for users, since it would know no
-/// session without the other half.
+/// The half of [`BindSession`] that sees requests. It is private, because it knows no session without
+/// the other half.
 struct OwnSession<'a>(&'a BindSession);
 
 impl Guard for OwnSession<'_> {
@@ -199,7 +213,7 @@ impl fmt::Debug for BindSession {
     }
 }
 
-/// Lets requests into a session only with the key that opened it. Made by [`BindSession`].
+/// Accepts requests in a session only with the key that opened it. Made by [`BindSession`].
 #[derive(Clone, Debug)]
 pub struct BindSessionService<S> {
     inner: S,
@@ -232,8 +246,8 @@ where
                 BindSessionFuture::forward(self.inner.call(request), binding)
             }
             Err(response) => {
-                // The service was made ready and is not called: a fresh clone takes its place, so that
-                // what it reserved is free for others.
+                // The ready service is not called: a fresh clone takes its place, and its reserved
+                // capacity becomes free.
                 self.inner = self.inner.clone();
                 let drain = rejector(request.extensions()).drain;
                 BindSessionFuture::rejected(drain.refuse(request, response))
@@ -252,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[should_panic(expected = "a bound of 0 sessions lets none work")]
+    #[should_panic(expected = "the bound of sessions must be at least 1")]
     fn a_bound_of_nothing_is_refused() {
         let _ = BindSession::new("mcp-session-id").max_sessions_per_key(0);
     }

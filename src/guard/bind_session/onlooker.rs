@@ -8,8 +8,8 @@ use crate::key::KeyId;
 use crate::verify::VerifiedKey;
 use crate::watch::{EndReason, KeyEnded, Stream};
 
-/// Waits for the end of a key, and needs no task for that: what tells of the end wakes it, and it calls
-/// a function right then.
+/// Waits for the end of a key without a task: the event of the end wakes it, and it calls a function at
+/// once.
 pub(super) struct Onlooker {
     key: KeyId,
     ended: Box<Ended>,
@@ -19,10 +19,10 @@ pub(super) struct Onlooker {
     waker: Waker,
 }
 
-/// Is called when the key has ended, with whether it has for ever.
+/// Called when the key has ended, with whether the key has ended permanently.
 type Ended = dyn Fn(&Arc<Onlooker>, bool) + Send + Sync;
 
-/// Does not keep what it wakes: that is gone with the sessions.
+/// Weak: the sessions own it.
 struct Alarm(Weak<Onlooker>);
 
 impl Onlooker {
@@ -44,14 +44,14 @@ impl Onlooker {
         self.key == key.record().id
     }
 
-    /// Looks whether the key has ended, and waits if it has not.
+    /// Checks whether the key has ended, and waits if it has not.
     pub(super) fn look(self: &Arc<Self>) {
         self.is_woken.store(true, Ordering::SeqCst);
         while self.is_woken.load(Ordering::SeqCst) {
             let mut stream = match self.stream.try_lock() {
                 Ok(stream) => stream,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                // What looks at the moment will look again.
+                // Another thread is checking, and will check again.
                 Err(TryLockError::WouldBlock) => return,
             };
             let mut over = None;
@@ -61,13 +61,13 @@ impl Onlooker {
             let Some(is_forever) = over else { continue };
             let ended = stream.take();
             drop(stream);
-            // Without a lock, since the layer may go with it.
+            // Called without a lock, because this may drop the layer.
             drop(ended);
             (self.ended)(self, is_forever);
         }
     }
 
-    /// Returns whether the key has ended for ever, and left no successor, if it has ended.
+    /// Returns whether the key has ended permanently, without a successor, if it has ended.
     fn poll(&self, stream: &mut Stream) -> Option<bool> {
         match stream.poll_ended(&mut Context::from_waker(&self.waker)) {
             Poll::Pending => None,
@@ -76,7 +76,7 @@ impl Onlooker {
     }
 }
 
-/// Tells whether no request with the key will be let through any more, as far as is known.
+/// Tells whether requests with the key will be refused from now on, as far as is known.
 fn is_forever(ended: &KeyEnded) -> bool {
     match ended.reason() {
         EndReason::Revoked | EndReason::Expired | EndReason::Removed => true,

@@ -1,4 +1,4 @@
-//! [`Sessions`]: which key opened which session.
+//! [`Sessions`]: the key that opened each session.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use super::onlooker::Onlooker;
 use crate::key::{KeyDigest, KeyId};
 use crate::verify::VerifiedKey;
 
-/// The keys of sessions, as many as there may be.
+/// The keys of sessions, up to a bound.
 pub(super) struct Sessions {
     bounds: Bounds,
     known: Mutex<Known>,
@@ -23,7 +23,7 @@ pub(super) struct Bounds {
     pub(super) per_key: usize,
 }
 
-/// A session by the digest of its id: ids may be long, and open the session to those who know them.
+/// A session by the digest of its id: ids may be long, and are secrets.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct SessionId(KeyDigest);
 
@@ -33,7 +33,7 @@ struct Known {
     owned: HashMap<KeyId, Owned>,
     /// All sessions by their last use.
     used: BTreeMap<u64, SessionId>,
-    /// Counts uses, so that no two are at one time.
+    /// Counts uses, so that each has a time of its own.
     now: u64,
 }
 
@@ -82,8 +82,8 @@ impl Sessions {
         self.lock().sessions.len()
     }
 
-    /// Has the sessions of `key` forgotten when it ends, if it has any. Of several keys of a chain, that of
-    /// the last request counts.
+    /// Watches `key`, if it has sessions, and forgets them when it ends. Of several keys of a chain, it
+    /// watches the key of the last request.
     pub(super) fn look_on(self: &Arc<Self>, key: &VerifiedKey) {
         let owner = key.record().counted_id();
         let is_missing = |known: &Known| {
@@ -94,7 +94,7 @@ impl Sessions {
         if !is_missing(&self.lock()) {
             return;
         }
-        // Without the lock, since the store may be asked.
+        // Called without the lock, because it may ask the store.
         let (sessions, of_owner) = (Arc::downgrade(self), owner.clone());
         let onlooker = Onlooker::of(key, move |onlooker, is_forever| {
             if let Some(sessions) = sessions.upgrade() {
@@ -109,7 +109,7 @@ impl Sessions {
         onlooker.look();
     }
 
-    /// Takes note that the key has ended for which `onlooker` waited, for ever or not.
+    /// Notes that the key of `onlooker` has ended, permanently or not.
     fn ended(&self, owner: &KeyId, onlooker: &Arc<Onlooker>, is_forever: bool) {
         let mut known = self.lock();
         let Some(own) = known.owned.get_mut(owner) else { return };
@@ -126,20 +126,20 @@ impl Sessions {
         drop(over);
     }
 
-    /// Tells whether the session is one of `owner`, and if so notes that it was used.
+    /// Tells whether the session is one of `owner`, and if so notes the use.
     pub(super) fn is_of(&self, id: SessionId, owner: &KeyId) -> bool {
         self.lock().touch(id, owner)
     }
 
     /// Remembers that `owner` opened the session. A session of another key stays with that key.
     pub(super) fn bind(&self, id: SessionId, owner: &KeyId) {
-        // Dropped after the lock, since the layer may go with them.
+        // Dropped after the lock, because it may drop the layer.
         let mut gone = Vec::new();
         let mut known = self.lock();
         if known.sessions.contains_key(&id) {
             return;
         }
-        // A key that opens many sessions loses its own first.
+        // A key with many sessions loses its own first.
         while known.owned.get(owner).is_some_and(|own| own.sessions.len() >= self.bounds.per_key)
             && let Some(oldest) = known.oldest_of(owner)
         {
@@ -194,7 +194,7 @@ impl Known {
         true
     }
 
-    /// Forgets a session, and returns what looks on for its key if it was the last.
+    /// Forgets a session, and returns the onlooker of its key if it was the last.
     fn forget(&mut self, id: SessionId) -> Option<Arc<Onlooker>> {
         let Session { owner, used } = self.sessions.remove(&id)?;
         self.used.remove(&used);

@@ -1,31 +1,32 @@
-//! Roles in PostgreSQL: which rights who verifies, who manages and who migrates needs.
+//! Roles in PostgreSQL: the rights to verify keys, to manage them and to migrate tables.
 //!
-//! A server that only verifies keys needs no right to change them: who takes it over can read digests, which
-//! are of no use without the keys, and cannot issue one. The statements are for a schema `auth` and three
-//! roles. Each is tested with a role that has exactly these rights.
+//! A server that only verifies keys needs no right to change them: an attacker who takes it over can
+//! read digests, which are useless without the keys, and cannot issue a key. The statements are for a
+//! schema `auth` and three roles. Each is tested with a role that has exactly these rights.
 //!
 //! # Migrating
 //!
-//! The role that makes the tables owns them, and the schema. `api-keys init --schema auth` does that, as this
-//! role; nothing else needs it.
+//! The role that creates the tables owns them and the schema. `api-keys init --schema auth` creates
+//! them as this role; nothing else needs it.
 //!
 #![doc = concat!("```sql\n", include_str!("migrate.sql"), "```")]
 //!
 //! # Verifying
 //!
 //! For an [`ApiKeyLayer`](crate::ApiKeyLayer) over a `PostgresStore`, and for the notifications of a
-//! `CachedStore`, which need no right of their own:
+//! `CachedStore`, which need no further right:
 //!
 #![doc = concat!("```sql\n", include_str!("verify.sql"), "```")]
 //!
-//! The server connects with `without_migration()`, and, since it owns nothing, names who made the tables, unless
+//! The server connects with `without_migration()`. It owns no tables, so it names their creator, unless
 //! that is the owner of the database or the schema: `table_owner("api_migrate")`.
 //!
-//! To count their requests and note when keys were last used, as a [`UsageRecorder`](crate::guide::usage) does:
+//! To count requests and record when keys were last used, with a
+//! [`UsageRecorder`](crate::guide::usage):
 //!
 #![doc = concat!("```sql\n", include_str!("usage.sql"), "```")]
 //!
-//! And to delete usage that is too old, unless the recorder is built `without_pruning()`:
+//! And to delete old usage, unless the recorder is built `without_pruning()`:
 //!
 #![doc = concat!("```sql\n", include_str!("prune_usage.sql"), "```")]
 //!
@@ -35,17 +36,17 @@
 //!
 #![doc = concat!("```sql\n", include_str!("manage.sql"), "```")]
 //!
-//! `DELETE` on `api_keys` is for [`prune`](crate::KeyManager::prune) alone, that on `api_key_audit` for
-//! [`prune_audit_log`](crate::KeyManager::prune_audit_log) alone, and `INSERT` and `DELETE` on
-//! `api_key_suspensions` are for [suspending](crate::KeyManager::suspend) and resuming tenants. To read usage,
-//! `SELECT` on `api_key_usage` is enough; the other rights on the tables of usage are for
-//! [`prune_usage`](crate::KeyManager::prune_usage) alone. Without them,
-//! these fail and nothing else does: who is to leave traces that they cannot remove has no `DELETE` on
-//! `api_key_audit`. A server that both verifies and manages has the rights of both.
+//! `DELETE` on `api_keys` is only for [`prune`](crate::KeyManager::prune), and on `api_key_audit` only
+//! for [`prune_audit_log`](crate::KeyManager::prune_audit_log). `INSERT` and `DELETE` on
+//! `api_key_suspensions` are for [suspending](crate::KeyManager::suspend) and resuming tenants. To read
+//! usage, `SELECT` on `api_key_usage` is enough; the other rights on the usage tables are only for
+//! [`prune_usage`](crate::KeyManager::prune_usage). Without them, only these calls fail: a role without
+//! `DELETE` on `api_key_audit` cannot remove its traces. A server that both verifies and manages needs
+//! the rights of both.
 //!
 //! # Updates of this crate
 //!
-//! A version that needs another table makes it when it migrates, and nobody has rights to it yet. So:
-//! `api-keys init` of the new version first, as the role that migrates; then these statements again, as they
-//! are in the new version; then the nodes. A node that may not read a table that it needs for look-ups does
-//! not start, and its error names the table.
+//! If a version needs another table, its migration creates the table, and no role has rights to it yet.
+//! So run `api-keys init` of the new version first, as the migrating role; then these statements again,
+//! as they are in the new version; then start the nodes. A node without the right to read a table that
+//! look-ups need does not start, and its error names the table.

@@ -1,15 +1,15 @@
-//! Formats that come from a configuration, where what cannot be is an error and no panic.
+//! Formats from a configuration, whose mistakes are errors and not panics.
 
 use thiserror::Error;
 
 use super::KeyFormat;
 use crate::key::{Alphabet, Checksum};
 
-/// The fewest random bits that a format may have: below, keys can be guessed.
+/// The fewest random bits of a format: with fewer, keys can be guessed.
 const MIN_ENTROPY_BITS: usize = 128;
 
 impl KeyFormat {
-    /// Does as [`new`](Self::new) with a prefix that comes from outside.
+    /// Like [`new`](Self::new), for a prefix from outside.
     ///
     /// # Errors
     ///
@@ -42,12 +42,23 @@ impl KeyFormat {
         })
     }
 
-    /// Does as [`body`](Self::body) with a length that comes from outside.
+    /// Like [`body`](Self::body), for a length from outside.
     ///
     /// # Errors
     ///
     /// Returns an error if the body has fewer than 128 bits of entropy or more than 200
     /// characters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::key::KeyFormatError;
+    /// use tower_api_key::{Alphabet, KeyFormat};
+    ///
+    /// assert!(KeyFormat::new("sk_").try_body(Alphabet::Hex, 32).is_ok());
+    /// let error = KeyFormat::new("sk_").try_body(Alphabet::Hex, 8).unwrap_err();
+    /// assert_eq!(error, KeyFormatError::Body);
+    /// ```
     pub fn try_body(self, alphabet: Alphabet, length: usize) -> Result<Self, KeyFormatError> {
         if length > 200 || alphabet.entropy_bits(length) < MIN_ENTROPY_BITS {
             return Err(KeyFormatError::Body);
@@ -56,11 +67,11 @@ impl KeyFormat {
     }
 }
 
-/// What is wrong with a format that cannot be.
+/// The error of an impossible key format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyFormatError {
-    /// The prefix is too long, has another character, or starts with a sign.
+    /// The prefix is too long, has another character, or does not start with a letter or digit.
     #[error(
         "the prefix of a key format has at most 32 characters of A-Z, a-z, 0-9, `_` and `-`, the \
          first of them a letter or digit"

@@ -1,8 +1,8 @@
-//! [`FormatError`] and [`GenerateError`]: what is wrong with a text, and why there is none.
+//! [`FormatError`] and [`GenerateError`]: why a text is not a key, and why no key was generated.
 
 use thiserror::Error;
 
-/// What is wrong with a text that should have been a key.
+/// Why a text is not a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FormatError {
@@ -12,7 +12,7 @@ pub enum FormatError {
     /// It is too short or too long; the longest key has [`MAX_KEY_LENGTH`](crate::key::MAX_KEY_LENGTH) bytes.
     #[error("the key has a wrong length")]
     Length,
-    /// It has a character that no such key has.
+    /// It has a character that keys of the format do not have.
     #[error("the key has a character that is not allowed")]
     Character,
     /// Its checksum is wrong: a typing error, or a forgery.
@@ -29,7 +29,7 @@ pub struct GenerateError(#[from] pub(super) Cause);
 pub(super) enum Cause {
     #[error("the operating system has no randomness to give")]
     Randomness(#[source] getrandom::Error),
-    #[error("the format lacks the secret of its keyed checksum")]
+    #[error("the format lacks the secret of its keyed checksum: set it by `Checksum::keyed`")]
     Checksum,
 }
 

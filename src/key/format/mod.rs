@@ -1,4 +1,4 @@
-//! [`KeyFormat`]: what a key looks like, and what its prefix means.
+//! [`KeyFormat`]: the prefix, the body and the checksum of keys.
 
 use std::fmt;
 
@@ -13,24 +13,24 @@ mod configured;
 mod error;
 mod scanners;
 
-/// The longest text that is taken for a key, in bytes.
+/// The longest text that can be a key, in bytes.
 ///
-/// Longer ones are refused before they are hashed, whatever the formats are.
+/// Longer texts are refused before they are hashed, whatever the formats are.
 pub const MAX_KEY_LENGTH: usize = 256;
 
-/// What a key looks like: a prefix, a random body, and perhaps a checksum.
+/// The format of API keys: a prefix, a random body, and optionally a checksum.
 ///
-/// The prefix tells people and secret scanners whose key it is, and may stand for a
-/// [`Stage`] or a [`KeyKind`]. The default format is `ak_`, 40 random characters in base 62
-/// (238 bits) and a CRC-32: 49 bytes in all, so that hashing takes one block of SHA-256.
+/// People and secret scanners recognize a key by its prefix, which may also stand for a [`Stage`] or a
+/// [`KeyKind`]. The default format is `ak_`, 40 random characters in base 62 (238 bits) and a CRC-32:
+/// 49 bytes in all, which take one block of SHA-256.
 ///
-/// Servers generate and check keys with it; clients use [`parse`](Self::parse) to refuse a
-/// wrong key at login.
+/// Servers generate and check keys with it. Clients use [`parse`](Self::parse) to refuse a wrong key at
+/// login.
 ///
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::{Alphabet, KeyFormat};
+/// use tower_api_key::{Alphabet, Checksum, KeyFormat, KeyKind};
 ///
 /// let live = KeyFormat::new("sk_live_").body(Alphabet::Hex, 40).stage("live");
 /// let secret = live.generate()?;
@@ -38,7 +38,13 @@ pub const MAX_KEY_LENGTH: usize = 256;
 /// assert_eq!(live.parse(secret.reveal()).unwrap().stage().unwrap(), "live");
 /// assert!(live.parse("sk_test_1234").is_err());
 /// assert_eq!(live.regex(), r"sk_live_[0-9a-f]{40}\b");
-/// # Ok::<_, tower_api_key::key::GenerateError>(())
+/// assert_eq!((live.prefix(), live.len()), ("sk_live_", 48));
+/// assert_eq!(live.stage_of_prefix().unwrap(), "live");
+/// assert!(live.characters().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+///
+/// let widget = KeyFormat::new("pk_").kind(KeyKind::Public).checksum(Checksum::crc32());
+/// assert_eq!(widget.kind_of_prefix(), Some(KeyKind::Public));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct KeyFormat {
@@ -51,9 +57,9 @@ pub struct KeyFormat {
 }
 
 impl KeyFormat {
-    /// Starts a format with `prefix`, a body of 40 base-62 characters and no checksum.
+    /// Creates a format with `prefix`, a body of 40 base-62 characters and no checksum.
     ///
-    /// The prefix may hold `_`, as in `sk_live_`, and may be empty.
+    /// The prefix may contain `_`, as in `sk_live_`, and may be empty.
     ///
     /// # Panics
     ///
@@ -64,7 +70,7 @@ impl KeyFormat {
         Self::try_new(prefix).unwrap_or_else(|error| panic!("{error}; this one is {prefix:?}"))
     }
 
-    /// Sets the characters of the random body and their number.
+    /// Sets the alphabet and the length of the random body.
     ///
     /// # Panics
     ///
@@ -85,7 +91,7 @@ impl KeyFormat {
 
     /// Makes the prefix stand for a stage.
     ///
-    /// Keys issued in this format have the stage; a record that says otherwise is refused.
+    /// Keys that are issued in this format have the stage. A record with another stage is refused.
     ///
     /// # Panics
     ///
@@ -102,7 +108,7 @@ impl KeyFormat {
 
     /// Makes the prefix stand for a kind.
     ///
-    /// Keys issued in this format have the kind; a record that says otherwise is refused.
+    /// Keys that are issued in this format have the kind. A record with another kind is refused.
     #[must_use]
     pub fn kind(mut self, kind: KeyKind) -> Self {
         self.kind = Some(kind);
@@ -127,10 +133,10 @@ impl KeyFormat {
         self.kind
     }
 
-    /// Returns the characters of which keys of this format are made, some of them twice.
+    /// Returns the characters of keys of this format, some of them twice.
     ///
-    /// An [`Extract`](crate::Extract) tells by them whether it
-    /// [can carry](crate::Extract::can_carry) such keys.
+    /// An [`Extract`](crate::Extract) uses them to tell whether it [can
+    /// carry](crate::Extract::can_carry) such keys.
     pub fn characters(&self) -> impl Iterator<Item = u8> + '_ {
         // The checksum is written in the alphabet of the body.
         self.prefix.bytes().chain(self.alphabet.characters().iter().copied())
@@ -149,19 +155,19 @@ impl KeyFormat {
         self.kind.is_none_or(|own| own == kind)
     }
 
-    /// Tells whether the formats differ in nothing but what follows the prefix.
+    /// Tells whether the formats differ only in what follows the prefix.
     pub(super) fn means_the_same_as(&self, other: &Self) -> bool {
         self.prefix == other.prefix && self.stage == other.stage && self.kind == other.kind
     }
 
-    /// Returns the number of characters of a whole key.
+    /// Returns the length of a whole key in characters.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "no key is empty")]
     pub fn len(&self) -> usize {
         self.prefix.len() + self.body + self.checksum.length(self.alphabet)
     }
 
-    /// Generates a new key from the operating system's randomness.
+    /// Generates a new key from the operating system's random numbers.
     ///
     /// # Errors
     ///
@@ -171,7 +177,7 @@ impl KeyFormat {
         if !self.checksum.is_known() {
             return Err(GenerateError(Cause::Checksum));
         }
-        // All at once, so that growing leaves no copy behind.
+        // Allocated at once, because growing would leave a copy behind.
         let mut text = Zeroizing::new(String::with_capacity(self.len()));
         text.push_str(&self.prefix);
         super::random_text(self.alphabet, self.body, &mut text)?;
@@ -179,7 +185,7 @@ impl KeyFormat {
         Ok(Secret::new(text))
     }
 
-    /// Tells what is wrong with a text, in the order prefix, length, characters, checksum.
+    /// Checks a text, in the order prefix, length, characters, checksum.
     pub(super) fn check(&self, text: &str) -> Result<(), FormatError> {
         let rest = text.strip_prefix(&self.prefix).ok_or(FormatError::Prefix)?;
         if text.len() != self.len() {
@@ -201,7 +207,7 @@ impl Default for KeyFormat {
 }
 
 impl fmt::Display for KeyFormat {
-    /// Describes a right key to the person who typed a wrong one.
+    /// Describes the format to a user who typed a wrong key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.len() - self.prefix.len();
         write!(f, "`{}` followed by {count} {} characters", self.prefix, self.alphabet.name())

@@ -1,4 +1,4 @@
-//! What secret scanners need to find keys of a format.
+//! Rules for secret scanners that find keys of a format.
 
 use super::KeyFormat;
 use crate::key::KeyFormats;
@@ -6,14 +6,14 @@ use crate::key::KeyFormats;
 impl KeyFormat {
     /// Returns a regular expression that finds keys of this format in text.
     ///
-    /// It is written for secret scanners. The engines of Rust, Python, JavaScript (also with `u` and `v`), Java,
-    /// RE2, PCRE2 and Hyperscan find the same keys by it.
+    /// Use it in secret scanners. The engines of Rust, Python, JavaScript (also with `u` and `v`),
+    /// Java, RE2, PCRE2 and Hyperscan find the same keys by it.
     ///
-    /// A prefix with `_` or `-` is distinctive: the expression finds the key behind any other character, such
-    /// as the `n` of a `\n` in JSON, the `0` of a `%20`, the `m` of a colour code or a `_`. Behind a letter,
-    /// digit or `_`, keys with another prefix or none are not found: every long text of letters would have
-    /// some in it. No key is found where the text goes on with a letter, digit or `_`. Engines differ in whether
-    /// letters beyond ASCII count there.
+    /// A prefix with `_` or `-` is distinctive: the expression finds the key after any other character,
+    /// such as the `n` of a `\n` in JSON, the `0` of a `%20`, the `m` of a colour code or a `_`. Keys
+    /// with another prefix, or without one, are not found after a letter, digit or `_`, because every
+    /// long text of letters would have matches. A key that a letter, digit or `_` follows is not found.
+    /// Engines differ in whether letters beyond ASCII count there.
     ///
     /// # Examples
     ///
@@ -33,8 +33,8 @@ impl KeyFormat {
         format!(r"{start}{}{}{{{count}}}\b", self.prefix, self.alphabet.class())
     }
 
-    /// Returns a rule for [gitleaks](https://github.com/gitleaks/gitleaks), to be added to its
-    /// `.gitleaks.toml`. The id tells it from other rules.
+    /// Returns a rule for the `.gitleaks.toml` of [gitleaks](https://github.com/gitleaks/gitleaks). The
+    /// id identifies it among other rules.
     ///
     /// # Examples
     ///
@@ -58,15 +58,15 @@ impl KeyFormat {
         let mut rule =
             format!("[[rules]]\nid = {id}\ndescription = {description}\nregex = {regex}\n");
         if !self.prefix.is_empty() {
-            // By which files are chosen that are looked at. They are compared in lower case.
+            // The keywords select the files to scan. They are compared in lower case.
             let keyword = quoted(&self.prefix.to_ascii_lowercase());
             rule.push_str(&format!("keywords = [{keyword}]\n"));
         }
         rule
     }
 
-    /// Returns a plugin for [detect-secrets](https://github.com/Yelp/detect-secrets), a file of Python that
-    /// `detect-secrets scan --plugin` takes. The name of the secret is what its reports say.
+    /// Returns a plugin for [detect-secrets](https://github.com/Yelp/detect-secrets): a Python file for
+    /// `detect-secrets scan --plugin`. Its reports show the name of the secret.
     ///
     /// # Examples
     ///
@@ -84,8 +84,8 @@ impl KeyFormat {
 }
 
 impl KeyFormats {
-    /// Returns a rule for each format, like [`KeyFormat::gitleaks_rule`]. If there are several, their ids have
-    /// a number at the end.
+    /// Returns a rule for each format, like [`KeyFormat::gitleaks_rule`]. If there are several, their
+    /// ids end with a number.
     ///
     /// # Examples
     ///
@@ -143,8 +143,8 @@ fn plugin<'a>(formats: impl IntoIterator<Item = &'a KeyFormat>, secret: &str) ->
     )
 }
 
-/// Writes a text as JSON, TOML and Python read it.
+/// Writes a text in a form that JSON, TOML and Python read alike.
 fn quoted(text: &str) -> String {
-    // Of the characters that TOML has escaped, JSON leaves one as it is.
+    // JSON does not escape one of the characters that TOML requires to be escaped.
     serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }

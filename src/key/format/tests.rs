@@ -72,7 +72,10 @@ fn a_client_checks_all_but_the_keyed_checksum() {
     assert!(client.parse(secret.reveal()).is_ok());
     assert!(client.parse(&secret.reveal()[1..]).is_err());
     let error = client.generate().unwrap_err();
-    assert_eq!(error.to_string(), "the format lacks the secret of its keyed checksum");
+    assert_eq!(
+        error.to_string(),
+        "the format lacks the secret of its keyed checksum: set it by `Checksum::keyed`"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! [`OriginPattern`]: which sites may use a key.
+//! [`OriginPattern`]: the sites that may use a key.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,24 +11,23 @@ use super::text::is_text;
 
 pub(crate) mod syntax;
 
-/// Which sites may use a key: `https://shop.example`, `https://*.shop.example` or
+/// The sites that may use a key: `https://shop.example`, `https://*.shop.example` or
 /// `http://localhost:8080`.
 ///
-/// The whole scheme, the whole host and the port are compared: `https://shop.example` is
-/// neither `http://shop.example` nor `https://shop.example:8443`, and a host that starts or
-/// ends with `shop.example` is another host. A wildcard stands for one or more whole labels:
-/// `https://*.shop.example` is `https://a.shop.example` and `https://a.b.shop.example`, but
-/// not `https://shop.example`.
+/// The whole scheme, the whole host and the port are compared. `https://shop.example` matches neither
+/// `http://shop.example` nor `https://shop.example:8443`, nor a host that only starts or ends with
+/// `shop.example`. A wildcard stands for one or more whole labels: `https://*.shop.example` matches
+/// `https://a.shop.example` and `https://a.b.shop.example`, but not `https://shop.example`.
 ///
-/// A wildcard is the whole first label, and at least two labels follow it. Public suffixes
-/// are not known: `https://*.co.uk` is accepted, and is every company's site there. The
-/// schemes are `http` and `https`; those of browser extensions and applications are refused.
-/// So are a dot at the end of the host name, the port 0, labels with other characters than
-/// letters, digits, `-` and `_`, and IPv4 addresses in the form of IPv6.
+/// A wildcard is the whole first label, and at least two labels follow it. Public suffixes are not
+/// known: `https://*.co.uk` is accepted, and matches the sites of every company there. The schemes are
+/// `http` and `https`; those of browser extensions and applications are refused. Also refused are a dot
+/// at the end of the host name, the port 0, labels with characters other than letters, digits, `-` and
+/// `_`, and IPv4-mapped IPv6 addresses.
 ///
-/// A pattern is written as browsers send an origin (HTML standard, section 7.1.1): in lower
-/// case, in punycode, without the default port. With the feature `url`, every form is accepted
-/// that the URL standard allows, and is kept as browsers send it.
+/// A pattern is written as browsers send an origin (HTML standard, section 7.1.1): in lower case, in
+/// punycode, without the default port. With the feature `url`, every form of the URL standard is
+/// accepted, and stored as browsers send it.
 ///
 /// # Examples
 ///
@@ -47,20 +46,18 @@ pub(crate) mod syntax;
 #[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
 pub struct OriginPattern {
     text: Arc<str>,
-    // Kept, because finding it takes longer than comparing the text.
+    // Stored, because finding it takes longer than comparing the text.
     has_wildcard: bool,
 }
 
 impl OriginPattern {
-    /// Tells whether `origin`, the value of an `Origin` header, is one of these sites.
+    /// Tells whether `origin`, the value of an `Origin` header, matches.
     ///
-    /// What browsers send is compared without allocating. With the feature `url`,
-    /// other forms are understood as the URL standard has it: `HTTPS://Shop.Example:443` is
-    /// `https://shop.example`. Nothing but an origin matches: `null` does not, nor does a text
-    /// with a path, a user name or white space.
+    /// Origins as browsers send them are compared without allocating. With the feature `url`, other
+    /// forms of the URL standard match, too: `HTTPS://Shop.Example:443` is `https://shop.example`. Only
+    /// origins match: not `null`, nor a text with a path, a user name or white space.
     ///
-    /// A label in punycode is compared as it is written; whether it can be decoded is not
-    /// looked at.
+    /// A label in punycode is compared as text, even if it cannot be decoded.
     #[must_use]
     pub fn matches(&self, origin: &str) -> bool {
         Site::parse(origin).is_some_and(|site| self.matches_site(&site))
@@ -74,13 +71,13 @@ impl OriginPattern {
         let Some((scheme, rest)) = self.text.split_once('*') else {
             return false;
         };
-        // What is between is whole labels: the site is an origin.
+        // The text between them is whole labels, because the site is an origin.
         site.len() > scheme.len() + rest.len() && site.starts_with(scheme) && site.ends_with(rest)
     }
 }
 
-/// An origin that a request names, as browsers write it: parsed once, and compared as text with
-/// however many patterns.
+/// The origin of a request, as browsers write it: parsed once, and compared as text with any number of
+/// patterns.
 #[derive(Debug)]
 pub(crate) struct Site<'a>(Cow<'a, str>);
 
@@ -127,7 +124,7 @@ fn canonical(origin: &str) -> Result<Cow<'_, str>, OriginError> {
     syntax::canonical(origin).ok_or(otherwise)
 }
 
-/// What is wrong with the pattern of an origin or a referrer.
+/// The error of an origin or referrer pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum OriginError {
@@ -140,8 +137,7 @@ pub enum OriginError {
     /// It has a user name or a password.
     #[error("an origin has no user name and no password")]
     UserInfo,
-    /// Its host or port is not valid or, without the feature `url`, not written as browsers
-    /// send it.
+    /// Its host or port is not valid or, without the feature `url`, not written as browsers send it.
     #[cfg_attr(feature = "url", error("the host or the port of the origin is not valid"))]
     #[cfg_attr(
         not(feature = "url"),
@@ -158,8 +154,8 @@ pub enum OriginError {
          as in `https://*.shop.example`"
     )]
     Wildcard,
-    /// It goes on after the host and the port.
-    #[error("an origin ends after its host and port")]
+    /// Something follows the host and the port.
+    #[error("an origin ends after its host and port: remove what follows")]
     NotWhole,
     /// Its path is not in normal form, has a wildcard elsewhere than in a `/*` at its end or,
     /// without the feature `url`, is not written as browsers send it.

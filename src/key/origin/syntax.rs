@@ -1,8 +1,7 @@
-//! How an origin is written.
+//! The syntax of origins.
 //!
-//! Everything here is about `http` and `https`. An origin is *canonical* if it is written as
-//! browsers send it (HTML standard, section 7.1.1): then, and only then, can it be compared
-//! as text.
+//! This module handles only `http` and `https`. An origin is *canonical* if it is written as browsers
+//! send it (HTML standard, section 7.1.1): only then can it be compared as text.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -36,7 +35,7 @@ impl Scheme {
     }
 }
 
-/// A URL that is cut where its origin ends. Nothing in it is decoded, or known to be valid.
+/// A URL, split at the end of its origin. Nothing in it is decoded or validated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Split<'a> {
     pub(crate) scheme: Scheme,
@@ -48,10 +47,10 @@ pub(crate) struct Split<'a> {
     pub(crate) rest: &'a str,
 }
 
-/// Cuts a URL where every parser cuts it.
+/// Splits a URL where every parser splits it.
 ///
-/// Refused is what some parsers skip or turn into something else: white space and control
-/// characters, user names, missing slashes. A backslash ends the authority, as in browsers.
+/// It refuses what some parsers skip or change: white space and control characters, user names, missing
+/// slashes. A backslash ends the authority, as in browsers.
 pub(crate) fn split(text: &str) -> Result<Split<'_>, OriginError> {
     if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(OriginError::Character);
@@ -70,17 +69,17 @@ pub(crate) fn split(text: &str) -> Result<Split<'_>, OriginError> {
     Ok(Split { scheme, origin, authority, rest })
 }
 
-/// Splits the port off, if there is one. It may be no number.
+/// Splits off the port, if there is one. It may not be a number.
 pub(crate) fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
-        // That colon is within an IPv6 address.
+        // That colon is inside an IPv6 address.
         Some((_, after)) if after.ends_with(']') => (authority, None),
         Some((host, port)) => (host, Some(port)),
         None => (authority, None),
     }
 }
 
-/// Tells whether `origin` is one, and is written as browsers send it.
+/// Tells whether `origin` is an origin, written as browsers send it.
 pub(super) fn is_canonical(origin: &str) -> bool {
     let Some((name, authority)) = origin.split_once("://") else {
         return false;
@@ -94,7 +93,7 @@ pub(super) fn is_canonical(origin: &str) -> bool {
 }
 
 fn is_canonical_port(port: &str) -> bool {
-    // A number has neither a sign nor zeros in front; so there is no port 0.
+    // A number has neither a sign nor leading zeros, so port 0 is refused.
     !port.starts_with(['0', '+']) && port.parse::<u16>().is_ok()
 }
 
@@ -105,20 +104,20 @@ fn is_canonical_host(host: &str) -> bool {
     are_labels(host) && (!is_address(host) || host.parse::<Ipv4Addr>().is_ok())
 }
 
-/// Refuses IPv4 addresses in the form of IPv6: the two standards write them differently.
+/// Refuses IPv4-mapped IPv6 addresses: the two standards write them differently.
 fn is_canonical_ipv6(text: &str) -> bool {
     text.parse::<Ipv6Addr>()
         .is_ok_and(|address| address.to_ipv4_mapped().is_none() && address.to_string() == text)
 }
 
-/// Tells whether `text` is one or more labels of a host name in lower case, with dots between.
+/// Tells whether `text` is one or more labels of a host name in lower case, separated by dots.
 fn are_labels(text: &str) -> bool {
     let allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
     text.split('.').all(|label| !label.is_empty() && label.bytes().all(allowed))
 }
 
-/// Tells whether a URL parser takes the host for an IP address, or for a wrong one (URL
-/// standard, section 3.5, "ends in a number").
+/// Tells whether a URL parser reads the host as an IP address, or as an invalid one (URL standard,
+/// section 3.5, "ends in a number").
 pub(super) fn is_address(host: &str) -> bool {
     let last = host.rsplit('.').next().unwrap_or(host);
     let is_number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
@@ -127,11 +126,11 @@ pub(super) fn is_address(host: &str) -> bool {
     host.starts_with('[') || is_number || is_hex
 }
 
-/// The longest origin that is read, in bytes: four for each of the characters that a host name may
-/// have, and the rest. It bounds the work that a text can make.
+/// The longest origin that is read, in bytes: four for each possible character of a host name, and the
+/// rest. It bounds the work for a text.
 pub(super) const MAX_LENGTH: usize = 1100;
 
-/// Returns an origin as browsers write it, if it is one.
+/// Returns an origin as browsers write it, if the text is one.
 pub(super) fn canonical(origin: &str) -> Option<Cow<'_, str>> {
     if origin.len() > MAX_LENGTH {
         None
@@ -142,7 +141,7 @@ pub(super) fn canonical(origin: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Writes an origin as browsers do, if it is one and is written otherwise.
+/// Rewrites an origin as browsers write it, if it is one in another form.
 #[cfg(feature = "url")]
 fn rewrite(origin: &str) -> Option<String> {
     if !split(origin).ok()?.rest.is_empty() {

@@ -9,17 +9,17 @@ mod text;
 
 const SECOND: u64 = 1_000_000_000;
 const LONGEST_WINDOW: u32 = 366 * 24 * 60 * 60;
-/// The longest time in which a burst may fill up again, in nanoseconds: ten years.
+/// The longest time in which a burst may come back, in nanoseconds: ten years.
 const LONGEST_REFILL: u64 = 3660 * 24 * 60 * 60 * SECOND;
 
-/// How often a key may be used: so many requests in a window, and so many of them at once.
+/// A rate limit: a number of requests in a window, and how many of them may come at once.
 ///
-/// The requests come back one by one, evenly over the window, and not all at its end (GCRA, a
-/// leaky bucket). Any period as long as the window lets at most quota and burst together pass. The
-/// burst is the whole quota by default, so a key that was idle may make nearly twice the quota in
-/// its first window; set a smaller burst for an even rate.
+/// Requests come back one by one, evenly over the window, and not all at its end (GCRA, a leaky
+/// bucket). In any period as long as the window, at most quota plus burst pass. The default burst is
+/// the whole quota, so a key that was idle can send nearly twice the quota in its first window. Set a
+/// smaller burst for an even rate.
 ///
-/// | text | is |
+/// | text | meaning |
 /// |---|---|
 /// | `60 per minute` | named `per-minute`; all 60 may come at once, and one comes back each second |
 /// | `1000 per hour, burst 50` | named `hourly`; at most 50 at once |
@@ -27,18 +27,29 @@ const LONGEST_REFILL: u64 = 3660 * 24 * 60 * 60 * SECOND;
 /// | `10000 per day, shared by tenant` | named `daily`, for all keys of a tenant together |
 ///
 /// Units are `second`, `minute`, `hour` and `day`, also in the plural. A window of exactly one unit
-/// gives the name (`per-second`, `per-minute`, `hourly`, `daily`); any other is named `default`, so
-/// give all but one of those a name of its own.
+/// gives the name (`per-second`, `per-minute`, `hourly`, `daily`). Any other limit is named `default`,
+/// so name all but one of those.
 ///
 /// # Examples
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use tower_api_key::RateLimit;
 ///
 /// let limit = RateLimit::per_hour(1000).with_burst(50);
 /// assert_eq!(limit, "1000 per hour, burst 50".parse()?);
 /// assert_eq!(limit.name(), "hourly");
-/// # Ok::<_, tower_api_key::key::RateLimitError>(())
+/// assert_eq!((limit.quota(), limit.burst()), (1000, 50));
+/// assert_eq!(limit.window(), Duration::from_secs(3600));
+///
+/// let exports = RateLimit::new(5, Duration::from_secs(600))?.with_name("export").shared_by_tenant();
+/// assert_eq!(exports, "export: 5 per 10 minutes, shared by tenant".parse()?);
+/// assert!(exports.is_shared_by_tenant());
+///
+/// let others = [RateLimit::per_second(2), RateLimit::per_minute(60), RateLimit::per_day(10_000)];
+/// assert_eq!(others.map(|limit| limit.name().to_owned()), ["per-second", "per-minute", "daily"]);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -50,35 +61,35 @@ pub struct RateLimit {
     window: u32,
     burst: u32,
     shared: bool,
-    /// After how many nanoseconds one request comes back; follows from the others.
+    /// The nanoseconds after which one request comes back; derived from the others.
     interval: u64,
-    /// Tells it apart from other limits of its tenant, if it is shared; follows from the others.
+    /// Identifies it among the limits of its tenant, if it is shared; derived from the others.
     level: Arc<str>,
 }
 
-/// The error of a rate limit that cannot be.
+/// The error of an invalid rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RateLimitError {
-    /// The text is of another form.
+    /// The text has another form.
     #[error(
         "a rate limit is written like `60 per minute`, `1000 per hour, burst 50` or \
          `export: 5 per 10 minutes, shared by tenant`"
     )]
     Form,
-    /// The name has other characters, or too many.
+    /// The name has invalid characters, or is empty or too long.
     #[error("the name of a rate limit has 1 to 32 characters of A-Z, a-z, 0-9, `_`, `-` and `.`")]
     Name,
-    /// Nothing would ever be let through.
+    /// It would refuse every request.
     #[error("a rate limit lets pass at least one request")]
     Zero,
-    /// The window is no whole number of seconds, or too long.
+    /// The window is not a whole number of seconds, or is too long.
     #[error("the window of a rate limit has whole seconds, from one to 366 days of them")]
     Window,
-    /// The burst would need too long to come back.
+    /// The burst would take too long to come back.
     #[error("the burst of a rate limit comes back within ten years")]
     Burst,
-    /// Two limits of one key have one name.
+    /// Two limits of one key have the same name.
     #[error(
         "two rate limits of a key have the same name; name one as in `export: 5 per 10 minutes`"
     )]
@@ -95,12 +106,12 @@ impl super::HeapSize for RateLimit {
 }
 
 impl RateLimit {
-    /// Limits to `quota` requests in `window`, with a burst of the whole quota.
+    /// Creates a limit of `quota` requests in `window`, with a burst of the whole quota.
     ///
     /// # Errors
     ///
-    /// Returns an error if the quota is zero, or the window is not of 1 to 31 622 400 whole
-    /// seconds (366 days).
+    /// Returns an error if the quota is zero, or the window is not 1 to 31 622 400 whole seconds (366
+    /// days).
     pub fn new(quota: u32, window: Duration) -> Result<Self, RateLimitError> {
         let seconds = u32::try_from(window.as_secs()).map_err(|_| RateLimitError::Window)?;
         if !(1..=LONGEST_WINDOW).contains(&seconds) || window.subsec_nanos() != 0 {
@@ -124,17 +135,17 @@ impl RateLimit {
         limit.try_burst(quota)
     }
 
-    /// Limits to `quota` requests a second; the name is `per-second`.
+    /// Creates a limit of `quota` requests a second, named `per-second`.
     ///
     /// # Panics
     ///
-    /// Panics if the quota is zero; the same holds for the other units.
+    /// Panics if the quota is zero. The same applies to the other units.
     #[must_use]
     pub fn per_second(quota: u32) -> Self {
         Self::per(quota, 1)
     }
 
-    /// Limits to `quota` requests a minute; the name is `per-minute`.
+    /// Creates a limit of `quota` requests a minute, named `per-minute`.
     ///
     /// # Panics
     ///
@@ -144,7 +155,7 @@ impl RateLimit {
         Self::per(quota, 60)
     }
 
-    /// Limits to `quota` requests an hour; the name is `hourly`.
+    /// Creates a limit of `quota` requests an hour, named `hourly`.
     ///
     /// # Panics
     ///
@@ -154,7 +165,7 @@ impl RateLimit {
         Self::per(quota, 3600)
     }
 
-    /// Limits to `quota` requests a day; the name is `daily`.
+    /// Creates a limit of `quota` requests a day, named `daily`.
     ///
     /// # Panics
     ///
@@ -168,32 +179,32 @@ impl RateLimit {
         Self::new(quota, Duration::from_secs(seconds)).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Sets how many requests may come at once. By default, the whole quota.
+    /// Sets how many requests may come at once. The default is the whole quota.
     ///
     /// # Panics
     ///
-    /// Panics if it is zero, or would need more than ten years to come back.
+    /// Panics if it is zero, or would take more than ten years to come back.
     #[must_use]
     pub fn with_burst(self, burst: u32) -> Self {
         self.try_burst(burst).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Sets the name, which tells the limits of a key apart. Clients see it.
+    /// Sets the name, which identifies the limit among those of a key. Clients see it.
     ///
-    /// What was used is kept by the name: a limit with another name starts anew.
+    /// Usage is stored under the name: a limit with another name starts whole.
     ///
     /// # Panics
     ///
-    /// Panics if it has not 1 to 32 characters of `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`.
+    /// Panics if it does not have 1 to 32 characters of `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`.
     #[must_use]
     pub fn with_name(self, name: &str) -> Self {
         self.try_name(name).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Counts together with all keys of the tenant that have the same limit: shared, and with this
-    /// name, quota, window and burst. One that differs in any of these counts apart.
+    /// Shares the limit with all keys of the tenant that have the same one: also shared, and with the
+    /// same name, quota, window and burst. A limit with a difference counts separately.
     ///
-    /// For a key without a tenant it is a limit of its own.
+    /// For a key without a tenant, it is a limit of its own.
     #[must_use]
     pub fn shared_by_tenant(mut self) -> Self {
         self.shared = true;
@@ -242,13 +253,13 @@ impl RateLimit {
         &self.name
     }
 
-    /// Returns what tells its level apart from others: of its key, by which it counts whatever its
-    /// numbers are, or of a tenant, where each limit counts for itself.
+    /// Returns the name of its level: of its key, for which it counts whatever its numbers are, or of a
+    /// tenant, for which each limit counts separately.
     pub(crate) fn level(&self, of_tenant: bool) -> &Arc<str> {
         if of_tenant { &self.level } else { &self.name }
     }
 
-    /// Returns how many requests pass in a window.
+    /// Returns the number of requests in a window.
     #[must_use]
     pub const fn quota(&self) -> u32 {
         self.quota
@@ -266,18 +277,18 @@ impl RateLimit {
         self.burst
     }
 
-    /// Tells whether all keys of a tenant share it.
+    /// Tells whether all keys of a tenant share the limit.
     #[must_use]
     pub const fn is_shared_by_tenant(&self) -> bool {
         self.shared
     }
 
-    /// Returns after how many nanoseconds one request comes back.
+    /// Returns the nanoseconds after which one request comes back.
     pub(crate) const fn interval(&self) -> u64 {
         self.interval
     }
 
-    /// Returns the name that a limit with this window has if none is given.
+    /// Returns the default name of a limit with this window.
     fn has_default_name(&self) -> bool {
         Self::new(self.quota, self.window()).is_ok_and(|default| default.name == self.name)
     }

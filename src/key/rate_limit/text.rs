@@ -1,4 +1,4 @@
-//! A rate limit as people say it.
+//! Rate limits as text.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! How a server is connected to.
+//! Connecting a [`RedisRateLimiter`] to its server.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -13,14 +13,32 @@ use crate::redis::{Connection, Demands, Eviction, LIFETIME};
 
 const PREFIX: &str = "{api-keys}:limit:";
 
-/// Says how a [`RedisRateLimiter`] is connected, which is done when it is awaited.
+/// Configures a [`RedisRateLimiter`], and connects it when it is awaited.
 ///
 /// # Errors
 ///
-/// Awaiting it returns an error, which does not repeat the password, if the server cannot be reached
-/// or refuses it, if it is a replica, if it evicts keys and that is not
-/// [accepted](Self::accept_eviction), or if it is part of a cluster that keeps the levels elsewhere.
-#[must_use = "nothing is connected unless it is awaited"]
+/// Awaiting it returns an error, without the password, if the server cannot be reached or refuses the
+/// connection, is a replica, evicts keys without [acceptance](Self::accept_eviction), or is part of a
+/// cluster that keeps the levels on another node.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use tower_api_key::limit::RedisRateLimiter;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let limiter = RedisRateLimiter::connect("redis://127.0.0.1:6379")
+///     .key_prefix("{acme}:limit:")
+///     .accept_eviction()
+///     .connection_lifetime(Duration::from_secs(30))
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "it connects only when it is awaited"]
 pub struct RedisRateLimiterBuilder {
     url: String,
     demands: Demands,
@@ -32,31 +50,31 @@ impl RedisRateLimiterBuilder {
         Self { url: url.to_owned(), demands: demands(), lifetime: LIFETIME }
     }
 
-    /// Sets with what the names of levels begin. By default, `{api-keys}:limit:`.
+    /// Sets the prefix of the names of levels. The default is `{api-keys}:limit:`.
     ///
-    /// Limiters with the same prefix count together. In a cluster, it needs a part in braces, by which
-    /// all names are in one slot.
+    /// Limiters with the same prefix count together. In a cluster, the prefix needs a part in braces,
+    /// which puts all names in one slot.
     pub fn key_prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
         self.demands.prefix = prefix.into();
         self
     }
 
-    /// Accepts a server that evicts keys when its memory is full, such as one that is a cache, too.
+    /// Accepts a server that evicts keys when its memory is full, such as a cache.
     ///
-    /// A limit whose level was evicted begins anew.
+    /// A limit whose level was evicted starts whole again.
     pub fn accept_eviction(mut self) -> Self {
         self.demands.eviction = Eviction::Any;
         self
     }
 
-    /// Sets for how long a connection is used. By default, a minute. After half of it another takes
-    /// its place, and so a server's successor is found.
+    /// Sets how long a connection is used. The default is a minute. After half of it, another
+    /// connection takes its place, so that the successor of a server is found.
     ///
     /// # Panics
     ///
     /// Panics if it is zero.
     pub fn connection_lifetime(mut self, lifetime: Duration) -> Self {
-        assert!(!lifetime.is_zero(), "a connection has to live for some time");
+        assert!(!lifetime.is_zero(), "the lifetime of a connection must not be 0");
         self.lifetime = lifetime;
         self
     }
@@ -87,7 +105,7 @@ impl fmt::Debug for RedisRateLimiterBuilder {
     }
 }
 
-/// What a limiter asks of its server, unless it is told otherwise.
+/// What a limiter requires of its server by default.
 pub(super) fn demands() -> Demands {
     Demands { prefix: PREFIX.into(), eviction: Eviction::None }
 }

@@ -1,4 +1,4 @@
-//! [`RedisRateLimiter`]: counting for many processes, in Redis or Valkey.
+//! [`RedisRateLimiter`]: rate limits that many processes share, in Redis or Valkey.
 
 mod connect;
 #[cfg(test)]
@@ -24,29 +24,29 @@ const LONGEST: u64 = 9_999_999_999_999_999_999;
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("limits.lua")));
 
-/// Counts requests in Redis 7 or later, or in Valkey.
+/// Counts requests in Redis 7 or later, or in Valkey, for many processes together.
 ///
-/// The limiter is exact across processes: all processes that share a server together admit as many
+/// The limiter is exact across processes: all processes with the same server together admit as many
 /// requests as one would. A script checks all limits of a key in one round trip. It uses the server's
-/// clock, and decides like [`MemoryRateLimiter`](super::MemoryRateLimiter), to the nanosecond. A clone
-/// uses the same connection, which reconnects by itself. A call that gets no answer fails within
-/// three seconds.
+/// clock, and decides like [`MemoryRateLimiter`](super::MemoryRateLimiter), to the nanosecond. Clones
+/// use the same connection, which reconnects by itself. A call without an answer fails within three
+/// seconds.
 ///
-/// A level is a text under `{api-keys}:limit:` and the id of the first key of a chain of rotations, or
-/// the tenant and the limit; it expires when the limit is whole again.
+/// A level is a text whose name is `{api-keys}:limit:` and the id of the first key of a chain of
+/// rotations, or the tenant and the limit. It expires when the limit is whole again.
 ///
 /// # Deployment caveats
 ///
-/// * A server that evicts or forgets levels lets the keys begin anew. It is refused unless its
-///   `maxmemory-policy` is `noeviction` or that is
-///   [accepted](RedisRateLimiterBuilder::accept_eviction); there is no need to write levels to a disk.
-/// * A replica counts nothing: requests with limits are answered as the layer is
-///   [told](crate::ApiKeyLayer::allow_when_limiter_fails) for limiters that fail.
-/// * The server's clock should not jump, also not from one server to the next at a failover: a jump
-///   forward gives everybody a whole burst, and one back takes what is left of it.
+/// * If a server evicts or loses levels, the limits of keys start whole again. A server is refused
+///   unless its `maxmemory-policy` is `noeviction`, or eviction is
+///   [accepted](RedisRateLimiterBuilder::accept_eviction). Levels need not be written to a disk.
+/// * A replica counts nothing: requests with limits then get a 503, or pass with
+///   [`allow_when_limiter_fails`](crate::ApiKeyLayer::allow_when_limiter_fails).
+/// * The server's clock should not jump, not even at a failover: a jump forward gives every key a whole
+///   burst, and a jump back takes the rest of it.
 /// * A request counts twice if the connection is lost just after the server counted it.
-/// * Redis Cluster is not spoken. All names have the hash tag `{api-keys}`, and so are on one of its
-///   servers: that is accepted, and others are refused by an error that names it.
+/// * Redis Cluster is not supported. All names have the hash tag `{api-keys}`, and so are on one of its
+///   servers: that server is accepted, and the error of the others names it.
 ///
 /// # Examples
 ///
@@ -67,13 +67,13 @@ pub struct RedisRateLimiter {
 }
 
 impl RedisRateLimiter {
-    /// Connects to the server at `url`, such as `redis://:password@127.0.0.1:6379/0`, or to the one
-    /// that sentinels name, as a [`RedisStore`](crate::RedisStore) does.
+    /// Connects to the server at `url`, such as `redis://:password@127.0.0.1:6379/0`, or to the primary
+    /// that sentinels name, like [`RedisStore`](crate::RedisStore).
     pub fn connect(url: &str) -> RedisRateLimiterBuilder {
         RedisRateLimiterBuilder::url(url)
     }
 
-    /// Uses `client`, such as one with certificates, and connects at the first call.
+    /// Uses `client`, for example one with certificates, and connects at the first call.
     ///
     /// Set `TCP_NODELAY` in its connection's settings, as [`connect`](Self::connect) does.
     #[must_use]
@@ -84,8 +84,8 @@ impl RedisRateLimiter {
         Self { connection, prefix }
     }
 
-    /// Sets with what the names of levels begin, as
-    /// [when connecting](RedisRateLimiterBuilder::key_prefix), on a connection of its own.
+    /// Sets the prefix of the names of levels, like [when
+    /// connecting](RedisRateLimiterBuilder::key_prefix). The limiter then has a connection of its own.
     #[must_use]
     pub fn key_prefix(mut self, prefix: &str) -> Self {
         self.prefix = prefix.into();
@@ -93,8 +93,9 @@ impl RedisRateLimiter {
         self.demanding(|demands| demands.prefix = prefix)
     }
 
-    /// Accepts a server that evicts keys, as
-    /// [when connecting](RedisRateLimiterBuilder::accept_eviction), on a connection of its own.
+    /// Accepts a server that evicts keys, like [when
+    /// connecting](RedisRateLimiterBuilder::accept_eviction). The limiter then has a connection of its
+    /// own.
     #[must_use]
     pub fn accept_eviction(self) -> Self {
         self.demanding(|demands| demands.eviction = Eviction::Any)
@@ -111,7 +112,7 @@ impl RedisRateLimiter {
         }
         let answer = self.run(&self.script(&SCRIPT, key, change), change).await?;
         let decision = answer.decision(key.limits(), change);
-        decision.ok_or_else(|| LimiterError::new("Redis decides otherwise than it should"))
+        decision.ok_or_else(|| LimiterError::new("Redis returned an impossible decision: check that no other program changes the levels"))
     }
 
     fn script<'a>(&self, script: &'a Script, key: &KeyRecord, change: Change) -> Call<'a> {
@@ -136,7 +137,7 @@ impl RedisRateLimiter {
             Change::GiveBack { .. } => self.connection.clone(),
         };
         let answer: Vec<String> = script.run(&mut connection).await.map_err(LimiterError::new)?;
-        Answer::read(&answer).ok_or_else(|| LimiterError::new("an answer cannot be read"))
+        Answer::read(&answer).ok_or_else(|| LimiterError::new("the answer of Redis cannot be read"))
     }
 
     /// Returns the name under which a level is kept.
@@ -174,11 +175,11 @@ impl Change {
     }
 }
 
-/// What the script says.
+/// The answer of the script.
 struct Answer {
     now: u64,
     done: bool,
-    /// Before it was done.
+    /// The levels before the change.
     levels: Vec<u64>,
 }
 
@@ -190,7 +191,7 @@ impl Answer {
         Some(Self { now: now.parse().ok()?, done: done == "1", levels })
     }
 
-    /// Tells how the limits stand, unless that is not what the script made of them.
+    /// Returns the state of the limits, unless the answer contradicts the script.
     fn decision(&self, limits: &[RateLimit], change: Change) -> Option<LimitDecision> {
         if self.levels.len() != limits.len() {
             return None;

@@ -1,9 +1,9 @@
-//! [`Attempts`]: what is tried again, and over which connection.
+//! [`Attempts`]: which errors are retried, and over which connection.
 
 use super::connections::Connections;
 use super::lease::Lease;
 
-/// How often is tried what the server gave up for the sake of another transaction.
+/// How often to retry a transaction that the server rolled back because of another.
 const ATTEMPTS: usize = 5;
 
 /// The attempts at one change.
@@ -18,7 +18,8 @@ impl<'a> Attempts<'a> {
         Self { connections, left: ATTEMPTS - 1, has_changed_server: false }
     }
 
-    /// Gives the connection of an attempt back, and returns how it went unless another is to be made.
+    /// Returns the connection of an attempt to the pool, and returns the result unless another attempt
+    /// follows.
     pub(super) fn end<T>(
         &mut self,
         outcome: sqlx::Result<T>,
@@ -26,8 +27,8 @@ impl<'a> Attempts<'a> {
     ) -> Option<sqlx::Result<T>> {
         match outcome {
             Err(error) if is_read_only(&error) => {
-                // A server that changes nothing is no primary any more, but for a role that may
-                // not change anything: new connections lead to the one of today.
+                // A server that makes no changes is no longer the primary, unless the role may not
+                // change anything: new connections lead to the current one.
                 lease.close();
                 self.connections.turn_over();
                 let again = !std::mem::replace(&mut self.has_changed_server, true);

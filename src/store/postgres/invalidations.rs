@@ -1,4 +1,4 @@
-//! [`PostgresInvalidations`]: changes that PostgreSQL notifies of.
+//! [`PostgresInvalidations`]: notifications of changes by PostgreSQL.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,26 +13,26 @@ use super::server::{Server, Standing};
 use crate::store::sql::failed;
 use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
 
-/// Tells a [`CachedStore`](crate::store::CachedStore) what is changed in PostgreSQL, by `LISTEN`
-/// and `NOTIFY`.
+/// Notifies a [`CachedStore`](crate::store::CachedStore) of changes in PostgreSQL, by `LISTEN` and
+/// `NOTIFY`.
 ///
-/// Each node has two connections of its own for it, made as those of the pool are: one listens,
-/// and one sends the heartbeats. A pool whose connections are all in use holds up neither. Both are
-/// made anew every half minute, the new ones before the old ones are closed: after a failover, an old
-/// connection may go on leading to yesterday's primary.
+/// Each node has two extra connections for it, with the settings of the pool: one listens, and one
+/// sends the heartbeats. So it works even if all connections of the pool are in use. Both are renewed
+/// every half minute, the new ones before the old ones are closed, because after a failover an old
+/// connection may still lead to the former primary.
 ///
 /// # Deployment caveats
 ///
-/// * Connect to the server itself. A pooler that gives a connection to somebody else after each
-///   transaction, as PgBouncer does with `pool_mode = transaction`, accepts `LISTEN` and delivers
-///   nothing. The cache notices, since it never hears its heartbeats: it logs that changes are not
-///   heard of, and looks up every key. Nor does [`PostgresStore`](crate::PostgresStore) work there.
-/// * A standby server notifies of nothing, and neither accepts `LISTEN`.
-/// * What the pool does after it has connected, such as `SET ROLE`, is not done here.
+/// * Connect to the server itself. A pooler that reassigns connections after each transaction, such as
+///   PgBouncer with `pool_mode = transaction`, accepts `LISTEN` and delivers nothing. The cache
+///   notices, because its heartbeats do not arrive: it logs that notifications are lost, and looks up
+///   every key. [`PostgresStore`](crate::PostgresStore) does not work there either.
+/// * A standby sends no notifications, and does not accept `LISTEN`.
+/// * Callbacks of the pool after connecting, such as `SET ROLE`, do not run here.
 /// * A heartbeat is a small transaction.
-/// * A server that is found to be another one has the [store](crate::PostgresStore::invalidations) make
-///   all its connections anew. A [pool](crate::PostgresStore::from_pool) that the application uses, too,
-///   keeps those that are in use at that moment: set its `max_lifetime`.
+/// * If the server turns out to be another one, the [store](crate::PostgresStore::invalidations) renews
+///   all its connections. A [pool](crate::PostgresStore::from_pool) that the application shares keeps
+///   those that are in use at that moment: set its `max_lifetime`.
 #[derive(Clone)]
 pub struct PostgresInvalidations {
     connections: Connections,

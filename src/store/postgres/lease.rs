@@ -1,4 +1,4 @@
-//! [`Lease`]: a connection that does not keep its place in the pool when the server is gone.
+//! [`Lease`]: a connection that does not block its place in the pool when the server is gone.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -16,11 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 const HELD: &str = "a lease has its connection until it is dropped";
 
-/// A connection of the pool, to be given back when its answers have come.
+/// A connection of the pool, to be returned once its answers have arrived.
 ///
-/// When it is dropped before, as when the layer has waited long enough, the pool would wait for the
-/// server before it takes the connection back: for minutes, if the network lost the server. Here
-/// it waits for a second, and closes the connection then.
+/// If a connection is dropped earlier, such as after a time-out of the layer, the pool waits for the
+/// server before it reuses the place: for minutes, if the network lost the server. This type waits for
+/// a second, and then closes the connection.
 pub(super) struct Lease {
     taken: Option<Taken>,
     is_for_transaction: bool,
@@ -36,9 +36,8 @@ impl Lease {
         Ok(Self { taken, is_for_transaction: false })
     }
 
-    /// Takes a connection for a transaction, which is closed if it is dropped: when `sqlx` is
-    /// dropped while it begins a transaction, the connection stays in it, and whoever had the
-    /// connection next would be in it too.
+    /// Takes a connection for a transaction, and closes it if dropped: if `sqlx` is dropped while it
+    /// begins a transaction, the connection stays in it, and its next user would be in it, too.
     pub(super) async fn for_transaction(connections: &Connections) -> Result<Self, StoreError> {
         let mut lease = Self::of(connections, Purpose::Change).await?;
         lease.is_for_transaction = true;

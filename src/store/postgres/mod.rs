@@ -31,34 +31,34 @@ use self::connections::Connections;
 pub use self::invalidations::PostgresInvalidations;
 use super::sql::Statements;
 
-/// Keeps keys in PostgreSQL. Needs the feature `postgres`, Rust 1.94 and PostgreSQL 12.
+/// Stores keys in PostgreSQL. Requires the feature `postgres`, Rust 1.94 and PostgreSQL 12.
 ///
-/// [`connect`](Self::connect) creates the tables, also when several nodes start at once. A clone is
-/// the same store. Connections that the server closed are replaced.
+/// [`connect`](Self::connect) creates the tables, even if several nodes start at once. Clones share the
+/// store. Connections that the server closed are replaced.
 ///
-/// For connections with TLS, let your own `Cargo.toml` ask for `sqlx` with one of its features, such
-/// as `tls-rustls`.
+/// For connections with TLS, add `sqlx` with one of its features, such as `tls-rustls`, to your own
+/// `Cargo.toml`.
 ///
 /// # Tables
 ///
-/// | table | has |
+/// | table | content |
 /// |---|---|
-/// | `api_keys` | one row a key |
+/// | `api_keys` | one row for each key |
 /// | `api_key_uses` | when a key was last used |
-/// | `api_key_usage` | one row a key and hour, or day once hours are too old, with how many requests were accepted and refused |
-/// | `api_key_usage_writers` | which batch of usage each node has added last |
+/// | `api_key_usage` | one row for each key and hour, or day once hours are too old, with the numbers of accepted and refused requests |
+/// | `api_key_usage_writers` | the last batch of usage of each node |
 /// | `api_key_suspensions` | the tenants that are [suspended](crate::KeyManager::suspend) |
 /// | `api_key_audit` | the events of changes, with the records before and after, without digests |
 /// | `api_key_migrations` | the oldest `version` whose code may use these tables, and their own, `level` |
 ///
-/// A new version of this crate that needs more of the tables adds it, and leaves what the version
-/// before reads and writes: nodes of both work at the same time, and those of the version before
-/// start again after a rollback.
+/// A new version of this crate only adds to the tables, and keeps what the previous version uses: nodes
+/// of both versions work at the same time, and nodes of the previous version start again after a
+/// rollback.
 ///
-/// Times are kept to the microsecond, of the years 1970 to 9999. A record that cannot be kept, such
-/// as one with a zero byte in its name or with metadata that are nested too deep, is an error, and
-/// so is a row that cannot be read. What is changed by plain SQL counts, raises `revision`,
-/// and is notified as any other change:
+/// Times are stored to the microsecond, in the years 1970 to 9999. A record that cannot be stored, such
+/// as one with a zero byte in its name or with too deeply nested metadata, is an error, and so is a row
+/// that cannot be read. Changes by plain SQL take effect, raise `revision`, and are notified like any
+/// other change:
 ///
 /// ```sql
 /// UPDATE api_keys SET revoked_at = now() WHERE id = 'key_…' AND revoked_at IS NULL;
@@ -66,44 +66,44 @@ use super::sql::Statements;
 ///
 /// # Deployment caveats
 ///
-/// * Connect to the server, or through a pooler that keeps a connection for a session, as PgBouncer does
-///   with `pool_mode = session`; it needs no other settings. One that gives a connection to somebody else
-///   after each transaction (`pool_mode = transaction`) mixes up prepared statements: lookups fail, or worse.
-///   It is refused.
-/// * A server that only verifies keys needs to read some of the tables, and no other rights:
-///   [which](crate::guide::roles).
-/// * A node has up to 10 connections, and two more for each
-///   cache that hears of changes (`invalidations`). Another two are there for a moment when these are
-///   made anew, one more while the store connects, and one to find out why there is none.
-/// * Of these, lists, changes and notes of use have [two](PostgresStoreBuilder::management_connections), so
-///   look-ups wait for none of them, and a change waits for no list.
-/// * Version 3 of the tables has more indexes. Changes wait while the migration makes them, some seconds
-///   for a million keys; look-ups do not.
-/// * A standby is refused, unless its lag is [accepted](PostgresStoreBuilder::accept_standby). After a failover,
-///   no connection leads to yesterday's primary for longer than it
-///   [lives](PostgresStoreBuilder::connection_lifetime). What a failover can lose, and which settings prevent
-///   that, is on [a page](crate::guide::failover) of its own.
-/// * A change is acknowledged when it is on the disk, also where `synchronous_commit` is `off`, and waits for a
-///   synchronous standby for as long as it takes.
+/// * Connect to the server, or through a pooler that keeps a connection for a session, such as
+///   PgBouncer with `pool_mode = session`; it needs no other settings. A pooler that reassigns
+///   connections after each transaction (`pool_mode = transaction`) mixes up prepared statements, so
+///   that look-ups fail, or worse. It is refused.
+/// * A server that only verifies keys needs only the [rights](crate::guide::roles) to read some of the
+///   tables.
+/// * A node has up to 10 connections, and two more for each cache with `invalidations`. Another two
+///   exist for a moment while these are renewed, one more while the store connects, and one to find out
+///   why it cannot.
+/// * Of these, lists, changes and last uses have [two](PostgresStoreBuilder::management_connections),
+///   so look-ups never wait for them, and a change waits for no list.
+/// * Version 3 of the tables has more indexes. Changes wait while the migration creates them, some
+///   seconds for a million keys; look-ups do not wait.
+/// * A standby is refused, unless its lag is [accepted](PostgresStoreBuilder::accept_standby). After a
+///   failover, no connection leads to the former primary for longer than its
+///   [lifetime](PostgresStoreBuilder::connection_lifetime). The page about
+///   [failover](crate::guide::failover) lists what a failover can lose, and the settings that prevent
+///   it.
+/// * A change is acknowledged when it is on the disk, even if `synchronous_commit` is `off`, and waits
+///   for a synchronous standby without a time limit.
 /// * The database has the encoding UTF8; any other is refused.
-/// * Tables that somebody else made are refused: before PostgreSQL 15, every role may create some in
-///   the schema `public`. They have to belong to the role that connects, to the owner of the database
-///   or of the schema, to a superuser, or to the
-///   [table owner](PostgresStoreBuilder::table_owner) that is named.
-/// * A change waits for a row that another transaction has locked for three seconds, and for any
-///   statement for five, and is not made then; a shorter `lock_timeout` or `statement_timeout` of yours
-///   stays. Nothing but the latter bounds how long a list takes. Whoever cannot wait drops the future: a
-///   change is then made as a whole or not at all.
+/// * Tables of an untrusted role are refused, because before PostgreSQL 15 every role may create tables
+///   in the schema `public`. They have to belong to the connecting role, to the owner of the database
+///   or of the schema, to a superuser, or to the [table owner](PostgresStoreBuilder::table_owner).
+/// * A change waits at most three seconds for a row that another transaction has locked, and five for
+///   any statement, and then fails; a shorter `lock_timeout` or `statement_timeout` of yours stays.
+///   Only the latter bounds the time of a list. A caller that cannot wait drops the future: the change
+///   is then made completely or not at all.
 ///
 /// # Notifications
 ///
-/// A trigger notifies of each change of `api_keys`, in its transaction, on a channel that is named
-/// as the schema and the table are, such as `public.api_keys`, or, where that has more than 63
-/// bytes, `api_keys.` and the first 32 hexadecimal digits of its SHA-256. The payload is the
-/// digest in hexadecimal digits, `tenant` and its id if that was suspended or resumed, or `*` after `TRUNCATE` and
-/// [when it is asked for](crate::KeyRepository::invalidate_everywhere). The triggers are `ENABLE ALWAYS`, so
-/// that changes by a replication are notified of, too: connecting checks that and mends it, or says
-/// which statement does.
+/// A trigger notifies of each change of `api_keys`, in its transaction. The channel is named after the
+/// schema and the table, such as `public.api_keys`; if that has more than 63 bytes, it is `api_keys.`
+/// and the first 32 hexadecimal digits of its SHA-256. The payload is the digest in hexadecimal digits,
+/// `tenant` and its id if that was suspended or resumed, or `*` after `TRUNCATE` and [on
+/// request](crate::KeyRepository::invalidate_everywhere). The triggers are `ENABLE ALWAYS`, so that
+/// replicated changes are notified, too: connecting checks and repairs that, or returns the statement
+/// that does.
 ///
 /// # Examples
 ///
@@ -124,21 +124,21 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to the database of a URL, such as `postgres://user:password@host/database`, and
-    /// creates what is missing.
+    /// Connects to the database of a URL, such as `postgres://user:password@host/database`, and creates
+    /// missing tables.
     ///
-    /// There are up to 10 connections, each of which is tested before it is used, and used for
-    /// [half a minute](PostgresStoreBuilder::connection_lifetime).
+    /// There are up to 10 connections. Each is tested before it is used, and is used for [half a
+    /// minute](PostgresStoreBuilder::connection_lifetime).
     pub fn connect(url: &str) -> PostgresStoreBuilder {
         PostgresStoreBuilder::url(url)
     }
 
-    /// Takes the connections of a pool.
+    /// Uses the connections of a pool.
     ///
-    /// It should wait for a connection less than the five seconds that a layer waits for the
-    /// record, and have a [`max_lifetime`](sqlx::pool::PoolOptions::max_lifetime) of some 30 seconds: so
-    /// long may a connection lead to yesterday's primary after a failover. A longer one is an event of the
-    /// feature `tracing`, at `WARN`.
+    /// Its acquire time-out should be below the five seconds that a layer waits for a record. Its
+    /// [`max_lifetime`](sqlx::pool::PoolOptions::max_lifetime) should be some 30 seconds, because after
+    /// a failover a connection may lead to the former primary for that long. A longer one is a `WARN`
+    /// event of the feature `tracing`.
     ///
     /// # Examples
     ///
@@ -162,9 +162,9 @@ impl PostgresStore {
         PostgresStoreBuilder::pool(pool)
     }
 
-    /// Returns the name of the channel on which changes are notified.
+    /// Returns the name of the channel for notifications of changes.
     ///
-    /// It is for a `PostgresInvalidations` over a pool of another kind, or for a program of yours that
+    /// Use it for a `PostgresInvalidations` over another kind of pool, or for a program of yours that
     /// listens.
     #[must_use]
     pub fn channel(&self) -> &str {

@@ -1,8 +1,8 @@
-//! Whose tables they are.
+//! The owners of the tables.
 //!
-//! Before PostgreSQL 15, every role may create tables in the schema `public`. One that made these
-//! tables first could read all digests, issue keys to itself, and have its triggers run with the
-//! rights of whoever writes.
+//! Before PostgreSQL 15, every role may create tables in the schema `public`. A role that created these
+//! tables first could read all digests, issue keys to itself, and have its triggers run with the rights
+//! of every writer.
 
 use sqlx::{PgConnection, query_as};
 use thiserror::Error;
@@ -10,17 +10,17 @@ use thiserror::Error;
 use crate::store::StoreError;
 use crate::store::sql::{Tables, failed};
 
-/// Lists the schema, if there is one, and those of the tables that there are, each with its owner and
-/// whether that can be trusted:
+/// Lists the schema, if it exists, and the existing tables, each with its owner and whether that is
+/// trusted:
 ///
-/// * it is a role that can act as the current one, or as the owner of the database, as these can
-///   themselves, and superusers;
-/// * it can act as the role that was named;
-/// * it can act as the owner of the schema, who could replace the tables. That says nothing of who
-///   made the schema.
+/// * it is a role that can act as the current one, or as the owner of the database. These roles
+///   themselves and superusers can do so;
+/// * it can act as the named role;
+/// * it can act as the owner of the schema, who could replace the tables. This does not apply to the
+///   schema itself.
 ///
-/// The other way round, a role that the current one can act as, says nothing: before PostgreSQL 16,
-/// every role can grant itself to others.
+/// A role as which the current one can act is not trusted for that reason: before PostgreSQL 16, every
+/// role can grant itself to others.
 const OWNERS: &str = "
     WITH owned AS (
         SELECT NULL::text AS table_name, nspowner AS owner, NULL::oid AS schema_owner
@@ -43,7 +43,7 @@ const OWNERS: &str = "
         ORDER BY table_name
 ";
 
-/// The error of tables that somebody else made, or could replace.
+/// The error of tables that an untrusted role created, or could replace.
 #[derive(Debug, Error)]
 enum OwnerError {
     #[error(
@@ -60,8 +60,8 @@ enum OwnerError {
     Schema { schema: String, owner: String },
 }
 
-/// Refuses tables that belong to a role that cannot be trusted, and, if they are to be created, a
-/// schema that does. Nothing is read from them, since even that may run what their owner wrote.
+/// Refuses tables of an untrusted role and, if tables are to be created, a schema of one. Nothing is
+/// read from them, because even that may run code of their owner.
 pub(super) async fn check(
     connection: &mut PgConnection,
     tables: &Tables,

@@ -1,12 +1,12 @@
-//! What a role may read that looks keys up.
+//! The rights that look-ups need.
 
 use sqlx::{PgConnection, query_scalar};
 
 use crate::store::StoreError;
 use crate::store::sql::{Tables, failed};
 
-/// Refuses to start where every look-up would fail: because a version of this crate has a new table, and
-/// the role was given no rights to it.
+/// Refuses to start if every look-up would fail: because a version of this crate has a new table, and
+/// the role has no rights to it.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! [`Server`]: what a connection leads to, and what is wrong with it.
+//! [`Server`]: the server of a connection, and what is wrong with it.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -18,17 +18,18 @@ const COMPARISONS: usize = 4;
 /// How long a second connection may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What a server may be that is asked for keys.
+/// The state of a server that may be asked for keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It takes changes.
+    /// It accepts changes.
     Primary,
-    /// It repeats the changes of another, all of those that were made this long ago.
+    /// It replays the changes of another server, all of those until this long ago.
     Standby(Option<Duration>),
 }
 
 impl Standing {
-    /// Asks a server. A role or a database may be read-only by default, which says nothing of it.
+    /// Asks a server for its state. A role or a database may be read-only by default, which does not
+    /// make it a standby.
     pub(super) async fn ask(connection: &mut PgConnection) -> sqlx::Result<Self> {
         let standing = "SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN \
              (extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint \
@@ -41,7 +42,7 @@ impl Standing {
     }
 }
 
-/// Where a server is, as it is said in errors: without the user, the password and the database.
+/// The address of a server for errors: without the user, the password and the database.
 #[derive(Clone, Debug)]
 pub(super) struct Server(Box<str>);
 
@@ -101,7 +102,7 @@ impl fmt::Display for Server {
     }
 }
 
-/// The error of a server that cannot be asked, or that must not be.
+/// The error of a server that cannot or must not be asked.
 #[derive(Debug, Error)]
 enum ServerError {
     #[error(
@@ -123,18 +124,18 @@ enum ServerError {
     )]
     BusyForManagement { server: Server, connections: u32, within: Duration },
     #[error(
-        "PostgreSQL at {server} is a standby, which hears of revocations late: connect to the \
+        "PostgreSQL at {server} is a standby, which learns of revocations late: connect to the \
          primary, or accept a lag with `accept_standby`"
     )]
     Standby { server: Server },
     #[error(
         "PostgreSQL at {server} is a standby that is {lag:?} behind, and {max_lag:?} is accepted: \
-         connect to the primary, or see to the replication"
+         connect to the primary, or check the replication"
     )]
     Lags { server: Server, lag: Duration, max_lag: Duration },
     #[error(
-        "PostgreSQL at {server} is a standby that has repeated no change yet, so how far it is \
-         behind is not known: connect to the primary, or see to the replication"
+        "PostgreSQL at {server} is a standby that has replayed no change yet, so its lag is \
+         not known: connect to the primary, or check the replication"
     )]
     LagUnknown { server: Server },
     #[error(
@@ -149,21 +150,21 @@ fn refuses(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused)
 }
 
-/// The text of an error of the database, without what it is wrapped in.
+/// The text of a database error, without its wrappers.
 fn text(error: &StoreError) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// Refuses a pooler that gives a connection to somebody else between two transactions.
+/// Refuses a pooler that reassigns a connection between two transactions.
 ///
-/// Two connections of one's own that are open at the same time never have the same process behind
-/// them, nor does one of them change it.
+/// Two connections that are open at the same time never have the same server process, and the process
+/// of a connection never changes.
 pub(super) async fn refuse_transaction_pooling(
     connection: &mut PgConnection,
     options: &PgConnectOptions,
 ) -> Result<(), StoreError> {
     let server = Server::of(options);
-    // A node needs several connections, so a pooler that has only one is of no use to it.
+    // A node needs several connections, so a pooler with only one is of no use to it.
     let other = timeout(PATIENCE, options.connect()).await.map_err(|_| server.silent(PATIENCE))?;
     let mut other = other.map_err(|error| server.unreachable(error))?;
     let mut before = None;
@@ -177,8 +178,8 @@ pub(super) async fn refuse_transaction_pooling(
     other.close().await.map_err(failed)
 }
 
-/// Returns the process behind a connection, without preparing a statement, which such a pooler may
-/// not know of.
+/// Returns the server process of a connection, without preparing a statement, which such a pooler may
+/// not support.
 async fn process(connection: &mut PgConnection) -> Result<i32, StoreError> {
     let row = raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await.map_err(failed)?;
     sqlx::Row::try_get(&row, 0).map_err(failed)

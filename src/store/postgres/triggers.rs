@@ -1,4 +1,4 @@
-//! Whether changes are notified of, also those that a replication makes.
+//! The triggers that notify of changes, also of replicated ones.
 
 use sqlx::{Connection as _, PgConnection, query_as, raw_sql};
 use thiserror::Error;
@@ -6,18 +6,17 @@ use thiserror::Error;
 use crate::store::StoreError;
 use crate::store::sql::{Tables, constant, failed};
 
-/// For how long whoever uses the table is waited for.
+/// How long to wait for other users of the table.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
 
 /// A trigger of the table of keys, or of that of suspended tenants.
 struct Trigger {
     name: &'static str,
     table: fn(&Tables) -> String,
-    /// When it is called, and how often, of which `{table}` is the table.
+    /// When and how often it is called; `{table}` stands for the table.
     event: &'static str,
     function: &'static str,
-    /// How it is enabled where it does its work: `A` is always, and `O` not for what a replication
-    /// writes.
+    /// Its state when it works: `A` is always, and `O` excludes replicated changes.
     enabled: &'static [&'static str],
 }
 
@@ -36,7 +35,7 @@ const TRIGGERS: [Trigger; 5] = [
         function: "api_keys_notify",
         enabled: &["A"],
     },
-    // What a replication writes has its revision already.
+    // Replicated rows have their revision already.
     Trigger {
         name: "api_keys_raise_revision",
         table: Tables::keys,
@@ -60,10 +59,10 @@ const TRIGGERS: [Trigger; 5] = [
     },
 ];
 
-/// The error of a trigger that does not do its work.
+/// The error of a trigger that does not work.
 #[derive(Debug, Error)]
 #[error(
-    "the trigger {name} of the table {table} {state}, so changes may go unheard: run `api-keys init` as \
+    "the trigger {name} of the table {table} {state}, so changes may not be notified: run `api-keys init` as \
      the owner of the table, or the statement `{cure}`"
 )]
 struct TriggerError {
@@ -75,12 +74,12 @@ struct TriggerError {
     source: Option<StoreError>,
 }
 
-/// Sees that the triggers are there and enabled, also for what a replication writes. A restore may have
-/// left them disabled or ordinary, which nobody notices: heartbeats go on.
+/// Checks that the triggers exist and are enabled, also for replicated changes. A restore may have left
+/// them disabled or ordinary, which heartbeats do not reveal.
 ///
 /// # Errors
 ///
-/// Returns an error if one is not and it may not, or cannot, be mended.
+/// Returns an error if a trigger does not work and cannot be repaired.
 pub(super) async fn check(
     connection: &mut PgConnection,
     tables: &Tables,

@@ -1,4 +1,4 @@
-//! [`KeyRecord`]: all that is known of a key, but the key.
+//! [`KeyRecord`]: the stored data of a key, without its text.
 
 mod changes;
 mod parts;
@@ -19,12 +19,11 @@ use crate::key::{
     TenantId,
 };
 
-/// What a store keeps of a key.
+/// The stored data of a key.
 ///
-/// The text of the key is not in it. This crate makes records when it [issues](crate::NewKey) keys. A
-/// store over a table of another system makes one of a row: by [`new`](Self::new), with which the key
-/// may do nothing that needs an ability, and the methods that begin with `set_`. The id of a record
-/// does not change.
+/// It does not contain the text of the key. This crate creates records when it [issues](crate::NewKey)
+/// keys. A store over a table of another system creates one from a row: by [`new`](Self::new), which
+/// grants no abilities, and the methods that begin with `set_`. The id of a record never changes.
 ///
 /// # Examples
 ///
@@ -53,37 +52,37 @@ pub struct KeyRecord {
     pub(crate) id: KeyId,
     /// The digest by which the record is found.
     pub(crate) digest: KeyDigest,
-    /// What people may see of the key to recognize it: its prefix and last four characters.
+    /// The parts of the key by which people recognize it: its prefix and last four characters.
     pub(crate) hint: KeyHint,
-    /// What the key is for, in the words of its owner.
+    /// The name of the key, which says what the key is for.
     pub(crate) name: Compact<23, Box<str>>,
-    /// On whose behalf it acts.
+    /// The tenant on whose behalf it acts.
     pub(crate) tenant: Option<TenantId>,
     /// Whether it is a secret.
     pub(crate) kind: KeyKind,
-    /// What it may do.
+    /// The abilities.
     pub(crate) abilities: AbilitySet,
     /// When it was issued.
     pub(crate) created_at: Moment,
-    /// From when on it is refused.
+    /// The time from which it is refused.
     pub(crate) expires_at: Option<Moment>,
-    /// When it was revoked, for good.
+    /// When it was revoked.
     pub(crate) revoked_at: Option<Moment>,
-    /// Whether it is out of use for the time being.
+    /// Whether it is disabled.
     pub(crate) disabled: bool,
-    /// How often the record was changed, by which writers notice each other.
+    /// The number of changes of the record, by which writers detect each other.
     pub(crate) revision: u64,
-    /// Whether its tenant is suspended. The store says so when it finds the record, and does not keep it
-    /// with the record.
+    /// Whether its tenant is suspended. The store sets it when it finds the record, and does not store
+    /// it with the record.
     pub(crate) suspended: bool,
-    /// Never those that are [none](Terms::NONE).
+    /// Never equal to [none](Terms::NONE).
     pub(crate) terms: Option<Arc<Terms>>,
-    /// Never what is empty.
+    /// Never empty.
     pub(crate) rare: Option<Box<Rare>>,
 }
 
 impl KeyRecord {
-    /// Makes a record of a secret key that has no abilities and does not expire. All else is empty.
+    /// Creates the record of a secret key that has no abilities and does not expire. All else is empty.
     #[must_use]
     pub fn new(
         id: KeyId,
@@ -110,21 +109,21 @@ impl KeyRecord {
         }
     }
 
-    /// Returns the id of the key by which the limits count: that of the record, unless it says
+    /// Returns the id under which the limits count: that of the record, unless it has
     /// [another](Self::counted_as).
     #[must_use]
     pub fn counted_id(&self) -> &KeyId {
         self.counted_as().unwrap_or(&self.id)
     }
 
-    /// Returns when the key ends for good: when it was revoked, or else when it expires.
+    /// Returns when the key ends permanently: when it was revoked, or else when it expires.
     pub(crate) fn ends_at(&self) -> Option<SystemTime> {
         self.revoked_at.or(self.expires_at).map(SystemTime::from)
     }
 
-    /// Estimates the bytes that the record takes. What it shares with others counts for each.
+    /// Estimates the size of the record in bytes. Shared parts count for each record.
     pub(super) fn size(&self) -> usize {
-        // Each of them by name, so that none that is added later is forgotten.
+        // Each field by its name, so that none that is added later is forgotten.
         let Self {
             id,
             digest: _,
@@ -157,7 +156,7 @@ impl KeyRecord {
         self.terms.as_deref().unwrap_or(&NONE)
     }
 
-    /// Returns the terms, if others may have the same: restrictions are mostly those of one key.
+    /// Returns the terms, if others may have the same: restrictions usually belong to one key.
     pub(super) fn terms_to_share(&self) -> Option<&Arc<Terms>> {
         self.terms.as_ref().filter(|terms| terms.restrictions == Restrictions::NONE)
     }
@@ -178,7 +177,7 @@ impl KeyRecord {
     }
 }
 
-/// Shows what is in it, and not how it is kept.
+/// Shows the content, and not how it is stored.
 impl fmt::Debug for KeyRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         parts::KeyRecord::from(self.clone()).fmt(f)
@@ -199,13 +198,13 @@ impl KeyRecord {
         self.digest
     }
 
-    /// Returns what people may see of the key to recognize it: its prefix and last four characters.
+    /// Returns the parts of the key by which people recognize it: its prefix and last four characters.
     #[must_use]
     pub fn hint(&self) -> &KeyHint {
         &self.hint
     }
 
-    /// Returns what the key is for, in the words of its owner.
+    /// Returns the name of the key, which says what the key is for.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name.as_str()
@@ -217,25 +216,25 @@ impl KeyRecord {
         self.tenant.as_ref()
     }
 
-    /// Returns who issued the key, if that is known: a [`KeyManager`](crate::KeyManager) notes it.
+    /// Returns who issued the key, if known: a [`KeyManager`](crate::KeyManager) records it.
     #[must_use]
     pub fn created_by(&self) -> Option<&Actor> {
         self.terms().created_by.as_ref()
     }
 
-    /// Returns the only stage in which the key works.
+    /// Returns the stage in which the key works, if it works in one only.
     #[must_use]
     pub fn stage(&self) -> Option<&Stage> {
         self.terms().stage.as_ref()
     }
 
-    /// Returns the kind of the key: whether it is a secret.
+    /// Returns the kind of the key: secret or public.
     #[must_use]
     pub fn kind(&self) -> KeyKind {
         self.kind
     }
 
-    /// Returns what the key may do.
+    /// Returns the abilities of the key: what it may do.
     #[must_use]
     pub fn abilities(&self) -> &AbilitySet {
         &self.abilities
@@ -253,19 +252,19 @@ impl KeyRecord {
         self.expires_at.map(SystemTime::from)
     }
 
-    /// Returns when the key was revoked, for good.
+    /// Returns when the key was revoked.
     #[must_use]
     pub fn revoked_at(&self) -> Option<SystemTime> {
         self.revoked_at.map(SystemTime::from)
     }
 
-    /// Tells whether the key is out of use for the time being.
+    /// Tells whether the key is disabled.
     #[must_use]
     pub fn is_disabled(&self) -> bool {
         self.disabled
     }
 
-    /// Returns from when on the key should be replaced. It goes on working.
+    /// Returns the time from which the key should be replaced. The key continues to work.
     #[must_use]
     pub fn rotation_due_at(&self) -> Option<SystemTime> {
         self.rare.as_ref()?.rotation_due_at.map(SystemTime::from)
@@ -277,36 +276,36 @@ impl KeyRecord {
         self.rare.as_ref()?.successor.as_ref()
     }
 
-    /// Returns the id of the key by which the limits count, if that is another: the first of a chain of
-    /// rotations.
+    /// Returns the id under which the limits count, if it is that of another key: the first of a chain
+    /// of rotations.
     ///
-    /// So a successor takes over what was used, and while several of them work, they count together.
-    /// [`counted_id`](Self::counted_id) is never nothing.
+    /// So a successor continues with the used limits, and while several keys of the chain work, they
+    /// count together. [`counted_id`](Self::counted_id) always returns an id.
     #[must_use]
     pub fn counted_as(&self) -> Option<&KeyId> {
         self.rare.as_ref()?.counted_as.as_ref()
     }
 
-    /// Returns how often the key may be used.
+    /// Returns the rate limits of the key.
     #[must_use]
     pub fn limits(&self) -> &RateLimits {
         &self.terms().limits
     }
 
-    /// Returns from where the key works, and on which endpoints.
+    /// Returns the restrictions of the key: addresses, sites, pages and endpoints.
     #[must_use]
     pub fn restrictions(&self) -> &Restrictions {
         &self.terms().restrictions
     }
 
-    /// Returns what else the application wants to know of the key.
+    /// Returns the metadata that the application stored with the key.
     #[must_use]
     pub fn metadata(&self) -> &Map<String, Value> {
         static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
         self.rare.as_ref().map_or(&*NONE, |rare| &rare.metadata)
     }
 
-    /// Returns the number of the changes of the record, by which writers notice each other.
+    /// Returns the number of changes of the record, by which writers detect each other.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
@@ -314,7 +313,7 @@ impl KeyRecord {
 
     /// Tells whether the tenant of the key was suspended when the store found the record.
     ///
-    /// It is no part of what is kept of the key, and `serde` skips it: the store knows which tenants are
+    /// It is not stored with the key, and `serde` skips it: the store knows which tenants are
     /// [suspended](crate::KeyManager::suspend).
     #[must_use]
     pub fn is_suspended(&self) -> bool {

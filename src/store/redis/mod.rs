@@ -30,73 +30,73 @@ pub use self::connect::RedisStoreBuilder;
 #[cfg(feature = "cache")]
 pub use self::invalidations::RedisInvalidations;
 
-/// Keeps keys in Redis 7 or later, or in Valkey.
+/// Stores keys in Redis 7 or later, or in Valkey.
 ///
-/// A lookup is one script, which a replica refuses: it gets the record, or those of many keys, and,
-/// while any tenant is suspended, asks for that of the key. Changes are made by a script, so that
-/// all of them are made or none, and are published in the same moment to those who cache. No modules
-/// are needed. A clone uses the same connections, which come back by themselves and are replaced every
-/// minute; a command that is not answered fails within three seconds, or within six right after a
-/// restart.
+/// A look-up is one script, which a replica refuses. It reads the record, or those of many keys, and,
+/// while any tenant is suspended, the state of the key's tenant. A script makes all changes or none,
+/// and publishes them to caches at the same moment. No modules are needed. Clones use the same
+/// connections, which reconnect by themselves and are renewed every minute. A command without an answer
+/// fails within three seconds, or within six right after a restart.
 ///
-/// A record is JSON under `{api-keys}:key:` and its digest; indices by id, tenant, time and when keys end
-/// are beside it. What it says counts, whatever an index says. Fields that this version does not know are
-/// ignored, and kept when the record is changed.
+/// A record is JSON under `{api-keys}:key:` and its digest; there are indexes by id, tenant, time and
+/// end. The record takes precedence over an index. Fields of newer versions are ignored, and kept when
+/// the record is changed.
 ///
-/// Audit events are not kept, since they would fill the memory of the server: give the [`KeyManager`](crate::KeyManager) a
-/// [sink](super::AuditSink).
+/// Audit events are not stored, because they would fill the memory of the server: give the
+/// [`KeyManager`](crate::KeyManager) a [sink](super::AuditSink).
 ///
 /// # Deployment caveats
 ///
-/// * Look-ups have a connection of their own, and lists and changes another. A list visits 100 records a
-///   step where it has to look at them, one step of a node at a time, and leaves the server to others for
-///   twice as long after each. What a list asks for is compared with the records themselves, so it finds
-///   what nodes of the version before have changed.
+/// * Look-ups have a connection of their own, and lists and changes another. A list visits 100 records
+///   a step if it has to read them, one step of a node at a time, and leaves the server to other
+///   commands for twice as long after each. Lists compare the records themselves, so they also find
+///   changes by nodes of the previous version.
 /// * A server that evicts records is refused: one whose `maxmemory-policy` is neither `noeviction` nor
-///   one of `volatile-…`, which evict what expires, as no record does. Nor is it used once that is
-///   changed, within a minute.
-/// * Redis Cluster is not spoken. All names have the hash tag `{api-keys}`, and so are on one of its
-///   servers: that is accepted, and others are refused by an error that names it. What moves there
-///   later is not followed.
-/// * A user whom the server lets do little needs `EVALSHA`, `EVAL`, `GET`, `MGET`, `HMGET`, `ZMSCORE`,
-///   `ZRANGE`, `ZADD`, `ZREM`, `ZCARD`, `HGET`, `HSET`, `HDEL`, `SET`, `DEL`, `PUBLISH` and
-///   `SUBSCRIBE`, for usage also `HINCRBY`, `EXPIREAT` and `HGETALL`, the names and the channel of the prefix, and `INFO`: without it, an event at `WARN`
-///   says that it is not known whether the server is a primary or evicts.
+///   a `volatile-…` one, which evicts only expiring entries, and no record expires. If the policy is
+///   changed, the server is refused within a minute.
+/// * Redis Cluster is not supported. All names have the hash tag `{api-keys}`, and so are on one of its
+///   servers: that server is accepted, and the error of the others names it. The store does not follow
+///   slots that move later.
+/// * A user with few rights needs `EVALSHA`, `EVAL`, `GET`, `MGET`, `HMGET`, `ZMSCORE`, `ZRANGE`,
+///   `ZADD`, `ZREM`, `ZCARD`, `HGET`, `HSET`, `HDEL`, `SET`, `DEL`, `PUBLISH` and `SUBSCRIBE`, for
+///   usage also `HINCRBY`, `EXPIREAT` and `HGETALL`, the names and the channel of the prefix, and
+///   `INFO`. Without `INFO`, a `WARN` event says that it is not known whether the server is a primary
+///   or evicts.
 ///
 /// # Replication, failover, restore
 ///
-/// What was acknowledged is safe only as far as the server's settings go:
+/// Acknowledged changes are only as safe as the server's settings:
 ///
 /// | setting | without it |
 /// |---|---|
-/// | `appendonly yes` | a restart loses what was changed since the last snapshot: revoked keys work again |
+/// | `appendonly yes` | a restart loses the changes since the last snapshot: revoked keys work again |
 /// | `appendfsync always` | a power failure loses the last second |
-/// | `min-replicas-to-write 1`, `min-replicas-max-lag 10` | a primary that was cut off from its replicas, one of which has taken over, goes on, and is believed by the nodes on its side for as long as that lasts; with them, it refuses look-ups and changes ten seconds later |
-/// | `replica-serve-stale-data no` | other programs that read from a replica read what is not true any more; this store does not read there |
-/// | `replica-read-only yes`, the default | a primary of yesterday that may be written to believes itself; nodes leave it within a minute |
+/// | `min-replicas-to-write 1`, `min-replicas-max-lag 10` | a primary that is cut off from its replicas, one of which has taken over, continues to accept keys on its side for as long as that lasts; with them, it refuses look-ups and changes ten seconds later |
+/// | `replica-serve-stale-data no` | other programs that read from a replica read outdated data; this store does not read there |
+/// | `replica-read-only yes`, the default | a former primary that is writable continues to answer; nodes leave it within a minute |
 ///
 /// **Failover.** Replicas are asynchronous: the successor may lack the last changes, and Redis has no
-/// setting against it (`WAIT` waits and undoes nothing). Where no acknowledged revocation may be lost,
-/// keep keys in PostgreSQL. From the moment in which a server is a replica it refuses look-ups, lists,
-/// changes, heartbeats and limits by itself, and the next request asks whichever server the URL leads
-/// to then. So a node accepts no key that was revoked meanwhile, and one with a cache none for longer
-/// than three heartbeats. A server that was replaced without being told so is left within the
+/// setting against it (`WAIT` waits and undoes nothing). If no acknowledged revocation may be lost,
+/// keep keys in PostgreSQL. Once a server is a replica, it refuses look-ups, lists, changes, heartbeats
+/// and limits itself, and the next request asks the server to which the URL then leads. So a node
+/// accepts no key that was revoked meanwhile, and one with a cache none for longer than three
+/// heartbeats. If a replaced server does not become a replica, nodes leave it within the
 /// [lifetime](RedisStoreBuilder::connection_lifetime) of a connection, if new ones lead to its
-/// successor. `FAILOVER` and `CLIENT PAUSE` hold look-ups up with the writes: give them a time-out.
-/// A primary that cannot write to its disk refuses changes, and goes on to find keys.
+/// successor. `FAILOVER` and `CLIENT PAUSE` delay look-ups together with writes: give them a time-out.
+/// A primary that cannot write to its disk refuses changes, and continues to find keys.
 ///
-/// **Sentinel.** A URL such as `redis+sentinel://host-1:26379,host-2:26379/name/0` has all of them asked
-/// for each new connection, and the one believed that heard last of a failover.
+/// **Sentinel.** With a URL such as `redis+sentinel://host-1:26379,host-2:26379/name/0`, all sentinels
+/// are asked for each new connection, and the one with the latest failover is used.
 ///
-/// **Restore.** What a backup does not have is undone: keys that were revoked since then are valid
-/// again, and keys that were issued since then are not. Keep a record of changes elsewhere, as
-/// [`JsonLinesAudit`](super::JsonLinesAudit) does, and `--audit-file` of `api-keys`. With the servers of
+/// **Restore.** Changes that a backup does not have are undone: keys that were revoked since then are
+/// valid again, and keys that were issued since then are unknown. Keep a record of changes elsewhere,
+/// with [`JsonLinesAudit`](super::JsonLinesAudit) or `--audit-file` of `api-keys`. With the servers of
 /// the application stopped or cut off:
 ///
-/// 1. Restore the file, or have the successor take over, and start the server.
-/// 2. Revoke again: `api-keys revoke --ids-stdin` takes the ids from that record.
-/// 3. Let the servers of the application in, and have them forget what they know:
-///    `api-keys invalidate`, or [`invalidate_everywhere`](super::KeyRepository::invalidate_everywhere).
+/// 1. Restore the file, or let the successor take over, and start the server.
+/// 2. Repeat the revocations: `api-keys revoke --ids-stdin` takes the ids from that record.
+/// 3. Start the servers of the application, and clear their caches: `api-keys invalidate`, or
+///    [`invalidate_everywhere`](super::KeyRepository::invalidate_everywhere).
 ///
 /// # Examples
 ///
@@ -122,7 +122,7 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects to the server at `url`, such as `redis://:password@127.0.0.1:6379/0`, or to the one
+    /// Connects to the server at `url`, such as `redis://:password@127.0.0.1:6379/0`, or to the primary
     /// that sentinels name:
     ///
     /// ```no_run
@@ -135,12 +135,12 @@ impl RedisStore {
     /// # }
     /// ```
     ///
-    /// User and password are those of the server. Sentinels with a password are not spoken to.
+    /// User and password are those of the server. Sentinels with a password are not supported.
     pub fn connect(url: &str) -> RedisStoreBuilder {
         RedisStoreBuilder::url(url)
     }
 
-    /// Uses `client`, such as one with certificates, and connects when it is first asked.
+    /// Uses `client`, for example one with certificates, and connects at the first call.
     ///
     /// Set `TCP_NODELAY` in its connection's settings, as [`connect`](Self::connect) does.
     #[must_use]
@@ -155,8 +155,8 @@ impl RedisStore {
         Self { connection, management, steps: Steps::new(), counting: Arc::default(), prefix }
     }
 
-    /// Sets with what the names of everything that is kept begin, as
-    /// [when connecting](RedisStoreBuilder::key_prefix), on a connection of its own.
+    /// Sets the prefix of all names, like [when connecting](RedisStoreBuilder::key_prefix). The store
+    /// then has a connection of its own.
     #[must_use]
     pub fn key_prefix(self, prefix: &str) -> Self {
         let prefix: Arc<str> = prefix.into();
@@ -164,17 +164,17 @@ impl RedisStore {
         Self::over(connection, prefix)
     }
 
-    /// Returns why it is not known whether the server is a primary, evicts keys or is part of a cluster,
-    /// if it could not be asked: the user may not run `INFO`, or something in between does not know it.
+    /// Returns why it is not known whether the server is a primary, evicts keys or is part of a
+    /// cluster, if it could not be asked: the user may not run `INFO`, or an intermediary does not
+    /// support it.
     ///
-    /// An event at `WARN` says so, too.
+    /// A `WARN` event says so, too.
     #[must_use]
     pub fn unchecked(&self) -> Option<&str> {
         self.connection.unchecked()
     }
 
-    /// Returns where a cache hears of the changes that are made through this store, on whichever
-    /// node.
+    /// Returns the source that notifies a cache of changes through this store, on all nodes.
     #[cfg(feature = "cache")]
     #[must_use]
     pub fn invalidations(&self) -> RedisInvalidations {

@@ -1,4 +1,4 @@
-//! [`Steps`]: the share of the server that lists have.
+//! [`Steps`]: the share of the server for lists.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::store::StoreError;
 
-/// How much longer than a step it is waited after it, and how long at most.
+/// The pause after a step, as a multiple of it, and its maximum.
 const REST: u32 = 2;
 const LONGEST_REST: Duration = Duration::from_millis(50);
 
-/// Steps of lists, one after the other: a server does one thing at a time, and look-ups must not wait
-/// for lists. After each step the server is left to others for twice as long as it took. So at most one
-/// step of a node is in the way of a look-up, and mostly there is none, however many lists there are.
+/// Runs the steps of lists one after the other, because a server does one thing at a time and look-ups
+/// must not wait for lists. After each step, the server is left to other commands for twice as long. So
+/// at most one step of a node delays a look-up, and usually none does, however many lists there are.
 #[derive(Clone)]
 pub(super) struct Steps(Arc<Semaphore>);
 
@@ -23,7 +23,7 @@ impl Steps {
         Self(Arc::new(Semaphore::new(1)))
     }
 
-    /// Takes a step when it is its turn.
+    /// Runs a step when it is its turn.
     pub(super) async fn take<T>(
         &self,
         step: impl Future<Output = Result<T, StoreError>>,
@@ -32,7 +32,7 @@ impl Steps {
         let begun = Instant::now();
         let answer = step.await;
         let rest = (begun.elapsed() * REST).min(LONGEST_REST);
-        // Who has the answer does not wait for it.
+        // The caller has its answer, and does not wait for the pause.
         tokio::spawn(async move {
             sleep(rest).await;
             drop(turn);

@@ -1,4 +1,4 @@
-//! What goes wrong in a database.
+//! Errors of databases.
 
 use std::error::Error;
 use std::fmt;
@@ -33,8 +33,8 @@ fn is_outage(error: &sqlx::Error) -> bool {
     }
 }
 
-/// An error of `sqlx` whose `Debug` is its message: PostgreSQL's errors have the values of the
-/// refused row, such as the digest, in their details.
+/// An error of `sqlx` whose `Debug` is its message: PostgreSQL's errors contain values of the refused
+/// row, such as the digest, in their details.
 struct DatabaseError(sqlx::Error);
 
 impl fmt::Debug for DatabaseError {
@@ -51,13 +51,13 @@ impl fmt::Display for DatabaseError {
 
 impl Error for DatabaseError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        // Not the error itself, whose `Debug` is what this type is there to hide.
+        // Not the error itself, whose `Debug` this type hides.
         self.0.source()
     }
 }
 
-/// The error of a row that is no record: nothing is known of its key then, least of all that it
-/// has fewer restrictions.
+/// The error of a row that is not a record. Nothing is known of its key, so no restriction may be
+/// assumed absent.
 #[derive(Debug, Error)]
 #[error("the row of key {id:?} cannot be read: `{column}`: {source}")]
 pub(super) struct UnreadableRow {
@@ -66,7 +66,7 @@ pub(super) struct UnreadableRow {
     pub(super) source: Box<dyn Error + Send + Sync>,
 }
 
-/// The error of a record that no row can keep.
+/// The error of a record that cannot be a row.
 #[derive(Debug, Error)]
 #[error("the record of key {id:?} cannot be kept: {reason}")]
 pub(super) struct UnwritableRecord {

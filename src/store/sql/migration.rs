@@ -1,16 +1,14 @@
-//! Which migrations a database needs, and which nodes may go on without them.
+//! Which migrations a database needs, and which nodes may work without them.
 //!
-//! `sqlx` has a migrator, which does not fit here: over SQLite it takes no lock, so that two
-//! processes that start at once both create the tables; over PostgreSQL its lock belongs to the
-//! session, which a pooler such as PgBouncer takes apart; and it asks for the right to create
-//! tables even where there is nothing to do.
+//! The migrator of `sqlx` does not fit: over SQLite it takes no lock, so that two processes that start
+//! at once both create the tables. Over PostgreSQL its lock belongs to the session, which a pooler such
+//! as PgBouncer splits. And it asks for the right to create tables even if there is nothing to do.
 //!
-//! A migration adds (*expand*), and leaves what the versions before read and write, so that nodes
-//! of both work at the same time. What no version needs any more is removed by a later one
-//! (*contract*). Two numbers are kept in the table of migrations for that: `version`, the oldest
-//! version whose code may use the tables, of which the largest counts; and `level`, the version
-//! that they were brought to since. The first version of this crate knows of `version` only, so
-//! it too starts over tables that were expanded.
+//! A migration adds (*expand*), and keeps what previous versions read and write, so that nodes of both
+//! work at the same time. A later migration removes what no version needs any more (*contract*). The
+//! table of migrations has two numbers for that: `version`, the oldest version whose code may use the
+//! tables, of which the largest counts; and `level`, the version to which they were migrated since. The
+//! first version of this crate knows only `version`, so it also starts over expanded tables.
 
 use thiserror::Error;
 
@@ -19,7 +17,7 @@ use super::Tables;
 /// A step from one version of the tables to the next. The first makes version 1 of version 0, which
 /// has no tables.
 pub(in crate::store) struct Migration {
-    /// Returns the script. Scripts that were released are never changed.
+    /// Returns the script. Released scripts never change.
     pub(in crate::store) script: fn(&Tables) -> String,
     /// The oldest version whose code may use the tables afterwards.
     pub(in crate::store) oldest: i64,
@@ -32,7 +30,7 @@ pub(in crate::store) struct PendingMigration {
 }
 
 impl PendingMigration {
-    /// Returns what is to be run, in one transaction.
+    /// Returns the statements to run in one transaction.
     pub(in crate::store) fn script(&self, tables: &Tables) -> String {
         let Self { version, migration: Migration { script, oldest } } = self;
         let (script, migrations) = (script(tables), tables.migrations());
@@ -60,8 +58,8 @@ impl Found {
     /// There are no tables.
     pub(in crate::store) const NOTHING: Self = Self { version: 0, oldest: 0 };
 
-    /// Returns the statement that asks for the oldest version and for the version of tables, of
-    /// whose table of migrations these are the columns.
+    /// Returns the statement that selects the oldest version and the version of the tables, for a table
+    /// of migrations with these columns.
     pub(in crate::store) fn statement(columns: &[String], tables: &Tables) -> String {
         let level = if columns.iter().any(|column| column == "level") {
             "coalesce(level, version)"
@@ -76,41 +74,40 @@ impl Found {
 }
 
 impl From<(i64, i64)> for Found {
-    /// Takes what the [statement](Self::statement) says.
+    /// Creates it from the result of the [statement](Self::statement).
     fn from((oldest, level): (i64, i64)) -> Self {
         Self { version: level.max(oldest), oldest }
     }
 }
 
-/// The error of a database that is not of a version that this crate can use.
+/// The error of a database with a version that this crate cannot use.
 ///
-/// It is the source of the [`StoreError`](crate::StoreError) of who opened the database.
+/// It is the source of the [`StoreError`](crate::StoreError) of opening the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TablesError {
-    /// A newer version of this crate migrated the tables, and left nothing for this one to go on
-    /// with. The version that was found, and the newest that is known.
+    /// A newer version of this crate migrated the tables incompatibly. The found version, and the
+    /// newest known one.
     #[error(
         "the tables for API keys are of version {0}, and this version of tower-api-key knows \
-         those up to {1}: a newer one migrated them in a way that this one cannot go on with"
+         those up to {1}: use the newer version of tower-api-key that migrated them"
     )]
     Newer(i64, i64),
-    /// The tables need to be made or migrated, which is not allowed here. The version that was
-    /// found, of which 0 is none, and the one that is needed.
+    /// The tables have to be created or migrated, which is not allowed here. The found version (0 is
+    /// none), and the needed one.
     #[error(
         "the tables for API keys are of version {0} (0: there are none), version {1} is needed, \
-         and migrating them is not allowed here"
+         and migrating them is not allowed here: run `api-keys init` first"
     )]
     Older(i64, i64),
 }
 
-/// Returns the migrations that a database needs. It needs none if a newer crate migrated it in a
-/// way that this one can go on with.
+/// Returns the migrations that a database needs. It needs none if a newer crate migrated it compatibly.
 ///
 /// # Errors
 ///
-/// Returns an error if a newer crate migrated the database in another way, or if it needs
-/// migrations and may not be migrated.
+/// Returns an error if a newer crate migrated the database incompatibly, or if it needs migrations and
+/// may not be migrated.
 pub(in crate::store) fn pending(
     migrations: &'static [Migration],
     found: Found,

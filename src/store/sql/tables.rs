@@ -13,12 +13,12 @@ pub(in crate::store) struct Tables {
     prefix: String,
 }
 
-/// The error of a prefix or a schema that is no part of a table's name.
+/// The error of a prefix or a schema that cannot be part of a table's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(in crate::store) enum NameError {
     #[error(
-        "a table prefix has at most 32 of the characters A-Z, a-z, 0-9 and `_`, the first of \
-         which is no digit"
+        "a table prefix has at most 32 of the characters A-Z, a-z, 0-9 and `_`, and \
+         does not start with a digit"
     )]
     Prefix,
     #[error("the name of a schema has 1 to 63 bytes, none of which is zero")]
@@ -26,7 +26,7 @@ pub(in crate::store) enum NameError {
 }
 
 impl Tables {
-    /// Names the tables, in `schema` if one is given.
+    /// Names the tables, in `schema` if it is set.
     pub(in crate::store) fn new(schema: Option<&str>, prefix: &str) -> Result<Self, NameError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let starts_well = !prefix.starts_with(|first: char| first.is_ascii_digit());
@@ -61,13 +61,13 @@ impl Tables {
         self.name("api_key_audit")
     }
 
-    /// Returns the name of the log of changes, which only SQLite needs.
+    /// Returns the name of the log of changes, which only SQLite has.
     #[cfg(feature = "sqlite")]
     pub(in crate::store) fn changes(&self) -> String {
         self.name("api_key_changes")
     }
 
-    /// The tenants whose keys are suspended.
+    /// The suspended tenants.
     pub(in crate::store) fn suspensions(&self) -> String {
         self.name("api_key_suspensions")
     }
@@ -76,7 +76,7 @@ impl Tables {
         self.name("api_key_migrations")
     }
 
-    /// Returns the names of all tables, as the database keeps them.
+    /// Returns the names of all tables, unquoted.
     #[cfg(feature = "postgres")]
     pub(in crate::store) fn all_bare(&self) -> [String; 7] {
         [
@@ -118,18 +118,18 @@ impl Tables {
         format!("{}{}", self.schema, self.part(name))
     }
 
-    /// Returns the name of an index or a trigger, quoted: these are where their table is.
+    /// Returns the quoted name of an index or a trigger, which are in the schema of their table.
     pub(in crate::store) fn part(&self, name: &str) -> String {
         quoted(&self.bare(name))
     }
 
-    /// Returns a name with the prefix, as the database keeps it.
+    /// Returns a name with the prefix, unquoted.
     pub(in crate::store) fn bare(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 }
 
-/// Quotes a name, whatever is in it.
+/// Quotes a name, whatever it contains.
 pub(in crate::store) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

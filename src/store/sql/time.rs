@@ -7,9 +7,9 @@ use thiserror::Error;
 /// The last microsecond of the year 9999, beyond which a record has no text either.
 const LAST: i64 = 253_402_300_799_999_999;
 
-/// The error of a time that is not kept.
+/// The error of a time that cannot be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a time is in the years 1970 to 9999")]
+#[error("the time cannot be stored: use one in the years 1970 to 9999")]
 pub(in crate::store) struct TimeError;
 
 /// Returns the microsecond in which `time` is.

@@ -1,4 +1,4 @@
-//! [`SqliteInvalidations`]: changes that other processes make in the same file.
+//! [`SqliteInvalidations`]: notifications of changes by other processes in the same file.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,23 +20,23 @@ use crate::key::{KeyDigest, TenantId};
 use crate::store::sql::{constant, failed};
 use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
 
-/// How often it is looked for changes.
+/// How often to look for changes.
 const EVERY: Duration = Duration::from_millis(100);
 
 /// How many heartbeats are kept for a subscription that is late.
 const BEATS: usize = 64;
 
-/// Hears of changes that other processes make in the file of a [`SqliteStore`], such as the command line.
-/// Made by [`SqliteStore::invalidations`].
+/// Notifies a cache of changes that other processes, such as the command line, make in the file of a
+/// [`SqliteStore`]. Made by [`SqliteStore::invalidations`].
 ///
-/// SQLite notifies nobody, so a subscription looks: every 100 ms, by `PRAGMA data_version` over a
-/// connection of its own, which costs some microseconds and locks nothing. Only if another connection has
-/// committed, it reads the table `api_key_changes`, which triggers keep. So a cache sees a change within
-/// 250 ms, unless the machine is so busy that a look takes longer than 150 ms.
+/// SQLite has no notifications, so a subscription polls: every 100 ms, by `PRAGMA data_version` over a
+/// connection of its own, which costs some microseconds and locks nothing. Only if another connection
+/// has committed, it reads the table `api_key_changes`, which triggers keep. So a cache sees a change
+/// within 250 ms, unless the machine is so busy that a poll takes longer than 150 ms.
 ///
-/// The table keeps the last 4096 changes. A cache that missed more, or whose file was restored meanwhile,
-/// forgets everything. Heartbeats are not written to the file: one is heard after a look that began when
-/// it was sent.
+/// The table keeps the last 4096 changes. A cache that missed more, or whose file was restored
+/// meanwhile, clears its records. Heartbeats are not written to the file: one arrives after a poll that
+/// began after it was sent.
 ///
 /// # Examples
 ///
@@ -72,8 +72,8 @@ struct Log {
 }
 
 impl SqliteStore {
-    /// Returns what tells a [`CachedStore`](crate::CachedStore) of the changes that are made by others: in
-    /// this process, and in all that use the same file.
+    /// Returns the source that notifies a [`CachedStore`](crate::CachedStore) of changes by others, in
+    /// this process and in all that use the same file.
     #[must_use]
     pub fn invalidations(&self) -> SqliteInvalidations {
         let changes = self.statements.tables.changes();
@@ -96,14 +96,14 @@ impl SqliteStore {
 }
 
 impl SqliteInvalidations {
-    /// Sets how often it is looked for changes. The default is every 100 ms.
+    /// Sets how often to look for changes. The default is every 100 ms.
     ///
     /// # Panics
     ///
     /// Panics if it is zero.
     #[must_use]
     pub fn every(mut self, period: Duration) -> Self {
-        assert!(!period.is_zero(), "between two looks is some time");
+        assert!(!period.is_zero(), "the period must not be 0");
         self.every = period;
         self
     }

@@ -26,37 +26,37 @@ use self::writing::Writers;
 use super::share::Share;
 use super::sql::Statements;
 
-/// Keeps keys in SQLite, in a file or in memory. Needs the feature `sqlite` and Rust 1.94.
+/// Stores keys in SQLite, in a file or in memory. Requires the feature `sqlite` and Rust 1.94.
 ///
-/// [`open`](Self::open) creates the file and its tables. Several processes may use one file; a
-/// change is found by all of them from the moment it was acknowledged, and is not lost by a
-/// power failure: `synchronous` is `FULL`, since with less a revocation may come undone. A
-/// `CachedStore` in front hears of the changes of others by `invalidations`. A clone is the same store.
+/// [`open`](Self::open) creates the file and its tables. Several processes may use one file: all of
+/// them see a change once it is acknowledged, and a power failure does not lose it, because
+/// `synchronous` is `FULL`. A `CachedStore` in front is notified of changes by other processes with
+/// `invalidations`. Clones share the store.
 ///
-/// A connection whose write fails, such as because the disk is full, is closed: once there is room again,
-/// the next write works.
+/// A connection whose write fails, such as on a full disk, is closed: once there is space, the next
+/// write works.
 ///
 /// # Tables
 ///
-/// | table | has |
+/// | table | content |
 /// |---|---|
-/// | `api_keys` | one row a key |
+/// | `api_keys` | one row for each key |
 /// | `api_key_uses` | when a key was last used |
-/// | `api_key_usage` | one row a key and hour, or day once hours are too old, with how many requests were accepted and refused |
-/// | `api_key_usage_writers` | which batch of usage each node has added last |
+/// | `api_key_usage` | one row for each key and hour, or day once hours are too old, with the numbers of accepted and refused requests |
+/// | `api_key_usage_writers` | the last batch of usage of each node |
 /// | `api_key_suspensions` | the tenants that are [suspended](crate::KeyManager::suspend) |
 /// | `api_key_audit` | the events of changes, with the records before and after, without digests |
-/// | `api_key_changes` | which keys were changed last, for caches (`invalidations`) |
+/// | `api_key_changes` | the last changed keys, for caches (`invalidations`) |
 /// | `api_key_migrations` | the oldest `version` whose code may use these tables, and their own, `level` |
 ///
-/// A new version of this crate that needs more of the tables adds it, and leaves what the version
-/// before reads and writes: nodes of both work at the same time, and those of the version before
-/// start again after a rollback.
+/// A new version of this crate only adds to the tables, and keeps what the previous version uses: nodes
+/// of both versions work at the same time, and nodes of the previous version start again after a
+/// rollback.
 ///
-/// Times are microseconds since 1970, and `abilities`, `limits`, `restrictions` and `metadata` are
-/// JSON. Times are kept to the microsecond, of the years 1970 to 9999; a record that
-/// cannot be kept, such as one with metadata that are nested too deep, is an error, and so is a row
-/// that cannot be read. What is changed by plain SQL counts, and raises `revision`:
+/// Times are microseconds since 1970, in the years 1970 to 9999, and `abilities`, `limits`,
+/// `restrictions` and `metadata` are JSON. A record that cannot be stored, such as one with too deeply
+/// nested metadata, is an error, and so is a row that cannot be read. Changes by plain SQL take effect,
+/// and raise `revision`:
 ///
 /// ```sql
 /// UPDATE api_keys SET revoked_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
@@ -88,10 +88,10 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the database in a file, and creates what is missing.
+    /// Opens the database in a file, and creates missing files and tables.
     ///
-    /// A new file can be read by its owner only. The journal is a write-ahead log, so that readers
-    /// and a writer do not wait for each other; it is kept in two files beside.
+    /// Only its owner can read a new file. The journal is a write-ahead log, so that readers and a
+    /// writer do not wait for each other; it is in two files beside the database.
     ///
     /// # Examples
     ///
@@ -107,23 +107,23 @@ impl SqliteStore {
         SqliteStoreBuilder::file(path.as_ref())
     }
 
-    /// Opens a database of its own in memory, which is forgotten with the store.
+    /// Opens a new database in memory, which is lost with the store.
     pub fn in_memory() -> SqliteStoreBuilder {
         SqliteStoreBuilder::memory()
     }
 
-    /// Takes the connections of a pool.
+    /// Uses the connections of a pool.
     ///
-    /// They have to enforce foreign keys, as `sqlx` sets by default, and to be of one database: a
-    /// pool of databases in memory has as many of them as connections.
+    /// They have to enforce foreign keys, which is the default of `sqlx`, and use one database: a pool
+    /// of databases in memory has one for each connection.
     pub fn from_pool(pool: SqlitePool) -> SqliteStoreBuilder {
         SqliteStoreBuilder::pool(pool)
     }
 
-    /// Closes the database for all clones, once nobody uses it any more.
+    /// Closes the database for all clones, once nothing uses it any more.
     ///
-    /// Without it nothing is lost either, but the write-ahead log stays beside the file, and
-    /// belongs to it when it is copied.
+    /// Without it nothing is lost either, but the write-ahead log stays beside the file, and has to be
+    /// copied with it.
     pub async fn close(&self) {
         self.pool.close().await;
     }

@@ -1,4 +1,4 @@
-//! [`Writing`]: a connection that writes, and that nobody writes with again if that fails.
+//! [`Writing`]: a writing connection, which is not reused if a write fails.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::store::share::{Place, Share};
 
-/// Who writes: SQLite has one writer at a time, and those who wait for their turn must not take all
-/// connections from those who read.
+/// The writers: SQLite has one writer at a time, and waiting writers must not take all connections from
+/// readers.
 #[derive(Clone)]
 pub(super) struct Writers {
     pool: SqlitePool,
@@ -33,7 +33,7 @@ impl Writers {
         self.is_in_memory
     }
 
-    /// Waits for a turn, and takes a connection for one statement.
+    /// Waits for its turn, and takes a connection for one statement.
     pub(super) async fn take(&self) -> sqlx::Result<Writing> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let place = self.share.for_change().await.map_err(|_| sqlx::Error::PoolClosed)?;
@@ -46,21 +46,21 @@ impl Writers {
     /// write.
     pub(super) async fn begin(&self) -> sqlx::Result<Writing> {
         let mut writing = self.take().await?;
-        // Not by `sqlx`, which goes on believing that it is in a transaction that SQLite itself has
-        // rolled back, as it does when the disk is full.
+        // Not by `sqlx`, which still assumes a transaction after SQLite itself has rolled it back, such
+        // as when the disk is full.
         query("BEGIN IMMEDIATE").execute(writing.connection()).await?;
         Ok(writing)
     }
 }
 
-/// A connection that writes. If it is dropped before [`give_back`](Self::give_back), as when a write
-/// fails or is not waited for, it is closed, and what was not committed is undone.
+/// A writing connection. If it is dropped before [`give_back`](Self::give_back), such as when a write
+/// fails or is cancelled, it is closed, and uncommitted changes are undone.
 pub(super) struct Writing {
     taken: Option<(PoolConnection<Sqlite>, Turn)>,
     is_in_memory: bool,
 }
 
-/// What nobody else has who writes.
+/// The place that only one writer has.
 struct Turn {
     _turn: OwnedMutexGuard<()>,
     _place: Place,
@@ -71,7 +71,7 @@ impl Writing {
         &mut self.taken.as_mut().expect("it has its connection until it is given back").0
     }
 
-    /// Gives the connection back to those who read and write.
+    /// Returns the connection to the pool.
     pub(super) fn give_back(mut self) {
         self.taken = None;
     }
@@ -98,12 +98,12 @@ impl Drop for Writing {
         let is_in_memory = self.is_in_memory;
         runtime.spawn(async move {
             if is_in_memory {
-                // The database ends with it. An error says that SQLite has undone it already.
+                // The database ends with it. An error means that SQLite has undone it already.
                 let _ = query("ROLLBACK").execute(&mut *connection).await;
             } else {
                 let _ = connection.close().await;
             }
-            // The next one finds what it has to wait for gone.
+            // The next writer has nothing left to wait for.
             drop(turn);
         });
     }

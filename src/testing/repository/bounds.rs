@@ -1,4 +1,4 @@
-//! How many keys a tenant has.
+//! Bounds on the keys of a tenant.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -47,7 +47,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let one_for_another = [remove(&counted[0]), insert(&new), bound(3)];
         self.committed(&one_for_another).await;
         self.committed(&[lives_again, bound(4)]).await;
-        // As a key of no tenant, it is one of those that nobody counts.
+        // Keys without a tenant are not counted.
         let nobodys = KeyRecord { tenant: None, ..self.full_record() };
         let bound = KeyChange::Bound(KeyBound::new(Arc::new(nobodys.clone()), 0, now));
         self.committed(&[insert(&nobodys), bound]).await;
@@ -63,7 +63,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
                 match self.commit(&changes).await {
                     Ok(()) => return true,
                     Err(CommitError::Full(_)) => return false,
-                    // Another was in the way.
+                    // Another writer interfered.
                     Err(CommitError::Conflict) => {}
                     Err(error) => panic!("an insertion within a bound failed: {error}"),
                 }

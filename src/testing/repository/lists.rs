@@ -1,4 +1,4 @@
-//! Which keys are listed, page by page.
+//! Lists of keys, page by page.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             .map(|number| {
                 let mut record = self.full_record();
                 record.set_tenant(Some(tenant.clone()));
-                // Three pairs that are told apart by their ids only.
+                // Three pairs that differ only by their ids.
                 record.set_created_at(moment(1_500_000_000 + number / 2));
                 record
             })
@@ -62,7 +62,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         }
         let page = self.repository.list(&query.clone().limit(3)).await;
         let page = page.unwrap_or_else(|error| panic!("`list` failed: {error}"));
-        // What comes or goes before the cursor, and the key of the cursor itself, matter not.
+        // Insertions and removals before the cursor, and of the key of the cursor, have no effect.
         self.committed(&[remove(&records[2])]).await;
         let mut newer = self.full_record();
         newer.set_tenant(Some(tenant.clone()));
@@ -116,7 +116,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             (query.clone().unused_since(active.created_at()), &[]),
             (query.clone().unused_since(now).state(KeyState::Active).rotation_due_by(now), &[&due]),
         ] {
-            // What is not kept is nothing to filter by.
+            // A field that is not stored cannot be a filter.
             let matching = |record: &&&KeyRecord| {
                 query.matches(&StoredKey::new(Arc::new((**record).clone()), None))
             };
@@ -204,7 +204,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
 
     pub(super) async fn assert_lists(&self, query: &KeyQuery, expected: &[&KeyRecord], what: &str) {
         let expected: BTreeSet<_> = expected.iter().map(|record| &record.id).collect();
-        // In small pages, so that filters and pages work together.
+        // In small pages, to test filters and pages together.
         for limit in [2, 100] {
             let listed = self.listed(&query.clone().limit(limit)).await;
             assert_eq!(listed.iter().collect::<BTreeSet<_>>(), expected, "{what}: {query:?}");
@@ -213,7 +213,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
     }
 }
 
-/// Makes records of a tenant that differ in what lists are filtered by.
+/// Makes records of a tenant that differ in the fields of filters.
 fn varied_records(tenant: &TenantId, now: SystemTime) -> Vec<KeyRecord> {
     let changes: [fn(&mut KeyRecord, SystemTime); 11] = [
         |_, _| {},

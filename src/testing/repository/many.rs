@@ -1,4 +1,4 @@
-//! Many keys at once, and those that ended.
+//! Many keys at once, and keys that ended.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn rename(record: &mut KeyRecord) {
 }
 
 impl<R: KeyRepository + ?Sized> Suite<'_, R> {
-    /// Many changes of one kind are each what one alone is.
+    /// Each of many changes of one kind has the effect of a single one.
     pub(super) async fn many_changes_are_made_or_none(&self) {
         let records: Vec<KeyRecord> = (0..MANY).map(|_| self.full_record()).collect();
         let inserted: Vec<_> = records.iter().map(insert).collect();
@@ -39,7 +39,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         let again = self.commit(&and(&replaced, replaced[0].clone())).await;
         assert_conflict(again, "one of many records is replaced twice by the same revision");
         self.assert_each(&records, true).await;
-        // One that is replaced twice is at its last revision.
+        // A record that is replaced twice has its last revision.
         let last = changed(&next[0], rename);
         self.committed(&and(&replaced, replace(&last))).await;
         self.assert_each(&next[1..], true).await;
@@ -55,7 +55,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.assert_each(&records, false).await;
     }
 
-    /// Asserts that some of many records are as they should be, or that there are none.
+    /// Asserts that some of many records are as expected, or do not exist.
     async fn assert_each(&self, records: &[KeyRecord], is_there: bool) {
         for record in records.iter().step_by(50).chain(records.last()) {
             match is_there {
@@ -65,7 +65,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         }
     }
 
-    /// Pages have each key that was revoked or else expired before a time once, and no other.
+    /// Pages list each key that was revoked or else expired before a time once, and no other.
     pub(super) async fn keys_that_ended_are_found(&self) {
         let tenant = tenant_of_its_own();
         let at = |second: u64| moment(1_600_000_000 + second);
@@ -105,7 +105,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         foreign.set_tenant(Some(tenant_of_its_own()));
         let all: Vec<_> = ended.iter().chain(&others).chain([&foreign]).map(insert).collect();
         self.committed(&all).await;
-        // What was changed is found where it is now.
+        // Changed records are found in their new place.
         let mended = with(&|record| record.set_expires_at(Some(at(1))));
         self.committed(&[insert(&mended)]).await;
         self.committed(&[replace(&changed(&mended, |record| record.set_expires_at(None)))]).await;
@@ -123,7 +123,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         assert!(self.ended(&tenant, at(10), 2, false).await.is_empty(), "a removed key has ended");
     }
 
-    /// Goes through all pages, and may remove what it finds.
+    /// Reads all pages, and optionally removes the keys.
     async fn ended(
         &self,
         tenant: &TenantId,

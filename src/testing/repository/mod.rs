@@ -1,4 +1,4 @@
-//! [`check_key_repository`]: the contract of [`KeyRepository`] as a test.
+//! [`check_key_repository`]: a conformance suite for [`KeyRepository`].
 
 mod bounds;
 mod lists;
@@ -23,18 +23,18 @@ use crate::store::{
     CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository, RecordField, RecordUses, StoredKey,
 };
 
-/// How many writers try the same at once.
+/// The number of concurrent writers.
 const WRITERS: usize = 8;
 
-/// Checks a repository against the contract of [`KeyRepository`], and so of
-/// [`KeyStore`](crate::KeyStore).
+/// Checks a repository against the contract of [`KeyRepository`], which includes
+/// [`KeyStore`](crate::KeyStore): a conformance suite for tests.
 ///
-/// Whether tenants can be suspended is up to the repository: one that answers
-/// [`CommitError::Unsupported`] is not asked for more. The repository may hold other records; those of the suite have ids and tenants of their own.
+/// A repository need not support suspended tenants: if it answers [`CommitError::Unsupported`], the
+/// suite skips them. The repository may hold other records; the suite uses ids and tenants of its own.
 ///
 /// # Panics
 ///
-/// Panics with what the repository did wrong.
+/// Panics with a description of the fault.
 ///
 /// # Examples
 ///
@@ -54,15 +54,14 @@ where
     check_key_repository_without(repository, &[]).await;
 }
 
-/// Checks a repository over a table that has no columns for some fields, like
-/// [`check_key_repository`].
+/// Checks a repository over a table without columns for some fields, like [`check_key_repository`].
 ///
-/// The records of the suite have nothing in these fields. That the repository [refuses](RecordField) a
-/// record in which one is set is checked, too.
+/// The records of the suite leave these fields empty. The suite also checks that the repository
+/// [refuses](RecordField) a record with one of them.
 ///
 /// # Panics
 ///
-/// Panics with what the repository did wrong.
+/// Panics with a description of the fault.
 ///
 /// # Examples
 ///
@@ -73,7 +72,7 @@ where
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// // As over a table that has a column for each field.
+/// // As over a table with a column for each field.
 /// check_key_repository_without(&MemoryStore::new(), &[] as &[RecordField]).await;
 /// # }
 /// ```
@@ -118,7 +117,7 @@ where
 ///
 /// # Panics
 ///
-/// Panics with what the repository did wrong.
+/// Panics with a description of the fault.
 ///
 /// # Examples
 ///
@@ -138,11 +137,11 @@ where
     check_record_uses_without(repository, &[]).await;
 }
 
-/// Checks a repository over a table that has no columns for some fields, like [`check_record_uses`].
+/// Checks a repository over a table without columns for some fields, like [`check_record_uses`].
 ///
 /// # Panics
 ///
-/// Panics with what the repository did wrong.
+/// Panics with a description of the fault.
 ///
 /// # Examples
 ///
@@ -153,7 +152,7 @@ where
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// // As over a table that has a column for each field.
+/// // As over a table with a column for each field.
 /// check_record_uses_without(&MemoryStore::new(), &[] as &[RecordField]).await;
 /// # }
 /// ```
@@ -223,9 +222,9 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         kept(full_record(), self.without)
     }
 
-    /// What got lost might have kept a key from something.
+    /// A lost field might have restricted the key.
     async fn what_is_not_kept_is_refused(&self) {
-        // Those are for people.
+        // Those are descriptive.
         let is_needed =
             |field: &&RecordField| ![RecordField::Hint, RecordField::CreatedBy].contains(field);
         for field in self.without.iter().filter(is_needed) {
@@ -273,7 +272,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         got.unwrap_or_else(|error| panic!("`get` failed: {error}"))
     }
 
-    /// Asserts that a record is what it should be, by whichever way it is asked for.
+    /// Asserts that a record is as expected, by every way to read it.
     async fn assert_is(&self, record: &KeyRecord, what: &str) {
         let got = self.get(&record.id).await.map(|key| key.record);
         assert_eq!(got.as_deref(), Some(record), "{what}");
@@ -412,7 +411,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         }
     }
 
-    /// Changes a record, again and again until nobody else did in the meantime.
+    /// Changes a record, and retries until no other writer interferes.
     async fn until_made(&self, id: &KeyId, change: impl Fn(&mut KeyRecord)) {
         for _ in 0..100 * WRITERS {
             let Some(key) = self.get(id).await else { panic!("a key was lost") };
@@ -474,7 +473,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
                 tokio::time::sleep(Duration::from_micros(200)).await;
             }
             drop(commit);
-            // It may still be on its way. Whoever changes the same record comes after it.
+            // It may still be running. Later changes of the same record come after it.
             self.until_made(&old.id, |record| record.set_name("after".to_owned())).await;
             let old = self.get(&old.id).await.map(|key| key.record);
             let was_rotated = old.is_some_and(|record| record.abilities == rotated.abilities);

@@ -1,4 +1,4 @@
-//! What is only compared, and what is not known.
+//! Requirements, and unknown kinds of changes.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.committed(&[require(&owner)]).await;
         let (new, other) = (self.full_record(), self.inserted().await);
         let renamed = changed(&other, |record| record.set_name("renamed".to_owned()));
-        // Only the revision counts, whatever else the writer believes of the record.
+        // Only the revision counts, whatever else the writer assumes of the record.
         let mut believed = owner.clone();
         believed.set_name("another");
         self.committed(&[require(&believed), insert(&new), replace(&renamed), require(&owner)])
@@ -107,7 +107,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         self.assert_is_gone(&inserted, "a record that was also required was not removed").await;
     }
 
-    /// Those who require a key come and go until it is revoked, and hold up nobody.
+    /// Writers that require a key run until it is revoked, and block nobody.
     pub(super) async fn nothing_is_made_for_what_was_revoked(&self) {
         for _ in 0..5 {
             let tenant = tenant_of_its_own();
@@ -116,14 +116,14 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
             self.committed(&[insert(&owner)]).await;
             let made = AtomicUsize::new(0);
             let issuers = (0..WRITERS).map(|_| async {
-                // Bounded, should the requirement never fail.
+                // Bounded, in case the requirement never fails.
                 for _ in 0..10_000 {
                     match self.commit(&[require(&owner), insert(&record())]).await {
                         Ok(()) => drop(made.fetch_add(1, Ordering::SeqCst)),
                         Err(CommitError::Conflict) => return,
                         Err(error) => panic!("`commit` failed: {error}"),
                     }
-                    // Where all answers are at hand, nobody else would have a turn.
+                    // Otherwise, if all answers are immediate, no other writer would have a turn.
                     let_others_go_on().await;
                 }
                 panic!("a requirement never failed");
@@ -134,7 +134,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
                     let_others_go_on().await;
                 }
                 let revoked = |record: &mut KeyRecord| record.set_revoked_at(Some(moment(1)));
-                // To the revision that was there before them: a requirement changes none.
+                // Up to the last revision: a requirement changes none.
                 self.committed(&[replace(&changed(&owner, revoked))]).await;
                 self.listed(&query).await
             };

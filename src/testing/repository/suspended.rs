@@ -1,4 +1,4 @@
-//! Tenants that are suspended.
+//! Suspended tenants.
 
 use std::cell::Cell;
 use std::slice;
@@ -123,7 +123,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
         assert_conflict(self.commit(&both).await, "one of two keys is not what was required");
         self.assert_is(&other, "a part of a commit was made").await;
         self.assert_is_gone(&new, "a key was inserted for a suspended tenant").await;
-        // As somebody does who read the record before, and as somebody who read it since.
+        // As a writer does that read the record before, and one that read it since.
         let out_of_use = changed(&active, |record| record.disabled = true);
         self.committed(&[replace(&out_of_use)]).await;
         active = KeyRecord { suspended: true, ..out_of_use };
@@ -151,7 +151,7 @@ impl<R: KeyRepository + ?Sized> Suite<'_, R> {
                         Err(CommitError::Suspended) => return,
                         Err(error) => panic!("`commit` failed: {error}"),
                     }
-                    // Repositories that never wait would have it all to themselves.
+                    // Otherwise repositories that never wait would not let others run.
                     let_others_go_on().await;
                 }
             };

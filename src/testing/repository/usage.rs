@@ -1,4 +1,4 @@
-//! [`check_usage_store`]: the contract of [`UsageStore`] as a test.
+//! [`check_usage_store`]: a conformance suite for [`UsageStore`].
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,18 +13,18 @@ use crate::store::{
     UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore,
 };
 
-/// How many nodes add at once.
+/// The number of nodes that add at once.
 const NODES: u64 = 8;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Checks a store against the contract of [`UsageStore`].
+/// Checks a store against the contract of [`UsageStore`]: a conformance suite for tests.
 ///
-/// The store may hold other usage; that of the suite has keys and tenants of its own.
+/// The store may hold other usage; the suite uses keys and tenants of its own.
 ///
 /// # Panics
 ///
-/// Panics with what the store did wrong.
+/// Panics with a description of the fault.
 ///
 /// # Examples
 ///
@@ -72,7 +72,7 @@ fn used(id: &KeyId, tenant: Option<&TenantId>, number: u32, count: u64) -> KeyUs
 }
 
 fn batch(writer: &KeyId, number: u64, rows: impl IntoIterator<Item = KeyUsage>) -> UsageBatch {
-    // For longer than it is since.
+    // Longer than the time since then.
     UsageBatch::new(writer.as_str(), number, UsageRetention::days(40_000, 40_000), rows)
 }
 
@@ -200,7 +200,7 @@ impl<S: UsageStore + ?Sized> Suite<'_, S> {
         ];
         self.add(&batch(&id(), 1, rows)).await;
         let ask = async |range: Range<u32>, step, tenant| {
-            // One of them twice, and one of which nothing is known.
+            // One of them twice, and an unknown one.
             let ids =
                 [&nobodys, &second, &first, &unused, &foreign, &first, &id()].map(Clone::clone);
             let range = hour(range.start)..hour(range.end);

@@ -1,4 +1,4 @@
-//! When keys were used.
+//! The last uses of keys.
 
 use std::time::SystemTime;
 

@@ -1,5 +1,5 @@
 //! Keys with abilities and an hourly limit, public keys for a widget in the browser, and a 401
-//! that tells nothing (hania.txt).
+//! that does not tell the reason (hania.txt).
 //!
 //! ```sh
 //! cargo run --example abilities
@@ -19,7 +19,7 @@
 //! curl -H "Authorization: Bearer $READER" -H "Sec-Fetch-Site: cross-site" $API/bots  # 403: a call from another site
 //! ```
 //!
-//! The widget's key is public, so it works on the pages of the shop only, and nowhere but here:
+//! The widget's key is public. It works only on the pages of the shop, and only on this route:
 //!
 //! ```sh
 //! WIDGET_API=http://127.0.0.1:3000/widget/v1/chat
@@ -73,7 +73,7 @@ fn scheme() -> KeyScheme {
         // Account keys, for servers.
         KeyFormat::new("hania_sk_").body(Alphabet::Hex, 40).kind(KeyKind::Secret),
         // Widget keys, which everybody can read in the source of a page. The prefix of account
-        // keys starts with theirs; the longer one rules.
+        // keys starts with theirs; the longer prefix applies.
         KeyFormat::new("hania_").body(Alphabet::Hex, 40).kind(KeyKind::Public),
     ])
 }
@@ -117,8 +117,8 @@ fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
     let layer = keys.layer().extractor(Bearer).responder(answers).generic_challenge();
     Router::new()
         .nest("/api/v1", api.layer(layer.clone().guard(RefuseCrossOrigin::new())))
-        // CORS outside: it answers preflights, and a page can read a refusal too. It adds a line of
-        // `Vary`, of which some caches read one only.
+        // CORS is outside: it answers preflights, and pages can read refusals, too. It adds a second
+        // `Vary` header, and some caches read only one.
         .nest("/widget/v1", widget.layer(layer.accept_public_keys()).layer(cors()).layer(JoinVary))
         .nest("/admin", support::admin(administrators, keys))
 }

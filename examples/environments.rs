@@ -41,11 +41,11 @@ struct Event {
     r#type: String,
 }
 
-/// Whose data it is: nothing is stored or shown without both.
+/// The owner of an event: its company and its stage. Nothing is stored or shown without both.
 type Owner = (Option<TenantId>, Option<Stage>);
 type Events = Arc<Mutex<HashMap<Owner, Vec<Event>>>>;
 
-/// What keys look like: said once, to the manager, whose layer has it too.
+/// The scheme of keys. The manager has it, and its layer, too.
 fn scheme() -> KeyScheme {
     KeyScheme::new([
         KeyFormat::new("sk_live_").stage("live"),

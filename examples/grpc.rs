@@ -27,7 +27,7 @@ use tower_api_key::{
     RequireAbility, VerifiedKey,
 };
 
-/// Requires an ability for each method of the service, and refuses methods it does not know.
+/// Requires an ability for each method of the service, and refuses unknown methods.
 fn methods() -> impl Guard {
     let check = RequireAbility::new("health:check");
     let watch = RequireAbility::new("health:watch");
@@ -47,7 +47,7 @@ async fn main() -> support::Result<()> {
         let key = NewKey::named(label).tenant("acme").abilities(abilities.to_vec());
         support::print_key(label, &keys.issue(key)?);
     }
-    // The service as a whole, "", is serving from the start.
+    // The whole service, "", has the status SERVING from the start.
     let (_reporter, health) = tonic_health::server::health_reporter();
     let listener = support::bind("127.0.0.1:50051").await?;
     let stopped = support::stopped()?;

@@ -11,21 +11,21 @@
 //! hapnd login $ACME_LIVE                 # kept in ~/.hapnd/config.json, for its owner only
 //! hapnd deploy                           # Deployed to live
 //! HAPND_API_KEY=$ACME_TEST hapnd deploy  # Deployed to test
-//! hapnd login pk_live_1234               # refused: says what a key looks like
+//! hapnd login pk_live_1234               # refused: shows the format of a key
 //! hapnd logout
-//! hapnd deploy                           # refused: asks to log in
+//! hapnd deploy                           # refused: not logged in
 //! ```
 //!
-//! Other users of a machine can see the arguments of its commands, and a shell remembers them.
+//! Other users of a machine can see the arguments of its commands, and a shell keeps them in its history.
 //! `hapnd login` without a key, or with `-`, reads it from standard input:
 //!
 //! ```sh
 //! hapnd login <key.txt
 //! ```
 //!
-//! `HAPND_URL` is where the server is, `http://127.0.0.1:3000` by default. It is on this machine,
-//! since the example has no TLS. The status is 0 if it was done, 1 if not, and 2 if the command is
-//! not understood.
+//! `HAPND_URL` is the URL of the server, by default `http://127.0.0.1:3000`. It has to be on this
+//! machine, because the example has no TLS. The exit status is 0 for success, 1 for an error, and 2
+//! for a wrong command.
 
 use std::env::VarError;
 use std::error::Error;
@@ -60,7 +60,7 @@ fn credentials() -> Credentials {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    // What is not Unicode is no command and no key.
+    // Arguments that are not Unicode are neither commands nor keys.
     let arguments: Option<Vec<_>> = arguments.iter().map(|argument| argument.to_str()).collect();
     let outcome = match arguments.as_deref() {
         Some(["login"] | ["login", "-"]) => read_key().and_then(|key| login(key.trim_end())),
@@ -86,7 +86,7 @@ async fn main() -> ExitCode {
 
 fn read_key() -> Result<String> {
     let mut key = String::new();
-    // No key is as long.
+    // Keys are shorter.
     std::io::stdin().lock().take(4096).read_line(&mut key)?;
     Ok(key)
 }
@@ -99,12 +99,12 @@ fn login(key: &str) -> Result<String> {
 
 fn logout() -> Result<String> {
     let was_there = credentials().logout()?;
-    Ok(if was_there { "Logged out" } else { "Nobody was logged in" }.to_owned())
+    Ok(if was_there { "Logged out" } else { "You were not logged in" }.to_owned())
 }
 
 async fn deploy() -> Result<String> {
     let Some(LoadedKey { key, source, .. }) = credentials().load()? else {
-        return Err("nobody is logged in: run `hapnd login`, or set HAPND_API_KEY".into());
+        return Err("you are not logged in: run `hapnd login`, or set HAPND_API_KEY".into());
     };
     let url = match std::env::var("HAPND_URL") {
         Err(VarError::NotPresent) => "http://127.0.0.1:3000".to_owned(),
@@ -116,7 +116,7 @@ async fn deploy() -> Result<String> {
     if status == StatusCode::CREATED {
         let created: Value = serde_json::from_slice(&body)
             .map_err(|error| format!("what the server answers is not understood: {error}"))?;
-        // Nothing else is shown, lest a server write to the terminal.
+        // Nothing else is printed, so that a server cannot write to the terminal.
         let environment = created["environment"].as_str();
         let known = environment.filter(|name| ["live", "test"].contains(name));
         let environment = known.unwrap_or("an unknown environment");
@@ -125,12 +125,12 @@ async fn deploy() -> Result<String> {
     Err(refusal(status, &advice, &body, &source).into())
 }
 
-/// Sends an event. The key goes to this server only: a redirect is an answer like any other.
+/// Sends an event. The key goes only to this server: redirects are not followed.
 async fn post(url: &str, key: &ApiKey) -> Result<Response<Body>> {
     let with_key =
         AddApiKeyLayer::bearer(key, [url]).map_err(|error| format!("HAPND_URL: {error}"))?;
     let client = Client::builder().redirect(Policy::none()).timeout(Duration::from_secs(30));
-    // A proxy would see the key, which goes to this machine without TLS.
+    // A proxy would see the key, which is sent without TLS.
     let client = client.no_proxy().build()?;
     let event = json!({ "type": "deploy" }).to_string();
     let request = Request::post(format!("{url}/v1/events"))

@@ -49,10 +49,10 @@ async fn main() -> support::Result<()> {
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // A connection that cannot be accepted, for want of descriptors say, is no
-                // reason to stop.
+                // The server goes on if it cannot accept a connection, such as without free
+                // descriptors.
                 let Ok((stream, peer)) = accepted else { continue };
-                // So that a key can be restricted to addresses.
+                // Keys that are restricted to addresses need it.
                 let service = service.clone().map_request(move |mut request: Request<Incoming>| {
                     request.extensions_mut().insert(PeerAddress(peer));
                     request

@@ -1,4 +1,4 @@
-//! A small API whose whole access is one table, with one rule that is only tried.
+//! A small API whose access rules are one table, with one rule that is only reported.
 //!
 //! ```sh
 //! cargo run --example policy

@@ -7,14 +7,14 @@
 //! It prints two keys and the calls to try; `$READER` and `$LIMITED` stand for the keys:
 //!
 //! ```sh
-//! curl -H "x-api-key: $READER" http://127.0.0.1:3000/whoami      # 200, what the key is
+//! curl -H "x-api-key: $READER" http://127.0.0.1:3000/whoami      # 200, the key
 //! curl -H "Authorization: Bearer $READER" http://127.0.0.1:3000/reports  # 200
 //! curl -H "x-api-key: $LIMITED" http://127.0.0.1:3000/reports    # 403, Missing ability: reports:read
 //! curl http://127.0.0.1:3000/whoami                              # 401, An API key is required
 //! ```
 //!
-//! Keys are in memory, or in the file that `DATABASE` names. Those of the file are found again after
-//! a restart, which adds two more:
+//! Keys are in memory, or in the file that `DATABASE` names. Keys in the file still work after a
+//! restart, which adds two more:
 //!
 //! ```sh
 //! DATABASE=keys.db cargo run --example quickstart

@@ -1,4 +1,4 @@
-//! Keys that work from some addresses, pages or endpoints only, and that list and revoke each
+//! Keys that work only from some addresses, pages or endpoints, and that list and revoke each
 //! other (rest.txt).
 //!
 //! ```sh
@@ -20,17 +20,17 @@
 //! curl -H "Authorization: Bearer $EXPIRED" $API/users/usr_123                  # 401
 //! curl -H "Authorization: Bearer $LIVE" $API/api-keys                          # 200, with "last_used"
 //! curl -H "Authorization: Bearer $TEST" $API/api-keys                          # 403, it lacks the ability
-//! curl -H "Authorization: Bearer $LIVE" -X DELETE $API/api-keys/$ID            # 200, and $ID works no more
-//! curl -H "Authorization: Bearer $LIVE" --json '{"name":"mine"}' $API/api-keys # 405, that is for the dashboard
+//! curl -H "Authorization: Bearer $LIVE" -X DELETE $API/api-keys/$ID            # 200, and $ID no longer works
+//! curl -H "Authorization: Bearer $LIVE" --json '{"name":"mine"}' $API/api-keys # 405, keys are created in the dashboard
 //! ```
 //!
-//! Behind proxies, `TRUSTED_PROXIES` names those whose `X-Forwarded-For` is believed. Started as
+//! Behind proxies, `TRUSTED_PROXIES` names those whose `X-Forwarded-For` is trusted. Started as
 //!
 //! ```sh
 //! TRUSTED_PROXIES=127.0.0.0/8 cargo run --features manage --example restrictions
 //! ```
 //!
-//! it prints new keys, and the address of the client is what the proxy says:
+//! it prints new keys, and the proxy sets the address of the client:
 //!
 //! ```sh
 //! curl -H "Authorization: Bearer $IP_10" -H "X-Forwarded-For: 10.1.2.3" $API/users/usr_123  # 200
@@ -71,12 +71,12 @@ fn scheme() -> KeyScheme {
     ])
 }
 
-/// Answers a request that the layer refuses.
+/// Answers a request that the layer has refused.
 fn rejected(rejection: &Rejection, _: &RequestHead<'_>) -> Response<Bytes> {
     error(rejection.kind().status(), &rejection.message())
 }
 
-/// Answers a request about keys that failed.
+/// Answers an error of the management API.
 fn failed(failure: &ApiError) -> Response<Bytes> {
     error(failure.status(), failure.message())
 }

@@ -49,8 +49,7 @@ fn app(keys: MemoryStore) -> Router {
     )
 }
 
-/// Shows the questions of the key's company and stage: what the path says was checked, and is
-/// not asked again.
+/// Shows the questions of the key's company and stage. The layer has checked the stage in the path.
 async fn questions(key: VerifiedKey) -> Json<Value> {
     let company = key.tenant().map_or("", |tenant| tenant.as_str());
     let stage = key.stage().map_or("", |stage| stage.as_str());
@@ -70,7 +69,7 @@ async fn main() -> support::Result<()> {
     ] {
         let issued = keys.issue(NewKey::named(label).tenant(company).stage(stage))?;
         if label == "acme-retired" {
-            // A rotation: its successor is `acme-prod`, and both were valid for a while.
+            // Rotated: its successor is `acme-prod`, and both were valid during the grace period.
             assert!(keys.revoke(issued.record.id()));
         }
         support::print_key(label, &issued);

@@ -1,4 +1,4 @@
-//! Access ends when the key does: an event stream, a WebSocket and a gRPC stream that end when their
+//! Streams that end with their key: an event stream, a WebSocket and a gRPC stream that end when their
 //! key is revoked or expires.
 //!
 //! ```sh
@@ -18,8 +18,8 @@
 //! curl -H "x-api-key: $ADMIN" -X POST http://127.0.0.1:3000/admin/keys/$LISTENER_ID/revoke
 //! ```
 //!
-//! The first stream ends at once, by an event that says why. The same goes for a gRPC stream, whose
-//! status is then UNAUTHENTICATED. With the `health.proto` of the gRPC project in the working directory:
+//! The first stream ends at once, with an event that names the reason. A gRPC stream ends with the
+//! status UNAUTHENTICATED. With the `health.proto` of the gRPC project in the working directory:
 //!
 //! ```sh
 //! grpcurl -plaintext -proto health.proto -H "x-api-key: $SECOND" \
@@ -27,7 +27,7 @@
 //! ```
 //!
 //! Open <http://127.0.0.1:3000/> in a browser, paste a key, and see how its event stream and its
-//! WebSocket end. A page cannot set headers for a WebSocket, so the key comes as a subprotocol.
+//! WebSocket end. A page cannot set headers for a WebSocket, so it sends the key as a subprotocol.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -57,14 +57,14 @@ fn ticks() -> impl Stream<Item = usize> {
     IntervalStream::new(interval).enumerate().map(|(number, _)| number)
 }
 
-/// Needs to know nothing of keys: the layer ends the body.
+/// Contains no code for keys: the layer ends the body.
 async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     Sse::new(ticks().map(|number| Ok(Event::default().data(number.to_string()))))
 }
 
 async fn socket(key: VerifiedKey, upgrade: WebSocketUpgrade) -> Response {
     upgrade.protocols(["realtime"]).on_upgrade(async move |mut socket| {
-        // A socket is no body of a response, so its handler ends it.
+        // A socket is not the body of a response, so its handler ends it.
         if let Err(ended) = key.while_valid(serve_socket(&mut socket)).await {
             let reason = ended.to_string().into();
             let _ = socket.send(Message::Close(Some(CloseFrame { code: 1008, reason }))).await;
@@ -82,7 +82,7 @@ async fn serve_socket(socket: &mut WebSocket) {
 }
 
 fn app(keys: MemoryStore, administrators: MemoryStore) -> Router {
-    // The service as a whole, "", is serving from the start.
+    // The whole service, "", has the status SERVING from the start.
     let (_reporter, health) = tonic_health::server::health_reporter();
     let last_event =
         |ended: &tower_api_key::KeyEnded| Some(format!("event: ended\ndata: {ended}\n\n").into());

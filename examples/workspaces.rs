@@ -1,4 +1,4 @@
-//! Keys of one workspace, in `x-api-key` and nowhere else, which its people review in the web app
+//! Keys of one workspace, only in the header `x-api-key`, which its users review in the web app
 //! (heffl.txt).
 //!
 //! ```sh
@@ -38,7 +38,7 @@ use tower_api_key::{
 /// Workspace and name of every lead.
 const LEADS: [(&str, &str); 3] = [("sales", "Ada"), ("sales", "Grace"), ("support", "Edsger")];
 
-/// Answers programs, which have keys.
+/// The API for programs, which have keys.
 fn api(keys: MemoryStore, usage: UsageRecorder) -> Router {
     Router::new().route("/api/v1/workspaces/{workspace}/leads", get(leads)).layer(
         ApiKeyLayer::new(keys)
@@ -49,9 +49,9 @@ fn api(keys: MemoryStore, usage: UsageRecorder) -> Router {
     )
 }
 
-/// Answers the web app, whose people have sessions.
+/// The API for the web app, whose users have sessions.
 ///
-/// The sessions are in a store of their own, so that no key gets in.
+/// The sessions are in a separate store, so that no key is accepted.
 fn web_app(keys: MemoryStore, sessions: MemoryStore) -> Router {
     let review = KeyRoutes::new(KeyManager::new(keys), signed_in).only([KeyRoute::List]);
     Router::new().nest("/api/v1/workspaces/{workspace}", review.into_router()).layer(
@@ -62,7 +62,7 @@ fn web_app(keys: MemoryStore, sessions: MemoryStore) -> Router {
     )
 }
 
-/// Everybody of a workspace sees its keys.
+/// Lets every user of a workspace see its keys.
 fn signed_in(parts: &mut Parts, _: &KeyAction) -> Result<Owner, Refused> {
     let session = parts.extensions.get::<VerifiedKey>().ok_or(StatusCode::UNAUTHORIZED)?;
     let workspace = session.tenant().cloned().ok_or(StatusCode::FORBIDDEN)?;

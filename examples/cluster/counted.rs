@@ -1,4 +1,4 @@
-//! [`Counted`]: how often a layer asks its store for keys with open streams.
+//! [`Counted`]: counts how often a layer reads keys with open streams from its store.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,16 +10,16 @@ use tower_api_key::{Immediate, KeyDigest, KeyRecord, KeyStore, StoreError};
 
 use crate::support;
 
-/// What the documentation promises of questions for keys with open streams: so many keys at once, …
+/// The limits in the documentation for reading keys with open streams: this number of keys at once, …
 const BATCH: usize = 100;
-/// … so often at the same time, …
+/// … this number of reads at the same time, …
 const IN_FLIGHT: usize = 4;
-/// … and so often in a second, besides for keys that were changed.
+/// … and this number per second, besides those for changed keys.
 const PER_SECOND: usize = 20;
 
 type Found = Option<Arc<KeyRecord>>;
 
-/// Counts how often a layer asks for many keys, which it does for those with open streams only.
+/// Counts how often a layer reads many keys. It does so only for keys with open streams.
 pub(crate) struct Counted<S> {
     store: S,
     counts: Arc<Counts>,
@@ -33,14 +33,14 @@ impl<S> Counted<S> {
 
 #[derive(Default)]
 pub(crate) struct Counts {
-    /// When the store was asked, and for how many keys.
+    /// The times of reads, and their numbers of keys.
     asked: Mutex<Vec<(Instant, usize)>>,
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
 }
 
 impl Counts {
-    /// Begins anew.
+    /// Resets the counts.
     pub(crate) fn reset(&self) {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.most_in_flight.store(self.in_flight.load(Ordering::SeqCst), Ordering::SeqCst);

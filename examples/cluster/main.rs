@@ -1,26 +1,26 @@
-//! Two nodes that cache the same keys: how long the other one accepts a key that was revoked.
+//! Two nodes that cache the same keys: how long the other node accepts a revoked key.
 //!
 //! ```sh
 //! export DATABASE_URL=postgres://user:password@localhost/database
 //! cargo run -p tower-api-key-examples --release --example cluster             # the next request
-//! cargo run -p tower-api-key-examples --release --example cluster -- streams  # beside it, streams that are open
+//! cargo run -p tower-api-key-examples --release --example cluster -- streams  # with open streams
 //! ```
 //!
-//! It needs a PostgreSQL server, in which it works in a schema of its own that it drops at the
-//! end. Both nodes serve HTTP. Keys are revoked on the first node; measured is the time from the
-//! answer to the revocation until the second node refuses the key. Then the same again, while the
-//! connections on which the nodes hear of changes are killed over and over. `REVOCATIONS` sets how
-//! many there are of each kind (default: 1000).
+//! It needs a PostgreSQL server, and works in a schema of its own, which it drops at the end. Both
+//! nodes serve HTTP. Keys are revoked on the first node. The program measures the time from the
+//! answer to the revocation until the second node refuses the key. It repeats this while it kills
+//! the connections on which the nodes receive notifications. `REVOCATIONS` sets the number of
+//! revocations of each kind (default: 1000).
 //!
-//! Without an argument, clients send requests all the time, and each key is issued, used on both
-//! nodes so that they cache it, and revoked: until the second node's first response that refuses it.
+//! Without an argument, clients send requests all the time. Each key is issued, used on both nodes,
+//! so that they cache it, and revoked. The time ends with the first refusal of the second node.
 //!
-//! With `streams`, clients hold event streams open on both nodes, and each key is revoked that has some:
-//! until they have ended, beside the first response that refuses the key. A new key takes its place.
-//! In the end one key has as many streams as all together, on the second node. `STREAMS` and
-//! `KEYS` set how many there are (default: 10000 and 1000). It fails if a stream goes on whose key was
-//! revoked, if one ends whose key is valid, or if a node asks for keys more often than
-//! the documentation promises.
+//! With `streams`, clients keep event streams open on both nodes, and keys with open streams are
+//! revoked. The program measures the time until the streams have ended, and until the first refusal of
+//! the key. A new key replaces each revoked one. At the end, one key has as many streams as all others
+//! together, on the second node. `STREAMS` and `KEYS` set the numbers (default: 10000 and 1000). The
+//! program fails if a stream outlives its revoked key, if a stream of a valid key ends, or if a node
+//! reads keys more often than the documentation says.
 
 mod counted;
 mod node;

@@ -1,4 +1,4 @@
-//! A node, its clients, and what kills the connections on which it hears of changes.
+//! A node, its clients, and a task that kills the connections with its notifications.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tower_api_key::{ApiKeyLayer, KeyManager, VerifiedKey};
 use crate::counted::{Counted, Counts};
 use crate::support;
 
-/// How long a key may be accepted after it was revoked, and its streams go on.
+/// How long a revoked key may be accepted, and its streams may stay open.
 pub(crate) const MAX_STALENESS: Duration = Duration::from_secs(60);
 
 pub(crate) struct Node {
@@ -26,7 +26,7 @@ pub(crate) struct Node {
     pub(crate) cache: CachedStore<PostgresStore>,
     pub(crate) keys: KeyManager,
     pub(crate) layer: ApiKeyLayer,
-    /// How often the layer asked for keys with open streams.
+    /// How often the layer read keys with open streams.
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -46,8 +46,8 @@ impl Node {
             .layer(layer.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/", listener.local_addr()?);
-        // Without it, the few bytes with which a stream ends wait for the client's acknowledgement of
-        // what came before, which clients delay by 40 ms.
+        // Without it, the last bytes of a stream wait for the acknowledgement of the client, which
+        // clients delay by 40 ms.
         let listener = listener.tap_io(|connection| {
             let _ = connection.set_nodelay(true);
         });
@@ -56,7 +56,7 @@ impl Node {
         Ok(Self { url, cache, keys, layer, counts })
     }
 
-    /// Waits until the node hears of changes.
+    /// Waits until the node receives notifications.
     pub(crate) async fn is_live(&self) {
         while !self.cache.is_live() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -64,7 +64,7 @@ impl Node {
     }
 }
 
-/// One event, and a comment each fifteen seconds, as most event streams have most of the time.
+/// One event, and a comment every fifteen seconds, like most event streams.
 async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let first = stream::iter([Ok(Event::default().data("open"))]);
     Sse::new(first.chain(stream::pending())).keep_alive(KeepAlive::default())
@@ -78,7 +78,7 @@ impl Client {
         Self(reqwest::Client::new())
     }
 
-    /// Makes a client that sends everything to a node over one connection.
+    /// Creates a client that sends all requests to a node over one connection.
     pub(crate) fn http2() -> support::Result<Self> {
         Ok(Self(reqwest::Client::builder().http2_prior_knowledge().build()?))
     }
@@ -90,7 +90,7 @@ impl Client {
         Ok(status)
     }
 
-    /// Opens an event stream, and returns it once its first event is there.
+    /// Opens an event stream, and returns it after its first event.
     pub(crate) async fn events(
         &self,
         node: &Node,
@@ -106,7 +106,7 @@ impl Client {
     }
 }
 
-/// Kills the connections on which the nodes hear of changes.
+/// Kills the connections on which the nodes receive notifications.
 pub(crate) struct Killer {
     pool: PgPool,
     schema: String,
@@ -117,7 +117,7 @@ impl Killer {
         Self { pool: pool.clone(), schema: schema.to_owned() }
     }
 
-    /// Kills them while `work` is done, and returns how many there were.
+    /// Kills them during `work`, and returns their number.
     pub(crate) async fn during<T>(
         &self,
         work: impl Future<Output = support::Result<T>>,

@@ -1,4 +1,4 @@
-//! How long the other node accepts a key that was revoked, under load.
+//! How long the other node accepts a revoked key, under load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +12,10 @@ use crate::node::{Client, Killer, MAX_STALENESS, Node};
 use crate::support;
 use crate::times::Times;
 
-/// How many clients send requests all the time.
+/// The number of clients that send requests.
 const CLIENTS: usize = 4;
 
-/// How many keys they use.
+/// The number of keys that they use.
 const BUSY_KEYS: usize = 100;
 
 /// Revokes keys on one node and returns how long each was accepted by the other.
@@ -101,7 +101,7 @@ pub(crate) async fn measure(
 
     let (times, killed) = killer.during(revoke(&nodes, &client, revocations)).await?;
     print("connections killed", &times);
-    println!("killed {killed} connections meanwhile");
+    println!("killed {killed} connections in the meantime");
 
     match clients.try_join_next() {
         Some(ended) => ended.map_err(|_| "a valid key was refused".into()),

@@ -1,4 +1,4 @@
-//! How long streams go on whose key was revoked on the other node, beside how long requests do.
+//! How long streams stay open after their key was revoked on the other node, compared with requests.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::node::{Client, Killer, MAX_STALENESS, Node};
 use crate::support;
 use crate::times::Times;
 
-/// How many streams are on one connection.
+/// The number of streams on one connection.
 const PER_CONNECTION: usize = 100;
 
-/// How many there are.
+/// The numbers of streams and keys.
 pub(crate) struct Sizes {
     pub(crate) keys: usize,
     pub(crate) streams: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Sizes {
 /// A key and its open streams.
 struct Listener {
     key: IssuedKey,
-    /// Each ends with the number of its node, and when it has ended.
+    /// Each returns the number of its node, and the time of its end.
     streams: JoinSet<(usize, Instant)>,
 }
 
@@ -41,7 +41,7 @@ impl Clients {
         Ok(Self { http1: Client::new(), http2, next: 0 })
     }
 
-    /// Issues a key, and opens so many streams with it on each node.
+    /// Issues a key, and opens streams with it on each node.
     async fn listen(
         &mut self,
         nodes: &[Node; 2],
@@ -64,19 +64,19 @@ impl Clients {
     }
 }
 
-/// How long revoked keys were of use on the second node.
+/// How long revoked keys still worked on the second node.
 #[derive(Default)]
 struct Measured {
-    /// Until a request was refused.
+    /// The times until a request was refused.
     refusals: Times,
-    /// Until a stream had ended.
+    /// The times until a stream had ended.
     ends: Times,
-    /// Until the last stream of a key had ended.
+    /// The times until the last stream of a key had ended.
     last_ends: Times,
 }
 
 impl Measured {
-    /// Revokes a key on the first node, and waits until it is of no use on both.
+    /// Revokes a key on the first node, and waits until both nodes refuse it.
     async fn revoke(
         &mut self,
         nodes: &[Node; 2],
@@ -102,7 +102,7 @@ impl Measured {
             .map_err(|_| "a stream goes on whose key was revoked")?
         {
             let (node, at) = ended?;
-            // Those of the first node may have ended before the answer to the revocation was seen.
+            // Streams of the first node may end before the client sees the answer to the revocation.
             if node == 1 {
                 let time = at.saturating_duration_since(revoked);
                 self.ends.push(time);
@@ -114,7 +114,7 @@ impl Measured {
     }
 }
 
-/// Revokes one key after the other, each of which a new one follows.
+/// Revokes one key after the other, and replaces each by a new one.
 async fn revoke_all(
     nodes: &[Node; 2],
     clients: &mut Clients,
@@ -150,7 +150,7 @@ fn print(
     println!("  the last stream of each key ended after {last_ends}");
     let ratio = ends.quantile(0.99).as_secs_f64() / refusals.quantile(0.99).as_secs_f64();
     println!("  p99 of the ends is {ratio:.2} times that of the refusals");
-    // The node that makes a change knows of it before, after, and once more when it is notified.
+    // The node that makes a change clears its cache before, after, and again when it is notified.
     for (name, node, told) in [("first", &nodes[0], 3), ("other", &nodes[1], 1)] {
         let compared = node.counts.compare(refusals.len() * told, time);
         println!("  in {time:.1?} the {name} node {}", compared?);
@@ -184,11 +184,11 @@ pub(crate) async fn measure(
     let work = revoke_all(nodes, &mut clients, &mut listeners, sizes);
     let ((measured, time), killed) = killer.during(work).await?;
     print("connections killed", nodes, &measured, time)?;
-    println!("  killed {killed} connections meanwhile");
+    println!("  killed {killed} connections in the meantime");
     if listeners.iter_mut().any(|listener| listener.streams.try_join_next().is_some()) {
         return Err("a stream ended whose key is valid".into());
     }
-    println!("{} streams of valid keys are open still", open());
+    println!("{} streams of valid keys are still open", open());
 
     drop(listeners);
     nodes[1].is_live().await;

@@ -1,9 +1,9 @@
-//! Times that were measured.
+//! Measured times.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Times, of which it prints the quantiles.
+/// Measured times, with their quantiles.
 #[derive(Default)]
 pub(crate) struct Times(Vec<Duration>);
 

@@ -1,4 +1,4 @@
-//! Keys that have been there for a while, and how they were used.
+//! Demo keys with a history and usage.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use crate::support;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A clock that stands still, for what was done long ago.
+/// A clock that stands still, for changes in the past.
 struct At(SystemTime);
 
 impl Clock for At {
@@ -69,12 +69,12 @@ pub(crate) async fn fill(store: &SqliteStore, keys: &KeyManager) -> support::Res
     Ok(())
 }
 
-/// Does things as they were done so many days ago.
+/// Returns a manager whose clock is that many days in the past.
 fn ago(keys: &KeyManager, days: u32) -> KeyManager {
     keys.acting_as("alice@acme.example").clock(At(SystemTime::now() - days * DAY))
 }
 
-/// Makes up how a key was used, until `last`, and has the store keep it as a recorder does.
+/// Invents the usage of a key until `last`, and writes it to the store like a recorder.
 async fn used(
     store: &SqliteStore,
     key: &IssuedKey,
@@ -91,7 +91,7 @@ async fn used(
             random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let noise = (random >> 33) % 100;
         let hour = at.duration_since(UNIX_EPOCH)?.as_secs() / 3600;
-        // By day more than by night, and less at the weekend.
+        // More by day than by night, and less at the weekend.
         let by_day =
             [2, 1, 1, 1, 2, 4, 7, 11, 15, 17, 18, 18, 16, 17, 18, 17, 15, 12, 9, 7, 6, 5, 4, 3];
         let weekend = if matches!((hour / 24 + 3) % 7, 5 | 6) { 3 } else { 10 };
@@ -104,7 +104,7 @@ async fn used(
         rows.push(KeyUsage::new(id.clone(), tenant.cloned(), at, counts));
         at -= HOUR;
     }
-    // Each key has a writer of its own, whose first batch this is.
+    // Each key has a writer of its own, and this is its first batch.
     let batch = UsageBatch::new(id.as_str(), 1, UsageRetention::default(), rows);
     store.add_usage(&batch).await?;
     Ok(store.record_uses(&[KeyUse::new(id.clone(), last)]).await?)

@@ -15,7 +15,7 @@ pub(crate) fn around(page: &Page, parts: &Parts) -> String {
     document(&html! { (PreEscaped(page.head())) }, &PreEscaped(page.content().to_owned()), email)
 }
 
-/// The page that signs in. It goes on to `next`.
+/// The sign-in page. It redirects to `next`.
 pub(crate) fn sign_in(next: &str, wrong: &str) -> String {
     let content = html! {
         form.sign-in method="post" action="/sign-in" {

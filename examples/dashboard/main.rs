@@ -12,12 +12,11 @@
 //! curl -H "Authorization: Bearer $WIDGET" http://127.0.0.1:3000/v1/bots  # 403: a public key
 //! ```
 //!
-//! * `sessions.rs`: who is signed in, by a cookie session of tower-sessions; keys are created, rotated and
-//!   revoked only shortly after the password was typed;
-//! * `layout.rs`: the product's own layout, into which the pages go;
-//! * `demo.rs`: keys that have been there for a while, and how they were used; from then on, a `UsageRecorder`
-//!   counts what the API is asked;
-//! * here: the pages, the API behind the keys, and how both come together.
+//! * `sessions.rs`: cookie sessions with tower-sessions; keys are created, rotated and revoked only shortly
+//!   after the password was typed;
+//! * `layout.rs`: the product's own layout around the pages;
+//! * `demo.rs`: demo keys with a history and usage; then a `UsageRecorder` counts the requests to the API;
+//! * this file: the pages, the API behind the keys, and their router.
 //!
 //! Keys are in SQLite, in memory, or in the file that `DATABASE` names.
 
@@ -52,7 +51,7 @@ fn scheme() -> KeyScheme {
     ])
 }
 
-/// What a key may do, as customers know it.
+/// The abilities of keys, in the words of customers.
 fn catalogue() -> AbilityCatalogue {
     AbilityCatalogue::new()
         .resource("bots", "Bots")
@@ -85,7 +84,7 @@ fn texts() -> PageTexts {
     texts
 }
 
-/// The pages, in the layout of the product, for those who are signed in.
+/// The pages, in the layout of the product, for users who are signed in.
 fn pages(keys: KeyManager, url: &str) -> KeyPages {
     KeyPages::new(keys, sessions::SignedIn)
         .catalogue(catalogue())
@@ -95,7 +94,7 @@ fn pages(keys: KeyManager, url: &str) -> KeyPages {
         .variable("ORBIT_API_KEY")
 }
 
-/// What the keys are for.
+/// The API that the keys are for.
 fn api(keys: &KeyManager, usage: UsageRecorder) -> Router {
     Router::new()
         .route("/v1/bots", get(bots).layer(RequireAbility::new("bots:read")))
@@ -115,7 +114,7 @@ async fn main() -> support::Result<()> {
     };
     let keys = KeyManager::new(store.clone()).scheme(scheme());
     demo::fill(&store, &keys).await?;
-    // Often enough that the pages show at once what was just called.
+    // A short interval, so that the pages soon show the last calls.
     let usage = UsageRecorder::builder(store.clone()).interval(Duration::from_secs(2)).build();
 
     let listener = support::bind("127.0.0.1:3000").await?;

@@ -1,4 +1,4 @@
-//! Who is signed in.
+//! Sessions: the users who are signed in.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,11 +19,11 @@ use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 
 use crate::layout;
 
-/// A person, and the customer that they work for.
+/// A user, and the customer that the user works for.
 pub(crate) struct Person {
     pub(crate) email: &'static str,
     pub(crate) tenant: &'static str,
-    /// The most that their keys may do.
+    /// The ceiling: the abilities that the user may grant.
     ceiling: &'static [&'static str],
 }
 
@@ -37,26 +37,26 @@ pub(crate) const PEOPLE: [Person; 2] = [
     Person { email: "bob@globex.example", tenant: "globex", ceiling: &["chat:*", "reports:read"] },
 ];
 
-/// Everybody's. A product has its own way to sign in.
+/// The password of all users. A product has its own way to sign in.
 pub(crate) const PASSWORD: &str = "correct-horse";
 
 /// How long after signing in keys can be created, rotated and revoked, in seconds.
 const FRESH: u64 = 15 * 60;
 
-/// What a session remembers.
+/// The data of a session.
 #[derive(Clone, Deserialize, Serialize)]
 pub(crate) struct SignIn {
     pub(crate) email: String,
     at: u64,
 }
 
-/// Finds out on whose behalf the pages act.
+/// Identifies the owner on whose behalf the pages act.
 pub(crate) struct SignedIn;
 
 #[async_trait]
 impl IdentifyOwner for SignedIn {
     async fn identify(&self, parts: &mut Parts, action: &KeyAction) -> Result<Owner, Refused> {
-        // Looked up here, and not in a layer, so that a session that has ended does nothing more.
+        // Looked up here, and not in a layer, so that an ended session changes nothing.
         let session = parts.extensions.get::<Session>().cloned();
         let session = session.ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
         let sign_in: Option<SignIn> =
@@ -69,7 +69,7 @@ impl IdentifyOwner for SignedIn {
         }
         let person = PEOPLE.iter().find(|person| person.email == sign_in.email);
         let person = person.ok_or(StatusCode::FORBIDDEN)?;
-        // For the layout, which says who is signed in.
+        // For the layout, which shows the user.
         parts.extensions.insert(sign_in);
         let ceiling: Result<AbilitySet, _> =
             person.ceiling.iter().copied().map(Ability::try_from).collect();
@@ -89,7 +89,7 @@ fn sign_in_first(parts: &Parts) -> Redirect {
 pub(crate) fn layer() -> SessionManagerLayer<MemoryStore> {
     SessionManagerLayer::new(MemoryStore::default())
         .with_same_site(SameSite::Lax)
-        // On this machine, there is no TLS. Elsewhere, leave it out.
+        // Only for this machine, which has no TLS. Leave it out elsewhere.
         .with_secure(false)
 }
 
@@ -121,9 +121,9 @@ async fn sign_in(session: Session, Form(typed): Form<Credentials>) -> Response {
         return (StatusCode::UNPROCESSABLE_ENTITY, Html(page)).into_response();
     }
     let sign_in = SignIn { email: typed.email, at: now() };
-    // With another id than before, which somebody may have planted.
+    // With a new id, because an attacker may have planted the old one.
     let kept = session.cycle_id().await.and(session.insert("sign-in", sign_in).await);
-    // A path on this site, and nothing that browsers take for another one.
+    // Only a path on this site, and nothing that browsers read as another site.
     let is_path = typed.next.starts_with('/') && !typed.next[1..].starts_with(['/', '\\']);
     match kept {
         Ok(()) => Redirect::to(if is_path { &typed.next } else { "/" }).into_response(),

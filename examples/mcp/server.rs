@@ -1,6 +1,6 @@
-//! A server of the Model Context Protocol over streamable HTTP, whose agents have API keys.
+//! A server of the Model Context Protocol (MCP) over streamable HTTP, whose agents have API keys.
 //!
-//! It is built with the crate rmcp, in a package that has it:
+//! It uses the crate rmcp, in a package of its own:
 //!
 //! ```sh
 //! cargo run --manifest-path tests/mounts/Cargo.toml
@@ -14,8 +14,8 @@
 //!
 //! 1. Every request needs a key with the ability `mcp:use`: 401 and 403 otherwise.
 //! 2. A session belongs to the key that opened it.
-//! 3. A tool may need more of the key. An agent without that sees an error of the tool, which says what
-//!    is missing, and goes on.
+//! 3. A tool may require another ability. An agent without it gets an error of the tool, which names the
+//!    missing ability, and can go on.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! What an operator sees: metrics for Prometheus, a dashboard, alerts, and the id of the key in the span of
-//! each request.
+//! Monitoring: metrics for Prometheus, a dashboard, alerts, and the id of the key in the span of each
+//! request.
 //!
 //! ```sh
 //! cargo run -p tower-api-key-examples --example observe
@@ -11,11 +11,11 @@
 //! curl -H "x-api-key: $READER" http://127.0.0.1:3000/reports   # accepted
 //! curl -H "x-api-key: $LIMITED" http://127.0.0.1:3000/reports  # accepted, and refused the second time
 //! curl -H "x-api-key: guessed" http://127.0.0.1:3000/reports   # refused
-//! curl http://127.0.0.1:3000/metrics                           # what was counted, each second
+//! curl http://127.0.0.1:3000/metrics                           # the metrics, updated each second
 //! ```
 //!
 //! Spans are written to standard error. The keys are in SQLite; with `DATABASE_URL` they are in PostgreSQL, in
-//! tables that begin with `observe_`, and the metrics of its pool and of the notifications are there, too.
+//! tables whose names begin with `observe_`, with the metrics of its pool and of the notifications.
 //!
 //! In `examples/observe`, `prometheus.yml` scrapes this server and loads the rules of `alerts.yml`:
 //!
@@ -67,7 +67,7 @@ async fn serve<S>(keys: S, cache: CachedStore<S>) -> support::Result<()>
 where
     S: KeyStore + KeyRepository + store::UsageStore + Watched + Clone + 'static,
 {
-    // Any recorder of the facade will do; this one renders what Prometheus reads.
+    // Any recorder of the facade works. This one renders the format of Prometheus.
     let durations = Matcher::Suffix("_duration_seconds".to_owned());
     let prometheus = PrometheusBuilder::new()
         .set_buckets_for_metric(durations, &DURATION_BUCKETS)?
@@ -113,7 +113,7 @@ where
         .route("/reports", get(async || "the reports").layer(RequireAbility::new("reports:read")))
         .layer(layer)
         .layer(TraceLayer::new_for_http().make_span_with(span))
-        // Without a key: a real server has it on an address that only Prometheus reaches.
+        // Without a key: on a real server, use an address that only Prometheus reaches.
         .route("/metrics", get(async move || prometheus.render()));
     support::serve(app).await?;
     Ok(usage.shutdown().await?)

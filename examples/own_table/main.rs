@@ -1,16 +1,16 @@
-//! Keys that stay in the table that an application has had for years: numbers as ids, a column with the
-//! SHA-256 of each key, and words as scopes. `table.rs` is the whole of what has to be written for it.
+//! Keys that stay in an existing table of an application: numbers as ids, a column with the SHA-256 of each
+//! key, and words as scopes. `table.rs` is all the code that is needed for it.
 //!
 //! ```sh
 //! cargo run --features manage --example own_table
 //! ```
 //!
-//! It makes the old table with some keys, as the application did, adds the columns that it lacks, and
-//! prints the keys; `$READER` and so on stand for them:
+//! It creates the old table with some keys, adds the missing columns, and prints the keys; `$READER` and so
+//! on stand for them:
 //!
 //! ```sh
 //! curl -H "Authorization: Bearer $READER" http://127.0.0.1:3000/notes            # 200
-//! curl -H "Authorization: Bearer $READER" -X POST http://127.0.0.1:3000/notes    # 403, it has `read` only
+//! curl -H "Authorization: Bearer $READER" -X POST http://127.0.0.1:3000/notes    # 403, it has only `read`
 //! curl -H "Authorization: Bearer $WRITER" -X POST http://127.0.0.1:3000/notes    # 201
 //! curl -H "Authorization: Bearer $RETIRED" http://127.0.0.1:3000/notes           # 401, revoked
 //! # A key with `admin` manages the keys of its account; "last_used_at" is in the list.
@@ -37,7 +37,7 @@ use tower_api_key::{KeyFormat, KeyHasher, KeyManager, RequireAbility, UsageRecor
 
 use self::table::{NEW_COLUMNS, OLD_TABLE, OwnTable, microseconds};
 
-/// Label, account and scopes of the keys that there were.
+/// Label, account and scopes of the existing keys.
 const OLD_KEYS: [(&str, &str, &str); 5] = [
     ("reader", "acme", "read"),
     ("writer", "acme", "read write"),
@@ -53,7 +53,7 @@ fn app(keys: CachedStore<OwnTable>, last_uses: UsageRecorder) -> Router {
     let notes = get(read)
         .layer(RequireAbility::new("read"))
         .merge(axum::routing::post(write).layer(RequireAbility::new("write")));
-    // The manager's layer, so that a change is seen by the next request.
+    // The manager's layer, so that the next request sees a change.
     let layer = manager.layer().observer(last_uses);
     let owner = KeyOwner::with_abilities("admin", "admin");
     Router::new()
@@ -70,7 +70,7 @@ async fn write() -> StatusCode {
     StatusCode::CREATED
 }
 
-/// Makes the table as the application made it, years ago, and prints the keys that it issued.
+/// Creates the table like the application did, and prints the keys that it issued.
 async fn old_application(pool: &SqlitePool) -> support::Result<()> {
     sqlx::raw_sql(OLD_TABLE).execute(pool).await?;
     let format = KeyFormat::new("tok_");
@@ -98,7 +98,7 @@ async fn old_application(pool: &SqlitePool) -> support::Result<()> {
 
 #[tokio::main]
 async fn main() -> support::Result<()> {
-    // In memory, so one connection is the database.
+    // The database is in memory, so all queries need the same connection.
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
         .idle_timeout(None)

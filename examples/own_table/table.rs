@@ -1,4 +1,4 @@
-//! The table of keys that the application has had for years, as a store and a repository.
+//! The existing table of keys of the application, as a store and a repository.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,8 +12,8 @@ use tower_api_key::store::{
 };
 use tower_api_key::{AbilitySet, KeyDigest, KeyId, KeyRecord, KeyRepository, KeyStore, StoreError};
 
-/// What the table has no columns for. A key for which one of these is set is not issued, rather than
-/// without it; only the first two, which people see, are dropped.
+/// Fields without a column in the table. A key with one of these is not issued. Only the first two, which are
+/// shown to people, are dropped.
 pub(crate) const NOT_KEPT: [RecordField; 10] = [
     RecordField::Hint,
     RecordField::CreatedBy,
@@ -27,7 +27,7 @@ pub(crate) const NOT_KEPT: [RecordField; 10] = [
     RecordField::Metadata,
 ];
 
-/// As the application made the table once. Times are in microseconds.
+/// The table of the application. Times are in microseconds.
 pub(crate) const OLD_TABLE: &str = "
     CREATE TABLE api_tokens (
         id INTEGER PRIMARY KEY,
@@ -41,8 +41,8 @@ pub(crate) const OLD_TABLE: &str = "
         last_used_at INTEGER
     )";
 
-/// What has to be added to manage keys: ids of new keys, which are no numbers; the number of changes, by
-/// which writers notice each other; and what replaces a key that is rotated.
+/// The additional columns to manage keys: the ids of new keys, which are not numbers; the revision, by which
+/// writers notice each other; and the successor of a rotated key.
 pub(crate) const NEW_COLUMNS: &str = "
     ALTER TABLE api_tokens ADD COLUMN key_id TEXT;
     ALTER TABLE api_tokens ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
@@ -101,7 +101,7 @@ impl KeyRepository for OwnTable {
             let created_at = microseconds(after.created_at());
             (created_at, after.id().as_str().to_owned())
         });
-        // In portions, until the page is full: the states of keys are no columns.
+        // In portions, until the page is full: the state of a key is not a column.
         loop {
             let (created_at, id) = after.clone().unzip();
             let rows = sqlx::query(select!(
@@ -138,10 +138,10 @@ impl KeyRepository for OwnTable {
         Ok(query.page(keys, None))
     }
 
-    /// Keeps no events: the manager of the server writes them to its log.
+    /// Keeps no audit log: the manager of the server writes events to its log.
     async fn commit(&self, changes: &[KeyChange], _: &[AuditEvent]) -> Result<(), CommitError> {
-        // Writes from the start, so that what is read holds until it is changed. It is undone if this
-        // returns early.
+        // A write transaction from the start, so that rows stay the same until they are changed. It is rolled
+        // back if this returns early.
         let mut writing = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         for change in changes {
             make(&mut writing, change).await?;
@@ -169,7 +169,7 @@ impl RecordUses for OwnTable {
     }
 }
 
-/// Makes one change, if what is there allows it.
+/// Makes one change, if its conditions hold.
 async fn make(writing: &mut SqliteConnection, change: &KeyChange) -> Result<(), CommitError> {
     if let KeyChange::Bound(bound) = change {
         return check_bound(writing, bound).await;

@@ -1,4 +1,4 @@
-//! What the example servers share: where they listen, what they print, and how they stop.
+//! Helpers of the example servers: listening, printing keys, and shutdown.
 
 #![allow(dead_code, reason = "each example uses some of it")]
 
@@ -24,8 +24,7 @@ pub(crate) async fn bind(default: &str) -> Result<TcpListener> {
         .map_err(|error| format!("cannot listen on {address}: {error}").into())
 }
 
-/// Prints the secret of a demo key, which a real server would show to its owner only, and its
-/// public id.
+/// Prints the secret and the id of a demo key. A real server shows a secret only to its owner.
 pub(crate) fn print_key(label: &str, issued: &IssuedKey) {
     println!("key {label} {}", issued.secret.reveal());
     println!("id {label} {}", issued.record.id());
@@ -33,8 +32,8 @@ pub(crate) fn print_key(label: &str, issued: &IssuedKey) {
 
 /// Lets administrators revoke keys.
 ///
-/// Their own keys are in a store of their own, so that no customer's key gets in, whatever it may
-/// do.
+/// Keys of administrators are in a separate store, so that no key of a customer is accepted, whatever its
+/// abilities are.
 pub(crate) fn admin(administrators: MemoryStore, keys: KeyManager) -> Router {
     Router::new()
         .route("/keys/{id}/revoke", post(revoke))
@@ -55,23 +54,23 @@ async fn revoke(
     }
 }
 
-/// Says that connections are accepted from now on.
+/// Prints the address, once connections are accepted.
 pub(crate) fn print_listening(listener: &TcpListener) -> Result<()> {
     println!("listening on http://{}", listener.local_addr()?);
     Ok(std::io::stdout().flush()?)
 }
 
-/// Serves an axum application until it is told to stop.
+/// Serves an axum application until SIGINT or SIGTERM.
 pub(crate) async fn serve(app: Router) -> Result<()> {
     let listener = bind("127.0.0.1:3000").await?;
     let stopped = stopped()?;
     print_listening(&listener)?;
-    // With the addresses of clients, by which keys may be restricted.
+    // With the addresses of clients, for keys that are restricted to addresses.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     Ok(axum::serve(listener, app).with_graceful_shutdown(stopped).await?)
 }
 
-/// Listens for SIGINT and SIGTERM from now on, and waits for one of them when awaited.
+/// Registers for SIGINT and SIGTERM at once. The future waits for one of them.
 #[cfg(unix)]
 pub(crate) fn stopped() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -85,7 +84,7 @@ pub(crate) fn stopped() -> Result<impl Future<Output = ()>> {
     })
 }
 
-/// Listens for Ctrl-C from now on, and waits for it when awaited.
+/// Registers for Ctrl-C at once. The future waits for it.
 #[cfg(windows)]
 pub(crate) fn stopped() -> Result<impl Future<Output = ()>> {
     let mut interrupt = tokio::signal::windows::ctrl_c()?;

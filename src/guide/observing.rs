@@ -140,7 +140,7 @@ let used = keys.usage_by_key(ids, month, UsagePeriod::Day).await?;
 //! | question | answer |
 //! |---|---|
 //! | How often was this key used, and when? | `api-keys usage KEY`, `GET /api-keys/{id}/usage`, [`KeyManager::usage`](crate::KeyManager::usage) |
-//! | How often was each key of a list used? | [`KeyManager::usage_by_key`](crate::KeyManager::usage_by_key), one query for the store |
+//! | How often was each key of a list used? | [`KeyManager::usage_by_key`](crate::KeyManager::usage_by_key), or [`usage_sums_by_key`](crate::KeyManager::usage_sums_by_key) without the reasons: one read of the store |
 //! | How much does a tenant use? | `api-keys usage --tenant acme`, [`KeyManager::tenant_usage`](crate::KeyManager::tenant_usage) |
 //! | Which keys can be revoked? | `api-keys list --unused-for 90d`, [`KeyQuery::unused_since`](crate::store::KeyQuery) |
 //!

@@ -36,7 +36,7 @@ for day in &used.buckets {
 //!
 //! | reader | how |
 //! |---|---|
-//! | the application | [`KeyManager::usage`](crate::KeyManager::usage), [`tenant_usage`](crate::KeyManager::tenant_usage), and [`usage_by_key`](crate::KeyManager::usage_by_key) for the keys of a list |
+//! | the application | [`KeyManager::usage`](crate::KeyManager::usage), [`tenant_usage`](crate::KeyManager::tenant_usage), [`usage_by_key`](crate::KeyManager::usage_by_key) for the keys of a list, and [`usage_sums_by_key`](crate::KeyManager::usage_sums_by_key) for sparklines |
 //! | the owner of a key, over HTTP | `GET /api-keys/{id}/usage` of the feature `manage` |
 //! | an operator | `api-keys usage KEY`, `api-keys usage --tenant acme`; `api-keys list --unused-for 90d` |
 //!

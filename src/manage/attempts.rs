@@ -1,4 +1,4 @@
-//! Changes that are tried until no other node gets in their way, one key's after the other.
+//! Retries of changes that conflict with those of other nodes.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use super::{KeyManager, ManageError};
 use crate::key::KeyId;
 use crate::store::{AuditEvent, CommitError, KeyChange, StoredKey};
 
-/// How often a change is tried. Within a process changes wait for their turn, so each attempt but
-/// the last failed because another node was faster.
+/// How often a change is tried. Changes within a process wait for their turn, so an attempt fails only if
+/// another node was faster.
 const ATTEMPTS: usize = 30;
 
-/// The same of a change that takes a key out of use: the holder of the key may have other nodes
-/// change it without pause.
+/// How often a revocation or a disabling is tried: the holder of the key may make other nodes change it all the
+/// time.
 const URGENT_ATTEMPTS: usize = 1000;
 
 /// The longest pauses between two attempts.
 const PAUSE: Duration = Duration::from_millis(32);
 const URGENT_PAUSE: Duration = Duration::from_millis(2);
 
-/// What a change comes to.
+/// A planned change.
 pub(super) struct Plan<T> {
-    /// What is committed; nothing, if the change was made already.
+    /// The changes to commit; none, if the change was made already.
     pub(super) changes: Vec<KeyChange>,
     pub(super) events: Vec<AuditEvent>,
-    /// What is returned once that is done.
+    /// The result of the call once they are committed.
     pub(super) outcome: T,
 }
 
@@ -37,10 +37,9 @@ impl Errand {
         }
     }
 
-    /// Waits after an attempt in whose way another node got.
+    /// Waits after an attempt that failed because of another node.
     ///
-    /// The longest pause doubles from 1 ms, and any shorter one is as likely, so that two nodes do
-    /// not go on in step.
+    /// The pause is random, and its maximum doubles from 1 ms, so that two nodes do not retry in step.
     pub(super) async fn pause(self, attempt: usize) {
         let longest = match self {
             Self::Revoke | Self::Disable => URGENT_PAUSE,
@@ -55,9 +54,9 @@ impl Errand {
 }
 
 impl KeyManager {
-    /// Changes a key as `plan` says, when it is its turn.
+    /// Changes a key by `plan`, after the changes that wait already.
     ///
-    /// Nothing waits for a key that is not seen, and nobody waits for who does not see it.
+    /// A call for a key that the owner does not see neither waits nor lets others wait.
     pub(super) async fn change_in_turn<T>(
         &self,
         id: &KeyId,

@@ -1,4 +1,4 @@
-//! The events that the repository has kept.
+//! The audit log that the repository keeps.
 
 use std::ops::ControlFlow;
 use std::time::SystemTime;
@@ -10,16 +10,14 @@ use crate::store::{AuditPage, AuditQuery};
 const BATCH: usize = 1000;
 
 impl KeyManager {
-    /// Returns a page of the events of changes that the repository has kept: who changed what of which
-    /// key, in the order of time.
+    /// Returns a page of the audit log: which actor changed which key, in the order of time.
     ///
     /// The stores for SQL databases keep each event in the transaction of its change, until they are
     /// [pruned](Self::prune_audit_log). A [`MemoryStore`](crate::MemoryStore) keeps the last 10 000.
-    /// Redis, whose memory would not bear it, keeps none: give the manager a
-    /// [sink](crate::store::AuditSink).
+    /// Redis keeps none, to save memory: add a [sink](Self::audit) to the manager.
     ///
-    /// On behalf of an owner, only events of keys of its tenant are returned, whatever the query says.
-    /// They stay when a key is removed, and name actors as they called themselves.
+    /// On behalf of an owner, only events of keys of its tenant are returned. Events stay when a key is
+    /// removed.
     ///
     /// # Errors
     ///
@@ -57,26 +55,65 @@ impl KeyManager {
         page.ok_or(ManageError::NoAuditLog)
     }
 
-    /// Removes the events from before `time`, and returns how many there were.
+    /// Removes audit events that are older than `time`, and returns how many were removed.
     ///
-    /// They are removed in batches, the oldest first. What was removed before an error, or before the
-    /// future was dropped, stays removed, and another call goes on. The [deadline](Self::deadline) is
-    /// that of each batch. An owner may not do it: nobody removes the traces of what they did.
+    /// Events are removed in batches, the oldest first. If the call fails or its future is dropped, earlier
+    /// batches stay removed; call it again to go on. The [deadline](Self::deadline) is that of each batch. A
+    /// manager that acts on behalf of an owner may not prune, so that no owner removes its own traces.
     ///
     /// # Errors
     ///
     /// Returns an error if the repository keeps no events, if the manager acts on behalf of an owner, or
     /// if the store fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// keys.issue(NewKey::named("nightly import")).await?;
+    /// let year = Duration::from_secs(365 * 24 * 3600);
+    /// assert_eq!(keys.prune_audit_log(SystemTime::now() - year).await?, 0);
+    /// assert_eq!(keys.prune_audit_log(SystemTime::now()).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn prune_audit_log(&self, time: SystemTime) -> Result<usize, ManageError> {
         self.prune_audit_log_with(time, |_| ControlFlow::Continue(())).await
     }
 
-    /// Like [`prune_audit_log`](Self::prune_audit_log), but calls `progress` after each batch with how
-    /// many events were removed so far. It may have it stop.
+    /// Like [`prune_audit_log`](Self::prune_audit_log), but calls `progress` after each batch with the number of
+    /// events removed so far. `progress` returns whether to go on.
     ///
     /// # Errors
     ///
-    /// As [`prune_audit_log`](Self::prune_audit_log).
+    /// Like [`prune_audit_log`](Self::prune_audit_log).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use std::time::SystemTime;
+    ///
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// keys.issue(NewKey::named("nightly import")).await?;
+    /// let removed = keys.prune_audit_log_with(SystemTime::now(), |removed| {
+    ///     println!("{removed} events removed");
+    ///     ControlFlow::Continue(())
+    /// });
+    /// assert_eq!(removed.await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn prune_audit_log_with(
         &self,
         time: SystemTime,

@@ -1,4 +1,4 @@
-//! What an owner may grant: no more than it has.
+//! [`Authority`]: what an owner may see and grant.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,42 +13,42 @@ use crate::key::Ability;
 use crate::key::{AbilitySet, KeyKind, RateLimit, RateLimits, Restrictions, Stage, TenantId};
 use crate::store::{KeyChange, KeyRecord, KeyState, TenantFilter};
 
-/// What may be seen and granted: everything, or what is within bounds.
+/// What an owner may see and grant: everything, or what is within bounds.
 pub(super) struct Authority(Option<Bounds>);
 
-/// What granted keys have to be within. Where there is none but that of the tenant and the
-/// abilities, nothing else is bounded.
+/// The bounds that a granted key must respect. What is `None` or empty is not bounded, except the tenant and the
+/// abilities.
 struct Bounds {
     tenant: Option<TenantId>,
     abilities: AbilitySet,
     stage: Option<Stage>,
     expires_at: Option<SystemTime>,
-    /// Of a key; those that it grants are bound by them.
+    /// The limits of an owner that is a key.
     limits: Option<RateLimits>,
     restrictions: Restrictions,
     of_key: Option<OfKey>,
 }
 
-/// What bounds only keys have.
+/// The bounds that only keys have.
 struct OfKey {
     /// The record that was judged.
     record: Arc<KeyRecord>,
-    /// The names of the metadata that are handed on.
+    /// The names of inherited metadata.
     inherited: Arc<[String]>,
 }
 
 impl Authority {
-    /// May see and grant everything.
+    /// Returns the authority to see and grant everything.
     pub(super) const fn unbounded() -> Self {
         Self(None)
     }
 
-    /// Tells whether anything is out of its reach.
+    /// Returns whether there are bounds.
     pub(super) const fn is_bounded(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Refuses what only the application itself may do, and nobody on whose behalf it acts.
+    /// Refuses an owner what only the application itself may do.
     pub(super) const fn check_is_application(&self) -> Result<(), ManageError> {
         match self.0 {
             None => Ok(()),
@@ -56,7 +56,7 @@ impl Authority {
         }
     }
 
-    /// May see what a key may that works at the time `now`, and grant what it has.
+    /// Returns the authority of a key, provided that it works at the time `now`.
     pub(super) fn of_key(
         key: &Arc<KeyRecord>,
         owner: &Owner,
@@ -85,7 +85,7 @@ impl Authority {
         })))
     }
 
-    /// May see the keys of `tenant`, and grant `abilities`.
+    /// Returns the authority of a user to see the keys of `tenant`, and to grant `abilities`.
     pub(super) fn of_tenant(
         tenant: &TenantId,
         abilities: &AbilitySet,
@@ -105,29 +105,30 @@ impl Authority {
         })))
     }
 
-    /// Tells whether an ability may be granted.
+    /// Returns whether an ability may be granted.
     #[cfg(feature = "pages")]
     pub(super) fn grants(&self, ability: &Ability) -> bool {
         self.0.as_ref().is_none_or(|bounds| bounds.abilities.grants(ability))
     }
 
-    /// Returns what has to hold when a change is made: that the owner's record is as it was judged.
+    /// Returns the condition of a change: that the owner's record is the one that was judged.
     pub(super) fn requirement(&self) -> Option<KeyChange> {
         let of_key = self.0.as_ref()?.of_key.as_ref()?;
         Some(KeyChange::Require(Arc::clone(&of_key.record)))
     }
 
-    /// Tells whether it is that of a key.
+    /// Returns whether the owner is a key.
     pub(super) fn is_of_key(&self) -> bool {
         self.0.as_ref().is_some_and(|bounds| bounds.of_key.is_some())
     }
 
-    /// Returns whose keys can be seen of those that are asked for.
+    /// Restricts a filter of tenants to what the owner sees.
     pub(super) fn visible(&self, asked: TenantFilter) -> TenantFilter {
         self.0.as_ref().map_or(asked, |bounds| bounds.tenant.clone().into())
     }
 
-    /// Bounds a new key by what the owner is bound by, where nothing else was said.
+    /// Gives a new key the owner's tenant, stage, expiry, limits, restrictions and inherited metadata, where it
+    /// has none.
     pub(super) fn hand_on(&self, record: &mut KeyRecord) {
         let Some(bounds) = &self.0 else { return };
         record.tenant = record.tenant.take().or_else(|| bounds.tenant.clone());
@@ -152,7 +153,7 @@ impl Authority {
         }
     }
 
-    /// Refuses a record that would allow more than is within the bounds.
+    /// Refuses a record that exceeds the bounds.
     pub(super) fn check(&self, record: &KeyRecord) -> Result<(), ManageError> {
         let Some(bounds) = &self.0 else { return Ok(()) };
         let expires_in_time = bounds.expires_at.is_none_or(|latest| {
@@ -177,11 +178,11 @@ impl Authority {
         Ok(())
     }
 
-    /// Refuses limits that take the place of others, or of none, and let a key begin anew.
+    /// Refuses limits that would reset what a key has used.
     ///
-    /// What was used is kept by the names of a key's limits, so one that bounds keeps its name. It is
-    /// kept by name and numbers for those that a tenant shares, so they are exactly those of the
-    /// owner, but for those that the key has already: the levels of others would be whole.
+    /// What was used is kept by the name of a limit, so each limit of the owner keeps its name. For limits that a
+    /// tenant shares, it is kept by name and numbers, so they have to be exactly the owner's, or those that the
+    /// key has already: others would start full.
     pub(super) fn check_limits(
         &self,
         before: &RateLimits,
@@ -206,8 +207,7 @@ impl Authority {
 }
 
 impl Bounds {
-    /// Tells whether the metadata that are handed on are those of the owner: what they allow is known
-    /// to the application only.
+    /// Returns whether the inherited metadata are those of the owner. Only the application knows what they allow.
     fn metadata_are_same(&self, record: &KeyRecord) -> bool {
         let mut handed_on = self.of_key.iter().flat_map(OfKey::metadata);
         handed_on.all(|(name, value)| record.metadata().get(name) == value)
@@ -215,13 +215,13 @@ impl Bounds {
 }
 
 impl OfKey {
-    /// Returns the names and values of the metadata that are handed on.
+    /// Returns the names and values of inherited metadata.
     fn metadata(&self) -> impl Iterator<Item = (&String, Option<&Value>)> {
         self.inherited.iter().map(|name| (name, self.record.metadata().get(name)))
     }
 }
 
-/// Tells whether each of the limits that bound is there, or a lower one.
+/// Returns whether there is an equal or lower limit for each of the bounds.
 fn limits_are_within(bounds: Option<&RateLimits>, limits: &RateLimits) -> bool {
     let is_shared_alike = |limit: &RateLimit, bound: &RateLimit| {
         limit.is_shared_by_tenant() == bound.is_shared_by_tenant()
@@ -250,7 +250,7 @@ fn restrictions_are_within(bounds: &Restrictions, restrictions: &Restrictions) -
 
 type List<T> = Option<Arc<[T]>>;
 
-/// Tells whether all on the list are covered by one on the list that bounds it, if there is one.
+/// Returns whether each item of the list is covered by one of the bounds, if there are any.
 fn is_sublist<T>(bounds: &List<T>, list: &List<T>, covers: impl Fn(&T, &T) -> bool) -> bool {
     let Some(bounds) = bounds else { return true };
     let Some(list) = list else { return false };

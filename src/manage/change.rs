@@ -11,26 +11,47 @@ use super::{KeyManager, KeyUpdate, ManageError};
 use crate::key::KeyId;
 use crate::store::{AuditAction, KeyChange, KeyRecord, KeyState, Propagation};
 
-/// A key's record as it is now, and who heeds the change when.
+/// The record of a changed key, and when other nodes see the change.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ChangedKey {
-    /// The record.
+    /// The record after the change.
     pub record: Arc<KeyRecord>,
-    /// When other nodes heed the change. This one does now.
+    /// When other nodes see the change. This node sees it at once.
     pub propagation: Propagation,
 }
 
 impl KeyManager {
-    /// Changes a key. What takes it out of use or puts it into use again is noted as that, whatever
-    /// else it changes.
+    /// Updates the name, abilities, expiry, limits or restrictions of a key.
+    ///
+    /// An update that also disables or enables the key has the audit action `disabled` or `enabled`.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no such key, if it was revoked, if its tenant is suspended, if the new name
-    /// does not say what it is for or the new expiry is in the past, if it is given an ability that is not
-    /// in the [catalogue](Self::abilities), or if it would be allowed more than the
-    /// owner on whose behalf it is changed. To take it out of use is allowed all the same.
+    /// Returns an error if
+    ///
+    /// * there is no such key, or it was revoked,
+    /// * the tenant is suspended; an update that only disables the key is made all the same,
+    /// * the new name is too short, too long or not one line, or the new expiry is in the past,
+    /// * a new ability is not in the [catalogue](Self::abilities),
+    /// * the key would be allowed more than the [owner](Self::on_behalf_of),
+    /// * the store fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, KeyUpdate, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// let update = KeyUpdate::new().name("weekly import");
+    /// let changed = keys.update(issued.record.id(), &update).await?;
+    /// assert_eq!(changed.record.name(), "weekly import");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<ChangedKey, ManageError> {
         if let Some(name) = &update.name {
             check_name(name)?;
@@ -60,11 +81,29 @@ impl KeyManager {
         .await
     }
 
-    /// Takes a key out of use until it is [enabled](Self::enable) again.
+    /// Disables a key: it is refused until it is [enabled](Self::enable) again.
     ///
     /// # Errors
     ///
     /// Returns an error if there is no such key, if it was revoked, or if the store fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    ///
+    /// use tower_api_key::store::KeyState;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// let disabled = keys.disable(issued.record.id()).await?;
+    /// assert_eq!(disabled.record.state(SystemTime::now()), KeyState::Disabled);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn disable(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
         self.change(id, Errand::Disable, |record, _| {
             refuse_revoked(record)?;
@@ -74,12 +113,31 @@ impl KeyManager {
         .await
     }
 
-    /// Puts a key into use again.
+    /// Enables a disabled key, which then works again.
     ///
     /// # Errors
     ///
-    /// As [`disable`](Self::disable), if its tenant is suspended, or if the key is allowed more than the owner on whose
-    /// behalf it is enabled.
+    /// Returns an error if there is no such key, if it was revoked, if its tenant is suspended, if the key is
+    /// allowed more than the [owner](Self::on_behalf_of), or if the store fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    ///
+    /// use tower_api_key::store::KeyState;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// keys.disable(issued.record.id()).await?;
+    /// let enabled = keys.enable(issued.record.id()).await?;
+    /// assert_eq!(enabled.record.state(SystemTime::now()), KeyState::Active);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn enable(&self, id: &KeyId) -> Result<ChangedKey, ManageError> {
         self.change(id, Errand::Change, |record, authority| {
             refuse_revoked(record)?;

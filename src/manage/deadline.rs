@@ -1,4 +1,4 @@
-//! Every call ends in time.
+//! [`Deadline`]: the end of a call of the manager.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::store::StoreError;
 /// How long a call may take.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// When a call has to have ended.
+/// The time at which a call has to end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     at: Option<Instant>,
@@ -23,8 +23,8 @@ impl Deadline {
         Self { at: Instant::now().checked_add(time), time }
     }
 
-    /// Waits for the end of a call, or else drops it. Of a change that is dropped nothing is made,
-    /// or all of it: that is the contract of repositories.
+    /// Waits for a call, and drops it at the deadline. By the contract of repositories, a dropped change is made
+    /// as a whole or not at all.
     pub(super) async fn bound<T, E: Into<ManageError>>(
         self,
         call: impl Future<Output = Result<T, E>>,

@@ -1,4 +1,4 @@
-//! [`ManageError`]: why a key was not issued or changed.
+//! [`ManageError`]: the error of a [`KeyManager`](crate::KeyManager).
 
 use std::time::Duration;
 
@@ -8,75 +8,70 @@ use super::Excess;
 use crate::key::{IssueError, KeyId};
 use crate::store::{CommitError, KeyState, StoreError};
 
-/// The error of a key that was not issued or changed.
+/// The error of a call of a [`KeyManager`](crate::KeyManager).
 ///
-/// Unless it is [`Store`](Self::Store) or [`Deadline`](Self::Deadline), nothing was changed.
+/// Nothing was changed, unless it is [`Store`](Self::Store) or [`Deadline`](Self::Deadline): then it is not known.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ManageError {
-    /// There is no such key, or it is another tenant's.
+    /// There is no such key, or it belongs to another tenant.
     #[error("there is no such key")]
     NotFound,
-    /// The name does not say what the key is for.
-    #[error("a name has 3 to 100 characters, not only spaces, and no control characters")]
+    /// The name is too short, too long, or not one line.
+    #[error("invalid name: use 3 to 100 characters on one line, without control characters")]
     Name,
-    /// The key would be expired already.
-    #[error("a key cannot expire in the past")]
+    /// The expiry is in the past.
+    #[error("the expiry is in the past: set a later time")]
     Expiry,
     /// An ability of the key is not in the [catalogue](crate::KeyManager::abilities).
-    #[error("there is no such ability: it is misspelt, or missing in the catalogue of abilities")]
+    #[error("unknown ability: correct its spelling, or add it to the catalogue of abilities")]
     UnknownAbility,
-    /// The [owner](super::Owner) that acts may not do this, or the key would be allowed more than
-    /// it.
-    #[error("a key cannot grant more than it has: {0}")]
+    /// The [owner](super::Owner) may not do this, or the key would be allowed more than the owner.
+    #[error("an owner cannot grant more than it has: {0}")]
     Exceeds(Excess),
-    /// The key is in a state in which this cannot be done.
+    /// The state of the key, such as revoked, does not allow this.
     #[error("the key is {0}")]
     State(KeyState),
     /// The key was rotated already.
-    #[error("the key was rotated already; its successor is {0}")]
+    #[error("the key was rotated already: use its successor, {0}")]
     Rotated(KeyId),
-    /// The tenant is [suspended](crate::KeyManager::suspend): its keys can only be taken out of use.
+    /// The tenant is [suspended](crate::KeyManager::suspend): its keys can only be disabled, revoked and removed.
     #[error("the tenant is suspended: resume it first")]
     Suspended,
-    /// No format has the prefix of the key that is to be rotated.
-    #[error("no format has the prefix of the key: set the format of its successor's secret")]
+    /// No format of the [scheme](crate::KeyScheme) has the prefix of the key to rotate.
+    #[error("no format has the prefix of the key: add that format to the scheme")]
     Format,
-    /// The [scheme](crate::KeyScheme) has no format for the key or several, or no secret could be
-    /// made.
+    /// The [scheme](crate::KeyScheme) has no format for the key, or several, or the random generator failed.
     #[error(transparent)]
     Issue(#[from] IssueError),
     /// The tenant has as many keys as it [may have](crate::KeyManager::max_keys_per_tenant).
-    #[error(
-        "the number of keys is bounded by {0}, and there are as many: revoke one that is not needed"
-    )]
+    #[error("the limit of keys of the tenant, {0}, is reached: revoke one that is not needed")]
     TooManyKeys(u64),
-    /// Other nodes changed the key again and again, or others that of the [owner](super::Owner).
-    #[error("the key, or that of who calls, was changed by others again and again: try again")]
+    /// Other nodes kept changing the key, or that of the [owner](super::Owner).
+    #[error("other nodes kept changing the key, or the key of the caller: try again")]
     Conflict,
-    /// The repository keeps no [events](crate::KeyManager::audit_log).
+    /// The repository keeps no [audit log](crate::KeyManager::audit_log).
     #[error(
-        "this store keeps no audit events: give the manager a sink, such as `JsonLinesAudit` or the \
+        "this store keeps no audit log: add a sink such as `JsonLinesAudit` to the manager, or use the \
          option `--audit-file`"
     )]
     NoAuditLog,
-    /// The repository keeps no usage of keys.
-    #[error("usage is not kept: use a store that is a `UsageStore`")]
+    /// The repository keeps no usage.
+    #[error("this store keeps no usage: use one that implements `UsageStore`")]
     UsageNotKept,
-    /// The time of which usage is asked for is too long, for so many keys, or beyond the year 9999.
+    /// The range of usage is too long for so many keys, or ends after the year 9999.
     #[error(
-        "usage can be asked for of at most 10000 hours or days, of all keys together, until the year 9999: ask for \
-         fewer keys, a shorter time, or by the day"
+        "the range of usage is longer than 10000 hours or days, has too many of all keys together, or ends after \
+         the year 9999: ask for fewer keys, a shorter time, or days"
     )]
     UsageRange,
-    /// It was not done within the [deadline](crate::KeyManager::deadline). If a change was about to
-    /// be made, it is not known whether it was. Nothing is half done.
+    /// The call took longer than the [deadline](crate::KeyManager::deadline). It is not known whether a change
+    /// was made. Nothing is half done.
     #[error(
-        "it was not done within {0:?}, and it is not known whether a change was made: look at the \
-         key, or try again"
+        "no answer within {0:?}, and it is not known whether the change was made: look at the key, or try again"
     )]
     Deadline(Duration),
-    /// The store failed. If it was about to make a change, it is not known whether it did.
+    /// The store failed. It is not known whether a change was made.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,35 +1,36 @@
-//! [`Excess`]: in what somebody would grant more than they have.
+//! [`Excess`]: what an owner would grant beyond its own rights.
 
 use std::fmt;
 
-/// In what an [`Owner`](super::Owner) would have granted more than it has.
+/// The reason why an [`Owner`](super::Owner) may not grant a key or make a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Excess {
-    /// It is a public key, which grants nothing.
+    /// The owner is a public key, which may not manage keys.
     PublicKey,
-    /// It is a key that does not work any more, or that the repository does not have.
+    /// The owner is a key that no longer works, or is not in the repository.
     Inactive,
-    /// It lacks an ability that it needs to [manage keys](super::Owner::requiring).
+    /// The owner lacks an ability that is [required](super::Owner::requiring) to manage keys.
     Management,
-    /// It is a key without a tenant, which is [not allowed](super::Owner::allow_tenantless).
+    /// The owner is a key without a tenant, and this is [not allowed](super::Owner::allow_tenantless).
     Tenantless,
-    /// It may not change whole tenants: only the application itself [suspends](crate::KeyManager::suspend) and
-    /// resumes them, and no key [revokes](crate::KeyManager::revoke_all) all of its tenant.
+    /// The owner may not change whole tenants. Only the application [suspends](crate::KeyManager::suspend) and
+    /// resumes them, and a key may not [revoke](crate::KeyManager::revoke_all) all keys of its tenant.
     Tenants,
-    /// The tenant would be another.
+    /// The key would have another tenant than the owner.
     Tenant,
-    /// An ability is missing.
+    /// The owner lacks an ability of the key.
     Abilities,
-    /// The stage would be another.
+    /// The key would have another stage than the owner.
     Stage,
-    /// It expires earlier.
+    /// The owner expires before the key would.
     Expiry,
-    /// Its rate limits are lower, or have other names, or are not what would be shared by the tenant.
+    /// The rate limits of the key would be higher, or have other names, or be shared by the tenant and not be the
+    /// owner's.
     Limits,
-    /// Its restrictions are narrower.
+    /// The restrictions of the owner are narrower.
     Restrictions,
-    /// Metadata that it [hands on](crate::KeyManager::inherit_metadata) would be other than its own.
+    /// [Inherited](crate::KeyManager::inherit_metadata) metadata of the key would differ from the owner's.
     Metadata,
 }
 

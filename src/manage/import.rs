@@ -1,4 +1,4 @@
-//! Taking over keys that another system has issued.
+//! Importing keys that another system has issued.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,19 +18,18 @@ use crate::store::{AuditAction, CommitError, KeyChange, KeyRecord, TenantFilter}
 const BATCH: usize = 250;
 
 impl KeyManager {
-    /// Imports the keys of another system, by their [digests](crate::key::StoredHash), and returns what
-    /// became of each, in their order.
+    /// Imports keys of another system by their [digests](crate::key::StoredHash), and returns the outcome of each
+    /// key, in the same order.
     ///
-    /// It can be repeated: a key that is there already, with the same id and the same digest, stays as it
-    /// is, also if it was changed or revoked since. So a call that failed half-way is made again. A key
-    /// whose record was [pruned](Self::prune) since is imported anew.
+    /// The call can be repeated, such as after an error: a key that exists already, with the same id and digest,
+    /// stays as it is, even if it was changed or revoked since. A key whose record was
+    /// [pruned](Self::prune) since is imported again.
     ///
     /// Keys are imported in batches of 250, each in one transaction with an
     /// [event](AuditAction::Imported) for each key. The [deadline](Self::deadline) is that of each batch.
-    /// A key that is refused keeps no other from being imported. Revoked and expired keys are imported as
-    /// they are.
+    /// A refused key does not stop the others. Revoked and expired keys are imported as they are.
     ///
-    /// [`importer`](Self::importer) tries without changing anything, and takes a long list piece by piece.
+    /// For a dry run, or for a list that arrives in parts, use an [`importer`](Self::importer).
     ///
     /// # Errors
     ///
@@ -68,13 +67,13 @@ impl KeyManager {
         self.importer().add(records).await
     }
 
-    /// Begins an [import](Self::import) whose keys come piece by piece, or that is only tried.
+    /// Returns an [`Importer`], for a dry run of an [import](Self::import), or for keys that arrive in parts.
     pub fn importer(&self) -> Importer {
         Importer { keys: self.clone(), is_dry: false, seen: Seen::default() }
     }
 }
 
-/// An import of keys. Made by [`KeyManager::importer`].
+/// An import of keys in several parts. [`KeyManager::importer`] creates it.
 ///
 /// # Examples
 ///
@@ -102,27 +101,27 @@ pub struct Importer {
     seen: Seen,
 }
 
-/// What became of a key that was to be imported.
+/// The outcome of the import of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImportOutcome {
-    /// It was imported; in a dry run, it would be.
+    /// The key was imported. In a dry run, it would be.
     Imported,
-    /// It is there already, with the same id and digest.
+    /// The key exists already, with the same id and digest.
     Unchanged,
-    /// It was not imported.
+    /// The key was not imported.
     Refused(ImportRefusal),
 }
 
-/// Why a key was not imported.
+/// The reason why a key was not imported.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ImportRefusal {
     /// Another key has the id.
-    #[error("another key has this id already: give those of this system a prefix of their own")]
+    #[error("another key has this id already: add a prefix to the ids of the other system")]
     IdTaken,
-    /// The same key is there under this id; none if the caller may not see it.
-    #[error("the key is there already, under {}", Other(.0))]
+    /// The same key exists under this id. There is no id if the owner may not see that key.
+    #[error("the key exists already, with {}", Other(.0))]
     KeyTaken(Option<KeyId>),
     /// A rule of the [`KeyManager`] refuses it.
     #[error("{0}")]
@@ -140,7 +139,7 @@ impl fmt::Display for Other<'_> {
     }
 }
 
-/// The keys that came before, by which a list that has one twice is found out.
+/// The keys that came before, to find those that are twice on a list.
 #[derive(Debug, Default)]
 struct Seen {
     digests: HashMap<KeyId, KeyDigest>,
@@ -148,7 +147,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Judges a key by those before it, or takes note of it.
+    /// Returns the outcome of a key that came before, or remembers it.
     fn judge(&mut self, record: &KeyRecord) -> Option<ImportOutcome> {
         match (self.digests.get(&record.id), self.ids.get(&record.digest)) {
             (Some(digest), _) if *digest == record.digest => Some(ImportOutcome::Unchanged),
@@ -166,13 +165,13 @@ impl Seen {
 }
 
 impl Importer {
-    /// Changes nothing, and tells what would become of the keys.
+    /// Makes it a dry run, which changes nothing and returns what the import would.
     pub fn dry_run(mut self) -> Self {
         self.is_dry = true;
         self
     }
 
-    /// Imports keys, and returns what became of each, in their order. See [`KeyManager::import`].
+    /// Imports keys, and returns the outcome of each, in the same order. See [`KeyManager::import`].
     ///
     /// # Errors
     ///
@@ -215,7 +214,7 @@ impl Importer {
                     let imported = |outcome: Option<_>| outcome.unwrap_or(ImportOutcome::Imported);
                     return Ok(outcomes.into_iter().map(imported).collect());
                 }
-                // Somebody has inserted one of them, or has changed the owner.
+                // Another call has inserted one of them, or has changed the owner.
                 Err(CommitError::Exists | CommitError::Conflict) => {
                     Errand::Change.pause(attempt).await;
                 }
@@ -225,8 +224,8 @@ impl Importer {
         Err(ManageError::Conflict)
     }
 
-    /// Finds out which keys are not to be imported. Whether an id is taken shows when they are inserted;
-    /// `asks_each` asks for it.
+    /// Returns the outcome of each key that is not to be inserted. `asks_each` also looks for the ids; otherwise,
+    /// a taken id fails the insertion.
     async fn judge(
         &self,
         batch: &[Arc<KeyRecord>],

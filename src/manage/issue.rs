@@ -12,16 +12,38 @@ use crate::key::{AbilitySet, RateLimits};
 use crate::store::{AuditAction, CommitError, IssuedKey, KeyChange, KeyRecord, NewKey};
 
 impl KeyManager {
-    /// Issues a key.
+    /// Issues a new key, and returns its record with its secret. The secret is not stored: show it once.
     ///
     /// # Errors
     ///
-    /// Returns an error if the name does not say what the key is for, if the key would be expired
-    /// already, if its tenant is suspended, if it has an ability that is not in the
-    /// [catalogue](Self::abilities), if it would be allowed more than the owner on whose behalf
-    /// it is issued, if the [scheme](crate::KeyScheme#issuing) has no format for it or several, if its
-    /// tenant has as many keys as it [may have](Self::max_keys_per_tenant), or if no secret can be made
-    /// or kept.
+    /// Returns an error if
+    ///
+    /// * the name is too short, too long or not one line,
+    /// * the expiry is in the past,
+    /// * the tenant is suspended, or has as many keys as it [may have](Self::max_keys_per_tenant),
+    /// * an ability is not in the [catalogue](Self::abilities),
+    /// * the key would be allowed more than the [owner](Self::on_behalf_of),
+    /// * the [scheme](crate::KeyScheme#issuing) has no format for the key, or several,
+    /// * the random generator or the store fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = NewKey::named("nightly import").tenant("acme").abilities(["bots:read"]);
+    /// let issued = keys.issue(key).await?;
+    /// println!("shown once: {}", issued.secret.reveal());
+    /// assert_eq!(issued.record.name(), "nightly import");
+    ///
+    /// let refused = keys.issue(NewKey::named("")).await.unwrap_err();
+    /// assert!(refused.to_string().contains("3 to 100 characters"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn issue(&self, key: NewKey) -> Result<IssuedKey, ManageError> {
         self.in_time(self.issue_new(key)).await
     }
@@ -35,7 +57,7 @@ impl KeyManager {
             let event = self.event(now, AuditAction::Issued, None, Some(&record));
             let changes = [KeyChange::Insert(Arc::clone(&record))];
             match self.commit(&authority, &changes, &[event]).await {
-                // The owner was changed, since a new record is in nobody's way.
+                // The owner was changed: a new record conflicts with no other.
                 Err(CommitError::Conflict) => Errand::Change.pause(attempt).await,
                 result => return Ok(result.map(|()| IssuedKey { record, secret })?),
             }
@@ -43,7 +65,7 @@ impl KeyManager {
         Err(ManageError::Conflict)
     }
 
-    /// Returns the record of a key that is wanted, as it may be issued.
+    /// Returns the record of a requested key as it may be issued.
     pub(super) fn granted(
         &self,
         wanted: &KeyRecord,

@@ -17,16 +17,16 @@ impl KeyManager {
     /// Issues many keys, in transactions of 250 with their audit events, and returns them in their
     /// order.
     ///
-    /// All keys are checked before the first is issued. Each batch is issued as a whole or not at all,
-    /// within the [deadline](Self::deadline). If one fails, the [error](IssueAllError) has the keys of
-    /// the batches before, with their secrets: nobody else has those. A future that is dropped
-    /// forgets them; [`issue_all_with`](Self::issue_all_with) hands them out in between.
+    /// All keys are checked before the first is issued. Each batch is issued as a whole or not at all, within
+    /// the [deadline](Self::deadline). If a batch fails, the [error](IssueAllError) has the keys of the batches
+    /// before, with their secrets. If the future is dropped, those secrets are lost; with
+    /// [`issue_all_with`](Self::issue_all_with), they are handed over after each batch.
     ///
     /// # Errors
     ///
-    /// Returns an error if one of the keys could not be [issued](Self::issue), which issues none, but for
-    /// what is only known when its batch is issued: that a tenant is suspended or has as many keys as it
-    /// [may have](Self::max_keys_per_tenant), or that the store fails. Those leave the batches before.
+    /// Returns an error, and issues no key, if one of them could not be [issued](Self::issue). Three reasons are
+    /// found only when a batch is issued, and then earlier batches stay: a suspended tenant, a tenant that has
+    /// as many keys as it [may have](Self::max_keys_per_tenant), and a failure of the store.
     ///
     /// # Examples
     ///
@@ -63,14 +63,38 @@ impl KeyManager {
         }
     }
 
-    /// Like [`issue_all`](Self::issue_all), but hands out the keys of each batch as soon as they are
+    /// Like [`issue_all`](Self::issue_all), but passes the keys of each batch to `hand_out` as soon as they are
     /// issued, so that no secret is lost with the future. Returns how many keys were issued.
     ///
-    /// `hand_out` may have it stop. The error has no keys that were handed out.
+    /// `hand_out` returns whether to go on. The error does not have the keys that were handed out.
     ///
     /// # Errors
     ///
-    /// As [`issue_all`](Self::issue_all).
+    /// Like [`issue_all`](Self::issue_all).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    ///
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let tills = (1..=1000).map(|number| NewKey::named(format!("till {number}")).tenant("acme"));
+    /// let mut batches = 0;
+    /// let issued = keys
+    ///     .issue_all_with(tills, |batch| {
+    ///         batches += 1;
+    ///         assert_eq!(batch.len(), 250);
+    ///         ControlFlow::Continue(())
+    ///     })
+    ///     .await?;
+    /// assert_eq!((issued, batches), (1000, 4));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn issue_all_with(
         &self,
         keys: impl IntoIterator<Item = NewKey>,
@@ -102,7 +126,7 @@ impl KeyManager {
         }
     }
 
-    /// Refuses all keys because of the first that may not be issued.
+    /// Returns an error if one of the keys may not be issued.
     async fn check_all(&self, wanted: &[IssuedKey]) -> Result<(), IssueAllError> {
         let authority = self.in_time(self.authority()).await;
         let authority = authority.map_err(|error| IssueAllError::nothing(0, error))?;
@@ -124,7 +148,7 @@ impl KeyManager {
             let events: Vec<_> = records.iter().map(event).collect();
             let changes: Vec<_> = records.iter().cloned().map(KeyChange::Insert).collect();
             match self.commit(&authority, &changes, &events).await {
-                // The owner was changed, since new records are in nobody's way.
+                // The owner was changed: new records conflict with no others.
                 Err(CommitError::Conflict) => Errand::Change.pause(attempt).await,
                 result => return Ok(result.map(|()| records)?),
             }
@@ -133,7 +157,7 @@ impl KeyManager {
     }
 }
 
-/// The error of [many keys](KeyManager::issue_all) not all of which were issued. It has what was.
+/// The error of [`KeyManager::issue_all`], with the keys that were issued before it.
 #[derive(Error)]
 #[non_exhaustive]
 #[error("the key with the index {index} was not issued: {source}")]
@@ -142,10 +166,10 @@ pub struct IssueAllError {
     pub index: usize,
     /// The keys that were issued before, with their secrets.
     pub issued: Vec<IssuedKey>,
-    /// The keys of the batch of which it is not known whether it was issued, as a whole or not at all:
-    /// [look](KeyManager::get) for the first by its id.
+    /// The keys of the batch of which it is not known whether it was issued. It was issued as a whole or not at
+    /// all: [get](KeyManager::get) its first key to find out.
     pub uncertain: Vec<IssuedKey>,
-    /// Why not all were issued.
+    /// The error of the key or batch.
     pub source: ManageError,
 }
 

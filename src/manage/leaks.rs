@@ -1,18 +1,18 @@
-//! The feature `leaks`: keys that were published, as GitHub's secret scanning reports them.
+//! The feature `leaks`: an endpoint for leaked keys that GitHub's secret scanning reports.
 //!
 //! As a [partner](https://docs.github.com/en/code-security/secret-scanning/secret-scanning-partner-program) of
-//! GitHub, a service gives it the [expression](crate::KeyFormat::regex) of its keys, and the address of an
-//! endpoint. [`LeakReports`] is that endpoint: it
+//! GitHub, a service registers the [regular expression](crate::KeyFormat::regex) of its keys and the URL of an
+//! endpoint. [`LeakReports`] is that endpoint. It
 //!
 //! 1. reads at most a mebibyte of a `POST`, within 10 seconds;
-//! 2. verifies the signature, ECDSA on P-256 with SHA-256, by the public key that the request names and a
+//! 2. verifies the signature (ECDSA on P-256 with SHA-256) with the public key that the request names, which a
 //!    function of the application fetches;
-//! 3. revokes each key that there is, or [only reports](LeakReports::report_only) it;
+//! 3. revokes each reported key that exists, or [only reports](LeakReports::report_only) it;
 //! 4. answers for each match whether it was a key: `true_positive` or `false_positive`, with the SHA-256 of
-//!    the token and not the token.
+//!    the token instead of the token.
 //!
-//! A report that is not signed is a 401, one that is no JSON of this form a 400. If a store or the function
-//! fails, it is a 503. A report that comes again changes nothing.
+//! The status is 401 for a report without a valid signature, 400 for one that is not JSON of this form, and 503
+//! if a store or the function fails. A repeated report changes nothing.
 //!
 //! ```json
 //! [{"token":"ak_…","type":"acme_api_key","url":"https://github.com/…","source":"content"}]
@@ -60,7 +60,7 @@ type FetchKey =
     dyn Fn(String) -> BoxFuture<'static, Result<Option<String>, BoxError>> + Send + Sync;
 type OnLeak = dyn Fn(&Leak<'_>) + Send + Sync;
 
-/// The endpoint for reports of leaked keys. See the [module](self).
+/// An endpoint that receives reports of leaked keys from GitHub. See the [module](self).
 ///
 /// # Examples
 ///
@@ -69,8 +69,8 @@ type OnLeak = dyn Fn(&Leak<'_>) + Send + Sync;
 /// use tower_api_key::manage::leaks::LeakReports;
 /// use tower_api_key::{KeyManager, MemoryStore};
 ///
-/// /// Looks a key up in what `https://api.github.com/meta/public_keys/secret_scanning` answered, which is
-/// /// fetched anew at most once a minute.
+/// /// Finds a public key in a cached answer of `https://api.github.com/meta/public_keys/secret_scanning`,
+/// /// which is fetched at most once a minute.
 /// async fn public_key(identifier: String) -> Result<Option<String>, std::io::Error> {
 ///     # let _ = identifier;
 ///     Ok(None) // or its `key`, in PEM
@@ -81,6 +81,7 @@ type OnLeak = dyn Fn(&Leak<'_>) + Send + Sync;
 ///     println!("{} was published at {}", leak.record().id(), leak.url());
 /// });
 /// let app: Router = Router::new().nest("/leaks", reports.into_router());
+/// assert!(app.has_routes());
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -91,7 +92,7 @@ pub struct LeakReports {
     revokes: bool,
 }
 
-/// A key that was published.
+/// A leaked key.
 #[derive(Clone, Copy, Debug)]
 pub struct Leak<'a> {
     record: &'a Arc<KeyRecord>,
@@ -126,11 +127,11 @@ struct Feedback {
 }
 
 impl LeakReports {
-    /// Makes the endpoint over the keys of a manager.
+    /// Creates the endpoint for the keys of a manager.
     ///
-    /// The function returns the public key with an identifier in PEM, or none if GitHub has none such. It is
-    /// called before the report is known to be of GitHub, so it keeps what it has fetched, and fetches anew
-    /// only now and then.
+    /// `public_key` returns the public key with an identifier, in PEM, or `None` if GitHub has no such key. It is
+    /// called before the report is verified, so anybody can cause calls: cache what it fetches, and limit how
+    /// often it fetches.
     pub fn new<F, E>(
         keys: KeyManager,
         public_key: impl Fn(String) -> F + Send + Sync + 'static,
@@ -146,21 +147,21 @@ impl LeakReports {
         Self { keys, public_key: Arc::new(public_key), on_leak: None, revokes: true }
     }
 
-    /// Revokes no key: [`on_leak`](Self::on_leak) decides what is done.
+    /// Revokes no keys, and leaves it to [`on_leak`](Self::on_leak) what to do.
     pub fn report_only(mut self) -> Self {
         self.revokes = false;
         self
     }
 
-    /// Sets what is called for each key that was published, after it was revoked, to tell its owner.
+    /// Sets a callback for each leaked key, such as to notify its owner. It is called after the revocation.
     ///
-    /// It is called while the request waits, so it has to be quick. A report that comes again calls it again.
+    /// The request waits for the callback, so keep it short. A repeated report calls it again.
     pub fn on_leak(mut self, on_leak: impl Fn(&Leak<'_>) + Send + Sync + 'static) -> Self {
         self.on_leak = Some(Arc::new(on_leak));
         self
     }
 
-    /// Makes a router that answers `POST /`. It is mounted outside of an `ApiKeyLayer`: reports have no key.
+    /// Returns a router that answers `POST /`. Mount it outside of the `ApiKeyLayer`: reports carry no API key.
     pub fn into_router(self) -> Router {
         Router::new().route("/", post(answer)).with_state(self)
     }
@@ -178,7 +179,7 @@ impl LeakReports {
         feedback.buffered(AT_A_TIME).try_collect().await
     }
 
-    /// Tells whether GitHub signed the body.
+    /// Verifies that GitHub signed the body.
     async fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), StatusCode> {
         let refused = StatusCode::UNAUTHORIZED;
         let identifier = only(headers, IDENTIFIER).ok_or(refused)?;
@@ -187,7 +188,7 @@ impl LeakReports {
         let signature = Signature::from_der(&signature).map_err(|_| refused)?;
         let fetched = (self.public_key)(identifier.to_owned()).await;
         let key = fetched.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?.ok_or(refused)?;
-        // What the function returns is of the application: a text that is no key is its fault.
+        // The application returns the text, so an invalid key is an error of the server.
         let key =
             VerifyingKey::from_public_key_pem(&key).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
         key.verify(body, &signature).map_err(|_| refused)
@@ -211,7 +212,7 @@ impl LeakReports {
         })
     }
 
-    /// Returns the record of a key, which is revoked then.
+    /// Finds the record of a key, and revokes it unless keys are only reported.
     async fn find(&self, token: &str) -> Result<Arc<KeyRecord>, ManageError> {
         if self.revokes {
             return Ok(self.keys.revoke_presented(token).await?.record);
@@ -250,19 +251,19 @@ impl<'a> Leak<'a> {
         self.record
     }
 
-    /// Returns where it was found. GitHub may leave it empty.
+    /// Returns the URL where the key was found. GitHub may leave it empty.
     #[must_use]
     pub fn url(&self) -> &'a str {
         self.found.url.as_deref().unwrap_or_default()
     }
 
-    /// Returns in what it was found, such as `content` or `commit`. Older reports do not say so.
+    /// Returns the kind of place where the key was found, such as `content` or `commit`. Older reports lack it.
     #[must_use]
     pub fn source(&self) -> Option<&'a str> {
         self.found.source.as_deref()
     }
 
-    /// Returns the name that GitHub has for the kind of key.
+    /// Returns the name under which the kind of key is registered at GitHub.
     #[must_use]
     pub fn token_type(&self) -> &'a str {
         &self.found.token_type

@@ -21,12 +21,11 @@ use crate::store::{
 
 /// Issues, lists, changes, rotates and revokes the keys of a repository.
 ///
-/// A clone manages the same keys. Changes of one key through a manager and its clones are made one
-/// after the other. Every call ends within a [deadline](Self::deadline), by the timer of a Tokio
-/// runtime.
+/// A clone manages the same keys. A manager and its clones make changes of one key one after the other.
+/// Every call ends within a [deadline](Self::deadline), by the timer of a Tokio runtime.
 ///
-/// By default it may do everything;
-/// [`on_behalf_of`](Self::on_behalf_of) bounds it by what an owner may grant.
+/// A new manager may do everything. [`on_behalf_of`](Self::on_behalf_of) returns one that grants no more than
+/// an owner has.
 ///
 /// # Examples
 ///
@@ -67,7 +66,22 @@ pub(super) struct Settings {
 }
 
 impl KeyManager {
-    /// Manages the keys of `repository`.
+    /// Creates a manager of the keys in `repository`, which is a store such as a
+    /// [`MemoryStore`](crate::MemoryStore).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// assert!(issued.secret.reveal().starts_with("ak_"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(repository: impl KeyRepository + 'static) -> Self {
         let settings = Settings {
             repository: Arc::new(repository),
@@ -85,15 +99,54 @@ impl KeyManager {
         Self { settings: Arc::new(settings), owner: Owner::application() }
     }
 
-    /// Sets what keys look like and how they are hashed. The layer needs the same scheme, as the one
-    /// from [`layer`](Self::layer) has.
+    /// Sets the scheme of new keys: their format and how they are hashed. The layer needs the same scheme;
+    /// [`layer`](Self::layer) returns one that has it.
     ///
     /// The successor of a rotated key has the format with the same prefix.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyFormat, KeyManager, KeyScheme, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let scheme = KeyScheme::new(KeyFormat::new("sk_live_"));
+    /// let keys = KeyManager::new(MemoryStore::new()).scheme(scheme);
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// assert!(issued.secret.reveal().starts_with("sk_live_"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn scheme(self, scheme: KeyScheme) -> Self {
         self.with(|settings| settings.scheme = scheme)
     }
 
-    /// Sets the clock.
+    /// Sets the clock, such as a `FakeClock` in tests. By default, the system's clock is used.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use std::time::Duration;
+    ///
+    /// use tower_api_key::store::KeyState;
+    /// use tower_api_key::testing::FakeClock;
+    /// use tower_api_key::{Clock, KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = FakeClock::default();
+    /// let keys = KeyManager::new(MemoryStore::new()).clock(clock.clone());
+    /// let key = NewKey::named("trial").expires_at(clock.now() + Duration::from_secs(3600));
+    /// let issued = keys.issue(key).await?;
+    /// clock.advance(Duration::from_secs(3600));
+    /// assert_eq!(issued.record.state(clock.now()), KeyState::Expired);
+    /// # Ok(())
+    /// # }
+    /// # main().unwrap();
+    /// # }
+    /// ```
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         self.with(|settings| {
             settings.clock = Arc::new(clock);
@@ -101,8 +154,8 @@ impl KeyManager {
         })
     }
 
-    /// Makes a layer that verifies the keys that this manager manages: by the same repository, the
-    /// same scheme, and the same clock if one was set.
+    /// Returns an [`ApiKeyLayer`] that verifies the keys of this manager: with the same repository, the same
+    /// scheme, and the same clock if one was set.
     ///
     /// # Examples
     ///
@@ -113,6 +166,7 @@ impl KeyManager {
     /// let scheme = KeyScheme::new(KeyFormat::new("sk_live_"));
     /// let keys = KeyManager::new(MemoryStore::new()).scheme(scheme);
     /// let app: Router = Router::new().layer(keys.layer().realm("shop"));
+    /// # assert!(!app.has_routes());
     /// ```
     pub fn layer(&self) -> ApiKeyLayer {
         let Settings { repository, scheme, clock, clock_was_set, .. } = &*self.settings;
@@ -121,24 +175,43 @@ impl KeyManager {
         if *clock_was_set { layer.clock(Arc::clone(clock)) } else { layer }
     }
 
-    /// Sets after which time new keys should be replaced, unless they say otherwise. By default
-    /// never.
+    /// Sets the rotation period: how long after its issue a new key should be replaced. By default, there is
+    /// none. A new key that has a date of its own keeps it.
     ///
-    /// [List](Self::list) keys by [`KeyQuery::rotation_due_by`](crate::store::KeyQuery::rotation_due_by) to find those that are due.
+    /// Nothing happens to a key that is due. To find such keys, [list](Self::list) them by
+    /// [`KeyQuery::rotation_due_by`](crate::store::KeyQuery::rotation_due_by).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let period = Duration::from_secs(90 * 24 * 3600);
+    /// let keys = KeyManager::new(MemoryStore::new()).rotation_period(period);
+    /// let record = keys.issue(NewKey::named("nightly import")).await?.record;
+    /// assert_eq!(record.rotation_due_at(), Some(record.created_at() + period));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rotation_period(self, period: Duration) -> Self {
         self.with(|settings| settings.rotation_period = Some(period))
     }
 
-    /// Bounds how many keys each tenant has. By default it has as many as it likes.
+    /// Limits the number of keys of each tenant. By default, there is no limit.
     ///
-    /// All those [count](KeyRecord::counts) that were not revoked and have not expired, also if they are
-    /// disabled, or were rotated and work on for a while: leave room for rotations, or rotate without a
-    /// grace. What would make them more is [`ManageError::TooManyKeys`]: issuing a key, rotating one
-    /// with a grace, and letting an expired one live again. It is counted in the same transaction,
-    /// script or lock as the change, so that those who issue at once do not get beyond it either; nodes
-    /// with other bounds, or without one, go by their own. Tenants that have more already keep them.
+    /// A key [counts](KeyRecord::counts) until it is revoked or expires. A disabled key counts, and so does a
+    /// rotated one in its grace period: leave room for rotations, or rotate without a grace period.
     ///
-    /// The keys of no tenant are not bounded.
+    /// Beyond the limit, these calls return [`ManageError::TooManyKeys`]: issuing a key, rotating one with a
+    /// grace period, and extending an expired one. Keys are counted in the transaction, script or lock of the
+    /// change, so calls at the same time do not exceed the limit. Each node applies its own limit. A tenant
+    /// that has more keys already keeps them.
+    ///
+    /// The limit does not apply to keys without a tenant.
     ///
     /// # Examples
     ///
@@ -160,31 +233,43 @@ impl KeyManager {
         self.with(|settings| settings.max_keys = Some(keys))
     }
 
-    /// Sets the names of the metadata that keys hand on to those that are issued on their behalf,
-    /// such as what a guard decides by. By default none.
+    /// Sets the names of inherited metadata, such as those that a guard uses. By default, there are none.
     ///
-    /// Under these names, a key that is issued, updated, enabled or rotated
-    /// [on behalf](Self::on_behalf_of) of another one has afterwards what that one has: the same
-    /// value, or none either. Which value allows more is known to the guard only.
+    /// A key that is issued, updated, enabled or rotated [on behalf](Self::on_behalf_of) of another key must
+    /// have the same value under each of these names, or none if the other one has none. Only the guard knows
+    /// which value allows more.
     ///
     /// # Examples
     ///
     /// ```
-    /// use tower_api_key::{KeyManager, MemoryStore};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
     ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let keys = KeyManager::new(MemoryStore::new()).inherit_metadata(["office_hours_only"]);
+    /// let parent = NewKey::named("parent").tenant("acme").metadata("office_hours_only", true);
+    /// let parent = keys.issue(parent).await?;
+    /// // The key of a request, as a handler finds it:
+    /// let request = http::Request::get("/").header("x-api-key", parent.secret.reveal());
+    /// let (mut parts, ()) = request.body(())?.into_parts();
+    /// let admitted = keys.layer().verify(&mut parts).await?;
+    /// let key = admitted.key().ok_or("no key")?;
+    ///
+    /// let child = keys.on_behalf_of(key).issue(NewKey::named("child")).await?;
+    /// assert_eq!(child.record.metadata()["office_hours_only"], true);
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn inherit_metadata<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
         let names = names.into_iter().map(Into::into).collect();
         self.with(|settings| settings.inherited_metadata = names)
     }
 
-    /// Sets the abilities that there are. A key with another ability is not issued, and none is changed to have
-    /// one. By default, each text that is an ability is accepted.
+    /// Sets the catalogue of abilities. The manager refuses to give a key an ability that is not in it. By
+    /// default, every well-formed ability is accepted.
     ///
-    /// Abilities that a key has already, or is given because its [owner](Self::on_behalf_of) has them, stay,
-    /// and keys are [imported](Self::import) as they are. A wildcard is known if it stands for an
-    /// ability of the catalogue.
+    /// A key keeps abilities that it has already, and [imported](Self::import) keys are not checked. A wildcard
+    /// is accepted if it covers an ability of the catalogue.
     ///
     /// # Examples
     ///
@@ -206,7 +291,7 @@ impl KeyManager {
         self.with(|settings| settings.abilities = Some(Arc::new(catalogue)))
     }
 
-    /// Refuses abilities that there are not, but for those that were there before.
+    /// Refuses abilities that are not in the catalogue, unless the key had them before.
     pub(super) fn check_abilities(
         &self,
         abilities: &AbilitySet,
@@ -219,7 +304,35 @@ impl KeyManager {
         }
     }
 
-    /// Adds a sink for every change of a key.
+    /// Adds an audit sink, which receives an event for every change of a key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// use tower_api_key::store::{AuditAction, AuditEvent, AuditSink};
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// #[derive(Clone, Default)]
+    /// struct Actions(Arc<Mutex<Vec<AuditAction>>>);
+    ///
+    /// impl AuditSink for Actions {
+    ///     fn record(&self, event: &AuditEvent) {
+    ///         self.0.lock().unwrap().push(event.action);
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let actions = Actions::default();
+    /// let keys = KeyManager::new(MemoryStore::new()).audit(actions.clone());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// keys.revoke(issued.record.id()).await?;
+    /// assert_eq!(*actions.0.lock().unwrap(), [AuditAction::Issued, AuditAction::Revoked]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn audit(self, sink: impl AuditSink + 'static) -> Self {
         self.with(|settings| settings.sinks.push(Arc::new(sink)))
     }
@@ -229,56 +342,93 @@ impl KeyManager {
         self
     }
 
-    /// Returns a manager whose changes are noted as those of `actor`.
+    /// Returns a manager that names `actor` in its audit events and as the issuer of new keys.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::store::Actor;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new()).acting_as("alice@acme.example");
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// assert_eq!(issued.record.created_by(), Some(&Actor::from("alice@acme.example")));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn acting_as(&self, actor: impl Into<Actor>) -> Self {
         let owner = Owner { actor: actor.into(), ..self.owner.clone() };
         Self { owner, ..self.clone() }
     }
 
-    /// Returns a manager that does what `owner` may do: for applications that let the people of a
-    /// tenant, or [keys](crate::VerifiedKey), manage keys.
+    /// Returns a manager that acts on behalf of `owner` and is limited to what the owner may do. For
+    /// applications that let the users of a tenant, or [keys](crate::VerifiedKey), manage keys.
     ///
-    /// It sees the keys of the same tenant only, and to it those of others do not exist. A key that
-    /// is issued, updated, enabled or rotated may afterwards not be allowed more than the owner is:
-    /// its abilities have to be within those of the owner, and if the owner is a key, its stage,
-    /// expiry, limits and restrictions too. What is not said of a new key is as it is with the
-    /// owner. Taking away is allowed of any. A public key may do nothing, and neither may a key
-    /// without a tenant unless the owner [says so](Owner::allow_tenantless).
+    /// * The manager sees the keys of the owner's tenant. All other keys are
+    ///   [`NotFound`](ManageError::NotFound).
+    /// * A key that is issued, updated, enabled or rotated must not be allowed more than the owner: its
+    ///   abilities have to be within the owner's. If the owner is a key, its stage, expiry, limits and
+    ///   restrictions have to be, too. A new key inherits from the owner what its [`NewKey`](crate::NewKey)
+    ///   leaves open.
+    /// * Every key of the tenant can be disabled and revoked.
+    /// * A public key may do nothing. A key without a tenant may do nothing either, unless
+    ///   [`Owner::allow_tenantless`] permits it.
+    /// * The limits of a key have the names of the owner's limits, so that a new name does not reset what was
+    ///   used, and may be lower. Limits that are [shared by the tenant](crate::RateLimit::shared_by_tenant)
+    ///   have to be exactly the owner's. A key may have more limits.
     ///
-    /// Limits that a key is granted have the names of the owner's, so that a new name does not let it
-    /// begin anew, and may be lower; those that are
-    /// [shared by the tenant](crate::RateLimit::shared_by_tenant) are exactly those of the owner. More
-    /// limits of its own may be added.
-    ///
-    /// Not bounded are metadata, but for those that keys [hand on](Self::inherit_metadata), dates of
-    /// rotation, and how many keys there are. Each key has limits of its own to use up, together with
-    /// those that it replaced; only those that are shared by the tenant bound them all. Which keys may
-    /// manage keys at all is for the owner [to say](Owner::requiring).
+    /// Metadata are free, except [inherited](Self::inherit_metadata) ones, and so are dates of rotation and the
+    /// number of keys. Each key uses up its own limits, together with the keys that it replaced; only limits
+    /// that are shared by the tenant bound all keys together. [`Owner::requiring`] sets which abilities an owner
+    /// needs to manage keys.
     ///
     /// # When the owner is judged
     ///
-    /// An owner that is a key is judged by its record, which is read anew for every call, and a change
-    /// is made only if that record is still the same in the moment of the change: in the same
-    /// transaction, script or lock. So
+    /// If the owner is a key, every call reads its record anew. A change is made only if that record is still
+    /// the same at the moment of the change, in the same transaction, script or lock. Therefore:
     ///
-    /// * after a revocation of the owner was acknowledged, nothing is changed on its behalf, however
-    ///   long that was under way. The same goes for what it is deprived of: its abilities, its
-    ///   expiry, its stage, its limits and its restrictions, and for taking it out of use;
-    /// * what was changed before stays, and so do the keys that it has issued: list them by their
-    ///   audit events;
-    /// * if the owner's record has changed and still allows it, the change is made all the same: the
-    ///   owner is judged again;
-    /// * whether the owner has expired is judged by this manager's clock when its record is read. A
-    ///   change that is under way then can be made after that time; what it grants expires with the
-    ///   owner at the latest;
-    /// * reading is judged when the record is read: a list that is under way meanwhile is answered.
+    /// * Once a revocation of the owner is acknowledged, nothing is changed on its behalf, even by calls that
+    ///   began earlier. The same holds when it is disabled and when it loses abilities, time, a stage, limits or
+    ///   restrictions.
+    /// * Earlier changes stay, and so do the keys that it has issued. Find them by their audit events.
+    /// * If the owner's record changes during a call, the owner is judged again. If it still may make the
+    ///   change, the change is made.
+    /// * The manager's clock decides whether the owner has expired, when the record is read. A call that began
+    ///   before can end after that time; the keys that it grants expire no later than the owner.
+    /// * Reads are judged when the owner's record is read.
     ///
-    /// An owner that is [somebody of a tenant](Owner::of_tenant) counts as whoever made it says.
+    /// An owner that is a [user of a tenant](Owner::of_tenant) is not looked up: the application judges it when
+    /// it creates the [`Owner`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::manage::Owner;
+    /// use tower_api_key::{KeyManager, ManageError, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let other = keys.issue(NewKey::named("of another tenant").tenant("globex")).await?;
+    ///
+    /// let alice = Owner::of_tenant("acme".parse()?, ["bots:*"].try_into()?, "alice@acme.example");
+    /// let keys = keys.on_behalf_of(alice);
+    /// let issued = keys.issue(NewKey::named("nightly import").abilities(["bots:read"])).await?;
+    /// assert_eq!(issued.record.tenant().unwrap(), "acme");
+    /// let refused = keys.issue(NewKey::named("too much").abilities(["chat:send"])).await;
+    /// assert!(matches!(refused, Err(ManageError::Exceeds(_))));
+    /// let foreign = keys.get(other.record.id()).await;
+    /// assert!(matches!(foreign, Err(ManageError::NotFound)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_behalf_of(&self, owner: impl Into<Owner>) -> Self {
         Self { owner: owner.into(), ..self.clone() }
     }
 
-    /// Makes changes if they are still within `authority`, as it was judged for them.
+    /// Commits changes, provided that the owner is still the one that `authority` was read from.
     pub(super) async fn commit(
         &self,
         authority: &Authority,
@@ -299,7 +449,7 @@ impl KeyManager {
         Ok(())
     }
 
-    /// Tells of changes that were made.
+    /// Sends the events of committed changes to the sinks.
     pub(super) fn tell_sinks(&self, events: &[AuditEvent]) {
         for (event, sink) in events
             .iter()
@@ -310,7 +460,7 @@ impl KeyManager {
         }
     }
 
-    /// Returns the bounds of the tenants that have more keys after what these events tell of.
+    /// Returns the limits of the tenants that have more keys after these events.
     fn bounds(&self, events: &[AuditEvent]) -> Vec<KeyChange> {
         let Some(at_most) = self.settings.max_keys else { return Vec::new() };
         let now = self.now();
@@ -338,7 +488,7 @@ impl KeyManager {
         AuditEvent::new(at, self.owner.actor.clone(), action, before.cloned(), after.cloned())
     }
 
-    /// Returns who is noted for what is done.
+    /// Returns the actor of audit events.
     pub(super) fn actor(&self) -> &Actor {
         &self.owner.actor
     }
@@ -347,7 +497,7 @@ impl KeyManager {
         to_microsecond(self.settings.clock.now())
     }
 
-    /// Tells whether nothing bounds what is done.
+    /// Returns whether the manager may do everything.
     pub(super) fn is_unbounded(&self) -> bool {
         matches!(self.owner.bound, Bound::Nothing)
     }
@@ -370,14 +520,13 @@ impl KeyManager {
 
 // Every call ends in time.
 impl KeyManager {
-    /// Sets how long a call may take. The default is 10 seconds.
+    /// Sets the deadline: how long a call may take. By default, it is 10 seconds.
     ///
-    /// A call that takes longer is [`ManageError::Deadline`]. It leaves nothing half done; whether a
-    /// change that was about to be made was made is not known. [`prune`](Self::prune) and
-    /// [`issue_all`](Self::issue_all), which may have much to do, take the time for each page and each
-    /// batch.
+    /// A call that takes longer returns [`ManageError::Deadline`]. It leaves nothing half done, but it is not
+    /// known whether its change was made. For [`prune`](Self::prune) and [`issue_all`](Self::issue_all), the
+    /// deadline is that of each page and each batch.
     ///
-    /// Some stores give up earlier by themselves.
+    /// Some stores have shorter time-outs of their own.
     ///
     /// # Examples
     ///
@@ -387,6 +536,7 @@ impl KeyManager {
     /// use tower_api_key::{KeyManager, MemoryStore};
     ///
     /// let keys = KeyManager::new(MemoryStore::new()).deadline(Duration::from_secs(5));
+    /// assert!(format!("{keys:?}").contains("deadline: 5s"));
     /// ```
     pub fn deadline(self, time: Duration) -> Self {
         self.with(|settings| settings.deadline = time)

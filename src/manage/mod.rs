@@ -1,4 +1,4 @@
-//! The rules for the life of a key, from issue to revocation, over any
+//! [`KeyManager`]: issuing, listing, changing, rotating and revoking keys in any
 //! [repository](crate::store::KeyRepository).
 
 #[cfg(feature = "manage")]

@@ -1,9 +1,9 @@
-//! What the name of a key has to be.
+//! The rules for names of keys.
 
 use super::ManageError;
 use crate::line::is_shown;
 
-/// Tells whether a name can say what a key is for.
+/// Checks the name of a key.
 ///
 /// Names are shown in lists and logs, so they are one line.
 pub(super) fn check_name(name: &str) -> Result<(), ManageError> {

@@ -1,4 +1,4 @@
-//! Issuing a key once, however often it is asked for.
+//! Issuing a key once, even if the request is repeated.
 
 use std::sync::Arc;
 
@@ -7,27 +7,26 @@ use super::{KeyManager, ManageError};
 use crate::key::{KeyDigest, KeyHasher, KeyId, TenantId};
 use crate::store::{AuditAction, CommitError, IssuedKey, KeyChange, KeyRecord, NewKey};
 
-/// Under which name the metadata of a key keep what it was asked for with.
+/// The name of the metadata with the fingerprint of the request that issued a key.
 const REQUEST: &str = "idempotency_fingerprint";
 
-/// What came of a request for a key.
+/// The outcome of a request for a key.
 pub(super) enum Once {
     /// The key was issued.
     New(IssuedKey),
-    /// A key was issued for this request before, whose secret nobody has any more.
+    /// A key was issued for this request before. Its secret is not known any more.
     Before {
         id: KeyId,
-        /// Whether the same was asked for.
+        /// Whether the request is the same as the one before.
         is_same: bool,
     },
 }
 
 impl KeyManager {
-    /// Issues a key unless one was issued for the tenant under the same `name` of a request before.
+    /// Issues a key, unless one was issued for the tenant and the same `name` of a request before.
     ///
-    /// The id of the key is made of the tenant and that name, and there are no two keys with the same id:
-    /// so every repository keeps it, for as long as it keeps the key, and it holds for requests that come at
-    /// the same time to different nodes.
+    /// The id of the key is derived from the tenant and that name, and ids are unique. So it works with every
+    /// repository, as long as that keeps the key, and for requests at the same time on different nodes.
     pub(super) async fn issue_once(
         &self,
         key: NewKey,
@@ -86,7 +85,7 @@ impl KeyManager {
     }
 }
 
-/// Makes the id of a key from whose it is and the name of the request.
+/// Derives the id of a key from its tenant and the name of the request.
 fn id_of(tenant: Option<&TenantId>, name: &str) -> Result<KeyId, ManageError> {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     // No tenant has a space in its name.

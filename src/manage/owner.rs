@@ -1,14 +1,14 @@
-//! [`Owner`]: on whose behalf keys are managed.
+//! [`Owner`]: the user or key on whose behalf keys are managed.
 
 use crate::key::{AbilitySet, KeyId, TenantId};
 use crate::store::Actor;
 use crate::verify::VerifiedKey;
 
-/// On whose behalf a [`KeyManager`](crate::KeyManager) acts, which bounds what it may do.
+/// The user or key on whose behalf a [`KeyManager`](crate::KeyManager) acts. It limits what the manager may do.
 ///
 /// # Examples
 ///
-/// A person at the dashboard of a tenant, who may hand on what the tenant has paid for:
+/// A user of a tenant's dashboard, who may grant the abilities that the tenant has paid for:
 ///
 /// ```
 /// use tower_api_key::manage::Owner;
@@ -29,19 +29,19 @@ use crate::verify::VerifiedKey;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Owner {
-    /// Who is noted for what is done.
+    /// The actor of audit events.
     pub(super) actor: Actor,
     pub(super) bound: Bound,
-    /// What is needed to manage keys at all.
+    /// The abilities that are required to manage keys.
     pub(super) needs: AbilitySet,
     pub(super) may_be_tenantless: bool,
 }
 
-/// Where the bounds of what may be done come from.
+/// Where the limits of an owner come from.
 #[derive(Clone, Debug)]
 pub(super) enum Bound {
     Nothing,
-    /// The record of a key, as it is when something is done.
+    /// The record of a key, read anew for each call.
     Key(KeyId),
     Tenant {
         tenant: TenantId,
@@ -50,12 +50,12 @@ pub(super) enum Bound {
 }
 
 impl Owner {
-    /// The application, which may do everything.
+    /// Returns the application itself, which may do everything.
     pub(super) fn application() -> Self {
         Self::new(Actor::System, Bound::Nothing)
     }
 
-    /// Tells whether it is a key.
+    /// Returns whether the owner is a key.
     #[cfg(feature = "pages")]
     pub(super) const fn is_key(&self) -> bool {
         matches!(self.bound, Bound::Key(_))
@@ -65,40 +65,35 @@ impl Owner {
         Self { actor, bound, needs: AbilitySet::default(), may_be_tenantless: false }
     }
 
-    /// A key, which grants no more than it has.
+    /// Returns the owner that is a key. It grants no more than the key has.
     ///
-    /// It counts as its record, which has to be in the repository of the manager, is in the moment in
-    /// which something is done: if it was revoked since it was verified, nothing is, and if it was
-    /// deprived of something, it grants no more of that. See
-    /// [`on_behalf_of`](crate::KeyManager::on_behalf_of) for what exactly holds.
+    /// Its record, which has to be in the repository of the manager, is read anew for each call. So a key that
+    /// was revoked since it was verified may do nothing, and a key that has lost an ability cannot grant it. See
+    /// [`on_behalf_of`](crate::KeyManager::on_behalf_of) for the details.
     ///
-    /// A key without a tenant manages nothing, unless that is [allowed](Self::allow_tenantless).
+    /// A key without a tenant may manage no keys, unless [`allow_tenantless`](Self::allow_tenantless) permits it.
     pub fn of_key(key: &VerifiedKey) -> Self {
         let id = key.id().clone();
         Self::new(id.clone().into(), Bound::Key(id))
     }
 
-    /// Somebody of `tenant`, such as a user at its dashboard, who grants none but `abilities`.
+    /// Returns the owner that is a user of `tenant`, such as of its dashboard. It grants only `abilities`.
     ///
-    /// With an empty set, only keys without abilities can be issued and changed. What is done is
-    /// noted as done by `actor`.
+    /// With an empty set, only keys without abilities can be issued and changed. Audit events name `actor`.
     ///
-    /// Nothing but the tenant and the abilities is bounded: limits can be raised and taken away, and
-    /// so can restrictions and expiries, also those that the application gave a key.
+    /// Only the tenant and the abilities are limited. The user can raise and remove limits, restrictions and
+    /// expiries, also those that the application gave a key.
     ///
-    /// It is as fresh as what it was made from: nobody asks again whether the user is still of the
-    /// tenant. Make it when all of the request is there, right before it is used, and from where
-    /// sessions end at once.
+    /// The manager does not check whether the user still belongs to the tenant. Create the owner right before
+    /// its use, once the whole request has arrived, and from a session store that ends sessions at once.
     pub fn of_tenant(tenant: TenantId, abilities: AbilitySet, actor: impl Into<Actor>) -> Self {
         Self::new(actor.into(), Bound::Tenant { tenant, abilities })
     }
 
-    /// Requires abilities to manage keys at all, such as `api-keys:write`: to read, list and change
-    /// them.
+    /// Requires abilities, such as `api-keys:write`, to read, list and change keys.
     ///
-    /// A guard in front of a handler judges the key as it was when the request came. This is judged
-    /// as all else, in the moment in which something is done. Of somebody of a tenant, the ceiling has
-    /// to have them.
+    /// A guard in front of a handler judges the key as it was when the request arrived. The manager judges these
+    /// abilities anew for each call. A user of a tenant needs them among its own abilities.
     ///
     /// # Examples
     ///
@@ -117,10 +112,10 @@ impl Owner {
         self
     }
 
-    /// Lets a key without a tenant manage the keys without a tenant, all of them.
+    /// Permits a key without a tenant to manage all keys without a tenant.
     ///
-    /// For applications that have no tenants. Where there are some, a key without one is often one
-    /// of the application's own, and those are not to manage each other.
+    /// This is for applications without tenants. In an application with tenants, keys without one are often its
+    /// own, and should not manage each other.
     pub fn allow_tenantless(mut self) -> Self {
         self.may_be_tenantless = true;
         self

@@ -1,4 +1,4 @@
-//! Removing what is left of keys that ended.
+//! Removing the records of revoked and expired keys.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,33 +14,53 @@ use crate::store::{
 /// an index anew whose values are random.
 const BATCH: usize = 1000;
 
-/// How far [`KeyManager::prune_with`] has come.
+/// The progress of [`KeyManager::prune_with`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PruneProgress {
-    /// How many keys were removed.
+    /// The number of removed keys.
     pub removed: usize,
-    /// How many keys were found that may be removed, of which others may have changed some meanwhile.
+    /// The number of keys that were found. Those that were changed in between are not removed.
     pub found: usize,
 }
 
 impl KeyManager {
-    /// Removes the records of keys that were revoked or expired before `time`, and returns how
-    /// many there were.
+    /// Removes the records of keys that were revoked or expired before `time`, and returns how many were
+    /// removed.
     ///
-    /// Their secrets are refused as unknown from then on. Keys are removed in batches, each with its
-    /// audit events in one transaction; a key that was changed since it was found stays. What was
-    /// removed before an error, or before the future was dropped, stays removed, and another call
-    /// goes on. The [deadline](Self::deadline) is that of each page and of each batch.
+    /// Their secrets are then refused as unknown. Keys are removed in batches, each with its audit events in one
+    /// transaction. A key that is changed in between stays. If the call fails or its future is dropped, earlier
+    /// batches stay removed; call it again to go on. The [deadline](Self::deadline) is that of each page and of
+    /// each batch.
     ///
     /// # Errors
     ///
     /// Returns an error if the store fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// keys.revoke(issued.record.id()).await?;
+    /// let month = Duration::from_secs(30 * 24 * 3600);
+    /// assert_eq!(keys.prune(SystemTime::now() - month).await?, 0);
+    /// assert_eq!(keys.prune(SystemTime::now()).await?, 1);
+    /// assert!(keys.get(issued.record.id()).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn prune(&self, time: SystemTime) -> Result<usize, ManageError> {
         Ok(self.prune_with(time, |_| ControlFlow::Continue(())).await?.removed)
     }
 
-    /// Like [`prune`](Self::prune), but calls `progress` after each batch, which may have it stop.
+    /// Like [`prune`](Self::prune), but calls `progress` after each batch. `progress` returns whether to go on.
     ///
     /// # Errors
     ///
@@ -92,8 +112,8 @@ impl KeyManager {
         Ok(self.settings.repository.ended(&query.clone().tenant(visible)).await?)
     }
 
-    /// Removes records, all at once or else, where others were changed, in smaller and smaller parts.
-    /// Returns how many were removed.
+    /// Removes records all at once, or in smaller and smaller parts if some were changed. Returns how many were
+    /// removed.
     async fn remove_each(&self, records: Vec<Arc<KeyRecord>>) -> Result<usize, ManageError> {
         let (mut removed, mut parts) = (0, vec![records]);
         while let Some(mut part) = parts.pop() {
@@ -110,7 +130,7 @@ impl KeyManager {
         Ok(removed)
     }
 
-    /// Removes records, or returns that somebody changed one of them, or the owner, in the meantime.
+    /// Removes records. Returns `false` if one of them, or the owner, was changed in the meantime.
     async fn remove_all(&self, records: &[Arc<KeyRecord>]) -> Result<bool, ManageError> {
         let ids = records.iter().map(|record| record.id.clone()).collect();
         let _turns = self.settings.turns.take_all(ids, Errand::Change).await;
@@ -130,7 +150,7 @@ impl KeyManager {
         }
     }
 
-    /// Removes a record, unless somebody changed it in the meantime.
+    /// Removes a record, unless it was changed in the meantime.
     async fn remove(&self, record: &Arc<KeyRecord>) -> Result<bool, ManageError> {
         let errand = Errand::Change;
         let _turn = self.settings.turns.take(&record.id, errand).await;

@@ -6,20 +6,40 @@ use crate::key::KeyId;
 use crate::store::{KeyPage, KeyQuery, StoredKey, TenantFilter};
 
 impl KeyManager {
-    /// Returns a key.
+    /// Returns a key by its id.
     ///
     /// # Errors
     ///
-    /// Returns [`ManageError::NotFound`] if there is no such key, or if it is another tenant's.
+    /// Returns [`ManageError::NotFound`] if there is no such key, or if it belongs to another tenant than the
+    /// [owner](Self::on_behalf_of), and an error if the store fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, ManageError, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// let key = keys.get(issued.record.id()).await?;
+    /// assert_eq!(key.record.name(), "nightly import");
+    /// assert_eq!(key.last_used_at, None);
+    ///
+    /// let unknown = keys.get(&"key_unknown".parse()?).await;
+    /// assert!(matches!(unknown, Err(ManageError::NotFound)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn get(&self, id: &KeyId) -> Result<StoredKey, ManageError> {
         Ok(self.in_time(self.get_with_authority(id)).await?.0)
     }
 
-    /// Returns a key, and what the owner may do with it.
+    /// Returns a key, and the authority of the owner.
     ///
-    /// The key is read first. Where the owner is that key, and somebody takes something from it in
-    /// between, a change is then made to an old revision, which fails; and if somebody takes something
-    /// from the owner later, a change fails by its [requirement](Authority::requirement).
+    /// The key is read first. If the owner is that key and loses something in between, the change fails,
+    /// because it is made to an old revision. If the owner loses something later, the change fails by its
+    /// [requirement](Authority::requirement).
     pub(super) async fn get_with_authority(
         &self,
         id: &KeyId,
@@ -35,12 +55,33 @@ impl KeyManager {
 
     /// Returns a page of keys, the newest first.
     ///
-    /// States are those of now, whatever the query says. On behalf of an owner, only those
-    /// of its tenant are listed, whatever the query says.
+    /// The manager's clock decides which state a key is in. On behalf of an owner, only keys of its tenant are
+    /// listed. For the next page, pass [`KeyPage::next`] to [`KeyQuery::after`].
     ///
     /// # Errors
     ///
     /// Returns an error if the store fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::store::KeyQuery;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// for name in ["first", "second", "third"] {
+    ///     keys.issue(NewKey::named(name).tenant("acme")).await?;
+    /// }
+    /// let query = KeyQuery::new().tenant("acme".parse()?).limit(2);
+    /// let page = keys.list(&query).await?;
+    /// assert_eq!(page.keys.len(), 2);
+    /// let rest = keys.list(&query.after(page.next.ok_or("no next page")?)).await?;
+    /// assert_eq!(rest.keys.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn list(&self, query: &KeyQuery) -> Result<KeyPage, ManageError> {
         self.in_time(self.list_visible(query)).await
     }

@@ -1,4 +1,4 @@
-//! Revoking keys, and what becomes of their successors.
+//! Revoking keys and their successors.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,63 +14,115 @@ use crate::store::{
     TenantFilter,
 };
 
-/// A key that is revoked, and what its successors do.
+/// A revoked key, and the state of its successors.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RevokedKey {
-    /// The record.
+    /// The record after the revocation.
     pub record: Arc<KeyRecord>,
     /// The successors that were revoked with it.
     pub revoked_successors: Vec<KeyId>,
-    /// The successors that still work, the nearest first. One is listed too, as the last, if the
-    /// store could not say whether it works.
+    /// The successors that still work, the nearest first. If the store fails, the last one is a successor whose
+    /// state is not known.
     ///
-    /// Each can be revoked as any other key, and all of them by
-    /// [`revoke_with_successors`](KeyManager::revoke_with_successors).
+    /// [`revoke_with_successors`](KeyManager::revoke_with_successors) revokes all of them.
     pub working_successors: Vec<KeyId>,
-    /// When other nodes heed the change. This one does now.
+    /// When other nodes see the change. This node sees it at once.
     pub propagation: Propagation,
 }
 
 impl KeyManager {
-    /// Revokes a key for good: it is refused from now on, wherever
-    /// [the result](RevokedKey::propagation) says. Revoking it again changes nothing.
+    /// Revokes a key. This cannot be undone. Revoking a revoked key changes nothing.
     ///
-    /// If the key was rotated, its successor is a key of its own, and still works: the result
-    /// [says so](RevokedKey::working_successors). The keys that were issued
-    /// [on behalf](Self::on_behalf_of) of this one before stay, too; from now on none is, and nothing
-    /// else is done on its behalf, on any node of the same repository: what is under way is refused, or
-    /// was made before the revocation.
+    /// The key is refused on this node at once, and on other nodes as
+    /// [`propagation`](RevokedKey::propagation) says. No change is made on its [behalf](Self::on_behalf_of) any
+    /// more, on any node of the same repository. Keys that were issued on its behalf before stay.
     ///
-    /// It goes before the other changes of the key that wait in this manager and its clones.
+    /// If the key was rotated, its successor still works, and is listed in
+    /// [`working_successors`](RevokedKey::working_successors).
+    ///
+    /// A revocation is made before other changes of the key that wait in this manager and its clones.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no such key, if the store fails or needs too long, or if other
-    /// nodes change the key without pause. Try again then: it is not known whether the key was
-    /// revoked.
+    /// Returns an error if there is no such key. If the store fails or takes too long, or if other nodes change
+    /// the key all the time, it is not known whether the key was revoked: try again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    ///
+    /// use tower_api_key::store::KeyState;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// let revoked = keys.revoke(issued.record.id()).await?;
+    /// assert_eq!(revoked.record.state(SystemTime::now()), KeyState::Revoked);
+    /// assert!(revoked.working_successors.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn revoke(&self, id: &KeyId) -> Result<RevokedKey, ManageError> {
         self.revoke_until(self.begin(), id).await
     }
 
-    /// Revokes a key and all its successors: the key that replaced it, the one that replaced that,
-    /// and so on. All of them are revoked or none.
+    /// Revokes a key and all its successors: the key that replaced it, the one that replaced that one, and so
+    /// on. Either all of them are revoked, or none.
     ///
-    /// Keys that it replaced itself are not revoked. On behalf of an owner, a successor that the
-    /// owner does not see is not, either.
+    /// Keys that this one replaced are not revoked, and neither are successors that the
+    /// [owner](Self::on_behalf_of) does not see.
     ///
     /// # Errors
     ///
-    /// As [`revoke`](Self::revoke).
+    /// Like [`revoke`](Self::revoke).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// let rotated = keys.rotate(issued.record.id(), Duration::from_secs(3600)).await?;
+    /// let revoked = keys.revoke_with_successors(issued.record.id()).await?;
+    /// assert_eq!(revoked.revoked_successors, [rotated.record.id().clone()]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn revoke_with_successors(&self, id: &KeyId) -> Result<RevokedKey, ManageError> {
         self.in_time(self.revoke_chain(id)).await
     }
 
-    /// Revokes the key with this secret, such as one that was found where it should not be.
+    /// Revokes the key with this secret, such as one that has leaked.
     ///
     /// # Errors
     ///
-    /// As [`revoke`](Self::revoke).
+    /// Like [`revoke`](Self::revoke).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, ManageError, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// let revoked = keys.revoke_presented(issued.secret.reveal()).await?;
+    /// assert_eq!(revoked.record.id(), issued.record.id());
+    /// let unknown = keys.revoke_presented("not a key").await;
+    /// assert!(matches!(unknown, Err(ManageError::NotFound)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn revoke_presented(&self, secret: &str) -> Result<RevokedKey, ManageError> {
         let deadline = self.begin();
         let id = deadline.bound(self.presented(secret)).await?;
@@ -81,7 +133,25 @@ impl KeyManager {
     ///
     /// # Errors
     ///
-    /// As [`revoke_with_successors`](Self::revoke_with_successors).
+    /// Like [`revoke_with_successors`](Self::revoke_with_successors).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// keys.rotate(issued.record.id(), Duration::from_secs(3600)).await?;
+    /// let revoked = keys.revoke_presented_with_successors(issued.secret.reveal()).await?;
+    /// assert_eq!(revoked.revoked_successors.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn revoke_presented_with_successors(
         &self,
         secret: &str,
@@ -119,7 +189,7 @@ impl KeyManager {
         })
     }
 
-    /// Returns which successors work. The revocation was made, whatever the store says now.
+    /// Returns the successors that work. The revocation is made already, even if the store fails now.
     async fn working_successors(
         &self,
         deadline: Deadline,
@@ -184,7 +254,7 @@ impl KeyManager {
         Err(ManageError::Conflict)
     }
 
-    /// Returns a key and the successors that are seen, and what the owner may do with them.
+    /// Returns a key, the successors that the owner sees, and the authority of the owner.
     async fn chain(&self, id: &KeyId) -> Result<(Vec<Arc<KeyRecord>>, Authority), ManageError> {
         let (StoredKey { record, .. }, authority) = self.get_with_authority(id).await?;
         let visible = authority.visible(TenantFilter::Any);
@@ -209,7 +279,7 @@ impl KeyManager {
         }))
     }
 
-    /// Revokes those of the records that are not yet.
+    /// Plans the revocation of those records that are not revoked yet.
     pub(super) fn revocation_of<'a>(
         &self,
         records: impl IntoIterator<Item = &'a Arc<KeyRecord>>,
@@ -247,8 +317,7 @@ impl Chain {
         self.records.push(record);
     }
 
-    /// Returns the next successor, unless the chain bites its tail, as only one can that was written
-    /// by hand.
+    /// Returns the next successor. A chain that ends in itself, which no manager writes, has none.
     fn next(&self) -> Option<KeyId> {
         self.records.last()?.successor().cloned().filter(|id| !self.ids.contains(id))
     }

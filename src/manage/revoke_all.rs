@@ -18,34 +18,34 @@ const BATCH: usize = 200;
 const STATES: [KeyState; 4] =
     [KeyState::Active, KeyState::Suspended, KeyState::Disabled, KeyState::Expired];
 
-/// Which keys of a tenant were revoked.
+/// The outcome of [`KeyManager::revoke_all`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RevokedTenant {
-    /// How many keys were revoked by this call.
+    /// The number of keys that this call revoked.
     pub revoked: usize,
-    /// When other nodes see the changes. This one does now.
+    /// When other nodes see the changes. This node sees them at once.
     pub propagation: Propagation,
 }
 
 impl KeyManager {
-    /// Revokes all keys of a tenant: those that can manage keys first, which are those with an ability on
-    /// `api-keys` or on everything, then the others, until none is left. Keys that are issued meanwhile are
-    /// revoked, too.
+    /// Revokes all keys of a tenant, also those that are issued in the meantime. Keys that can manage keys are
+    /// revoked first: those with an ability on `api-keys` or on everything.
     ///
-    /// [Suspend](Self::suspend) the tenant first: that ends all of its access at once and keeps new keys from
-    /// being issued, and what is suspended can be revoked in peace.
+    /// [Suspend](Self::suspend) the tenant first: that ends all of its access at once, and no new keys are
+    /// issued.
     ///
-    /// Keys are revoked in batches, each with its events in one commit, and `progress` is called after each
-    /// batch with how many were revoked until then. If the future is dropped, or returns an error, what was
-    /// revoked stays revoked: call it again to go on. The [deadline](Self::deadline) is that of each batch.
+    /// Keys are revoked in batches, each with its audit events in one commit. `progress` is called after each
+    /// batch with the number of keys revoked so far. If the call fails or its future is dropped, earlier batches
+    /// stay revoked; call it again to go on. The [deadline](Self::deadline) is that of each batch.
     ///
-    /// Somebody [of the tenant](super::Owner::of_tenant) may do so, too; a key may not, since it would revoke
-    /// itself on the way.
+    /// A [user of the tenant](super::Owner::of_tenant) may call it on its own behalf. A key may not, because it
+    /// would revoke itself before the end.
     ///
     /// # Errors
     ///
-    /// Returns an error if the store fails, or if the owner on whose behalf it is done may not.
+    /// Returns an error if the store fails, or if the [owner](Self::on_behalf_of) may not revoke all keys of the
+    /// tenant.
     ///
     /// # Examples
     ///
@@ -147,7 +147,7 @@ impl KeyManager {
         Ok(self.settings.repository.list(&query).await?)
     }
 
-    /// Revokes keys in one commit, or one by one if somebody changes one of them meanwhile. Returns how many
+    /// Revokes keys in one commit, or one by one if one of them is changed in the meantime. Returns how many
     /// were revoked.
     async fn revoke_batch(
         &self,
@@ -182,7 +182,7 @@ impl KeyManager {
         Ok(revoked)
     }
 
-    /// Returns the authority of the owner if it may change all keys of a tenant.
+    /// Returns the authority of the owner, provided that it may change all keys of a tenant.
     async fn authority_over(&self, tenant: &TenantId) -> Result<Authority, ManageError> {
         let authority = self.authority().await?;
         if authority.is_of_key() {
@@ -195,7 +195,7 @@ impl KeyManager {
     }
 }
 
-/// Tells whether a key may be one that manages keys.
+/// Returns whether a key may be able to manage keys.
 fn can_manage(record: &KeyRecord) -> bool {
     record.abilities.iter().any(|ability| {
         let resource = ability.as_str().split(':').next();

@@ -10,7 +10,7 @@ use crate::clock::{later, to_microsecond};
 use crate::key::{KeyId, Secret};
 use crate::store::{AuditAction, IssuedKey, KeyChange, KeyRecord, KeyState, Propagation};
 
-/// A key's successor, and its secret for the only time.
+/// The successor of a rotated key, with its secret.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RotatedKey {
@@ -20,33 +20,55 @@ pub struct RotatedKey {
     pub secret: Secret,
     /// The record of the old key, which names the new one.
     pub predecessor: Arc<KeyRecord>,
-    /// When other nodes heed that the old key's time is shorter now.
+    /// When other nodes see the new expiry or the revocation of the old key.
     pub propagation: Propagation,
 }
 
 impl KeyManager {
-    /// Gives a key a successor with a new secret, and otherwise the same.
+    /// Rotates a key: issues a successor with a new secret and the same abilities, limits and restrictions.
     ///
-    /// The successor takes over what was used of the key's limits, and counts together with it while
-    /// both work: the record says [as which key](KeyRecord::counted_as).
+    /// The old key works for the grace period `grace`, but not beyond its own expiry. If `grace` is zero, the old
+    /// key is revoked at once. Its record names the [successor](KeyRecord::successor). A grace period that ends
+    /// after the year 9999 has no end.
     ///
-    /// The old key works for `grace` longer, but never longer than it would have anyway, and names
-    /// its [successor](KeyRecord::successor). Without grace it is revoked at once. The
-    /// successor expires when the old key would have; [update](Self::update) it if it is to live
-    /// longer.
+    /// The successor expires when the old key would have: [update](Self::update) it if it should live longer.
+    /// Both keys use up the same rate limits, also while both work: the record names the
+    /// [key](KeyRecord::counted_as) under which they count.
     ///
-    /// A grace that ends after the year 9999 has no end.
-    ///
-    /// A key is rotated once; after that, it is its successor's turn. Of two who rotate a key at
-    /// once, one gets the successor and the other [`ManageError::Rotated`].
+    /// A key can be rotated once; then rotate its successor. If two calls rotate a key at the same time, one
+    /// returns the successor and the other [`ManageError::Rotated`].
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no such key, if it was rotated already, if it is revoked,
-    /// expired or disabled, if its tenant is suspended, if no format of the [scheme](Self::scheme) has
-    /// its prefix, if it is allowed more than the owner on whose behalf it is rotated, if the tenant has
-    /// as many keys as it [may have](Self::max_keys_per_tenant) and this one is to work on, or if no
-    /// secret can be made or kept.
+    /// Returns an error if
+    ///
+    /// * there is no such key, or it was rotated already,
+    /// * it is revoked, expired or disabled, or its tenant is suspended,
+    /// * no format of the [scheme](Self::scheme) has its prefix,
+    /// * it is allowed more than the [owner](Self::on_behalf_of),
+    /// * there is a grace period, and the tenant has as many keys as it
+    ///   [may have](Self::max_keys_per_tenant),
+    /// * the random generator or the store fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// let rotated = keys.rotate(issued.record.id(), Duration::from_secs(24 * 3600)).await?;
+    /// println!("shown once: {}", rotated.secret.reveal());
+    /// assert_eq!(rotated.record.name(), "nightly import");
+    /// assert_eq!(rotated.predecessor.successor(), Some(rotated.record.id()));
+    /// assert!(rotated.predecessor.expires_at().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn rotate(&self, id: &KeyId, grace: Duration) -> Result<RotatedKey, ManageError> {
         let rotated = self.change_in_turn(id, Errand::Change, |key, authority| {
             let (old, now) = (&key.record, self.now());

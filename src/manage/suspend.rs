@@ -6,30 +6,30 @@ use super::{KeyManager, ManageError};
 use crate::key::TenantId;
 use crate::store::{AuditAction, AuditEvent, Propagation, SuspendedTenant};
 
-/// What a change of a whole tenant came to.
+/// The outcome of suspending or resuming a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChangedTenant {
-    /// Whether it was a change: whether the tenant was not suspended, or not resumed, before.
+    /// Whether the call changed anything: `false` if the tenant was suspended or resumed already.
     pub has_changed: bool,
-    /// When other nodes see the change. This one does now.
+    /// When other nodes see the change. This node sees it at once.
     pub propagation: Propagation,
 }
 
 /// # Whole tenants
 ///
-/// Only the application itself may suspend and resume tenants, and not on behalf of somebody.
+/// Only the application itself may suspend and resume tenants. A manager that acts on behalf of an owner may not.
 impl KeyManager {
-    /// Suspends a tenant: all its keys are refused until it is [resumed](Self::resume), whether they exist
-    /// already or are issued later by other means.
+    /// Suspends a tenant: all its keys are refused until the tenant is [resumed](Self::resume), also keys that
+    /// are added to the store in the meantime.
     ///
-    /// The keys themselves stay as they are. From the moment in which this is acknowledged, nothing is
-    /// issued, rotated or updated for the tenant, on any node, and requests and open streams end as after
-    /// a revocation of each of its keys, [when](ChangedTenant::propagation) that would be seen. Keys can
-    /// still be revoked, disabled and removed, which resuming does not undo.
+    /// The records of the keys stay as they are. Once the call returns, no key of the tenant is issued, rotated
+    /// or updated on any node. Requests and open streams end like after a revocation of each key, as
+    /// [`propagation`](ChangedTenant::propagation) says. Keys can still be revoked, disabled and removed;
+    /// resuming the tenant does not undo that.
     ///
-    /// Nodes with a version of this crate from before there were suspended tenants go on accepting the keys:
-    /// update all of them first.
+    /// Nodes with an older version of this crate, which does not know suspended tenants, still accept the keys:
+    /// update all nodes first.
     ///
     /// # Errors
     ///
@@ -63,11 +63,27 @@ impl KeyManager {
         self.in_time(self.set_suspended(tenant, AuditAction::Suspended, Some(now))).await
     }
 
-    /// Puts the keys of a suspended tenant into use again.
+    /// Resumes a suspended tenant: its keys work again.
     ///
     /// # Errors
     ///
-    /// As [`suspend`](Self::suspend).
+    /// Like [`suspend`](Self::suspend).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let tenant = "acme".parse()?;
+    /// keys.suspend(&tenant).await?;
+    /// assert!(keys.resume(&tenant).await?.has_changed);
+    /// assert!(!keys.resume(&tenant).await?.has_changed);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn resume(&self, tenant: &TenantId) -> Result<ChangedTenant, ManageError> {
         self.in_time(self.set_suspended(tenant, AuditAction::Resumed, None)).await
     }
@@ -77,6 +93,21 @@ impl KeyManager {
     /// # Errors
     ///
     /// Returns an error if the store fails, or if the manager acts on behalf of an owner.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// keys.suspend(&"acme".parse()?).await?;
+    /// let suspended = keys.suspended_tenants().await?;
+    /// assert_eq!(suspended[0].tenant, "acme");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn suspended_tenants(&self) -> Result<Vec<SuspendedTenant>, ManageError> {
         self.in_time(async {
             self.authority().await?.check_is_application()?;

@@ -1,13 +1,12 @@
-//! [`TraceEvents`]: changes of keys as events of `tracing`.
+//! [`TraceEvents`]: an audit sink that writes to `tracing`.
 
 use crate::key::{KeyId, TenantId};
 use crate::store::{AuditEvent, AuditSink, KeyRecord};
 
-/// Reports every change of a key as an event of `tracing`, at `INFO`.
+/// Writes every change of a key as an event of `tracing`, at the level `INFO`.
 ///
-/// The target is `tower_api_key::audit`. An event says who did what to which key, and the
-/// revisions before and after; the whole records are for
-/// [sinks](AuditSink) that are kept safe.
+/// The target is `tower_api_key::audit`. An event has the actor, the action, the key, and its revisions before
+/// and after. It does not have the records: for those, write a [sink](AuditSink) of your own.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! [`Turns`]: the changes of one key are made one after the other.
+//! [`Turns`]: a queue for the changes of each key.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
@@ -7,15 +7,14 @@ use std::task::{Poll, Waker};
 
 use crate::key::KeyId;
 
-/// Whose turn it is to change which key, among the changes through a manager and its clones.
+/// Queues the changes of each key through a manager and its clones.
 ///
-/// Changes that are made at once get in each other's way: all but one of them are made in vain, and
-/// are tried again until it is their turn. So they wait for it here instead. Only a change of who
-/// may see the key waits, so that nobody is held up by strangers.
+/// Of changes at the same time, all but one would conflict and be retried. So they wait here for their turn. Only
+/// callers that see the key enter the queue, so that strangers cannot delay its changes.
 #[derive(Debug, Default)]
 pub(super) struct Turns(Mutex<HashMap<KeyId, Queue>>);
 
-/// The changes of one key that were begun and have not ended. There is none without a change.
+/// The changes of one key that have not ended. A queue without changes is removed.
 #[derive(Debug)]
 struct Queue {
     /// Whose turn it is.
@@ -27,10 +26,9 @@ struct Queue {
 /// The place of a change in its queue: by its errand, and then by when it came.
 type Ticket = (Errand, u64);
 
-/// What a change is for. Those that come first here go first.
+/// The purpose of a change. The first ones here go first.
 ///
-/// The holder of a key that leaked may change it as often as it likes. That must hold up neither
-/// its revocation nor what takes it out of use.
+/// The holder of a leaked key may change it all the time. This must not delay its revocation or disabling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Errand {
     Revoke,
@@ -67,8 +65,7 @@ impl Turns {
 
     /// Waits until it is the turn of a change in several queues.
     ///
-    /// Whoever waits for several does so in the order of their ids, so that no two wait for each
-    /// other.
+    /// The queues are entered in the order of the ids, so that no two changes wait for each other.
     pub(super) async fn take_all(
         self: &Arc<Self>,
         mut ids: Vec<KeyId>,
@@ -142,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_dropped_leaves_its_queue_and_an_empty_queue_is_forgotten() {
+    fn a_dropped_turn_leaves_its_queue_and_an_empty_queue_is_removed() {
         let (turns, id) = (Arc::new(Turns::default()), id("key_1"));
         let first = turns.take(&id, Errand::Change).now_or_never().unwrap();
         let mut second = turns.take(&id, Errand::Change).boxed();
@@ -159,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn revocations_go_first_and_then_who_came_first() {
+    fn revocations_go_first_and_others_in_the_order_in_which_they_came() {
         let (turns, id) = (Arc::new(Turns::default()), id("key_1"));
         let first = turns.take(&id, Errand::Change).now_or_never().unwrap();
         let errands = [Errand::Change, Errand::Disable, Errand::Change, Errand::Revoke];

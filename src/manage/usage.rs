@@ -1,4 +1,4 @@
-//! How often keys were used.
+//! Reading the usage of keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -9,19 +9,19 @@ use crate::clock::later;
 use crate::key::{KeyId, TenantId};
 use crate::store::{
     TenantFilter, UsageBucket, UsageByKeyQuery, UsageCounts, UsageOf, UsageQuery, UsageRetention,
-    UsageStep, UsageStore,
+    UsageStep, UsageStore, UsageSums,
 };
 
-/// How many hours or days of a key can be asked for at once.
+/// How many hours or days of a key one call can read.
 const MOST: u64 = 10_000;
 
-/// How many of all keys together: a month of days of a thousand keys, and some more.
+/// How many of all keys together: enough for a month of days of a thousand keys.
 const MOST_OF_ALL: u64 = 40_000;
 
-/// How many rows are deleted in one go.
+/// How many rows one call of the store deletes.
 const PRUNED: u32 = 1000;
 
-/// Of what length the times are by which usage is told, in UTC.
+/// The length of the periods of usage, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UsagePeriod {
@@ -34,7 +34,7 @@ pub enum UsagePeriod {
 }
 
 impl UsagePeriod {
-    /// All of them.
+    /// All periods.
     pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Month];
 
     /// Returns the name, such as `day`.
@@ -48,24 +48,25 @@ impl UsagePeriod {
     }
 }
 
-/// How often a key, or the keys of a tenant, were used.
+/// The usage of a key, or of all keys of a tenant: how many requests were accepted and refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// The hours, days or months with requests, the oldest first. Those without any are left out.
+    /// The hours, days or months with requests, the oldest first. Periods without requests are left out.
     pub buckets: Vec<UsageBucket>,
-    /// The sum of all.
+    /// The sum of all periods.
     pub total: UsageCounts,
 }
 
 impl KeyManager {
-    /// Returns how often a key was used: by the hours, days or months of which a part is within `range`.
+    /// Returns the usage of a key, by the hours, days or months that overlap with `range`.
     ///
-    /// What was counted is known as late as it is [written](crate::guide::usage), and as long as it is kept. The usage of a key that was removed is told to a manager that may do everything.
+    /// Requests are listed once they are [written](crate::guide::usage), and as long as usage is kept. Only a
+    /// manager that may do everything sees the usage of a removed key.
     ///
     /// # Errors
     ///
-    /// Returns [`ManageError::NotFound`] if there is no such key, or if it is another tenant's,
+    /// Returns [`ManageError::NotFound`] if there is no such key, or if it belongs to another tenant,
     /// [`ManageError::UsageNotKept`] if the repository keeps no usage, and [`ManageError::UsageRange`] if the
     /// range has more than 10 000 hours or days.
     ///
@@ -116,16 +117,16 @@ impl KeyManager {
         .await
     }
 
-    /// Returns how often each of several keys was used, such as all keys of a list.
+    /// Returns the usage of several keys, such as all keys of a list, in one read of the store.
     ///
-    /// Keys that were not used in this time are left out, and so are unknown ones and those of another tenant:
-    /// what is not in the answer is nothing. It is one question for the store. Requests of a key that was removed
-    /// are told to its tenant here, as they are in [`tenant_usage`](Self::tenant_usage).
+    /// The result has no entry for a key without requests in this time, for an unknown key, and for a key of
+    /// another tenant. A tenant sees the usage of its removed keys here, like in
+    /// [`tenant_usage`](Self::tenant_usage).
     ///
     /// # Errors
     ///
     /// Returns [`ManageError::UsageNotKept`] if the repository keeps no usage, and [`ManageError::UsageRange`] if
-    /// that is more than 10 000 hours or days of each key, or 40 000 of all keys together.
+    /// the range has more than 10 000 hours or days of each key, or 40 000 of all keys together.
     ///
     /// # Examples
     ///
@@ -172,11 +173,94 @@ impl KeyManager {
         .await
     }
 
-    /// Returns how often the keys of a tenant were used, also those that were removed.
+    /// Returns how many requests of each of several keys were accepted and refused, without the reasons: for a
+    /// sparkline beside each key of a list.
+    ///
+    /// Like [`usage_by_key`](Self::usage_by_key), but cheaper: a database sends one row a key. Hours, days or
+    /// months without requests are left out, and so are keys without any.
     ///
     /// # Errors
     ///
-    /// As [`usage`](Self::usage). On behalf of an owner, other tenants are [`ManageError::NotFound`].
+    /// Like [`usage_by_key`](Self::usage_by_key).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use tower_api_key::manage::UsagePeriod;
+    /// use tower_api_key::store::{
+    ///     KeyUsage, UsageBatch, UsageCounts, UsageKind, UsageRetention, UsageStore,
+    /// };
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let keys = KeyManager::new(store.clone());
+    /// let id = keys.issue(NewKey::named("nightly import")).await?.record.id().clone();
+    /// // What a `UsageRecorder` does in the background:
+    /// let now = SystemTime::now();
+    /// let mut counts = UsageCounts::default();
+    /// counts.add(UsageKind::Accepted, 40);
+    /// counts.add(UsageKind::RateLimited, 2);
+    /// let used = KeyUsage::new(id.clone(), None, now, counts);
+    /// store.add_usage(&UsageBatch::new("node 1", 1, UsageRetention::default(), [used])).await?;
+    ///
+    /// let month = now - Duration::from_secs(30 * 24 * 3600)..now + Duration::from_secs(1);
+    /// let sums = keys.usage_sums_by_key([id.clone()], month, UsagePeriod::Day).await?;
+    /// let today = sums[&id].last().ok_or("not used today")?;
+    /// assert_eq!((today.accepted, today.refused), (40, 2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn usage_sums_by_key(
+        &self,
+        ids: impl IntoIterator<Item = KeyId>,
+        range: Range<SystemTime>,
+        period: UsagePeriod,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, ManageError> {
+        let ids: BTreeSet<_> = ids.into_iter().collect();
+        self.in_time(async {
+            let tenant = self.authority().await?.visible(TenantFilter::Any);
+            let store = self.usage_store()?;
+            let Some((range, step)) = asked(range, period, ids.len())? else {
+                return Ok(BTreeMap::new());
+            };
+            let query = UsageByKeyQuery::new(ids, &range, step).of_tenant(tenant);
+            let mut found = store.sums_by_key(&query).await?;
+            if period == UsagePeriod::Month {
+                found.values_mut().for_each(sum_months);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Returns the usage of all keys of a tenant together, including removed keys.
+    ///
+    /// # Errors
+    ///
+    /// Like [`usage`](Self::usage). On behalf of an owner, other tenants are [`ManageError::NotFound`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use tower_api_key::manage::UsagePeriod;
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let now = SystemTime::now();
+    /// let year = now - Duration::from_secs(365 * 24 * 3600)..now;
+    /// let usage = keys.tenant_usage(&"acme".parse()?, year, UsagePeriod::Month).await?;
+    /// assert_eq!(usage.total.total(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn tenant_usage(
         &self,
         tenant: &TenantId,
@@ -193,16 +277,31 @@ impl KeyManager {
         .await
     }
 
-    /// Sums up hours of usage that are too old as days, and deletes days that are. Returns how many rows were
-    /// deleted.
+    /// Prunes usage: replaces hours that are too old by sums of days, and deletes days that are too old. Returns
+    /// how many rows were deleted.
     ///
-    /// Recorders do so by themselves, unless they are built to leave it to others. It is done in small parts, so that requests
-    /// go on; the [deadline](Self::deadline) is that of each part.
+    /// A [`UsageRecorder`](crate::UsageRecorder) does this by itself, unless it is built
+    /// `without_pruning`. Rows are deleted in small batches, so that requests do not wait; the
+    /// [deadline](Self::deadline) is that of each batch.
     ///
     /// # Errors
     ///
     /// Returns an error if the store fails, if it keeps no usage, or if the manager is
-    /// [bounded](Self::on_behalf_of).
+    /// limited to an [owner](Self::on_behalf_of).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::store::UsageRetention;
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// assert_eq!(keys.prune_usage(UsageRetention::days(90, 400)).await?, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn prune_usage(&self, retention: UsageRetention) -> Result<u64, ManageError> {
         if !self.is_unbounded() {
             return Err(ManageError::NotFound);
@@ -240,7 +339,7 @@ impl KeyManager {
     }
 }
 
-/// Returns of which time a store is asked, unless it is none, for so many keys.
+/// Returns the range and step to read for so many keys, or `None` if the range is empty.
 fn asked(
     range: Range<SystemTime>,
     period: UsagePeriod,
@@ -278,6 +377,12 @@ fn summed(buckets: Vec<UsageBucket>, period: UsagePeriod) -> Usage {
     usage
 }
 
+/// Makes months of days, which are in order.
+fn sum_months(sums: &mut Vec<UsageSums>) {
+    sums.iter_mut().for_each(|sums| sums.start = month_of(sums.start));
+    UsageSums::merge(sums);
+}
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Returns when the month begins in which `time` is.
@@ -309,6 +414,15 @@ fn day_of_month(days: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_are_put_together_as_months() {
+        let sums = |day, accepted, refused| UsageSums::new(at(day), accepted, refused);
+        let mut days =
+            vec![sums(30, 1, 2), sums(31, 4, 0), sums(40, 16, 32), sums(58, 8, u64::MAX)];
+        sum_months(&mut days);
+        assert_eq!(days, [sums(0, 1, 2), sums(31, 28, u64::MAX)]);
+    }
 
     fn at(day: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(day * 24 * 3600)

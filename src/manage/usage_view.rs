@@ -1,4 +1,4 @@
-//! [`UsageView`]: usage as programs are shown it.
+//! [`UsageView`]: usage as JSON.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use super::view::rfc3339;
 use super::{Usage, UsagePeriod};
 use crate::store::{UsageCounts, UsageKind};
 
-/// Usage as programs are shown it. Times are written by RFC 3339, in UTC.
+/// Usage as the API and the command line write it as JSON. Times have the format of RFC 3339, in UTC.
 ///
 /// # Examples
 ///
@@ -29,10 +29,10 @@ use crate::store::{UsageCounts, UsageKind};
 #[cfg_attr(feature = "manage", schema(as = ApiKeyUsage, description = "How often an API key was used."))]
 #[non_exhaustive]
 pub struct UsageView {
-    /// Of what length the times are: `hour`, `day` or `month`.
+    /// The length of the periods: `hour`, `day` or `month`.
     #[cfg_attr(feature = "manage", schema(example = "day"))]
     pub bucket: &'static str,
-    /// The sum of all.
+    /// The sum of all periods.
     pub total: CountsView,
     /// The hours, days or months with requests, the oldest first.
     pub buckets: Vec<BucketView>,
@@ -44,31 +44,31 @@ pub struct UsageView {
 #[cfg_attr(feature = "manage", schema(as = ApiKeyUsageBucket))]
 #[non_exhaustive]
 pub struct BucketView {
-    /// When it begins.
+    /// The start of the hour, day or month.
     #[serde(serialize_with = "rfc3339")]
     #[cfg_attr(feature = "manage", schema(value_type = String, format = DateTime))]
     pub start: SystemTime,
-    /// How many requests there were.
+    /// The numbers of requests.
     #[serde(flatten)]
     pub counts: CountsView,
 }
 
-/// How many requests came to what.
+/// The numbers of accepted and refused requests.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "manage", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "manage", schema(as = ApiKeyUsageCounts))]
 #[non_exhaustive]
 pub struct CountsView {
-    /// How many were let through.
+    /// The number of accepted requests.
     pub accepted: u64,
-    /// How many were refused, for whatever reason.
+    /// The number of refused requests, for all reasons.
     pub refused: u64,
-    /// How many were refused for which reason, such as `rate_limited`.
+    /// The number of refused requests for each reason, such as `rate_limited`.
     pub reasons: BTreeMap<&'static str, u64>,
 }
 
 impl UsageView {
-    /// Shows the usage of hours, days or months.
+    /// Creates the view of usage by hours, days or months.
     #[must_use]
     pub fn new(usage: &Usage, period: UsagePeriod) -> Self {
         let buckets = usage.buckets.iter();

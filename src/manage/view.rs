@@ -1,4 +1,4 @@
-//! [`KeyView`]: a key as people and programs are shown it.
+//! [`KeyView`]: a key as JSON.
 
 use std::time::SystemTime;
 
@@ -8,9 +8,9 @@ use crate::key::{AbilitySet, KeyId, KeyKind, RateLimits, Restrictions, Stage};
 use crate::rfc3339::format_nearest;
 use crate::store::{Actor, KeyState, StoredKey};
 
-/// A key as people and programs are shown it: without its digest, and never with its secret.
+/// A key as the API and the command line write it as JSON: without its digest and its secret.
 ///
-/// Times are written by RFC 3339, in whole seconds and in UTC.
+/// Times have the format of RFC 3339, in whole seconds and in UTC.
 ///
 /// # Examples
 ///
@@ -19,16 +19,20 @@ use crate::store::{Actor, KeyState, StoredKey};
 ///
 /// use tower_api_key::manage::KeyView;
 /// use tower_api_key::store::StoredKey;
-/// use tower_api_key::{KeyFormat, MemoryStore, NewKey};
+/// use tower_api_key::{KeyFormat, KeyManager, KeyScheme, MemoryStore, NewKey};
 ///
-/// let format = KeyFormat::new("sk_live_");
-/// let issued = MemoryStore::new().issue(NewKey::named("Production Key").format(&format))?;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let scheme = KeyScheme::new(KeyFormat::new("sk_live_"));
+/// let keys = KeyManager::new(MemoryStore::new()).scheme(scheme);
+/// let issued = keys.issue(NewKey::named("Production Key")).await?;
 /// let view = KeyView::new(&StoredKey::new(issued.record, None), SystemTime::now());
 /// let json = serde_json::to_value(&view)?;
 /// assert_eq!(json["name"], "Production Key");
 /// assert_eq!(json["prefix"], "sk_live_");
 /// assert_eq!(json["state"], "active");
-/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "manage", derive(utoipa::ToSchema))]
@@ -41,62 +45,62 @@ pub struct KeyView {
     /// What the key is for, in the words of its owner.
     #[cfg_attr(feature = "manage", schema(example = "Production Key"))]
     pub name: String,
-    /// How the key begins.
+    /// The prefix of the key.
     #[cfg_attr(feature = "manage", schema(example = "sk_live_"))]
     pub prefix: String,
-    /// How the key begins and ends, by which its owner recognizes it.
+    /// The beginning and the end of the key, by which its owner recognizes it.
     #[cfg_attr(feature = "manage", schema(example = "sk_live_\u{2026}x789"))]
     pub hint: String,
-    /// Whether it works, and if not, why.
+    /// The state: whether the key works, and if not, why.
     #[cfg_attr(feature = "manage", schema(example = "active"))]
     pub state: KeyState,
-    /// Whether it is a secret.
+    /// The kind: secret or public.
     #[cfg_attr(feature = "manage", schema(example = "secret"))]
     pub kind: KeyKind,
-    /// The only stage in which it works.
+    /// The only stage in which the key works.
     #[cfg_attr(feature = "manage", schema(required, example = "live"))]
     pub stage: Option<Stage>,
-    /// What it may do.
+    /// The abilities: what the key may do.
     #[cfg_attr(feature = "manage", schema(value_type = Vec<crate::key::Ability>))]
     pub abilities: AbilitySet,
-    /// When it was issued.
+    /// The time of issue.
     #[serde(serialize_with = "rfc3339")]
     #[cfg_attr(feature = "manage", schema(value_type = String, format = DateTime))]
     pub created_at: SystemTime,
-    /// Who issued it, if that is known: `system`, `key:` and the id of a key, or `name:` and a name.
+    /// The issuer, if known: `system`, `key:` and the id of a key, or `name:` and a name.
     #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, example = "name:alice@acme.example"))]
     pub created_by: Option<Actor>,
-    /// When it was last used, if that is kept.
+    /// The time of the last use, if it is recorded.
     #[serde(serialize_with = "rfc3339_or_null")]
     #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, format = DateTime))]
     pub last_used: Option<SystemTime>,
-    /// From when on it is refused.
+    /// The time from which the key is refused.
     #[serde(serialize_with = "rfc3339_or_null")]
     #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, format = DateTime))]
     pub expires_at: Option<SystemTime>,
-    /// When it was revoked, for good.
+    /// The time of the revocation, which cannot be undone.
     #[serde(serialize_with = "rfc3339_or_null")]
     #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, format = DateTime))]
     pub revoked_at: Option<SystemTime>,
-    /// From when on it should be replaced.
+    /// The time by which the key should be replaced.
     #[serde(serialize_with = "rfc3339_or_null")]
     #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>, format = DateTime))]
     pub rotation_due_at: Option<SystemTime>,
-    /// The id of the key that replaces it.
+    /// The id of the key that replaces this one.
     #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>))]
     pub successor: Option<KeyId>,
-    /// The id of the key with which its limits count together: the first of those that it replaced.
+    /// The id under which its rate limits count: that of the first of the keys that it replaced.
     #[cfg_attr(feature = "manage", schema(required, value_type = Option<String>))]
     pub counted_as: Option<KeyId>,
-    /// How often it may be used.
+    /// The rate limits: how often the key may be used.
     #[cfg_attr(feature = "manage", schema(value_type = Vec<String>))]
     pub limits: RateLimits,
-    /// From where it works, and on which endpoints.
+    /// The restrictions: from where the key works, and on which endpoints.
     pub restrictions: Restrictions,
 }
 
 impl KeyView {
-    /// Shows a key as it is at the time `now`.
+    /// Creates the view of a key, with its state at the time `now`.
     #[must_use]
     pub fn new(key: &StoredKey, now: SystemTime) -> Self {
         let record = &*key.record;

@@ -1,4 +1,4 @@
-//! [`Counts`]: what a thread counted.
+//! [`Counts`]: the counts of one thread.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use crate::reject::RejectionKind;
 /// How many samples a thread keeps until they are published.
 const MOST_SAMPLES: usize = 1024;
 
-/// What a thread counted. Only it writes here, in cache lines of its own, so that it waits for no other.
+/// The counts of one thread. Only that thread writes them, in cache lines of their own, so that it never waits.
 #[derive(Default)]
 #[repr(align(128))]
 pub(super) struct Counts {
@@ -20,7 +20,7 @@ pub(super) struct Counts {
     samples: Mutex<Vec<Sample>>,
 }
 
-/// What one request took.
+/// The durations of one request.
 #[derive(Clone, Copy)]
 pub(super) struct Sample {
     pub(super) decision: Option<Duration>,
@@ -29,7 +29,7 @@ pub(super) struct Sample {
 }
 
 impl Counts {
-    /// Tells whether the times of the request that begins are to be measured.
+    /// Returns whether to measure the times of the next request.
     pub(super) fn is_sampled(&self, every: u32) -> bool {
         let begun = self.begun.load(Ordering::Relaxed);
         let next = begun + 1;
@@ -61,12 +61,12 @@ impl Counts {
     }
 }
 
-/// Adds one to what nobody else writes.
+/// Adds one to a counter that no other thread writes.
 fn add_one(count: &AtomicU64) {
     count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
-/// How a request ended, as a label: what is not the kind of a rejection comes first.
+/// The outcome of a request, as a label: first those that are not the kind of a rejection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outcome(usize);
 

@@ -1,7 +1,7 @@
-//! Metrics of a layer, by the facade [`metrics`](https://docs.rs/metrics). Needs the feature `metrics`.
+//! Metrics of a layer, through the facade [`metrics`](https://docs.rs/metrics). Needs the feature `metrics`.
 //!
-//! [`Metrics`] is an observer. It counts in memory, each thread for itself, and gives what was counted to
-//! the recorder of the application every second: see [`run`](Metrics::run) and [`publish`](Metrics::publish).
+//! [`Metrics`] is an observer. It counts in memory, with counters of each thread, and publishes them to the
+//! recorder of the application every second: see [`run`](Metrics::run) and [`publish`](Metrics::publish).
 //!
 //! ```
 //! use tower_api_key::{ApiKeyLayer, KeyManager, MemoryStore, Metrics};
@@ -19,8 +19,8 @@
 //!
 //! # Names
 //!
-//! Names, units and suffixes are those of Prometheus and OpenTelemetry: base units, and `_total` for what only
-//! grows. No label has the id of a key, a tenant or a path.
+//! Names, units and suffixes follow Prometheus and OpenTelemetry: base units, and `_total` for counters. No label
+//! has the id of a key, a tenant or a path.
 //!
 //! Of the observer and the sink:
 //!
@@ -32,16 +32,16 @@
 //! | `tower_api_key_lookup_duration_seconds` | histogram: how long requests waited for the store, of those in the sample that waited | `result` |
 //! | `tower_api_key_limiter_duration_seconds` | histogram: how long requests waited for the limiter, of those in the sample that waited | |
 //! | `tower_api_key_streams_ended_total` | counter: streams that ended with their key | `reason`: `revoked`, `disabled`, `suspended`, `expired`, `removed`, `reduced`, `unavailable` |
-//! | `tower_api_key_management_changes_total` | counter: changes of keys, where the [manager](crate::KeyManager::audit) has the metrics as a sink | `action`: `issued`, `imported`, `updated`, `disabled`, `enabled`, `rotated`, `revoked`, `removed`, `suspended`, `resumed` |
+//! | `tower_api_key_management_changes_total` | counter: changes of keys, if the metrics are an [audit sink](crate::KeyManager::audit) of the manager | `action`: `issued`, `imported`, `updated`, `disabled`, `enabled`, `rotated`, `revoked`, `removed`, `suspended`, `resumed` |
 //!
 //! The outcome of a request is
 //!
-//! * `accepted`: it was let through with a key;
-//! * `anonymous`: it was let through without one;
+//! * `accepted`: it was accepted with a key;
+//! * `anonymous`: it was accepted without a key;
 //! * `throttled`: its address had presented too many wrong keys;
-//! * `canceled`: the client went away before the layer decided;
-//! * or the [kind](crate::RejectionKind::as_str) of its rejection, such as `unknown` or `rate_limited`, also
-//!   where a guard on a route refused it.
+//! * `canceled`: the client closed the connection before the layer decided;
+//! * or the [kind](crate::RejectionKind::as_str) of its rejection, such as `unknown` or `rate_limited`, also if a
+//!   guard on a route refused it.
 //!
 //! Of what is [watched](Metrics::watch):
 //!
@@ -50,24 +50,24 @@
 //! | `tower_api_key_open_streams` | gauge: open streams | `ApiKeyLayer` |
 //! | `tower_api_key_cache_entries` | gauge: entries by `kind`: `record`, `unknown` | `CachedStore` |
 //! | `tower_api_key_cache_size_bytes` | gauge: the estimated size of the records | `CachedStore` |
-//! | `tower_api_key_cache_loads` | gauge: loads under way | `CachedStore` |
-//! | `tower_api_key_cache_evictions_total` | counter: entries that had to make room, by `kind` | `CachedStore` |
-//! | `tower_api_key_subscription_live` | gauge: 1 if the cache hears of changes, 0 if it asks the store each time; with several caches, 0 if one does not hear | `CachedStore` with a source |
-//! | `tower_api_key_subscription_heartbeat_delay_seconds` | gauge: how long the last heartbeat was on its way; the longest of several caches | `CachedStore` with a source |
-//! | `tower_api_key_limited_subjects` | gauge: keys and tenants whose requests are being counted | `MemoryRateLimiter` |
+//! | `tower_api_key_cache_loads` | gauge: loads in progress | `CachedStore` |
+//! | `tower_api_key_cache_evictions_total` | counter: entries that were evicted, by `kind` | `CachedStore` |
+//! | `tower_api_key_subscription_live` | gauge: 1 if the cache receives invalidations, 0 if every look-up goes to the store; with several caches, 0 if one of them is not subscribed | `CachedStore` with a source |
+//! | `tower_api_key_subscription_heartbeat_delay_seconds` | gauge: the delay of the last heartbeat; the longest of several caches | `CachedStore` with a source |
+//! | `tower_api_key_limited_subjects` | gauge: keys and tenants with counted requests | `MemoryRateLimiter` |
 //! | `tower_api_key_throttle_addresses` | gauge: addresses with failures | `FailureThrottle` |
-//! | `tower_api_key_usage_backlog` | gauge: last uses and counts of keys that are not written yet, and would be by now | `UsageRecorder` |
+//! | `tower_api_key_usage_backlog` | gauge: last uses and counts of keys whose write is overdue | `UsageRecorder` |
 //! | `tower_api_key_pool_connections` | gauge: connections by `state`: `in_use`, `idle` | `PostgresStore`, `SqliteStore` |
-//! | `tower_api_key_pool_connections_max` | gauge: the most connections that there may be | `PostgresStore`, `SqliteStore` |
+//! | `tower_api_key_pool_connections_max` | gauge: the largest number of connections | `PostgresStore`, `SqliteStore` |
 //! | `tower_api_key_pool_waiting` | gauge: look-ups and changes that wait for a connection | `PostgresStore` |
 //!
-//! Of several of one kind the sum is given, unless the table says otherwise. A program has one `Metrics`:
-//! clones count together, and two would take turns at setting the same gauges.
+//! If several of one kind are watched, the metric is their sum, unless the table says otherwise. Use one `Metrics`
+//! per program: its clones count together, but two would overwrite each other's gauges.
 //!
 //! # What it costs
 //!
-//! A request adds to two counters of its own thread. Times are read, and a sample is kept, for one request of
-//! 64, or as [`Metrics::sample`] says. `cargo bench -p tower-api-key-benches --bench threads` prints what a request takes with metrics
+//! A request adds to two counters of its own thread. Times are measured for one request of 64, or as
+//! [`Metrics::sample`] says. `cargo bench -p tower-api-key-benches --bench threads` prints what a request takes with metrics
 //! and without, and what two threads do.
 
 mod counts;
@@ -86,14 +86,14 @@ use tokio::time::MissedTickBehavior;
 use self::publish::Shared;
 pub use self::watched::Watched;
 
-/// How often counts are given to the recorder.
+/// How often counts are published to the recorder.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// How many requests there are for one whose times are measured.
+/// The times of one in this many requests are measured.
 const SAMPLE: u32 = 64;
 
-/// Bounds of the buckets of a histogram of the durations here, in seconds: from a microsecond, which a
-/// decision takes in memory, to the five seconds after which a look-up fails.
+/// Recommended bounds for the histograms of durations, in seconds: from a microsecond, which a decision takes in
+/// memory, to five seconds, the time-out of a look-up.
 pub const DURATION_BUCKETS: [f64; 14] = [
     0.000_001,
     0.000_002_5,
@@ -111,35 +111,66 @@ pub const DURATION_BUCKETS: [f64; 14] = [
     5.0,
 ];
 
-/// Counts requests, and gives the counts to the recorder of the application. See the
+/// Counts requests, and publishes metrics to the recorder of the application. See the
 /// [names](crate::metrics#names).
 ///
-/// It is an [observer](crate::ApiKeyLayer::observer) of layers and a [sink](crate::KeyManager::audit) of
-/// managers. A clone is the same. Nothing is given to a recorder unless [`run`](Self::run) runs or
+/// It is an [observer](crate::ApiKeyLayer::observer) of layers and an [audit sink](crate::KeyManager::audit) of
+/// managers. Clones share their counts. Nothing is published unless [`run`](Self::run) runs or
 /// [`publish`](Self::publish) is called.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::{ApiKeyLayer, MemoryStore, Metrics};
+///
+/// let metrics = Metrics::new();
+/// let layer = ApiKeyLayer::new(MemoryStore::new()).observer(metrics.clone());
+/// metrics.watch(&layer);
+/// // Such as every second; `run` does it in a task:
+/// metrics.publish();
+/// assert_eq!(layer.open_streams(), 0);
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct Metrics(Arc<Shared>);
 
 impl Metrics {
-    /// Makes metrics that measure the times of one request in 64.
+    /// Creates metrics that measure the times of one request in 64.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::Metrics;
+    ///
+    /// let metrics = Metrics::new();
+    /// assert_eq!(format!("{metrics:?}"), "Metrics { .. }");
+    /// ```
     pub fn new() -> Self {
         Self::sample(SAMPLE)
     }
 
-    /// Makes metrics that measure the times of one request in `every`, on each thread; of none if it is 0.
+    /// Creates metrics that measure the times of one request in `every` on each thread, or of none if it is 0.
     ///
-    /// Counters count every request. If another observer has the times of more requests measured, those are in the
-    /// histograms, too. Of a thread that samples more than 1024 requests before they are
-    /// published, the others are not in the histograms.
+    /// Counters count every request. Requests that another observer has measured are in the histograms, too. The
+    /// histograms get at most 1024 samples of a thread each time they are published.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, MemoryStore, Metrics};
+    ///
+    /// let metrics = Metrics::sample(1); // all requests
+    /// let layer = ApiKeyLayer::new(MemoryStore::new()).observer(metrics.clone());
+    /// # assert_eq!(layer.open_streams(), 0);
+    /// ```
     pub fn sample(every: u32) -> Self {
         Self(Arc::new(Shared::new(every)))
     }
 
-    /// Has the state of a layer, a store, a limiter, a throttle or a recorder be reported, too.
+    /// Adds the gauges of a layer, a store, a limiter, a throttle or a recorder.
     ///
-    /// The metrics do not keep it alive. A layer is watched after its last setting: one with other settings
-    /// has other streams.
+    /// The metrics do not keep it alive. Watch a layer after its last setting: a layer with other settings counts
+    /// its own streams.
     ///
     /// # Examples
     ///
@@ -152,13 +183,28 @@ impl Metrics {
     /// let throttle = FailureThrottle::new("20 per minute");
     /// metrics.watch(&keys);
     /// metrics.watch(&throttle);
+    /// metrics.publish();
+    /// # assert!(format!("{keys:?}").contains("CachedStore"));
     /// ```
     pub fn watch(&self, watched: &impl Watched) {
         self.0.watch(watched.source());
     }
 
-    /// Publishes every second. It never ends: spawn it on the runtime of the application, and abort the task,
-    /// or drop the runtime, to stop it.
+    /// Publishes every second, forever. Spawn it on the runtime of the application. To stop it, abort the task or
+    /// drop the runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::Metrics;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let publishing = tokio::spawn(Metrics::new().run());
+    /// assert!(!publishing.is_finished());
+    /// # publishing.abort();
+    /// # }
+    /// ```
     pub async fn run(self) {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -168,10 +214,10 @@ impl Metrics {
         }
     }
 
-    /// Gives what was counted since the last time, and how what is watched stands, to the recorder of the
-    /// facade. For programs that have their own schedule, or without a runtime.
+    /// Publishes the counts since the last call, and the gauges, to the recorder of the facade. For programs with a
+    /// schedule of their own, or without a runtime.
     ///
-    /// What is given before a recorder is installed is lost. The layer logs a panic of a recorder.
+    /// Install the recorder first: counts that are published before are lost. A panic of the recorder is logged.
     pub fn publish(&self) {
         crate::contain::notify("a recorder of metrics", || self.0.publish());
     }

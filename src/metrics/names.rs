@@ -1,4 +1,4 @@
-//! The names of all metrics, and what they are.
+//! The names, kinds and descriptions of all metrics.
 
 use ::metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
@@ -23,7 +23,7 @@ pub(super) const POOL: &str = "tower_api_key_pool_connections";
 pub(super) const POOL_MAX: &str = "tower_api_key_pool_connections_max";
 pub(super) const POOL_WAITING: &str = "tower_api_key_pool_waiting";
 
-/// What a metric is.
+/// The kind of a metric.
 #[derive(Clone, Copy)]
 enum Kind {
     Counter,
@@ -45,15 +45,15 @@ const ALL: [(&str, Kind, Unit, &str); 20] = [
     (STREAMS, Gauge, Count, "Open streams."),
     (CACHE_ENTRIES, Gauge, Count, "Entries of the cache."),
     (CACHE_SIZE, Gauge, Bytes, "Estimated size of the records in the cache."),
-    (CACHE_LOADS, Gauge, Count, "Loads of the cache that are under way."),
-    (CACHE_EVICTIONS, Counter, Count, "Entries of the cache that had to make room."),
-    (LIVE, Gauge, Count, "1 if the cache hears of changes, else 0."),
-    (HEARTBEAT, Gauge, Seconds, "Time that the last heartbeat of the cache was on its way."),
-    (LIMITED, Gauge, Count, "Keys and tenants whose requests are being counted."),
+    (CACHE_LOADS, Gauge, Count, "Loads of the cache in progress."),
+    (CACHE_EVICTIONS, Counter, Count, "Evicted entries of the cache."),
+    (LIVE, Gauge, Count, "1 if the cache receives invalidations, else 0."),
+    (HEARTBEAT, Gauge, Seconds, "Delay of the last heartbeat of the cache."),
+    (LIMITED, Gauge, Count, "Keys and tenants with counted requests."),
     (THROTTLE, Gauge, Count, "Addresses that presented wrong keys."),
-    (BACKLOG, Gauge, Count, "Keys with a use that is not written yet."),
+    (BACKLOG, Gauge, Count, "Last uses and counts of keys whose write is overdue."),
     (POOL, Gauge, Count, "Connections to the database."),
-    (POOL_MAX, Gauge, Count, "The most connections to the database that there may be."),
+    (POOL_MAX, Gauge, Count, "Largest number of connections to the database."),
     (POOL_WAITING, Gauge, Count, "Look-ups and changes that wait for a connection."),
 ];
 

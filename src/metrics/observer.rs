@@ -1,4 +1,4 @@
-//! What the metrics observe: requests, streams and changes of keys.
+//! The observer and audit sink: requests, streams and changes of keys.
 
 use super::Metrics;
 use crate::observe::{Detail, EndedStream, Finished, Observe};

@@ -1,4 +1,4 @@
-//! [`Shared`]: what clones of the metrics share, and how it is given to the recorder.
+//! [`Shared`]: the state that clones of the metrics share, and its publication.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use crate::store::AuditAction;
 use crate::watch::EndReason;
 
 pub(super) struct Shared {
-    /// One request of so many has its times measured.
+    /// The times of one in this many requests are measured.
     pub(super) sample: u32,
     threads: ThreadLocal<Counts>,
     pub(super) ends: Tally<{ EndReason::ALL.len() }>,
@@ -26,7 +26,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct State {
     sources: Vec<Source>,
-    /// What was given already.
+    /// The counts that were published already.
     outcomes: [u64; Outcome::COUNT],
     lookups: [u64; Lookup::ALL.len()],
     ends: [u64; EndReason::ALL.len()],
@@ -34,7 +34,7 @@ struct State {
     evictions: [u64; 2],
 }
 
-/// Counts of what happens seldom.
+/// Counts of rare events.
 pub(super) struct Tally<const N: usize>([AtomicU64; N]);
 
 impl<const N: usize> Tally<N> {
@@ -72,7 +72,7 @@ impl Shared {
     }
 
     pub(super) fn publish(&self) {
-        // The recorder is called with the lock: of two who publish at once, each gives what the other has not.
+        // The recorder is called under the lock, so that of two calls at once, each publishes what is new.
         let mut state = self.state();
         let state = &mut *state;
         names::describe();
@@ -97,7 +97,7 @@ impl Shared {
         }
         self.give_samples();
         let mut readings = Readings::default();
-        // What is gone is not asked again.
+        // Sources that were dropped are removed.
         state.sources.retain(|source| source(&mut readings));
         readings.set_gauges();
         if let Some(cache) = readings.cache {
@@ -128,11 +128,11 @@ impl Shared {
     }
 }
 
-/// What was counted until now.
+/// A counter and what was published of it.
 struct Total(u64);
 
 impl Total {
-    /// Returns what is new, and notes that it was given. A cache that is gone takes its counts along.
+    /// Returns the increase since the last call. The counts of a dropped cache are lost.
     fn since(self, before: &mut u64) -> u64 {
         self.0.saturating_sub(std::mem::replace(before, self.0))
     }
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::reject::RejectionKind;
 
-    /// Tells whether each of an enum is at its place, with none after the last.
+    /// Returns whether the variants of an enum are in order and complete.
     fn are_in_order(places: impl IntoIterator<Item = usize>, last: usize) -> bool {
         places.into_iter().eq(0..=last)
     }

@@ -1,4 +1,4 @@
-//! [`Readings`]: how what is watched stands.
+//! [`Readings`]: the values of the gauges.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use ::metrics::gauge;
 
 use super::names;
 
-/// How what is watched stands. What nothing of is watched is none.
+/// The values of the gauges. A gauge without a watched subject is `None`.
 #[derive(Default)]
 pub(super) struct Readings {
     pub(super) streams: Option<usize>,
@@ -26,7 +26,7 @@ pub(super) struct CacheReading {
     pub(super) unknown: usize,
     pub(super) bytes: usize,
     pub(super) loads: usize,
-    /// Of records, and of unknown digests.
+    /// Entries of records, and of unknown digests.
     pub(super) evictions: [u64; 2],
 }
 
@@ -37,7 +37,7 @@ pub(super) struct PoolReading {
     pub(super) max: usize,
 }
 
-/// Adds to a sum that may not be there yet.
+/// Adds to a sum, or starts it.
 pub(super) fn add(sum: &mut Option<usize>, count: usize) {
     *sum.get_or_insert(0) += count;
 }
@@ -69,7 +69,7 @@ impl Readings {
         all.max += one.max;
     }
 
-    /// Sets the gauges. Counters are up to the caller.
+    /// Sets the gauges. The caller publishes counters.
     pub(super) fn set_gauges(&self) {
         let set = |name, count: Option<usize>| {
             if let Some(count) = count {

@@ -4,11 +4,11 @@ use super::readings::{Readings, add};
 use crate::layer::ApiKeyLayer;
 use crate::limit::{FailureThrottle, MemoryRateLimiter};
 
-/// Adds how something stands, unless it is gone.
+/// Adds the readings of something, unless it was dropped.
 pub(super) type Source = Box<dyn Fn(&mut Readings) -> bool + Send + Sync>;
 
-/// What [`Metrics::watch`](super::Metrics::watch) takes: layers, and the stores, limiters, throttles and
-/// recorders of this crate.
+/// A type that [`Metrics::watch`](super::Metrics::watch) accepts: a layer, or a store, limiter, throttle or recorder
+/// of this crate.
 #[allow(private_bounds, reason = "sealed")]
 pub trait Watched: Watch {}
 
@@ -19,7 +19,7 @@ pub(super) trait Watch {
     fn source(&self) -> Source;
 }
 
-/// Makes a source of what returns a number while there is something to count.
+/// Makes a source of a function that returns a number, or `None` once its subject was dropped.
 fn counting(
     count: impl Fn() -> Option<usize> + Send + Sync + 'static,
     sum: fn(&mut Readings) -> &mut Option<usize>,

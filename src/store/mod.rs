@@ -92,7 +92,7 @@ pub use self::suspension::SuspendedTenant;
 pub use self::token::Token;
 pub use self::usage::{
     KeyUsage, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind, UsageOf,
-    UsageQuery, UsageRetention, UsageStep, UsageStore,
+    UsageQuery, UsageRetention, UsageStep, UsageStore, UsageSums,
 };
 
 #[cfg(all(test, feature = "manage"))]

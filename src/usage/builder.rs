@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::clock::{Clock, SystemClock};
 use crate::store::{UsageRetention, UsageStore};
 
-/// Longer than any server runs, and short enough to be added to any time.
+/// The longest interval: longer than any server runs, and short enough to be added to any time.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Sets up a [`UsageRecorder`](super::UsageRecorder).
+/// Builds a [`UsageRecorder`](super::UsageRecorder).
 ///
 /// # Examples
 ///
@@ -24,6 +24,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 ///     .interval(Duration::from_secs(600))
 ///     .retention(UsageRetention::days(30, 800))
 ///     .build();
+/// assert_eq!(format!("{usage:?}"), "UsageRecorder { .. }");
 /// ```
 #[must_use]
 pub struct UsageRecorderBuilder {
@@ -49,46 +50,93 @@ impl UsageRecorderBuilder {
         }
     }
 
-    /// Sets how long a key that was written is not written again.
+    /// Sets the interval of writes: each key is written at most once in it. By default, it is 60 seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_api_key::{MemoryStore, UsageRecorder};
+    ///
+    /// let builder = UsageRecorder::builder(MemoryStore::new())
+    ///     .interval(Duration::from_secs(10))
+    ///     .write_timeout(Duration::from_secs(2))
+    ///     .max_keys(10_000);
+    /// assert!(format!("{builder:?}").contains("interval: 10s"));
+    /// ```
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.min(LONGEST_INTERVAL);
         self
     }
 
-    /// Sets how long the store may take for a batch; then it has failed.
+    /// Sets the time-out of a batch. A store that takes longer has failed, and the batch is sent again. By default,
+    /// it is 5 seconds.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
         self
     }
 
-    /// Sets how many keys are kept in memory: those that were used within the last two intervals, and
-    /// those that are not written yet.
+    /// Sets the largest number of keys in memory. By default, it is 1 000 000.
     ///
-    /// While there are so many, requests of further keys are not counted; one error is logged. It takes
-    /// that many known keys to get there.
+    /// The recorder keeps keys that were used within the last two intervals, and keys that are not written yet.
+    /// When there are too many, requests of further keys are not counted, and one error is logged. Unknown keys
+    /// do not count.
     pub fn max_keys(mut self, most: usize) -> Self {
         self.max_keys = most;
         self
     }
 
-    /// Sets how long usage is kept. By default, hours for 90 days and days for 400.
+    /// Sets how long usage is kept. By default, hours are kept for 90 days and days for 400.
     ///
-    /// All recorders of a store have the same retention, or the shortest of them counts.
+    /// Set the same retention for all recorders of a store: otherwise, the shortest one applies.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::store::UsageRetention;
+    /// use tower_api_key::{MemoryStore, UsageRecorder};
+    ///
+    /// let retention = UsageRetention::days(30, 800);
+    /// let builder = UsageRecorder::builder(MemoryStore::new()).retention(retention);
+    /// assert!(format!("{builder:?}").contains(&format!("retention: {retention:?}")));
+    /// ```
     pub fn retention(mut self, retention: UsageRetention) -> Self {
         self.retention = retention;
         self
     }
 
-    /// Leaves it to others to delete what is too old: to other nodes, or to
-    /// [`KeyManager::prune_usage`](crate::KeyManager::prune_usage), such as by `api-keys prune`.
+    /// Disables pruning, for nodes whose role in the database may not delete.
     ///
-    /// For nodes whose role in the database may not delete.
+    /// Then another node has to delete usage that is too old, or
+    /// [`KeyManager::prune_usage`](crate::KeyManager::prune_usage), which `api-keys prune` calls.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{MemoryStore, UsageRecorder};
+    ///
+    /// let builder = UsageRecorder::builder(MemoryStore::new()).without_pruning();
+    /// assert!(format!("{builder:?}").contains("prunes: false"));
+    /// ```
     pub fn without_pruning(mut self) -> Self {
         self.prunes = false;
         self
     }
 
-    /// Sets the clock by which requests are dated. Intervals are measured by tokio's.
+    /// Sets the clock of the recorded times and hours. Intervals are measured by the clock of Tokio.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use tower_api_key::testing::FakeClock;
+    /// use tower_api_key::{MemoryStore, UsageRecorder};
+    ///
+    /// let usage = UsageRecorder::builder(MemoryStore::new()).clock(FakeClock::new()).build();
+    /// # assert_eq!(format!("{usage:?}"), "UsageRecorder { .. }");
+    /// # }
+    /// ```
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Box::new(clock);
         self

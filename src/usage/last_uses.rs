@@ -1,4 +1,4 @@
-//! [`LastUses`]: a store that keeps when keys were last used, and nothing else of them.
+//! [`LastUses`]: a store that keeps only the last use of each key.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use crate::store::{
     UsageRetention, UsageStore,
 };
 
-/// Has a store keep last uses, and nobody keep counts.
+/// Passes last uses to a store, and drops counts.
 pub(super) struct LastUses<S>(pub(super) S);
 
 #[async_trait]

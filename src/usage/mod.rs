@@ -1,4 +1,4 @@
-//! [`UsageRecorder`]: how often keys were used and when last, written in the background.
+//! [`UsageRecorder`]: counts the requests of each key, and writes the counts in the background.
 
 mod builder;
 mod counts;
@@ -25,37 +25,35 @@ use crate::observe::{Finished, Interest, Observe};
 use crate::reject::RejectionKind;
 use crate::store::{RecordUses, StoreError, UsageKind, UsageStore};
 
-/// Counts the requests of each key by the hour, notes when it was last used, and has a [`UsageStore`] keep
-/// both.
+/// Counts the requests of each key by the hour, records when it was last used, and writes both to a
+/// [`UsageStore`].
 ///
-/// It is for an [`ApiKeyLayer`](crate::ApiKeyLayer), as an [observer](crate::ApiKeyLayer::observer). Accepted
-/// requests are counted, and refused ones of keys that are known, by the reason; see
-/// [the page](crate::guide::usage). [`KeyManager::usage`](crate::KeyManager::usage) tells them.
+/// Add it to an [`ApiKeyLayer`](crate::ApiKeyLayer) as an [observer](crate::ApiKeyLayer::observer). It counts
+/// accepted requests, and refused requests of known keys by their reason; see the
+/// [guide](crate::guide::usage). [`KeyManager::usage`](crate::KeyManager::usage) returns the counts.
 ///
-/// * **Requests never wait for it.** Each thread counts for itself, without a lock. A request costs a look into
+/// * **Requests never wait for it.** Each thread has its own counts, without a lock. A request costs a look into
 ///   memory and a reading of the clock.
-/// * **In batches.** The first use of a key is written at once, together with others that come meanwhile. From
-///   then on, one row of each key is written in an interval, by turns when it was last used and how often it was
-///   in an hour: by default, 1000 keys cause at most 1000 row updates in any minute and node, however many
-///   requests there are. What is listed is then up to two minutes behind, and some seconds, so that keys are
-///   written in batches; at most 1000 in one.
-/// * **A store that fails, hangs or panics fails no request**, and nothing is lost: counts are kept in memory and
-///   written when the store is well again. It is asked after a second, and then less and less often, down to
-///   once a minute. Each failure is logged. An outage of more than 24 hours blurs counts: the oldest hours are
-///   added to the ones after them.
-/// * **Once.** A batch whose answer was lost is sent again as it was, and the store adds it once. What several
-///   nodes count is summed up.
-/// * **Bounded.** A key of which everything is written is forgotten after an interval; its next use is a first
-///   one. Of more than [`max_keys`](UsageRecorderBuilder::max_keys), no others are counted.
-/// * **Kept for a time.** Hours are kept for 90 days, and days for 400, unless the
-///   [retention](UsageRecorderBuilder::retention) is another. Once an hour, what is too old is deleted, 1000 rows
-///   at a time, by every node or [by some](UsageRecorderBuilder::without_pruning).
-/// * **Apart.** The record of a key is never written. Its usage outlives it.
+/// * **In batches.** The first use of a key is written at once, together with other first uses. Later, one row of
+///   each key is written per interval: in turns its last use and its counts. By default, 1000 keys cause at most
+///   1000 row updates per minute and node, however many requests there are. So lists are up to two minutes
+///   behind, plus some seconds to fill batches of at most 1000 keys.
+/// * **A store that fails, hangs or panics fails no request.** Counts stay in memory until the store works again.
+///   The recorder retries after a second, and then less often, down to once a minute. Each failure is logged.
+///   After an outage of more than 24 hours, the oldest hours are added to the hours after them.
+/// * **Once.** A batch whose answer was lost is sent again, and the store adds it only once. Counts of several
+///   nodes add up.
+/// * **Bounded.** A key whose counts are written is dropped from memory after an interval; its next use is a first
+///   use again. Beyond [`max_keys`](UsageRecorderBuilder::max_keys), further keys are not counted.
+/// * **Kept for a time.** Hours are kept for 90 days, and days for 400, or as the
+///   [retention](UsageRecorderBuilder::retention) says. Once an hour, every node deletes what is too old, 1000
+///   rows at a time, unless it is built [without pruning](UsageRecorderBuilder::without_pruning).
+/// * **Apart.** The recorder never writes to the record of a key, and usage outlives the record.
 ///
-/// The writer is a task of the tokio runtime in which the first request is served, and ends with
-/// it. When the server has stopped, call [`shutdown`](Self::shutdown), so that the last counts are
-/// not lost. A process that is killed loses what it had not written: what came within the last two intervals.
-/// Once the last clone is dropped, the task tries to write what is left, and ends.
+/// The writer is a task of the Tokio runtime that serves the first request, and ends with that runtime. When the
+/// server has stopped, call [`shutdown`](Self::shutdown) to write the last counts. A process that is killed loses
+/// the counts of the last two intervals. When the last clone is dropped, the task tries to write the rest, and
+/// ends.
 ///
 /// # Examples
 ///
@@ -67,7 +65,7 @@ use crate::store::{RecordUses, StoreError, UsageKind, UsageStore};
 /// let keys = MemoryStore::new();
 /// let usage = UsageRecorder::new(keys.clone());
 /// let layer = ApiKeyLayer::new(keys).observer(usage.clone());
-/// // … serve until the server is told to stop, and then:
+/// // … serve until the server stops, and then:
 /// usage.shutdown().await?;
 /// # Ok(())
 /// # }
@@ -85,13 +83,40 @@ struct Shared {
 }
 
 impl UsageRecorder {
-    /// Has `store` keep how often and when keys were used, with the settings that [`builder`](Self::builder)
-    /// begins with.
+    /// Creates a recorder that writes to `store`, with the default settings of [`builder`](Self::builder).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use tower_api_key::manage::UsagePeriod;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey, UsageRecorder};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let keys = KeyManager::new(store.clone());
+    /// let usage = UsageRecorder::new(store);
+    /// let layer = keys.layer().observer(usage.clone());
+    ///
+    /// let issued = keys.issue(NewKey::named("nightly import")).await?;
+    /// let request = http::Request::get("/").header("x-api-key", issued.secret.reveal());
+    /// let (mut parts, ()) = request.body(())?.into_parts();
+    /// layer.verify(&mut parts).await?.finish(http::Response::new(())).await;
+    ///
+    /// usage.flush().await?;
+    /// let today = SystemTime::now() - Duration::from_secs(60)..SystemTime::now();
+    /// let used = keys.usage(issued.record.id(), today, UsagePeriod::Day).await?;
+    /// assert_eq!(used.total.accepted(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(store: impl UsageStore + 'static) -> Self {
         Self::builder(store).build()
     }
 
-    /// Begins with these settings:
+    /// Returns a builder with these default settings:
     ///
     /// | setting | default |
     /// |---|---|
@@ -104,10 +129,21 @@ impl UsageRecorder {
         UsageRecorderBuilder::new(Arc::new(store))
     }
 
-    /// Begins with the same settings, and has `store` keep when keys were last used: how often they were is
-    /// kept nowhere.
+    /// Returns a builder of a recorder that writes only when keys were last used, without counts.
     ///
-    /// For a store of one's own that has a place for the one and none for the other.
+    /// This is for a store of your own that implements [`RecordUses`] and not [`UsageStore`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_api_key::{MemoryStore, UsageRecorder};
+    ///
+    /// let builder = UsageRecorder::last_uses_only(MemoryStore::new());
+    /// let usage = builder.interval(Duration::from_secs(600)).build();
+    /// # assert_eq!(format!("{usage:?}"), "UsageRecorder { .. }");
+    /// ```
     pub fn last_uses_only(store: impl RecordUses + 'static) -> UsageRecorderBuilder {
         UsageRecorderBuilder::new(Arc::new(LastUses(store))).without_pruning()
     }
@@ -117,25 +153,48 @@ impl UsageRecorder {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Writes everything so far, also of keys that were written less than an interval ago.
+    /// Writes all counts and last uses now, without waiting for the interval.
     ///
     /// # Errors
     ///
-    /// Returns an error if the store failed or took too long. What was not written is
-    /// tried again in the background, and by the next `flush`.
+    /// Returns an error if the store fails or takes too long. The rest is written later, in the background or by
+    /// the next `flush`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{MemoryStore, UsageRecorder};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let usage = UsageRecorder::new(MemoryStore::new());
+    /// assert!(usage.flush().await.is_ok());
+    /// # }
+    /// ```
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.shared.recorder.write_all().await
     }
 
-    /// Ends the task in the background and writes everything so far. Later requests are not counted.
+    /// Stops the recorder: ends its task and writes all counts and last uses. Later requests are not counted.
     ///
-    /// It takes as long as the store does, and with one that hangs the
-    /// [`write_timeout`](UsageRecorderBuilder::write_timeout).
+    /// Each batch takes at most the [`write_timeout`](UsageRecorderBuilder::write_timeout).
     ///
     /// # Errors
     ///
-    /// Returns an error if the store failed or took too long. What was not written can be
-    /// tried again by [`flush`](Self::flush), and is lost if it is not.
+    /// Returns an error if the store fails or takes too long. Call [`flush`](Self::flush) to try again; otherwise,
+    /// the rest is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{MemoryStore, UsageRecorder};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let usage = UsageRecorder::new(MemoryStore::new());
+    /// assert!(usage.shutdown().await.is_ok());
+    /// # }
+    /// ```
     pub async fn shutdown(&self) -> Result<(), StoreError> {
         self.shared.recorder.close();
         let task = self.shared.task().take();
@@ -147,7 +206,7 @@ impl UsageRecorder {
         self.flush().await
     }
 
-    /// Returns what counts the rows that are not written, and does not keep the recorder.
+    /// Returns a function that returns the number of unwritten rows. It does not keep the recorder alive.
     #[cfg(feature = "metrics")]
     pub(crate) fn backlog_counter(
         &self,
@@ -158,7 +217,16 @@ impl UsageRecorder {
 }
 
 impl UsageRecorderBuilder {
-    /// Makes the recorder. Nothing runs before the first use.
+    /// Builds the recorder. Its task starts with the first use of a key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::{MemoryStore, UsageRecorder};
+    ///
+    /// let usage = UsageRecorder::builder(MemoryStore::new()).build();
+    /// assert_eq!(format!("{usage:?}"), "UsageRecorder { .. }");
+    /// ```
     pub fn build(self) -> UsageRecorder {
         UsageRecorder::with_recorder(Recorder::new(self))
     }
@@ -182,7 +250,7 @@ impl Observe for UsageRecorder {
     }
 }
 
-/// Returns as what the refusal of a known key is counted.
+/// Returns the kind as which the refusal of a known key is counted.
 fn usage_kind(kind: RejectionKind) -> UsageKind {
     match kind {
         RejectionKind::Disabled => UsageKind::Disabled,

@@ -42,8 +42,8 @@ fn a_wrong_name_or_none_issues_no_key() {
     let operator = Operator::new();
     let issue = |input: &str| operator.pipe(input, &["issue", "--names-stdin"]);
     issue(&format!("{}x\n{}", names(300), names(10)))
-        .refuses(4, "standard input, line 301: a name");
-    issue("till 1\n\u{7}\u{7}\u{7}\n").refuses(4, "line 2: a name");
+        .refuses(4, "standard input, line 301: invalid name");
+    issue("till 1\n\u{7}\u{7}\u{7}\n").refuses(4, "line 2: invalid name");
     issue("\n \n").refuses(2, "standard input is empty");
     operator.run(&["issue"]).refuses(2, "<NAME>");
     operator.run(&["issue", "a name", "--names-stdin"]).refuses(2, "cannot be used with");

@@ -26,7 +26,7 @@ fn what_is_not_mentioned_stays() {
     let mut update = |options: &[&str], path: &str, value: serde_json::Value| {
         let arguments = [&["update", &id, "--json"], options].concat();
         let changed = operator.run(&arguments).succeeds();
-        assert!(changed.err.contains("Servers that ask this database heed it from now on"));
+        assert!(changed.err.contains("Servers that ask this database see it from now on"));
         *expected.pointer_mut(path).unwrap() = value;
         assert_eq!(changed.json(), expected, "{options:?}");
         assert_eq!(operator.show(&id), expected, "{options:?}");
@@ -76,7 +76,7 @@ fn an_update_that_cannot_be_is_refused() {
     ] {
         operator.run(&["update", &id, option, opposite]).refuses(2, "cannot be used with");
     }
-    operator.run(&["update", &id, "--name=x"]).refuses(4, "a name has 3 to 100");
+    operator.run(&["update", &id, "--name=x"]).refuses(4, "invalid name: use 3 to 100");
     operator.run(&["update", &id, "--expires-at=2001-01-01"]).refuses(4, "in the past");
     operator.run(&["update", UNKNOWN, "--enable"]).refuses(3, "there is no such key");
     assert_eq!(operator.show(&id), before);
@@ -92,7 +92,7 @@ fn a_rotated_key_works_for_the_grace_and_names_its_successor() {
     let secret = ran.out.strip_suffix('\n').unwrap();
     KeyFormat::default().parse(secret).unwrap();
     assert!(ran.err.contains(&format!("{old} works until")), "{ran:?}");
-    assert!(ran.err.contains("(in 24 hours)") && ran.err.contains("heed it"), "{ran:?}");
+    assert!(ran.err.contains("(in 24 hours)") && ran.err.contains("see it"), "{ran:?}");
     let shown = operator.show(&old);
     let new = shown["successor"].as_str().unwrap();
     assert_eq!(operator.show(new)["abilities"], json!(["a:b"]));

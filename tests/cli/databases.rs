@@ -38,7 +38,7 @@ fn a_file_without_tables_is_left_as_it_is() {
     let operator = Operator::without_tables();
     std::fs::write(operator.file(), "").unwrap();
     let ran = operator.run(&["issue", "a key"]).refuses(1, "version 3 is needed");
-    assert!(ran.err.contains("`api-keys init` makes or migrates the tables"), "{ran:?}");
+    assert!(ran.err.contains("run `api-keys init` to create or migrate the tables"), "{ran:?}");
     assert_eq!(std::fs::metadata(operator.file()).unwrap().len(), 0);
     let garbage = "no database at all ".repeat(100);
     std::fs::write(operator.file(), &garbage).unwrap();
@@ -117,10 +117,10 @@ fn the_database_is_named_by_an_option_or_the_environment() {
     assert!(listed.out.is_empty(), "{listed:?}");
     assert_eq!(operator.run(&["list", "--json"]).json_lines().len(), 1);
     for (url, said) in [
-        ("keys.db", "begins with `sqlite:`, `postgres://` or `redis://`"),
-        ("mysql://localhost/keys", "begins with `sqlite:`, `postgres://` or `redis://`"),
+        ("keys.db", "begin it with `sqlite:`, `postgres://` or `redis://`"),
+        ("mysql://localhost/keys", "begin it with `sqlite:`, `postgres://` or `redis://`"),
         ("", "--database is empty"),
-        ("sqlite:", "the path of a file"),
+        ("sqlite:", "has no path"),
         ("sqlite::memory:", "in memory"),
     ] {
         operator.run(&["init", "--database", url]).refuses(2, said);
@@ -139,16 +139,16 @@ fn a_table_prefix_has_tables_of_its_own_and_options_of_others_are_refused() {
     operator.run(&["init", prefix]).succeeds();
     assert!(operator.run(&["list", "--json", prefix]).succeeds().out.is_empty());
     operator.run(&["list", "--table-prefix=a-b"]).refuses(1, "a table prefix has");
-    operator.run(&["list", "--schema=auth"]).refuses(2, "--schema says nothing for SQLite");
-    operator.run(&["list", "--key-prefix=x"]).refuses(2, "--key-prefix says nothing for SQLite");
+    operator.run(&["list", "--schema=auth"]).refuses(2, "--schema has no meaning for SQLite");
+    operator.run(&["list", "--key-prefix=x"]).refuses(2, "--key-prefix has no meaning for SQLite");
     let owner = ["list", "--table-owner=app"];
-    operator.run(&owner).refuses(2, "--table-owner says nothing for SQLite");
+    operator.run(&owner).refuses(2, "--table-owner has no meaning for SQLite");
     let redis = operator.with("DATABASE_URL", "redis://127.0.0.1:9");
-    redis.run(&["list", "--schema=auth"]).refuses(2, "says nothing for Redis");
-    redis.run(&["list", prefix]).refuses(2, "says nothing for Redis");
-    redis.run(&owner).refuses(2, "--table-owner says nothing for Redis");
+    redis.run(&["list", "--schema=auth"]).refuses(2, "has no meaning for Redis");
+    redis.run(&["list", prefix]).refuses(2, "has no meaning for Redis");
+    redis.run(&owner).refuses(2, "--table-owner has no meaning for Redis");
     let postgres = redis.with("DATABASE_URL", "postgres://127.0.0.1:9/app");
-    postgres.run(&["list", "--key-prefix=x"]).refuses(2, "says nothing for PostgreSQL");
+    postgres.run(&["list", "--key-prefix=x"]).refuses(2, "has no meaning for PostgreSQL");
     postgres.run(&["list"]).refuses(1, "the key store failed");
 }
 
@@ -158,7 +158,9 @@ async fn keys_are_managed_in_postgres() {
     let schema = format!("Test of a command line {}", std::process::id());
     let operator = Operator::without_tables().with("DATABASE_URL", &database_url());
     let option = format!("--schema={schema}");
-    operator.run(&["list", &option]).refuses(1, "`api-keys init` makes or migrates the tables");
+    operator
+        .run(&["list", &option])
+        .refuses(1, "run `api-keys init` to create or migrate the tables");
     let outcome = std::panic::catch_unwind(|| manage(&operator, &option));
     let pool = sqlx::PgPool::connect(&database_url()).await.unwrap();
     let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS \"{schema}\" CASCADE"));
@@ -211,7 +213,7 @@ async fn a_redis_that_may_not_be_asked_what_it_is_is_said_to_be_unchecked() {
     let ran = Operator::without_tables().with("DATABASE_URL", &as_user).run(&["init"]);
     acl(&["DELUSER", &user]).exec_async(&mut connection).await.unwrap();
     let ran = ran.succeeds();
-    assert!(ran.err.contains("could not be checked") && ran.err.contains("'info'"), "{ran:?}");
+    assert!(ran.err.contains("Not checked") && ran.err.contains("'info'"), "{ran:?}");
     let ran = Operator::without_tables().with("DATABASE_URL", &url).run(&["init"]).succeeds();
     assert_eq!(ran.err, "The server answers, and needs no tables.\n");
 }

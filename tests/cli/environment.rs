@@ -54,7 +54,7 @@ fn the_url_of_a_database_has_nothing_around_it() {
     let operator = Operator::without_tables().with("DATABASE_URL", "");
     operator.run(&["init"]).refuses(2, "DATABASE_URL is empty");
     let operator = operator.with("DATABASE_URL", "postgres://app@127.0\n.0.1:9/app");
-    operator.run(&["init"]).refuses(2, "no control characters");
+    operator.run(&["init"]).refuses(2, "has a control character");
 }
 
 #[test]

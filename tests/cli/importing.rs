@@ -207,14 +207,14 @@ fn a_line_that_cannot_be_imported_keeps_no_other_from_it_and_is_not_repeated() {
             "`ApiKeyLayer::fallback`",
             "wrong     line 3  `hash`: no key can be looked up by a hash of Argon2",
             "wrong     line 4  `hash`: not a SHA-256",
-            "refused   line 5  a name has 3 to 100 characters",
+            "refused   line 5  invalid name: use 3 to 100 characters",
             "wrong     line 6  `id`: a key id has 1 to 128",
             "wrong     line 7  `scopes`: an ability is",
             "wrong     line 8  `id`: it is empty",
-            "wrong     line 9  it has 2 values, and the first line 4 columns",
+            "wrong     line 9  it has 2 values, but the first line has 4 columns",
             "refused   line 10  another key has this id already",
-            "refused   line 11  the key is there already, under the id 7",
-            "refused   line 13  the key is there already, under the id 9",
+            "refused   line 11  the key exists already, with the id 7",
+            "refused   line 13  the key exists already, with the id 9",
         ] {
             assert!(ran.out.contains(said), "{said}: {ran:?}");
         }
@@ -245,17 +245,26 @@ fn what_cannot_be_meant_is_refused() {
     let operator = Operator::new();
     let table = table();
     let refuses = |options: &[&str], said| import(&operator, &table, options).refuses(2, said);
-    refuses(&["--hash-column=token"], "there is no column `token`: --hash-column says which");
+    refuses(
+        &["--hash-column=token"],
+        "there is no column `token`: name one of these with --hash-column",
+    );
     refuses(&["--tenant-column=tenant"], "id, name, hash, owner");
     refuses(&["--hash=md5"], "sha256-after-id");
     refuses(&["--id-prefix=a b"], "--id-prefix");
     // The column with the hashes in the place of another.
     let ran = import(&operator, &table, &["--abilities-column=hash"]).exits(2);
-    assert!(ran.out.contains("`hash`: an ability is no secret and no hash"), "{ran:?}");
+    assert!(
+        ran.out.contains(
+            "`hash`: this looks like a secret or a hash: an ability is a name such as `bots:read`"
+        ),
+        "{ran:?}"
+    );
     assert!(!ran.out.contains(&sha256("key-1")), "{ran:?}");
     refuses(&["--delimiter=ü"], "--delimiter");
     operator.run(&["import", "keys.csv"]).refuses(2, "keys.csv");
     operator.run(&["import", "keys.txt"]).refuses(2, "--format");
-    import(&operator, "id,name,hash\n", &[]).refuses(2, "the table has no lines");
+    import(&operator, "id,name,hash\n", &[])
+        .refuses(2, "the table has no lines: pass at least one key");
     import(&operator, "", &[]).refuses(2, "there is no column `id`");
 }

@@ -18,16 +18,16 @@ fn what_is_not_one_line_of_text_is_refused() {
     let operator = Operator::new();
     let (id, secret) = operator.issue("a key", &[]);
     for (input, said) in [
-        (Vec::new(), "it is empty"),
-        (b" \n\t\r\n".to_vec(), "it is empty"),
+        (Vec::new(), "empty: pass a key"),
+        (b" \n\t\r\n".to_vec(), "empty: pass a key"),
         (format!("{secret}\nsecond").into_bytes(), "more than one line"),
         (format!("first\r{secret}").into_bytes(), "more than one line"),
         ([secret.as_bytes(), b"\xff\n"].concat(), "it is not text"),
-        (format!("\"{secret}\"").into_bytes(), "it is in quotes"),
-        (format!("'{secret}'\n").into_bytes(), "it is in quotes"),
-        (secret.repeat(100).into_bytes(), "too long to be a key"),
-        (vec![b'x'; 10 << 20], "too long to be a key"),
-        (vec![b'\n'; 10 << 20], "too long to be a key"),
+        (format!("\"{secret}\"").into_bytes(), "the key is in quotes"),
+        (format!("'{secret}'\n").into_bytes(), "the key is in quotes"),
+        (secret.repeat(100).into_bytes(), "too long for a key"),
+        (vec![b'x'; 10 << 20], "too long for a key"),
+        (vec![b'\n'; 10 << 20], "too long for a key"),
     ] {
         for command in COMMANDS {
             let ran = operator.pipe(input.clone(), command).refuses(2, said);

@@ -142,7 +142,7 @@ fn a_key_of_none_of_the_formats_is_not_issued() {
     let issue = |options: &[&str]| operator.run(&[&["issue", "a key"], options].concat());
     let choice = "`sk_live_` (stage live) or `sk_test_` (stage test)";
     let ran = issue(&[]).refuses(2, &format!("choose one by its prefix, {choice}"));
-    assert!(ran.err.contains("--prefix, --stage and --kind choose the format"), "{ran:?}");
+    assert!(ran.err.contains("choose the format with --prefix, --stage and --kind"), "{ran:?}");
     issue(&["--prefix=ak_"]).refuses(2, &format!("with this prefix: choose {choice}"));
     issue(&["--stage=dev"]).refuses(2, &format!("another stage or kind: there is {choice}"));
     issue(&["--prefix=sk_live_", "--stage=test"]).refuses(2, "there is `sk_live_` (stage live)");
@@ -165,7 +165,7 @@ fn formats_of_the_environment_that_cannot_be_are_refused() {
         ("'sk_'", "remove the quotes"),
         ("sk_live_ _sk", "API_KEYS_FORMATS, format 2: "),
         ("sk_,body=hex:8", "API_KEYS_FORMATS, format 1: "),
-        ("sk_,hush", "a format is written like `sk_live_,stage=live`"),
+        ("sk_,hush", "invalid format: write it like `sk_live_,stage=live`"),
         ("sk_,checksum=keyed", "API_KEYS_CHECKSUM_SECRET is not set"),
     ] {
         let operator = Operator::new().with("API_KEYS_FORMATS", formats);
@@ -182,10 +182,10 @@ fn a_format_that_cannot_be_is_refused() {
     issue("--prefix=_sk").refuses(2, "the first of them a letter or digit");
     issue("--body=hex:31").refuses(2, "at least 128 bits");
     issue("--body=hex:201").refuses(2, "at most 200 characters");
-    issue("--body=base64:40").refuses(2, "a body is written like");
+    issue("--body=base64:40").refuses(2, "invalid body: write it like");
     issue("--checksum=keyed").refuses(2, "API_KEYS_CHECKSUM_SECRET is not set");
     let operator = operator.with("API_KEYS_CHECKSUM_SECRET", "short");
-    operator.run(&["issue", "a key", "--checksum=keyed"]).refuses(2, "fewer than 16 bytes");
+    operator.run(&["issue", "a key", "--checksum=keyed"]).refuses(2, "at least 16 bytes");
     assert!(operator.run(&["list", "--json"]).succeeds().out.is_empty());
 }
 
@@ -193,11 +193,11 @@ fn a_format_that_cannot_be_is_refused() {
 fn what_a_rule_refuses_is_not_issued() {
     let operator = Operator::new();
     let issue = |arguments: &[&str]| operator.run(&[&["issue"], arguments].concat());
-    issue(&["ab"]).refuses(4, "a name has 3 to 100 characters");
-    issue(&[&"x".repeat(101)]).refuses(4, "a name has 3 to 100 characters");
-    issue(&["a\u{1b}[2Jb"]).refuses(4, "no control characters");
-    issue(&["late", "--expires-at=2001-01-01"]).refuses(4, "cannot expire in the past");
-    issue(&["late", "--expires-in=0s"]).refuses(4, "cannot expire in the past");
+    issue(&["ab"]).refuses(4, "invalid name: use 3 to 100 characters");
+    issue(&[&"x".repeat(101)]).refuses(4, "invalid name: use 3 to 100 characters");
+    issue(&["a\u{1b}[2Jb"]).refuses(4, "without control characters");
+    issue(&["late", "--expires-at=2001-01-01"]).refuses(4, "the expiry is in the past");
+    issue(&["late", "--expires-in=0s"]).refuses(4, "the expiry is in the past");
     assert!(operator.run(&["list", "--json"]).succeeds().out.is_empty());
 }
 
@@ -212,16 +212,16 @@ fn arguments_that_do_not_parse_are_refused() {
         ("--origin=https://*", "wildcard"),
         ("--referrer=ftp://x", "starts with"),
         ("--endpoint=GET v1", "not an endpoint: write it like"),
-        ("--metadata=[1]", "it is no JSON object"),
+        ("--metadata=[1]", "not a JSON object"),
         ("--tenant=a b", "a tenant id has"),
         ("--stage=", "a stage has"),
-        ("--expires-in=soon", "a period is written like"),
+        ("--expires-in=soon", "invalid period: write it like"),
         ("--expires-in=9000y", "after the year 9999"),
         ("--rotate-in=9000y", "after the year 9999"),
-        ("--expires-at=tomorrow", "a time is written like"),
+        ("--expires-at=tomorrow", "invalid time: write it like"),
         ("--kind=both", "possible values"),
-        ("--actor=\u{7}", "all of which can be seen"),
-        ("--actor=a\u{202e}b", "all of which can be seen"),
+        ("--actor=\u{7}", "use 1 to 100 visible characters"),
+        ("--actor=a\u{202e}b", "use 1 to 100 visible characters"),
     ] {
         operator.run(&["issue", "a key", option]).refuses(2, said);
     }
@@ -259,7 +259,7 @@ fn a_day_of_expiry_means_its_end_and_the_moment_is_said() {
     }
     operator
         .run(&["issue", "a key", "--expires-at=31.1.2999"])
-        .refuses(2, "a time is written like");
+        .refuses(2, "invalid time: write it like");
 }
 
 #[test]
@@ -269,10 +269,10 @@ fn keys_that_open_nothing_are_warned_of() {
         let arguments = [&["issue", "a key"], options].concat();
         operator.run(&arguments).succeeds().err.contains(warning)
     };
-    assert!(warned(&[], "no --ability"));
-    assert!(!warned(&["--ability=a:b"], "no --ability"));
-    assert!(warned(&["--kind=public"], "works nowhere"));
-    assert!(!warned(&["--kind=public", "--origin=https://a.example"], "works nowhere"));
+    assert!(warned(&[], "It has no ability"));
+    assert!(!warned(&["--ability=a:b"], "It has no ability"));
+    assert!(warned(&["--kind=public"], "every request is refused"));
+    assert!(!warned(&["--kind=public", "--origin=https://a.example"], "every request is refused"));
 }
 
 #[cfg(target_os = "linux")]
@@ -294,13 +294,17 @@ fn a_secret_that_could_not_be_written_is_reported() {
 fn a_tenant_has_no_more_keys_than_the_environment_allows() {
     let operator = Operator::new().with("API_KEYS_MAX_PER_TENANT", "1");
     let (id, _) = operator.issue("of acme", &["--tenant=acme"]);
-    operator.run(&["issue", "one more", "--tenant=acme"]).refuses(4, "is bounded by 1");
-    operator.run(&["rotate", &id, "--grace=1h"]).refuses(4, "is bounded by 1");
+    operator
+        .run(&["issue", "one more", "--tenant=acme"])
+        .refuses(4, "the limit of keys of the tenant, 1, is reached");
+    operator
+        .run(&["rotate", &id, "--grace=1h"])
+        .refuses(4, "the limit of keys of the tenant, 1, is reached");
     operator.issue("of globex", &["--tenant=globex"]);
     operator.run(&["revoke", &id]).succeeds();
     operator.issue("of acme again", &["--tenant=acme"]);
     let operator = operator.with("API_KEYS_MAX_PER_TENANT", "many");
-    operator.run(&["list"]).refuses(2, "API_KEYS_MAX_PER_TENANT is no whole number");
+    operator.run(&["list"]).refuses(2, "API_KEYS_MAX_PER_TENANT is not a whole number");
 }
 
 #[test]
@@ -310,7 +314,7 @@ fn a_misspelt_ability_is_refused_where_the_environment_lists_them() {
     operator.run(&["issue", "a robot", "--ability", "bots:*"]).succeeds();
     let ran = operator.run(&["issue", "a robot", "--ability", "bots:raed"]);
     assert_eq!(ran.code, 4, "{ran:?}");
-    assert!(ran.err.contains("there is no such ability"), "{ran:?}");
+    assert!(ran.err.contains("unknown ability: correct its spelling"), "{ran:?}");
     assert!(ran.err.contains("API_KEYS_ABILITIES"), "{ran:?}");
     for wrong in ["bots:*", "bots:", "\"bots:read\"", ""] {
         let operator = Operator::new().with("API_KEYS_ABILITIES", wrong);

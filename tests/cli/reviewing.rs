@@ -125,7 +125,7 @@ fn a_key_is_shown_to_people() {
         "abilities  a:b",
         "           c:d",
         "addresses  10.0.0.0/8",
-        "last used  never, as far as is known",
+        "last used  never, or not recorded",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
     }

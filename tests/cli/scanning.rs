@@ -69,7 +69,7 @@ fn expressions_are_those_of_the_environment_of_the_options_or_of_the_default_for
     let with = Operator::without_tables().with("API_KEYS_FORMATS", FORMATS);
     let both = with.run(&["scanner-rules", "regex"]).succeeds().out;
     assert_eq!(both, "sk_live_[0-9a-f]{40}\\b\nsk_test_[0-9A-Za-z]{40}\\b\n");
-    with.run(&options).refuses(2, "API_KEYS_FORMATS says what keys look like");
+    with.run(&options).refuses(2, "API_KEYS_FORMATS sets the formats of keys");
     without.run(&["scanner-rules", "trufflehog"]).refuses(2, "possible values");
     // No database is asked: there is none.
     assert_eq!(fs::read_dir(without.directory()).unwrap().count(), 0);

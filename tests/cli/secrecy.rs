@@ -92,7 +92,7 @@ fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
         operator.run(&["show", secret]).refuses(2, "If it is an id, write `id:` before it");
         assert_eq!(operator.show(&id)["state"], "active");
     }
-    operator.run(&["show", "hush hush"]).refuses(2, "that is no id");
+    operator.run(&["show", "hush hush"]).refuses(2, "invalid id");
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn at_a_terminal_the_name_of_the_tenant_is_asked_for_again() {
     };
     let ran = typed("Acme").exits(2);
     assert!(ran.out.contains("Type the name of the tenant again"), "{ran:?}");
-    assert!(ran.out.contains("that is another name: nothing was revoked"), "{ran:?}");
+    assert!(ran.out.contains("the name is another one: nothing was revoked"), "{ran:?}");
     assert_eq!(operator.show(&id)["state"], "active");
     let ran = typed("acme").succeeds();
     assert!(ran.out.contains("Revoked 1 key of acme"), "{ran:?}");

@@ -162,10 +162,10 @@ fn nothing_is_counted() {
 fn a_request_that_cannot_be_is_refused() {
     let operator = Operator::new();
     for (option, said) in [
-        ("--ability=imports:*", "not a wildcard"),
+        ("--ability=imports:*", "wildcards are not allowed"),
         ("--ability=imports:", "an ability is"),
-        ("--path=v1", "a path is written like"),
-        ("--path=/a b", "a path is written like"),
+        ("--path=v1", "invalid path: write it like"),
+        ("--path=/a b", "invalid path: write it like"),
         ("--method=G T", "--method"),
         ("--from=192.0.2.0/24", "--from"),
         ("--origin=a\u{1}", "--origin"),
@@ -182,14 +182,18 @@ fn a_pepper_that_differs_is_an_unknown_key() {
     let operator = operator.with("API_KEYS_PEPPER", "another pepper of 16");
     let answer = verify(&operator, &secret, &[], 5, "no key in this database");
     let explanation = answer["explanation"].as_str().unwrap();
-    assert!(explanation.contains("API_KEYS_PEPPER is set, and keys that were hashed otherwise"));
+    assert!(
+        explanation.contains("API_KEYS_PEPPER is set: keys that were hashed with another pepper")
+    );
     for wrong in ["", "fifteen bytes.."] {
         let operator = Operator::new().with("API_KEYS_PEPPER", wrong);
-        operator.pipe("ak_1", &["verify"]).refuses(2, "API_KEYS_PEPPER has fewer than 16 bytes");
-        operator.run(&["issue", "a key"]).refuses(2, "fewer than 16 bytes");
+        operator
+            .pipe("ak_1", &["verify"])
+            .refuses(2, "API_KEYS_PEPPER is too short: it has at least 16 bytes");
+        operator.run(&["issue", "a key"]).refuses(2, "at least 16 bytes");
     }
     let operator = Operator::new().with("API_KEYS_PREVIOUS_PEPPER", "a pepper of 16 bytes");
-    operator.run(&["list"]).refuses(2, "API_KEYS_PEPPER is not");
+    operator.run(&["list"]).refuses(2, "without API_KEYS_PEPPER: set both");
 }
 
 #[test]

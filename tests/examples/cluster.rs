@@ -39,7 +39,7 @@ fn streams_end_with_their_keys_and_the_store_is_asked_no_more_than_is_promised()
         "200 streams of 20 keys are open",
         "subscribed: 30 revocations",
         "connections killed: 30 revocations",
-        "200 streams of valid keys are open still",
+        "200 streams of valid keys are still open",
         "one key with 200 streams",
     ] {
         assert!(printed.lines().any(|printed| printed.starts_with(line)), "{line}: {printed}");

@@ -148,7 +148,7 @@ fn mode(path: &Path) -> u32 {
 async fn a_key_is_kept_used_and_forgotten() {
     let server = Example::start("environments");
     let user = User::of(&server);
-    user.hapnd(&["deploy"]).assert_refused("nobody is logged in: run `hapnd login`");
+    user.hapnd(&["deploy"]).assert_refused("you are not logged in: run `hapnd login`");
     for (label, environment) in [("acme-live", "live"), ("acme-test", "test")] {
         user.hapnd(&["login", server.key(label)]).assert_done(".hapnd/config.json");
         assert_eq!(user.files_with(server.key(label)), [user.file()]);
@@ -159,8 +159,8 @@ async fn a_key_is_kept_used_and_forgotten() {
     }
     user.hapnd(&["logout"]).assert_done("Logged out");
     assert!(!user.file().exists());
-    user.hapnd(&["logout"]).assert_done("Nobody was logged in");
-    user.hapnd(&["deploy"]).assert_refused("nobody is logged in");
+    user.hapnd(&["logout"]).assert_done("You were not logged in");
+    user.hapnd(&["deploy"]).assert_refused("you are not logged in");
 }
 
 #[test]

@@ -135,7 +135,7 @@ async fn errors_have_the_shape_of_the_application() {
     let address = serve(routes.into_router()).await;
     let world = World { store: store.clone(), keys, address };
     let wrong = world.call(ALICE, "POST", "/api-keys", r#"{"name":7}"#).await;
-    let body = json!({ "oops": "A text is expected", "where": "name" });
+    let body = json!({ "oops": "Not a string: pass a string", "where": "name" });
     assert_eq!((wrong.status, wrong.json()), (400, body));
     assert_eq!(wrong.header("cache-control"), Some("no-store"));
     store.fails.store(true, Ordering::SeqCst);

@@ -289,7 +289,10 @@ async fn errors_of_bodies_have_the_shape_of_the_application() {
     let (_, address) =
         serve_routes(|routes| routes.errors(answer).body_timeout(Duration::from_millis(50))).await;
     let late = Begun::new(address, ALICE, "POST", "/api-keys", BODY).await.answer().await;
-    assert_eq!((late.status, late.text()), (408, "oops: The body did not come in time"));
+    assert_eq!(
+        (late.status, late.text()),
+        (408, "oops: The body did not arrive in time: try again")
+    );
     assert_eq!(late.header("cache-control"), Some("no-store"));
 }
 

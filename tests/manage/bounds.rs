@@ -197,7 +197,7 @@ async fn a_client_can_tell_that_there_are_too_many_keys() {
             "type": ApiError::TOO_MANY_KEYS,
             "title": "Too many API keys",
             "status": 409,
-            "detail": "The number of keys is bounded by 1, and there are as many: revoke one that is not needed",
+            "detail": "The limit of keys of the tenant, 1, is reached: revoke one that is not needed",
         })
     );
 }

@@ -337,7 +337,7 @@ async fn a_key_does_not_manage_keys_here() {
         let lines = format!("x-api-key: {}", key.secret.reveal());
         let answer = get_raw(address, path, &[&lines]).await;
         assert_eq!(answer.status, 403, "{path}");
-        assert!(answer.text().contains("people who are signed in"), "{path}");
+        assert!(answer.text().contains("Sign in to manage API keys here"), "{path}");
     }
     // Nor does one that hides behind who the application thinks calls.
     let hidden = |parts: &mut Parts, _: &KeyAction| -> Result<Owner, Refused> {

@@ -196,7 +196,7 @@ async fn in_two_tabs_each_form_makes_its_key_and_no_change_is_lost() {
     tabs[0].wait_for(".ak-done", |text| text.contains("changed")).await;
     tabs[1].fill("#name", "as the other says").await;
     tabs[1].click(".ak-form .ak-primary").await;
-    tabs[1].wait_for(".ak-alert", |text| text.contains("since you opened the form")).await;
+    tabs[1].wait_for(".ak-alert", |text| text.contains("after you opened the form")).await;
     assert_eq!(tabs[1].value_of("#name").await, "as the other says");
     let name = world.keys.get(keys[0].record.id()).await.unwrap();
     assert_eq!(name.record.name(), "as one says");
@@ -213,7 +213,7 @@ async fn a_session_ends_while_a_form_is_open(setup: Setup) {
     browser.click("input[value='bots:write']").await;
     world.sessions.end();
     browser.click(".ak-form .ak-primary").await;
-    browser.wait_for(".ak-alert", |text| text.contains("Nothing you typed is lost")).await;
+    browser.wait_for(".ak-alert", |text| text.contains("Nothing that you typed is lost")).await;
     assert_is_fine(&browser, 10_000, "a form after the session").await;
     let sign_in = browser.attribute_of(".ak-alert a", "href").await.unwrap();
     assert_eq!(browser.attribute_of(".ak-alert a", "target").await.as_deref(), Some("_blank"));
@@ -260,7 +260,7 @@ async fn a_form_of_another_site_is_refused() {
         let evil = crate::common::serve(app).await;
         browser.open(format!("http://evil.example:{}/", evil.port())).await;
         browser.click("button").await;
-        browser.wait_for("p.ak-lead", |text| text.contains("another site")).await;
+        browser.wait_for("p.ak-lead", |text| text.contains("Another site")).await;
         let record = world.keys.get(key.record.id()).await.unwrap().record;
         assert!(record.revoked_at().is_none());
         // The same form of the pages is let through.

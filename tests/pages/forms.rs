@@ -55,7 +55,7 @@ async fn a_key_is_as_the_form_says() {
         "curl https://api.shop.example/v1/bots",
         &format!("SHOP_API_KEY={text}"),
         "I have stored it",
-        "only this once",
+        "shown only once",
     ] {
         assert!(answer.text().contains(says), "{says}");
     }
@@ -273,7 +273,7 @@ async fn no_form_gives_an_ability_that_the_catalogue_does_not_have() {
     let fields = [("name", "a key"), ("stage", "live"), ("expiry", "30"), ("ability", "bots:raed")];
     let answer = create(&world, &fields).await;
     assert_eq!((answer.status, places(&answer)), (422, vec!["abilities".to_owned()]));
-    assert!(answer.text().contains("One of these does not exist any more"));
+    assert!(answer.text().contains("One of these no longer exists"));
     // What a key has from before stays.
     let key = world.issue(live("an old key").abilities(["bots:special"])).await;
     let form = world.get(&format!("/key/{}/change", key.record.id())).await;
@@ -337,7 +337,7 @@ async fn a_tenant_with_as_many_keys_as_it_may_have_is_told_in_the_form() {
         statuses.push(answer.status);
         if name == "second" {
             assert!(
-                answer.text().contains("limited to 1")
+                answer.text().contains("limit of 1 keys")
                     && answer.text().contains("value=\"second\"")
             );
         }
@@ -431,7 +431,7 @@ async fn a_change_does_not_replace_unseen_what_somebody_else_has_changed() {
     let fields = [("revision", &*revision), ("name", "Mine"), ("expiry", "keep")];
     let answer = world.post(&path, &fields).await;
     assert_eq!(answer.status, 409);
-    assert!(answer.text().contains("since you opened the form"));
+    assert!(answer.text().contains("after you opened the form"));
     assert!(answer.text().contains("value=\"Mine\""));
     assert_eq!(world.keys.get(key.record.id()).await.unwrap().record.name(), "Theirs");
     let revision = hidden(answer.text(), "revision").to_owned();

@@ -37,8 +37,7 @@ async fn what_another_site_sends_is_refused_with_words_and_changes_nothing() {
             let fields = [("name", "theirs"), ("grace", "0"), ("expiry", "keep")];
             let answer = world.post_with(&path, &with_session, &fields).await;
             assert_eq!(answer.status, 403, "{action} {lines:?}");
-            let says =
-                if lines.is_empty() { "does not say from which page" } else { "another site" };
+            let says = if lines.is_empty() { "no Origin header" } else { "Another site" };
             assert!(answer.text().contains(says), "{}", answer.text());
             assert_eq!(answer.header("cache-control"), Some("no-store"));
         }

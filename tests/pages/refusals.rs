@@ -38,7 +38,7 @@ async fn a_session_that_ended_while_a_form_was_open_loses_nothing_that_was_typed
     let answer = world.post("/new", &typed).await;
     assert_eq!(answer.status, 403);
     for says in [
-        "Nothing you typed is lost",
+        "Nothing that you typed is lost",
         r#"href="/sign-in/acme" target="_blank""#,
         "value=\"CI &quot;deploys&quot;\"",
         "value=\"test\" checked",

@@ -1,4 +1,4 @@
-//! Which abilities the servers know, as the environment says it for all commands.
+//! The catalogue of abilities in the environment, for all commands.
 
 use std::env;
 
@@ -10,7 +10,7 @@ use crate::surplus::Surplus;
 
 const NAME: &str = "API_KEYS_ABILITIES";
 
-/// Returns the abilities of the environment; none if it does not say.
+/// Returns the abilities in the environment, if there are any.
 pub(crate) fn abilities() -> Result<Option<AbilityCatalogue>, Failure> {
     let text = match env::var(NAME) {
         Ok(text) => text,
@@ -25,7 +25,7 @@ pub(crate) fn abilities() -> Result<Option<AbilityCatalogue>, Failure> {
         let wrong = |error| Failure::usage(format!("{NAME}, ability {}: {error}", index + 1));
         let ability = parse_ability(text).map_err(wrong)?;
         if ability.is_wildcard() {
-            return Err(wrong("it is a wildcard: list what it stands for".to_owned()));
+            return Err(wrong("wildcards are not allowed here: list the abilities".to_owned()));
         }
         catalogue = catalogue.ability(ability, text);
     }

@@ -11,16 +11,16 @@ use crate::exit::Exit;
 use crate::id::looks_like_secret;
 use crate::url::has_password;
 
-/// What stands for an argument that is not repeated.
+/// The replacement of an argument that is not repeated.
 const HIDDEN: &str = "[hidden]";
 
-/// Reads the arguments of this process; or says what is wrong with them, or what was asked of the
-/// program itself, such as `--help`.
+/// Parses the arguments of this process. Otherwise, prints what is wrong with them, or the answer to an option
+/// such as `--help`.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     Cli::try_parse_from(&arguments).map_err(|error| {
         if !error.use_stderr() {
-            // Whoever closes the pipe has read enough.
+            // A reader that closes the pipe has read enough.
             let _ = error.print();
             return Exit::Done.into();
         }

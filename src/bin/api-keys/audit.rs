@@ -17,13 +17,13 @@ use crate::session::Session;
 use crate::table::Table;
 use crate::time::{earlier, format, format_exact, parse_period, parse_time};
 
-/// How many events are read in one go.
+/// How many events are read at once.
 const PAGE: usize = 500;
 
-/// List who changed what of which key, the oldest event first
+/// List the audit log: which actor changed which key, the oldest event first
 ///
-/// SQLite and PostgreSQL keep an event for each change, in its transaction. Redis keeps none: there, it
-/// is listed when the keys that there are were issued and revoked, and not by whom.
+/// SQLite and PostgreSQL keep an event for each change, in its transaction. Redis keeps none: for it,
+/// the command lists when the present keys were issued and revoked, without actors.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
@@ -35,24 +35,24 @@ Examples:
   api-keys audit --since 1d --json | jq -r 'select(.action == \"revoked\") | .key_id'
   api-keys audit prune --older-than 730d
 
-With --json, each line is an object with the records before and after, without digests: what
-`JsonLinesAudit` and --audit-file write, and the number of the event.")]
+With --json, each line is an object with the records before and after, without digests, like those
+of `JsonLinesAudit` and --audit-file, and the number of the event.")]
 pub(crate) struct Audit {
     #[command(subcommand)]
     command: Option<AuditCommand>,
-    /// From when on: a time, or how long ago, such as `7d`; by default from the start
+    /// List only events since a time, or since a period ago, such as `7d`
     #[arg(long, value_name = "TIME|PERIOD", value_parser = parse_when)]
     since: Option<When>,
-    /// Until when: a time, or how long ago, such as `1d`
+    /// List only events until a time, or until a period ago, such as `1d`
     #[arg(long, value_name = "TIME|PERIOD", value_parser = parse_when)]
     until: Option<When>,
-    /// Of this key only, also if it was removed
+    /// List only events of this key, even if it was removed
     #[arg(long, value_name = "ID")]
     key: Option<KeyId>,
-    /// Of keys of this tenant only
+    /// List only events of keys of this tenant
     #[arg(long)]
     tenant: Option<TenantId>,
-    /// Only what this actor did, written as in the list: `name:cli:alice`, `key:key_…` or `system`
+    /// List only changes by this actor, written like in the list: `name:cli:alice`, `key:key_…` or `system`
     #[arg(long, value_name = "ACTOR", value_parser = str::parse::<Actor>)]
     by: Option<Actor>,
     /// List the newest event first
@@ -74,7 +74,7 @@ enum When {
 fn parse_when(text: &str) -> Result<When, String> {
     let time = parse_time(text).map(When::Time);
     time.or_else(|_| parse_period(text).map(When::Ago)).map_err(|_| {
-        "it is a time like `2027-01-31` or `2027-01-31T12:00:00Z`, or a period like `7d`".to_owned()
+        "invalid time: write it like `2027-01-31` or `2027-01-31T12:00:00Z`, or as a period like `7d`".to_owned()
     })
 }
 
@@ -87,14 +87,14 @@ impl When {
     }
 }
 
-/// An event, as programs see it.
+/// An event as JSON.
 #[derive(Serialize)]
 struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<i64>,
     #[serde(serialize_with = "exact")]
     at: SystemTime,
-    /// None if it is not known.
+    /// The actor, if known.
     actor: Option<String>,
     action: String,
     key_id: Option<String>,
@@ -116,10 +116,12 @@ impl Audit {
         let mut printer = Printer::new(session);
         if let Database::Redis(_) = session.database {
             if query.actor.is_some() {
-                return Err(Failure::usage("--by says nothing for Redis, which keeps no events"));
+                return Err(Failure::usage(
+                    "--by has no meaning for Redis, which keeps no audit log",
+                ));
             }
             say(format_args!(
-                "Redis keeps no events: this is when the keys that there are were issued and revoked."
+                "Redis keeps no audit log: this list shows when the present keys were issued and revoked."
             ));
             printer.print(of_records(session, &query).await?)?;
             return Ok(Exit::Done);
@@ -148,7 +150,7 @@ impl Audit {
     }
 }
 
-/// What the records say, in the order in which it happened.
+/// The events that follow from the records, in the order of time.
 async fn of_records(session: &Session, asked: &AuditQuery) -> Result<Vec<Event>, Failure> {
     let (mut events, mut query) = (Vec::new(), KeyQuery::new().limit(PAGE));
     query.tenant = asked.tenant.clone();

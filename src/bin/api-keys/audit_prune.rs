@@ -12,21 +12,21 @@ use crate::say::say;
 use crate::session::Session;
 use crate::time::{earlier, parse_period, parse_time};
 
-/// Remove events that are older than some time
+/// Remove old audit events
 ///
-/// Keep them elsewhere first, if they are needed. Events are removed in batches. Ctrl-C stops it after
-/// one, and the next call goes on.
+/// Export them first if you need them. Events are removed in batches. Ctrl-C stops after a batch, and
+/// the next call goes on.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   api-keys audit prune --older-than 730d
   api-keys audit --until 2027-01-01 --json > 2026.jsonl && api-keys audit prune --before 2027-01-01")]
 pub(crate) struct AuditPrune {
-    /// How old the events are, at least
+    /// The least age of the events, such as `730d`
     #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
     #[arg(required_unless_present = "before", conflicts_with = "before")]
     older_than: Option<Duration>,
-    /// From before which time the events are
+    /// The time before which events are removed
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     before: Option<SystemTime>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! [`Cli`]: what can be typed, and what is done then.
+//! [`Cli`]: the commands and the global options.
 
 use std::path::PathBuf;
 
@@ -28,12 +28,12 @@ use crate::update::Update;
 use crate::usage::Usage;
 use crate::verify::Verify;
 
-/// Issues, reviews and revokes API keys.
+/// Issues, lists and revokes API keys
 ///
 /// The keys are in SQLite, PostgreSQL or Redis, where servers with the crate tower-api-key find them.
-/// What is asked for goes to standard output, and what is said of it to standard error.
-/// Secrets are printed by `issue` and `rotate` alone, and are read from standard input, never from
-/// the arguments, which others on the machine can see.
+/// Results are written to standard output, and messages to standard error. Only `issue` and `rotate`
+/// print secrets. Secrets are read from standard input, never from the arguments, which others on
+/// the machine can see.
 #[derive(Parser)]
 #[command(name = "api-keys", version, after_help = HELP, after_long_help = LONG_HELP.as_str())]
 #[command(arg_required_else_help = true, max_term_width = 100)]
@@ -59,47 +59,46 @@ static LONG_HELP: std::sync::LazyLock<String> =
 
 const ENVIRONMENT: &str = "\
 Environment:
-  DATABASE_URL              the database, unless --database names it
-  API_KEYS_FORMATS          what the keys of the servers look like: prefixes, each with what the
-                            servers' `KeyScheme` says of it, such as
+  DATABASE_URL              the URL of the database, unless --database is given
+  API_KEYS_FORMATS          the formats of the servers' keys: prefixes, each with the settings of
+                            the servers' `KeyScheme`, such as
                             `sk_live_,stage=live sk_test_,stage=test pk_,body=hex:40,kind=public`,
                             and `checksum=crc32` or `checksum=keyed`
-  API_KEYS_ABILITIES        the abilities that the servers know, such as `bots:read bots:write`, so
-                            that a misspelt one is refused
-  API_KEYS_PEPPER           the pepper of the servers' `KeyScheme`, if they have one; its bytes as
-                            they are, at least 16, without a line end, spaces or quotes around them
-  API_KEYS_PREVIOUS_PEPPER  the one before, while keys that were hashed with it still work
+  API_KEYS_ABILITIES        the abilities that the servers know, such as `bots:read bots:write`;
+                            all others are refused
+  API_KEYS_PEPPER           the pepper of the servers' `KeyScheme`, if they have one: at least 16
+                            bytes, without a line end, spaces or quotes around them
+  API_KEYS_PREVIOUS_PEPPER  the previous pepper, while keys that were hashed with it still work
   API_KEYS_CHECKSUM_SECRET  the secret of `--checksum keyed`
-  API_KEYS_MAX_PER_TENANT   how many keys a tenant has at most, as the servers' `KeyManager` says;
-                            those that were revoked or have expired do not count
-  SUDO_USER, USER           who asks, for the audit events, unless --actor says so";
+  API_KEYS_MAX_PER_TENANT   the limit of keys of a tenant, as in the servers' `KeyManager`; revoked
+                            and expired keys do not count
+  SUDO_USER, USER           the actor of audit events, unless --actor is given";
 
 #[derive(Args)]
 #[command(next_help_heading = "General")]
 struct Global {
-    /// Print JSON for programs: one object, or one in each line of a list; errors stay text
+    /// Print JSON: one object, or one per line for a list; errors stay text
     #[arg(long, global = true)]
     json: bool,
-    /// Who asks, for the audit events, where it becomes `name:cli:NAME`; by default SUDO_USER or
-    /// USER
+    /// The actor of audit events, which becomes `name:cli:NAME`; by default SUDO_USER or USER
     #[arg(long, global = true, value_name = "NAME", value_parser = actor_name)]
     actor: Option<String>,
-    /// Write an event for each change to this file too, as a line of JSON, which no restore of the
-    /// database undoes
+    /// Also append the audit event of each change to this file, as a line of JSON; a restore of the
+    /// database does not undo it
     #[arg(long, global = true, value_name = "PATH")]
     audit_file: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make the tables, or bring them to the version of this program; no other command does
+    /// Create the tables, or migrate them to the version of this program; no other command does
     #[command(after_help = "\
 Examples:
   api-keys init --database sqlite:keys.db
   DATABASE_URL=postgres://owner@host/app api-keys init --schema auth
 
-A new SQLite file can be read by its owner only. Redis has no tables: its server is asked whether
-it is there.")]
+Only its owner can read a new SQLite file. Redis has no tables: the command checks that its server
+answers.")]
     Init,
     Issue(Box<Issue>),
     Import(Box<Import>),
@@ -144,7 +143,7 @@ impl Cli {
                 let events = session.end_events();
                 session.database.close().await;
                 match (outcome, events) {
-                    // Both are to be known, and one is what the process ends with.
+                    // Both are reported; the exit status is that of one.
                     (Err(failure), Err(events)) => {
                         say(format_args!("api-keys: {events}"));
                         Err(failure)
@@ -157,7 +156,7 @@ impl Cli {
 }
 
 impl Command {
-    /// Does what works with keys.
+    /// Runs a command that needs the database.
     async fn run(self, session: &Session) -> Result<Exit, Failure> {
         match self {
             Self::Issue(issue) => issue.run(session).await,
@@ -174,7 +173,7 @@ impl Command {
             Self::Invalidate(invalidate) => invalidate.run(session).await,
             Self::Prune(prune) => prune.run(session).await,
             Self::Verify(verify) => verify.run(session).await,
-            // Done without a session.
+            // These need no session.
             Self::Init | Self::Completions(_) | Self::Man(_) | Self::ScannerRules(_) => {
                 Ok(Exit::Done)
             }

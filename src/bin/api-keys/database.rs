@@ -1,4 +1,4 @@
-//! [`DatabaseArgs`] and [`Database`]: where the keys are kept.
+//! [`DatabaseArgs`] and [`Database`]: the database of the keys.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,33 +11,33 @@ use crate::exit::Failure;
 use crate::surplus::Surplus;
 use crate::url::{DatabaseUrl, UrlError, has_password};
 
-/// Where the keys are kept.
+/// The database of the keys
 #[derive(Args)]
 #[command(next_help_heading = "Database")]
 pub(crate) struct DatabaseArgs {
-    /// The database, such as `sqlite:keys.db`, `postgres://app@host/app` or `redis://host`; by
-    /// default that of the environment variable DATABASE_URL
+    /// The URL of the database, such as `sqlite:keys.db`, `postgres://app@host/app` or
+    /// `redis://host`; by default the environment variable DATABASE_URL
     ///
-    /// Where sentinels know the primary of Redis, `redis+sentinel://host-1,host-2/name` asks them.
+    /// With Redis Sentinel, use `redis+sentinel://host-1,host-2/name`.
     /// A URL with a password belongs in DATABASE_URL: others can see the arguments of a command.
     #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,
-    /// The schema of the tables, in PostgreSQL; by default the first of the search path
+    /// PostgreSQL: the schema of the tables; by default the first of the search path
     #[arg(long, global = true, value_name = "NAME")]
     schema: Option<String>,
-    /// What the names of the tables begin with, in SQLite and PostgreSQL
+    /// SQLite and PostgreSQL: the prefix of the names of the tables
     #[arg(long, global = true, value_name = "PREFIX")]
     table_prefix: Option<String>,
-    /// The role that made the tables, in PostgreSQL, if it is neither yours nor the owner of the
+    /// PostgreSQL: the role that created the tables, if it is neither yours nor the owner of the
     /// database or the schema
     #[arg(long, global = true, value_name = "ROLE")]
     table_owner: Option<String>,
-    /// What everything that is kept begins with, in Redis; by default `{api-keys}:`
+    /// Redis: the prefix of the names of all keys; by default `{api-keys}:`
     #[arg(long, global = true, value_name = "PREFIX")]
     key_prefix: Option<String>,
 }
 
-/// Whether what is missing is made.
+/// Whether a missing database is created.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
     Make,
@@ -124,22 +124,24 @@ impl DatabaseArgs {
         Ok(Database::Redis(builder.await?))
     }
 
-    /// Refuses an option that would be ignored: whoever gave it means other keys.
+    /// Refuses an option that would be ignored: the caller means another database.
     fn refuse(&self, option: &str, value: Option<&String>, kind: &str) -> Result<(), Failure> {
         match value {
-            Some(_) => Err(Failure::usage(format!("{option} says nothing for {kind}"))),
+            Some(_) => {
+                Err(Failure::usage(format!("{option} has no meaning for {kind}: leave it out")))
+            }
             None => Ok(()),
         }
     }
 }
 
-/// Parses the URL that is in this variable or option.
+/// Parses the URL of a variable or an option.
 fn parse(place: &'static str, url: &str) -> Result<DatabaseUrl, UrlError> {
     Surplus::check(url).map_err(|surplus| UrlError::Surplus(place, surplus))?;
     url.parse()
 }
 
-/// A database that is open.
+/// An open database.
 pub(crate) enum Database {
     Sqlite(SqliteStore),
     Postgres(PostgresStore),
@@ -155,31 +157,31 @@ impl Database {
         }
     }
 
-    /// Says when servers heed a change.
-    pub(crate) fn heeded(&self, propagation: Propagation) -> String {
+    /// Returns a sentence about when servers see a change.
+    pub(crate) fn when_seen(&self, propagation: Propagation) -> String {
         let notifies = match self {
             Self::Sqlite(_) => {
-                "Those with a cache see it within 250 ms if they look for changes \
-                 (`SqliteStore::invalidations`), and else"
+                "Servers with a cache see it within 250 ms if they look for changes \
+                 (`SqliteStore::invalidations`), and otherwise"
             }
             Self::Postgres(_) | Self::Redis(_) => {
-                "Those with a cache heed it as soon as they are notified, and else"
+                "Servers with a cache see it as soon as they are notified, and otherwise"
             }
         };
         match propagation {
             Propagation::Immediate => format!(
-                "Servers that ask this database heed it from now on. {notifies} when what they \
+                "Servers that ask this database see it from now on. {notifies} when what they \
                  remember is too old (`max_staleness`)."
             ),
             Propagation::Notified { at_the_latest } => {
-                format!("Servers are notified, and heed it within {at_the_latest:?}.")
+                format!("Servers are notified, and see it within {at_the_latest:?}.")
             }
-            Propagation::Within(time) => format!("Servers heed it within {time:?}."),
-            _ => "It is not known when servers heed it.".to_owned(),
+            Propagation::Within(time) => format!("Servers see it within {time:?}."),
+            _ => "It is not known when servers see it.".to_owned(),
         }
     }
 
-    /// Leaves nothing beside the file of a database.
+    /// Closes the database, so that no other files are left beside a SQLite file.
     pub(crate) async fn close(self) {
         if let Self::Sqlite(store) = self {
             store.close().await;

@@ -9,7 +9,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::say::say;
 
-/// Print the completions of a shell
+/// Print the completion script of a shell
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -40,7 +40,7 @@ Examples:
   api-keys man | man -l -
   api-keys man --directory /usr/local/share/man/man1")]
 pub(crate) struct Man {
-    /// Write api-keys.1, and a page for each command, into this directory
+    /// Write api-keys.1 and a page for each command to this directory
     #[arg(long, value_name = "PATH")]
     directory: Option<PathBuf>,
 }

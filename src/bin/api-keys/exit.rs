@@ -1,4 +1,4 @@
-//! [`Exit`] and [`Failure`]: what a command came to.
+//! [`Exit`] and [`Failure`]: the outcome of a command.
 
 use std::io;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use crate::say::say;
 use crate::text::printable;
 use crate::url::UrlError;
 
-/// What the exit status says.
+/// The exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done = 0,
@@ -26,17 +26,17 @@ pub(crate) enum Exit {
     Interrupted = 130,
 }
 
-/// What `--help` says of it.
+/// The exit status in `--help`.
 pub(crate) const HELP: &str = "\
 Exit status:
-  0  done; for `verify`, the key is valid and the request would pass
+  0  success; for `verify`, the key is valid and the request would be accepted
   1  the database or a stream failed, or the tables are missing
   2  the arguments, the environment or the standard input are wrong
   3  there is no such key
-  4  a rule refuses it: the name, the expiry, the state of the key or its tenant, the number of keys
+  4  refused by a rule: the name, the expiry, the state of the key or its tenant, the number of keys
   5  `verify`: the key is not valid
   6  `verify`: the key is valid, but the request would be refused
-  130  Ctrl-C stopped it: what was done stays done";
+  130  stopped by Ctrl-C: changes that were made stay";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -44,7 +44,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command did not do what it was asked.
+/// The error of a command.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
     #[error("{0}")]
@@ -53,7 +53,7 @@ pub(crate) enum Failure {
     Url(#[from] UrlError),
     #[error(transparent)]
     Input(#[from] InputError),
-    #[error("there is no database {0}: `api-keys init` makes one")]
+    #[error("there is no database {0}: create it with `api-keys init`")]
     NoDatabase(String),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -61,22 +61,22 @@ pub(crate) enum Failure {
     Manage(#[from] ManageError),
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
-    #[error("--audit-file: what was done is not written there: {0}")]
+    #[error("--audit-file: the events of these changes were not written: {0}")]
     Events(io::Error),
-    /// The key is there, and nobody has its secret.
+    /// The key exists, and its secret is lost.
     #[error(
         "{id} was issued, but its secret could not be written to standard output ({source}): \
-         `api-keys rotate {id} --grace 0s` makes another, `api-keys revoke {id}` ends it"
+         run `api-keys rotate {id} --grace 0s` for another one, or `api-keys revoke {id}`"
     )]
     SecretLost { id: KeyId, source: io::Error },
-    /// The same of several keys.
+    /// Several keys exist, and their secrets are lost.
     #[error(
         "{} keys were issued, but their secrets could not be written to standard output ({source}), \
-         and if it was closed, nobody knows how much of what was written before was read; \
-         `api-keys revoke --ids-stdin` ends them: {}", ids.len(), joined(ids)
+         and if it was closed, it is not known how much was read before; \
+         revoke them with `api-keys revoke --ids-stdin`: {}", ids.len(), joined(ids)
     )]
     SecretsLost { ids: Vec<KeyId>, source: io::Error },
-    /// A line of standard input stopped the rest.
+    /// A line of standard input is wrong, and the rest was not read.
     #[error("standard input, line {line}: {source}{}", not_known(uncertain))]
     Line { line: usize, uncertain: Vec<KeyId>, source: ManageError },
 }
@@ -101,7 +101,7 @@ impl Failure {
         Self::Usage(message.into())
     }
 
-    /// Tells whether whoever reads standard output has closed it, having read enough.
+    /// Returns whether the reader of standard output has closed it.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
@@ -132,26 +132,26 @@ impl Failure {
         }
     }
 
-    /// What to do about it, where that is not in the message.
+    /// Returns what to do, if the message does not say it.
     fn advice(&self) -> Option<&'static str> {
         if let Self::Manage(ManageError::Issue(IssueError::Ambiguous(_))) = self {
-            return Some("--prefix, --stage and --kind choose the format");
+            return Some("choose the format with --prefix, --stage and --kind");
         }
         if let Self::Manage(ManageError::UnknownAbility) = self {
-            return Some("API_KEYS_ABILITIES lists the abilities that there are");
+            return Some("add it to API_KEYS_ABILITIES, or correct its spelling");
         }
         let (Self::Store(error) | Self::Manage(ManageError::Store(error))) = self else {
             return None;
         };
         match std::error::Error::source(error)?.downcast_ref()? {
-            TablesError::Older(..) => Some("`api-keys init` makes or migrates the tables"),
+            TablesError::Older(..) => Some("run `api-keys init` to create or migrate the tables"),
             TablesError::Newer(..) => Some("update `api-keys`"),
             _ => None,
         }
     }
 }
 
-/// Says what went wrong, and how the process ends.
+/// Prints the error, and returns the exit status.
 pub(crate) fn report(outcome: Result<Exit, Failure>) -> ExitCode {
     let failure = match outcome {
         Ok(exit) => return exit.into(),

@@ -1,4 +1,4 @@
-//! Why a key is not valid, in words.
+//! The reasons why a key is not valid, in words.
 
 use std::error::Error as _;
 use std::time::SystemTime;
@@ -20,13 +20,13 @@ pub(crate) fn explain_known(key: &StoredKey, kind: RejectionKind, now: SystemTim
         RejectionKind::Expired => format!("it expired at {}", since(record.expires_at())),
         RejectionKind::Disabled => {
             let id = record.id();
-            format!("it is disabled; `api-keys update {id} --enable` puts it into use again")
+            format!("it is disabled; `api-keys update {id} --enable` enables it")
         }
         RejectionKind::Suspended => {
             let tenant = record.tenant().map_or("NAME", TenantId::as_str);
-            format!("its tenant is suspended; `api-keys tenant resume {tenant}` ends that")
+            format!("its tenant is suspended; `api-keys tenant resume {tenant}` resumes it")
         }
-        _ => "its record is not one of a key with such a prefix".to_owned(),
+        _ => "its record belongs to a key with another prefix".to_owned(),
     }
 }
 

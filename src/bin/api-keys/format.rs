@@ -1,4 +1,4 @@
-//! What keys look like, as it is said on the command line.
+//! The format of keys in the arguments.
 
 use std::str::FromStr;
 
@@ -8,24 +8,24 @@ use tower_api_key::{Alphabet, Checksum, KeyFormat};
 use crate::exit::Failure;
 use crate::session::secret_variable;
 
-/// What a key looks like after its prefix.
+/// The format of a key after its prefix
 #[derive(Args)]
 #[command(next_help_heading = "Format")]
 pub(crate) struct BodyArgs {
-    /// The random characters: `hex`, `base32`, `base58` or `base62`, and how many; by default
-    /// `base62:40`
+    /// The alphabet and the number of the random characters: `hex`, `base32`, `base58` or `base62`;
+    /// by default `base62:40`
     #[arg(long, value_name = "ALPHABET:LENGTH")]
     pub(crate) body: Option<Body>,
-    /// The checksum at the end; by default that of the prefix `ak_` is `crc32`, and others have none
+    /// The checksum at the end; by default `crc32` for the prefix `ak_`, and `none` for others
     #[arg(long)]
     pub(crate) checksum: Option<ChecksumSort>,
 }
 
-/// What a key looks like.
+/// The format of a key
 #[derive(Args)]
 #[command(next_help_heading = "Format")]
 pub(crate) struct FormatArgs {
-    /// What the key begins with, such as `sk_live_`; by default `ak_`, or what API_KEYS_FORMATS says
+    /// The prefix of the key, such as `sk_live_`; by default `ak_`, or the one of API_KEYS_FORMATS
     #[arg(long)]
     pub(crate) prefix: Option<String>,
     #[command(flatten)]
@@ -38,9 +38,9 @@ pub(crate) struct Body(Alphabet, usize);
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum ChecksumSort {
     None,
-    /// Finds typing errors
+    /// A CRC-32, which finds typing errors
     Crc32,
-    /// With the secret of the environment variable API_KEYS_CHECKSUM_SECRET
+    /// A checksum with the secret of the environment variable API_KEYS_CHECKSUM_SECRET
     Keyed,
 }
 
@@ -59,12 +59,12 @@ impl FromStr for Body {
             };
             Some(Self(alphabet, length.parse().ok()?))
         };
-        parse().ok_or_else(|| "a body is written like `hex:40` or `base62:43`".to_owned())
+        parse().ok_or_else(|| "invalid body: write it like `hex:40` or `base62:43`".to_owned())
     }
 }
 
 impl FormatArgs {
-    /// Tells whether anything was said.
+    /// Returns whether any option was given.
     pub(crate) fn is_given(&self) -> bool {
         self.prefix.is_some() || self.body.is_given()
     }
@@ -75,17 +75,17 @@ impl FormatArgs {
 }
 
 impl BodyArgs {
-    /// Tells whether anything was said.
+    /// Returns whether any option was given.
     pub(crate) fn is_given(&self) -> bool {
         self.body.is_some() || self.checksum.is_some()
     }
 
-    /// Returns the format of the keys with this prefix, of which there was one before.
+    /// Returns the format of keys with the prefix of an existing key.
     pub(crate) fn format_of_old(&self, prefix: &str) -> Result<KeyFormat, Failure> {
         if self.body.is_none() && prefix != KeyFormat::default().prefix() {
             return Err(Failure::usage(format!(
-                "say with --body, and --checksum if there is one, what follows `{prefix}` in the \
-                 keys of your servers, which would refuse the new key if it looked otherwise"
+                "add --body, and --checksum if there is one, for what follows `{prefix}` in the \
+                 keys of your servers: they refuse a new key of another form"
             )));
         }
         self.format(prefix)

@@ -1,4 +1,4 @@
-//! What the keys of the servers look like, as the environment says it for all commands.
+//! The formats of keys in the environment, for all commands.
 
 use std::env;
 
@@ -12,7 +12,7 @@ use crate::surplus::Surplus;
 
 const NAME: &str = "API_KEYS_FORMATS";
 
-/// Returns the formats of the environment; none if it does not say.
+/// Returns the formats in the environment, if there are any.
 pub(crate) fn formats() -> Result<KeyFormats, Failure> {
     let text = match env::var(NAME) {
         Ok(text) => text,
@@ -33,7 +33,7 @@ pub(crate) fn formats() -> Result<KeyFormats, Failure> {
         .collect()
 }
 
-/// Refuses options that say again what keys look like.
+/// Refuses options that set the format again.
 pub(crate) fn refuse_options(
     formats: &KeyFormats,
     options: &str,
@@ -41,7 +41,7 @@ pub(crate) fn refuse_options(
 ) -> Result<(), Failure> {
     match are_given && !formats.is_empty() {
         true => {
-            Err(Failure::usage(format!("{NAME} says what keys look like: leave {options} out")))
+            Err(Failure::usage(format!("{NAME} sets the formats of keys: leave {options} out")))
         }
         false => Ok(()),
     }
@@ -66,8 +66,9 @@ impl<'a> Described<'a> {
             let is_new = match name {
                 "body" => read.body.body.replace(value.parse()?).is_none(),
                 "checksum" => {
-                    let checksum = ChecksumSort::from_str(value, false)
-                        .map_err(|_| "a checksum is `none`, `crc32` or `keyed`".to_owned())?;
+                    let checksum = ChecksumSort::from_str(value, false).map_err(|_| {
+                        "unknown checksum: use `none`, `crc32` or `keyed`".to_owned()
+                    })?;
                     read.body.checksum.replace(checksum).is_none()
                 }
                 "stage" => read.stage.replace(value).is_none(),
@@ -75,16 +76,18 @@ impl<'a> Described<'a> {
                     let kind = match value {
                         "secret" => KeyKind::Secret,
                         "public" => KeyKind::Public,
-                        _ => return Err("a kind is `secret` or `public`".to_owned()),
+                        _ => return Err("unknown kind: use `secret` or `public`".to_owned()),
                     };
                     read.kind.replace(kind).is_none()
                 }
                 _ => false,
             };
             if !is_new {
-                return Err("a format is written like `sk_live_,stage=live`, and may say once \
+                return Err(
+                    "invalid format: write it like `sk_live_,stage=live`; it may have once \
                             each `body=base62:40`, `checksum=crc32`, `stage` and `kind=public`"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
         }
         Ok(read)

@@ -1,4 +1,4 @@
-//! What a key may do, from where, how often and for how long, as `issue` and `update` take it.
+//! Options of `issue` and `update`: abilities, restrictions, limits and expiry.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::id::parse_ability;
 use crate::time::{later, parse_end, parse_period};
 
-/// What a key may do, from where and how often.
+/// What a key may do, from where and how often
 #[derive(Args, Clone)]
 #[command(next_help_heading = "What the key may do")]
 pub(crate) struct Grants {
@@ -25,37 +25,37 @@ pub(crate) struct Grants {
     /// repeated
     #[arg(long = "limit", value_name = "LIMIT")]
     pub(crate) limits: Vec<RateLimit>,
-    /// A network or address from which it works, such as `192.0.2.0/24`; may be repeated
+    /// A network or address from which the key works, such as `192.0.2.0/24`; may be repeated
     #[arg(long = "address", value_name = "NETWORK", value_delimiter = ',')]
     #[arg(value_parser = parse_network)]
     pub(crate) addresses: Vec<IpNet>,
-    /// A site whose pages may use it, such as `https://*.shop.example`; may be repeated
+    /// A site whose pages may use the key, such as `https://*.shop.example`; may be repeated
     #[arg(long = "origin", value_name = "ORIGIN", value_delimiter = ',')]
     pub(crate) origins: Vec<OriginPattern>,
-    /// Pages that may use it, such as `https://app.example/*`; may be repeated
+    /// Pages that may use the key, such as `https://app.example/*`; may be repeated
     #[arg(long = "referrer", value_name = "REFERRER")]
     pub(crate) referrers: Vec<ReferrerPattern>,
-    /// An endpoint on which it works, such as `GET /v1/users/{id}` or `/v1/reports/*`; may be
+    /// An endpoint on which the key works, such as `GET /v1/users/{id}` or `/v1/reports/*`; may be
     /// repeated
     #[arg(long = "endpoint", value_name = "ENDPOINT")]
     pub(crate) endpoints: Vec<EndpointPattern>,
-    /// What the servers want to know of it, as a JSON object
+    /// Metadata of the application, as a JSON object
     #[arg(long, value_name = "JSON", value_parser = parse_object)]
     pub(crate) metadata: Option<Map<String, Value>>,
 }
 
-/// Until when a key works, and when it should be replaced.
+/// How long a key works, and when it should be replaced
 #[derive(Args)]
 #[command(next_help_heading = "How long it works")]
 pub(crate) struct Dates {
-    /// After which time it expires, such as `90d`
+    /// The period after which the key expires, such as `90d`
     #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
     expires_in: Option<Duration>,
-    /// When it expires, such as `2027-01-31`, which is the end of that day in UTC, or
+    /// The time at which the key expires, such as `2027-01-31`, the end of that day in UTC, or
     /// `2027-01-31T12:00:00+01:00`
     #[arg(long, value_name = "TIME", value_parser = parse_end, conflicts_with = "expires_in")]
     expires_at: Option<SystemTime>,
-    /// After which time it should be replaced; it goes on working
+    /// The period after which the key should be replaced; it still works then
     #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
     rotate_in: Option<Duration>,
 }
@@ -86,5 +86,5 @@ impl Dates {
 
 fn parse_object(text: &str) -> Result<Map<String, Value>, String> {
     // Not with the error of the parser, which may repeat a part of it.
-    serde_json::from_str(text).map_err(|_| "it is no JSON object".to_owned())
+    serde_json::from_str(text).map_err(|_| "not a JSON object".to_owned())
 }

@@ -6,12 +6,12 @@ use tower_api_key::{Ability, KeyId};
 
 use crate::exit::Failure;
 
-/// Which key.
+/// The id of a key
 #[derive(Args)]
 pub(crate) struct IdArg {
     /// The id of the key
     ///
-    /// What looks like a secret is refused; if it is an id, write `id:` before it.
+    /// Text that looks like a secret is refused. If it is an id, write `id:` before it.
     id: String,
 }
 
@@ -21,7 +21,7 @@ impl IdArg {
     }
 }
 
-/// Reads an id. What may be a secret is none, unless it is written `id:…`; nor is it repeated.
+/// Reads an id. Text that may be a secret is refused, unless it begins with `id:`. It is not repeated in errors.
 pub(crate) fn parse(text: &str) -> Result<KeyId, Failure> {
     let (text, is_certain) = match text.strip_prefix("id:") {
         Some(rest) => (rest, true),
@@ -29,30 +29,31 @@ pub(crate) fn parse(text: &str) -> Result<KeyId, Failure> {
     };
     if !is_certain && looks_like_secret(text) {
         return Err(Failure::usage(
-            "that may be a secret, which is read from standard input: others on this machine can \
+            "this may be a secret: pass secrets on standard input, because others on this machine can \
              see the arguments of a command, so revoke it if it is one. If it is an id, write `id:` \
              before it",
         ));
     }
-    text.parse().map_err(|_| Failure::usage("that is no id: `api-keys list` shows the ids of keys"))
+    text.parse().map_err(|_| Failure::usage("invalid id: `api-keys list` shows the ids of keys"))
 }
 
-/// Reads an id that stands where nobody sees it, or returns none.
+/// Reads an id from standard input, where it may look like a secret.
 pub(crate) fn of_line(text: &str) -> Option<KeyId> {
     text.strip_prefix("id:").unwrap_or(text).parse().ok()
 }
 
-/// Reads an ability. A single word that may be a secret is none, nor is it repeated: all who see the key
-/// would see it.
+/// Reads an ability. A single word that may be a secret is refused, because everybody who sees the key would see
+/// it. It is not repeated in errors.
 pub(crate) fn parse_ability(text: &str) -> Result<Ability, String> {
     if !text.contains(':') && looks_like_secret(text) {
-        return Err("an ability is no secret and no hash".to_owned());
+        return Err("this looks like a secret or a hash: an ability is a name such as `bots:read`"
+            .to_owned());
     }
     text.parse().map_err(|error: AbilityError| error.to_string())
 }
 
-/// Tells whether a text may be the secret of a key: it has a random part of at least 128 bits, as
-/// no id of this crate has (`key_` and 20 characters), nor a UUID.
+/// Returns whether a text may be the secret of a key: it has a random part of at least 128 bits. Ids of this crate
+/// (`key_` and 20 characters) and UUIDs do not.
 pub(crate) fn looks_like_secret(text: &str) -> bool {
     let words = || text.split(|character: char| !character.is_ascii_alphanumeric());
     let longest = words().map(str::len).max().unwrap_or(0);

@@ -13,7 +13,7 @@ pub(crate) async fn run(database: DatabaseArgs) -> Result<Exit, Failure> {
             say(format_args!("The server answers, and needs no tables."));
             if let Some(why) = store.unchecked() {
                 say(format_args!(
-                    "Whether it is a primary, evicts keys or is part of a cluster could not be checked: \
+                    "Not checked: whether it is a primary, evicts keys or is part of a cluster: \
                      {}",
                     printable(why)
                 ));

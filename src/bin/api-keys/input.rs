@@ -5,13 +5,13 @@ use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The most bytes that are read. A key has 256 at most; what is longer is not one.
+/// The most bytes that are read. A key has at most 256.
 const LIMIT: usize = 4096;
 
-/// Stands for a line that cannot be read.
+/// The replacement of a line that cannot be read.
 const UNREADABLE: &str = "\u{fffd}";
 
-/// Why there is no secret, or no line.
+/// The error of standard input.
 #[derive(Debug, Error)]
 pub(crate) enum InputError {
     #[error("standard input: {0}")]
@@ -20,8 +20,8 @@ pub(crate) enum InputError {
     Failed(#[from] io::Error),
 }
 
-/// Reads one secret: a line of standard input, or what is typed without being shown if that is a
-/// terminal. White space around it is not a part of it, nor are line breaks.
+/// Reads one secret: a line of standard input, or from a terminal without an echo. White space and line breaks
+/// around it are removed.
 pub(crate) fn secret() -> Result<Zeroizing<String>, InputError> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
@@ -36,24 +36,23 @@ fn one_line(input: impl Read) -> Result<Zeroizing<String>, InputError> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(LIMIT + 1));
     input.take(LIMIT as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > LIMIT {
-        return Err(InputError::Wrong("it is too long to be a key"));
+        return Err(InputError::Wrong("too long for a key"));
     }
     let text = str::from_utf8(&bytes).map_err(|_| InputError::Wrong("it is not text"))?;
     let text = text.trim_matches(|character: char| character.is_ascii_whitespace());
     if text.is_empty() {
-        return Err(InputError::Wrong("it is empty, where a key is read from it"));
+        return Err(InputError::Wrong("empty: pass a key"));
     }
     if text.contains(['\n', '\r']) {
-        return Err(InputError::Wrong("it has more than one line, where one key is read from it"));
+        return Err(InputError::Wrong("more than one line: pass one key"));
     }
     if is_quoted(text) {
-        return Err(InputError::Wrong("it is in quotes: give the key without them"));
+        return Err(InputError::Wrong("the key is in quotes: pass it without them"));
     }
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// Reads standard input line by line. One that is no text, or so long that it is nothing that is asked
-/// for, is what cannot be read as anything.
+/// Reads standard input line by line. A line that is not text, or too long, becomes [`UNREADABLE`].
 pub(crate) fn lines() -> impl Iterator<Item = Result<String, InputError>> {
     lines_of(io::stdin())
 }
@@ -73,7 +72,7 @@ fn line(input: &mut BufReader<impl Read>) -> Result<Option<String>, InputError> 
     Ok((read > 0).then(|| text.unwrap_or_else(|| UNREADABLE.to_owned())))
 }
 
-/// Tells whether a text is in quotes, as files of settings have it.
+/// Returns whether a text is in quotes, like in files of settings.
 fn is_quoted(text: &str) -> bool {
     ['"', '\''].iter().any(|quote| text.starts_with(*quote) && text.ends_with(*quote))
 }

@@ -1,4 +1,4 @@
-//! [`Interrupt`]: Ctrl-C, for commands that take long and can stop in between.
+//! [`Interrupt`]: Ctrl-C, for long commands that can stop between batches.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::exit::Exit;
 use crate::say::say;
 
-/// Whether somebody has pressed Ctrl-C. The first time, a command stops when what it has begun is done;
-/// the second time, the process ends.
+/// Whether Ctrl-C was pressed. The first time, a command stops after its batch; the second time, the process ends.
 #[derive(Clone)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
@@ -17,12 +16,12 @@ impl Interrupt {
         let asked = Arc::new(AtomicBool::new(false));
         let hears = Arc::clone(&asked);
         tokio::spawn(async move {
-            // Where the signal cannot be had, it ends the process as always.
+            // If the signal cannot be handled, it ends the process as usual.
             while tokio::signal::ctrl_c().await.is_ok() {
                 if hears.swap(true, Ordering::SeqCst) {
                     std::process::exit(Exit::Interrupted as i32);
                 }
-                say(format_args!("Stopping after this batch; Ctrl-C once more ends it at once."));
+                say(format_args!("Stopping after this batch. Press Ctrl-C again to stop at once."));
             }
         });
         Self(asked)
@@ -32,7 +31,7 @@ impl Interrupt {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Tells whether to go on.
+    /// Returns whether to go on.
     pub(crate) fn flow(&self) -> ControlFlow<()> {
         if self.is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

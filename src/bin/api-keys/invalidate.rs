@@ -7,10 +7,10 @@ use crate::exit::{Exit, Failure};
 use crate::say::say;
 use crate::session::Session;
 
-/// Have all servers forget what they know of keys, after a restore or a failover that lost changes
+/// Clear the caches of all servers, after a restore or a failover that lost changes
 ///
-/// Servers with a cache are notified of changes, and not of changes that came undone. Revoke first
-/// what has to be revoked again.
+/// Servers with a cache are notified of changes, but not of changes that were undone. First revoke
+/// again the keys that were revoked since.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -18,16 +18,16 @@ Example:
   api-keys revoke --ids-stdin < revoked-since-the-backup.txt
   api-keys invalidate
 
-Servers over SQLite hear of it by `SqliteStore::invalidations`. Those whose file was replaced have to be
-restarted.")]
+Servers with SQLite are notified by `SqliteStore::invalidations`. Restart servers whose file was
+replaced.")]
 pub(crate) struct Invalidate {}
 
 impl Invalidate {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         session.database.repository().invalidate_everywhere().await?;
-        say(format_args!("Servers that hear of changes forget what they know from now on."));
+        say(format_args!("Servers that are notified of changes drop their caches from now on."));
         say(format_args!(
-            "Those that are cut off serve nothing from memory, or only what is not too old for them \
+            "Servers without a connection use no cache, or only entries that are not too old \
              (`max_staleness`)."
         ));
         session.output.json(&json!({ "invalidated": true }))?;

@@ -14,9 +14,9 @@ use crate::issue_names;
 use crate::issued::Issued;
 use crate::session::Session;
 
-/// Issue a key, and print its secret for the only time
+/// Issue a key, and print its secret, which is not shown again
 ///
-/// The secret is alone on standard output.
+/// Standard output has only the secret.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -27,25 +27,25 @@ Examples:
   api-keys issue 'backend' --prefix hania_sk_ --body hex:40 --ability bots:read --json
   api-keys issue --names-stdin --tenant acme --ability sales:write < tills.txt > tills.jsonl
 
-If a prefix stands for a stage or a kind on your servers, say which: they refuse a key without it.
-API_KEYS_FORMATS says it for all commands; then --stage, --kind or --prefix choose the format.")]
+If a prefix means a stage or a kind on your servers, pass --stage or --kind: they refuse a key without
+it. With API_KEYS_FORMATS set for all commands, --stage, --kind or --prefix choose the format.")]
 pub(crate) struct Issue {
-    /// What the key is for: 3 to 100 characters
+    /// The name of the key, 3 to 100 characters: what it is for
     #[arg(required_unless_present = "names_stdin")]
     name: Option<String>,
-    /// Issue a key for each line of standard input, which is its name, and print each with its secret
-    /// as a line of JSON
+    /// Issue one key for each line of standard input, which has its name, and print each key with its
+    /// secret as a line of JSON
     ///
-    /// They are issued in batches. If one of the names is wrong, none is.
+    /// Keys are issued in batches. If one of the names is wrong, no key is issued.
     #[arg(long, conflicts_with = "name")]
     names_stdin: bool,
-    /// On whose behalf it acts
+    /// The tenant of the key
     #[arg(long)]
     tenant: Option<TenantId>,
-    /// The only stage in which it works, such as `live`
+    /// The only stage in which the key works, such as `live`
     #[arg(long)]
     stage: Option<Stage>,
-    /// Whether it is a secret; by default it is, unless API_KEYS_FORMATS says otherwise
+    /// The kind; by default `secret`, or the one of API_KEYS_FORMATS
     #[arg(long)]
     kind: Option<Kind>,
     #[command(flatten)]
@@ -58,9 +58,9 @@ pub(crate) struct Issue {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Kind {
-    /// From server to server only
+    /// A secret, for servers only
     Secret,
-    /// For pages, where everybody can read it; it needs an --origin or a --referrer
+    /// A public key in web pages, which everybody can read; it needs an --origin or a --referrer
     Public,
 }
 
@@ -125,7 +125,7 @@ impl Grants {
     }
 }
 
-/// Restricts nothing where nothing was said, while an empty list would allow nothing.
+/// Returns no restriction for an empty list of arguments. An empty restriction would allow nothing.
 fn list<T>(items: Vec<T>) -> Option<Arc<[T]>> {
     (!items.is_empty()).then(|| items.into())
 }

@@ -1,4 +1,4 @@
-//! `api-keys issue --names-stdin`: many keys, whose names are on standard input.
+//! `api-keys issue --names-stdin`: issues many keys, whose names are on standard input.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -14,8 +14,8 @@ use crate::issued::{Issued, warnings};
 use crate::say::say;
 use crate::session::Session;
 
-/// Issues a key for each name, and prints a line of JSON for each as soon as its batch is issued. Nothing
-/// is issued if one of the names is wrong.
+/// Issues a key for each name, and prints a line of JSON for each as soon as its batch is issued. If one of the
+/// names is wrong, no key is issued.
 pub(crate) async fn run(
     session: &Session,
     key: impl Fn(String) -> Result<NewKey, Failure>,
@@ -30,7 +30,7 @@ pub(crate) async fn run(
         }
     }
     if keys.is_empty() {
-        return Err(Failure::usage("standard input is empty, where names are read from it"));
+        return Err(Failure::usage("standard input is empty: pass one name a line"));
     }
     let (wanted, interrupt) = (keys.len(), Interrupt::listen());
     let mut printed = Printed { session, count: 0, warned: false, lost: Vec::new(), failed: None };
@@ -41,7 +41,7 @@ pub(crate) async fn run(
     let outcome = issued.await;
     let count = printed.count;
     say(format_args!(
-        "Issued {count} of {wanted} keys, whose secrets are on standard output, and are not shown again."
+        "Issued {count} of {wanted} keys. Their secrets are on standard output. They are not shown again."
     ));
     if let Some(source) = printed.failed {
         return Err(Failure::SecretsLost { ids: printed.lost, source });
@@ -56,7 +56,7 @@ pub(crate) async fn run(
     }
 }
 
-/// What was printed, and what could not be.
+/// The keys that were printed, and those that could not be.
 struct Printed<'a> {
     session: &'a Session,
     count: usize,
@@ -74,7 +74,7 @@ impl Printed<'_> {
         for (index, IssuedKey { record, secret, .. }) in batch.iter().enumerate() {
             let issued = Issued { record, secret, predecessor: None };
             let line = issued.json(self.session);
-            // One by one, so that it is known which were written.
+            // One by one, to know which were written.
             if let Err(error) = line.and_then(|line| self.session.output.write(line.as_bytes())) {
                 self.lost = batch[index..].iter().map(|key| key.record.id().clone()).collect();
                 self.failed = Some(error);

@@ -1,4 +1,4 @@
-//! What is printed of a new key: its secret, to whom it is for, and the rest, to people.
+//! The output of a new key: its secret on standard output, and messages on standard error.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl Issued<'_> {
             .map_err(|source| Failure::SecretLost { id: record.id().clone(), source })?;
         let (name, hint) = (printable(record.name()), printable(record.hint().as_str()));
         say(format_args!("Issued {} ({name}), {hint}.", record.id()));
-        say(format_args!("Its secret is on standard output, and is not shown again."));
+        say(format_args!("Its secret is on standard output. It is not shown again."));
         if let Some(time) = record.expires_at() {
             say(format_args!("It expires at {}.", format_relative(time, session.now)));
         }
@@ -56,18 +56,15 @@ impl Issued<'_> {
     }
 }
 
-/// Says why a key may not do what its owner expects.
+/// Returns warnings about a key that cannot do what its owner may expect.
 pub(crate) fn warnings(record: &KeyRecord) -> impl Iterator<Item = &'static str> {
     let restrictions = record.restrictions();
     let names_sites = restrictions.origins.is_some() || restrictions.referrers.is_some();
     [
-        (
-            record.abilities().is_empty(),
-            "It has no --ability, and is refused where one is required.",
-        ),
+        (record.abilities().is_empty(), "It has no ability: routes that require one refuse it."),
         (
             record.kind() == KeyKind::Public && !names_sites,
-            "It is public and has no --origin and no --referrer: it works nowhere.",
+            "It is public and has no --origin and no --referrer: every request is refused.",
         ),
     ]
     .into_iter()

@@ -1,4 +1,4 @@
-//! [`judge`]: asks the layer of the servers about a request, so that there is one truth.
+//! [`judge`]: sends a request through the layer that servers use.
 
 use std::convert::Infallible;
 
@@ -9,13 +9,13 @@ use tower::{ServiceExt as _, service_fn};
 use tower_api_key::{ApiKeyLayer, KeyId, Rejection, RejectionKind, VerifiedKey};
 use tower_layer::Layer as _;
 
-/// What the layer says of a request: the key, or why it is refused.
+/// The decision of the layer: the key, or the rejection.
 pub(crate) type Verdict = Result<VerifiedKey, Rejection>;
 
 /// Sends a request through a layer to a handler that does nothing.
 ///
-/// It leaves no traces: the layer notes no use of the key unless it is told to, and its limiter
-/// counts in the memory of this process, where one request is within any limit.
+/// It has no side effects: without an observer, the layer records no use of the key, and its limiter counts in the
+/// memory of this process, where one request is within any limit.
 pub(crate) async fn judge(layer: &ApiKeyLayer, request: Request<Empty<Bytes>>) -> Verdict {
     let handler = service_fn(async |request: Request<Empty<Bytes>>| {
         let mut response = Response::new(());
@@ -33,7 +33,7 @@ pub(crate) async fn judge(layer: &ApiKeyLayer, request: Request<Empty<Bytes>>) -
     }
 }
 
-/// Returns which key it is, if the request got as far as a record.
+/// Returns the key, if its record was found.
 pub(crate) fn key_id(verdict: &Verdict) -> Option<&KeyId> {
     match verdict {
         Ok(key) => Some(key.id()),

@@ -14,7 +14,7 @@ use crate::table::Table;
 use crate::time::{earlier, format, later, parse_period};
 use crate::view::Key;
 
-/// How many keys are in memory at once.
+/// How many keys are read at once.
 const PAGE: usize = 500;
 
 /// List keys, the newest first
@@ -26,32 +26,32 @@ Examples:
   api-keys list --name import --created-by name:cli:alice
   api-keys list --json | jq -r 'select(.expires_at == null) | .id'
 
-With --json, each line is an object, so that a long list can be read as it comes.")]
+With --json, each line is an object, so that programs can read a long list as a stream.")]
 pub(crate) struct List {
     #[command(flatten)]
     whose: Whose,
-    /// Only keys in this state
+    /// List only keys in this state
     #[arg(long)]
     state: Option<State>,
-    /// Only keys with this in their name; upper and lower case of A to Z are the same
+    /// List only keys with this text in their name; the case of A to Z does not matter
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Only keys that work in this stage alone
+    /// List only keys of this stage
     #[arg(long)]
     stage: Option<Stage>,
-    /// Only keys of this kind
+    /// List only keys of this kind
     #[arg(long)]
     kind: Option<Kind>,
-    /// Only keys that were issued by this: `system`, `key:ID` or `name:NAME`, as `show` says it
+    /// List only keys that this actor issued: `system`, `key:ID` or `name:NAME`, like in `show`
     #[arg(long, value_name = "ACTOR", value_parser = actor)]
     created_by: Option<Actor>,
-    /// Only keys that were neither used nor issued for so long, such as `90d`
+    /// List only keys that were neither used nor issued within this period, such as `90d`
     #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
     unused_for: Option<Duration>,
-    /// Only keys, in any state, that should be replaced within so long, such as `14d`
+    /// List only keys, in any state, that should be replaced within this period, such as `14d`
     #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
     due_within: Option<Duration>,
-    /// At most so many keys
+    /// List at most this number of keys
     #[arg(long = "limit", value_name = "COUNT")]
     count: Option<usize>,
 }
@@ -63,21 +63,22 @@ Examples:
   api-keys due-for-rotation --within 14d
   api-keys due-for-rotation --within 0s --json | jq -r .id
 
-Keys have a date if they were issued with --rotate-in, or by an application with a rotation period.")]
+Keys have such a date if they were issued with --rotate-in, or by an application with a rotation
+period.")]
 pub(crate) struct DueForRotation {
     #[command(flatten)]
     whose: Whose,
-    /// Within which time, such as `14d`; `0s` lists those that should have been replaced by now
+    /// The period, such as `14d`; `0s` lists keys that should have been replaced by now
     #[arg(long, value_name = "PERIOD", value_parser = parse_period, default_value = "14d")]
     within: Duration,
 }
 
 #[derive(Args)]
 struct Whose {
-    /// Only keys of this tenant
+    /// List only keys of this tenant
     #[arg(long)]
     tenant: Option<TenantId>,
-    /// Only keys of no tenant
+    /// List only keys without a tenant
     #[arg(long, conflicts_with = "tenant")]
     no_tenant: bool,
 }
@@ -151,7 +152,7 @@ impl DueForRotation {
     }
 }
 
-/// Prints keys page by page, as they come.
+/// Prints keys page by page.
 async fn print<const N: usize>(
     session: &Session,
     mut query: KeyQuery,
@@ -163,7 +164,7 @@ async fn print<const N: usize>(
     let mut table = Table::new(header, output.is_terminal());
     loop {
         let page = session.keys.list(&query).await?;
-        // A page may have looked at many keys in vain.
+        // A page can be empty before the end of the list.
         if page.keys.is_empty()
             && let Some(next) = page.next
         {
@@ -187,7 +188,7 @@ async fn print<const N: usize>(
     }
 }
 
-/// Reads who issued a key. The error does not repeat what may be a secret in the wrong place.
+/// Reads an actor. The error does not repeat a text that may be a secret in the wrong place.
 fn actor(text: &str) -> Result<Actor, String> {
     text.parse().map_err(|error: ParseActorError| error.to_string())
 }

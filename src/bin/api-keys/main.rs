@@ -1,4 +1,4 @@
-//! `api-keys`: issues, reviews and revokes API keys in a database. Start reading in `cli`.
+//! `api-keys`: issues, lists and revokes API keys in a database. Start reading in `cli`.
 
 mod abilities;
 mod arguments;

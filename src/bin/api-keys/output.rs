@@ -1,11 +1,11 @@
-//! [`Output`]: what goes to standard output.
+//! [`Output`]: results on standard output.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-/// Writes what was asked for to standard output.
+/// Writes results to standard output.
 #[derive(Clone, Copy)]
 pub(crate) struct Output {
     pub(crate) json: bool,
@@ -23,7 +23,7 @@ impl Output {
         stdout.flush()
     }
 
-    /// Writes a value as one line of JSON, if programs read it.
+    /// Writes a value as one line of JSON, with `--json`.
     pub(crate) fn json(self, value: &impl Serialize) -> io::Result<()> {
         match self.json {
             true => self.write(json_line(value)?.as_bytes()),
@@ -32,7 +32,7 @@ impl Output {
     }
 }
 
-/// Returns a line of JSON, which is forgotten with its secret.
+/// Returns a line of JSON whose memory is cleared, as it may have a secret.
 pub(crate) fn json_line(value: &impl Serialize) -> io::Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(serde_json::to_string(value)?);
     line.push('\n');

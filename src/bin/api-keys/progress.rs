@@ -1,4 +1,4 @@
-//! [`Progress`]: how far a command has come, now and then.
+//! [`Progress`]: progress messages of long commands.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
@@ -8,17 +8,17 @@ use clap::Args;
 
 use crate::say::say;
 
-/// How often something is said.
+/// The interval of messages.
 const PERIOD: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(crate) struct ProgressArgs {
-    /// Say how far it has come on standard error, also where that is not a terminal
+    /// Print progress messages on standard error, even if it is not a terminal
     #[arg(long)]
     progress: bool,
 }
 
-/// Says on standard error how far a command has come, every second.
+/// Prints the progress of a command on standard error, every second.
 pub(crate) struct Progress {
     is_shown: bool,
     /// Whether each step is said: programs that ask for it want to see that it goes on.

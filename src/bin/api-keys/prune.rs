@@ -14,24 +14,24 @@ use crate::say::say;
 use crate::session::Session;
 use crate::time::{earlier, parse_period};
 
-/// Remove what is left of keys that were revoked or expired long ago
+/// Remove the records of keys that were revoked or expired long ago
 ///
-/// The audit events of SQLite and PostgreSQL stay; `audit prune` removes those. Keys are removed in
-/// batches. Ctrl-C stops it after one, and the next call goes on.
+/// The audit events in SQLite and PostgreSQL stay; `audit prune` removes those. Keys are removed in
+/// batches. Ctrl-C stops after a batch, and the next call goes on.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   api-keys prune --older-than 365d
   api-keys prune --older-than 365d --usage-hours 90 --usage-days 400")]
 pub(crate) struct Prune {
-    /// How long ago a key was revoked or expired, at least
+    /// The least period since a key was revoked or expired
     #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
     older_than: Duration,
-    /// Also sum up hours of usage as days that are older than so many days. Servers with a `UsageRecorder`
-    /// do so by themselves, unless it is built `without_pruning`
+    /// Also replace hours of usage that are older than this number of days by sums of days. Servers
+    /// with a `UsageRecorder` do this by themselves, unless it is built `without_pruning`
     #[arg(long, value_name = "DAYS", requires = "usage_days")]
     usage_hours: Option<u32>,
-    /// Also delete days of usage that are older than so many days
+    /// Also delete days of usage that are older than this number of days
     #[arg(long, value_name = "DAYS", requires = "usage_hours")]
     usage_days: Option<u32>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! [`RequestArgs`]: the request of which `verify` tells whether it would pass.
+//! [`RequestArgs`]: the request that `verify` judges.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,9 +16,9 @@ use tower_api_key::{
 
 use crate::id::parse_ability;
 
-/// A request, and what the server requires of its key.
+/// A request, and what the server requires of its key
 #[derive(Args)]
-#[command(next_help_heading = "A request that would pass or not")]
+#[command(next_help_heading = "The request to judge")]
 pub(crate) struct RequestArgs {
     /// The route requires this ability, such as `imports:write`; may be repeated
     #[arg(long = "ability", value_name = "ABILITY", value_delimiter = ',')]
@@ -45,13 +45,13 @@ pub(crate) struct RequestArgs {
     /// The Referer header
     #[arg(long, value_name = "URL")]
     referrer: Option<HeaderValue>,
-    /// The server accepts public keys there
+    /// The server accepts public keys on this route
     #[arg(long)]
     accept_public_keys: bool,
 }
 
 impl RequestArgs {
-    /// Tells whether anything was said.
+    /// Returns whether any option was given.
     pub(crate) fn is_given(&self) -> bool {
         !self.abilities.is_empty()
             || self.stage.is_some()
@@ -118,12 +118,12 @@ impl fmt::Display for RequestArgs {
 fn parse_action(text: &str) -> Result<Ability, String> {
     let ability = parse_ability(text)?;
     match ability.is_wildcard() {
-        true => Err("a route requires one action, not a wildcard".to_owned()),
+        true => Err("wildcards are not allowed here: pass one ability".to_owned()),
         false => Ok(ability),
     }
 }
 
 fn parse_path(text: &str) -> Result<PathAndQuery, String> {
     let path = text.parse().ok().filter(|_| text.starts_with('/'));
-    path.ok_or_else(|| "a path is written like `/v1/imports`".to_owned())
+    path.ok_or_else(|| "invalid path: write it like `/v1/imports`".to_owned())
 }

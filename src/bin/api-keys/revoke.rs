@@ -13,10 +13,10 @@ use crate::text::printable;
 use crate::view::Key;
 use crate::{id, input, revoke_list, revoke_tenant};
 
-/// Revoke a key for good, by its id or by its secret, many by their ids, or all of a tenant
+/// Revoke a key by its id or its secret, many keys by their ids, or all keys of a tenant
 ///
-/// Revoking a key that is revoked changes nothing, and is a success. The successor of a rotated key
-/// still works, unless `--with-successors` revokes it too.
+/// A revocation cannot be undone. Revoking a revoked key succeeds and changes nothing. The successor
+/// of a rotated key still works, unless `--with-successors` is given.
 #[derive(Args)]
 #[command(override_usage = "api-keys revoke [OPTIONS] <ID>\n       \
                             api-keys revoke [OPTIONS] --secret-stdin\n       \
@@ -31,37 +31,37 @@ Examples:
   api-keys revoke --tenant acme     # asks for the name again
   jq -r 'select(.action == \"revoked\") | .key_id' audit.jsonl | api-keys revoke --ids-stdin
 
-With --tenant, keys that can manage keys go first, and keys that are issued meanwhile are revoked, too. If
-it is stopped, what was revoked stays revoked, and the same command goes on. Suspend the tenant first.
+With --tenant, keys that can manage keys are revoked first. Keys that are issued in the meantime are
+revoked, too. If the command is stopped, run it again to go on. Suspend the tenant first.
 
-With --ids-stdin, a line of standard output says what became of each line of the input: revoked,
-unknown, not an id, or failed. All are tried, whatever became of those before. The exit status is 0 if
+With --ids-stdin, standard output has a line with the outcome of each line of the input: revoked,
+unknown, not an id, or failed. All ids are tried, even if others fail. The exit status is 0 if
 all were revoked, else 1 if one failed, else 2 if one was not an id, else 3 if one is unknown.")]
 pub(crate) struct Revoke {
     /// The id of the key
     ///
-    /// What looks like a secret is refused; if it is an id, write `id:` before it.
+    /// Text that looks like a secret is refused. If it is an id, write `id:` before it.
     #[arg(required_unless_present_any = ["secret_stdin", "ids_stdin", "tenant"], conflicts_with = "secret_stdin")]
     id: Option<String>,
     /// Read the secret of the key from standard input, one line; white space around it is ignored
     #[arg(long)]
     secret_stdin: bool,
-    /// Read the ids of keys from standard input, one a line; empty lines and those that begin with `#`
-    /// are ignored
+    /// Read the ids of keys from standard input, one per line; empty lines and lines that begin with
+    /// `#` are ignored
     #[arg(long, conflicts_with_all = ["id", "secret_stdin"])]
     ids_stdin: bool,
     /// Revoke all keys of this tenant
     #[arg(long, value_name = "NAME", conflicts_with_all = ["id", "secret_stdin", "ids_stdin", "with_successors"])]
     tenant: Option<TenantId>,
-    /// Do not ask for the name of the tenant again
+    /// Do not ask for confirmation
     #[arg(long, requires = "tenant", conflicts_with_all = ["id", "secret_stdin", "ids_stdin"])]
     yes: bool,
-    /// Revoke the key that replaced it too, the one that replaced that, and so on: all or none
+    /// Also revoke its successors: the key that replaced it, and so on; either all or none
     #[arg(long)]
     with_successors: bool,
 }
 
-/// A key that was revoked, as programs see it.
+/// A revoked key, as JSON.
 #[derive(Serialize)]
 struct Revoked<'a> {
     #[serde(flatten)]
@@ -101,7 +101,7 @@ impl Revoke {
 
     async fn revoke_leaked(&self, session: &Session) -> Result<RevokedKey, Failure> {
         let secret = input::secret()?;
-        // Also if it was issued before there was a pepper.
+        // A key that was issued before there was a pepper is found, too.
         let scheme = KeyScheme::default().hasher(session.hasher.clone().or_sha256());
         let keys = session.keys.clone().scheme(scheme);
         let revoked = match self.with_successors {
@@ -126,9 +126,9 @@ fn say_what_was_done(session: &Session, revoked: &RevokedKey) {
     }
     if !revoked.working_successors.is_empty() {
         say(format_args!(
-            "`api-keys revoke {} --with-successors` revokes what replaced it, too.",
+            "`api-keys revoke {} --with-successors` also revokes the keys that replaced it.",
             record.id()
         ));
     }
-    say(format_args!("{}", session.database.heeded(revoked.propagation)));
+    say(format_args!("{}", session.database.when_seen(revoked.propagation)));
 }

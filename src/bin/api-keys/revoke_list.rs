@@ -1,4 +1,4 @@
-//! `api-keys revoke --ids-stdin`: many keys, one after the other.
+//! `api-keys revoke --ids-stdin`: revokes many keys, one after the other.
 
 use std::io;
 use std::time::Duration;
@@ -16,19 +16,18 @@ use crate::session::Session;
 use crate::text::printable;
 use crate::{id, input};
 
-/// How often a key is tried whose database fails. A revocation may be made twice.
+/// How often a revocation is tried if the database fails. It can be repeated.
 const ATTEMPTS: u32 = 3;
 
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Revokes the keys whose ids are on standard input, each whatever became of the others, and says of
-/// each line what became of it.
+/// Revokes the keys whose ids are on standard input, even if others fail, and prints the outcome of each line.
 pub(crate) async fn run(session: &Session, with_successors: bool) -> Result<Exit, Failure> {
-    let mut report = Report { session, count: Count::default(), heeded: None, failed: None };
+    let mut report = Report { session, count: Count::default(), propagation: None, failed: None };
     for (text, line) in input::lines().zip(1..) {
         let text = match text {
             Ok(text) => text,
-            // What is behind it is not known, and what was read has been done.
+            // The rest cannot be read. The lines before it are done.
             Err(error) => {
                 report.failed.get_or_insert(error.into());
                 break;
@@ -73,16 +72,16 @@ async fn revoke(
     }
 }
 
-/// What is said, line by line and in the end.
+/// The output for each line, and the summary.
 struct Report<'a> {
     session: &'a Session,
     count: Count,
-    heeded: Option<Propagation>,
-    /// Why something could not be read or said. It stops nobody from being revoked.
+    propagation: Option<Propagation>,
+    /// The first error of reading or writing. The other keys are revoked all the same.
     failed: Option<Failure>,
 }
 
-/// How many lines came to what.
+/// The number of lines of each outcome.
 #[derive(Default)]
 struct Count {
     revoked: usize,
@@ -91,11 +90,11 @@ struct Count {
     failed: usize,
 }
 
-/// What became of one line, as programs see it.
+/// The outcome of one line, as JSON.
 #[derive(Serialize)]
 struct Outcome<'a> {
     line: usize,
-    /// None if the line has none, or one that is not there and may be a secret.
+    /// The id; `None` if the line has none, or an unknown one that may be a secret.
     id: Option<&'a KeyId>,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,7 +108,7 @@ struct Outcome<'a> {
 impl Report<'_> {
     fn revoked(&mut self, line: usize, revoked: &RevokedKey) {
         self.count.revoked += 1;
-        self.heeded = Some(revoked.propagation);
+        self.propagation = Some(revoked.propagation);
         let mut outcome = Outcome::of(line, Some(revoked.record.id()), "revoked");
         outcome.revoked_successors = &revoked.revoked_successors;
         outcome.working_successors = &revoked.working_successors;
@@ -117,7 +116,7 @@ impl Report<'_> {
     }
 
     fn not_revoked(&mut self, line: usize, id: &KeyId, error: &ManageError) {
-        // Somebody may have mistaken a secret for an id.
+        // The line may be a secret by mistake.
         let shown = Some(id).filter(|id| !id::looks_like_secret(id.as_str()));
         if let ManageError::NotFound = error {
             self.count.unknown += 1;
@@ -151,13 +150,13 @@ impl Report<'_> {
     fn end(self) -> Result<Exit, Failure> {
         let Count { revoked, unknown, wrong, failed } = self.count;
         if revoked + unknown + wrong + failed == 0 && self.failed.is_none() {
-            return Err(InputError::Wrong("it has no ids").into());
+            return Err(InputError::Wrong("no ids: pass one id a line").into());
         }
         say(format_args!(
             "{revoked} revoked, {unknown} unknown, {wrong} not an id, {failed} failed."
         ));
-        if let Some(propagation) = self.heeded {
-            say(format_args!("{}", self.session.database.heeded(propagation)));
+        if let Some(propagation) = self.propagation {
+            say(format_args!("{}", self.session.database.when_seen(propagation)));
         }
         match self.failed {
             Some(error) => Err(error),
@@ -167,7 +166,7 @@ impl Report<'_> {
 }
 
 impl Count {
-    /// The worst of what became of the lines.
+    /// Returns the worst outcome of the lines.
     fn exit(&self) -> Exit {
         match self {
             Self { failed: 1.., .. } => Exit::Failed,

@@ -10,10 +10,10 @@ use crate::exit::{Exit, Failure};
 use crate::say::say;
 use crate::session::Session;
 
-/// How often is said how far it is.
+/// The interval of progress messages.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Revokes all keys of a tenant, if that is really wanted.
+/// Revokes all keys of a tenant, after a confirmation.
 pub(crate) async fn run(
     session: &Session,
     tenant: &TenantId,
@@ -25,8 +25,8 @@ pub(crate) async fn run(
     let suspended = session.keys.suspended_tenants().await?;
     if !suspended.iter().any(|suspended| suspended.tenant == *tenant) {
         say(format_args!(
-            "{tenant} is not suspended: its keys work until they are revoked, and more can be issued \
-             meanwhile. `api-keys tenant suspend {tenant}` ends all of that at once."
+            "{tenant} is not suspended: its keys work until they are revoked, and new ones can be issued \
+             in the meantime. `api-keys tenant suspend {tenant}` stops both at once."
         ));
     }
     let mut said_at = Instant::now();
@@ -41,27 +41,27 @@ pub(crate) async fn run(
         .await?;
     let keys = if revoked.revoked == 1 { "key" } else { "keys" };
     say(format_args!("Revoked {} {keys} of {tenant}; none is left.", revoked.revoked));
-    say(format_args!("{}", session.database.heeded(revoked.propagation)));
+    say(format_args!("{}", session.database.when_seen(revoked.propagation)));
     let tenant = tenant.as_str();
     session.output.json(&json!({ "tenant": tenant, "revoked": revoked.revoked }))?;
     Ok(Exit::Done)
 }
 
-/// Has somebody at a terminal type the name again.
+/// Asks at the terminal for the name of the tenant again.
 fn ask(tenant: &TenantId) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::usage(
-            "--tenant revokes all keys of a tenant for good, and nobody is at a terminal to be asked: \
+            "--tenant revokes all keys of a tenant, which cannot be undone, and there is no terminal to confirm it: \
              add --yes",
         ));
     }
     say(format_args!(
-        "All keys of {tenant} are revoked for good. Type the name of the tenant again:"
+        "All keys of {tenant} are revoked. This cannot be undone. Type the name of the tenant again:"
     ));
     let mut typed = String::new();
     io::stdin().read_line(&mut typed)?;
     match typed.trim() == tenant.as_str() {
         true => Ok(()),
-        false => Err(Failure::usage("that is another name: nothing was revoked")),
+        false => Err(Failure::usage("the name is another one: nothing was revoked")),
     }
 }

@@ -14,10 +14,9 @@ use crate::say::say;
 use crate::session::Session;
 use crate::time::{format_relative, later, parse_period};
 
-/// Replace a key by a new one that may do the same, and print its secret for the only time
+/// Replace a key by a successor with the same abilities, and print its secret, which is not shown again
 ///
-/// The old key works for the grace longer, and names the new one. The secret is alone on standard
-/// output.
+/// The old key still works for the grace period. Standard output has only the secret.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -27,7 +26,7 @@ Examples:
 pub(crate) struct Rotate {
     #[command(flatten)]
     id: IdArg,
-    /// How long the old key goes on working, such as `24h`; `0s` revokes it at once
+    /// The grace period, in which the old key still works, such as `24h`; `0s` revokes it at once
     #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
     grace: Duration,
     #[command(flatten)]
@@ -37,7 +36,7 @@ pub(crate) struct Rotate {
 impl Rotate {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let id = self.id.parse()?;
-        // The old key would never expire.
+        // Beyond that, the old key would never expire.
         later(session.now, self.grace)?;
         let old = session.keys.get(&id).await?;
         let options = "--body and --checksum";
@@ -64,9 +63,9 @@ impl Rotate {
             (None, Some(end)) => {
                 say(format_args!("{id} works until {}.", format_relative(end, session.now)));
             }
-            (None, None) => say(format_args!("{id} goes on working.")),
+            (None, None) => say(format_args!("{id} still works.")),
         }
-        say(format_args!("{}", session.database.heeded(rotated.propagation)));
+        say(format_args!("{}", session.database.when_seen(rotated.propagation)));
         Ok(exit)
     }
 }

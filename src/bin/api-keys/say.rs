@@ -1,10 +1,10 @@
-//! [`say`]: what goes to standard error.
+//! [`say`]: messages on standard error.
 
 use std::fmt;
 use std::io::{self, Write as _};
 
-/// Says something to people.
+/// Writes a message for people.
 pub(crate) fn say(message: fmt::Arguments<'_>) {
-    // If nobody listens, the exit status says it.
+    // If standard error is closed, the exit status has the result.
     let _ = writeln!(io::stderr(), "{message}");
 }

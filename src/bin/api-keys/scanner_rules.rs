@@ -8,7 +8,7 @@ use crate::format::FormatArgs;
 use crate::formats::{formats, refuse_options};
 use crate::output::Output;
 
-/// Print rules by which secret scanners find keys that were published
+/// Print rules with which secret scanners find leaked keys
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -17,14 +17,14 @@ Examples:
   detect-secrets scan --plugin api_keys.py
   api-keys scanner-rules regex --prefix sk_live_ --body hex:40
 
-A `.gitleaks.toml` replaces the rules that gitleaks has, unless it says `useDefault = true` under
-`[extend]`. No database is asked.")]
+A `.gitleaks.toml` replaces the built-in rules of gitleaks, unless it has `useDefault = true` under
+`[extend]`. The command needs no database.")]
 pub(crate) struct ScannerRules {
     scanner: Scanner,
-    /// What reports call such a key
+    /// The name of such a key in reports
     #[arg(long, default_value = "API key")]
     name: String,
-    /// The id of the rule for gitleaks; of several, each has a number after it
+    /// The id of the rule for gitleaks; several rules have a number after it
     #[arg(long, default_value = "api-key")]
     id: String,
     #[command(flatten)]
@@ -37,7 +37,7 @@ enum Scanner {
     Gitleaks,
     /// A plugin in Python
     DetectSecrets,
-    /// A regular expression in each line, for others
+    /// One regular expression per line, for other scanners
     Regex,
 }
 

@@ -1,4 +1,4 @@
-//! [`Session`]: an open database, and who asks.
+//! [`Session`]: an open database, and the actor.
 
 use std::env;
 use std::path::Path;
@@ -19,16 +19,16 @@ use crate::surplus::Surplus;
 use crate::text::printable;
 use crate::view::Key;
 
-/// What a command works with.
+/// The session of a command.
 pub(crate) struct Session {
     pub(crate) database: Database,
     pub(crate) keys: KeyManager,
-    /// What keys look like, if the environment says so.
+    /// The formats of keys, if the environment has them.
     pub(crate) formats: KeyFormats,
     pub(crate) hasher: KeyHasher,
     pub(crate) output: Output,
     pub(crate) now: SystemTime,
-    /// What writes events to a file as well.
+    /// The sink that also writes events to a file.
     events: Option<Arc<JsonLinesAudit>>,
 }
 
@@ -50,13 +50,13 @@ impl Session {
         Self { database, keys, formats, hasher, output, now: SystemTime::now(), events: None }
     }
 
-    /// Returns what keys of these formats look like, and how they are hashed.
+    /// Returns the scheme of keys with these formats.
     pub(crate) fn scheme(&self, formats: impl Into<KeyFormats>) -> KeyScheme {
         KeyScheme::new(formats).hasher(self.hasher.clone())
     }
 
-    /// Returns which key has this secret and was hashed without a pepper, so that servers with one
-    /// do not find it.
+    /// Returns the key that has this secret but was hashed without a pepper, so that servers with one do not find
+    /// it.
     pub(crate) async fn find_without_pepper(&self, secret: &str) -> Result<Option<KeyId>, Failure> {
         let digest = KeyHasher::sha256().digest(secret);
         if self.hasher.digests(secret).any(|known| known == digest) {
@@ -66,12 +66,12 @@ impl Session {
         Ok(record.map(|record| record.id().clone()))
     }
 
-    /// Refuses to grant abilities that there are not.
+    /// Refuses abilities that are not in the catalogue.
     pub(crate) fn know_abilities(&mut self, abilities: AbilityCatalogue) {
         self.keys = self.keys.clone().abilities(abilities);
     }
 
-    /// Has events of changes written to a file as well.
+    /// Also writes the events of changes to a file.
     pub(crate) fn write_events_to(&mut self, path: &Path) -> Result<(), Failure> {
         let sink = JsonLinesAudit::open(path)
             .map_err(|error| Failure::usage(format!("--audit-file {}: {error}", path.display())))?;
@@ -82,17 +82,17 @@ impl Session {
         Ok(())
     }
 
-    /// Says if events of what was done are not in the file that was to have them.
+    /// Returns an error if events could not be written to the file.
     pub(crate) fn end_events(&self) -> Result<(), Failure> {
         let Some(sink) = &self.events else { return Ok(()) };
         sink.flush().map_err(Failure::Events)
     }
 
-    /// Shows a key that was changed: to programs what it is now, and to people what was done.
+    /// Prints a changed key: its new state as JSON, or a message about the change.
     pub(crate) async fn changed(&self, done: &str, changed: ChangedKey) -> Result<Exit, Failure> {
         let ChangedKey { record, propagation, .. } = changed;
         say(format_args!("{done} {} ({}).", record.id(), printable(record.name())));
-        say(format_args!("{}", self.database.heeded(propagation)));
+        say(format_args!("{}", self.database.when_seen(propagation)));
         if self.output.json {
             let last_used_at = self.keys.get(record.id()).await?.last_used_at;
             self.output.json(&Key::new(&StoredKey::new(record, last_used_at), self.now))?;
@@ -101,8 +101,8 @@ impl Session {
     }
 }
 
-/// Returns how the keys are hashed, by the peppers of the environment. Those that were imported with the
-/// id as a part of their text are found as well.
+/// Returns the hasher with the peppers of the environment. It also finds imported keys whose text contains the
+/// id.
 pub(crate) fn hasher() -> Result<KeyHasher, Failure> {
     Ok(peppered()?.or_sha256_after_id())
 }
@@ -113,7 +113,7 @@ fn peppered() -> Result<KeyHasher, Failure> {
     match (pepper, previous) {
         (None, None) => Ok(KeyHasher::sha256()),
         (None, Some(_)) => {
-            Err(Failure::usage("API_KEYS_PREVIOUS_PEPPER is set, and API_KEYS_PEPPER is not"))
+            Err(Failure::usage("API_KEYS_PREVIOUS_PEPPER is set without API_KEYS_PEPPER: set both"))
         }
         (Some(pepper), None) => Ok(KeyHasher::hmac_sha256(pepper.as_bytes())),
         (Some(pepper), Some(previous)) => {
@@ -123,22 +123,23 @@ fn peppered() -> Result<KeyHasher, Failure> {
     }
 }
 
-/// Returns what may be wrong where a key is not found.
+/// Returns a hint about the pepper, for a key that is not found.
 pub(crate) fn pepper_advice() -> &'static str {
     match env::var_os("API_KEYS_PEPPER") {
-        Some(_) => "API_KEYS_PEPPER is set, and keys that were hashed otherwise are not found",
-        None => "API_KEYS_PEPPER is not set, without which keys with a pepper are not found",
+        Some(_) => {
+            "API_KEYS_PEPPER is set: keys that were hashed with another pepper, or without one, are not found"
+        }
+        None => "API_KEYS_PEPPER is not set: keys that were hashed with a pepper are not found",
     }
 }
 
-/// Reads a secret of at least 16 bytes, for which shorter ones would be a typing error.
+/// Reads a secret of at least 16 bytes. A shorter one is a typing error.
 ///
-/// A line end, spaces or quotes around it are refused: the keys of another secret are keys that no
-/// server accepts.
+/// A line end, spaces or quotes around it are refused: no server would accept keys of such a secret.
 pub(crate) fn secret_variable(name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     match env::var(name).map(Zeroizing::new) {
         Ok(secret) if secret.len() < 16 => {
-            Err(Failure::usage(format!("{name} has fewer than 16 bytes")))
+            Err(Failure::usage(format!("{name} is too short: it has at least 16 bytes")))
         }
         Ok(secret) => match Surplus::check(&secret) {
             Ok(()) => Ok(Some(secret)),
@@ -150,25 +151,25 @@ pub(crate) fn secret_variable(name: &str) -> Result<Option<Zeroizing<String>>, F
     }
 }
 
-/// Returns how many keys a tenant has at most, if the environment says so.
+/// Returns the limit of keys of a tenant, if the environment has it.
 pub(crate) fn max_keys() -> Result<Option<u64>, Failure> {
     let Some(text) = env::var_os("API_KEYS_MAX_PER_TENANT") else { return Ok(None) };
     let number = text.to_str().and_then(|text| text.parse().ok());
-    let error = || Failure::usage("API_KEYS_MAX_PER_TENANT is no whole number");
+    let error = || Failure::usage("API_KEYS_MAX_PER_TENANT is not a whole number");
     number.map(Some).ok_or_else(error)
 }
 
-/// Returns who asks, by the name that the system knows; behind `sudo`, the one who typed it.
+/// Returns the name of the user in the system; behind `sudo`, the user who called it.
 pub(crate) fn actor() -> String {
     let names = ["SUDO_USER", "USER", "LOGNAME", "USERNAME"].into_iter();
     let name = names.filter_map(|name| env::var(name).ok()).find_map(|name| actor_name(&name).ok());
     name.unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// Reads the name of who asks.
+/// Reads the name of the actor.
 pub(crate) fn actor_name(name: &str) -> Result<String, String> {
     match name.chars().count() <= 100 && name.parse::<ActorName>().is_ok() {
         true => Ok(name.to_owned()),
-        false => Err("a name has 1 to 100 characters, all of which can be seen".to_owned()),
+        false => Err("invalid name: use 1 to 100 visible characters".to_owned()),
     }
 }

@@ -1,11 +1,11 @@
-//! [`Surplus`]: what is around a value by mistake.
+//! [`Surplus`]: characters around a value that are there by mistake.
 
 use thiserror::Error;
 
-/// What is around a value that came from the environment or the arguments.
+/// Characters around a value from the environment or the arguments that are there by mistake.
 ///
-/// A line end, spaces or quotes would silently be a part of it: another file, another schema, or a
-/// pepper that no server has. The value is never repeated.
+/// A line end, spaces or quotes would become a part of the value: another file, another schema, or a pepper that no
+/// server has. The value is never repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum Surplus {
     #[error("is empty: give it a value, or leave it out")]

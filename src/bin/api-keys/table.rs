@@ -2,7 +2,7 @@
 
 use crate::text::{cut, printable};
 
-/// How wide a column is on a terminal. Elsewhere nothing is cut.
+/// The largest width of a column on a terminal. Elsewhere, nothing is cut.
 const WIDEST: usize = 40;
 
 /// Writes rows page by page, so that a long list need not be in memory: a later page may widen

@@ -13,17 +13,17 @@ use crate::say::say;
 use crate::session::Session;
 use crate::time::{format, format_relative};
 
-/// Suspend a tenant, all of whose keys are refused then, resume it, or list those that are suspended
+/// Suspend a tenant, so that all its keys are refused, resume it, or list suspended tenants
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   api-keys tenant suspend acme
   api-keys tenant resume acme
   api-keys tenant list
-  api-keys tenant suspend acme && api-keys revoke --tenant acme    # for good
+  api-keys tenant suspend acme && api-keys revoke --tenant acme    # cannot be undone
 
-The keys stay as they are. While their tenant is suspended, they can be revoked, disabled and removed, and
-none is issued, rotated or updated.")]
+The records of the keys stay as they are. While their tenant is suspended, keys can be revoked, disabled
+and removed, but not issued, rotated or updated.")]
 pub(crate) struct Tenant {
     #[command(subcommand)]
     action: Action,
@@ -35,7 +35,7 @@ enum Action {
     Suspend(Name),
     /// Accept the keys of a suspended tenant again
     Resume(Name),
-    /// List the tenants that are suspended
+    /// List suspended tenants
     List,
 }
 
@@ -46,7 +46,7 @@ struct Name {
     tenant: TenantId,
 }
 
-/// A suspended tenant, as programs see it.
+/// A suspended tenant as JSON.
 #[derive(Serialize)]
 struct Listed<'a> {
     tenant: &'a str,
@@ -71,7 +71,7 @@ impl Tenant {
     }
 }
 
-/// Says what was done, also if it was done before.
+/// Prints the outcome, also if nothing changed.
 fn tell(
     session: &Session,
     done: &str,
@@ -80,7 +80,7 @@ fn tell(
     suspended: bool,
 ) -> Result<Exit, Failure> {
     say(format_args!("{done} {tenant}."));
-    say(format_args!("{}", session.database.heeded(changed.propagation)));
+    say(format_args!("{}", session.database.when_seen(changed.propagation)));
     let tenant = tenant.as_str();
     let changed = changed.has_changed;
     session

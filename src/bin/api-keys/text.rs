@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Returns a text without anything that a terminal obeys: names were checked when they were set,
-/// but not by whoever writes to the database.
+/// Escapes control characters for a terminal. Names are checked when they are set, but other programs may write to
+/// the database.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_obeyed) {
         return Cow::Borrowed(text);
@@ -21,7 +21,7 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Tells control characters, and those that turn the direction of the text or are not seen.
+/// Returns whether a character is a control character, changes the direction of the text, or is invisible.
 fn is_obeyed(character: char) -> bool {
     character.is_control()
         || matches!(character,

@@ -12,7 +12,7 @@ const LAST: u64 = 253_402_300_799;
 
 const DAY: u64 = 86_400;
 
-/// What a year and a month are of a period, of which it is not known when it begins: on average.
+/// The average length of a year and a month, for periods without a start.
 const YEAR: u64 = 31_557_600;
 const MONTH: u64 = 2_630_016;
 
@@ -20,7 +20,8 @@ const UNITS: [(u64, &str); 4] = [(DAY, "day"), (3600, "hour"), (60, "minute"), (
 
 /// Reads a period, such as `90d` or `1h 30m`.
 pub(crate) fn parse_period(text: &str) -> Result<Duration, String> {
-    read_period(text).ok_or_else(|| "a period is written like `90d`, `12h` or `1h 30m`".to_owned())
+    read_period(text)
+        .ok_or_else(|| "invalid period: write it like `90d`, `12h` or `1h 30m`".to_owned())
 }
 
 fn read_period(text: &str) -> Option<Duration> {
@@ -48,13 +49,13 @@ fn read_period(text: &str) -> Option<Duration> {
 /// Reads a time with any offset, such as `2027-01-31T12:00:00+01:00`, or a day, which begins in UTC.
 pub(crate) fn parse_time(text: &str) -> Result<SystemTime, String> {
     rfc3339::parse_time(text).or_else(|_| beginning_of(text)).map_err(|_| {
-        "a time is written like `2027-01-31`, `2027-01-31T12:00:00Z` or \
+        "invalid time: write it like `2027-01-31`, `2027-01-31T12:00:00Z` or \
          `2027-01-31T12:00:00+01:00`"
             .to_owned()
     })
 }
 
-/// Like [`parse_time`], but of a day it is the end: the first moment in UTC that is not in it.
+/// Like [`parse_time`], but returns the end of a day: the first moment after it, in UTC.
 pub(crate) fn parse_end(text: &str) -> Result<SystemTime, String> {
     let Ok(day) = beginning_of(text) else { return parse_time(text) };
     // The last day of all ends a second earlier.
@@ -70,13 +71,13 @@ fn beginning_of(day: &str) -> Result<SystemTime, rfc3339::TimeError> {
 pub(crate) fn later(now: SystemTime, period: Duration) -> Result<SystemTime, Failure> {
     let last = SystemTime::UNIX_EPOCH + Duration::from_secs(LAST);
     let time = now.checked_add(period).filter(|time| *time <= last);
-    time.ok_or_else(|| Failure::usage("the period ends after the year 9999"))
+    time.ok_or_else(|| Failure::usage("the period ends after the year 9999: use a shorter one"))
 }
 
 /// Returns the time that was `period` before `now`.
 pub(crate) fn earlier(now: SystemTime, period: Duration) -> Result<SystemTime, Failure> {
     let time = now.checked_sub(period).filter(|time| *time >= SystemTime::UNIX_EPOCH);
-    time.ok_or_else(|| Failure::usage("the period begins before the year 1970"))
+    time.ok_or_else(|| Failure::usage("the period begins before the year 1970: use a shorter one"))
 }
 
 /// Writes a time by RFC 3339, in whole seconds and in UTC.
@@ -89,7 +90,7 @@ pub(crate) fn format_exact(time: SystemTime) -> String {
     format_nearest(time, 6)
 }
 
-/// Does as [`format()`], and adds how far away it is.
+/// Like [`format()`], but adds the distance from now.
 pub(crate) fn format_relative(time: SystemTime, now: SystemTime) -> String {
     let distance = match time.duration_since(now) {
         Ok(ahead) => format!("in {}", rough(ahead)),
@@ -99,7 +100,7 @@ pub(crate) fn format_relative(time: SystemTime, now: SystemTime) -> String {
     format!("{} ({distance})", format(time))
 }
 
-/// Writes a period in the largest unit of which there are two.
+/// Writes a period in the largest unit of which it has at least two.
 fn rough(period: Duration) -> String {
     let seconds = period.as_secs();
     let fits = |(unit, _): &(u64, &str)| seconds >= 2 * unit;

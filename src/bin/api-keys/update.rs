@@ -13,9 +13,9 @@ use crate::say::say;
 use crate::session::Session;
 use crate::time::format_relative;
 
-/// Change a key; what is not mentioned stays
+/// Change a key; all other settings stay
 ///
-/// What may be repeated replaces the whole list: all abilities, all limits, all addresses.
+/// Options that may be repeated replace the whole list: all abilities, all limits, all addresses.
 #[derive(Args)]
 #[command(override_usage = "api-keys update <ID> <CHANGES>...")]
 #[command(after_help = "\
@@ -34,46 +34,46 @@ pub(crate) struct Update {
 
 #[derive(Args)]
 struct Change {
-    /// What the key is for: 3 to 100 characters
+    /// The name of the key, 3 to 100 characters: what it is for
     #[arg(long)]
     name: Option<String>,
-    /// Take it out of use until it is enabled again
+    /// Disable the key until it is enabled again
     #[arg(long, conflicts_with = "enable")]
     disable: bool,
-    /// Put it into use again
+    /// Enable the key again
     #[arg(long)]
     enable: bool,
     #[command(flatten)]
     grants: Grants,
-    /// Take all abilities away
+    /// Remove all abilities
     #[arg(long, conflicts_with = "abilities")]
     no_abilities: bool,
     /// Remove all rate limits
     #[arg(long, conflicts_with = "limits")]
     unlimited: bool,
-    /// Let it work from all addresses
+    /// Allow all addresses
     #[arg(long, conflicts_with = "addresses")]
     any_address: bool,
-    /// Let pages of all sites use it
+    /// Allow pages of all sites
     #[arg(long, conflicts_with = "origins")]
     any_origin: bool,
-    /// Let all pages use it
+    /// Allow all pages
     #[arg(long, conflicts_with = "referrers")]
     any_referrer: bool,
-    /// Let it work on all endpoints
+    /// Allow all endpoints
     #[arg(long, conflicts_with = "endpoints")]
     any_endpoint: bool,
     #[command(flatten)]
     dates: Dates,
-    /// Let it never expire
+    /// Remove the expiry
     #[arg(long, conflicts_with_all = ["expires_in", "expires_at"])]
     no_expiry: bool,
-    /// Let it never be due for rotation
+    /// Remove the date of rotation
     #[arg(long, conflicts_with = "rotate_in")]
     no_rotation: bool,
 }
 
-/// All that can be changed, of which at least one thing has to be.
+/// The options of changes. At least one is required.
 const CHANGES: [&str; 21] = [
     "name",
     "disable",
@@ -159,7 +159,7 @@ impl Change {
     }
 }
 
-/// Returns what a restriction is to be, if anything was said of it.
+/// Returns the new restriction, if an option was given.
 fn list<T>(list: Vec<T>, any: bool) -> Option<Option<Arc<[T]>>> {
     match (list.is_empty(), any) {
         (false, _) => Some(Some(list.into())),

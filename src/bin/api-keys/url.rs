@@ -1,4 +1,4 @@
-//! [`DatabaseUrl`]: which database.
+//! [`DatabaseUrl`]: the URL of a database.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,33 +8,33 @@ use thiserror::Error;
 
 use crate::surplus::Surplus;
 
-/// Where the keys are. Not `Debug`, for the password in it.
+/// The URL of a database. It is not `Debug`, because it may have a password.
 pub(crate) enum DatabaseUrl {
     Sqlite(PathBuf),
     Postgres(String),
     Redis(String),
 }
 
-/// What is wrong with a URL, without repeating it.
+/// The error of a URL, which does not repeat it.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum UrlError {
-    #[error("no database: set DATABASE_URL, or name it with --database")]
+    #[error("no database: set DATABASE_URL or use --database")]
     None,
     #[error("DATABASE_URL is not text")]
     NotText,
     #[error("{0} {1}")]
     Surplus(&'static str, Surplus),
-    #[error("the URL of a database has no control characters, such as line breaks")]
+    #[error("the URL of the database has a control character, such as a line break: remove it")]
     Control,
-    #[error("the URL of a database begins with `sqlite:`, `postgres://` or `redis://`")]
+    #[error("unknown URL of a database: begin it with `sqlite:`, `postgres://` or `redis://`")]
     Scheme,
-    #[error("the URL of a SQLite database has the path of a file, as in `sqlite:keys.db`")]
+    #[error("the URL of the SQLite database has no path: add it, as in `sqlite:keys.db`")]
     NoFile,
-    #[error("a database in memory is gone when the command ends; name a file")]
+    #[error("a database in memory is lost when the command ends: use a file")]
     InMemory,
     #[error(
-        "others on this machine can see the arguments of a command, so a URL with a password is \
-         refused there: set DATABASE_URL instead, and change the password"
+        "a URL with a password is refused, because others on this machine can see the arguments of a \
+         command: set DATABASE_URL instead, and change the password"
     )]
     Password,
 }
@@ -74,7 +74,7 @@ fn sqlite_file(rest: &str) -> Result<PathBuf, UrlError> {
     Ok(PathBuf::from(path.into_owned()))
 }
 
-/// Tells whether a text may be a URL with a password in it, also one that does not parse.
+/// Returns whether a text may be a URL with a password, even if it does not parse.
 pub(crate) fn has_password(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once(':') else { return false };
     if scheme.eq_ignore_ascii_case("sqlite") {

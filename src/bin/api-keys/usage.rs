@@ -13,13 +13,13 @@ use crate::session::Session;
 use crate::table::Table;
 use crate::time::{earlier, format, parse_period};
 
-/// How wide the bars are.
+/// The width of the bars.
 const WIDTH: usize = 30;
 
-/// Show how often a key was used, or the keys of a tenant
+/// Show the usage of a key, or of all keys of a tenant: accepted and refused requests
 ///
-/// It is told what servers with a `UsageRecorder` have counted. Hours are kept for a shorter time than days,
-/// by default 90 days and 400. What was counted in the last minutes is not written yet.
+/// Servers with a `UsageRecorder` count requests. By default, hours are kept for 90 days, and days for 400.
+/// The last minutes may not be written yet.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -28,16 +28,16 @@ Examples:
   api-keys usage --tenant acme --last 365d --by month
   api-keys usage key_4SnPgVzDkgSrTyBgzJxQ --json | jq .total.reasons")]
 pub(crate) struct Usage {
-    /// The id of the key, also of one that was removed
+    /// The id of the key, also of a removed one
     #[arg(required_unless_present = "tenant")]
     id: Option<String>,
-    /// All keys of this tenant together
+    /// Show all keys of this tenant together
     #[arg(long, conflicts_with = "id")]
     tenant: Option<TenantId>,
-    /// Of how long, up to now
+    /// The period up to now
     #[arg(long, value_name = "PERIOD", value_parser = parse_period, default_value = "30d")]
     last: Duration,
-    /// By which times, in UTC
+    /// The length of the times, in UTC
     #[arg(long, value_enum, default_value = "day")]
     by: By,
 }
@@ -91,7 +91,7 @@ impl Usage {
         Table::new(["FROM", "ACCEPTED", "REFUSED", "", "REASONS"], is_terminal).page(rows)
     }
 
-    /// Writes no more of a time than is needed.
+    /// Shortens a time to the length of the periods.
     fn start(&self, time: SystemTime) -> String {
         let length = match self.by {
             By::Hour => "2027-01-31T12:00Z".len() - 1,
@@ -109,7 +109,7 @@ fn bar(count: u64, most: u64) -> String {
     const EIGHTHS: [&str; 8] =
         ["", "\u{258f}", "\u{258e}", "\u{258d}", "\u{258c}", "\u{258b}", "\u{258a}", "\u{2589}"];
     let width = u128::from(count) * (WIDTH as u128 * 8) / u128::from(most.max(1));
-    // What there is can be seen.
+    // A small number is visible, too.
     let width = usize::try_from(width).unwrap_or(0).max(usize::from(count > 0));
     format!("{}{}", "\u{2588}".repeat(width / 8), EIGHTHS[width % 8])
 }

@@ -18,10 +18,10 @@ use crate::session::Session;
 use crate::text::printable;
 use crate::view::{Key, details};
 
-/// Explain what servers say of a key, which is read from standard input
+/// Explain whether servers accept a key, which is read from standard input
 ///
-/// The key is judged as servers judge it, by the same code. Nothing is counted: neither a use of the
-/// key nor a request of its limits. White space around the key is ignored.
+/// The same code as on servers judges the key. The command records no use of the key, and does not
+/// count against its limits. White space around the key is ignored.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +29,7 @@ Examples:
   api-keys verify    # asks for the key, and does not show what is typed
   api-keys verify --ability imports:write --method POST --path /v1/imports --from 192.0.2.7 < key.txt
 
-Give the format of your servers, if they have one, so that a key that they refuse unread is refused:\nby these options, or for all commands by API_KEYS_FORMATS.")]
+If your servers have a format of their own, pass it with these options, or with API_KEYS_FORMATS for\nall commands. Then keys of another format are refused like on the servers.")]
 pub(crate) struct Verify {
     #[command(flatten)]
     request: RequestArgs,
@@ -37,15 +37,15 @@ pub(crate) struct Verify {
     format: FormatArgs,
 }
 
-/// What programs are told.
+/// The result as JSON.
 #[derive(Serialize)]
 struct Answer {
     valid: bool,
-    /// Why the key is not valid.
+    /// The reason why the key is not valid.
     reason: Option<&'static str>,
     explanation: String,
     key: Option<Key>,
-    /// Whether the request would pass, if the key is valid and a request was described.
+    /// Whether the request would be accepted, if the key is valid and a request was described.
     request: Option<Judgement>,
 }
 
@@ -93,7 +93,7 @@ impl Verify {
             }
         };
         match printed.map_err(Failure::from) {
-            // The exit status says it all the same.
+            // The exit status has the result as well.
             Err(failure) if failure.is_closed_pipe() => Ok(answer.exit()),
             printed => printed.map(|()| answer.exit()),
         }
@@ -124,8 +124,7 @@ impl Verify {
     }
 }
 
-/// Returns the rejection of a key that is not valid. One that is refused for what it may not do is
-/// valid.
+/// Returns the rejection of a key that is not valid. A key that may not make the request is valid.
 fn why_invalid(verdict: &Verdict) -> Result<Option<&Rejection>, Failure> {
     let Err(rejection) = verdict else { return Ok(None) };
     match rejection.kind() {

@@ -1,4 +1,4 @@
-//! [`Key`]: a key as programs are shown it, and [`details`], as people are.
+//! [`Key`]: a key as JSON, and [`details`]: a key as text.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use tower_api_key::store::StoredKey;
 use crate::text::printable;
 use crate::time::format_relative;
 
-/// A key as programs are shown it.
+/// A key as JSON.
 #[derive(Serialize)]
 pub(crate) struct Key {
     #[serde(flatten)]
@@ -42,7 +42,7 @@ impl Key {
     }
 }
 
-/// Describes a key to people, one attribute a line, without those that it does not have.
+/// Describes a key as text, one attribute a line, without those that it does not have.
 pub(crate) fn details(key: &StoredKey, now: SystemTime) -> String {
     let record = &*key.record;
     let restrictions = record.restrictions();
@@ -66,7 +66,7 @@ pub(crate) fn details(key: &StoredKey, now: SystemTime) -> String {
         ("endpoints", list(&restrictions.endpoints)),
         ("created", time(Some(record.created_at()))),
         ("issued by", record.created_by().and_then(one)),
-        ("last used", or(time(key.last_used_at), "never, as far as is known")),
+        ("last used", or(time(key.last_used_at), "never, or not recorded")),
         ("expires", or(time(record.expires_at()), "never")),
         ("revoked", time(record.revoked_at())),
         ("to rotate", time(record.rotation_due_at())),
@@ -94,7 +94,7 @@ fn some(values: impl Iterator<Item: ToString>) -> Option<Vec<String>> {
     (!values.is_empty()).then_some(values)
 }
 
-/// Says of a restriction what it allows.
+/// Lists what a restriction allows.
 fn list<T: std::fmt::Display>(list: &Option<Arc<[T]>>) -> Option<Vec<String>> {
     let list = list.as_ref()?;
     some(list.iter()).or_else(|| Some(vec!["none: the list is empty".to_owned()]))

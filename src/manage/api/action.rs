@@ -1,9 +1,9 @@
-//! [`KeyAction`]: what a request wants to do with which key.
+//! [`KeyAction`]: the action that a request asks for, and its key.
 
 use super::KeyRoute;
 use crate::key::KeyId;
 
-/// What a request wants to do with which key, for [`IdentifyOwner`](super::IdentifyOwner).
+/// The action that a request asks for, and the id of its key. [`IdentifyOwner`](super::IdentifyOwner) receives it.
 ///
 /// # Examples
 ///
@@ -22,34 +22,44 @@ pub struct KeyAction {
 }
 
 impl KeyAction {
-    /// Makes an action on no particular key, such as a list.
+    /// Creates an action without a key, such as a list.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::manage::api::{KeyAction, KeyRoute};
+    ///
+    /// let action = KeyAction::new(KeyRoute::List);
+    /// assert_eq!(action.route(), KeyRoute::List);
+    /// assert_eq!(action.key_id(), None);
+    /// assert!(!action.changes_keys());
+    /// ```
     #[must_use]
     pub const fn new(route: KeyRoute) -> Self {
         Self { route, key_id: None }
     }
 
-    /// Makes an action on one key.
+    /// Creates an action on one key.
     #[must_use]
     pub const fn on(route: KeyRoute, key_id: KeyId) -> Self {
         Self { route, key_id: Some(key_id) }
     }
 
-    /// Returns the route, which says what is to be done.
+    /// Returns the route that the request is for.
     #[must_use]
     pub const fn route(&self) -> KeyRoute {
         self.route
     }
 
-    /// Returns the key that the request is for. None if it is for no particular one, or if no key can
-    /// have the id in the path.
+    /// Returns the id of the key in the path. `None` for a route without a key, and for a path with an invalid id.
     ///
-    /// Whether there is such a key, and whose it is, is not known yet.
+    /// The key was not looked up: it may not exist, or belong to another tenant.
     #[must_use]
     pub const fn key_id(&self) -> Option<&KeyId> {
         self.key_id.as_ref()
     }
 
-    /// Tells whether keys are issued or changed, and not only read.
+    /// Returns whether the action issues or changes keys, rather than reading them.
     #[must_use]
     pub const fn changes_keys(&self) -> bool {
         !matches!(self.route, KeyRoute::List | KeyRoute::Show | KeyRoute::Audit | KeyRoute::Usage)

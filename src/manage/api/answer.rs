@@ -1,4 +1,4 @@
-//! What is answered when a request did what it was to do.
+//! The answers to successful requests.
 
 use std::time::SystemTime;
 
@@ -19,7 +19,7 @@ pub(super) struct Page {
     success: bool,
     /// The keys, the newest first.
     data: Vec<KeyView>,
-    /// Where the next page begins, also after one that has few keys or none; `null` if this is the last.
+    /// The cursor of the next page; `null` if this is the last. A page with few or no keys can have one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -32,7 +32,7 @@ pub(super) struct One {
     data: KeyView,
 }
 
-/// How often a key was used.
+/// The usage of a key.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ApiKeyUsageAnswer)]
 pub(super) struct Used {
@@ -40,7 +40,7 @@ pub(super) struct Used {
     data: UsageView,
 }
 
-/// A new key, with its secret for the only time.
+/// A new key, with its secret.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NewApiKeyAnswer)]
 pub(super) struct New<'a> {
@@ -54,11 +54,11 @@ pub(super) struct New<'a> {
 pub(super) struct WithSecret<'a> {
     #[serde(flatten)]
     key: KeyView,
-    /// The key itself, shown once.
+    /// The secret of the key. It is not shown again.
     secret: &'a str,
 }
 
-/// A message, and which successors of the key there are, if it was rotated.
+/// A message, and the successors of the key if it was rotated.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ApiKeyRevoked)]
 pub(super) struct Revoked {
@@ -85,7 +85,7 @@ pub(super) fn one(key: &StoredKey, now: SystemTime) -> Response {
     Json(One { success: true, data: KeyView::new(key, now) }).into_response()
 }
 
-/// Answers with a new key, which is to be found at `location`, if that is known.
+/// Answers with a new key and its `Location`, if that is known.
 pub(super) fn created(
     key: &StoredKey,
     secret: &Secret,

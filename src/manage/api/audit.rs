@@ -1,4 +1,4 @@
-//! `GET /api-keys/{key_id}/audit`: who did what to a key.
+//! `GET /api-keys/{key_id}/audit`: the audit log of a key.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -25,7 +25,7 @@ pub(super) struct Events {
     success: bool,
     /// The events, the newest first.
     data: Vec<Event>,
-    /// Where the next page begins; `null` if this is the last.
+    /// The cursor of the next page; `null` if this is the last.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -34,23 +34,23 @@ pub(super) struct Events {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ApiKeyEvent)]
 pub(super) struct Event {
-    /// When it was done.
+    /// The time of the change.
     #[serde(serialize_with = "rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     at: SystemTime,
-    /// Who did it: `key:` and the id of a key, `name:` and a name, or `system`.
+    /// The actor: `key:` and the id of a key, `name:` and a name, or `system`.
     #[schema(example = "name:alice@acme.example")]
     actor: String,
-    /// What was done.
+    /// The action.
     #[schema(example = "revoked")]
     action: String,
     /// The public id of the key.
     #[schema(required)]
     key_id: Option<String>,
-    /// The key as it was; `null` if it was new.
+    /// The key before the change; `null` if it was new.
     #[schema(required)]
     before: Option<KeyView>,
-    /// The key as it was from then on; `null` if it was removed.
+    /// The key after the change; `null` if it was removed.
     #[schema(required)]
     after: Option<KeyView>,
 }
@@ -63,8 +63,8 @@ impl From<AuditEntry> for Event {
     }
 }
 
-/// Shows a record of an event as a key, which has no metadata. One that another version wrote in a form
-/// that this one cannot read is not shown.
+/// Returns the view of a record in an event, or `None` if another version wrote it in a form that this version
+/// cannot read.
 fn view(mut record: Value, at: SystemTime) -> Option<KeyView> {
     // Events have no digests, and neither has what is shown.
     let digest = serde_json::to_value(KeyDigest::from_bytes([0; 32])).ok()?;
@@ -79,7 +79,7 @@ pub(super) fn answer(page: AuditPage) -> Response {
     Json(Events { success: true, data, next_cursor }).into_response()
 }
 
-/// Reads which events of a key are asked for.
+/// Reads the query of the events of a key.
 pub(super) fn parse_query(query: &str, id: KeyId) -> Result<AuditQuery, ApiError> {
     let (mut limit, mut cursor) = (None, None);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -90,7 +90,7 @@ pub(super) fn parse_query(query: &str, id: KeyId) -> Result<AuditQuery, ApiError
             _ => return Err(ApiError::new(StatusCode::BAD_REQUEST, UNKNOWN)),
         };
         if parameter.replace(value).is_some() {
-            return Err(wrong(name, "it is given twice"));
+            return Err(wrong(name, "given twice: pass it once"));
         }
     }
     let limit = limit.map(|limit| parse_limit(&limit).map_err(|error| wrong("limit", error)));
@@ -102,7 +102,7 @@ pub(super) fn parse_query(query: &str, id: KeyId) -> Result<AuditQuery, ApiError
     }
 }
 
-const UNKNOWN: &str = "The parameters are `limit` and `cursor`";
+const UNKNOWN: &str = "Unknown parameter: use `limit` and `cursor`";
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! [`Bodies`]: the bodies of requests, which come when their senders like.
+//! [`Bodies`]: reading the bodies of requests, with limits.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::ApiError;
 
-/// Reads bodies, within bounds of size, time and number.
+/// Reads bodies, with limits of size, time and number.
 #[derive(Clone)]
 pub(in crate::manage) struct Bodies {
     /// The longest body that is read, in bytes.
@@ -48,8 +48,8 @@ impl Bodies {
 
     /// Reads a body.
     ///
-    /// One more than are read at once ends the oldest, not itself: nobody who is slow, even on
-    /// purpose, is in the way of those who are not. One that has come already is in nobody's way.
+    /// If there are too many bodies, the oldest is ended: slow clients, even malicious ones, do not delay others. A
+    /// body that has arrived already does not count.
     pub(in crate::manage) async fn read(&self, body: Body) -> Result<Bytes, ApiError> {
         let mut reading = pin!(Limited::new(body, self.max_length).collect());
         if let Some(read) = reading.as_mut().now_or_never() {
@@ -59,11 +59,11 @@ impl Bodies {
         match timeout(self.timeout, Abortable::new(reading, ends)).await {
             Ok(Ok(read)) => finish(read),
             Ok(Err(_ended)) => {
-                let message = "Too many requests are under way: try again";
+                let message = "Too many requests at the same time: try again";
                 Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message))
             }
             Err(_elapsed) => {
-                let message = "The body did not come in time";
+                let message = "The body did not arrive in time: try again";
                 Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, message))
             }
         }
@@ -81,7 +81,10 @@ fn unread(error: &(dyn Error + 'static)) -> ApiError {
     // The limit of another layer is an error within another.
     let mut causes = std::iter::successors(Some(error), |error| (*error).source());
     if causes.any(|error| error.is::<LengthLimitError>()) {
-        return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too long");
+        return ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The body is too long: send a shorter one",
+        );
     }
     ApiError::new(StatusCode::BAD_REQUEST, "The body cannot be read")
 }
@@ -167,7 +170,7 @@ mod tests {
         for reading in &mut reading[..2] {
             assert!(reading.as_mut().now_or_never().is_none());
         }
-        // What has come already pushes out nobody.
+        // A body that has arrived already ends no other.
         assert_eq!(bodies.read(Body::from("{}")).await.unwrap(), "{}");
         assert!(reading[0].as_mut().now_or_never().is_none());
         assert!(reading[2].as_mut().now_or_never().is_none());
@@ -175,7 +178,7 @@ mod tests {
         let error = given_up.expect("the oldest is given up").unwrap_err();
         assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(reading[1].as_mut().now_or_never().is_none());
-        // Whoever goes away makes room.
+        // A dropped body makes room.
         drop(reading.remove(1));
         let mut next = Box::pin(bodies.read(slow()));
         assert!(next.as_mut().now_or_never().is_none());

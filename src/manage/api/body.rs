@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::ApiError;
 use super::json::Json;
 
-/// The body of a request, as it was read.
+/// The body of a request, or the error of reading it.
 ///
-/// Whether it could be read is told only to those who may know more: who calls, and whether there is
-/// such a key, comes first.
+/// The error is returned only after the caller was identified and the key was found, so that it reveals nothing
+/// to others.
 pub(super) struct RequestBody(pub(super) Result<Bytes, ApiError>);
 
 impl RequestBody {
@@ -19,10 +19,10 @@ impl RequestBody {
         parse(headers, &self.0?)
     }
 
-    /// Like [`json`](Self::json), but the body may be left out, though not by a browser.
+    /// Like [`json`](Self::json), but the body is optional, except for browsers.
     ///
-    /// Other sites can have it send a request without JSON, and with the cookies of its user, before it
-    /// asks whether they may. It sends their `Origin` then.
+    /// Another site can make a browser send a request without JSON, with the cookies of its user and without a
+    /// preflight. Such a request has an `Origin`.
     pub(super) fn optional_json(self, headers: &HeaderMap) -> Result<Option<Value>, ApiError> {
         let body = self.0?;
         let is_needed = !body.is_empty() || headers.contains_key(header::ORIGIN);
@@ -32,7 +32,7 @@ impl RequestBody {
 
 fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
     if !is_json(headers) {
-        let message = "The body has to be of the type `application/json`";
+        let message = "The body is not JSON: set `Content-Type: application/json`";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     // The error of the parser may repeat what it read.

@@ -1,4 +1,4 @@
-//! [`CreateKey`]: what is read of a request for a key.
+//! [`CreateKey`]: the body of a request that issues a key.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use crate::key::{Ability, RateLimits, Restrictions, Stage};
 use crate::rfc3339::parse_time;
 use crate::store::NewKey;
 
-/// A key that is to be issued.
+/// A new key.
 #[derive(ToSchema)]
 #[schema(as = NewApiKey)]
 #[serde(deny_unknown_fields)]
@@ -20,22 +20,22 @@ pub(in crate::manage) struct CreateKey {
     /// What the key is for.
     #[schema(min_length = 3, max_length = 100, example = "Production Key")]
     name: String,
-    /// How the key is to begin. Required if there is a choice that the stage does not make.
+    /// The prefix of the key. Required if several formats have the stage.
     #[schema(example = "sk_live_")]
     prefix: Option<String>,
-    /// The only stage in which it is to work.
+    /// The only stage in which the key works.
     #[schema(example = "live")]
     stage: Option<Stage>,
-    /// What it may do.
+    /// The abilities: what the key may do.
     #[schema(required = false, max_items = 100)]
     abilities: Vec<Ability>,
-    /// From when on it is refused; `null` is never.
+    /// The time from which the key is refused; `null` is never.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<SystemTime>,
-    /// How often it may be used.
+    /// The rate limits: how often the key may be used.
     #[schema(value_type = Vec<String>, required = false, max_items = 8)]
     limits: RateLimits,
-    /// From where it works, and on which endpoints.
+    /// The restrictions: from where the key works, and on which endpoints.
     #[schema(required = false)]
     restrictions: Restrictions,
 }

@@ -1,4 +1,4 @@
-//! [`ApiError`]: why a request was refused, and what of it is to blame.
+//! [`ApiError`]: the error of a request, with the field that is wrong.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,9 +11,9 @@ use crate::key::{IssueError, KeyId};
 use crate::manage::{Excess, ManageError};
 use crate::trace;
 
-/// The error of a request that did not do what it was to do.
+/// The error of a request to the management API.
 ///
-/// It holds no value of the request's body, which might be a secret in the wrong place.
+/// It contains no value of the request's body, which might be a secret in the wrong place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     status: StatusCode,
@@ -24,7 +24,7 @@ pub struct ApiError {
     key_id: Option<Box<KeyId>>,
 }
 
-/// A kind of problem that clients can tell from others.
+/// A kind of problem with a type of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ProblemType {
     uri: &'static str,
@@ -32,8 +32,8 @@ struct ProblemType {
 }
 
 impl ApiError {
-    /// The [type](Self::problem_type) of a request that would make more keys than
-    /// [there may be](crate::KeyManager::max_keys_per_tenant), which is answered with 409.
+    /// The [type](Self::problem_type) of the error for a tenant that has as many keys as it
+    /// [may have](crate::KeyManager::max_keys_per_tenant). Its status is 409.
     pub const TOO_MANY_KEYS: &'static str = "https://docs.rs/tower-api-key/latest/tower_api_key/enum.ManageError.html#variant.TooManyKeys";
 
     pub(in crate::manage) fn new(
@@ -43,7 +43,7 @@ impl ApiError {
         Self { status, kind: None, field: None, message: message.into(), key_id: None }
     }
 
-    /// Makes the error of a wrong field.
+    /// Creates the error of a wrong field.
     pub(in crate::manage) fn field_is(
         status: StatusCode,
         field: impl Into<String>,
@@ -52,21 +52,20 @@ impl ApiError {
         Self { field: Some(field.into()), ..Self::new(status, sentence(&message.to_string())) }
     }
 
-    /// Returns the status.
+    /// Returns the status code.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Returns the field of the body that is to blame, such as `restrictions.addresses[1]`, or the
-    /// query parameter.
+    /// Returns the wrong field of the body, such as `restrictions.addresses[1]`, or the wrong query parameter.
     #[must_use]
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
     }
 
-    /// Returns the URI by which a client tells this problem from others with the same status, if it has
-    /// one (RFC 9457, section 3.1.1): [`TOO_MANY_KEYS`](Self::TOO_MANY_KEYS).
+    /// Returns the type of the problem (RFC 9457, section 3.1.1), by which clients distinguish it from others with
+    /// the same status: [`TOO_MANY_KEYS`](Self::TOO_MANY_KEYS), or none.
     #[must_use]
     pub fn problem_type(&self) -> Option<&'static str> {
         self.kind.map(|kind| kind.uri)
@@ -86,13 +85,13 @@ impl ApiError {
         }
     }
 
-    /// Returns what the client is told.
+    /// Returns the message for the client.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Answers with `application/problem+json` (RFC 9457).
+    /// Returns the answer as `application/problem+json` (RFC 9457).
     pub(super) fn to_problem(&self) -> Response<Bytes> {
         let blank = ProblemType {
             uri: "about:blank",
@@ -130,7 +129,7 @@ impl fmt::Display for ApiError {
 
 impl std::error::Error for ApiError {}
 
-/// Begins a message with a capital letter, as those of the layer do.
+/// Begins a message with a capital letter, like those of the layer.
 fn sentence(message: &str) -> String {
     let mut rest = message.chars();
     let first = rest.next().into_iter().flat_map(char::to_uppercase);
@@ -146,7 +145,7 @@ impl From<ManageError> for ApiError {
             ManageError::Name => (StatusCode::UNPROCESSABLE_ENTITY, Some("name")),
             ManageError::Expiry => (StatusCode::UNPROCESSABLE_ENTITY, Some("expires_at")),
             ManageError::UnknownAbility => {
-                let message = "One of the abilities does not exist";
+                let message = "Unknown ability: correct its spelling";
                 return Self::field_is(StatusCode::UNPROCESSABLE_ENTITY, "abilities", message);
             }
             ManageError::Exceeds(excess) => (StatusCode::FORBIDDEN, field_of(*excess)),
@@ -162,10 +161,10 @@ impl From<ManageError> for ApiError {
                 (StatusCode::CONFLICT, None)
             }
             ManageError::Format => {
-                let message = "Keys with this prefix are not issued any more";
+                let message = "Keys with this prefix are no longer issued: create a new key";
                 return Self::new(StatusCode::CONFLICT, message);
             }
-            // Which formats there are, anybody can know who may see a key.
+            // The formats are no secret: each key shows its own.
             ManageError::Issue(IssueError::Ambiguous(_) | IssueError::Prefix(_)) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, Some("prefix"))
             }
@@ -173,7 +172,7 @@ impl From<ManageError> for ApiError {
                 (StatusCode::UNPROCESSABLE_ENTITY, Some("stage"))
             }
             ManageError::NoAuditLog => {
-                let message = "This server keeps no events of API keys";
+                let message = "This server keeps no audit log of API keys";
                 return Self::new(StatusCode::NOT_IMPLEMENTED, message);
             }
             ManageError::Issue(_)
@@ -197,12 +196,12 @@ impl ApiError {
     }
 
     pub(in crate::manage) fn unavailable() -> Self {
-        let message = "API keys cannot be managed at the moment";
+        let message = "API keys cannot be managed at the moment: try again later";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 }
 
-/// Returns the field that would have to be another.
+/// Returns the field that exceeds the owner.
 const fn field_of(excess: Excess) -> Option<&'static str> {
     match excess {
         Excess::Abilities => Some("abilities"),
@@ -210,7 +209,7 @@ const fn field_of(excess: Excess) -> Option<&'static str> {
         Excess::Expiry => Some("expires_at"),
         Excess::Limits => Some("limits"),
         Excess::Restrictions => Some("restrictions"),
-        // No field says whose key it is, who calls, or what its metadata are.
+        // The tenant, the caller and metadata are not in the body.
         Excess::Tenant
         | Excess::PublicKey
         | Excess::Inactive

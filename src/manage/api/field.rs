@@ -1,4 +1,4 @@
-//! [`Fields`]: the fields of a body, of which each is named if it is wrong.
+//! [`Fields`]: the fields of a body, with errors that name the wrong one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ pub(super) struct Fields {
     map: Map<String, Value>,
 }
 
-/// A value, and where it stands in the body.
+/// A value, and its path in the body.
 pub(super) struct Field {
     path: String,
     value: Value,
@@ -31,7 +31,10 @@ impl Fields {
     pub(super) fn of_body(body: Value) -> Result<Self, ApiError> {
         match body {
             Value::Object(map) => Ok(Self { path: String::new(), map }),
-            _ => Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "The body is not an object")),
+            _ => Err(ApiError::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The body is not an object: send a JSON object",
+            )),
         }
     }
 
@@ -48,16 +51,17 @@ impl Fields {
 
     /// Takes the field `name`.
     pub(super) fn require(&mut self, name: &str) -> Result<Field, ApiError> {
-        self.take(name).ok_or_else(|| wrong(format!("{}{name}", self.path), "it is required"))
+        self.take(name)
+            .ok_or_else(|| wrong(format!("{}{name}", self.path), "missing: it is required"))
     }
 
-    /// Refuses the fields that nobody took.
+    /// Refuses fields that were not taken.
     pub(super) fn end(self) -> Result<(), ApiError> {
         let Some(name) = self.map.keys().next() else { return Ok(()) };
         if may_be_told(name) {
-            return Err(wrong(format!("{}{name}", self.path), "there is no such field"));
+            return Err(wrong(format!("{}{name}", self.path), "unknown field: remove it"));
         }
-        let message = "There is a field that is not known";
+        let message = "The body has an unknown field: remove it";
         match self.path.strip_suffix('.') {
             Some(path) => Err(wrong(path, message)),
             None => Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message)),
@@ -70,7 +74,7 @@ impl Field {
     pub(super) fn text(self) -> Result<String, ApiError> {
         match self.value {
             Value::String(text) => Ok(text),
-            _ => Err(wrong(self.path, "a text is expected")),
+            _ => Err(wrong(self.path, "not a string: pass a string")),
         }
     }
 
@@ -78,7 +82,7 @@ impl Field {
     pub(super) fn flag(self) -> Result<bool, ApiError> {
         match self.value {
             Value::Bool(flag) => Ok(flag),
-            _ => Err(wrong(self.path, "it has to be `true` or `false`")),
+            _ => Err(wrong(self.path, "not a boolean: pass `true` or `false`")),
         }
     }
 
@@ -88,7 +92,8 @@ impl Field {
         let whole = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
         let number = self.value.as_u64().or_else(|| self.value.as_f64().and_then(whole));
         let number = number.filter(|number| *number <= most);
-        let error = || wrong(self.path, format!("a whole number from 0 to {most} is expected"));
+        let error =
+            || wrong(self.path, format!("invalid number: pass a whole number from 0 to {most}"));
         number.ok_or_else(error)
     }
 
@@ -107,15 +112,18 @@ impl Field {
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Vec<T>, ApiError> {
         let Value::Array(values) = self.value else {
-            return Err(wrong(self.path, "a list is expected"));
+            return Err(wrong(self.path, "not a list: pass an array"));
         };
         if values.len() > MAX_ITEMS {
-            return Err(wrong(self.path, format!("a list has at most {MAX_ITEMS} items")));
+            return Err(wrong(self.path, format!("too many items: pass at most {MAX_ITEMS}")));
         }
         let item = |(index, value)| {
             let item = Self { path: format!("{}[{index}]", self.path), value };
             if item.value.as_str().is_some_and(|text| text.len() > MAX_TEXT) {
-                return Err(wrong(item.path, format!("an item has at most {MAX_TEXT} bytes")));
+                return Err(wrong(
+                    item.path,
+                    format!("too long: an item has at most {MAX_TEXT} bytes"),
+                ));
             }
             item.parse(&parse)
         };
@@ -127,7 +135,7 @@ impl Field {
         self.list(str::parse)
     }
 
-    /// Reads a list, and makes something of all its items.
+    /// Reads a list, and passes its items to `collect`.
     pub(super) fn collect<T, C, E: fmt::Display>(
         self,
         collect: impl FnOnce(Vec<T>) -> Result<C, E>,
@@ -143,19 +151,19 @@ impl Field {
     pub(super) fn object(self) -> Result<Fields, ApiError> {
         match self.value {
             Value::Object(map) => Ok(Fields { path: format!("{}.", self.path), map }),
-            _ => Err(wrong(self.path, "an object is expected")),
+            _ => Err(wrong(self.path, "not an object: pass an object")),
         }
     }
 
-    /// Tells whether it is `null`.
+    /// Returns whether the value is `null`.
     pub(super) fn is_null(&self) -> bool {
         self.value.is_null()
     }
 }
 
-/// Tells whether a name that is not known may be repeated to the client.
+/// Returns whether an unknown name may be repeated in an error.
 ///
-/// A key that was pasted in place of a name is longer: it has 128 random bits at least.
+/// A key that was pasted in place of a name is longer: it has at least 128 random bits.
 pub(super) fn may_be_told(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     (1..=20).contains(&name.len()) && name.bytes().all(is_plain)

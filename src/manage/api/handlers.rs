@@ -1,4 +1,4 @@
-//! What the routes do, with a manager that is bounded by who calls.
+//! The handlers of the routes. Their manager acts on behalf of the caller.
 
 use axum::RequestPartsExt as _;
 use axum::extract::RawPathParams;
@@ -51,7 +51,7 @@ pub(super) async fn show(keys: KeyManager, mut parts: Parts, _: RequestBody) -> 
 
 pub(super) async fn update(keys: KeyManager, mut parts: Parts, body: RequestBody) -> Result {
     let id = key_id(&mut parts).await?;
-    // First, so that who may not see a key is told nothing else.
+    // First, so that callers who may not see the key get no other error.
     let last_used_at = keys.get(&id).await?.last_used_at;
     let read = UpdateKey::read(body.json(&parts.headers)?)?;
     let changed = keys.update(&id, &read.into()).await?;
@@ -81,7 +81,7 @@ pub(super) async fn rotate(keys: KeyManager, mut parts: Parts, body: RequestBody
 
 pub(super) async fn usage(keys: KeyManager, mut parts: Parts, _: RequestBody) -> Result {
     let id = key_id(&mut parts).await?;
-    // First, so that who may not see a key is told nothing else.
+    // First, so that callers who may not see the key get no other error.
     keys.get(&id).await?;
     let query = parts.uri.query().unwrap_or_default();
     let (range, period) = usage::parse_query(query, keys.now())?;
@@ -93,13 +93,13 @@ pub(super) async fn audit(keys: KeyManager, mut parts: Parts, _: RequestBody) ->
     let query = audit::parse_query(parts.uri.query().unwrap_or_default(), id.clone())?;
     let page = keys.audit_log(&query).await?;
     if page.entries.is_empty() {
-        // Events outlive their key. Where there are none, it is told whether there is such a key.
+        // Events outlive their key. Without events, the answer says whether the key exists.
         keys.get(&id).await?;
     }
     Ok(audit::answer(page))
 }
 
-/// Returns the id in the path. One that is none is an unknown one.
+/// Returns the id in the path. An invalid id is answered like an unknown one.
 pub(in crate::manage) async fn key_id(parts: &mut Parts) -> Result<KeyId> {
     let parameters = parts.extract::<RawPathParams>().await;
     let parameters = parameters.map_err(|_| ApiError::not_found())?;

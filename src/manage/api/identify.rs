@@ -1,4 +1,4 @@
-//! [`IdentifyOwner`]: who calls.
+//! [`IdentifyOwner`]: identifies the caller of a request.
 
 use std::sync::Arc;
 
@@ -9,21 +9,19 @@ use http::request::Parts;
 use super::KeyAction;
 use crate::manage::Owner;
 
-/// Turns a request into the owner on whose behalf it manages keys, or refuses it.
+/// Identifies the owner on whose behalf a request manages keys, or refuses the request.
 ///
 /// The tenant and the ceiling of abilities come from here, never from the body of a request.
-/// [`KeyOwner`](super::KeyOwner) takes the verified key of the request; functions and closures that
-/// need not wait implement it too.
+/// [`KeyOwner`](super::KeyOwner) implements it for the verified key of the request. Functions and closures that
+/// are not async implement it, too.
 ///
-/// It is asked once the body of the request has come, and before anything of it is looked at. What it
-/// returns is used at once, and nobody asks again: an owner that is a session is as fresh as what
-/// this looks it up in. A session that a layer outside has put into the extensions, as in the example
-/// below, is as old as the request, whose body can take as long as the
-/// [routes allow](super::KeyRoutes::body_timeout); where a session has to end at once, look it up here.
+/// It is called after the whole body has arrived, and before the body is parsed. Its result is used at once and
+/// not checked again. A session that an outer layer has put into the extensions, like in the example below, was
+/// looked up before the body arrived, which can take as long as the [routes
+/// allow](super::KeyRoutes::body_timeout). If sessions have to end at once, look them up here.
 ///
-/// Where sessions are cookies, other sites can have browsers send them. What changes keys cannot be
-/// sent by such a site unless CORS allows it: it is `PATCH`, `DELETE` or JSON, for which browsers ask
-/// first.
+/// Other sites can make browsers send requests with the cookies of their users. Such a site cannot change keys
+/// unless CORS allows it: changes are `PATCH`, `DELETE` or JSON, for which browsers send a preflight first.
 ///
 /// # Examples
 ///
@@ -53,14 +51,15 @@ use crate::manage::Owner;
 /// }
 ///
 /// let routes = KeyRoutes::new(KeyManager::new(MemoryStore::new()), session);
+/// # let _ = routes;
 /// ```
 #[async_trait]
 pub trait IdentifyOwner: Send + Sync {
-    /// Returns who calls.
+    /// Returns the owner on whose behalf the request acts.
     ///
     /// # Errors
     ///
-    /// Returns the answer to a request that may not do this.
+    /// Returns the answer to a request whose caller is unknown or may not do this.
     async fn identify(&self, parts: &mut Parts, action: &KeyAction) -> Result<Owner, Refused>;
 }
 
@@ -76,9 +75,9 @@ where
 
 const _: Option<Arc<dyn IdentifyOwner>> = None;
 
-/// The answer to a request of somebody who may not manage keys.
+/// The answer to a refused request.
 ///
-/// Every response becomes one by `?`, so that axum's extractors can be used.
+/// The operator `?` converts every response to it, so that axum's extractors can be used.
 #[derive(Debug)]
 pub struct Refused(Box<Response>);
 

@@ -1,4 +1,4 @@
-//! [`Json`]: JSON that everybody reads alike.
+//! [`Json`]: JSON without repeated fields.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use serde_json::{Map, Number, Value};
 
 /// A value in which no object has two fields of one name (RFC 7493, section 2.3).
 ///
-/// Of two, some parsers take the first and some the last: whoever looked at the body before may
-/// have seen another.
+/// Of two, some parsers take the first and some the last: a proxy that has inspected the body may have seen the
+/// other one.
 pub(super) struct Json(pub(super) Value);
 
 impl<'de> Deserialize<'de> for Json {

@@ -1,4 +1,4 @@
-//! [`KeyOwner`]: callers are keys.
+//! [`KeyOwner`]: API keys as callers.
 
 use std::fmt;
 
@@ -14,17 +14,17 @@ use crate::manage::Owner;
 use crate::reject::Rejection;
 use crate::verify::VerifiedKey;
 
-/// Lets keys manage the keys of their tenant, as far as their abilities go.
+/// Lets API keys manage the keys of their tenant, within their own abilities.
 ///
-/// The routes have to be within an [`ApiKeyLayer`](crate::ApiKeyLayer) over the repository of the
-/// manager. Refused, in the words of the layer, is a request without a key, a public key, and one
-/// that lacks the ability: `api-keys:read` to list and show keys, and `api-keys:write` for all else.
+/// The routes have to be inside an [`ApiKeyLayer`](crate::ApiKeyLayer) with the repository of the manager. A
+/// request is refused, with the answers of the layer, if it has no key, has a public key, or has a key without
+/// the required ability: `api-keys:read` to list and show keys, and `api-keys:write` for everything else.
 ///
-/// The layer has judged the key when the request came, and its body can come later. So the key is
-/// judged again, by its record in the moment in which something is done: one that was revoked
-/// meanwhile, or has lost the ability, does nothing more.
+/// The layer judges the key when the request arrives, and the body can arrive later. So the manager judges the
+/// record of the key again for each call: a key that was revoked in the meantime, or has lost the ability,
+/// changes nothing.
 ///
-/// A key without a tenant is refused, unless that is [allowed](Self::allow_tenantless).
+/// A key without a tenant is refused, unless [`allow_tenantless`](Self::allow_tenantless) permits it.
 ///
 /// # Examples
 ///
@@ -37,6 +37,7 @@ use crate::verify::VerifiedKey;
 /// let routes = KeyRoutes::new(KeyManager::new(store.clone()), KeyOwner::default());
 /// let app: Router =
 ///     Router::new().nest("/v1", routes.into_router()).layer(ApiKeyLayer::new(store));
+/// assert!(app.has_routes());
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
@@ -46,7 +47,7 @@ pub struct KeyOwner {
     may_be_tenantless: bool,
 }
 
-/// An ability that is needed, as a guard and for the owner.
+/// A required ability, as a guard and for the owner.
 #[derive(Clone, Debug)]
 struct Needed(RequireAbility, AbilitySet);
 
@@ -61,11 +62,20 @@ impl Needed {
 }
 
 impl KeyOwner {
-    /// Asks for other abilities.
+    /// Requires other abilities, to read keys and to change them.
     ///
     /// # Panics
     ///
-    /// Panics if one does not parse or is a wildcard.
+    /// Panics if an ability does not parse or is a wildcard.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::manage::api::KeyOwner;
+    ///
+    /// let owner = KeyOwner::with_abilities("credentials:read", "credentials:write");
+    /// assert!(format!("{owner:?}").contains("credentials:write"));
+    /// ```
     pub fn with_abilities<A>(read: A, write: A) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
@@ -73,9 +83,9 @@ impl KeyOwner {
         Self { read: Needed::new(read), write: Needed::new(write), may_be_tenantless: false }
     }
 
-    /// Lets keys without a tenant manage the keys without a tenant, all of them.
+    /// Permits keys without a tenant to manage all keys without a tenant.
     ///
-    /// See [`Owner::allow_tenantless`] for where not to.
+    /// [`Owner::allow_tenantless`] says for which applications this is.
     pub fn allow_tenantless(mut self) -> Self {
         self.may_be_tenantless = true;
         self

@@ -1,4 +1,4 @@
-//! [`parse_query`]: which keys are listed.
+//! [`parse_query`]: the filters of the list of keys.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::key::{KeyKind, Stage};
 use crate::rfc3339::parse_time;
 use crate::store::{Actor, KeyCursor, KeyQuery, KeyState};
 
-/// How many keys a page has unless the query says otherwise, and at most.
+/// How many keys a page has by default, and at most.
 pub(super) const DEFAULT_LIMIT: usize = 20;
 pub(super) const MAX_LIMIT: usize = 100;
 
@@ -34,13 +34,12 @@ const NAMES: [&str; 9] = [
     "rotation_due_by",
 ];
 
-const UNKNOWN: &str = "The parameters are `limit`, `cursor`, `state`, `name`, `stage`, `kind`, \
+const UNKNOWN: &str = "Unknown parameter: use `limit`, `cursor`, `state`, `name`, `stage`, `kind`, \
                        `created_by`, `unused_since` and `rotation_due_by`";
 
 /// Reads the query of a request.
 ///
-/// A parameter that is not known is refused: a filter with a typing error would list other keys
-/// than were asked for.
+/// An unknown parameter is refused: a filter with a typing error would list other keys.
 pub(super) fn parse_query(query: &str) -> Result<KeyQuery, ApiError> {
     let mut given = Parameters::read(query)?;
     let mut parsed = KeyQuery::new().limit(DEFAULT_LIMIT);
@@ -69,7 +68,7 @@ impl<'a> Parameters<'a> {
                 });
             };
             if read.0[index].replace(value).is_some() {
-                return Err(wrong(NAMES[index], "it is given twice"));
+                return Err(wrong(NAMES[index], "given twice: pass it once"));
             }
         }
         Ok(read)
@@ -87,10 +86,10 @@ impl<'a> Parameters<'a> {
     }
 }
 
-const STATES: &str = "a state is `active`, `disabled`, `expired`, `revoked` or `suspended`";
+const STATES: &str = "unknown state: use `active`, `disabled`, `expired`, `revoked` or `suspended`";
 
 pub(super) const KINDS: [KeyKind; 2] = [KeyKind::Secret, KeyKind::Public];
-const KINDS_ARE: &str = "a kind is `secret` or `public`";
+const KINDS_ARE: &str = "unknown kind: use `secret` or `public`";
 
 fn one_of<T: fmt::Display>(
     text: &str,
@@ -103,14 +102,14 @@ fn one_of<T: fmt::Display>(
 fn part_of_a_name(text: &str) -> Result<String, String> {
     match (1..=MAX_NAME).contains(&text.chars().take(MAX_NAME + 1).count()) {
         true => Ok(text.to_owned()),
-        false => Err(format!("a part of a name has 1 to {MAX_NAME} characters")),
+        false => Err(format!("invalid part of a name: use 1 to {MAX_NAME} characters")),
     }
 }
 
-/// Reads how long a page is to be.
+/// Reads the number of keys of a page.
 pub(super) fn parse_limit(text: &str) -> Result<usize, String> {
     let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-    limit.ok_or_else(|| format!("a number from 1 to {MAX_LIMIT} is expected"))
+    limit.ok_or_else(|| format!("invalid number: pass one from 1 to {MAX_LIMIT}"))
 }
 
 pub(super) fn wrong(parameter: &str, message: impl fmt::Display) -> ApiError {

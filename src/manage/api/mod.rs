@@ -1,4 +1,4 @@
-//! The feature `manage`: an axum router by which owners manage their keys.
+//! The feature `manage`: an HTTP API, as an axum router, with which owners manage their keys.
 //!
 //! | route | does | answers with |
 //! |---|---|---|
@@ -6,12 +6,12 @@
 //! | `POST /api-keys` | issues a key | 201, the key and its secret |
 //! | `GET /api-keys/{id}` | shows a key | 200, the key |
 //! | `PATCH /api-keys/{id}` | changes a key | 200, the key |
-//! | `DELETE /api-keys/{id}` | revokes a key, also one that was revoked before; by `?with_successors=true` all that replaced it too | 200, a message |
-//! | `POST /api-keys/{id}/rotate` | gives a key a successor | 201, the successor and its secret |
-//! | `GET /api-keys/{id}/audit` | lists who changed what of a key, by `?limit=` and `?cursor=`; also of one that was removed | 200, a page of [events](crate::KeyManager::audit_log) |
-//! | `GET /api-keys/{id}/usage` | tells how often a key was used, by `?from=`, `?to=` (RFC 3339, of the last 30 days by default) and `?bucket=` (`hour`, `day` or `month`) | 200, the usage |
+//! | `DELETE /api-keys/{id}` | revokes a key, also one that was revoked before; with `?with_successors=true`, also all keys that replaced it | 200, a message |
+//! | `POST /api-keys/{id}/rotate` | rotates a key: issues a successor | 201, the successor and its secret |
+//! | `GET /api-keys/{id}/audit` | lists the changes of a key, by `?limit=` and `?cursor=`; also of a removed one | 200, a page of [events](crate::KeyManager::audit_log) |
+//! | `GET /api-keys/{id}/usage` | returns the usage of a key, by `?from=`, `?to=` (RFC 3339, of the last 30 days by default) and `?bucket=` (`hour`, `day` or `month`) | 200, the usage |
 //!
-//! [`KeyRoutes`] makes the router, and the application says [who calls](IdentifyOwner).
+//! [`KeyRoutes`] builds the router, and the application [identifies the caller](IdentifyOwner).
 //!
 //! # Answers
 //!
@@ -20,9 +20,8 @@
 //! {"success":true,"message":"API key revoked successfully"}
 //! ```
 //!
-//! If the key that is revoked was rotated, the answer names its successors: under
-//! `working_successors` those that still work, and under `revoked_successors` those that were revoked
-//! with it.
+//! If the revoked key was rotated, the answer names its successors: `working_successors` still work, and
+//! `revoked_successors` were revoked with it.
 //!
 //! ```json
 //! {"success":true,"message":"API key revoked successfully","working_successors":["key_…"]}
@@ -34,79 +33,76 @@
 //! {"success":true,"data":{"bucket":"day","total":{"accepted":7,"refused":2,"reasons":{"rate_limited":2}},"buckets":[{"start":"2027-01-31T00:00:00Z",…}]}}
 //! ```
 //!
-//! A key is a [`KeyView`](super::KeyView). The answers to creating and rotating have its `secret`
-//! beside it, for the only time. No answer may be kept by a cache.
+//! A key is a [`KeyView`](super::KeyView). Only the answers to creating and rotating a key have its `secret`.
+//! Caches may keep no answer.
 //!
 //! # Lists
 //!
 //! | parameter | lists only |
 //! |---|---|
-//! | `limit` | so many keys a page, at most 100; by default 20 |
-//! | `cursor` | what follows the page before, whose `next_cursor` it is |
+//! | `limit` | this number of keys, at most 100; by default 20 |
+//! | `cursor` | keys after the page whose `next_cursor` this is |
 //! | `state` | keys that are `active`, `disabled`, `expired` or `revoked` |
 //! | `name` | keys with this text in their name; `A` to `Z` are the same as `a` to `z` |
-//! | `stage` | keys that work in this stage alone |
+//! | `stage` | keys of this stage |
 //! | `kind` | `secret` or `public` keys |
-//! | `created_by` | keys that were issued by this [actor](crate::store::Actor), such as `name:alice` |
+//! | `created_by` | keys that this [actor](crate::store::Actor) issued, such as `name:alice` |
 //! | `unused_since` | keys that were neither used nor issued since this time, by RFC 3339 |
 //! | `rotation_due_by` | keys that should be replaced by this time |
 //!
-//! A page looks at 10 000 keys at most, however many there are, and has those of them that match. So it
-//! can have fewer than `limit`, or none, and there can be more: the list ends where `next_cursor` is
-//! `null`.
+//! A page has those keys that match among at most 10 000 that are read. So a page can have fewer keys than
+//! `limit`, or none, before the end of the list. The list ends when `next_cursor` is `null`.
 //!
 //! # Bodies
 //!
 //! | field | of | is |
 //! |---|---|---|
 //! | `name` | create, change | what the key is for; required to create |
-//! | `prefix` | create | that of a format of the manager's [scheme](crate::KeyManager::scheme); required where several fit the stage |
+//! | `prefix` | create | the prefix of a format of the manager's [scheme](crate::KeyManager::scheme); required if several formats have the stage |
 //! | `stage` | create | the only stage in which the key works |
 //! | `abilities` | create, change | at most 100 texts such as `bots:read` |
 //! | `expires_at` | create, change | a time by RFC 3339; `null` is never |
 //! | `limits` | create, change | texts such as `1000 per hour, burst 50` |
 //! | `restrictions` | create, change | an object with `addresses`, `origins`, `referrers` and `endpoints`, each at most 100 texts; a change replaces all of it |
-//! | `disabled` | change | whether the key is out of use for the time being |
-//! | `grace_seconds` | rotate | how long the old key works on, at most 90 days; 0 by default, which revokes it |
+//! | `disabled` | change | whether the key is disabled; it can be enabled again |
+//! | `grace_seconds` | rotate | how long the old key still works, at most 90 days; by default 0, which revokes it |
 //!
-//! The body of a rotation may be left out, but not by a page: a request with `Origin` needs JSON, such
-//! as `{}`.
+//! The body of a rotation is optional, except in browsers: a request with `Origin` needs JSON, such as `{}`.
 //!
-//! What is not said of a new key is as it is with the caller, if that is a key. Another field is
-//! refused: a body says neither whose the key is, nor its id, kind or metadata.
+//! If the caller is a key, a new key inherits the fields that the body leaves out. Other fields are refused: a
+//! body cannot set the tenant, id, kind or metadata of a key.
 //!
 //! # Errors
 //!
-//! Errors are `application/problem+json` (RFC 9457), as those of the layer, or what the application
-//! [makes of them](KeyRoutes::errors). Where a field or a parameter is to blame, `field` names it,
-//! such as `restrictions.addresses[1]`:
+//! Errors are `application/problem+json` (RFC 9457), like those of the layer, unless the application
+//! [converts them](KeyRoutes::errors). `field` names the wrong field or parameter, such as
+//! `restrictions.addresses[1]`:
 //!
 //! ```json
-//! {"detail":"A key cannot expire in the past","field":"expires_at","status":422,"title":"Unprocessable Entity","type":"about:blank"}
+//! {"detail":"The expiry is in the past: set a later time","field":"expires_at","status":422,"title":"Unprocessable Entity","type":"about:blank"}
 //! ```
 //!
 //! | status | if |
 //! |---|---|
 //! | 400 | the body is not JSON or has a field twice, or a parameter is wrong |
-//! | 403 | the key would be allowed more than the caller is |
-//! | 404 | there is no such key, or it is another tenant's: nobody can tell which; or usage is asked for, and the store keeps none |
-//! | 409 | the key is revoked or was rotated already, its tenant is suspended, the request has [issued a key](#once) before, or, with the type [`ApiError::TOO_MANY_KEYS`], there are as many keys as there [may be](crate::KeyManager::max_keys_per_tenant) |
-//! | 408 | the body did not come within [10 seconds](KeyRoutes::body_timeout) |
+//! | 403 | the key would be allowed more than the caller |
+//! | 404 | there is no such key, or it belongs to another tenant; or the request is for usage, and the store keeps none |
+//! | 409 | the key is revoked or was rotated already, its tenant is suspended, the request has [issued a key](#once) before, or, with the type [`ApiError::TOO_MANY_KEYS`], the tenant has as many keys as it [may have](crate::KeyManager::max_keys_per_tenant) |
+//! | 408 | the body did not arrive within [10 seconds](KeyRoutes::body_timeout) |
 //! | 413, 415 | the body has more than [64 KiB](KeyRoutes::body_limit), or is not `application/json` |
-//! | 422 | a field is unknown, missing or wrong, or the body is another than that of the [same request](#once) |
-//! | 501 | the store keeps no events, as `RedisStore` does not: leave [the route](KeyRoute::Audit) out there |
-//! | 503 | the store failed or took too long, of which only the log tells more, or [too many](KeyRoutes::bodies_in_flight) bodies are slow |
+//! | 422 | a field is unknown, missing or wrong, or the body differs from that of the [same request](#once) |
+//! | 501 | the store keeps no audit log, like `RedisStore`: leave [the route](KeyRoute::Audit) out |
+//! | 503 | the store failed or took too long (the log says more), or [too many](KeyRoutes::bodies_in_flight) bodies are slow |
 //!
-//! Each call of the manager ends within its [deadline](crate::KeyManager::deadline); to change a key
-//! takes two. What an answer leaves unread of a body is [drained](crate::ApiKeyLayer::drain_refused)
-//! behind it.
+//! Each call of the manager ends within its [deadline](crate::KeyManager::deadline). A change of a key takes two
+//! calls. The unread rest of a body is [drained](crate::ApiKeyLayer::drain_refused) after the answer.
 //!
 //! No error repeats a value of the body, which might be a secret in the wrong place.
 //!
 //! # Once
 //!
-//! A client that gets no answer does not know whether it has a new key, and nobody can show it the secret
-//! again. With the header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), a repeated
+//! A client that gets no answer does not know whether a key was issued, and cannot get its secret any more. With
+//! the header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), a repeated
 //! `POST /api-keys` issues no second key:
 //!
 //! ```text
@@ -121,20 +117,18 @@
 //! {"detail":"This request has issued the API key key_… before: rotate it for another secret","key_id":"key_…","status":409,"title":"Conflict","type":"about:blank"}
 //! ```
 //!
-//! It is kept with the key: the id is derived from the tenant and the header, and metadata of the key named
-//! `idempotency_fingerprint` have a hash of the body. So it holds on all nodes, with every repository, and until
-//! the key is [pruned](crate::KeyManager::prune), after which the header may issue a key again. The other
-//! requests need no such header: to repeat them does no harm, and a second rotation is 409 and names the
-//! successor.
+//! The key keeps this information: its id is derived from the tenant and the header, and its metadata
+//! `idempotency_fingerprint` is a hash of the body. So it works on all nodes and with every repository. Once the
+//! key is [pruned](crate::KeyManager::prune), the header can issue a key again. Other requests need no such
+//! header and can be repeated; a second rotation is 409 and names the successor.
 //!
-//! # When who calls is judged
+//! # When the caller is judged
 //!
-//! A request is read to its end before is asked [who calls](IdentifyOwner), so that nobody can begin
-//! one, be deprived of the right to it, and finish it then. A caller that is a [key](KeyOwner) is
-//! judged by its record in the moment of the change, as [`KeyManager::on_behalf_of`] says in full: after
-//! a revocation was acknowledged, no request with that key changes anything. A session is judged by
-//! the application, once the body is there: it can only be as fresh as where the application looks it
-//! up.
+//! The whole body is read before the [caller is identified](IdentifyOwner). Otherwise, a caller could lose its
+//! rights while its body arrives, and the request would still be made. A caller that is a [key](KeyOwner) is
+//! judged by its record at the moment of the change: once a revocation is acknowledged, no request with that key
+//! changes anything. [`KeyManager::on_behalf_of`] has the details. A session is judged by the application, after
+//! the body has arrived.
 //!
 //! [`KeyManager::on_behalf_of`]: crate::KeyManager::on_behalf_of
 

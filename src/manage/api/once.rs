@@ -1,4 +1,4 @@
-//! The header `Idempotency-Key`, by which a request that is repeated issues no second key.
+//! The header `Idempotency-Key`: a repeated request issues no second key.
 
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
@@ -9,12 +9,12 @@ use crate::key::{KeyDigest, KeyHasher, KeyId};
 /// The header (draft-ietf-httpapi-idempotency-key-header).
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// How many characters a name has at most.
+/// The longest value of the header, in characters.
 pub(super) const MAX_LENGTH: usize = 255;
 
-/// Reads by which name the client knows its request.
+/// Reads the header, which names a request.
 ///
-/// By the draft it is a string in quotes (RFC 9651, section 3.3.3). Many clients leave them out.
+/// By the draft, it is a string in quotes (RFC 9651, section 3.3.3). Many clients leave the quotes out.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(line) = lines.next() else { return Ok(None) };
@@ -22,7 +22,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Api
     let name = text.and_then(|text| read(text.trim_matches(' ')));
     let name = name.filter(|name| (1..=MAX_LENGTH).contains(&name.len()));
     name.map(Some).ok_or_else(|| {
-        let message = "`Idempotency-Key` is one string of 1 to 255 visible ASCII characters, such as \
+        let message = "Invalid `Idempotency-Key`: send one string of 1 to 255 visible ASCII characters, such as \
                        \"8e03978e-40d5-43e8-bc93-6894a57f9324\"";
         ApiError::new(StatusCode::BAD_REQUEST, message)
     })
@@ -46,13 +46,13 @@ fn read(text: &str) -> Option<String> {
     Some(name)
 }
 
-/// Returns by what a body is known again, in whichever order its fields are.
+/// Returns the fingerprint of a body, which does not depend on the order of its fields.
 pub(super) fn fingerprint(body: &Value) -> KeyDigest {
     // The fields of a map are in order.
     KeyHasher::sha256().digest(&body.to_string())
 }
 
-/// Says that a request has issued a key before.
+/// Returns the error of a request that has issued a key before.
 pub(super) fn issued_before(id: KeyId, is_same: bool) -> ApiError {
     let error = match is_same {
         true => ApiError::new(
@@ -63,7 +63,7 @@ pub(super) fn issued_before(id: KeyId, is_same: bool) -> ApiError {
         ),
         false => ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            "This `Idempotency-Key` was used with another body",
+            "This `Idempotency-Key` was used with another body: send a new one",
         ),
     };
     error.of_key(id)

@@ -29,8 +29,7 @@ use crate::store::KeyState;
 const TAG: &str = "API keys";
 const ABOUT: &str = "Issue, list, change, rotate and revoke API keys.";
 
-/// Describes `routes`, whose errors are problems or else of a shape that only the application
-/// knows.
+/// Returns the document of `routes`, whose errors are problems, or have a form that only the application knows.
 pub(super) fn document(routes: &[KeyRoute], errors_are_problems: bool) -> OpenApi {
     let mut schemas = Schemas::default();
     let problem = errors_are_problems.then(|| schemas.add::<Problem>());
@@ -65,9 +64,7 @@ fn operation(
         KeyRoute::List => {
             let answer = schemas.add::<Page>();
             let draft = draft("listApiKeys", "List API keys, the newest first")
-                .says(
-                    "Returns a page of the keys that the caller may see. Secrets are never in it.",
-                )
+                .says("Returns a page of the keys that the caller may see, without their secrets.")
                 .answer("200", "A page of keys", answer)
                 .refuses(&[]);
             (HttpMethod::Get, draft.parameters(list_parameters()))
@@ -75,9 +72,9 @@ fn operation(
         KeyRoute::Create => {
             let (body, answer) = (schemas.add::<CreateKey>(), schemas.add::<New<'_>>());
             let draft = draft("createApiKey", "Create an API key")
-                .says("Issues a key. Its secret is in this answer and nowhere else.")
+                .says("Issues a key. Only this answer has its secret.")
                 .body(body, Required::True)
-                .answer("201", "The key, and its secret for the only time", answer)
+                .answer("201", "The key with its secret", answer)
                 .refuses(&["408", "409", "413", "415", "422"]);
             (HttpMethod::Post, draft.parameters([once()]))
         }
@@ -92,33 +89,33 @@ fn operation(
         KeyRoute::Update => {
             let (body, answer) = (schemas.add::<UpdateKey>(), schemas.add::<One>());
             let draft = draft("updateApiKey", "Change an API key")
-                .says("Changes the fields that are in the body, and no other.")
+                .says("Changes the fields that are in the body. Other fields stay as they are.")
                 .body(body, Required::True)
-                .answer("200", "The key as it is now", answer)
+                .answer("200", "The key after the change", answer)
                 .refuses(&["404", "408", "409", "413", "415", "422"]);
             (HttpMethod::Patch, draft.parameters([key_id()]))
         }
         KeyRoute::Revoke => {
             let answer = schemas.add::<Revoked>();
             let draft = draft("revokeApiKey", "Revoke an API key")
-                .says("Ends a key for good. A key that is revoked already stays as it is.")
-                .answer("200", "The key is revoked, perhaps since long", answer)
+                .says("Revokes a key. This cannot be undone. A key that is revoked already stays as it is.")
+                .answer("200", "The key is revoked", answer)
                 .refuses(&["404"]);
             (HttpMethod::Delete, draft.parameters([key_id(), with_successors()]))
         }
         KeyRoute::Rotate => {
             let (body, answer) = (schemas.add::<RotateKey>(), schemas.add::<New<'_>>());
             let draft = draft("rotateApiKey", "Replace an API key by a successor")
-                .says("Issues a key like it. The old one works on for `grace_seconds`.")
+                .says("Issues a key with the same settings. The old key works for another `grace_seconds`.")
                 .body(body, Required::False)
-                .answer("201", "The successor, and its secret for the only time", answer)
+                .answer("201", "The successor with its secret", answer)
                 .refuses(&["404", "408", "409", "413", "415", "422"]);
             (HttpMethod::Post, draft.parameters([key_id()]))
         }
         KeyRoute::Audit => {
             let answer = schemas.add::<Events>();
             let draft = draft("listApiKeyEvents", "List the changes of a key, the newest first")
-                .says("Returns a page of what was done to the key, and by whom.")
+                .says("Returns a page of the changes of the key, with their actors.")
                 .answer("200", "A page of changes", answer)
                 .refuses(&["404", "501"]);
             let [limit, cursor, ..] = list_parameters();
@@ -126,7 +123,7 @@ fn operation(
         }
         KeyRoute::Usage => {
             let answer = schemas.add::<Used>();
-            let draft = draft("getApiKeyUsage", "Tell how often an API key was used")
+            let draft = draft("getApiKeyUsage", "Get the usage of an API key")
                 .says("Returns how many requests of the key were accepted and refused, by the hour, day or month.")
                 .answer("200", "The hours, days or months with requests", answer)
                 .refuses(&["404"]);
@@ -136,7 +133,7 @@ fn operation(
     }
 }
 
-/// An operation, and what it answers errors with.
+/// An operation, and the schema of its errors.
 struct Draft {
     operation: OperationBuilder,
     problem: Option<Ref>,
@@ -167,29 +164,29 @@ impl Draft {
         self
     }
 
-    /// Adds the errors that it may be, besides those of all operations.
+    /// Adds errors, besides those that all operations have.
     fn refuses(mut self, statuses: &[&str]) -> Self {
         for status in statuses.iter().copied().chain(["400", "401", "403", "503"]) {
             let description = match status {
                 "400" => "The request cannot be read, or has two keys",
-                "401" => "It is not known who calls",
+                "401" => "The caller is not authenticated",
                 "403" => "The caller may not do this, or would grant more than it has",
                 "404" => "There is no such key",
-                "408" => "The body did not come in time",
+                "408" => "The body did not arrive in time",
                 "409" => {
                     "The key is revoked or was rotated already, its tenant is suspended, the same request \
-                     has issued a key before, or there are as many keys as there may be"
+                     has issued a key before, or the limit of keys is reached"
                 }
                 "413" => "The body is too long",
                 "415" => "The body is not JSON",
                 "422" => "A field is unknown, missing or wrong",
-                "501" => "No changes are kept here",
-                _ => "The keys cannot be reached at the moment",
+                "501" => "This server keeps no audit log",
+                _ => "The store of keys is not available at the moment",
             };
             let mut response = ResponseBuilder::new()
                 .description(description)
                 .header("Cache-Control", text_header());
-            // Whoever says who calls has words of their own for it.
+            // The application, which identifies callers, has answers of its own.
             if status != "401"
                 && let Some(problem) = self.problem.clone()
             {
@@ -265,7 +262,7 @@ const NAME: &str =
 /// What an actor looks like; of its name, all characters can be seen.
 const ACTOR: &str = "^(system|key:[A-Za-z0-9_.-]{1,128}|name:.{1,256})$";
 
-const CREATED_BY: &str = "Only keys that were issued by this: `system`, `key:` and the id of a key, or \
+const CREATED_BY: &str = "Only keys that this actor issued: `system`, `key:` and the id of a key, or \
                           `name:` and a name";
 
 fn list_parameters() -> [Parameter; 9] {
@@ -281,11 +278,11 @@ fn list_parameters() -> [Parameter; 9] {
     let kind = text().enum_values(Some(KINDS.map(|kind| kind.to_string())));
     let state = text().enum_values(Some(KeyState::ALL.map(KeyState::as_str)));
     [
-        parameter("limit", "How many items a page has at most", limit),
+        parameter("limit", "The largest number of items of a page", limit),
         parameter("cursor", CURSOR, text()),
         parameter("state", "Only keys in this state", state),
         parameter("name", NAME, name),
-        parameter("stage", "Only keys that work in this stage alone", stage),
+        parameter("stage", "Only keys of this stage", stage),
         parameter("kind", "Only keys of this kind", kind),
         parameter("created_by", CREATED_BY, text().pattern(Some(ACTOR))),
         parameter("unused_since", "Only keys that were neither used nor issued since then", time()),
@@ -299,14 +296,14 @@ fn usage_parameters() -> [Parameter; 3] {
         let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
         text().format(Some(format))
     };
-    let from = format!("From when on; by default {DEFAULT_DAYS} days before the end");
+    let from = format!("The start of the range; by default {DEFAULT_DAYS} days before its end");
     let bucket = text()
         .enum_values(Some(UsagePeriod::ALL.map(UsagePeriod::as_str)))
         .default(Some(UsagePeriod::Day.as_str().into()));
     [
         parameter("from", &from, time()),
-        parameter("to", "Until when; by default now", time()),
-        parameter("bucket", "By which times, in UTC", bucket),
+        parameter("to", "The end of the range; by default now", time()),
+        parameter("bucket", "The length of the periods, in UTC", bucket),
     ]
 }
 
@@ -333,10 +330,10 @@ struct Problem {
     status: u16,
     /// What is wrong.
     detail: String,
-    /// The field or the parameter that is to blame.
+    /// The wrong field or parameter.
     #[schema(nullable = false)]
     field: Option<String>,
-    /// The key that the same request has issued before.
+    /// The id of the key that the same request has issued before.
     #[schema(nullable = false)]
     key_id: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! [`RotateKey`]: what is read of a request to rotate a key.
+//! [`RotateKey`]: the body of a request that rotates a key.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use utoipa::ToSchema;
 use super::ApiError;
 use super::field::Fields;
 
-/// The longest time for which a rotated key works on, in seconds: 90 days.
+/// The longest grace period of a rotated key, in seconds: 90 days.
 const MAX_GRACE: u64 = 90 * 24 * 60 * 60;
 
-/// How a key is to be rotated.
+/// The settings of a rotation.
 #[derive(ToSchema)]
 #[schema(as = ApiKeyRotation)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RotateKey {
-    /// How long the old key works on. By default it is revoked at once.
+    /// The grace period of the old key, in seconds. By default, it is revoked at once.
     #[schema(required = false, maximum = 7_776_000)]
     grace_seconds: u64,
 }

@@ -1,9 +1,9 @@
-//! [`KeyRoute`]: one of the routes.
+//! [`KeyRoute`]: the routes of the management API.
 
 /// The parameter of the paths.
 pub(super) const KEY_ID: &str = "key_id";
 
-/// One of the routes.
+/// A route of the management API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyRoute {
@@ -38,7 +38,15 @@ impl KeyRoute {
         Self::Usage,
     ];
 
-    /// Returns the path, as axum and OpenAPI write it.
+    /// Returns the path, in the syntax of axum and OpenAPI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::manage::api::KeyRoute;
+    ///
+    /// assert_eq!(KeyRoute::Rotate.path(), "/api-keys/{key_id}/rotate");
+    /// ```
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
@@ -50,12 +58,12 @@ impl KeyRoute {
         }
     }
 
-    /// Tells whether the path names a key.
+    /// Returns whether the path names a key.
     pub(super) const fn is_for_one_key(self) -> bool {
         !matches!(self, Self::List | Self::Create)
     }
 
-    /// Tells whether requests have a body that says something.
+    /// Returns whether requests have a body.
     pub(super) const fn has_body(self) -> bool {
         matches!(self, Self::Create | Self::Update | Self::Rotate)
     }

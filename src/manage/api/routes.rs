@@ -1,4 +1,4 @@
-//! [`KeyRoutes`]: which routes there are, and the way of a request to them.
+//! [`KeyRoutes`]: the router of the management API.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use super::unread::drain_unread;
 use super::{ApiError, IdentifyOwner, KeyAction, KeyRoute, handlers, openapi};
 use crate::manage::KeyManager;
 
-/// Makes the router by which owners manage their keys.
+/// Builds an axum router with which owners manage their keys over HTTP.
 ///
-/// See [the module](crate::manage::api) for the routes and their answers.
+/// The [module](crate::manage::api) lists the routes and their answers.
 ///
 /// # Examples
 ///
@@ -37,6 +37,7 @@ use crate::manage::KeyManager;
 ///     // Keys are created in the dashboard, not over the API.
 ///     .without([KeyRoute::Create]);
 /// let app: Router = Router::new().nest("/v1", routes.into_router()).layer(keys.layer());
+/// assert!(app.has_routes());
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -48,14 +49,13 @@ pub struct KeyRoutes {
     bodies: Bodies,
 }
 
-/// Answers errors in the shape of an application.
+/// Converts errors to the answers of the application.
 type Errors = dyn Fn(&ApiError) -> http::Response<Bytes> + Send + Sync;
 
 impl KeyRoutes {
-    /// Makes all routes, over the keys of a manager, for those whom `owner` identifies.
+    /// Creates all routes for the keys of a manager. `owner` identifies the caller of each request.
     ///
-    /// Every request is done [on behalf](KeyManager::on_behalf_of) of its owner, whatever `keys`
-    /// may do.
+    /// Every request acts [on behalf](KeyManager::on_behalf_of) of its owner, even if `keys` may do everything.
     pub fn new(keys: KeyManager, owner: impl IdentifyOwner + 'static) -> Self {
         Self {
             routes: KeyRoute::ALL.into(),
@@ -67,6 +67,17 @@ impl KeyRoutes {
     }
 
     /// Leaves routes out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::manage::api::{KeyOwner, KeyRoute, KeyRoutes};
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let routes = KeyRoutes::new(keys, KeyOwner::default()).without([KeyRoute::Audit]);
+    /// assert!(!routes.openapi().paths.paths.contains_key(KeyRoute::Audit.path()));
+    /// ```
     pub fn without(mut self, routes: impl IntoIterator<Item = KeyRoute>) -> Self {
         for left_out in routes {
             self.routes.retain(|route| *route != left_out);
@@ -74,16 +85,27 @@ impl KeyRoutes {
         self
     }
 
-    /// Leaves out all but these routes.
+    /// Keeps only these routes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::manage::api::{KeyOwner, KeyRoute, KeyRoutes};
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let routes = KeyRoutes::new(keys, KeyOwner::default()).only([KeyRoute::List]);
+    /// assert_eq!(routes.openapi().paths.paths.len(), 1);
+    /// ```
     pub fn only(mut self, routes: impl IntoIterator<Item = KeyRoute>) -> Self {
         let only: Vec<_> = routes.into_iter().collect();
         self.routes.retain(|route| only.contains(route));
         self
     }
 
-    /// Answers errors in the application's own shape.
+    /// Sets a function that converts errors to answers in the application's own form.
     ///
-    /// `Cache-Control` and, where it is missing, `Retry-After` are added.
+    /// The router adds `Cache-Control`, and `Retry-After` to an answer with 503 that has none.
     ///
     /// # Examples
     ///
@@ -100,6 +122,9 @@ impl KeyRoutes {
     /// }
     /// let keys = KeyManager::new(MemoryStore::new());
     /// let routes = KeyRoutes::new(keys, KeyOwner::default()).errors(as_text);
+    /// // The document no longer has the schema of the built-in errors.
+    /// let schemas = routes.openapi().components.unwrap().schemas;
+    /// assert!(!schemas.contains_key("ApiKeyProblem"));
     /// ```
     pub fn errors<F>(mut self, answer: F) -> Self
     where
@@ -109,39 +134,66 @@ impl KeyRoutes {
         self
     }
 
-    /// Sets how many bytes a body has at most. A longer one is answered with 413. By default, 64 KiB.
+    /// Sets the largest size of a body in bytes. A longer one is answered with 413. By default, it is 64 KiB.
     pub fn body_limit(mut self, bytes: usize) -> Self {
         self.bodies.max_length = bytes;
         self
     }
 
-    /// Sets how long a body may take to come. One that takes longer is answered with 408. By default,
+    /// Sets how long a body may take to arrive. One that takes longer is answered with 408. By default, it is
     /// 10 seconds.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.bodies.timeout = timeout;
         self
     }
 
-    /// Sets how many bodies are read at once, by the router and its clones. By default, 256.
+    /// Sets how many bodies the router and its clones read at the same time. By default, it is 256.
     ///
-    /// A body is read before it is known who calls. When there is one more, the oldest of them is
-    /// answered with 503, so that clients who never end their bodies are in the way of slow ones at
-    /// worst. Requests without a body, such as a `DELETE`, are not counted.
+    /// Bodies are read before the caller is identified. If there is one more, the oldest is answered with 503,
+    /// so that clients that never end their bodies delay only slow ones. Requests without a body, such as a
+    /// `DELETE`, do not count.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_api_key::manage::api::{KeyOwner, KeyRoutes};
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let routes = KeyRoutes::new(keys, KeyOwner::default())
+    ///     .body_limit(16 * 1024)
+    ///     .body_timeout(Duration::from_secs(5))
+    ///     .bodies_in_flight(64);
+    /// assert!(format!("{routes:?}").contains("max_length: 16384"));
+    /// ```
     pub fn bodies_in_flight(mut self, at_most: usize) -> Self {
         self.bodies.max_in_flight = at_most;
         self
     }
 
-    /// Describes the routes that there are by OpenAPI 3.1.
+    /// Returns the OpenAPI 3.1 document of the routes.
     ///
-    /// The paths are those of the router: [`OpenApi::nest`] puts the document where the router is.
-    /// How callers say who they are is left to the application to add.
+    /// Its paths are those of the router. [`OpenApi::nest`] adds the path under which the router is nested. The
+    /// application adds its security scheme.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::manage::api::{KeyOwner, KeyRoutes};
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// let routes = KeyRoutes::new(KeyManager::new(MemoryStore::new()), KeyOwner::default());
+    /// let paths = routes.openapi().paths.paths;
+    /// assert!(paths["/api-keys/{key_id}"].delete.is_some());
+    /// ```
     #[must_use]
     pub fn openapi(&self) -> OpenApi {
         openapi::document(&self.routes, self.errors.is_none())
     }
 
-    /// Makes the router.
+    /// Builds the router.
     pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let api = Arc::new(self);
         let mut router = Router::new();
@@ -162,10 +214,10 @@ impl KeyRoutes {
         router.layer(drain_unread).layer(axum::middleware::map_response(no_store))
     }
 
-    /// Takes the way of every request.
+    /// Answers a request.
     ///
-    /// All of it is there before is asked who calls: whoever might be deprived of it meanwhile
-    /// would finish the body afterwards. But nothing of the body is told before.
+    /// The whole body is read before the caller is identified. Otherwise, a caller could lose its rights while
+    /// its body arrives, and the request would still be made. Errors of the body are returned afterwards.
     async fn answer<Handled>(
         &self,
         route: KeyRoute,
@@ -215,7 +267,7 @@ impl fmt::Debug for KeyRoutes {
     }
 }
 
-/// Makes a handler of what a route does.
+/// Makes an axum handler of the function of a route.
 fn handler<F, Handled>(
     api: &Arc<KeyRoutes>,
     route: KeyRoute,
@@ -232,7 +284,7 @@ where
     }
 }
 
-/// Keeps every answer out of caches, also those that the application or axum gives.
+/// Keeps every answer out of caches, including those of the application and of axum.
 async fn no_store(mut response: Response) -> Response {
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(header::CACHE_CONTROL, no_store);

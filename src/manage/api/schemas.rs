@@ -1,4 +1,4 @@
-//! What OpenAPI documents say of the types that answers and bodies are made of.
+//! The OpenAPI schemas of types in answers and bodies.
 
 use utoipa::openapi::schema::{
     AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType, Type,

@@ -1,4 +1,4 @@
-//! [`drain_unread`]: bodies that a handler leaves unread.
+//! [`drain_unread`]: draining bodies that a handler leaves unread.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use crate::guard::rejector;
 use crate::head::RequestHead;
 
-/// Drains what is left of a body behind the answer, whichever it is.
+/// Drains the rest of a body after the answer.
 pub(in crate::manage) async fn drain_unread(request: Request, next: Next) -> Response {
     let draining = rejector(request.extensions()).drain.of(&RequestHead::new(&request));
     let mut unread = None;
@@ -33,7 +33,7 @@ pub(in crate::manage) async fn drain_unread(request: Request, next: Next) -> Res
     }
 }
 
-/// A body that is given back once it is dropped, unless it came to its end.
+/// A body that returns to its lender when it is dropped, unless it was read to its end.
 struct Lent(Arc<Mutex<Option<Body>>>);
 
 fn take_back(lent: Arc<Mutex<Option<Body>>>) -> Option<Body> {

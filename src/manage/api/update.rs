@@ -1,4 +1,4 @@
-//! [`UpdateKey`]: what is read of a request to change a key.
+//! [`UpdateKey`]: the body of a request that updates a key.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use crate::key::{Ability, AbilitySet, RateLimits, Restrictions};
 use crate::manage::KeyUpdate;
 use crate::rfc3339::parse_time;
 
-/// What is to be changed of a key. What is not mentioned stays.
+/// The changes of a key. Fields that are left out stay as they are.
 #[derive(ToSchema)]
 #[schema(as = ApiKeyUpdate)]
 #[serde(deny_unknown_fields)]
@@ -20,19 +20,19 @@ pub(in crate::manage) struct UpdateKey {
     /// What the key is for.
     #[schema(min_length = 3, max_length = 100, nullable = false)]
     name: Option<String>,
-    /// What it may do.
+    /// The abilities: what the key may do.
     #[schema(value_type = Option<Vec<Ability>>, nullable = false, max_items = 100)]
     abilities: Option<AbilitySet>,
-    /// From when on it is refused; `null` is never.
+    /// The time from which the key is refused; `null` is never.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Option<SystemTime>>,
-    /// How often it may be used.
+    /// The rate limits: how often the key may be used.
     #[schema(value_type = Option<Vec<String>>, nullable = false, max_items = 8)]
     limits: Option<RateLimits>,
-    /// From where it works, and on which endpoints, in place of all that was said before.
+    /// The restrictions: from where the key works, and on which endpoints. They replace all restrictions before.
     #[schema(nullable = false)]
     restrictions: Option<Restrictions>,
-    /// Whether it is out of use for the time being.
+    /// Whether the key is disabled. It can be enabled again.
     #[schema(nullable = false)]
     disabled: Option<bool>,
 }

@@ -1,4 +1,4 @@
-//! [`parse_query`]: of which time usage is asked for.
+//! [`parse_query`]: the range and the period of usage.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use super::field::may_be_told;
 use crate::manage::UsagePeriod;
 use crate::rfc3339::parse_time;
 
-/// Of how long usage is told unless the query says otherwise.
+/// The range of usage if the query has none.
 pub(super) const DEFAULT_DAYS: u64 = 30;
 
 /// Reads the query of a request.
@@ -29,14 +29,14 @@ pub(super) fn parse_query(
             _ => return Err(ApiError::new(StatusCode::BAD_REQUEST, UNKNOWN)),
         };
         if parameter.replace(value).is_some() {
-            return Err(wrong(name, "it is given twice"));
+            return Err(wrong(name, "given twice: pass it once"));
         }
     }
     let period = match bucket {
         None => UsagePeriod::Day,
         Some(name) => {
             let known = UsagePeriod::ALL.into_iter().find(|known| known.as_str() == name);
-            known.ok_or_else(|| wrong("bucket", "a bucket is `hour`, `day` or `month`"))?
+            known.ok_or_else(|| wrong("bucket", "unknown bucket: use `hour`, `day` or `month`"))?
         }
     };
     let time = |name, text: Option<_>| {
@@ -48,12 +48,12 @@ pub(super) fn parse_query(
     let from = time("from", from)?;
     let from = from.unwrap_or_else(|| to.checked_sub(month).unwrap_or(SystemTime::UNIX_EPOCH));
     if from > to {
-        return Err(wrong("from", "it is later than `to`"));
+        return Err(wrong("from", "later than `to`: pass an earlier time"));
     }
     Ok((from..to, period))
 }
 
-const UNKNOWN: &str = "The parameters are `from`, `to` and `bucket`";
+const UNKNOWN: &str = "Unknown parameter: use `from`, `to` and `bucket`";
 
 fn wrong(parameter: &str, message: impl fmt::Display) -> ApiError {
     ApiError::field_is(StatusCode::BAD_REQUEST, parameter, message)

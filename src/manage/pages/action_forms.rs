@@ -1,4 +1,4 @@
-//! The forms for what is done to a key in one step.
+//! The forms that rename, rotate, revoke, disable and enable a key.
 
 use maud::{Markup, html};
 
@@ -14,10 +14,10 @@ use super::time::relative;
 use crate::key::KeyId;
 use crate::store::StoredKey;
 
-/// For how long a rotated key works on, in seconds.
+/// The grace periods of a rotated key, in seconds.
 pub(super) const GRACES: [u64; 4] = [0, 3600, 86_400, 604_800];
 
-/// Where a form is sent to, and which key it is for, if that is known.
+/// The target of a form, and its key, if that is known.
 pub(super) struct Target<'a> {
     pub(super) site: &'a Site<'a>,
     pub(super) id: &'a KeyId,
@@ -65,7 +65,7 @@ impl Target<'_> {
         self.page("rename", &texts.rename, mistakes, &fields)
     }
 
-    /// Asks how long the key that is rotated is to work on.
+    /// Asks for the grace period of a rotated key.
     pub(super) fn rotate(&self, typed: &str, mistakes: &Mistakes) -> Reply {
         let texts = self.site.texts();
         let choices = html! {
@@ -89,7 +89,7 @@ impl Target<'_> {
         self.page("rotate", &texts.rotate, mistakes, &fields)
     }
 
-    /// Asks whether the key is really to be revoked, and says what follows.
+    /// Asks for a confirmation of a revocation, and says what follows.
     pub(super) fn revoke(&self, with_successors: bool, mistakes: &Mistakes) -> Reply {
         let (site, texts) = (self.site, self.site.texts());
         let record = self.key.map(|key| &*key.record);
@@ -134,7 +134,7 @@ impl Target<'_> {
         self.page("revoke", &texts.revoke, mistakes, &fields)
     }
 
-    /// Asks again to take a key out of use, or to put it into use.
+    /// Asks for a confirmation to disable or enable a key.
     pub(super) fn switch(&self, disables: bool, mistakes: &Mistakes) -> Reply {
         let texts = self.site.texts();
         let (action, label) = switch_of(disables, texts);

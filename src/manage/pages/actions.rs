@@ -1,4 +1,4 @@
-//! What is done to a key in one step.
+//! The handlers that rename, rotate, revoke, disable and enable a key.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ pub(super) async fn rotate(visit: &Visit<'_>, sent: &Form) -> Outcome {
     };
     let mut rotated = visit.keys.rotate(id, Duration::from_secs(grace)).await;
     let mut is_again = false;
-    // As with a new key, but only for who has rotated it: a button was pressed twice.
+    // Like for a new key, but only for the same actor: a button was pressed twice.
     if let Err(ManageError::Rotated(successor)) = &rotated {
         let successor = visit.keys.get(successor).await?;
         let is_own = successor.record.created_by() == Some(visit.keys.actor());
@@ -81,7 +81,7 @@ pub(super) async fn rotate(visit: &Visit<'_>, sent: &Form) -> Outcome {
     }
 }
 
-/// Says beforehand why a key cannot be rotated.
+/// Returns the reason why a key cannot be rotated, before the form is shown.
 fn refusal(key: &StoredKey, site: &Site<'_>) -> Mistakes {
     let error = match (key.record.successor(), key.record.state(site.now)) {
         (Some(successor), _) => ManageError::Rotated(successor.clone()),
@@ -116,7 +116,7 @@ pub(super) async fn revoke(visit: &Visit<'_>, sent: &Form) -> Outcome {
     }
 }
 
-/// Takes a key out of use, or puts it into use again.
+/// Disables or enables a key.
 pub(super) async fn switch(visit: &Visit<'_>, disables: bool) -> Outcome {
     let (id, key) = target(visit).await?;
     let changed = match disables {
@@ -133,7 +133,7 @@ pub(super) async fn switch(visit: &Visit<'_>, disables: bool) -> Outcome {
     }
 }
 
-/// Goes on to the page of the key, which says what was done.
+/// Redirects to the page of the key, which confirms the change.
 pub(super) fn done(site: &Site<'_>, id: &KeyId, what: &str) -> Reply {
     Reply::See(format!("{}?done={what}", site.key(id)))
 }

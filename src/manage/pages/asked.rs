@@ -1,4 +1,4 @@
-//! [`Asked`]: which part of the list is asked for, in which order.
+//! [`Asked`]: the filters, the order and the page of the list.
 
 use std::cmp::Reverse;
 
@@ -13,7 +13,7 @@ use crate::store::{KeyQuery, KeyState, StoredKey};
 /// How many keys are sorted at most. The store has only one order.
 const SORTED: usize = 1000;
 
-/// For how many days a key has to be unused to be found as such.
+/// After how many days without use a key is listed as unused.
 const UNUSED_DAYS: u64 = 90;
 
 /// The order of the list.
@@ -55,7 +55,7 @@ impl Sort {
     }
 }
 
-/// Which keys are asked for.
+/// The filters, the order and the page of the list.
 pub(super) struct Asked {
     pub(super) name: String,
     pub(super) state: Option<KeyState>,
@@ -126,7 +126,7 @@ impl Asked {
         Ok(query.after(after).limit(site.settings.page_size))
     }
 
-    /// Returns where the list is in another order or from another place on.
+    /// Returns the link to the list in another order, or to another page.
     pub(super) fn link(&self, site: &Site<'_>, sort: Sort, after: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in [

@@ -1,4 +1,4 @@
-//! [`Assets`]: the stylesheet and the script, under names that change with what is in them.
+//! [`Assets`]: the stylesheet and the script, with hashes of their content in their names.
 
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -8,7 +8,7 @@ use crate::key::KeyHasher;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// Browsers keep them for a year, and do not ask again.
+/// Browsers cache them for a year without revalidation.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// The names of the files.

@@ -30,7 +30,7 @@ pub(super) async fn ask(visit: &Visit<'_>) -> Outcome {
     Ok(form_page(visit.site, &offered, id, Some(&key), &form, &Mistakes::default()))
 }
 
-/// Changes a key, or says what is wrong with what was typed.
+/// Changes a key, or shows the form with its mistakes.
 pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
     let id = visit.key_id()?;
     let (site, settings) = (visit.site, visit.site.settings);
@@ -40,7 +40,7 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
     let mut mistakes = Mistakes::default();
     let revision = key.record.revision().to_string();
     if typed.revision != revision {
-        // What is sent now replaces what somebody else has set meanwhile: they are to know.
+        // Sending the form again overwrites the other change, so the user is informed first.
         mistakes.add(Place::Form, site.texts().changed_meanwhile.to_string());
         mistakes.status = Some(StatusCode::CONFLICT);
         typed.revision = revision;

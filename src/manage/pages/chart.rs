@@ -11,15 +11,15 @@ use super::time::{Civil, DAY, from_seconds, seconds};
 use crate::manage::UsagePeriod;
 use crate::store::{UsageBucket, UsageCounts, UsageKind};
 
-/// The periods of a chart, each with its first moment, and what was counted in them.
+/// The periods of a chart, with their counts.
 pub(super) struct Series {
     period: UsagePeriod,
-    /// The first moments of the periods, and of the one after the last.
+    /// The starts of the periods, and the end of the last.
     bounds: Vec<u64>,
     counts: Vec<UsageCounts>,
 }
 
-/// Returns the last so many periods, of which the last is that of `now`.
+/// Returns the bounds of the last `count` periods, of which the last has `now`.
 pub(super) fn last(period: UsagePeriod, count: usize, now: SystemTime) -> Vec<u64> {
     let now = seconds(now);
     let count = count as u64;
@@ -45,7 +45,7 @@ pub(super) fn last(period: UsagePeriod, count: usize, now: SystemTime) -> Vec<u6
     }
 }
 
-/// Returns the time of periods.
+/// Returns the range of all periods.
 pub(super) fn range(bounds: &[u64]) -> Range<SystemTime> {
     let at = |bound: Option<&u64>| from_seconds(bound.copied().unwrap_or_default());
     at(bounds.first())..at(bounds.last())
@@ -69,24 +69,6 @@ impl Series {
         let mut sum = UsageCounts::default();
         self.counts.iter().for_each(|counts| sum.add_all(counts));
         (sum.total(), sum.refused())
-    }
-
-    /// Draws a line of bars without axes, with what they come to in words.
-    pub(super) fn sparkline(&self, texts: &PageTexts) -> Markup {
-        let (all, refused) = self.sums();
-        if all == 0 {
-            return html! { span.ak-quiet { (texts.no_requests) } };
-        }
-        let (width, height) = (3 * self.counts.len(), 24);
-        let bars = self.bars(3, 2, height);
-        html! {
-            svg.ak-spark viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height)
-                aria-hidden="true" {
-                path.ak-accepted d=(bars.accepted) {}
-                path.ak-refused d=(bars.refused) {}
-            }
-            " " span.ak-spark-says { (in_words(all, refused, texts)) }
-        }
     }
 
     /// Draws a chart with axes. A table beside it says the same.
@@ -122,7 +104,7 @@ impl Series {
         }
     }
 
-    /// Says in a table what the chart shows.
+    /// Shows the numbers of the chart as a table.
     pub(super) fn table(&self, texts: &PageTexts) -> Markup {
         let is_refusal = |kind: &UsageKind| *kind != UsageKind::Accepted;
         let is_there = |kind: &UsageKind| self.counts.iter().any(|counts| counts.of(*kind) > 0);
@@ -184,7 +166,7 @@ impl Series {
 
     fn bars(&self, step: usize, width: usize, height: usize) -> Bars {
         let most = self.counts.iter().map(UsageCounts::total).max().unwrap_or_default().max(1);
-        // What there is can be seen, however small it is beside the rest.
+        // A small number is visible, too.
         let scaled = |count: u64| match count {
             0 => 0,
             _ => ((count as f64 / most as f64 * height as f64).round() as usize).max(1),
@@ -193,7 +175,7 @@ impl Series {
         for (index, count) in self.counts.iter().enumerate() {
             let x = index * step;
             let (of_all, of_refused) = (scaled(count.total()), scaled(count.refused()));
-            // To a `String`, it does not fail.
+            // Writing to a `String` cannot fail.
             let bar = |path: &mut String, from: usize, size: usize| {
                 if size > 0 {
                     let _ = write!(path, "M{x} {}v-{size}h{width}v{size}z", height - from);
@@ -212,8 +194,8 @@ struct Bars {
     most: u64,
 }
 
-/// Says how many requests there were, and which share of them was refused.
-fn in_words(all: u64, refused: u64, texts: &PageTexts) -> String {
+/// Describes the number of requests and the share of refused ones.
+pub(super) fn in_words(all: u64, refused: u64, texts: &PageTexts) -> String {
     let share = (refused as f64 / all.max(1) as f64) * 100.0;
     let share = match share {
         0.0 => "0".to_owned(),
@@ -249,7 +231,7 @@ fn half(number: u64) -> Markup {
     }
 }
 
-/// Writes a number with its thousands apart.
+/// Writes a number with separated thousands.
 fn grouped(number: u64) -> PreEscaped<String> {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);

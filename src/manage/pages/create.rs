@@ -1,4 +1,4 @@
-//! The form for a new key, and what it makes.
+//! The form for a new key, and its handler.
 
 use std::time::{Duration, SystemTime};
 
@@ -25,11 +25,10 @@ use crate::manage::name::check_name;
 use crate::manage::once::Once;
 use crate::store::{KeyState, NewKey, StoredKey};
 
-/// For how long a form that is sent again shows another secret, even if nobody knows whether the first was
-/// used.
+/// How long a repeated form shows another secret, if it is not known whether the first one was used.
 pub(super) const AGAIN: Duration = Duration::from_secs(10 * 60);
 
-/// How often a key may have been rotated by a form that was sent again and again.
+/// How often a key may be rotated by a repeated form.
 const ROTATIONS: usize = 20;
 
 /// Shows an empty form.
@@ -39,7 +38,7 @@ pub(super) fn ask(visit: &Visit<'_>, kind: KeyKind) -> Outcome {
     Ok(form_page(visit.site, &visit.offered(), &form, &Mistakes::default()))
 }
 
-/// Issues a key, or says what is wrong with what was typed.
+/// Issues a key, or shows the form with its mistakes.
 pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Outcome {
     check_kind(visit, kind)?;
     let (site, settings) = (visit.site, visit.site.settings);
@@ -68,7 +67,7 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     if let Some(time) = expires_at {
         key = key.expires_at(time);
     }
-    // The days count from now, which is later when the form comes again.
+    // The days count from now, which is later for a repeated form.
     let asked_for = format!("{} {} {}", serde_json::Value::from(json), typed.expiry, typed.date);
     let request: KeyDigest = KeyHasher::sha256().digest(&asked_for);
     match visit.keys.issue_once(key, &typed.token.request(), &request).await {
@@ -81,8 +80,8 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     }
 }
 
-/// Answers a form that has made a key before. Nobody has its secret if the answer was lost, as it is when a
-/// button is pressed twice: the key is rotated at once and shown again, unless it was used.
+/// Answers a repeated form. If a button is pressed twice, the first answer with the secret is lost. So the key is
+/// rotated at once and the new secret is shown, unless the key was used.
 async fn again(visit: &Visit<'_>, id: &KeyId, is_same: bool) -> Outcome {
     let mut key = visit.keys.get(id).await?;
     let first = key.clone();
@@ -96,7 +95,7 @@ async fn again(visit: &Visit<'_>, id: &KeyId, is_same: bool) -> Outcome {
                 Ok(rotated) => {
                     return Ok(secret::page(visit.site, &rotated.record, &rotated.secret, true));
                 }
-                // Another one was faster, and has the secret of the successor.
+                // Another request was faster, and shows the secret of the successor.
                 Err(ManageError::Rotated(successor)) => key = visit.keys.get(&successor).await?,
                 Err(ManageError::State(_)) => break,
                 Err(error) => return Err(error.into()),
@@ -106,8 +105,8 @@ async fn again(visit: &Visit<'_>, id: &KeyId, is_same: bool) -> Outcome {
     Ok(already_created(visit.site, &first))
 }
 
-/// Tells whether a key can be the one whose secret was lost on its way: it is new, was not used, and works or
-/// was rotated for the same reason.
+/// Returns whether the secret of a key may have been lost with the answer: the key is new, was not used, and works
+/// or was rotated for the same reason.
 pub(super) fn may_show_another(key: &StoredKey, now: SystemTime) -> bool {
     let record = &key.record;
     let is_new = now.duration_since(record.created_at()).is_ok_and(|age| age < AGAIN)
@@ -131,7 +130,7 @@ fn already_created(site: &Site<'_>, key: &StoredKey) -> Reply {
     Reply::refused(StatusCode::CONFLICT, &*texts.already_created, content)
 }
 
-/// Reads what was typed. A form without a token is one that was not made here.
+/// Reads the form. A form without a token does not come from these pages.
 pub(super) fn read(site: &Site<'_>, kind: KeyKind, sent: &Form) -> Result<KeyForm, ApiError> {
     let token = Token::read(sent.get("token")).map_or_else(token, Ok)?;
     Ok(KeyForm::read(kind, sent, &site.settings.offered, token))

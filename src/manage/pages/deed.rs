@@ -1,9 +1,9 @@
-//! [`Deed`]: what a request to the pages is for.
+//! [`Deed`]: the action of a request to the pages.
 
 use crate::key::KeyKind;
 use crate::manage::api::KeyRoute;
 
-/// What a request to the pages is for. Each form and what is done by it are one.
+/// The action of a request to the pages. A form and its handler have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
     List,
@@ -31,7 +31,7 @@ impl Deed {
         Self::Revoke,
     ];
 
-    /// Returns where it is, below the path of the router.
+    /// Returns the path below that of the router.
     pub(super) const fn path(self) -> &'static str {
         match self {
             Self::List => "/",
@@ -47,7 +47,7 @@ impl Deed {
         }
     }
 
-    /// Tells whether there is something to send.
+    /// Returns whether there is a form to send.
     pub(super) const fn is_form(self) -> bool {
         !matches!(self, Self::List | Self::Show)
     }

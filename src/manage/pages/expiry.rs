@@ -1,20 +1,29 @@
-//! [`Expiry`]: what a form offers for the end of a key.
+//! [`Expiry`]: the choices of an expiry in a form.
 
-/// What the pages offer for the time at which a key expires.
+/// A choice that the form offers for the expiry of a key.
+///
+/// # Examples
+///
+/// ```
+/// use tower_api_key::manage::pages::Expiry;
+///
+/// assert!(Expiry::DEFAULT.contains(&Expiry::Days(90)));
+/// assert!(Expiry::DEFAULT.contains(&Expiry::Never));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Expiry {
-    /// So many days from now.
+    /// A number of days from now.
     Days(u32),
-    /// A day that the owner chooses. Unless [`Never`](Self::Never) is offered as well, it is within the most
-    /// [`Days`](Self::Days) that are.
+    /// A date that the owner chooses. If [`Never`](Self::Never) is not offered, the date is not later than the
+    /// largest number of [`Days`](Self::Days).
     Date,
-    /// Never.
+    /// No expiry.
     Never,
 }
 
 impl Expiry {
-    /// What is offered unless something else is: 7, 30, 60 or 90 days, a date, or never.
+    /// The default choices: 7, 30, 60 or 90 days, a date, or never.
     pub const DEFAULT: [Self; 6] =
         [Self::Days(7), Self::Days(30), Self::Days(60), Self::Days(90), Self::Date, Self::Never];
 

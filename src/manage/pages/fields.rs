@@ -1,4 +1,4 @@
-//! The fields of forms: each with its label, its hint and what is wrong with it.
+//! The fields of forms, with their labels, hints and mistakes.
 
 use maud::{Markup, html};
 
@@ -6,7 +6,7 @@ use super::mistakes::Mistakes;
 use super::place::Place;
 use super::texts::PageTexts;
 
-/// How a field is described to those who do not see where things stand.
+/// The descriptions of a field for screen readers.
 pub(super) struct Described<'a> {
     pub(super) place: Place,
     pub(super) label: &'a str,
@@ -19,7 +19,7 @@ impl<'a> Described<'a> {
         Self { place, label, hint, mistake: mistakes.at(place) }
     }
 
-    /// Returns the ids of what describes the field.
+    /// Returns the ids of the elements that describe the field.
     fn by(&self) -> Option<String> {
         let id = self.place.id();
         let hint = (!self.hint.is_empty()).then(|| format!("{id}-hint"));
@@ -75,7 +75,7 @@ impl<'a> Described<'a> {
         }
     }
 
-    /// Shows fields that belong together.
+    /// Shows a group of fields.
     pub(super) fn group(&self, fields: &Markup) -> Markup {
         let id = self.place.id();
         html! {
@@ -89,7 +89,7 @@ impl<'a> Described<'a> {
     }
 }
 
-/// Shows what is between backticks as what is typed.
+/// Shows text between backticks as code.
 fn said(text: &str) -> Markup {
     html! {
         @for (index, part) in text.split('`').enumerate() {
@@ -98,7 +98,7 @@ fn said(text: &str) -> Markup {
     }
 }
 
-/// One of several.
+/// An option of a choice.
 pub(super) struct Choice<'a> {
     pub(super) name: &'a str,
     pub(super) value: &'a str,
@@ -108,7 +108,7 @@ pub(super) struct Choice<'a> {
 }
 
 impl Choice<'_> {
-    /// Shows a choice of which only one can be made.
+    /// Shows radio buttons.
     pub(super) fn radio(&self) -> Markup {
         self.shown("radio")
     }
@@ -130,7 +130,7 @@ impl Choice<'_> {
     }
 }
 
-/// Says all that is wrong, in front of a form. It has the focus.
+/// Shows a summary of all mistakes above a form. It has the focus.
 pub(super) fn summary(mistakes: &Mistakes, texts: &PageTexts) -> Markup {
     html! {
         @if !mistakes.list.is_empty() {

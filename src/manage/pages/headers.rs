@@ -1,17 +1,17 @@
-//! [`secure`]: the headers by which browsers protect the pages.
+//! [`secure`]: the security headers of the pages.
 
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Nothing but what the origin of the page serves, nowhere but there, and in nobody's frame.
+/// Allows only resources and forms of the same origin, and no frames.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
 
 const HEADERS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
-    // With `no-referrer`, forms would be sent with `Origin: null`, and be refused where a browser does not
-    // say by Fetch Metadata that they are of the same origin.
+    // With `no-referrer`, browsers would send forms with `Origin: null`. Without Fetch Metadata, those would be
+    // refused.
     (header::REFERRER_POLICY, "same-origin"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -19,7 +19,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Adds the headers. What was refused by the application has them too, with its own before these.
+/// Adds the headers, also to refusals of the application. Headers that the application has set are kept.
 pub(super) async fn secure(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {

@@ -1,4 +1,4 @@
-//! Who changed what of a key.
+//! The history of a key: its audit events.
 
 use http::StatusCode;
 use maud::{Markup, html};
@@ -13,10 +13,10 @@ use crate::manage::ManageError;
 use crate::manage::api::ApiError;
 use crate::store::{AuditEntry, AuditQuery};
 
-/// How many events are shown at once.
+/// How many events a page shows.
 const SHOWN: usize = 20;
 
-/// Shows the events of a key, the newest first, from a place on. Where none are kept, nothing is shown.
+/// Shows the events of a key, the newest first, from a cursor on. If the store keeps no events, it shows nothing.
 pub(super) async fn history(
     visit: &Visit<'_>,
     id: &KeyId,
@@ -59,7 +59,7 @@ fn event(entry: &AuditEntry, texts: &PageTexts) -> Markup {
         li {
             strong { (action_named(&entry.action, texts)) }
             " " (texts.by) " "
-            // What another version wrote may be none that this one knows.
+            // Another version may have written an action that this version does not know.
             @match entry.actor.parse() {
                 Ok(by) => (actor(&by, texts)),
                 Err(_) => bdi { (entry.actor) },
@@ -84,7 +84,7 @@ fn action_named<'a>(action: &'a str, texts: &'a PageTexts) -> &'a str {
     }
 }
 
-/// Says which fields have another value than before; of a name, also which.
+/// Lists the fields that were changed. For a name, it also shows the values.
 fn changed(entry: &AuditEntry, texts: &PageTexts) -> Vec<String> {
     let (Some(before), Some(after)) = (&entry.before, &entry.after) else { return Vec::new() };
     if entry.action != "updated" {
@@ -105,7 +105,7 @@ fn changed(entry: &AuditEntry, texts: &PageTexts) -> Vec<String> {
     let fields = fields.into_iter().filter(|(path, _)| differs(path));
     let said = fields.map(|(path, label)| match (before.pointer(path), after.pointer(path)) {
         (Some(Value::String(old)), Some(Value::String(new))) if path == "/name" => {
-            // Each as it is read, whichever way.
+            // Each in its own direction of text.
             format!("{label} (\u{2068}{old}\u{2069} → \u{2068}{new}\u{2069})")
         }
         _ => label.to_string(),

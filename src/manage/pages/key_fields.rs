@@ -1,4 +1,4 @@
-//! The fields of a new key, and of one that is changed.
+//! The fields of the forms for a new key and for a change.
 
 use maud::{Markup, html};
 
@@ -13,10 +13,10 @@ use super::texts::{PageTexts, fill};
 use super::time::{Civil, DAY, from_seconds, seconds};
 use crate::key::KeyKind;
 
-/// What the fields are made of.
+/// The data of the fields.
 pub(super) struct KeyFields<'a> {
     pub(super) site: &'a Site<'a>,
-    /// What may be granted.
+    /// The abilities that may be granted.
     pub(super) offered: &'a Offered,
     pub(super) form: &'a KeyForm,
     pub(super) mistakes: &'a Mistakes,

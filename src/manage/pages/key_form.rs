@@ -1,4 +1,4 @@
-//! [`KeyForm`]: what was typed of a key, in the fields of the form.
+//! [`KeyForm`]: the values in the form of a key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,10 +17,10 @@ use crate::store::KeyRecord;
 
 /// The value that leaves the expiry as it is.
 pub(super) const KEEP: &str = "keep";
-/// The value that has each resource chosen by itself.
+/// The value that chooses the level of each resource.
 pub(super) const CUSTOM: &str = "custom";
 
-/// What was typed of a key. It is shown again as it is if something is wrong with it.
+/// The values in the form of a key. They are shown again if there is a mistake.
 #[derive(Clone)]
 pub(super) struct KeyForm {
     pub(super) kind: KeyKind,
@@ -28,7 +28,7 @@ pub(super) struct KeyForm {
     pub(super) stage: String,
     /// The value of a preset, or [`CUSTOM`].
     pub(super) access: String,
-    /// By the names of resources.
+    /// The levels, by the names of resources.
     pub(super) levels: BTreeMap<String, String>,
     pub(super) abilities: BTreeSet<String>,
     /// The value of an [`Expiry`], or [`KEEP`].
@@ -40,7 +40,7 @@ pub(super) struct KeyForm {
     pub(super) referrers: String,
     pub(super) endpoints: String,
     pub(super) token: Token,
-    /// As which the key was when the form was made.
+    /// The revision of the key that the form showed.
     pub(super) revision: String,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct KeyForm {
 pub(super) struct ExpiryError;
 
 impl KeyForm {
-    /// A form for a new key.
+    /// Returns the form for a new key.
     pub(super) fn empty(kind: KeyKind, settings: &Settings, token: Token) -> Self {
         let first = settings.expiries.first().map(|expiry| expiry.value());
         // A month, if it is offered.
@@ -72,7 +72,7 @@ impl KeyForm {
         }
     }
 
-    /// A form that has everything as it is.
+    /// Returns the form with the values of a key.
     pub(super) fn of_record(record: &KeyRecord, offered: &Offered, token: Token) -> Self {
         let has = |ability: &Ability| record.abilities().iter().any(|each| each == ability);
         let levels = offered
@@ -99,7 +99,7 @@ impl KeyForm {
         }
     }
 
-    /// Reads what was typed.
+    /// Reads the values that were sent.
     pub(super) fn read(kind: KeyKind, form: &Form, offered: &Offered, token: Token) -> Self {
         let text = |name: &str| form.get(name).to_owned();
         // Browsers send line breaks as two characters.
@@ -132,8 +132,8 @@ impl KeyForm {
         Level::ALL.into_iter().find(|known| known.as_str() == level)
     }
 
-    /// Returns the abilities that were chosen: those of a preset, or for each resource those of its level, and
-    /// those that the catalogue does not have.
+    /// Returns the chosen abilities: those of the preset, or of the level of each resource, and those that the
+    /// catalogue does not have.
     pub(super) fn chosen(&self, offered: &Offered) -> Vec<String> {
         let mut presets = offered.presets.iter();
         if let Some(preset) = presets.find(|preset| preset.value() == self.access) {
@@ -153,20 +153,20 @@ impl KeyForm {
         chosen
     }
 
-    /// Tells whether there is what was chosen. A preset may have gone since the form was made.
+    /// Returns whether the chosen preset exists. It may have been removed since the form was shown.
     pub(super) fn has_access(&self, offered: &Offered) -> bool {
         let mut presets = offered.presets.iter();
         matches!(&*self.access, CUSTOM | "") || presets.any(|preset| preset.value() == self.access)
     }
 
-    /// Returns the abilities that were chosen and that the catalogue does not have.
+    /// Returns the chosen abilities that the catalogue does not have.
     pub(super) fn others<'a>(&'a self, offered: &'a Offered) -> impl Iterator<Item = &'a str> {
         let is_known =
             |ability: &str| offered.entries().any(|entry| entry.ability.as_str() == ability);
         self.abilities.iter().map(|ability| &**ability).filter(move |ability| !is_known(ability))
     }
 
-    /// Returns when the key is to expire; none is never.
+    /// Returns the expiry of the key; `None` is never.
     pub(super) fn expires_at(
         &self,
         settings: &Settings,
@@ -191,7 +191,7 @@ impl KeyForm {
         }
     }
 
-    /// Returns in which line of its field an item stands.
+    /// Returns the line of an item in its field.
     pub(super) fn line_of(&self, place: Place, item: usize) -> Option<usize> {
         let text = match place {
             Place::Limits => &self.limits,

@@ -1,4 +1,4 @@
-//! What the API would be sent for what was typed: it is read by the same code, and so are its mistakes.
+//! The body of the API for a form, so that the same code reads it and finds the mistakes.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::key::{Ability, AbilitySet};
 use crate::store::KeyRecord;
 
 impl KeyForm {
-    /// Returns what the API would be sent for a new key, but for its expiry.
+    /// Returns the body of the API for a new key, without its expiry.
     pub(super) fn to_json(&self, offered: &Offered) -> Map<String, Value> {
         let mut json = Map::new();
         json.insert("name".to_owned(), self.name.as_str().into());
@@ -27,9 +27,9 @@ impl KeyForm {
         json
     }
 
-    /// Returns what the API would be sent for what differs from a record, but for its expiry.
+    /// Returns the body of the API for the changes of a record, without its expiry.
     ///
-    /// What is as it was is left out: a form has no way to write, for instance, that a list allows nothing.
+    /// Unchanged fields are left out: a form cannot express everything, such as a list that allows nothing.
     pub(super) fn to_changes(&self, record: &KeyRecord, offered: &Offered) -> Map<String, Value> {
         let before = Self::of_record(record, offered, self.token.clone());
         let mut json = self.to_json(offered);

@@ -30,9 +30,9 @@ use crate::key::{AbilityCatalogue, Stage};
 use crate::manage::KeyManager;
 use crate::manage::api::{ApiError, Bodies, IdentifyOwner, drain_unread};
 
-/// Makes the pages by which owners manage their keys in a browser.
+/// Builds the HTML pages with which owners manage their keys in a browser.
 ///
-/// See [the module](crate::manage::pages) for what they show, and for what the application has to say.
+/// The [module](crate::manage::pages) describes the pages, and what the application provides.
 ///
 /// # Examples
 ///
@@ -66,6 +66,7 @@ use crate::manage::api::{ApiError, Bodies, IdentifyOwner, drain_unread};
 ///     .expiries([Expiry::Days(30), Expiry::Days(90)])
 ///     .api_url("https://api.shop.example/v1/bots");
 /// let app: Router = Router::new().nest("/settings/api-keys", pages.into_router());
+/// assert!(app.has_routes());
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -74,10 +75,10 @@ pub struct KeyPages {
 }
 
 impl KeyPages {
-    /// Makes the pages, over the keys of a manager, for those whom `owner` identifies.
+    /// Creates the pages for the keys of a manager. `owner` identifies the user of each request.
     ///
-    /// Every request is done [on behalf](KeyManager::on_behalf_of) of its owner, whatever `keys` may do. Owners
-    /// that are keys are refused: pages are for people.
+    /// Every request acts [on behalf](KeyManager::on_behalf_of) of its owner, even if `keys` may do everything.
+    /// Owners that are API keys are refused: pages are for people.
     pub fn new(keys: KeyManager, owner: impl IdentifyOwner + 'static) -> Self {
         let offered = keys.settings.abilities.as_deref().map(Offered::of).unwrap_or_default();
         Self {
@@ -102,11 +103,11 @@ impl KeyPages {
         }
     }
 
-    /// Sets which abilities are offered, and what they are called. By default, those that the manager
-    /// [knows](KeyManager::abilities).
+    /// Sets the catalogue of abilities that the forms offer, with their descriptions. By default, it is that of the
+    /// [manager](KeyManager::abilities).
     ///
-    /// An owner is offered those that it may grant, and no others. If the manager knows of no catalogue, it issues no
-    /// key with an ability that is missing in this one, whatever a form says.
+    /// The forms offer an owner only abilities that it may grant. If the manager has no catalogue, it uses this
+    /// one, and issues no key with an ability that is not in it.
     pub fn catalogue(mut self, catalogue: AbilityCatalogue) -> Self {
         self.settings.offered = Offered::of(&catalogue);
         if self.settings.keys.settings.abilities.is_none() {
@@ -115,23 +116,24 @@ impl KeyPages {
         self
     }
 
-    /// Sets the stages that are offered where prefixes do not say them.
+    /// Sets the stages that the form offers, if the prefixes of the scheme do not determine them.
     pub fn stages(mut self, stages: impl IntoIterator<Item = Stage>) -> Self {
         self.settings.stages = stages.into_iter().collect();
         self
     }
 
-    /// Sets what is offered for the time at which a key expires. By default, [these](Expiry::DEFAULT).
+    /// Sets the choices for the expiry of a key. By default, they are [`Expiry::DEFAULT`].
     pub fn expiries(mut self, expiries: impl IntoIterator<Item = Expiry>) -> Self {
         self.settings.expiries = expiries.into_iter().collect();
         self
     }
 
-    /// Puts the pages into the layout of the application: makes a document of a page and of the head of the
-    /// request, in whose extensions the session may be.
+    /// Sets the layout of the application: a function that makes the document of a page, with the head of the
+    /// request, whose extensions may have the session.
     ///
-    /// Without one, pages stand alone. A layout finds its own stylesheets and scripts on its own origin only,
-    /// and no styles in attributes: the [`Content-Security-Policy`](crate::manage::pages#security) says so.
+    /// Without a layout, pages are complete documents. The layout can use only stylesheets and scripts of its own
+    /// origin, and no style attributes, because of the
+    /// [`Content-Security-Policy`](crate::manage::pages#security).
     ///
     /// # Examples
     ///
@@ -157,50 +159,80 @@ impl KeyPages {
         self
     }
 
-    /// Sets what everything is called. By default it is [in English](PageTexts::english).
+    /// Sets the texts of the pages. By default, they are [in English](PageTexts::english).
     pub fn texts(mut self, texts: PageTexts) -> Self {
         self.settings.texts = texts;
         self
     }
 
-    /// Sets an address of the application's API, such as `https://api.shop.example/v1/bots`. A new key is shown
-    /// with the `curl` that asks there.
+    /// Sets a URL of the application's API, such as `https://api.shop.example/v1/bots`, for the `curl` command beside
+    /// a new key.
     pub fn api_url(mut self, url: impl Into<String>) -> Self {
         self.settings.api_url = Some(url.into());
         self
     }
 
-    /// Sets which variable of the environment programs read. By default, `API_KEY`.
+    /// Sets the environment variable that the pages show for a key. By default, it is `API_KEY`.
     pub fn variable(mut self, name: impl Into<String>) -> Self {
         self.settings.variable = name.into();
         self
     }
 
-    /// Sets how many keys a page of the list has: 1 to 1000, 50 by default.
+    /// Sets how many keys a page of the list has, from 1 to 1000. By default, it is 50.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use axum::Router;
+    /// use http::request::Parts;
+    /// use tower_api_key::manage::Owner;
+    /// use tower_api_key::manage::api::{KeyAction, Refused};
+    /// use tower_api_key::manage::pages::{KeyPages, PageTexts};
+    /// use tower_api_key::{KeyManager, MemoryStore};
+    ///
+    /// fn owner(_: &mut Parts, _: &KeyAction) -> Result<Owner, Refused> {
+    ///     Err(http::StatusCode::UNAUTHORIZED.into()) // or the owner of the session
+    /// }
+    /// let mut texts = PageTexts::english();
+    /// texts.stage = "Environment".into();
+    /// let pages = KeyPages::new(KeyManager::new(MemoryStore::new()), owner)
+    ///     .stages(["live".parse()?, "test".parse()?])
+    ///     .texts(texts)
+    ///     .variable("SHOP_API_KEY")
+    ///     .page_size(20)
+    ///     .without_public_keys()
+    ///     .without_history()
+    ///     .mounted_at("/settings/api-keys")
+    ///     .body_timeout(Duration::from_secs(5));
+    /// let app: Router = pages.into_router();
+    /// assert!(app.has_routes());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn page_size(mut self, keys: usize) -> Self {
         self.settings.page_size = keys.clamp(1, 1000);
         self
     }
 
-    /// Leaves out the form for public keys, which there is if the [scheme](KeyManager::scheme) has a prefix for
-    /// them.
+    /// Leaves out the form for public keys. It is shown if the [scheme](KeyManager::scheme) has a prefix for them.
     pub fn without_public_keys(mut self) -> Self {
         self.settings.public_keys = false;
         self
     }
 
-    /// Leaves out how often keys were used.
+    /// Leaves out the usage of keys: the sparklines and the charts.
     ///
-    /// Without it, that is shown where the repository [keeps it](KeyManager::usage), which a
-    /// [`UsageRecorder`](crate::UsageRecorder) on the layer has to count.
+    /// By default, they are shown if the repository [keeps usage](KeyManager::usage), which a
+    /// [`UsageRecorder`](crate::UsageRecorder) on the layer records.
     pub fn without_usage(mut self) -> Self {
         self.settings.usage = false;
         self
     }
 
-    /// Leaves out who changed what of a key. Without it, everybody who may see a key sees that.
+    /// Leaves out the history of a key. By default, everybody who may see a key sees its history.
     ///
-    /// It is what the repository [keeps](KeyManager::audit_log). Where that keeps nothing, nothing is shown.
+    /// The history is the [audit log](KeyManager::audit_log) of the repository, if it keeps one.
     pub fn without_history(mut self) -> Self {
         self.settings.history = false;
         self
@@ -208,7 +240,7 @@ impl KeyPages {
 
     /// Sets the path at which browsers find the pages, such as `/settings/api-keys`.
     ///
-    /// By default it is that at which the router is nested. It has to be said where a proxy changes paths.
+    /// By default, it is the path at which the router is nested. Set it if a proxy changes paths.
     pub fn mounted_at(mut self, path: impl Into<String>) -> Self {
         let path = path.into();
         self.settings.base = Some(match path.trim_matches('/') {
@@ -218,13 +250,13 @@ impl KeyPages {
         self
     }
 
-    /// Sets how long a form may take to come. By default, 10 seconds.
+    /// Sets how long a form may take to arrive. By default, it is 10 seconds.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.settings.bodies.set_timeout(timeout);
         self
     }
 
-    /// Makes the router. It is nested where the pages are to be, inside of the layer of the sessions.
+    /// Builds the router. Nest it at the path of the pages, inside the layer of the sessions.
     pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let settings = Arc::new(self.settings);
         let mut router = Router::new();
@@ -253,7 +285,7 @@ impl KeyPages {
     }
 }
 
-/// Says in words why a request that came from elsewhere was refused.
+/// Explains why a cross-site request was refused.
 async fn from_elsewhere(
     settings: Arc<Settings>,
     request: Request,

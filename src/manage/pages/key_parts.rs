@@ -1,4 +1,4 @@
-//! What pages show of a key: its name, its state, what it may do.
+//! The parts of a key on pages: its name, state and abilities.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,10 +11,10 @@ use super::time::{DAY, moment, relative};
 use crate::key::{Ability, AbilitySet, KeyKind};
 use crate::store::{Actor, KeyRecord, KeyState, public_text};
 
-/// How long before its end a key is said to expire soon.
+/// A key expires soon within this time.
 const SOON: Duration = Duration::from_secs(14 * DAY);
 
-/// The state of a key as people see it.
+/// The state of a key on the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
     Active,
@@ -22,7 +22,7 @@ pub(super) enum Shown {
     Disabled,
     Expired,
     Revoked,
-    /// It has a successor, whether or not it works still.
+    /// It has a successor, whether or not it still works.
     Rotated,
     /// Its tenant is suspended.
     Suspended,
@@ -64,7 +64,7 @@ impl Shown {
     }
 }
 
-/// Shows the state of a key, and what is to be known of it.
+/// Shows the state of a key, with its details.
 pub(super) fn state(record: &KeyRecord, site: &Site<'_>) -> Markup {
     let (texts, shown) = (site.texts(), Shown::of(record, site.now));
     html! {
@@ -84,7 +84,7 @@ pub(super) fn state(record: &KeyRecord, site: &Site<'_>) -> Markup {
     }
 }
 
-/// Says that all keys are refused, if the tenant of these is suspended.
+/// Shows that all keys are refused, if their tenant is suspended.
 pub(super) fn suspension<'a>(
     mut records: impl Iterator<Item = &'a KeyRecord>,
     texts: &PageTexts,
@@ -94,12 +94,12 @@ pub(super) fn suspension<'a>(
     }
 }
 
-/// Shows a name, whatever is in it: text that is read from right to left turns nothing around.
+/// Shows a name, isolated so that right-to-left text does not change the text around it.
 pub(super) fn name(record: &KeyRecord) -> Markup {
     html! { bdi.ak-name { (record.name()) } }
 }
 
-/// Shows how a key begins and ends, or the whole of a public one, if that is kept.
+/// Shows the beginning and the end of a key, or the whole text of a public key, if it is kept.
 pub(super) fn hint(record: &KeyRecord, site: &Site<'_>) -> Markup {
     html! {
         code.ak-key { (public_text(record, &site.settings.keys.settings.scheme).unwrap_or(record.hint().as_str())) }
@@ -107,7 +107,7 @@ pub(super) fn hint(record: &KeyRecord, site: &Site<'_>) -> Markup {
     }
 }
 
-/// Says what abilities are, in the words of the catalogue.
+/// Describes abilities in the words of the catalogue.
 pub(super) fn abilities_in_words(
     abilities: &AbilitySet,
     offered: &Offered,
@@ -140,7 +140,7 @@ pub(super) fn abilities_in_words(
     words
 }
 
-/// Says who did something.
+/// Shows an actor.
 pub(super) fn actor(actor: &Actor, texts: &PageTexts) -> Markup {
     match actor {
         Actor::System => html! { (texts.the_system) },

@@ -3,11 +3,12 @@
 use maud::{Markup, html};
 
 use super::asked::{Asked, Sort};
-use super::chart::{Series, last, range};
+use super::chart::{last, range};
 use super::form::Form;
 use super::key_parts::suspension;
 use super::reply::{Outcome, Reply};
 use super::site::Site;
+use super::sparkline::sparkline;
 use super::table::table;
 use super::visit::Visit;
 use crate::manage::api::ApiError;
@@ -18,7 +19,7 @@ use crate::store::{KeyState, StoredKey};
 struct Part {
     keys: Vec<StoredKey>,
     next: Option<String>,
-    /// There are more keys than are sorted.
+    /// Whether there are more keys than are sorted.
     is_cut: bool,
 }
 
@@ -68,7 +69,7 @@ async fn find(visit: &Visit<'_>, asked: &Asked) -> Result<Part, ApiError> {
     }
     let (mut keys, is_cut) = (page.keys, page.next.is_some());
     asked.sort.sort(&mut keys);
-    // After a key that has gone meanwhile, the list begins again.
+    // If the last key of the page before was removed, the list starts again.
     let after = keys.iter().position(|key| key.record.id().as_str() == asked.after);
     keys.drain(..after.map_or(0, |index| index + 1));
     let size = visit.site.settings.page_size;
@@ -78,14 +79,14 @@ async fn find(visit: &Visit<'_>, asked: &Asked) -> Result<Part, ApiError> {
     Ok(Part { keys, next, is_cut })
 }
 
-/// Returns what is shown of the usage of each key, or nothing if that is not known.
+/// Returns the sparkline of each key, or `None` if usage is not known.
 async fn usage_lines(visit: &Visit<'_>, keys: &[StoredKey]) -> Option<Vec<Markup>> {
     if !visit.site.settings.usage || keys.is_empty() {
         return None;
     }
     let ids = keys.iter().map(|key| key.record.id().clone());
     let bounds = last(UsagePeriod::Day, 30, visit.site.now);
-    let usage = match visit.keys.usage_by_key(ids, range(&bounds), UsagePeriod::Day).await {
+    let usage = match visit.keys.usage_sums_by_key(ids, range(&bounds), UsagePeriod::Day).await {
         Ok(usage) => usage,
         Err(ManageError::UsageNotKept) => return None,
         Err(error) => {
@@ -94,13 +95,13 @@ async fn usage_lines(visit: &Visit<'_>, keys: &[StoredKey]) -> Option<Vec<Markup
         }
     };
     let line = |key: &StoredKey| {
-        let buckets = usage.get(key.record.id()).map(|usage| &*usage.buckets).unwrap_or_default();
-        Series::new(UsagePeriod::Day, &bounds, buckets).sparkline(visit.site.texts())
+        let sums = usage.get(key.record.id()).map(Vec::as_slice).unwrap_or_default();
+        sparkline(&bounds, sums, visit.site.texts())
     };
     Some(keys.iter().map(line).collect())
 }
 
-/// What is said to somebody who has no key yet.
+/// Explains the first steps to an owner without keys.
 fn lesson(site: &Site<'_>) -> Markup {
     let texts = site.texts();
     html! {

@@ -1,4 +1,4 @@
-//! [`Mistakes`]: what is wrong with which field.
+//! [`Mistakes`]: the mistakes in a form, by field.
 
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -11,12 +11,12 @@ use crate::manage::ManageError;
 use crate::manage::api::ApiError;
 use crate::store::KeyState;
 
-/// What is wrong with which field.
+/// The mistakes in a form, by field.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mistakes {
     pub(super) list: Vec<(Place, String)>,
     pub(super) status: Option<StatusCode>,
-    /// Where to go on, and what that is called.
+    /// A link to go on, and its text.
     pub(super) link: Option<(String, String)>,
 }
 
@@ -50,7 +50,7 @@ impl Mistakes {
         }
     }
 
-    /// Adds why the manager does not do what was sent.
+    /// Adds the error of the manager.
     pub(super) fn refuse(&mut self, error: ManageError, texts: &PageTexts) {
         let says = in_words(&error, texts);
         let error = ApiError::from(error);
@@ -59,7 +59,7 @@ impl Mistakes {
         self.status.get_or_insert(error.status());
     }
 
-    /// Adds what the API says of a field.
+    /// Adds the error of the API for a field.
     fn blame(&mut self, error: &ApiError, typed: &KeyForm, texts: &PageTexts) -> Place {
         let (place, item) = place_of(error.field());
         let form = place.wrong(texts).unwrap_or("{error}");
@@ -73,7 +73,7 @@ impl Mistakes {
         place
     }
 
-    /// Reads what the API would be sent, again and again without what is wrong, so that all of it is said at
+    /// Reads the body of the API repeatedly, each time without the wrong field, so that all mistakes are found at
     /// once.
     pub(super) fn read<T>(
         &mut self,
@@ -103,7 +103,7 @@ impl Mistakes {
     }
 }
 
-/// Says why the manager does not do something.
+/// Describes an error of the manager.
 fn in_words(error: &ManageError, texts: &PageTexts) -> String {
     let says = match error {
         ManageError::NotFound => &texts.not_found,
@@ -134,7 +134,7 @@ fn in_words(error: &ManageError, texts: &PageTexts) -> String {
     says.to_string()
 }
 
-/// Returns which field of the form is to blame for a field of the API, and which of its items.
+/// Returns the field of the form for a field of the API, and the index of its item.
 fn place_of(field: Option<&str>) -> (Place, Option<usize>) {
     let Some(field) = field else { return (Place::Form, None) };
     let (path, item) = match field.split_once('[') {

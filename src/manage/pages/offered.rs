@@ -2,14 +2,14 @@
 
 use crate::key::{Ability, AbilityCatalogue, AbilitySet};
 
-/// What a form offers of a catalogue.
+/// The abilities that a form offers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Offered {
     pub(super) resources: Vec<Resource>,
     pub(super) presets: Vec<Preset>,
 }
 
-/// What abilities are for.
+/// A resource, and its abilities.
 #[derive(Clone, Debug)]
 pub(super) struct Resource {
     pub(super) name: String,
@@ -17,14 +17,14 @@ pub(super) struct Resource {
     pub(super) entries: Vec<Entry>,
 }
 
-/// An ability in words.
+/// An ability with its description.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) ability: Ability,
     pub(super) says: String,
 }
 
-/// Abilities that are often wanted together.
+/// A preset: abilities that are often granted together.
 #[derive(Clone, Debug)]
 pub(super) struct Preset {
     pub(super) title: String,
@@ -33,13 +33,13 @@ pub(super) struct Preset {
 }
 
 impl Preset {
-    /// Returns the value in the form. It is the same whatever else an owner may be offered.
+    /// Returns the value in the form. It does not depend on the other offers for an owner.
     pub(super) fn value(&self) -> String {
         format!("preset:{}", self.title)
     }
 }
 
-/// How much of a resource is granted.
+/// The level of access to a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
     None,
@@ -86,7 +86,7 @@ impl Offered {
         offered
     }
 
-    /// Returns what may be granted, without what would be empty.
+    /// Returns the offers for an owner, without empty resources and presets.
     pub(super) fn only(&self, grants: impl Fn(&Ability) -> bool) -> Self {
         let mut only = self.clone();
         for resource in &mut only.resources {
@@ -113,7 +113,7 @@ impl Offered {
 }
 
 impl Resource {
-    /// Returns the abilities that are granted at a level, unless that is a choice of its own.
+    /// Returns the abilities of a level, or `None` for a custom one.
     pub(super) fn at(&self, level: Level) -> Vec<&Ability> {
         let entries = self.entries.iter().filter(|entry| match level {
             Level::None | Level::Custom => false,
@@ -148,7 +148,7 @@ impl Resource {
             .filter(|&each| is_chosen(each))
             .collect();
         let is = |level: &Level| *level != Level::Custom && self.at(*level) == chosen;
-        // What is the same as everything is called so.
+        // A level with all abilities is the highest.
         [Level::None, Level::Write, Level::Read].into_iter().find(is).unwrap_or(Level::Custom)
     }
 }

@@ -1,8 +1,8 @@
-//! [`refuse_unknown`]: requests of which nobody says from which page they come.
+//! [`refuse_unknown`]: refuses requests without `Sec-Fetch-Site` and `Origin`.
 //!
-//! tower-http's [`CsrfLayer`](tower_http::csrf::CsrfLayer) refuses what other sites have browsers send, and
-//! lets through what says neither `Sec-Fetch-Site` nor `Origin`, as programs do. These pages are for browsers,
-//! and each of the last years says one of both with what changes something.
+//! tower-http's [`CsrfLayer`](tower_http::csrf::CsrfLayer) refuses cross-site requests of browsers, but accepts
+//! requests without both headers, which programs send. These pages are for browsers, and all browsers of recent
+//! years send one of the headers with a request that changes something.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -11,11 +11,11 @@ use http::{HeaderName, Method, StatusCode, header};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Marks an answer to a request that came from elsewhere, or from nobody knows where.
+/// Marks the answer to a cross-site request, or to one of unknown origin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FromElsewhere;
 
-/// Refuses what would change something, and does not say from which page it comes.
+/// Refuses a request that changes something and has neither header.
 pub(super) async fn refuse_unknown(request: Request, next: Next) -> Response {
     let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let headers = request.headers();

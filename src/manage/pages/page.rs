@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, html};
 
 /// A page, for the [layout](super::KeyPages::layout) of an application.
 ///
-/// Both parts are HTML, in which everything is escaped that people have typed.
+/// Both parts are HTML, in which all input of users is escaped.
 #[derive(Clone, Debug)]
 pub struct Page {
     head: String,
@@ -16,19 +16,19 @@ impl Page {
         Self { head: head.into_string(), content: content.into_string() }
     }
 
-    /// Returns what has to be in the `<head>`: the title, the stylesheet and the script.
+    /// Returns the content of the `<head>`: the title, the stylesheet and the script.
     #[must_use]
     pub fn head(&self) -> &str {
         &self.head
     }
 
-    /// Returns what has to be in the `<main>`. It begins with the only `<h1>`.
+    /// Returns the content of the `<main>`. It begins with the only `<h1>`.
     #[must_use]
     pub fn content(&self) -> &str {
         &self.content
     }
 
-    /// Makes a whole document of it.
+    /// Returns a complete document.
     pub(super) fn alone(&self, lang: &str) -> String {
         let document = html! {
             (DOCTYPE)
@@ -36,7 +36,7 @@ impl Page {
                 head {
                     meta charset="utf-8";
                     (maud::PreEscaped(&self.head))
-                    // Browsers ask for one otherwise.
+                    // Otherwise, browsers request one.
                     link rel="icon" href="data:,";
                 }
                 body.ak-alone { main { (maud::PreEscaped(&self.content)) } }

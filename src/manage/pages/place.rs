@@ -1,4 +1,4 @@
-//! [`Place`]: the fields of a form for which something can be wrong.
+//! [`Place`]: the fields of a form that can have mistakes.
 
 use super::texts::PageTexts;
 
@@ -36,7 +36,7 @@ impl Place {
         }
     }
 
-    /// Returns what the field is called.
+    /// Returns the label of the field.
     pub(super) fn label(self, texts: &PageTexts) -> Option<&str> {
         Some(match self {
             Self::Form => return None,
@@ -53,7 +53,7 @@ impl Place {
         })
     }
 
-    /// Returns what is said of a wrong value. `{error}` is what the API says of it.
+    /// Returns the text for a mistake. `{error}` is the error of the API.
     pub(super) fn wrong(self, texts: &PageTexts) -> Option<&str> {
         Some(match self {
             Self::Form => return None,
@@ -70,7 +70,7 @@ impl Place {
         })
     }
 
-    /// Tells whether the field is among those that are folded away.
+    /// Returns whether the field is in the part of the form that can be folded away.
     pub(super) const fn is_folded(self) -> bool {
         matches!(
             self,

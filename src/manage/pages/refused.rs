@@ -1,4 +1,4 @@
-//! What is shown to somebody who may not do what they have sent: the form as it was, and how to go on.
+//! The answer to a form that the application refused: the form with its values, and a link to sign in.
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -15,8 +15,7 @@ use super::site::Site;
 use crate::key::{KeyId, KeyKind};
 use crate::manage::api::ApiError;
 
-/// Shows a form that was sent by somebody whom the application refused, with all that was typed. Nothing is
-/// said of the key, which they may not see.
+/// Shows a refused form again, with all its values. It reveals nothing about the key, which the user may not see.
 pub(super) fn form(
     site: &Site<'_>,
     deed: Deed,
@@ -49,10 +48,10 @@ fn mistakes(site: &Site<'_>, deed: Deed, id: Option<&KeyId>, refusal: &Response)
     let texts = site.texts();
     let to = refusal.headers().get(header::LOCATION).map(HeaderValue::to_str);
     let to = to.and_then(Result::ok).map(str::to_owned);
-    // Where the application would have sent the browser, or a page at which it will.
+    // The redirection of the application, or a page that redirects there.
     let ask = match (deed, id) {
         (Deed::Create(_), _) => site.at(deed.path().trim_start_matches('/')),
-        // What is sent without a form of its own has no page to sign in for.
+        // An action without a form of its own has no page to return to.
         (Deed::Disable | Deed::Enable, Some(id)) => site.key(id),
         (deed, Some(id)) => {
             site.at(deed.path().trim_start_matches('/')).replace("{key_id}", id.as_str())

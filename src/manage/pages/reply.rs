@@ -1,4 +1,4 @@
-//! [`Reply`]: what a page answers.
+//! [`Reply`]: the answer of a page.
 
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
@@ -9,17 +9,17 @@ use super::page::Page;
 use super::site::Site;
 use crate::manage::api::ApiError;
 
-/// What a visit comes to. An error that no field is to blame for has a page of its own.
+/// The outcome of a visit. An error without a field has a page of its own.
 pub(super) type Outcome = Result<Reply, ApiError>;
 
-/// What a page answers.
+/// The answer of a page.
 pub(super) enum Reply {
     Sheet {
         status: StatusCode,
         title: String,
         content: Markup,
     },
-    /// Sends the browser on, so that what was done is not done again when it reloads.
+    /// Redirects the browser, so that reloading does not repeat the change.
     See(String),
 }
 
@@ -32,7 +32,7 @@ impl Reply {
         Self::Sheet { status, title: title.into(), content }
     }
 
-    /// Makes a document that stands alone, whatever the layout of the application is.
+    /// Returns a complete document, without the layout of the application.
     pub(super) fn alone(self, site: &Site<'_>) -> Response {
         match self {
             Self::Sheet { status, title, content } => {
@@ -82,7 +82,7 @@ fn page(site: &Site<'_>, title: &str, content: &Markup) -> Page {
     Page::new(head, html! { div.ak { (content) } })
 }
 
-/// Says what went wrong, where there is no form to say it in.
+/// Shows an error that belongs to no form.
 pub(super) fn trouble(site: &Site<'_>, error: &ApiError) -> Reply {
     let texts = site.texts();
     let (title, says) = match error.status() {
@@ -92,7 +92,7 @@ pub(super) fn trouble(site: &Site<'_>, error: &ApiError) -> Reply {
         StatusCode::REQUEST_TIMEOUT
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNSUPPORTED_MEDIA_TYPE => (&*texts.trouble, &*texts.wrong_form),
-        // What the texts say already.
+        // The texts have these already.
         _ => (&*texts.trouble, error.message()),
     };
     let content = html! {

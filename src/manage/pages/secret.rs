@@ -1,4 +1,4 @@
-//! The page of a new secret, which is shown this once.
+//! The page with a new secret, which is shown once.
 
 use http::StatusCode;
 use maud::{Markup, html};
@@ -10,9 +10,9 @@ use super::texts::{PageTexts, fill};
 use crate::key::{KeyKind, Secret};
 use crate::store::KeyRecord;
 
-/// Shows a secret. It is in this answer alone, which no cache keeps.
+/// Shows a secret. Only this answer has it, and no cache keeps it.
 ///
-/// The script asks before somebody leaves without having stored it, and clears it when they do.
+/// The script asks for a confirmation before the page is left, and clears the secret then.
 pub(super) fn page(
     site: &Site<'_>,
     record: &KeyRecord,
@@ -55,7 +55,7 @@ pub(super) fn page(
     Reply::refused(StatusCode::CREATED, &**title, content)
 }
 
-/// Shows a text that can be copied, by the script.
+/// Shows a text with a button that copies it.
 fn copied(texts: &PageTexts, id: &str, label: &str, text: &str) -> Markup {
     html! {
         div.ak-copy {

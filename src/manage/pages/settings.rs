@@ -1,4 +1,4 @@
-//! [`Settings`]: what an application says of its pages.
+//! [`Settings`]: the settings of the pages.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::key::{KeyKind, Stage};
 use crate::manage::KeyManager;
 use crate::manage::api::{Bodies, IdentifyOwner};
 
-/// Puts a page into the layout of an application.
+/// The layout of an application.
 pub(super) type Layout = dyn Fn(&Page, &Parts) -> String + Send + Sync;
 
-/// What an application says of its pages.
+/// The settings of the pages.
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) keys: KeyManager,
@@ -28,9 +28,9 @@ pub(super) struct Settings {
     pub(super) layout: Option<Arc<Layout>>,
     pub(super) texts: PageTexts,
     pub(super) base: Option<String>,
-    /// An address of the application's API, for `curl`.
+    /// A URL of the application's API, for `curl`.
     pub(super) api_url: Option<String>,
-    /// The variable of the environment that programs read.
+    /// The environment variable that the pages show.
     pub(super) variable: String,
     pub(super) page_size: usize,
     pub(super) public_keys: bool,
@@ -40,8 +40,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Returns the stages that keys of a kind can have: those that are said by prefixes, or else those that
-    /// the application names.
+    /// Returns the stages of keys of a kind: those of the prefixes, or otherwise those of the application.
     pub(super) fn stages_of(&self, kind: KeyKind) -> Vec<Stage> {
         let formats = self.keys.settings.scheme.issued_formats();
         let formats = formats.iter().filter(|format| is_of(format.kind_of_prefix(), kind));
@@ -55,15 +54,15 @@ impl Settings {
         stages
     }
 
-    /// Tells whether public keys are issued: there is a prefix for them, and the application does not say
-    /// otherwise.
+    /// Returns whether public keys are issued: the scheme has a prefix for them, and the application has not
+    /// disabled them.
     pub(super) fn issues_public_keys(&self) -> bool {
         let formats = self.keys.settings.scheme.issued_formats();
         let mut kinds = formats.iter().map(|format| format.kind_of_prefix());
         self.public_keys && kinds.any(|kind| kind == Some(KeyKind::Public))
     }
 
-    /// Returns the offered expiries with the most days, if time has an end.
+    /// Returns the largest number of days that is offered, if the choices are limited.
     pub(super) fn most_days(&self) -> Option<u32> {
         let days = self.expiries.iter().filter_map(|expiry| match expiry {
             Expiry::Days(days) => Some(*days),

@@ -1,4 +1,4 @@
-//! The page of a key: its record in words, how it is used, and what can be done to it.
+//! The page of a key: its record in words, its usage, its history and the actions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::visit::Visit;
 use crate::manage::{ManageError, UsagePeriod};
 use crate::store::{KeyState, StoredKey};
 
-/// The periods by which usage is shown, under which name, and how many of them.
+/// The periods of usage, with their names and numbers.
 const PERIODS: [(&str, UsagePeriod, usize); 3] = [
     ("hour", UsagePeriod::Hour, 24),
     ("day", UsagePeriod::Day, 30),
@@ -63,7 +63,7 @@ fn buttons(site: &Site<'_>, key: &StoredKey) -> Markup {
         true => ("enable", &texts.enable),
         false => ("disable", &texts.disable),
     };
-    // A suspended tenant can only take keys out of use.
+    // Keys of a suspended tenant can only be disabled and revoked.
     let is_suspended = record.is_suspended();
     html! {
         div.ak-actions {
@@ -156,7 +156,7 @@ fn list(items: &[String]) -> Markup {
     html! { ul.ak-plain { @for item in items { li { (item) } } } }
 }
 
-/// Shows how a key was used, if that is known.
+/// Shows the usage of a key, if it is known.
 async fn usage(visit: &Visit<'_>, key: &StoredKey, by: &str) -> Option<Markup> {
     let (site, texts) = (visit.site, visit.site.texts());
     if !site.settings.usage {

@@ -1,4 +1,4 @@
-//! [`Site`]: what all pages are made with.
+//! [`Site`]: the context of all pages.
 
 use std::time::SystemTime;
 
@@ -6,7 +6,7 @@ use super::settings::Settings;
 use super::texts::PageTexts;
 use crate::key::KeyId;
 
-/// What all pages are made with: the settings, where the router is, and the time.
+/// The context of all pages: the settings, the path of the router, and the time.
 pub(super) struct Site<'a> {
     pub(super) settings: &'a Settings,
     /// The path of the router, without a slash at its end.
@@ -19,7 +19,7 @@ impl<'a> Site<'a> {
         &self.settings.texts
     }
 
-    /// Returns where the list is.
+    /// Returns the path of the list.
     pub(super) fn list(&self) -> String {
         match &*self.base {
             "" => "/".to_owned(),
@@ -27,7 +27,7 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// Returns where something is that is below the list.
+    /// Returns a path below the list.
     pub(super) fn at(&self, path: &str) -> String {
         format!("{}/{path}", self.base)
     }
@@ -36,7 +36,7 @@ impl<'a> Site<'a> {
         self.at(&format!("key/{id}"))
     }
 
-    /// Returns where something is done to a key.
+    /// Returns the path of an action on a key.
     pub(super) fn of_key(&self, id: &KeyId, action: &str) -> String {
         self.at(&format!("key/{id}/{action}"))
     }

@@ -12,7 +12,7 @@ use crate::store::StoredKey;
 /// How many abilities are named in a row.
 const NAMED: usize = 2;
 
-/// Shows keys, each with its line of usage, if that is known.
+/// Shows keys, each with its sparkline, if usage is known.
 pub(super) fn table(
     site: &Site<'_>,
     asked: &Asked,
@@ -20,7 +20,7 @@ pub(super) fn table(
     lines: Option<&[Markup]>,
 ) -> Markup {
     let texts = site.texts();
-    // Said again, for browsers that forget what a table is once it is laid out as something else.
+    // The roles are explicit, because browsers drop those of a table with another layout.
     html! {
         table.ak-list role="table" {
             caption.ak-hidden { (texts.keys) }

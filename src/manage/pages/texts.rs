@@ -8,14 +8,14 @@ use crate::store::{KeyState, UsageKind};
 /// A text of the pages.
 type Text = Cow<'static, str>;
 
-/// Declares the texts with what they are in English.
+/// Declares the texts with their English values.
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident: $english:literal,)*) => {
-        /// All that the pages say. The default is [English](Self::english).
+        /// The texts of the pages. The default is [English](Self::english).
         ///
-        /// A product calls things what its customers know, such as "tokens" and "environments", and speaks
-        /// their language. What is in braces is filled in. `{error}` is what the [API](crate::manage::api) says of
-        /// a line that is wrong, which is in English: a text in another language says it in its own words.
+        /// Change them to the words and the language of your product, such as "tokens" and "environments".
+        /// Placeholders in braces are filled in. `{error}` is the English error of the
+        /// [API](crate::manage::api) for a wrong line: in another language, write a text without it.
         ///
         /// # Examples
         ///
@@ -25,6 +25,7 @@ macro_rules! texts {
         /// let mut texts = PageTexts::english();
         /// texts.stage = "Environment".into();
         /// texts.stages.push(("live".into(), "Production".into()));
+        /// assert_eq!(texts.keys, "API keys");
         /// ```
         #[derive(Clone, Debug)]
         #[non_exhaustive]
@@ -51,7 +52,7 @@ macro_rules! texts {
             pub years: [Text; 2],
             /// By which periods usage is shown: hours, days, months.
             pub periods: [Text; 3],
-            /// What somebody does first who has no key.
+            /// The first steps of an owner without keys.
             pub first_steps: Vec<Text>,
             /// How long a rotated key works on, and what follows: not at all, an hour, a day, a week.
             pub graces: [(Text, Text); 4],
@@ -59,7 +60,7 @@ macro_rules! texts {
         }
 
         impl PageTexts {
-            /// Says all in English.
+            /// Returns the English texts.
             #[must_use]
             pub fn english() -> Self {
                 Self {
@@ -113,11 +114,11 @@ texts! {
     keys_lead: "Keys let your programs call the API. Treat them like passwords.",
     /// The button that begins a new key.
     new_key: "Create key",
-    /// What is said in front of the form for a new key.
+    /// The introduction of the form for a new key.
     new_key_lead: "Give each program its own key, so that one can be replaced without the others.",
     /// The button that begins a new public key.
     new_public_key: "Create public key",
-    /// What is said in front of the form for a new public key.
+    /// The introduction of the form for a new public key.
     new_public_key_lead: "A public key stands in web pages, where everybody can read it. Name the sites that may use it.",
     /// The button that issues the key.
     create: "Create key",
@@ -125,13 +126,13 @@ texts! {
     save: "Save changes",
     /// The link that leaves a form.
     cancel: "Cancel",
-    /// What somebody sees who has no key.
+    /// The title of an empty list.
     no_keys: "No keys yet",
     /// What follows it.
     no_keys_says: "A key identifies your program to the API, and says what it may do.",
     /// The button that begins the first key.
     first_key: "Create your first key",
-    /// What is said if no key matches the filters.
+    /// The message if no key matches the filters.
     none_found: "No key matches these filters.",
     /// What the filters are.
     filters: "Filter keys",
@@ -139,13 +140,13 @@ texts! {
     search: "Search by name",
     /// The option of a filter that filters nothing.
     any: "Any",
-    /// The filter for keys that nobody uses.
+    /// The filter for unused keys.
     unused: "Not used for 90 days",
     /// The button that applies the filters.
     apply: "Apply",
     /// The link that takes the filters away.
     clear: "Clear filters",
-    /// What is said if more keys match than are sorted.
+    /// The message if more keys match than are sorted.
     sorted_in_part: "The newest 1000 keys that match are sorted. Filter the list to see others.",
     /// What the steps through the list are.
     pages: "Pages of the list",
@@ -159,7 +160,7 @@ texts! {
     actions: "Actions",
     /// What a key is called.
     name: "Name",
-    /// What is said of the name.
+    /// The explanation of the name.
     name_hint: "What the key is for, such as “Nightly import”.",
     /// Whether a key works.
     state: "State",
@@ -167,9 +168,9 @@ texts! {
     active: "Active",
     /// The state of a key that ends within two weeks.
     expires_soon: "Expires soon",
-    /// The state of a key that is out of use for the time being.
+    /// The state of a disabled key.
     disabled: "Disabled",
-    /// The state of a key whose time is over.
+    /// The state of an expired key.
     expired: "Expired",
     /// The state of a key that was revoked.
     revoked: "Revoked",
@@ -183,13 +184,13 @@ texts! {
     works_until: "works until",
     /// What a key may do.
     abilities: "Access",
-    /// What is said of what a key may do.
+    /// The explanation of what a key may do.
     abilities_hint: "A key can do only what you allow here.",
-    /// What is said of a key that may do nothing.
+    /// The explanation of a key that may do nothing.
     no_abilities: "No access",
-    /// What is said of a key that may do everything.
+    /// The explanation of a key that may do everything.
     everything: "Everything",
-    /// What is said of a key that may do all of a resource.
+    /// The explanation of a key that may do all of a resource.
     all_of: "All of {resource}",
     /// How many abilities are not named.
     more: "+{n} more",
@@ -197,7 +198,7 @@ texts! {
     other_abilities: "Other access",
     /// The choice of each resource by itself.
     by_resource: "Choose by resource",
-    /// What is said of it.
+    /// The explanation of it.
     by_resource_says: "Only what the program needs",
     /// None of a resource.
     level_none: "None",
@@ -209,9 +210,9 @@ texts! {
     level_custom: "Custom",
     /// What live and test keys are kept apart by.
     stage: "Stage",
-    /// What is said of the stage.
+    /// The explanation of the stage.
     stage_hint: "The key works in this stage only.",
-    /// What is said of a key that works in all stages.
+    /// The explanation of a key that works in all stages.
     any_stage: "All stages",
     /// When a key was issued.
     created: "Created",
@@ -241,7 +242,7 @@ texts! {
     just_now: "just now",
     /// When a key expires.
     expiry: "Expires",
-    /// What is said of when a key expires.
+    /// The explanation of when a key expires.
     expiry_hint: "A key that expires limits what a leak can do.",
     /// So many days from now.
     in_days: "{n} days",
@@ -253,51 +254,51 @@ texts! {
     date: "Date (the key works to its end, in UTC)",
     /// At no time.
     never_expires: "Never",
-    /// What is said of that.
+    /// The explanation of that.
     never_expires_says: "Rotate it yourself from time to time",
     /// To leave the expiry as it is.
     keep_expiry: "As it is",
     /// What is folded away in the form.
     restrictions: "Restrictions",
-    /// What is said of it.
+    /// The explanation of it.
     restrictions_hint: "Optional. One entry a line; an empty field restricts nothing.",
     /// How often a key may be used.
     limits: "Rate limits",
-    /// What is said of it.
+    /// The explanation of it.
     limits_hint: "Such as “100 per minute” or “10000 per day”.",
     /// From which addresses a key may be used.
     addresses: "IP addresses",
-    /// What is said of it.
+    /// The explanation of it.
     addresses_hint: "Addresses and networks, such as “192.0.2.7” or “2001:db8::/32”.",
     /// Which sites may use a key.
     origins: "Sites",
-    /// What is said of it.
+    /// The explanation of it.
     origins_hint: "Sites whose pages may use the key, such as “https://*.shop.example”.",
     /// Which pages may use a key.
     referrers: "Pages",
-    /// What is said of it.
+    /// The explanation of it.
     referrers_hint: "Pages that may use the key, such as “https://app.example/*”.",
     /// On which endpoints a key works.
     endpoints: "Endpoints",
-    /// What is said of it.
+    /// The explanation of it.
     endpoints_hint: "Methods and paths, such as “GET /v1/reports/*”.",
     /// That there is no restriction.
     not_restricted: "Not restricted",
     /// That the list is empty, and allows nothing.
-    nothing_allowed: "None: no request is let through",
+    nothing_allowed: "None: every request is refused",
     /// The title of the page of a new secret.
     your_key: "Your new key",
-    /// What is said of it.
-    your_key_says: "Copy it now. For your safety it is shown only this once: nobody can look it up again, and we keep no copy.",
+    /// The explanation of it.
+    your_key_says: "Copy it now. For your safety, it is shown only once: we keep no copy, and nobody can look it up.",
     /// The title of the page of a new public key.
     your_public_key: "Your new public key",
-    /// What is said of it.
-    your_public_key_says: "Put it into your pages. You find it again on the page of the key.",
-    /// What is said if the form was sent again.
-    replaces_another: "This form was sent more than once. The key that was made first was replaced by this one, and does not work.",
+    /// The explanation of it.
+    your_public_key_says: "Add it to your pages. The page of the key shows it again.",
+    /// The message if the form was sent again.
+    replaces_another: "This form was sent more than once. This key replaces the first one, which does not work.",
     /// The secret.
     secret: "Key",
-    /// What is said in front of how it is used.
+    /// The introduction of how it is used.
     try_it: "Use it",
     /// A call of the API.
     with_curl: "With curl",
@@ -317,8 +318,8 @@ texts! {
     not_copied: "Press Ctrl+C to copy",
     /// The title of the answer to a form that has made a key before.
     already_created: "This key was already created",
-    /// What is said then.
-    already_created_says: "The form was sent before, and its key is in use, or was made some time ago. Its secret cannot be shown again; rotate the key if you need another.",
+    /// The explanation of it.
+    already_created_says: "This form was sent before, and its key is in use, or was created some time ago. Its secret cannot be shown again. Rotate the key if you need another one.",
     /// The link to another form.
     another_key: "Create another key",
     /// The record of a key.
@@ -363,118 +364,118 @@ texts! {
     older: "Older changes",
     /// What an event says of what was changed.
     what_changed: "Changed: {fields}",
-    /// That somebody has issued the key.
+    /// The event of issuing the key.
     was_issued: "Created",
-    /// That somebody has changed the key.
+    /// The event of changing the key.
     was_updated: "Changed",
-    /// That somebody has taken the key out of use.
+    /// The event of disabling the key.
     was_disabled: "Disabled",
-    /// That somebody has put the key into use again.
+    /// The event of enabling the key.
     was_enabled: "Enabled",
-    /// That somebody has given the key a successor.
+    /// The event of rotating the key.
     was_rotated: "Rotated",
-    /// That somebody has revoked the key.
+    /// The event of revoking the key.
     was_revoked: "Revoked",
-    /// To give a key another name.
+    /// The action that renames a key.
     rename: "Rename",
-    /// To change a key.
+    /// The action that changes a key.
     change: "Change",
-    /// To take a key out of use.
+    /// The action that disables a key.
     disable: "Disable",
-    /// To put a key into use again.
+    /// The action that enables a key.
     enable: "Enable",
-    /// To give a key a successor.
+    /// The action that rotates a key.
     rotate: "Rotate",
-    /// What rotating is.
+    /// The explanation of a rotation.
     rotate_says: "You get a new key with the same access. Choose when the old one stops working.",
-    /// When a rotated key stops working.
+    /// The label of the grace period.
     grace: "The old key stops working",
-    /// To revoke a key.
+    /// The action that revokes a key.
     revoke: "Revoke",
-    /// What follows for requests.
+    /// The consequence for requests.
     revoke_refused: "stops working at once: every request with it is refused.",
-    /// That it cannot be taken back.
+    /// The warning that a revocation cannot be undone.
     revoke_for_good: "This cannot be undone.",
-    /// What can be done instead.
+    /// The alternatives to a revocation.
     revoke_instead: "To replace it without an interruption, rotate it instead. To stop it for a while, disable it.",
-    /// The box that has successors revoked, too.
+    /// The check box that also revokes successors.
     with_successors: "Revoke the keys that replaced it, too",
-    /// What is said of it.
-    with_successors_says: "Otherwise they go on working.",
-    /// That the key has a new name.
+    /// The explanation of it.
+    with_successors_says: "Otherwise they still work.",
+    /// The confirmation of a new name.
     done_renamed: "The key has a new name.",
-    /// That the key was changed.
+    /// The confirmation of a change.
     done_changed: "The key was changed.",
-    /// That the key is out of use.
+    /// The confirmation that the key is disabled.
     done_disabled: "The key is disabled: its requests are refused until you enable it.",
-    /// That the key is in use again.
+    /// The confirmation that the key is enabled.
     done_enabled: "The key is enabled.",
-    /// That the key was revoked.
+    /// The confirmation of a revocation.
     done_revoked: "The key was revoked.",
-    /// What stands above all that is wrong with a form.
+    /// The title of the summary of mistakes.
     not_done: "Nothing was changed yet",
-    /// What is wrong with a name.
+    /// The mistake of a wrong name.
     wrong_name: "A name has 3 to 100 visible characters.",
-    /// What is wrong if no stage is chosen.
+    /// The mistake of a missing stage.
     wrong_stage: "Choose one.",
-    /// What is wrong if a preset is not offered any more.
+    /// The mistake of a preset that is no longer offered.
     wrong_access: "Choose again what the key may do.",
-    /// What is wrong with an expiry.
+    /// The mistake of a wrong expiry.
     wrong_expiry: "Choose when the key expires: one of these, or a date in their range.",
-    /// What is wrong with a grace.
+    /// The mistake of a wrong grace period.
     wrong_grace: "Choose when the old key stops working.",
-    /// What is wrong with abilities that are not there any more.
-    wrong_abilities: "One of these does not exist any more: open the form again, and choose once more.",
-    /// What is wrong with a rate limit.
+    /// The mistake of abilities that no longer exist.
+    wrong_abilities: "One of these no longer exists: open the form again, and choose again.",
+    /// The mistake of a wrong rate limit.
     wrong_limits: "{error}",
-    /// What is wrong with an address.
+    /// The mistake of a wrong address.
     wrong_addresses: "{error}",
-    /// What is wrong with a site.
+    /// The mistake of a wrong site.
     wrong_origins: "{error}",
-    /// What is wrong with a page.
+    /// The mistake of a wrong page.
     wrong_referrers: "{error}",
-    /// What is wrong with an endpoint.
+    /// The mistake of a wrong endpoint.
     wrong_endpoints: "{error}",
-    /// What is wrong if a key would be allowed more than the person who grants it.
+    /// The mistake of a key that would be allowed more than its owner.
     exceeds: "You cannot give a key more than you may do yourself.",
-    /// In which line of a field something is wrong.
+    /// The number of a wrong line in a field.
     in_line: "Line {n}: {error}",
-    /// That there are as many keys as there may be.
-    too_many_keys: "The number of your keys is limited to {n}, and you have as many: revoke one that is not needed.",
-    /// That a key is in a state in which this cannot be done.
+    /// The error of too many keys.
+    too_many_keys: "You have reached the limit of {n} keys: revoke one that is not needed.",
+    /// The error of a state that does not allow the action.
     in_this_state: "This cannot be done: the state of the key is “{state}”.",
-    /// That the key has a successor already.
-    already_rotated: "The key was rotated already: rotate its successor instead.",
-    /// That keys which begin like this one are not issued any more.
-    old_format: "Keys that begin like this one are not issued any more: create a new key instead.",
-    /// That all keys are out of use.
+    /// The error of a key that was rotated already.
+    already_rotated: "This key was rotated already: rotate its successor instead.",
+    /// The error of a prefix that is no longer issued.
+    old_format: "Keys with this prefix are no longer issued: create a new key instead.",
+    /// The message that the tenant is suspended.
     suspended_says: "Your account is suspended: all its keys are refused until it is resumed. You can still disable and revoke them.",
-    /// That somebody else has changed the key.
-    changed_meanwhile: "Somebody has changed this key since you opened the form. Look at it, and save again to replace that.",
-    /// The title of what cannot be done.
+    /// The message that another user has changed the key.
+    changed_meanwhile: "Somebody changed this key after you opened the form. Check it, and save again to overwrite that change.",
+    /// The title of an error.
     trouble: "That did not work",
-    /// That keys cannot be shown or changed.
+    /// The error that keys are not available.
     unavailable: "API keys cannot be shown or changed at the moment. Try again in a moment.",
-    /// That the address of a page is wrong.
+    /// The error of a wrong address of a page.
     wrong_address: "Something in the address of this page is wrong. Start with the list of keys.",
-    /// That a form came in pieces, or not at all.
-    wrong_form: "The form did not arrive whole. Go back, and send it again.",
-    /// The title of what is not there.
+    /// The error of a form that did not arrive completely.
+    wrong_form: "The form did not arrive completely. Go back, and send it again.",
+    /// The title of the error of an unknown key.
     not_found: "There is no such key",
-    /// What is said of that.
+    /// The explanation of that.
     not_found_says: "It may have been removed, or it belongs to somebody else.",
-    /// What is said to a key.
-    no_key_here: "API keys are managed here by people who are signed in, and not with a key.",
-    /// What is said to somebody who has to sign in.
-    sign_in_says: "You are not signed in any more, or have to confirm who you are. Nothing you typed is lost: sign in, come back to this page, and send it again.",
+    /// The message to a caller with an API key.
+    no_key_here: "Sign in to manage API keys here. An API key cannot be used for this.",
+    /// The message to a user who has to sign in.
+    sign_in_says: "Your session has ended, or you have to confirm your identity. Nothing that you typed is lost: sign in, come back to this page, and send the form again.",
     /// The link that signs in.
     sign_in: "Sign in, in a new tab",
-    /// What is said to somebody who may not do this.
+    /// The message to a user who may not do this.
     may_not: "You may not do this.",
-    /// What is said of a request from another site.
-    from_elsewhere: "The request was sent by another site, and refused for your safety. Open the page yourself, and try again.",
-    /// What is said of a request of which nobody knows where it comes from.
-    from_nowhere: "Your browser does not say from which page the request comes, so it was refused for your safety. Use a current browser, and check whether a proxy removes the headers Origin and Sec-Fetch-Site.",
+    /// The error of a cross-site request.
+    from_elsewhere: "Another site sent this request, so it was refused for your safety. Open the page yourself, and try again.",
+    /// The error of a request of unknown origin.
+    from_nowhere: "The request has no Origin header and no Sec-Fetch-Site header, so it was refused for your safety. Use a current browser, and check whether a proxy removes these headers.",
 }
 
 impl Default for PageTexts {
@@ -520,7 +521,7 @@ impl PageTexts {
         }
     }
 
-    /// Returns what is said when something was done.
+    /// Returns the confirmation of an action.
     pub(super) fn done_named(&self, done: &str) -> Option<&str> {
         Some(match done {
             "renamed" => &self.done_renamed,
@@ -537,7 +538,7 @@ fn named<'a>(names: &'a [(Text, Text)], wanted: &str) -> Option<&'a str> {
     names.iter().find(|(name, _)| name == wanted).map(|(_, called)| &**called)
 }
 
-/// Fills values into the braces of a text. What is in a value is left as it is.
+/// Fills values into the placeholders of a text. Placeholders in values are not filled.
 pub(super) fn fill(text: &str, values: &[(&str, &str)]) -> String {
     let (mut filled, mut rest) = (String::with_capacity(text.len() + 16), text);
     while let Some((before, after)) = rest.split_once('{') {

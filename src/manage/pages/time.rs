@@ -1,5 +1,4 @@
-//! Times on pages: as elements that say the moment to programs, which the script writes anew in the zone of
-//! the reader.
+//! Times on pages: as `<time>` elements, which the script converts to the zone of the reader.
 
 use std::time::{Duration, SystemTime};
 
@@ -52,7 +51,7 @@ impl Civil {
         format!("{} {} {}", self.day, texts.months[self.month], self.year)
     }
 
-    /// Writes a date as fields for dates have it.
+    /// Writes a date in the format of date fields.
     pub(super) fn date(&self) -> String {
         format!("{:04}-{:02}-{:02}", self.year, self.month + 1, self.day)
     }
@@ -88,7 +87,7 @@ pub(super) fn relative(time: SystemTime, now: SystemTime, texts: &PageTexts) -> 
     }
 }
 
-/// Says how long ago, or ahead, a moment is.
+/// Describes how long ago, or ahead, a moment is.
 pub(super) fn distance(time: SystemTime, now: SystemTime, texts: &PageTexts) -> String {
     let (form, distance) = match now.duration_since(time) {
         Ok(since) => (&texts.ago, since),

@@ -1,21 +1,21 @@
-//! [`Token`]: names a form, so that what is sent twice is done once.
+//! [`Token`]: names a form, so that a repeated form has an effect only once.
 
 use crate::key::KeyId;
 
-/// Names a form, so that what is sent twice is done once.
+/// The name of a form, so that a repeated form has an effect only once.
 ///
-/// It is as random as the id of a key, and no secret: it only keeps a form apart from others of the tenant.
+/// It is as random as the id of a key, but not a secret: it only distinguishes the forms of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token(String);
 
 impl Token {
-    /// Makes one, if the system has random numbers.
+    /// Generates a token, unless the random generator fails.
     pub(super) fn new() -> Option<Self> {
         let id = KeyId::generate().ok()?;
         Some(Self(id.as_str().trim_start_matches("key_").to_owned()))
     }
 
-    /// Reads one that came with a form.
+    /// Reads the token of a form.
     pub(super) fn read(text: &str) -> Option<Self> {
         let is_token = (16..=64).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -26,7 +26,7 @@ impl Token {
         &self.0
     }
 
-    /// Returns the name of the request, which is none that a client of the API happens to use.
+    /// Returns the name of the request, which differs from those of clients of the API.
     pub(super) fn request(&self) -> String {
         format!("form:{}", self.0)
     }

@@ -12,11 +12,11 @@ use crate::manage::authority::Authority;
 /// A request of an owner to the pages.
 pub(super) struct Visit<'a> {
     pub(super) site: &'a Site<'a>,
-    /// On behalf of the owner.
+    /// The manager that acts on behalf of the owner.
     pub(super) keys: KeyManager,
     pub(super) authority: Authority,
     pub(super) parts: &'a Parts,
-    /// Of the key that the path names, if one can have it.
+    /// The id of the key in the path, if it is valid.
     pub(super) key_id: Option<KeyId>,
 }
 

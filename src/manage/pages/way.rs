@@ -1,4 +1,4 @@
-//! The way of a request to the pages: all of it comes, then it is asked who calls, and then it is done.
+//! The steps of a request to the pages: read it, identify the owner, answer it.
 
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ async fn go(
     }
 }
 
-/// Answers somebody whom the application refused: as it says, or in the form that they have sent.
+/// Answers a request that the application refused: with its answer, or with the form that was sent.
 fn refuse(
     site: &Site<'_>,
     parts: &Parts,
@@ -103,7 +103,7 @@ fn refuse(
         return refusal;
     };
     let mut response = reply.into_response(site, parts);
-    // Such as cookies; but not what is of the body, which is another.
+    // Such as cookies, but not the headers of the replaced body.
     for (name, value) in refusal.headers() {
         let is_of_body = name.as_str().starts_with("content-") || *name == header::LOCATION;
         if !is_of_body {
@@ -113,19 +113,19 @@ fn refuse(
     response
 }
 
-/// Says that a key manages no keys here.
+/// Refuses a request with an API key.
 fn no_key(site: &Site<'_>) -> Reply {
     let message = site.texts().no_key_here.clone();
     trouble(site, &ApiError::new(StatusCode::FORBIDDEN, message))
 }
 
-/// Returns what pages are made with, for a request to this router.
+/// Returns the context of the pages for a request.
 pub(super) fn site<'a>(settings: &'a Settings, parts: &Parts) -> Site<'a> {
     let base = settings.base.clone().unwrap_or_else(|| base(parts));
     Site { settings, base, now: settings.keys.now() }
 }
 
-/// Returns where the router is: what the client has sent in front of the path that the router sees.
+/// Returns the path of the router: the part of the original path before the one that the router sees.
 fn base(parts: &Parts) -> String {
     let original = RequestHead::from_parts(parts).original_uri().path();
     let seen = parts.uri.path();

@@ -14,7 +14,7 @@ use crate::store::{
     AuditEvent, AuditPage, AuditQuery, CommitError, EndedPage, EndedQuery, KeyChange, KeyPage,
     KeyQuery, KeyRecord, KeyRepository, KeyUse, Propagation, RecordUses, StoreError, StoredKey,
     SuspendedTenant, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention,
-    UsageStore,
+    UsageStore, UsageSums,
 };
 
 #[async_trait]
@@ -139,6 +139,13 @@ impl<S: UsageStore + 'static> UsageStore for CachedStore<S> {
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
         self.0.store.usage_by_key(query).await
+    }
+
+    async fn sums_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
+        self.0.store.sums_by_key(query).await
     }
 
     async fn prune_usage(

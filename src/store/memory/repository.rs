@@ -14,7 +14,7 @@ use crate::store::{
     AuditEvent, AuditPage, AuditQuery, CommitError, EndPlace, EndedPage, EndedQuery, KeyBound,
     KeyChange, KeyCursor, KeyPage, KeyQuery, KeyRecord, KeyRepository, KeyUse, RecordUses,
     StoreError, StoredKey, SuspendedTenant, TenantFilter, UsageBatch, UsageBucket, UsageByKeyQuery,
-    UsageQuery, UsageRetention, UsageStore,
+    UsageQuery, UsageRetention, UsageStore, UsageSums,
 };
 
 #[async_trait]
@@ -182,6 +182,13 @@ impl UsageStore for MemoryStore {
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
         Ok(self.usage_lock().read_by_key(query))
+    }
+
+    async fn sums_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
+        Ok(self.usage_lock().sums_by_key(query))
     }
 
     async fn prune_usage(

@@ -9,7 +9,7 @@ use crate::key::{KeyId, TenantId};
 use crate::store::usage::Hour;
 use crate::store::{
     UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageOf, UsageQuery, UsageRetention,
-    UsageStep,
+    UsageStep, UsageSums,
 };
 
 /// The usage of all keys, by hours and by the days of hours that are too old.
@@ -69,16 +69,38 @@ impl Usage {
     pub(super) fn read_by_key(&self, query: &UsageByKeyQuery) -> BTreeMap<KeyId, Vec<UsageBucket>> {
         let read = |id: &KeyId| {
             let mut buckets = Buckets::new();
-            for rows in self.asked(query.step) {
-                for (hour, row) in rows.of_key(id, query.from, query.to) {
-                    if query.tenant.matches(row.tenant.as_ref()) {
-                        add(&mut buckets, hour, query.step, &row.counts);
-                    }
-                }
+            for (hour, counts) in self.of_key(id, query) {
+                buckets.entry(hour).or_default().add_all(counts);
             }
             (!buckets.is_empty()).then(|| (id.clone(), told(buckets)))
         };
         query.ids.iter().filter_map(read).collect()
+    }
+
+    pub(super) fn sums_by_key(&self, query: &UsageByKeyQuery) -> BTreeMap<KeyId, Vec<UsageSums>> {
+        let read = |id: &KeyId| {
+            let sums = self.of_key(id, query).map(|(hour, counts)| {
+                UsageSums::new(hour.start(), counts.accepted(), counts.refused())
+            });
+            let mut sums: Vec<_> = sums.collect();
+            // Hours, and then days.
+            sums.sort_by_key(|sums| sums.start);
+            UsageSums::merge(&mut sums);
+            (!sums.is_empty()).then(|| (id.clone(), sums))
+        };
+        query.ids.iter().filter_map(read).collect()
+    }
+
+    /// Returns the counts of a key, each with the start of its hour or day.
+    fn of_key(
+        &self,
+        id: &KeyId,
+        query: &UsageByKeyQuery,
+    ) -> impl Iterator<Item = (Hour, &UsageCounts)> {
+        let rows = self.asked(query.step);
+        let rows = rows.flat_map(move |rows| rows.of_key(id, query.from, query.to));
+        let rows = rows.filter(|(_, row)| query.tenant.matches(row.tenant.as_ref()));
+        rows.map(|(hour, row)| (start(hour, query.step), &row.counts))
     }
 
     /// Returns the rows in which there may be hours or days.
@@ -156,8 +178,11 @@ impl Rows {
 }
 
 fn add(buckets: &mut Buckets, hour: Hour, step: UsageStep, counts: &UsageCounts) {
-    let start = if step == UsageStep::Day { hour.day() } else { hour };
-    buckets.entry(start).or_default().add_all(counts);
+    buckets.entry(start(hour, step)).or_default().add_all(counts);
+}
+
+fn start(hour: Hour, step: UsageStep) -> Hour {
+    if step == UsageStep::Day { hour.day() } else { hour }
 }
 
 fn told(buckets: Buckets) -> Vec<UsageBucket> {

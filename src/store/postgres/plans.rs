@@ -6,7 +6,7 @@ use sqlx::{PgPool, Row as _, raw_sql};
 
 use super::PostgresStore;
 use super::repository::{bound, note_uses};
-use super::usage::{DAY, read_by_key};
+use super::usage::DIALECT;
 use crate::key::{KeyHasher, KeyId};
 use crate::store::sql::{Statement, constant, usage};
 use crate::store::{
@@ -154,10 +154,12 @@ async fn usage_is_found_by_its_keys_or_its_tenant() {
             // As many as a page of a list has.
             let by_key = UsageByKeyQuery::new((1..=100).map(id), &range, step);
             let own = by_key.clone().of_tenant(TenantFilter::Of("tenant-1".parse().unwrap()));
-            let read = |of| usage::read(tables, &UsageQuery::new(of, &range, step), DAY);
+            let read = |of| usage::read(tables, &UsageQuery::new(of, &range, step), &DIALECT);
             for (statement, index) in [
-                (read_by_key(tables, &by_key), "api_key_usage_pkey"),
-                (read_by_key(tables, &own), "api_key_usage_pkey"),
+                (usage::read_by_key(tables, &by_key, &DIALECT), "api_key_usage_pkey"),
+                (usage::read_by_key(tables, &own, &DIALECT), "api_key_usage_pkey"),
+                (usage::sum_by_key(tables, &by_key, &DIALECT), "api_key_usage_pkey"),
+                (usage::sum_by_key(tables, &own, &DIALECT), "api_key_usage_pkey"),
                 (read(UsageOf::Key(id(1))), "api_key_usage_pkey"),
                 (read(UsageOf::Tenant("tenant-1".parse().unwrap())), "api_key_usage_by_tenant"),
             ] {

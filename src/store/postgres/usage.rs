@@ -15,15 +15,26 @@ use super::repository::bound;
 use super::types::Timestamp;
 use crate::key::KeyId;
 use crate::store::sql::usage::{
-    self, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums, time_of,
+    self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums,
+    time_of,
 };
 use crate::store::sql::{Statement, Tables, Value, constant, failed};
 use crate::store::{
     StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
+    UsageSums,
 };
 
 /// When the day of a row begins.
-pub(super) const DAY: &str = "date_trunc('day', starts_at, 'UTC')";
+const DAY: &str = "date_trunc('day', starts_at, 'UTC')";
+
+/// What is written in PostgreSQL's way.
+pub(super) const DIALECT: Dialect = Dialect {
+    day: DAY,
+    hour: "CAST(date_part('epoch', starts_at) AS bigint) / 3600",
+    each: "json_array_elements_text",
+    join: "string_agg",
+    has_lateral: true,
+};
 
 /// Adds the tables of usage, which do not refer to those of keys: usage outlives its key.
 pub(super) fn create_tables(tables: &Tables) -> String {
@@ -68,7 +79,7 @@ impl UsageStore for PostgresStore {
     }
 
     async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
-        let statement = usage::read(&self.statements.tables, query, DAY)?;
+        let statement = usage::read(&self.statements.tables, query, &DIALECT)?;
         let mut lease = Lease::of(&self.connections, Purpose::List).await?;
         let rows = bound(&statement).persistent(false).fetch_all(&mut **lease).await;
         lease.give_back();
@@ -79,7 +90,7 @@ impl UsageStore for PostgresStore {
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
-        let statement = read_by_key(&self.statements.tables, query)?;
+        let statement = usage::read_by_key(&self.statements.tables, query, &DIALECT)?;
         let mut lease = Lease::of(&self.connections, Purpose::List).await?;
         let rows = bound(&statement).persistent(false).fetch_all(&mut **lease).await;
         lease.give_back();
@@ -87,6 +98,23 @@ impl UsageStore for PostgresStore {
         usage::by_key(
             rows.iter().map(|row| {
                 Ok((row.try_get("key_id").map_err(failed)?, read(row).map_err(failed)?))
+            }),
+        )
+    }
+
+    async fn sums_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
+        let statement = usage::sum_by_key(&self.statements.tables, query, &DIALECT)?;
+        let mut lease = Lease::of(&self.connections, Purpose::List).await?;
+        let rows = bound(&statement).persistent(false).fetch_all(&mut **lease).await;
+        lease.give_back();
+        let rows = rows.map_err(failed)?;
+        usage::sums_by_key(
+            query.step,
+            rows.iter().map(|row| {
+                Ok((row.try_get("key_id").map_err(failed)?, row.try_get("sums").map_err(failed)?))
             }),
         )
     }
@@ -159,22 +187,6 @@ fn add(tables: &Tables) -> String {
          WHERE EXISTS (SELECT FROM is_new) ORDER BY key_id COLLATE \"C\", hour \
          ON CONFLICT (key_id, starts_at, hours) DO UPDATE SET {additions}"
     )
-}
-
-/// Reads key by key. A join may be done by reading the whole table, as soon as the keys have a few thousandths of it.
-pub(super) fn read_by_key(
-    tables: &Tables,
-    query: &UsageByKeyQuery,
-) -> Result<Statement, StoreError> {
-    let (usage, sums) = (tables.usage(), sums());
-    usage::read_by_key(query, DAY, |start, condition| {
-        format!(
-            "SELECT asked.key_id, own.* FROM json_array_elements_text($1) AS asked (key_id) \
-             CROSS JOIN LATERAL (SELECT {start} AS start, {sums} FROM {usage} AS known \
-             WHERE known.key_id = asked.key_id AND {condition} GROUP BY {start}) AS own \
-             ORDER BY asked.key_id, own.start"
-        )
-    })
 }
 
 /// Makes days of hours: in one statement, so that nothing is lost and nothing counts twice. What others are

@@ -13,12 +13,13 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use super::RedisStore;
+use super::read::ReadScript;
 use crate::key::{KeyId, TenantId};
 use crate::redis::Script;
 use crate::store::usage::{HOURS_PER_DAY, Hour};
 use crate::store::{
     KeyUsage, StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind,
-    UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore,
+    UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore, UsageSums,
 };
 
 /// How many hours there are in a hash.
@@ -35,6 +36,12 @@ const ROWS_PER_SCRIPT: usize = 1000;
 const HASHES_AT_ONCE: usize = 400;
 
 static ADD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("usage.lua")));
+
+static SUM: LazyLock<ReadScript> =
+    LazyLock::new(|| ReadScript::new(include_str!("usage_sums.lua")));
+
+/// The tenant of a hash, and its hours, each with how many requests were accepted and refused.
+type HashSums = (Option<String>, Vec<(u32, u64, u64)>);
 
 /// The field of a hash that is no count.
 const TENANT: &str = "tenant";
@@ -94,12 +101,7 @@ impl UsageStore for RedisStore {
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
-        let mut names = Vec::new();
-        for id in &query.ids {
-            let of = UsageOf::Key(id.clone());
-            let numbers = numbers(query.from, query.to, query.step);
-            names.extend(numbers.map(|number| (id, self.hash(&of, query.step, number))));
-        }
+        let names = self.names_by_key(query);
         let mut keys = BTreeMap::<_, Buckets>::new();
         for names in names.chunks(HASHES_AT_ONCE) {
             let (ids, names): (Vec<_>, Vec<_>) = names.iter().cloned().unzip();
@@ -113,6 +115,36 @@ impl UsageStore for RedisStore {
         }
         keys.retain(|_, buckets| !buckets.is_empty());
         Ok(keys.into_iter().map(|(id, buckets)| (id, told(buckets))).collect())
+    }
+
+    async fn sums_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
+        let names = self.names_by_key(query);
+        let mut keys = BTreeMap::<_, Vec<_>>::new();
+        for names in names.chunks(HASHES_AT_ONCE) {
+            let hashes: Vec<HashSums> = SUM
+                .run(&self.management, |call| {
+                    names.iter().for_each(|(_, name)| {
+                        call.key(name.clone());
+                    });
+                    call.arg(query.from.0).arg(query.to.0);
+                })
+                .await?;
+            for ((id, _), (tenant, sums)) in names.iter().zip(hashes) {
+                let tenant = tenant.map(|tenant| tenant.parse()).transpose();
+                if query.tenant.matches(tenant.map_err(StoreError::new)?.as_ref()) {
+                    let sums = sums.into_iter().map(|(hour, accepted, refused)| {
+                        UsageSums::new(Hour(hour).start(), accepted, refused)
+                    });
+                    keys.entry((*id).clone()).or_default().extend(sums);
+                }
+            }
+        }
+        keys.retain(|_, sums| !sums.is_empty());
+        keys.values_mut().for_each(|sums| sums.sort_unstable_by_key(|sums| sums.start));
+        Ok(keys)
     }
 
     /// Usage expires by itself.
@@ -155,6 +187,17 @@ impl RedisStore {
                 *sum = sum.saturating_add(count);
             }
         }
+    }
+
+    /// Returns the keys, each with the name of a hash that may have something of it.
+    fn names_by_key<'a>(&self, query: &'a UsageByKeyQuery) -> Vec<(&'a KeyId, String)> {
+        let mut names = Vec::new();
+        for id in &query.ids {
+            let of = UsageOf::Key(id.clone());
+            let numbers = numbers(query.from, query.to, query.step);
+            names.extend(numbers.map(|number| (id, self.hash(&of, query.step, number))));
+        }
+        names
     }
 
     fn hash(&self, of: &UsageOf, step: UsageStep, number: u32) -> String {

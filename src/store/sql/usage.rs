@@ -10,7 +10,7 @@ use crate::key::KeyId;
 use crate::store::usage::Hour;
 use crate::store::{
     StoreError, TenantFilter, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind,
-    UsageOf, UsageQuery, UsageStep,
+    UsageOf, UsageQuery, UsageStep, UsageSums,
 };
 
 use super::statements::{Statement, constant};
@@ -75,11 +75,11 @@ pub(in crate::store) fn time_of(hour: Hour) -> Result<Value, StoreError> {
     })?)))
 }
 
-/// Returns the statement that reads hours or days, where `day` is when the day of a row begins.
+/// Returns the statement that reads hours or days.
 pub(in crate::store) fn read(
     tables: &Tables,
     query: &UsageQuery,
-    day: &str,
+    dialect: &Dialect,
 ) -> Result<Statement, StoreError> {
     let (column, name) = match &query.of {
         UsageOf::Key(id) => ("key_id", id.to_string()),
@@ -87,7 +87,7 @@ pub(in crate::store) fn read(
     };
     let (start, which) = match query.step {
         UsageStep::Hour => ("starts_at", HOURS_ONLY),
-        UsageStep::Day => (day, ""),
+        UsageStep::Day => (dialect.day, ""),
     };
     let (usage, sums) = (tables.usage(), sums());
     let sql = format!(
@@ -99,18 +99,98 @@ pub(in crate::store) fn read(
     Ok(Statement { sql: constant(sql), values })
 }
 
-/// Returns the statement that reads hours or days of several keys, where `day` is when the day of a row begins.
-///
-/// `select` writes it: it is told what to sum up by, and a condition on rows of the keys in the JSON array `$1`.
+/// What the databases write in different ways.
+pub(in crate::store) struct Dialect {
+    /// When the day of a row begins.
+    pub(in crate::store) day: &'static str,
+    /// The number of the hour since 1970 with which a row begins.
+    pub(in crate::store) hour: &'static str,
+    /// The function that makes rows with a `value` of a JSON array.
+    pub(in crate::store) each: &'static str,
+    /// The function that puts texts together.
+    pub(in crate::store) join: &'static str,
+    /// Whether `LATERAL` is known.
+    pub(in crate::store) has_lateral: bool,
+}
+
+/// Returns the statement that reads hours or days of several keys.
 pub(in crate::store) fn read_by_key(
+    tables: &Tables,
     query: &UsageByKeyQuery,
-    day: &str,
-    select: impl FnOnce(&str, &str) -> String,
+    dialect: &Dialect,
 ) -> Result<Statement, StoreError> {
-    let (start, which) = match query.step {
-        UsageStep::Hour => ("starts_at", HOURS_ONLY),
-        UsageStep::Day => (day, ""),
+    let each = dialect.each;
+    let sql = if dialect.has_lateral {
+        // One look into the index for each key. PostgreSQL, which cannot tell how many keys there are, would else
+        // compare each of them with all that was used within the time.
+        let of_key = select_usage(tables, query, "", "= asked.value", dialect);
+        format!(
+            "SELECT asked.value AS key_id, by_time.* FROM {each}($1) AS asked \
+             CROSS JOIN LATERAL ({of_key}) AS by_time ORDER BY key_id, start"
+        )
+    } else {
+        let which = format!("IN (SELECT value FROM {each}($1))");
+        select_usage(tables, query, "key_id, ", &which, dialect) + " ORDER BY key_id, start"
     };
+    Ok(Statement { sql: constant(sql), values: values_by_key(query)? })
+}
+
+/// Returns the statement that reads how often several keys were used, as one row a key. Its text has three numbers
+/// for each row of usage: the hour since 1970, and how many requests were accepted and refused.
+///
+/// The days are summed up by [`sums_by_key`]: the databases would sort the rows of each key for that, which takes
+/// longer than all else.
+pub(in crate::store) fn sum_by_key(
+    tables: &Tables,
+    query: &UsageByKeyQuery,
+    dialect: &Dialect,
+) -> Result<Statement, StoreError> {
+    let [accepted, refused @ ..] = columns();
+    let refused = refused.map(|column| format!("coalesce({column}, 0)")).join(" + ");
+    let conditions = conditions(query, "= asked.value");
+    let (usage, Dialect { each, hour, join, .. }) = (tables.usage(), dialect);
+    let sql = format!(
+        "SELECT asked.value AS key_id, \
+         (SELECT {join}(({hour}) || ' ' || {accepted} || ' ' || ({refused}), ' ') \
+         FROM {usage} WHERE {conditions}) AS sums FROM {each}($1) AS asked"
+    );
+    Ok(Statement { sql: constant(sql), values: values_by_key(query)? })
+}
+
+/// Selects sums by the hour or day, of the keys whose id is `which`, by the columns `key`.
+fn select_usage(
+    tables: &Tables,
+    query: &UsageByKeyQuery,
+    key: &str,
+    which: &str,
+    dialect: &Dialect,
+) -> String {
+    let start = match query.step {
+        UsageStep::Hour => "starts_at",
+        UsageStep::Day => dialect.day,
+    };
+    let (usage, sums, conditions) = (tables.usage(), sums(), conditions(query, which));
+    format!(
+        "SELECT {key}{start} AS start, {sums} FROM {usage} WHERE {conditions} GROUP BY {key}{start}"
+    )
+}
+
+/// Returns the conditions of the rows of the keys whose id is `which`.
+fn conditions(query: &UsageByKeyQuery, which: &str) -> String {
+    let hours = match query.step {
+        UsageStep::Hour => HOURS_ONLY,
+        UsageStep::Day => "",
+    };
+    // Not by the index of tenants, which have other keys as well.
+    let whose = match query.tenant {
+        TenantFilter::Any => "",
+        TenantFilter::Of(_) | TenantFilter::Nobody => " AND coalesce(tenant, '') = $4",
+    };
+    format!("key_id {which} AND starts_at >= $2 AND starts_at < $3{hours}{whose}")
+}
+
+/// Returns the values of the statements that select by keys.
+fn values_by_key(query: &UsageByKeyQuery) -> Result<Vec<Value>, StoreError> {
     let ids: Vec<_> = query.ids.iter().map(KeyId::as_str).collect();
     let mut values = vec![Value::Json(Some(json!(ids).to_string()))];
     values.extend([time_of(query.from)?, time_of(query.to)?]);
@@ -119,11 +199,8 @@ pub(in crate::store) fn read_by_key(
         TenantFilter::Of(tenant) => Some(tenant.to_string()),
         TenantFilter::Nobody => Some(String::new()),
     };
-    // Not by the index of tenants, which have other keys as well.
-    let whose = if of_tenant.is_some() { " AND coalesce(tenant, '') = $4" } else { "" };
     values.extend(of_tenant.map(|tenant| Value::Text(Some(tenant))));
-    let condition = format!("starts_at >= $2 AND starts_at < $3{which}{whose}");
-    Ok(Statement { sql: constant(select(start, &condition)), values })
+    Ok(values)
 }
 
 /// Puts the rows of several keys together, which are in the order of their times.
@@ -136,6 +213,43 @@ pub(in crate::store) fn by_key(
         keys.entry(id.parse().map_err(StoreError::new)?).or_default().push(row.read()?);
     }
     Ok(keys)
+}
+
+/// Sums up the hours or days of several keys. A key that was not used has none.
+pub(in crate::store) fn sums_by_key<'a>(
+    step: UsageStep,
+    rows: impl Iterator<Item = Result<(&'a str, Option<&'a str>), StoreError>>,
+) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
+    let mut keys = BTreeMap::new();
+    for row in rows {
+        if let (id, Some(text)) = row? {
+            keys.insert(id.parse().map_err(StoreError::new)?, read_sums(step, text)?);
+        }
+    }
+    Ok(keys)
+}
+
+/// Reads the text of one key that [`sum_by_key`] selects.
+///
+/// # Errors
+///
+/// Returns an error if it has another form.
+fn read_sums(step: UsageStep, text: &str) -> Result<Vec<UsageSums>, StoreError> {
+    let failed = || StoreError::new("the sums of usage cannot be read");
+    let mut numbers = text.split(' ').map(str::parse::<u64>);
+    let mut number = || numbers.next().map(|number| number.map_err(|_| failed()));
+    let mut sums = Vec::new();
+    while let Some(hour) = number() {
+        let hour = u32::try_from(hour?).ok().filter(|hour| *hour <= Hour::LAST.0);
+        let hour = Hour(hour.ok_or_else(failed)?);
+        let start = if step == UsageStep::Day { hour.day() } else { hour };
+        let accepted = number().ok_or_else(failed)??;
+        sums.push(UsageSums::new(start.start(), accepted, number().ok_or_else(failed)??));
+    }
+    // In one text, a database may put them in any order.
+    sums.sort_unstable_by_key(|sums| sums.start);
+    UsageSums::merge(&mut sums);
+    Ok(sums)
 }
 
 /// Usage as every database sums it up.
@@ -156,5 +270,31 @@ impl UsageRow {
             counts.add(kind, count.map_err(|_| StoreError::new("a count of usage is negative"))?);
         }
         Ok(UsageBucket::new(start, counts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sums(hour: u32, accepted: u64, refused: u64) -> UsageSums {
+        UsageSums::new(Hour(hour).start(), accepted, refused)
+    }
+
+    #[test]
+    fn sums_are_read_by_hours_or_days_in_the_order_of_their_times() {
+        let text = "49 7 0 47 18446744073709551615 3 24 1 1 48 1 2";
+        let hours = read_sums(UsageStep::Hour, text).unwrap();
+        assert_eq!(hours, [sums(24, 1, 1), sums(47, u64::MAX, 3), sums(48, 1, 2), sums(49, 7, 0)]);
+        let days = read_sums(UsageStep::Day, text).unwrap();
+        assert_eq!(days, [sums(24, u64::MAX, 4), sums(48, 8, 2)]);
+    }
+
+    #[test]
+    fn what_is_not_three_numbers_each_is_an_error() {
+        for text in ["", "24", "24 1", "24 1 2 ", "24 -1 2", "24 1 2.5", "70389528 1 2", "24  1 2"]
+        {
+            assert!(read_sums(UsageStep::Day, text).is_err(), "{text:?}");
+        }
     }
 }

@@ -11,15 +11,26 @@ use super::SqliteStore;
 use super::repository::bound;
 use crate::key::KeyId;
 use crate::store::sql::usage::{
-    self, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums, time_of,
+    self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums,
+    time_of,
 };
 use crate::store::sql::{Statement, Tables, Value, constant, failed};
 use crate::store::{
     StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
+    UsageSums,
 };
 
 /// When the day of a row begins.
-pub(super) const DAY: &str = "(starts_at - starts_at % 86400000000)";
+const DAY: &str = "(starts_at - starts_at % 86400000000)";
+
+/// What is written in SQLite's way.
+pub(super) const DIALECT: Dialect = Dialect {
+    day: DAY,
+    hour: "starts_at / 3600000000",
+    each: "json_each",
+    join: "group_concat",
+    has_lateral: false,
+};
 
 /// Adds the tables of usage, which do not refer to those of keys: usage outlives its key.
 pub(super) fn create_tables(tables: &Tables) -> String {
@@ -67,7 +78,7 @@ impl UsageStore for SqliteStore {
     }
 
     async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError> {
-        let statement = usage::read(&self.statements.tables, query, DAY)?;
+        let statement = usage::read(&self.statements.tables, query, &DIALECT)?;
         let _place = self.share.for_list().await?;
         let rows = bound(&statement).persistent(false).fetch_all(&self.pool).await;
         rows.map_err(failed)?.iter().map(|row| read(row).map_err(failed)?.read()).collect()
@@ -77,13 +88,29 @@ impl UsageStore for SqliteStore {
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError> {
-        let statement = read_by_key(&self.statements.tables, query)?;
+        let statement = usage::read_by_key(&self.statements.tables, query, &DIALECT)?;
         let _place = self.share.for_list().await?;
         let rows = bound(&statement).persistent(false).fetch_all(&self.pool).await;
         let rows = rows.map_err(failed)?;
         usage::by_key(
             rows.iter().map(|row| {
                 Ok((row.try_get("key_id").map_err(failed)?, read(row).map_err(failed)?))
+            }),
+        )
+    }
+
+    async fn sums_by_key(
+        &self,
+        query: &UsageByKeyQuery,
+    ) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
+        let statement = usage::sum_by_key(&self.statements.tables, query, &DIALECT)?;
+        let _place = self.share.for_list().await?;
+        let rows = bound(&statement).persistent(false).fetch_all(&self.pool).await;
+        let rows = rows.map_err(failed)?;
+        usage::sums_by_key(
+            query.step,
+            rows.iter().map(|row| {
+                Ok((row.try_get("key_id").map_err(failed)?, row.try_get("sums").map_err(failed)?))
             }),
         )
     }
@@ -116,20 +143,6 @@ impl UsageStore for SqliteStore {
         writing.commit().await.map_err(failed)?;
         Ok(deleted)
     }
-}
-
-pub(super) fn read_by_key(
-    tables: &Tables,
-    query: &UsageByKeyQuery,
-) -> Result<Statement, StoreError> {
-    let (usage, sums) = (tables.usage(), sums());
-    usage::read_by_key(query, DAY, |start, condition| {
-        format!(
-            "SELECT key_id, {start} AS start, {sums} FROM {usage} \
-             WHERE key_id IN (SELECT value FROM json_each($1)) AND {condition} \
-             GROUP BY key_id, {start} ORDER BY key_id, {start}"
-        )
-    })
 }
 
 /// Changes a row if the batch is new.

@@ -149,6 +149,44 @@ impl UsageBucket {
     }
 }
 
+/// How many requests of an hour or a day were accepted and refused, whatever the reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UsageSums {
+    /// When the hour or day begins, in UTC.
+    pub start: SystemTime,
+    /// How many requests were accepted.
+    pub accepted: u64,
+    /// How many requests were refused.
+    pub refused: u64,
+}
+
+impl UsageSums {
+    /// Creates the sums of the hour or day that begins at `start`.
+    #[must_use]
+    pub const fn new(start: SystemTime, accepted: u64, refused: u64) -> Self {
+        Self { start, accepted, refused }
+    }
+
+    /// Adds up those with the same start, which are next to each other.
+    pub(crate) fn merge(sums: &mut Vec<Self>) {
+        sums.dedup_by(|next, sums| {
+            let is_same = next.start == sums.start;
+            if is_same {
+                sums.accepted = sums.accepted.saturating_add(next.accepted);
+                sums.refused = sums.refused.saturating_add(next.refused);
+            }
+            is_same
+        });
+    }
+}
+
+impl From<&UsageBucket> for UsageSums {
+    fn from(bucket: &UsageBucket) -> Self {
+        Self::new(bucket.start, bucket.counts.accepted(), bucket.counts.refused())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -10,7 +10,7 @@ use super::tenant_of_its_own;
 use crate::key::{KeyId, TenantId};
 use crate::store::{
     KeyUsage, TenantFilter, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind,
-    UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore,
+    UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore, UsageSums,
 };
 
 /// The number of nodes that add at once.
@@ -93,6 +93,11 @@ impl<S: UsageStore + ?Sized> Suite<'_, S> {
         usage.into_iter().map(|UsageBucket { start, counts }| (start, counts)).collect()
     }
 
+    async fn sums(&self, query: &UsageByKeyQuery) -> BTreeMap<KeyId, Vec<UsageSums>> {
+        let sums = self.store.sums_by_key(query).await;
+        sums.unwrap_or_else(|error| panic!("`sums_by_key` failed: {error}"))
+    }
+
     async fn hours(&self, id: &KeyId, range: Range<u32>) -> Vec<(SystemTime, UsageCounts)> {
         let range = hour(range.start)..hour(range.end);
         self.usage(UsageOf::Key(id.clone()), range, UsageStep::Hour).await
@@ -131,8 +136,12 @@ impl<S: UsageStore + ?Sized> Suite<'_, S> {
         self.add(&batch(&writer, 99, [used(&id, None, 7, large)])).await;
         counts.add(UsageKind::Accepted, large);
         assert_eq!(self.hours(&id, 7..8).await, [(hour(7), counts)], "counts of all kinds");
-        let day = self.usage(UsageOf::Key(id), hour(7)..hour(8), UsageStep::Day).await;
+        let day = self.usage(UsageOf::Key(id.clone()), hour(7)..hour(8), UsageStep::Day).await;
         assert_eq!(day, [(hour(0), counts)], "a day with counts of all kinds");
+        let query = UsageByKeyQuery::new([id.clone()], &(hour(7)..hour(8)), UsageStep::Day);
+        let sums = UsageSums::new(hour(0), counts.accepted(), counts.refused());
+        let expected = BTreeMap::from([(id, vec![sums])]);
+        assert_eq!(self.sums(&query).await, expected, "the sums of counts of all kinds");
     }
 
     async fn a_batch_is_added_once(&self) {
@@ -184,6 +193,7 @@ impl<S: UsageStore + ?Sized> Suite<'_, S> {
         let days = self.usage(of(&other), hour(0)..hour(48), UsageStep::Day).await;
         assert_eq!(days, [(hour(0), accepted(4000))], "the days of a tenant");
     }
+
     async fn several_keys_are_told_at_once(&self) {
         let (tenant, other) = (tenant_of_its_own(), tenant_of_its_own());
         let [first, second, foreign, nobodys, unused, unasked] = [(); 6].map(|()| id());
@@ -207,6 +217,9 @@ impl<S: UsageStore + ?Sized> Suite<'_, S> {
             let query = UsageByKeyQuery::new(ids, &range, step).of_tenant(tenant);
             let found = self.store.usage_by_key(&query).await;
             let found = found.unwrap_or_else(|error| panic!("`usage_by_key` failed: {error}"));
+            let sums = |usage: &Vec<UsageBucket>| usage.iter().map(UsageSums::from).collect();
+            let expected = found.iter().map(|(id, usage)| (id.clone(), sums(usage))).collect();
+            assert_eq!(self.sums(&query).await, expected, "sums are those of `usage_by_key`");
             let told = |usage: Vec<UsageBucket>| -> Vec<_> {
                 usage.into_iter().map(|UsageBucket { start, counts }| (start, counts)).collect()
             };
@@ -234,5 +247,6 @@ impl<S: UsageStore + ?Sized> Suite<'_, S> {
         let none = UsageByKeyQuery::new([], &(hour(0)..hour(48)), UsageStep::Day);
         let found = self.store.usage_by_key(&none).await;
         assert!(found.is_ok_and(|found| found.is_empty()), "the usage of no keys");
+        assert_eq!(self.sums(&none).await, BTreeMap::new(), "the sums of no keys");
     }
 }

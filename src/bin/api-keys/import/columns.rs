@@ -1,4 +1,4 @@
-//! [`Columns`]: what of a line is what of a key.
+//! [`Columns`]: the columns of a table and the fields of a key.
 
 use std::time::SystemTime;
 
@@ -15,85 +15,85 @@ use crate::id::parse_ability;
 #[derive(Args)]
 #[command(next_help_heading = "Columns")]
 pub(crate) struct Columns {
-    /// What was hashed, and how
+    /// The hash algorithm, and the hashed part of the key
     #[arg(long, value_name = "HOW", default_value = "sha256")]
     hash: Hash,
-    /// The column with the id, which becomes the id here
+    /// The column with the id of the key
     #[arg(long, value_name = "COLUMN", default_value = "id")]
     id_column: String,
-    /// What ids begin with here, so that they are not those of other keys
+    /// A prefix for the ids, so that they differ from those of other keys
     #[arg(long, value_name = "TEXT", default_value = "")]
     id_prefix: String,
     /// The column with the hash
     #[arg(long, value_name = "COLUMN", default_value = "hash")]
     hash_column: String,
-    /// The column that says what the key is for
+    /// The column with the name of the key
     #[arg(long, value_name = "COLUMN", default_value = "name")]
     name_column: String,
-    /// What a key is called whose line has no name
+    /// The name of keys whose line has none
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// The column that says on whose behalf the key acts
+    /// The column with the tenant
     #[arg(long, value_name = "COLUMN")]
     tenant_column: Option<String>,
-    /// On whose behalf keys act whose line does not say so
+    /// The tenant of keys whose line has none
     #[arg(long)]
     tenant: Option<TenantId>,
-    /// The column with the only stage in which the key works
+    /// The column with the stage
     #[arg(long, value_name = "COLUMN")]
     stage_column: Option<String>,
     /// The stage of keys whose line has none
     #[arg(long)]
     stage: Option<Stage>,
-    /// The column with what the key may do
+    /// The column with the abilities
     #[arg(long, value_name = "COLUMN")]
     abilities_column: Option<String>,
-    /// What all keys may do, besides; may be repeated
+    /// An additional ability of all keys; may be repeated
     #[arg(long = "ability", value_name = "ABILITY", value_delimiter = ',')]
     #[arg(value_parser = parse_ability)]
     abilities: Vec<Ability>,
-    /// The column with the time when the key was issued; by default now
+    /// The column with the time of issue; by default now
     #[arg(long, value_name = "COLUMN")]
     created_column: Option<String>,
-    /// The column with the time when the key expires
+    /// The column with the expiry
     #[arg(long, value_name = "COLUMN")]
     expires_column: Option<String>,
-    /// The column with the time when the key was revoked
+    /// The column with the time of the revocation
     #[arg(long, value_name = "COLUMN")]
     revoked_column: Option<String>,
-    /// The column that says whether the key is out of use: `1`, `true`, `t` or `yes`
+    /// The column with whether the key is disabled: `1`, `true`, `t` or `yes`
     #[arg(long, value_name = "COLUMN")]
     disabled_column: Option<String>,
-    /// The column with what people may see of the key, such as `sk_...x789`
+    /// The column with the hint, the visible part of the key, such as `sk_...x789`
     #[arg(long, value_name = "COLUMN")]
     hint_column: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Hash {
-    /// The whole key, by SHA-256
+    /// SHA-256 of the whole key
     #[value(name = "sha256")]
     Sha256,
-    /// Of a key `id|secret`, as Laravel Sanctum has them, the secret only, by SHA-256
+    /// SHA-256 of the secret in a key `id|secret`, like in Laravel Sanctum
     #[value(name = "sha256-after-id")]
     Sha256AfterId,
-    /// The whole key, by HMAC-SHA-256 and a pepper
+    /// HMAC-SHA-256 of the whole key with a pepper
     #[value(name = "hmac-sha256")]
     HmacSha256,
 }
 
 impl Columns {
-    /// Refuses what cannot be meant.
+    /// Refuses invalid options.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if !self.id_prefix.is_empty() && self.id_prefix.parse::<KeyId>().is_err() {
             return Err(Failure::usage(
-                "--id-prefix has only characters of A-Z, a-z, 0-9, `_`, `-` and `.`",
+                "invalid --id-prefix: use only A-Z, a-z, 0-9, `_`, `-` and `.`",
             ));
         }
         Ok(())
     }
 
-    /// Returns the columns that there have to be, each with the option that names it.
+    /// Returns the required columns, each with its option.
     pub(super) fn wanted(&self) -> Vec<(&'static str, &str)> {
         let name = Some(&self.name_column).filter(|_| self.name.is_none());
         [
@@ -114,7 +114,7 @@ impl Columns {
         .collect()
     }
 
-    /// Says how servers find the keys.
+    /// Returns a sentence about the settings with which servers find the keys.
     pub(super) const fn what_servers_need(&self) -> &'static str {
         match self.hash {
             Hash::Sha256 => {
@@ -131,7 +131,7 @@ impl Columns {
         }
     }
 
-    /// Makes the record of a line, or says what is wrong with it, without repeating it.
+    /// Returns the record of a line, or an error that does not repeat its values.
     pub(super) fn record(&self, fields: &Fields, now: SystemTime) -> Result<KeyRecord, String> {
         let text = |column: &str| match fields.get(column) {
             Some(Field::Text(text)) => Ok(Some(text.as_str())),
@@ -153,7 +153,7 @@ impl Columns {
         let digest = self.digest(needed(&self.hash_column)?, own_id)?;
         let name = text(&self.name_column)?.or(self.name.as_deref());
         let name = name.ok_or_else(|| {
-            format!("`{}`: it is empty, and --name says nothing for such keys", self.name_column)
+            format!("`{}`: it is empty: set --name for such keys", self.name_column)
         })?;
         let created_at = optional_time(&self.created_column)?.unwrap_or(now);
 

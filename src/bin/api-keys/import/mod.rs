@@ -19,13 +19,13 @@ use crate::exit::{Exit, Failure};
 use crate::say::say;
 use crate::session::Session;
 
-/// How many lines are imported at a time, each time in one transaction.
+/// How many lines are imported in one transaction.
 const BATCH: usize = 250;
 
 /// Import the keys of another system by their hashes, from a table in CSV or JSON Lines
 ///
-/// It can be repeated: a key that is there already stays as it is. A line that is refused keeps no other
-/// from being imported. Try with --dry-run first.
+/// The import can be repeated: a key that exists already stays as it is. A refused line does not stop the
+/// others. Try it with --dry-run first.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -38,21 +38,21 @@ Examples:
 
 The first line of CSV has the names of the columns; JSON Lines has an object in each line. Hashes are 64
 hexadecimal digits or base64. Times are like `2027-01-31T12:00:00Z`, `2027-01-31 12:00:00` (in UTC), or
-seconds since 1970. Abilities are a JSON list, or words with commas or spaces between. Empty values, `NULL`
-and `\\N` are none.
+seconds since 1970. Abilities are a JSON list, or words that are separated by commas or spaces. Empty
+values, `NULL` and `\\N` mean no value.
 
-Salted hashes, such as those of bcrypt and Argon2, cannot be imported: nothing is found by them. Have
-the servers ask for these keys by `ApiKeyLayer::fallback`, which adopts each when it is first used.")]
+Salted hashes, such as those of bcrypt and Argon2, cannot be imported, because no key can be found by
+them. Use `ApiKeyLayer::fallback` in the servers for such keys: it adopts each key at its first use.")]
 pub(crate) struct Import {
-    /// The file, or `-` for the standard input
+    /// The file, or `-` for standard input
     file: PathBuf,
-    /// The format; by default by the end of the file's name: `.csv`, `.jsonl` or `.ndjson`
+    /// The format; by default from the extension of the file: `.csv`, `.jsonl` or `.ndjson`
     #[arg(long)]
     format: Option<Format>,
-    /// What stands between the columns of CSV
+    /// The separator of the columns of CSV
     #[arg(long, value_name = "CHARACTER", default_value = ",")]
     delimiter: char,
-    /// Change nothing, and say what would become of each line
+    /// Change nothing, and print the outcome that each line would have
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -74,8 +74,9 @@ impl Import {
             Format::Csv => {
                 let delimiter = u8::try_from(self.delimiter);
                 let delimiter = delimiter.ok().filter(u8::is_ascii);
-                let delimiter =
-                    delimiter.ok_or_else(|| Failure::usage("--delimiter is an ASCII character"))?;
+                let delimiter = delimiter.ok_or_else(|| {
+                    Failure::usage("invalid --delimiter: use one ASCII character")
+                })?;
                 csv_rows(input, delimiter, &self.columns.wanted())?
             }
             Format::Jsonl => json_rows(BufReader::new(input)),
@@ -122,7 +123,7 @@ impl Import {
             (Some(format), _) => Ok(format),
             (None, Some("csv")) => Ok(Format::Csv),
             (None, Some("jsonl" | "ndjson")) => Ok(Format::Jsonl),
-            _ => Err(Failure::usage("say with --format whether it is `csv` or `jsonl`")),
+            _ => Err(Failure::usage("unknown format: use --format csv or --format jsonl")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What became of the lines.
+//! The outcomes of the lines.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::say::say;
 use crate::session::Session;
 use crate::text::printable;
 
-/// What is said, line by line and in the end.
+/// The output for each line, and the summary.
 pub(super) struct Report<'a> {
     session: &'a Session,
     is_dry: bool,
@@ -22,7 +22,7 @@ pub(super) struct Report<'a> {
     wrong: usize,
 }
 
-/// What became of one line, as programs see it.
+/// The outcome of one line as JSON.
 #[derive(Serialize)]
 struct Outcome<'a> {
     line: u64,
@@ -37,7 +37,7 @@ impl<'a> Report<'a> {
         Self { session, is_dry, imported: 0, unchanged: 0, refused: 0, wrong: 0 }
     }
 
-    /// Tells what became of some lines: of each that has a record, the next of the outcomes.
+    /// Writes the outcomes of some lines: the next outcome for each line with a record.
     pub(super) fn tell(
         &mut self,
         lines: &[(u64, Result<KeyId, String>)],
@@ -69,7 +69,7 @@ impl<'a> Report<'a> {
                         }
                         _ => {
                             self.refused += 1;
-                            let error = Some("it is not known what became of it".to_owned());
+                            let error = Some("its outcome is not known".to_owned());
                             Outcome { line, id, outcome: "refused", error }
                         }
                     }
@@ -84,7 +84,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// Writes a line for programs; and for people, only what they have to look at.
+    /// Writes a line of JSON, or as text, only a line that failed.
     fn write(&self, outcome: &Outcome<'_>) -> io::Result<()> {
         let output = self.session.output;
         if output.json {
@@ -103,14 +103,14 @@ impl<'a> Report<'a> {
 
     pub(super) fn end(self, needs: &str) -> Result<Exit, Failure> {
         if self.imported + self.unchanged + self.refused + self.wrong == 0 {
-            return Err(Failure::usage("the table has no lines"));
+            return Err(Failure::usage("the table has no lines: pass at least one key"));
         }
         say(format_args!("{}", self.summary()));
         match (self.imported, self.is_dry) {
             (0, false) => say(format_args!("Nothing was changed.")),
             (0, true) => {}
             (_, true) => {
-                say(format_args!("Nothing was changed: without --dry-run they are imported."))
+                say(format_args!("Nothing was changed. Run it without --dry-run to import them."))
             }
             (_, false) => say(format_args!("{needs}")),
         }

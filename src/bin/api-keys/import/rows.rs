@@ -1,4 +1,4 @@
-//! The lines of a table: those of CSV, and those of JSON Lines.
+//! The lines of a table in CSV or JSON Lines.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
@@ -10,13 +10,13 @@ use crate::exit::Failure;
 /// The most bytes that a line of JSON has.
 const LIMIT: usize = 1 << 20;
 
-/// A line, or what is wrong with it.
+/// A line, or its error.
 pub(super) struct Row {
     pub(super) line: u64,
     pub(super) fields: Result<Fields, String>,
 }
 
-/// The values of a line, without those that are none.
+/// The values of a line, without empty ones.
 pub(super) type Fields = HashMap<String, Field>;
 
 pub(super) enum Field {
@@ -26,7 +26,7 @@ pub(super) enum Field {
 
 type Rows = Box<dyn Iterator<Item = Result<Row, Failure>>>;
 
-/// Reads CSV, whose first line has to have the columns that are wanted.
+/// Reads CSV, whose first line has to have the required columns.
 pub(super) fn csv_rows(
     input: impl Read + 'static,
     delimiter: u8,
@@ -39,7 +39,7 @@ pub(super) fn csv_rows(
         if !header.iter().any(|name| name == *column) {
             let names: Vec<_> = header.iter().collect();
             return Err(Failure::usage(format!(
-                "there is no column `{column}`: {option} says which of these it is: {}",
+                "there is no column `{column}`: name one of these with {option}: {}",
                 names.join(", ")
             )));
         }
@@ -65,13 +65,13 @@ fn failed(error: &csv::Error) -> Failure {
     Failure::usage(format!("the table cannot be read: {}", what_is_wrong(error.kind())))
 }
 
-/// Says it without what is in the file.
+/// Describes an error without the content of the file.
 fn what_is_wrong(kind: &csv::ErrorKind) -> String {
     match kind {
         csv::ErrorKind::Io(error) => error.to_string(),
         csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".to_owned(),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("it has {len} values, and the first line {expected_len} columns")
+            format!("it has {len} values, but the first line has {expected_len} columns")
         }
         _ => "it is not CSV".to_owned(),
     }
@@ -119,7 +119,7 @@ fn object(bytes: &[u8]) -> Result<Fields, String> {
                 });
                 match texts.collect() {
                     Some(texts) => Field::List(texts),
-                    // Of another column, perhaps.
+                    // It may belong to another column.
                     None => continue,
                 }
             }
@@ -130,7 +130,7 @@ fn object(bytes: &[u8]) -> Result<Fields, String> {
     Ok(fields)
 }
 
-/// Tells whether a text is what exports write where there is nothing.
+/// Returns whether a text is what exports write for an empty value.
 fn is_none(text: &str) -> bool {
     text.is_empty() || text == r"\N" || text.eq_ignore_ascii_case("null")
 }

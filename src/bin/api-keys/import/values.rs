@@ -4,11 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::time::parse_time;
 
-/// Reads a time: as operators write it, as SQL does, or in seconds, milliseconds or microseconds since
-/// 1970, told apart by their size.
+/// Reads a time: as operators or SQL write it, or in seconds, milliseconds or microseconds since 1970, depending
+/// on its size.
 pub(super) fn time(text: &str) -> Result<SystemTime, &'static str> {
-    const WRONG: &str =
-        "a time is like `2027-01-31T12:00:00Z`, `2027-01-31 12:00:00`, or seconds since 1970";
+    const WRONG: &str = "invalid time: write it like `2027-01-31T12:00:00Z`, `2027-01-31 12:00:00`, or as seconds since 1970";
     if let Ok(number) = text.parse::<u64>() {
         // Seconds until the year 5138, and milliseconds from 1973 on.
         let since = match number {
@@ -23,19 +22,19 @@ pub(super) fn time(text: &str) -> Result<SystemTime, &'static str> {
     parse_time(&text).or_else(|_| parse_time(&format!("{text}Z"))).map_err(|_| WRONG)
 }
 
-/// Reads whether something is so.
+/// Reads a boolean.
 pub(super) fn flag(text: &str) -> Result<bool, &'static str> {
     match &*text.to_ascii_lowercase() {
         "1" | "true" | "t" | "yes" | "y" => Ok(true),
         "0" | "false" | "f" | "no" | "n" => Ok(false),
-        _ => Err("it is `true` or `false`, `1` or `0`, `yes` or `no`"),
+        _ => Err("not a boolean: write `true` or `false`, `1` or `0`, `yes` or `no`"),
     }
 }
 
-/// Reads a list of words: in JSON, as PostgreSQL writes arrays, or with commas or spaces between.
+/// Reads a list of words: in JSON, as an array of PostgreSQL, or separated by commas or spaces.
 pub(super) fn words(text: &str) -> Result<Vec<String>, &'static str> {
     if text.starts_with('[') {
-        return serde_json::from_str(text).map_err(|_| "it is no JSON list of texts");
+        return serde_json::from_str(text).map_err(|_| "not a JSON list of strings");
     }
     let text = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
     let words = text.split(|character: char| character == ',' || character.is_whitespace());

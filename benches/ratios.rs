@@ -1,7 +1,8 @@
 //! Compares the layer with what is written by hand, side by side, and prints the ratios of the last run of
 //! `cargo bench -p tower-api-key-benches --bench request`, and what streams that are open need.
 //!
-//! `cargo bench -p tower-api-key-benches --bench ratios -- by-hand` compares alone.
+//! `cargo bench -p tower-api-key-benches --bench ratios -- by-hand` compares alone, and with `parts` it measures
+//! what a cache, the usage of keys and metrics add to a request.
 
 mod support;
 
@@ -14,7 +15,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::Empty;
 use tower::{Layer as _, service_fn};
-use tower_api_key::ApiKeyLayer;
+use tower_api_key::store::CachedStore;
+use tower_api_key::{ApiKeyLayer, MemoryStore, Metrics, UsageRecorder};
 
 use self::support::floor::{ByHand, Keys};
 use self::support::rounds::{Batch, batch, medians};
@@ -62,9 +64,44 @@ fn compare_with_hand_written() {
     println!();
 }
 
+/// Measures what an accepted request costs more with a part of the crate, in one run.
+fn compare_parts() {
+    let (store, key) = store();
+    let header = &[("x-api-key", &*key)][..];
+    let layer = ApiKeyLayer::new(store.clone());
+    let cached = ApiKeyLayer::new(CachedStore::new(store));
+    let usage = UsageRecorder::new(MemoryStore::new());
+    let parts: [(&str, f64, ApiKeyLayer); 3] = [
+        ("a hit in a cache, over one in memory", 20.0, cached),
+        ("the usage of each key", 40.0, layer.clone().observer(usage)),
+        ("metrics", 60.0, layer.clone().observer(Metrics::new())),
+    ];
+    let with = |part: usize| {
+        let service = parts[part].2.layer(service_fn(answer));
+        batch::<_, Empty<Bytes>, _>(service, header)
+    };
+    let plain = batch::<_, Empty<Bytes>, _>(layer.layer(service_fn(answer)), header);
+    let [plain, times @ ..] = medians([plain, with(0), with(1), with(2)]);
+    for ((what, goal, _), time) in parts.iter().zip(times) {
+        let cost = time - plain;
+        let verdict = if cost <= *goal { "reached" } else { "missed" };
+        println!("{what:<44} adds {cost:>4.0} ns (at most {goal:.0}: {verdict})");
+    }
+    println!();
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
-    compare_with_hand_written();
-    if std::env::args().any(|argument| argument == "by-hand") {
+    // For the tasks of a recorder and a cache, and the timer of lookups.
+    let runtime = tokio::runtime::Runtime::new()?;
+    let _entered = runtime.enter();
+    let is_asked = |part| std::env::args().any(|argument| argument == part);
+    if !is_asked("parts") {
+        compare_with_hand_written();
+    }
+    if !is_asked("by-hand") {
+        compare_parts();
+    }
+    if is_asked("by-hand") || is_asked("parts") {
         return Ok(());
     }
     println!("{:<28} {:>10}", "benchmark", "median");

@@ -79,8 +79,8 @@ impl Gate {
                 Err(refused.with_usage(self.usage(key.record(), decision)))
             }
             (Ok(decision), None) if decision.is_granted() => {
-                let (gate, own) = (Arc::clone(self), key.clone());
-                Ok((key, Some(Box::new(Charged { gate, key: own, cost, decision }))))
+                let older = self.older_limit_fields;
+                Ok((key, Some(Box::new(Charged { cost, decision, older }))))
             }
             (Ok(decision), None) => {
                 let usage = self.usage(key.record(), decision);
@@ -100,26 +100,48 @@ impl Gate {
     fn usage(&self, key: &KeyRecord, decision: LimitDecision) -> Usage {
         Usage { limits: key.limits().clone(), decision, older: self.older_limit_fields }
     }
+
+    /// Gives back what was granted. Returns how the limits stand then.
+    pub(crate) async fn refund(
+        self: Arc<Self>,
+        key: Arc<KeyRecord>,
+        cost: u32,
+        granted: LimitDecision,
+    ) -> LimitDecision {
+        let refunded = match contained(|| self.limiter.refund_now(&key, cost, &granted)) {
+            Immediate::Answer(refunded) => refunded,
+            Immediate::Ask => {
+                let refund = async { self.limiter.refund(&key, cost, &granted).await };
+                flatten(contain::wait_within(self.limiter_timeout, refund).await)
+            }
+        };
+        refunded.unwrap_or_else(|error| {
+            crate::trace::not_refunded(&self.rejector.log.repeats, key.id().as_str(), &error);
+            granted
+        })
+    }
 }
 
 /// What a request was granted of the limits of its key. It is told and, if a guard within refuses, given
 /// back with the response.
+///
+/// The key that is kept with it leads to the layer: threads would wait for each other to count references
+/// to that.
 pub(crate) struct Charged {
-    gate: Arc<Gate>,
-    key: VerifiedKey,
     cost: u32,
     decision: LimitDecision,
+    /// Whether the older fields are written, too.
+    older: bool,
 }
 
 impl Charged {
-    pub(crate) fn write_usage(&self, headers: &mut HeaderMap) {
-        let older = self.gate.older_limit_fields;
-        write_usage(self.key.record().limits(), &self.decision, older, headers);
+    pub(crate) fn write_usage(&self, key: &VerifiedKey, headers: &mut HeaderMap) {
+        write_usage(key.record().limits(), &self.decision, self.older, headers);
     }
 
     /// Tells whether a guard within refused what was granted here.
-    pub(crate) fn was_refused<B>(&self, response: &Response<B>) -> bool {
-        Rejection::of_response(response, Some(self.key.id())).is_some()
+    pub(crate) fn was_refused<B>(key: &VerifiedKey, response: &Response<B>) -> bool {
+        Rejection::of_response(response, Some(key.id())).is_some()
     }
 
     /// Tells whether the response may say how the limits stand: of a key that is not valid,
@@ -137,29 +159,10 @@ impl Charged {
     }
 
     /// Gives back what was granted, and tells how the limits stand then.
-    pub(crate) fn refund(self: Box<Self>) -> BoxFuture<'static, Usage> {
-        Box::pin(async move {
-            let Self { gate, key, cost, decision } = *self;
-            let record = key.record();
-            let refunded = match contained(|| gate.limiter.refund_now(record, cost, &decision)) {
-                Immediate::Answer(refunded) => refunded,
-                Immediate::Ask => {
-                    let refund = async { gate.limiter.refund(record, cost, &decision).await };
-                    flatten(contain::wait_within(gate.limiter_timeout, refund).await)
-                }
-            };
-            match refunded {
-                Ok(decision) => gate.usage(record, decision),
-                Err(error) => {
-                    crate::trace::not_refunded(
-                        &gate.rejector.log.repeats,
-                        key.id().as_str(),
-                        &error,
-                    );
-                    gate.usage(record, decision)
-                }
-            }
-        })
+    pub(crate) fn refund(self, key: &VerifiedKey) -> BoxFuture<'static, Usage> {
+        let Self { cost, decision, older } = self;
+        let (limits, refund) = (key.record().limits().clone(), key.refund(cost, decision));
+        Box::pin(async move { Usage { limits, decision: refund.await, older } })
     }
 }
 

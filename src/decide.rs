@@ -23,7 +23,7 @@ use crate::immediate::Immediate;
 use crate::key::{FormatError, KeyDigest, KeyKind, PresentedKey};
 use crate::limit::{FailureThrottle, Place};
 use crate::lookup::{Asked, Found, look_up, look_up_in_place, look_up_now};
-use crate::observe::{Observation, Step};
+use crate::observe::{Arrival, Step};
 use crate::pass::Pass;
 use crate::reject::{Rejection, RejectionKind};
 use crate::verify::{Claims, Known, VerifiedKey, verify};
@@ -54,7 +54,7 @@ impl Gate {
         self: &Arc<Self>,
         front: &Front,
         head: &RequestHead<'_>,
-        observation: &mut Option<Observation>,
+        arrival: &mut Option<Arrival<'_>>,
     ) -> Result<Decision, Rejection> {
         if !self.rejector.protocol.allows(head) {
             return Err(Rejection::not_post());
@@ -73,7 +73,7 @@ impl Gate {
         let mut ways = self.scheme.ways(key);
         while let Some(way) = ways.next() {
             let digest = way.digest(key);
-            match look_up_now(self, front, &digest, observation)? {
+            match look_up_now(self, front, &digest, arrival)? {
                 Immediate::Answer(Some(known)) => {
                     return self.judge(known, &digest, &claims, carrier, head);
                 }
@@ -275,15 +275,14 @@ impl Wait {
         cx: &mut Context<'_>,
         gate: &Arc<Gate>,
         head: &RequestHead<'_>,
-        observation: &mut Option<Observation>,
+        arrival: &mut Option<Arrival<'_>>,
     ) -> Poll<Result<Decision, Rejection>> {
         let step = self.step();
-        let decision = self.poll(cx, gate, head, observation);
-        if let Some(observation) = observation
+        let decision = self.poll(cx, gate, head, arrival);
+        if let Some(arrival) = arrival
             && decision.is_ready()
         {
-            observation.waited(step);
-            observation.waits();
+            arrival.waited(step);
         }
         decision
     }
@@ -293,13 +292,13 @@ impl Wait {
         cx: &mut Context<'_>,
         gate: &Arc<Gate>,
         head: &RequestHead<'_>,
-        observation: &mut Option<Observation>,
+        arrival: &mut Option<Arrival<'_>>,
     ) -> Poll<Result<Decision, Rejection>> {
         Poll::Ready(match self {
             Self::Lookup(lookup) => {
                 let LookedUp { asked, place, claims, carrier } = ready!(lookup.poll_unpin(cx));
-                if let (Some(observation), Some(lookup)) = (observation, asked.lookup) {
-                    observation.looked_up(lookup);
+                if let (Some(arrival), Some(lookup)) = (arrival, asked.lookup) {
+                    arrival.looked_up(lookup);
                 }
                 let decided = asked.found.and_then(|Found { record, digest }| {
                     gate.judge(Known::new(record, gate), &digest, &claims, carrier, head)

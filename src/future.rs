@@ -20,7 +20,7 @@ use crate::ending::Ending;
 use crate::gate::Gate;
 use crate::head::{Noted, RequestHead};
 use crate::limit::Usage;
-use crate::observe::{Observation, Outcome};
+use crate::observe::{Arrival, Observation, Outcome};
 use crate::pass::Finish;
 use crate::reject::Rejection;
 
@@ -39,11 +39,11 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B, F, R> {
         Wait { waiting: Option<Box<Waiting<S, B>>> },
-        Forward { #[pin] future: F, finish: Finish, observation: Option<Observation> },
+        Forward { #[pin] future: F, finish: Finish },
         Refund {
             refunding: BoxFuture<'static, Usage>,
             response: Option<R>,
-            observation: Option<Observation>,
+            observation: Observation,
         },
         Rejected { refusal: Option<Refusal> },
     }
@@ -56,7 +56,7 @@ struct Waiting<S, B> {
     gate: Arc<Gate>,
     ready: S,
     request: Request<B>,
-    observation: Option<Observation>,
+    arrival: Option<Arrival<'static>>,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -68,21 +68,15 @@ where
         gate: Arc<Gate>,
         ready: S,
         request: Request<B>,
-        mut observation: Option<Observation>,
+        arrival: Option<Arrival<'_>>,
     ) -> Self {
-        if let Some(observation) = &mut observation {
-            observation.waits();
-        }
-        let waiting = Some(Box::new(Waiting { wait, gate, ready, request, observation }));
+        let arrival = arrival.map(Arrival::waits);
+        let waiting = Some(Box::new(Waiting { wait, gate, ready, request, arrival }));
         Self { state: State::Wait { waiting } }
     }
 
-    pub(crate) fn forward(
-        future: S::Future,
-        finish: Finish,
-        observation: Option<Observation>,
-    ) -> Self {
-        Self { state: State::Forward { future, finish, observation } }
+    pub(crate) fn forward(future: S::Future, finish: Finish) -> Self {
+        Self { state: State::Forward { future, finish } }
     }
 
     pub(crate) fn rejected(refusal: Refusal) -> Self {
@@ -111,44 +105,40 @@ where
                             *waiting = Some(resumed);
                         }
                         Ok(Decision::Admit(pass)) => {
-                            let Waiting { gate, mut ready, mut request, mut observation, .. } =
+                            let Waiting { gate, mut ready, mut request, mut arrival, .. } =
                                 *resumed;
                             let next = match pass.stamp(
                                 &mut request,
                                 |request| RequestHead::with_known_body(request),
                                 &gate,
                                 &Noted::default(),
-                                &mut observation,
+                                &mut arrival,
                             ) {
                                 Ok(finish) => {
                                     let future = ready.call(request);
-                                    State::Forward { future, finish, observation }
+                                    State::Forward { future, finish }
                                 }
-                                Err(rejection) => rejected(rejection, &gate, request, observation),
+                                Err(rejection) => rejected(rejection, &gate, request, arrival),
                             };
                             state.set(next);
                         }
                         Err(rejection) => {
-                            let Waiting { gate, request, observation, .. } = *resumed;
-                            state.set(rejected(rejection, &gate, request, observation));
+                            let Waiting { gate, request, arrival, .. } = *resumed;
+                            state.set(rejected(rejection, &gate, request, arrival));
                         }
                     }
                 }
-                StateProj::Forward { future, finish, observation } => {
+                StateProj::Forward { future, finish } => {
                     let mut response = match future.poll(cx) {
                         Poll::Ready(Ok(response)) => response,
                         Poll::Ready(Err(error)) => {
-                            if let Some(observation) = observation.take() {
-                                observation.end(Outcome::Failed);
-                            }
+                            finish.observation.end(Outcome::Failed);
                             return Poll::Ready(Err(error));
                         }
                         Poll::Pending => {
                             let Some(cancel) = &mut finish.cancel else { return Poll::Pending };
                             let (rejection, response) = ready!(cancel.poll(cx));
-                            if let Some(observation) = observation.take() {
-                                observation.end(Outcome::Refused(&rejection));
-                            }
+                            finish.observation.end(Outcome::Refused(&rejection));
                             // Drops the inner future.
                             let refusal = Some(Refusal::Whole(response));
                             state.set(State::Rejected { refusal });
@@ -157,29 +147,22 @@ where
                     };
                     // First, since it is quick where the service has written no fields.
                     let ending = Ending::of(response.headers());
-                    let charged = finish.write(&mut response);
-                    let observation = observation.take();
-                    if let Some(charged) = charged {
-                        let refunding = charged.refund();
+                    if let Some(refunding) = finish.write(&mut response) {
                         let response = Some(response);
+                        let observation = finish.observation.take();
                         state.set(State::Refund { refunding, response, observation });
                         continue;
                     }
-                    if let Some(observation) = observation {
-                        observation.answered(&response);
-                    }
-                    let key = finish.watched.take();
+                    finish.observation.answered(&response);
+                    let key = finish.observation.take_watched();
                     let watched = |body| ResponseBody::watched(body, key, ending);
                     return Poll::Ready(Ok(response.map(watched)));
                 }
                 StateProj::Refund { refunding, response, observation } => {
                     let usage = ready!(refunding.poll_unpin(cx));
-                    let observation = observation.take();
                     let mut response = response.take().expect(DONE);
                     Charged::write_refunded(&usage, &mut response);
-                    if let Some(observation) = observation {
-                        observation.answered(&response);
-                    }
+                    observation.answered(&response);
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
                 StateProj::Rejected { refusal } => {
@@ -194,7 +177,7 @@ where
 impl<S, B: Body> Waiting<S, B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Rejection>> {
         let head = RequestHead::with_known_body(&self.request);
-        self.wait.poll_observed(cx, &self.gate, &head, &mut self.observation)
+        self.wait.poll_observed(cx, &self.gate, &head, &mut self.arrival)
     }
 }
 
@@ -202,13 +185,13 @@ fn rejected<S, B, F, R>(
     rejection: Rejection,
     gate: &Gate,
     request: Request<B>,
-    observation: Option<Observation>,
+    arrival: Option<Arrival<'_>>,
 ) -> State<S, B, F, R>
 where
     B: Body + Send + 'static,
 {
-    if let Some(observation) = observation {
-        observation.end(Outcome::Refused(&rejection));
+    if let Some(arrival) = arrival {
+        arrival.end(Outcome::Refused(&rejection));
     }
     State::Rejected { refusal: Some(gate.refuse(rejection, request)) }
 }

@@ -14,7 +14,7 @@ use crate::head::RequestHead;
 use crate::http_cache::CacheFields;
 use crate::key::KeyScheme;
 use crate::limit::{FailureThrottle, MemoryRateLimiter, RateLimiter};
-use crate::observe::{Observation, Observers};
+use crate::observe::{Arrival, Observers};
 #[cfg(feature = "policy")]
 use crate::policy::AccessPolicy;
 use crate::reject::{Challenge, Rejector};
@@ -151,13 +151,8 @@ impl Gate {
 
     /// Begins to observe a request, if an observer wants to see its end.
     #[inline]
-    pub(crate) fn observe(&self, head: &RequestHead<'_>) -> Option<Observation> {
-        if self.observers.is_empty() { None } else { self.begin_to_observe(head) }
-    }
-
-    #[inline(never)]
-    fn begin_to_observe(&self, head: &RequestHead<'_>) -> Option<Observation> {
-        Observation::begin(&self.observers, head, || {
+    pub(crate) fn observe(&self, head: &RequestHead<'_>) -> Option<Arrival<'_>> {
+        Arrival::begin(&self.observers, head, || {
             let path = self.rejector.shown_path(head.original_uri(), head);
             (path, self.proxies.client_address(head))
         })

@@ -212,7 +212,8 @@
 //    settings of the layer, which all import. `layer` -> `openapi` -> `gate`. `layer`, `gate`, `decide` and
 //    `lookup` -> `fallback` (asks another system).
 // 3. `policy` -> `guard` -> `verify` -> `watch` (what is open), and `observe` -> `verify`. `guard` -> `body` ->
-//    `ending` -> `watch`. What is open asks the layer by a trait, which `still_allows` implements.
+//    `ending` -> `watch`. What is open asks the layer by a trait, which `still_allows` implements; by the same
+//    trait, the key of a request leads to the observers and to what gives back.
 // 4. `extract` -> `reject` (a refusal and its kind); `http_cache` -> `extract` (where keys may be); `reject` ->
 //    `http_cache` (the line of `Vary`) and `drain`. This is the only circle of rooms. It is no circle of files:
 //    the files of a refusal and its kind import from none of these rooms, and neither does that of `Vary`.

@@ -11,7 +11,7 @@ use crate::gate::Gate;
 use crate::immediate::Immediate;
 use crate::key::KeyDigest;
 use crate::limit::{FailureThrottle, Place};
-use crate::observe::{Lookup, Observation};
+use crate::observe::{Arrival, Lookup};
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::{KeyRecord, KeyStore, Noticing, StoreError, Way, noticing};
 use crate::verify::Known;
@@ -28,16 +28,16 @@ pub(crate) fn look_up_now(
     gate: &Arc<Gate>,
     front: &Front,
     digest: &KeyDigest,
-    observation: &mut Option<Observation>,
+    arrival: &mut Option<Arrival<'_>>,
 ) -> Result<Immediate<Option<Arc<Known>>>, Rejection> {
     let look_up = || {
         if let Some(known) = front.get(digest, &*gate.store) {
-            note(observation, Lookup::Thread);
+            note(arrival, Lookup::Thread);
             return Immediate::Answer(Some(known));
         }
         let (found, way) = noticing(|| gate.store.find_to_keep(digest));
         if let Immediate::Answer(_) = found {
-            note(observation, answered_at_once(way));
+            note(arrival, answered_at_once(way));
         }
         found.map(|(found, token)| {
             let known = Known::new(found?, gate);
@@ -48,7 +48,7 @@ pub(crate) fn look_up_now(
         })
     };
     contain::call(look_up).map_err(|failure| {
-        note(observation, Lookup::Error);
+        note(arrival, Lookup::Error);
         unavailable(StoreError::new(failure))
     })
 }
@@ -144,9 +144,9 @@ fn answered_at_once(way: Option<Way>) -> Lookup {
 }
 
 #[inline]
-fn note(observation: &mut Option<Observation>, lookup: Lookup) {
-    if let Some(observation) = observation {
-        observation.looked_up(lookup);
+fn note(arrival: &mut Option<Arrival<'_>>, lookup: Lookup) {
+    if let Some(arrival) = arrival {
+        arrival.looked_up(lookup);
     }
 }
 

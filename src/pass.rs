@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 
 use crate::cancel::Cancel;
@@ -10,7 +11,8 @@ use crate::extract::Carrier;
 use crate::gate::Gate;
 use crate::head::{Noted, RequestHead};
 use crate::http_cache::{CacheFields, ResponseFields};
-use crate::observe::Observation;
+use crate::limit::Usage;
+use crate::observe::{Arrival, Observation};
 use crate::reject::{PathIsSecret, Rejection};
 use crate::verify::{Anonymous, VerifiedKey};
 use crate::watch::Asked;
@@ -33,9 +35,8 @@ pub(crate) enum Pass {
 pub(crate) struct Finish {
     pub(crate) cache_fields: Option<ResponseFields>,
     pub(crate) charged: Option<Box<Charged>>,
-    /// None if the response may go on without the key.
-    pub(crate) watched: Option<VerifiedKey>,
     pub(crate) cancel: Option<Box<Cancel>>,
+    pub(crate) observation: Observation,
 }
 
 impl Pass {
@@ -48,7 +49,7 @@ impl Pass {
         head: impl for<'r> Fn(&'r Request<B>) -> RequestHead<'r>,
         gate: &Arc<Gate>,
         noted: &Noted,
-        observation: &mut Option<Observation>,
+        arrival: &mut Option<Arrival<'_>>,
     ) -> Result<Finish, Rejection> {
         if gate.rejector.log.hides_paths {
             keep_path_secret(request);
@@ -62,36 +63,45 @@ impl Pass {
                 }
                 let head = || head(request).noting(noted);
                 gate.observers.admitted(&key, head, &*gate.clock);
-                if let Some(observation) = observation {
-                    observation.admitted(Some(&key));
-                }
                 gate.keep_asked(&mut key, head);
-                let watched = gate.watch.is_on.then(|| key.clone());
+                let is_watched = gate.watch.is_on;
+                let observation = match arrival.take() {
+                    Some(arrival) => arrival.admitted(Some(&key), is_watched),
+                    None => {
+                        let is_needed = is_watched || charged.is_some();
+                        Observation::unobserved(is_needed.then(|| key.clone()), is_watched)
+                    }
+                };
                 let cancel = gate.cancel(&key, head);
                 request.extensions_mut().insert(key);
                 let cache_fields =
                     gate.cache_fields.as_ref().map(|fields| fields.with_key(&carrier));
-                Ok(Finish { cache_fields, charged, watched, cancel })
+                Ok(Finish { cache_fields, charged, cancel, observation })
             }
             Self::Anonymous => {
                 // What an outer layer verified was verified by other keys.
                 request.extensions_mut().remove::<VerifiedKey>();
                 request.extensions_mut().insert(Anonymous(Arc::clone(&gate.rejector)));
-                if let Some(observation) = observation {
-                    observation.admitted(None);
-                }
+                let observation = match arrival.take() {
+                    Some(arrival) => arrival.admitted(None, false),
+                    None => Observation::unobserved(None, false),
+                };
                 let cache_fields = gate.cache_fields.as_ref().map(CacheFields::without_key);
-                Ok(Finish { cache_fields, charged: None, watched: None, cancel: None })
+                Ok(Finish { cache_fields, charged: None, cancel: None, observation })
             }
         }
     }
 }
 
 impl Finish {
-    /// Writes what the response says of caches and limits. Returns what is to be given back first, if a guard
+    /// Writes what the response says of caches and limits. Returns what gives back what was
+    /// granted, which comes first, if a guard
     /// within refused the request.
     #[inline]
-    pub(crate) fn write<B>(&mut self, response: &mut Response<B>) -> Option<Box<Charged>> {
+    pub(crate) fn write<B>(
+        &mut self,
+        response: &mut Response<B>,
+    ) -> Option<BoxFuture<'static, Usage>> {
         let charged = self.charged.take();
         if charged.is_some() {
             // For all that is written here, so that what grows grows once.
@@ -100,11 +110,11 @@ impl Finish {
         if let Some(fields) = &self.cache_fields {
             fields.write(response.headers_mut());
         }
-        let charged = charged?;
-        if charged.was_refused(response) {
-            return Some(charged);
+        let (charged, key) = (charged?, self.observation.key()?);
+        if Charged::was_refused(key, response) {
+            return Some(charged.refund(key));
         }
-        charged.write_usage(response.headers_mut());
+        charged.write_usage(key, response.headers_mut());
         None
     }
 }

@@ -43,47 +43,46 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Entrance { gate, front } = &*self.entrance;
+        let Self { inner, entrance } = self;
+        let Entrance { gate, front } = &**entrance;
         let noted = Noted::default();
         let head = RequestHead::with_known_body(&request).noting(&noted);
-        let mut observation = gate.observe(&head);
-        let decision = gate.decide(front, &head, &mut observation);
+        let mut arrival = gate.observe(&head);
+        let decision = gate.decide(front, &head, &mut arrival);
         let admitted = match decision {
             Ok(Decision::Admit(pass)) => pass.stamp(
                 &mut request,
                 |request| RequestHead::with_known_body(request),
                 gate,
                 &noted,
-                &mut observation,
+                &mut arrival,
             ),
             Ok(Decision::Wait(wait)) => {
                 let gate = Arc::clone(gate);
-                return ResponseFuture::wait(wait, gate, self.take_ready(), request, observation);
+                return ResponseFuture::wait(wait, gate, take_ready(inner), request, arrival);
             }
             Err(rejection) => Err(rejection),
         };
         match admitted {
             // `poll_ready` made this very service ready, so it is the one to call.
-            Ok(finish) => ResponseFuture::forward(self.inner.call(request), finish, observation),
+            Ok(finish) => ResponseFuture::forward(inner.call(request), finish),
             Err(rejection) => {
                 // It is not called, so what it reserved has to be free for others.
-                drop(self.take_ready());
-                self.entrance.gate.count_failure(&rejection, &RequestHead::new(&request));
-                if let Some(observation) = observation {
-                    observation.end(Outcome::Refused(&rejection));
+                drop(take_ready(inner));
+                gate.count_failure(&rejection, &RequestHead::new(&request));
+                if let Some(arrival) = arrival {
+                    arrival.end(Outcome::Refused(&rejection));
                 }
-                ResponseFuture::rejected(self.entrance.gate.refuse(rejection, request))
+                ResponseFuture::rejected(gate.refuse(rejection, request))
             }
         }
     }
 }
 
-impl<S: Clone> ApiKeyService<S> {
-    /// Takes the service that was made ready, and leaves a clone that is not.
-    fn take_ready(&mut self) -> S {
-        let unready = self.inner.clone();
-        std::mem::replace(&mut self.inner, unready)
-    }
+/// Takes the service that was made ready, and leaves a clone that is not.
+fn take_ready<S: Clone>(inner: &mut S) -> S {
+    let unready = inner.clone();
+    std::mem::replace(inner, unready)
 }
 
 impl<S: fmt::Debug> fmt::Debug for ApiKeyService<S> {

@@ -1,12 +1,16 @@
 //! What the layer let through, judged again with the record of the key as it is now.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use futures_util::future::BoxFuture;
 
 use crate::gate::Gate;
 use crate::guard::{Guard, allows_address, allows_endpoint};
 use crate::head::RequestHead;
 use crate::key::{KeyId, Restrictions};
+use crate::limit::LimitDecision;
 use crate::observe::EndedStream;
 use crate::reject::{Rejection, RejectionKind, Rejector};
 use crate::store::{KeyRecord, KeyStore};
@@ -72,6 +76,19 @@ impl Authority for Gate {
 impl Watcher for Gate {
     fn streams(&self) -> &Streams {
         &self.streams
+    }
+
+    fn refund(
+        self: Arc<Self>,
+        key: Arc<KeyRecord>,
+        cost: u32,
+        granted: LimitDecision,
+    ) -> BoxFuture<'static, LimitDecision> {
+        Box::pin(Self::refund(self, key, cost, granted))
+    }
+
+    fn observers(&self) -> &(dyn Any + Send + Sync) {
+        &self.observers
     }
 }
 

@@ -1,13 +1,16 @@
 //! [`VerifiedKey`]: the proof that a request has a valid key.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use crate::clock::Clock;
 use crate::key::{AbilitySet, KeyDigest, KeyId, KeyKind, Stage, TenantId};
+use crate::limit::LimitDecision;
 use crate::reject::{Rejection, RejectionKind, Rejector};
 use crate::store::{KeyRecord, KeyState};
 use crate::trace;
@@ -163,6 +166,22 @@ impl VerifiedKey {
     /// Returns how the layer that verified the key refuses requests.
     pub(crate) fn rejector(&self) -> &Rejector {
         self.known.authority.rejector()
+    }
+
+    /// Gives back what the limits of the key granted. Returns how they stand then.
+    pub(crate) fn refund(
+        &self,
+        cost: u32,
+        granted: LimitDecision,
+    ) -> BoxFuture<'static, LimitDecision> {
+        let Known { record, authority } = &*self.known;
+        Arc::clone(authority).refund(Arc::clone(record), cost, granted)
+    }
+
+    /// Returns the observers of the layer that verified the key.
+    #[inline]
+    pub(crate) fn observers(&self) -> &(dyn Any + Send + Sync) {
+        self.known.authority.observers()
     }
 
     /// Keeps what the request asked for, to be judged again.

@@ -18,7 +18,7 @@ use crate::ending::Ending;
 use crate::front::Entrance;
 use crate::gate::Gate;
 use crate::head::{Noted, RequestHead};
-use crate::observe::{Observation, Outcome};
+use crate::observe::{Arrival, Outcome};
 use crate::pass::Finish;
 use crate::reject::Rejection;
 use crate::verify::VerifiedKey;
@@ -53,7 +53,6 @@ use crate::verify::VerifiedKey;
 pub struct Admitted {
     key: Option<VerifiedKey>,
     finish: Finish,
-    observation: Option<Observation>,
 }
 
 impl Admitted {
@@ -70,18 +69,16 @@ impl Admitted {
     /// first. For responses without a body, and for types of other frameworks, pass a response with the
     /// status and the headers, and copy the headers of the result.
     pub async fn finish<B>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
-        let Self { key: _, mut finish, observation } = self;
+        let Self { key: _, mut finish } = self;
         let ending = Ending::of(response.headers());
-        let charged = finish.write(&mut response);
-        let is_refused = charged.is_some();
-        if let Some(charged) = charged {
-            let usage = charged.refund().await;
+        let refunding = finish.write(&mut response);
+        let is_refused = refunding.is_some();
+        if let Some(refunding) = refunding {
+            let usage = refunding.await;
             Charged::write_refunded(&usage, &mut response);
         }
-        if let Some(observation) = observation {
-            observation.answered(&response);
-        }
-        let key = finish.watched.take().filter(|_| !is_refused);
+        finish.observation.answered(&response);
+        let key = finish.observation.take_watched().filter(|_| !is_refused);
         response.map(|body| ResponseBody::watched(body, key, ending))
     }
 }
@@ -185,8 +182,8 @@ impl Entrance {
         let Self { gate, front } = self;
         let noted = Noted::default();
         let head = RequestHead::from_parts(parts).noting(&noted);
-        let mut observation = gate.observe(&head);
-        let mut decision = gate.decide(front, &head, &mut observation);
+        let mut arrival = gate.observe(&head);
+        let mut decision = gate.decide(front, &head, &mut arrival);
         let mut waited = false;
         let decided = loop {
             let mut wait = match decision {
@@ -194,38 +191,30 @@ impl Entrance {
                 Ok(Decision::Admit(pass)) => break Ok(pass),
                 Err(rejection) => break Err(rejection),
             };
-            if let Some(observation) = &mut observation
-                && !waited
-            {
-                observation.waits();
+            if !waited {
+                arrival = arrival.map(Arrival::waits);
             }
             waited = true;
             let head = RequestHead::from_parts(parts);
-            let waiting = poll_fn(|cx| wait.poll_observed(cx, gate, &head, &mut observation));
+            let waiting = poll_fn(|cx| wait.poll_observed(cx, gate, &head, &mut arrival));
             decision = waiting.await;
         };
         let admitted = decided.and_then(|pass| {
             as_request(parts, |request| {
-                pass.stamp(
-                    request,
-                    |request| RequestHead::new(request),
-                    gate,
-                    &noted,
-                    &mut observation,
-                )
+                pass.stamp(request, |request| RequestHead::new(request), gate, &noted, &mut arrival)
             })
         });
         match admitted {
             Ok(finish) => {
                 let key = parts.extensions.get().cloned();
-                Ok(Admitted { key, finish, observation })
+                Ok(Admitted { key, finish })
             }
             Err(rejection) => {
                 if !waited {
                     gate.count_failure(&rejection, &RequestHead::from_parts(parts));
                 }
-                if let Some(observation) = observation {
-                    observation.end(Outcome::Refused(&rejection));
+                if let Some(arrival) = arrival {
+                    arrival.end(Outcome::Refused(&rejection));
                 }
                 Err(gate.refuse_parts(rejection, parts))
             }

@@ -30,7 +30,7 @@
 //!         // limit or was used from a wrong address.
 //!         let key = request.record().map_or("no key", |record| record.name());
 //!         println!(
-//!             "{} {:?} of {:?}: {} ({key}), after {:?}, look-up {:?}",
+//!             "{:?} {:?} of {:?}: {} ({key}), after {:?}, look-up {:?}",
 //!             request.method(),
 //!             request.matched_path(),
 //!             request.address(),
@@ -45,7 +45,9 @@
 //!
 //! An observer that needs less than everything says so by
 //! [`detail`](crate::observe::Observe::detail): for [`Detail::Outcome`](crate::observe::Detail::Outcome),
-//! nothing is allocated, and no clock is read. A panic in an observer is logged, and the request goes on.
+//! nothing is allocated, and no clock is read. One that needs outcomes alone at every request says that once, by
+//! [`interest`](crate::observe::Observe::interest), which is cheaper still. A panic in an observer is logged, and
+//! the request goes on.
 //!
 //! # Metrics
 //!

@@ -30,8 +30,8 @@ pub enum Outcome<'a> {
 
 /// A request that has ended, for [observers](super::Observe).
 ///
-/// It always has the outcome, the result of the look-up, the method and, if known, the key. The rest
-/// depends on the [detail](super::Observe::detail) that the observers of the layer request.
+/// It always has the outcome, the result of the look-up and, if known, the key. The rest depends on the
+/// [detail](super::Observe::detail) that the observers of the layer request.
 ///
 /// # Examples
 ///
@@ -84,13 +84,13 @@ pub enum Outcome<'a> {
 /// ```
 pub struct Finished<'a> {
     outcome: Outcome<'a>,
-    seen: &'a Seen,
+    seen: Seen<'a>,
     duration: Option<Duration>,
 }
 
 impl<'a> Finished<'a> {
-    pub(super) fn new(outcome: Outcome<'a>, seen: &'a Seen) -> Self {
-        let duration = seen.times.as_ref().map(|times| times.started.elapsed());
+    pub(super) fn new(outcome: Outcome<'a>, seen: Seen<'a>) -> Self {
+        let duration = seen.times().map(|times| times.started.elapsed());
         Self { outcome, seen, duration }
     }
 
@@ -104,7 +104,7 @@ impl<'a> Finished<'a> {
     /// the end of its key refused it afterwards. The response of the service does not matter.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
-        self.seen.admitted && self.rejection().is_none()
+        self.seen.is_admitted && self.rejection().is_none()
     }
 
     /// Returns why the request was refused, if it was.
@@ -119,7 +119,7 @@ impl<'a> Finished<'a> {
     /// Returns the key of a request that was admitted with one.
     #[must_use]
     pub fn key(&self) -> Option<&'a VerifiedKey> {
-        self.seen.key.as_ref()
+        self.seen.key
     }
 
     /// Returns the record of the key, also for a refused request: with an expired key, without an
@@ -143,10 +143,10 @@ impl<'a> Finished<'a> {
         self.seen.lookup
     }
 
-    /// Returns the method of the request.
+    /// Returns the method of the request. It needs [`Detail::Request`](super::Detail::Request).
     #[must_use]
-    pub fn method(&self) -> &'a Method {
-        &self.seen.method
+    pub fn method(&self) -> Option<&'a Method> {
+        Some(&self.seen.place()?.method)
     }
 
     /// Returns the path of the request as the client sent it, or `*` if it is [not
@@ -157,40 +157,40 @@ impl<'a> Finished<'a> {
     /// [`Detail::Request`](super::Detail::Request).
     #[must_use]
     pub fn path(&self) -> Option<&'a str> {
-        self.seen.request.as_ref()?.path.as_deref()
+        self.seen.place()?.path.as_deref()
     }
 
     /// Returns the pattern of the route, such as `/bots/{id}`, if an outer axum router matched one. It
     /// requires the feature `matched-path`, and [`Detail::Request`](super::Detail::Request).
     #[must_use]
     pub fn matched_path(&self) -> Option<&'a str> {
-        self.seen.request.as_ref()?.matched_path()
+        self.seen.place()?.matched_path()
     }
 
     /// Returns the address of the client, if it is known. It requires
     /// [`Detail::Request`](super::Detail::Request).
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
-        self.seen.request.as_ref()?.address
+        self.seen.place()?.address
     }
 
     /// Returns how long the request waited for the store, if it did. It requires
     /// [`Detail::Times`](super::Detail::Times), like the other times.
     #[must_use]
     pub fn lookup_time(&self) -> Option<Duration> {
-        self.seen.times.as_ref()?.lookup
+        self.seen.times()?.lookup
     }
 
     /// Returns how long the request waited for the limiter, if it did.
     #[must_use]
     pub fn limiter_time(&self) -> Option<Duration> {
-        self.seen.times.as_ref()?.limiter
+        self.seen.times()?.limiter
     }
 
     /// Returns how long the layer took to admit or refuse the request, including waits.
     #[must_use]
     pub fn decision_time(&self) -> Option<Duration> {
-        self.seen.times.as_ref()?.decision
+        self.seen.times()?.decision
     }
 
     /// Returns how long the request took from its arrival at the layer to its end.
@@ -205,7 +205,7 @@ impl fmt::Debug for Finished<'_> {
         f.debug_struct("Finished")
             .field("outcome", &self.outcome)
             .field("key", &self.key_id())
-            .field("method", self.method())
+            .field("method", &self.method())
             .field("path", &self.path())
             .field("matched_path", &self.matched_path())
             .field("address", &self.address())

@@ -13,8 +13,9 @@ use std::sync::Arc;
 pub use self::ended_stream::EndedStream;
 pub use self::finished::{Finished, Outcome};
 pub use self::lookup::Lookup;
-pub(crate) use self::observation::{Observation, Step};
+pub(crate) use self::observation::{Arrival, Observation};
 pub(crate) use self::observers::Observers;
+pub(crate) use self::seen::Step;
 use crate::head::RequestHead;
 use crate::verify::VerifiedKey;
 
@@ -106,6 +107,14 @@ pub trait Observe: Send + Sync {
         let _ = stream;
     }
 
+    /// Returns what the observer is called for. The layer asks once, when the observer is added. The default is
+    /// everything.
+    ///
+    /// An observer that returns less makes requests cheaper.
+    fn interest(&self) -> Interest {
+        Interest::Everything
+    }
+
     /// Returns how much [`finished`](Self::finished) has to say of a request. The default is all.
     ///
     /// The layer calls it at the start of each request, and records the highest level of all observers.
@@ -115,6 +124,19 @@ pub trait Observe: Send + Sync {
     }
 }
 
+/// What an [observer](Observe::interest) is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Interest {
+    /// Everything.
+    Everything,
+    /// Requests that have ended and what became of them, and streams that ended with their key:
+    /// [`admitted`](Observe::admitted) and [`detail`](Observe::detail) are not called, and
+    /// [`finished`](Observe::finished) says as much as for [`Detail::Outcome`], or more if another observer of
+    /// the layer wants that.
+    Outcomes,
+}
+
 /// How much an [observer](Observe::detail) wants to know of a request that has ended. Each level includes
 /// those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,12 +144,11 @@ pub trait Observe: Send + Sync {
 pub enum Detail {
     /// Nothing: [`finished`](Observe::finished) need not be called.
     Nothing,
-    /// The outcome, the key, the method and how the look-up ended. Nothing is allocated for it, and no clock
-    /// is read.
+    /// The outcome, the key and how the look-up ended. Nothing is allocated for it, and no clock is read.
     Outcome,
     /// Also the times of the request.
     Times,
-    /// Also its path, its route and the address of the client.
+    /// Also its method, its path, its route and the address of the client.
     Request,
 }
 

@@ -1,156 +1,225 @@
-//! [`Observation`]: a request that is under way, for those that observe its end.
+//! [`Arrival`] and [`Observation`]: a request that is under way, for those that observe its end.
+//!
+//! One of them is kept from the arrival of a request to its end, which it tells exactly once: when it is
+//! dropped, at the latest. Where nothing but outcomes is wanted, nothing is allocated and nothing is shared:
+//! before the decision the layer is at hand, and afterwards the key leads to it.
 
-use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::Response;
 
-use super::observers::OfThread;
-use super::seen::{Place, Seen, Times};
-use super::{Detail, Finished, Lookup, Observers, Outcome};
+use super::seen::{More, Place, Seen, Step, Times};
+use super::{Detail, Finished, Lookup, Observe, Observers, Outcome};
 use crate::contain;
 use crate::head::RequestHead;
 use crate::reject::Rejection;
 use crate::verify::VerifiedKey;
 
-/// What a request waited for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Step {
-    Lookup,
-    Limiter,
+/// A request of which is not decided yet whether it is let through.
+pub(crate) struct Arrival<'g> {
+    /// None if what is kept knows them, or if there is nothing more to tell.
+    observers: Option<&'g Observers>,
+    lookup: Option<Lookup>,
+    more: Option<Box<More>>,
 }
 
-/// Kept from the arrival of a request to its end, which it tells exactly once: when it is dropped, at
-/// the latest. In a box, so that the futures of requests that nobody observes are small.
-pub(crate) struct Observation(Box<UnderWay>);
-
-/// A request that is under way.
-#[derive(Default)]
-struct UnderWay {
-    /// None if there is nothing more to tell.
-    observers: Option<Arc<OfThread>>,
-    seen: Seen,
+/// A request that was let through, and its key for what follows.
+pub(crate) struct Observation {
+    /// None if nothing needs it.
+    key: Option<VerifiedKey>,
+    more: Option<Box<More>>,
+    lookup: Option<Lookup>,
+    /// False if there is nothing more to tell.
+    is_observed: bool,
+    is_watched: bool,
 }
 
-/// How many boxes a thread keeps for requests to come.
-const SPARE: usize = 32;
-
-thread_local! {
-    /// What was used for requests that have ended, so that the next ones allocate nothing.
-    #[allow(clippy::vec_box, reason = "it is the boxes that are used again")]
-    static SPARES: RefCell<Vec<Box<UnderWay>>> = const { RefCell::new(Vec::new()) };
-}
-
-impl Observation {
+impl<'g> Arrival<'g> {
     /// Begins, if an observer wants to know of the end. `place` returns the path and the address.
     #[inline]
     pub(crate) fn begin<'a>(
-        observers: &Observers,
+        observers: &'g Observers,
         head: &RequestHead<'_>,
         place: impl FnOnce() -> (Option<&'a str>, Option<IpAddr>),
     ) -> Option<Self> {
-        let detail = observers.detail();
-        if detail == Detail::Nothing {
-            return None;
-        }
-        let mut under_way = take_spare();
-        under_way.observers = Some(observers.of_thread());
-        let seen = &mut under_way.seen;
-        seen.method = head.method().clone();
-        if detail >= Detail::Times {
-            seen.times = Some(Times::start());
-        }
-        if detail >= Detail::Request {
-            let (path, address) = place();
-            seen.request = Some(Box::new(Place {
-                path: path.map(Into::into),
-                #[cfg(feature = "matched-path")]
-                matched_path: head.extensions().get().cloned(),
-                address,
-            }));
-        }
-        Some(Self(under_way))
+        let more = match observers.detail() {
+            Detail::Nothing => return None,
+            Detail::Outcome => None,
+            detail => Some(begin_in_full(detail, head, place)),
+        };
+        Some(Self { observers: Some(observers), lookup: None, more })
     }
 
-    /// Notes that the request waits from now on.
-    pub(crate) fn waits(&mut self) {
-        if let Some(times) = &mut self.0.seen.times {
-            times.waiting_since = Some(Instant::now());
-        }
+    /// Notes that the request waits from now on, and lets go of the layer.
+    pub(crate) fn waits(mut self) -> Arrival<'static> {
+        let mut more = self.take_more();
+        more.waits();
+        Arrival { observers: None, lookup: self.lookup, more: Some(more) }
     }
 
-    /// Notes what the request has waited for.
+    /// Notes what the request has waited for. It may wait again.
     pub(crate) fn waited(&mut self, step: Step) {
-        let Some(times) = &mut self.0.seen.times else { return };
-        let time = times.waiting_since.take().map(|since| since.elapsed());
-        match step {
-            Step::Lookup => times.lookup = time,
-            Step::Limiter => times.limiter = time,
+        if let Some(more) = &mut self.more {
+            more.waited(step);
         }
     }
 
     /// Notes how the look-up ended.
+    #[inline]
     pub(crate) fn looked_up(&mut self, lookup: Lookup) {
-        self.0.seen.lookup = Some(lookup);
+        self.lookup = Some(lookup);
     }
 
-    /// Notes that the layer let the request through.
-    pub(crate) fn admitted(&mut self, key: Option<&VerifiedKey>) {
-        let seen = &mut self.0.seen;
-        seen.decided();
-        seen.admitted = true;
-        seen.key = key.cloned();
+    /// Goes on with a request that the layer lets through. The response has to end with the key if that is
+    /// watched.
+    // Inlined, it would make requests dearer that nobody observes.
+    #[inline(never)]
+    pub(crate) fn admitted(mut self, key: Option<&VerifiedKey>, is_watched: bool) -> Observation {
+        // A key leads to the observers, so that nothing else has to.
+        let more = match (key, &self.more) {
+            (Some(_), None) => None,
+            _ => Some(self.decided(key)),
+        };
+        self.observers = None;
+        let (key, lookup) = (key.cloned(), self.lookup);
+        Observation { key, more, lookup, is_observed: true, is_watched }
     }
 
-    /// Tells that there is a response: that of a guard within, or of the service.
-    pub(crate) fn answered<B>(self, response: &Response<B>) {
-        let id = self.0.seen.key.as_ref().map(VerifiedKey::id);
-        match Rejection::of_response(response, id) {
-            Some(rejection) => self.end(Outcome::Refused(rejection)),
-            None => self.end(Outcome::Answered(response.status())),
-        }
+    #[inline(never)]
+    fn decided(&mut self, key: Option<&VerifiedKey>) -> Box<More> {
+        let mut more = match key {
+            Some(_) => self.more.take().unwrap_or_else(More::take_spare),
+            None => self.take_more(),
+        };
+        more.decided();
+        more
     }
 
     /// Tells how the request ended.
-    pub(crate) fn end(self, outcome: Outcome<'_>) {
-        let Self(mut under_way) = self;
-        under_way.tell(outcome);
-        under_way.seen = Seen::default();
-        keep_spare(under_way);
+    pub(crate) fn end(mut self, outcome: Outcome<'_>) {
+        self.tell(outcome);
     }
-}
 
-impl UnderWay {
     fn tell(&mut self, outcome: Outcome<'_>) {
-        let Some(observers) = self.observers.take() else { return };
-        if let Outcome::Refused(_) = outcome {
-            self.seen.decided();
+        let mut more = self.more.take();
+        let of_thread = more.as_mut().and_then(|more| {
+            if let Outcome::Refused(_) = outcome {
+                more.decided();
+            }
+            more.observers.take()
+        });
+        let seen =
+            Seen { key: None, is_admitted: false, lookup: self.lookup, more: more.as_deref() };
+        let observers = self.observers.take().map(Observers::all);
+        let observers = observers.or(of_thread.as_ref().map(|all| &*all.0)).unwrap_or_default();
+        if !observers.is_empty() {
+            tell(observers, &Finished::new(outcome, seen));
         }
-        let finished = Finished::new(outcome, &self.seen);
-        for observer in &observers.0 {
-            contain::notify("an observer", || observer.finished(&finished));
+        if let Some(more) = more {
+            more.keep_spare();
         }
+    }
+
+    /// Takes what is kept, with what is to be told.
+    #[inline(never)]
+    fn take_more(&mut self) -> Box<More> {
+        let mut more = self.more.take().unwrap_or_else(More::take_spare);
+        if let Some(observers) = self.observers.take() {
+            more.observers = Some(observers.of_thread());
+        }
+        more
     }
 }
 
-impl Drop for UnderWay {
+/// Keeps more than how a request ends.
+#[inline(never)]
+fn begin_in_full<'a>(
+    detail: Detail,
+    head: &RequestHead<'_>,
+    place: impl FnOnce() -> (Option<&'a str>, Option<IpAddr>),
+) -> Box<More> {
+    let mut more = More::take_spare();
+    more.times = Some(Times::start());
+    if detail >= Detail::Request {
+        more.request = Some(Place::of(head, place()));
+    }
+    more
+}
+
+impl Observation {
+    /// Goes on with a request that nobody observes. Its key is kept, if it is needed afterwards.
+    #[inline]
+    pub(crate) fn unobserved(key: Option<VerifiedKey>, is_watched: bool) -> Self {
+        Self { key, more: None, lookup: None, is_observed: false, is_watched }
+    }
+
+    /// Tells that there is a response: that of a guard within, or of the service.
+    #[inline]
+    pub(crate) fn answered<B>(&mut self, response: &Response<B>) {
+        if self.is_observed {
+            let id = self.key.as_ref().map(VerifiedKey::id);
+            self.end(match Rejection::of_response(response, id) {
+                Some(rejection) => Outcome::Refused(rejection),
+                None => Outcome::Answered(response.status()),
+            });
+        }
+    }
+
+    /// Tells how the request ended, unless that was told.
+    pub(crate) fn end(&mut self, outcome: Outcome<'_>) {
+        if !std::mem::take(&mut self.is_observed) {
+            return;
+        }
+        let (key, more) = (self.key.as_ref(), self.more.as_deref());
+        let seen = Seen { key, is_admitted: true, lookup: self.lookup, more };
+        let of_layer = key.and_then(|key| key.observers().downcast_ref()).map(Observers::all);
+        let of_thread = || more?.observers.as_ref().map(|all| &*all.0);
+        tell(of_layer.or_else(of_thread).unwrap_or_default(), &Finished::new(outcome, seen));
+        if let Some(more) = self.more.take() {
+            more.keep_spare();
+        }
+    }
+
+    /// Takes all, to be told later.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::unobserved(None, false))
+    }
+
+    /// Returns the key, if it was needed or observed.
+    #[inline]
+    pub(crate) fn key(&self) -> Option<&VerifiedKey> {
+        self.key.as_ref()
+    }
+
+    /// Takes the key, if the response has to end with it.
+    #[inline]
+    pub(crate) fn take_watched(&mut self) -> Option<VerifiedKey> {
+        if self.is_watched && !self.is_observed { self.key.take() } else { None }
+    }
+}
+
+#[inline]
+fn tell(observers: &[Arc<dyn Observe>], request: &Finished<'_>) {
+    for observer in observers {
+        contain::notify("an observer", || observer.finished(request));
+    }
+}
+
+impl Drop for Arrival<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.tell(Outcome::Dropped);
+        if self.observers.is_some() || self.more.is_some() {
+            self.tell(Outcome::Dropped);
+        }
     }
 }
 
-fn take_spare() -> Box<UnderWay> {
-    // A thread that ends has none any more.
-    SPARES.try_with(|spares| spares.borrow_mut().pop()).ok().flatten().unwrap_or_default()
-}
-
-fn keep_spare(spare: Box<UnderWay>) {
-    let _ = SPARES.try_with(|spares| {
-        let mut spares = spares.borrow_mut();
-        if spares.len() < SPARE {
-            spares.push(spare);
+impl Drop for Observation {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_observed {
+            self.end(Outcome::Dropped);
         }
-    });
+    }
 }

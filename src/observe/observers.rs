@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use thread_local::ThreadLocal;
 
-use super::{Detail, EndedStream, Observe};
+use super::seen::OfThread;
+use super::{Detail, EndedStream, Interest, Observe};
 use crate::clock::Clock;
 use crate::contain;
 use crate::head::RequestHead;
@@ -17,18 +18,21 @@ pub(crate) type OnRotationDue = dyn Fn(&VerifiedKey) + Send + Sync;
 #[derive(Default)]
 pub(crate) struct Observers {
     all: Vec<Arc<dyn Observe>>,
-    /// What requests of a thread hold until their end. Threads count references to their own, so that they
-    /// do not wait for each other.
+    /// Those that are interested in more than outcomes.
+    curious: Vec<Arc<dyn Observe>>,
+    /// What requests of a thread hold until their end, if they have no key that leads here. Threads count
+    /// references to their own, so that they do not wait for each other.
     of_threads: ThreadLocal<Arc<OfThread>>,
     on_rotation_due: Vec<Arc<OnRotationDue>>,
 }
 
-/// All observers. In cache lines of its own.
-#[repr(align(128))]
-pub(super) struct OfThread(pub(super) Box<[Arc<dyn Observe>]>);
-
 impl Observers {
     pub(crate) fn add(&mut self, observer: Arc<dyn Observe>) {
+        let mut interest = Interest::Everything;
+        contain::notify("an observer", || interest = observer.interest());
+        if interest == Interest::Everything {
+            self.curious.push(Arc::clone(&observer));
+        }
         self.all.push(observer);
         self.of_threads.clear();
     }
@@ -37,14 +41,17 @@ impl Observers {
         self.on_rotation_due.push(observer);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+    /// Returns how much of a request that begins is wanted at its end.
+    #[inline]
+    pub(crate) fn detail(&self) -> Detail {
+        let has_others = self.curious.len() < self.all.len();
+        let least = if has_others { Detail::Outcome } else { Detail::Nothing };
+        if self.curious.is_empty() { least } else { self.most_detail(least) }
     }
 
-    /// Returns how much of a request that begins is wanted at its end.
-    pub(crate) fn detail(&self) -> Detail {
-        let mut most = Detail::Nothing;
-        for observer in &self.all {
+    fn most_detail(&self, least: Detail) -> Detail {
+        let mut most = least;
+        for observer in &self.curious {
             contain::notify("an observer", || most = most.max(observer.detail()));
         }
         most
@@ -53,6 +60,11 @@ impl Observers {
     pub(super) fn of_thread(&self) -> Arc<OfThread> {
         let own = || Arc::new(OfThread(self.all.iter().cloned().collect()));
         Arc::clone(self.of_threads.get_or(own))
+    }
+
+    #[inline]
+    pub(super) fn all(&self) -> &[Arc<dyn Observe>] {
+        &self.all
     }
 
     pub(crate) fn stream_ended(&self, stream: &EndedStream<'_>) {
@@ -68,7 +80,7 @@ impl Observers {
         head: impl FnOnce() -> RequestHead<'r>,
         clock: &dyn Clock,
     ) {
-        if !self.all.is_empty() {
+        if !self.curious.is_empty() {
             self.tell_admitted(key, &head());
         }
         if !self.on_rotation_due.is_empty() {
@@ -77,7 +89,7 @@ impl Observers {
     }
 
     fn tell_admitted(&self, key: &VerifiedKey, head: &RequestHead<'_>) {
-        for observer in &self.all {
+        for observer in &self.curious {
             contain::notify("an observer", || observer.admitted(key, head));
         }
     }
@@ -94,7 +106,12 @@ impl Observers {
 /// Without what threads hold of the one before.
 impl Clone for Observers {
     fn clone(&self) -> Self {
-        let (all, on_rotation_due) = (self.all.clone(), self.on_rotation_due.clone());
-        Self { all, of_threads: ThreadLocal::new(), on_rotation_due }
+        let Self { all, curious, of_threads: _, on_rotation_due } = self;
+        Self {
+            all: all.clone(),
+            curious: curious.clone(),
+            of_threads: ThreadLocal::new(),
+            on_rotation_due: on_rotation_due.clone(),
+        }
     }
 }

@@ -1,29 +1,103 @@
-//! [`Seen`]: what is kept of a request until its end.
+//! [`Seen`]: what is known of a request at its end, and [`More`], what is kept for it.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
 
-use super::Lookup;
+use super::{Lookup, Observe};
+use crate::head::RequestHead;
 use crate::verify::VerifiedKey;
 
-/// What is kept of a request until its end.
-#[derive(Default)]
-pub(super) struct Seen {
-    pub(super) method: Method,
-    pub(super) key: Option<VerifiedKey>,
-    pub(super) admitted: bool,
+/// What a request waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    Lookup,
+    Limiter,
+}
+
+/// What is known of a request at its end.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) key: Option<&'a VerifiedKey>,
+    pub(super) is_admitted: bool,
     pub(super) lookup: Option<Lookup>,
-    pub(super) times: Option<Box<Times>>,
+    pub(super) more: Option<&'a More>,
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn times(&self) -> Option<&'a Times> {
+        self.more?.times.as_ref()
+    }
+
+    pub(super) fn place(&self) -> Option<&'a Place> {
+        self.more?.request.as_deref()
+    }
+}
+
+/// What is kept of a request for those who want more than its outcome. In a box, so that the futures of
+/// others are small.
+#[derive(Default)]
+pub(super) struct More {
+    /// Of a request that has no key which would lead to them. None if there is nothing more to tell.
+    pub(super) observers: Option<Arc<OfThread>>,
+    pub(super) times: Option<Times>,
     pub(super) request: Option<Box<Place>>,
 }
 
-impl Seen {
+/// All observers of a layer, for the requests of a thread. In cache lines of its own.
+#[repr(align(128))]
+pub(super) struct OfThread(pub(super) Box<[Arc<dyn Observe>]>);
+
+/// How many boxes a thread keeps for requests to come.
+const SPARE: usize = 32;
+
+thread_local! {
+    /// What was used for requests that have ended, so that the next ones allocate nothing.
+    #[allow(clippy::vec_box, reason = "it is the boxes that are used again")]
+    static SPARES: RefCell<Vec<Box<More>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl More {
+    pub(super) fn take_spare() -> Box<Self> {
+        // A thread that ends has none any more.
+        SPARES.try_with(|spares| spares.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    }
+
+    pub(super) fn keep_spare(mut self: Box<Self>) {
+        *self = Self::default();
+        let _ = SPARES.try_with(|spares| {
+            let mut spares = spares.borrow_mut();
+            if spares.len() < SPARE {
+                spares.push(self);
+            }
+        });
+    }
+
     /// Notes when the layer decided, which is at the end of a request that it refused.
     pub(super) fn decided(&mut self) {
         if let Some(times) = &mut self.times {
             times.decision.get_or_insert_with(|| times.started.elapsed());
+        }
+    }
+
+    /// Notes that the request waits from now on.
+    pub(super) fn waits(&mut self) {
+        if let Some(times) = &mut self.times {
+            times.waiting_since = Some(Instant::now());
+        }
+    }
+
+    /// Notes what the request has waited for.
+    pub(super) fn waited(&mut self, step: Step) {
+        let Some(times) = &mut self.times else { return };
+        let now = Instant::now();
+        let time = times.waiting_since.replace(now).map(|since| now - since);
+        match step {
+            Step::Lookup => times.lookup = time,
+            Step::Limiter => times.limiter = time,
         }
     }
 }
@@ -38,14 +112,15 @@ pub(super) struct Times {
 }
 
 impl Times {
-    pub(super) fn start() -> Box<Self> {
+    pub(super) fn start() -> Self {
         let started = Instant::now();
-        Box::new(Self { started, waiting_since: None, lookup: None, limiter: None, decision: None })
+        Self { started, waiting_since: None, lookup: None, limiter: None, decision: None }
     }
 }
 
 /// Where a request came from, and where it went.
 pub(super) struct Place {
+    pub(super) method: Method,
     pub(super) path: Option<Box<str>>,
     #[cfg(feature = "matched-path")]
     pub(super) matched_path: Option<axum::extract::MatchedPath>,
@@ -53,6 +128,19 @@ pub(super) struct Place {
 }
 
 impl Place {
+    pub(super) fn of(
+        head: &RequestHead<'_>,
+        (path, address): (Option<&str>, Option<IpAddr>),
+    ) -> Box<Self> {
+        Box::new(Self {
+            method: head.method().clone(),
+            path: path.map(Into::into),
+            #[cfg(feature = "matched-path")]
+            matched_path: head.extensions().get().cloned(),
+            address,
+        })
+    }
+
     pub(super) fn matched_path(&self) -> Option<&str> {
         #[cfg(feature = "matched-path")]
         return self.matched_path.as_ref().map(axum::extract::MatchedPath::as_str);

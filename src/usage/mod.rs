@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 pub use self::builder::UsageRecorderBuilder;
 use self::last_uses::LastUses;
 use self::recorder::{Recorder, Wants};
-use crate::observe::{Detail, Finished, Observe};
+use crate::observe::{Finished, Interest, Observe};
 use crate::reject::RejectionKind;
 use crate::store::{RecordUses, StoreError, UsageKind, UsageStore};
 
@@ -234,22 +234,19 @@ impl UsageRecorderBuilder {
 
 impl Observe for UsageRecorder {
     fn finished(&self, request: &Finished<'_>) {
-        let Some(key) = request.record() else { return };
         let recorder = &*self.shared.recorder;
-        let wants = if request.is_accepted() {
-            recorder.accept(key)
-        } else if let Some(rejection) = request.rejection() {
-            recorder.refuse(key, usage_kind(rejection.kind()))
-        } else {
-            return;
+        let wants = match (request.rejection(), request.record()) {
+            (Some(rejection), Some(key)) => recorder.refuse(key, usage_kind(rejection.kind())),
+            (None, Some(key)) if request.is_accepted() => recorder.accept(key),
+            _ => return,
         };
         if wants == Wants::ATask {
             self.shared.start();
         }
     }
 
-    fn detail(&self) -> Detail {
-        Detail::Outcome
+    fn interest(&self) -> Interest {
+        Interest::Outcomes
     }
 }
 
@@ -278,6 +275,7 @@ fn usage_kind(kind: RejectionKind) -> UsageKind {
 impl Shared {
     /// Starts the task, if it does not run: here and not sooner, because layers are often made
     /// before there is a runtime.
+    #[cold]
     fn start(&self) {
         let mut task = self.task();
         let runs = task.as_ref().is_some_and(|task| !task.is_finished());

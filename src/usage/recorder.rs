@@ -13,7 +13,7 @@ use super::threads::Threads;
 use super::used_key::Moment;
 use super::used_keys::{Noted, UsedKeys};
 use super::writer::Writer;
-use crate::clock::{Clock, microseconds};
+use crate::clock::Clock;
 use crate::contain;
 use crate::store::{KeyRecord, StoreError, UsageKind, UsageRetention, UsageStore};
 use crate::trace;
@@ -92,10 +92,16 @@ impl Recorder {
         if self.is_closed() {
             return Wants::Nothing;
         }
-        let now = Moment::of(microseconds(self.clock.now()));
+        let now = Moment::at(self.clock.now());
         if self.threads.accept(&key.id, &key.digest, now) {
             return Wants::Nothing;
         }
+        self.accept_by_key(key, now)
+    }
+
+    /// Counts an accepted request for which this thread has no cell.
+    #[inline(never)]
+    fn accept_by_key(&self, key: &KeyRecord, now: Moment) -> Wants {
         let noted = self.keys.note(&key.id, key.tenant.as_ref(), |key| key.accept(now));
         if let Noted::Again(used) = &noted {
             self.threads.missed(&key.digest, used);
@@ -104,11 +110,12 @@ impl Recorder {
     }
 
     /// Counts a refused request.
+    #[inline(never)]
     pub(super) fn refuse(&self, key: &KeyRecord, kind: UsageKind) -> Wants {
         if self.is_closed() {
             return Wants::Nothing;
         }
-        let now = Moment::of(microseconds(self.clock.now()));
+        let now = Moment::at(self.clock.now());
         self.noted(&self.keys.note(&key.id, key.tenant.as_ref(), |key| key.refuse(kind, now)))
     }
 

@@ -13,8 +13,6 @@ use crate::store::{KeyUsage, KeyUse, UsageCounts, UsageKind};
 /// after them.
 const HOURS: usize = 24;
 
-const MICROSECONDS_PER_HOUR: u64 = 3_600_000_000;
-
 /// When a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
@@ -25,10 +23,19 @@ pub(super) struct Moment {
 
 impl Moment {
     #[inline]
+    pub(super) fn at(time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let at = since.as_secs().saturating_mul(1_000_000);
+        let hour = u32::try_from(since.as_secs() / 3600).unwrap_or(u32::MAX);
+        Self {
+            at: at.saturating_add(since.subsec_micros().into()),
+            hour: Hour(hour).min(Hour::LAST),
+        }
+    }
+
+    #[cfg(test)]
     pub(super) fn of(at: u64) -> Self {
-        let last = Hour::LAST.0;
-        let hour = u32::try_from(at / MICROSECONDS_PER_HOUR).unwrap_or(last);
-        Self { at, hour: Hour(hour.min(last)) }
+        Self::at(SystemTime::UNIX_EPOCH + Duration::from_micros(at))
     }
 }
 
@@ -268,6 +275,8 @@ fn add(hours: &mut Vec<(Hour, UsageCounts)>, hour: Hour, kind: UsageKind, count:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MICROSECONDS_PER_HOUR: u64 = 3_600_000_000;
 
     fn key() -> UsedKey {
         UsedKey::new("a".parse().unwrap(), Some("acme".parse().unwrap()))

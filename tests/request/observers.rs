@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -12,11 +13,11 @@ use axum::routing::{any, get};
 use futures_util::FutureExt as _;
 use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::extract::{Credential, Query, extract_fn};
-use tower_api_key::observe::{self, Finished, Lookup, Observe, Outcome};
+use tower_api_key::observe::{self, Finished, Interest, Lookup, Observe, Outcome};
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
-    ApiKeyLayer, CachedStore, Clock, KeyId, MemoryRateLimiter, MemoryStore, NewKey, RequestHead,
-    RequireAbility, StoreError, VerifiedKey,
+    ApiKeyLayer, CachedStore, Clock, KeyId, MemoryRateLimiter, MemoryStore, NewKey, Rejection,
+    RequestHead, RequireAbility, StoreError, VerifiedKey,
 };
 
 use crate::common::MemoryKeys as _;
@@ -236,7 +237,7 @@ impl Observe for Ends {
         };
         let (key, path) = (request.key_id().map(KeyId::as_str), request.path());
         let (key, path) = (key.unwrap_or("nobody"), path.unwrap_or("hidden"));
-        self.0.note(format!("{} {path}: {outcome} for {key}", request.method()));
+        self.0.note(format!("{} {path}: {outcome} for {key}", request.method().unwrap()));
     }
 }
 
@@ -432,16 +433,33 @@ async fn an_observer_of_ends_that_panics_fails_no_request() {
 }
 
 /// Notes outcomes, of which an observer may know most without any detail.
-#[derive(Clone, Default)]
-struct Outcomes(Told);
+#[derive(Clone)]
+struct Outcomes(Told, Interest);
+
+impl Outcomes {
+    /// Makes one of each interest.
+    fn of_each_interest() -> [Self; 2] {
+        [Interest::Everything, Interest::Outcomes].map(|interest| Self(Told::default(), interest))
+    }
+}
 
 impl Observe for Outcomes {
+    fn interest(&self) -> Interest {
+        self.1
+    }
+
     fn detail(&self) -> observe::Detail {
+        assert_eq!(self.1, Interest::Everything);
         observe::Detail::Outcome
+    }
+
+    fn admitted(&self, _: &VerifiedKey, _: &RequestHead<'_>) {
+        assert_eq!(self.1, Interest::Everything);
     }
 
     fn finished(&self, request: &Finished<'_>) {
         assert_eq!((request.path(), request.address(), request.duration()), (None, None, None));
+        assert_eq!(request.method(), None);
         let said = match (request.is_accepted(), request.rejection()) {
             (true, None) => "accepted",
             (false, Some(rejection)) => rejection.kind().as_str(),
@@ -457,96 +475,144 @@ impl Observe for Outcomes {
 
 #[tokio::test]
 async fn an_outcome_names_the_key_also_of_a_request_that_is_refused() {
-    let keys = MemoryStore::new();
-    let past = SystemTime::now() - Duration::from_secs(1);
-    let key = issue(&keys, NewKey::named("good"));
-    let expired = issue(&keys, NewKey::named("expired").expires_at(past));
-    let elsewhere = issue(&keys, NewKey::named("elsewhere").addresses(["192.0.2.1"]));
-    let limited = issue(&keys, NewKey::named("limited").limit("1 per hour"));
-    let outcomes = Outcomes::default();
-    let told = &outcomes.0;
-    let layer = ApiKeyLayer::new(keys.clone()).observer(outcomes.clone());
-    let route = get(async || "in").layer(RequireAbility::new("bots:read"));
-    let app = Router::new().route("/bots", route).fallback(any(async || "in"));
-    let address = serve_known("127.0.0.1", app.layer(layer.clone())).await.unwrap();
-    for (path, key, status, outcome) in [
-        ("/", &key, 200, "accepted good hit"),
-        ("/", &expired, 401, "expired expired hit"),
-        ("/", &elsewhere, 403, "not_allowed elsewhere hit"),
-        ("/", &limited, 200, "accepted limited hit"),
-        ("/", &limited, 429, "rate_limited limited hit"),
-        ("/", &"unknown".to_owned(), 401, "unknown nobody hit"),
-        ("/", &"a b".to_owned(), 401, "malformed nobody -"),
-        // The layer admits it and the guard of the route refuses it, which is one outcome.
-        ("/bots", &key, 403, "missing_ability good hit"),
-        ("/bots", &limited, 429, "rate_limited limited hit"),
-    ] {
-        assert_eq!(ask(address, path, key).await.status, status, "{outcome}");
-        // Threads may have seen the key before.
-        let told: Vec<_> = told.take().iter().map(|told| told.replace("thread", "hit")).collect();
-        assert_eq!(told, [outcome]);
+    for outcomes in Outcomes::of_each_interest() {
+        let keys = MemoryStore::new();
+        let past = SystemTime::now() - Duration::from_secs(1);
+        let key = issue(&keys, NewKey::named("good"));
+        let expired = issue(&keys, NewKey::named("expired").expires_at(past));
+        let elsewhere = issue(&keys, NewKey::named("elsewhere").addresses(["192.0.2.1"]));
+        let limited = issue(&keys, NewKey::named("limited").limit("1 per hour"));
+        let told = &outcomes.0;
+        let layer = ApiKeyLayer::new(keys.clone()).observer(outcomes.clone());
+        let route = get(async || "in").layer(RequireAbility::new("bots:read"));
+        let app = Router::new().route("/bots", route).fallback(any(async || "in"));
+        let address = serve_known("127.0.0.1", app.layer(layer.clone())).await.unwrap();
+        for (path, key, status, outcome) in [
+            ("/", &key, 200, "accepted good hit"),
+            ("/", &expired, 401, "expired expired hit"),
+            ("/", &elsewhere, 403, "not_allowed elsewhere hit"),
+            ("/", &limited, 200, "accepted limited hit"),
+            ("/", &limited, 429, "rate_limited limited hit"),
+            ("/", &"unknown".to_owned(), 401, "unknown nobody hit"),
+            ("/", &"a b".to_owned(), 401, "malformed nobody -"),
+            // The layer admits it and the guard of the route refuses it, which is one outcome.
+            ("/bots", &key, 403, "missing_ability good hit"),
+            ("/bots", &limited, 429, "rate_limited limited hit"),
+        ] {
+            assert_eq!(ask(address, path, key).await.status, status, "{outcome}");
+            // Threads may have seen the key before.
+            let told: Vec<_> =
+                told.take().iter().map(|told| told.replace("thread", "hit")).collect();
+            assert_eq!(told, [outcome]);
+        }
+        assert_eq!(in_time(get_raw(address, "/", &[])).await.status, 401);
+        assert_eq!(told.take(), ["missing nobody -"]);
+        let address = start(layer.optional()).await;
+        assert_eq!(in_time(get_raw(address, "/", &[])).await.status, 200);
+        assert_eq!(told.take(), ["accepted nobody -"]);
     }
-    assert_eq!(in_time(get_raw(address, "/", &[])).await.status, 401);
-    assert_eq!(told.take(), ["missing nobody -"]);
-    let address = start(layer.optional()).await;
-    assert_eq!(in_time(get_raw(address, "/", &[])).await.status, 200);
-    assert_eq!(told.take(), ["accepted nobody -"]);
 }
 
 #[tokio::test]
 async fn a_future_that_is_dropped_is_one_outcome() {
-    let keys = MemoryStore::new();
-    let key = issue(&keys, NewKey::named("good"));
-    let outcomes = Outcomes::default();
-    let request = || {
-        let request = http::Request::get("/").header("x-api-key", &key);
-        request.body(axum::body::Body::empty()).unwrap()
-    };
-    let pending = tower::service_fn(|_: http::Request<axum::body::Body>| {
-        std::future::pending::<Result<http::Response<axum::body::Body>, Infallible>>()
-    });
-    let layer = ApiKeyLayer::new(keys.clone()).observer(outcomes.clone());
-    assert!(layer.layer(pending).oneshot(request()).now_or_never().is_none());
-    assert_eq!(outcomes.0.take(), ["accepted good hit"]);
-    let waiting = ApiKeyLayer::new(OddStore { answer: || Poll::Pending, at_once: false });
-    let waiting = waiting.observer(outcomes.clone()).layer(pending);
-    assert!(waiting.oneshot(request()).now_or_never().is_none());
-    assert_eq!(outcomes.0.take(), ["undecided nobody -"]);
+    for outcomes in Outcomes::of_each_interest() {
+        let keys = MemoryStore::new();
+        let key = issue(&keys, NewKey::named("good"));
+        let request = || {
+            let request = http::Request::get("/").header("x-api-key", &key);
+            request.body(axum::body::Body::empty()).unwrap()
+        };
+        let pending = tower::service_fn(|_: http::Request<axum::body::Body>| {
+            std::future::pending::<Result<http::Response<axum::body::Body>, Infallible>>()
+        });
+        let layer = ApiKeyLayer::new(keys.clone()).observer(outcomes.clone());
+        assert!(layer.layer(pending).oneshot(request()).now_or_never().is_none());
+        assert_eq!(outcomes.0.take(), ["accepted good hit"]);
+        let waiting = ApiKeyLayer::new(OddStore { answer: || Poll::Pending, at_once: false });
+        let waiting = waiting.observer(outcomes.clone()).layer(pending);
+        assert!(waiting.oneshot(request()).now_or_never().is_none());
+        assert_eq!(outcomes.0.take(), ["undecided nobody -"]);
+    }
 }
 
 #[tokio::test]
 async fn an_outcome_says_how_the_look_up_ended() {
+    for outcomes in Outcomes::of_each_interest() {
+        let keys = MemoryStore::new();
+        let key = issue(&keys, NewKey::named("good"));
+        let inner = tower::service_fn(async |_: http::Request<axum::body::Body>| {
+            Ok::<_, Infallible>(http::Response::new(axum::body::Body::empty()))
+        });
+        let request = |key: &str| {
+            let request = http::Request::get("/").header("x-api-key", key);
+            request.body(axum::body::Body::empty()).unwrap()
+        };
+        let cached = CachedStore::new(Remote(keys.clone()));
+        let layer = ApiKeyLayer::new(cached).observer(outcomes.clone());
+        let service = layer.layer(inner);
+        let [one, other] = [(); 2].map(|()| service.clone().oneshot(request(&key)));
+        let (one, other) = tokio::join!(one, other);
+        assert_eq!(
+            (one.unwrap().status(), other.unwrap().status()),
+            (http::StatusCode::OK, http::StatusCode::OK)
+        );
+        let mut told = outcomes.0.take();
+        told.sort();
+        assert_eq!(told, ["accepted good coalesced", "accepted good miss"]);
+        for lookup in ["hit", "hit", "thread", "thread"] {
+            service.clone().oneshot(request(&key)).await.unwrap();
+            assert_eq!(outcomes.0.take(), [format!("accepted good {lookup}")]);
+        }
+        let failing = || Poll::Ready(Err(StoreError::new("gone")));
+        for at_once in [false, true] {
+            let failing = OddStore { answer: failing, at_once };
+            let service = ApiKeyLayer::new(failing).observer(outcomes.clone()).layer(inner);
+            service.oneshot(request(&key)).await.unwrap();
+            assert_eq!(outcomes.0.take(), ["unavailable nobody error"], "{at_once}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_observer_of_outcomes_is_told_of_a_request_in_which_a_guard_of_the_layer_panics() {
     let keys = MemoryStore::new();
     let key = issue(&keys, NewKey::named("good"));
-    let outcomes = Outcomes::default();
+    let panics = |_: &VerifiedKey, _: &RequestHead<'_>| -> Result<(), Rejection> {
+        panic!("the guard's own fault")
+    };
     let inner = tower::service_fn(async |_: http::Request<axum::body::Body>| {
         Ok::<_, Infallible>(http::Response::new(axum::body::Body::empty()))
     });
-    let request = |key: &str| {
-        let request = http::Request::get("/").header("x-api-key", key);
-        request.body(axum::body::Body::empty()).unwrap()
-    };
-    let cached = CachedStore::new(Remote(keys.clone()));
-    let layer = ApiKeyLayer::new(cached).observer(outcomes.clone());
-    let service = layer.layer(inner);
-    let [one, other] = [(); 2].map(|()| service.clone().oneshot(request(&key)));
-    let (one, other) = tokio::join!(one, other);
-    assert_eq!(
-        (one.unwrap().status(), other.unwrap().status()),
-        (http::StatusCode::OK, http::StatusCode::OK)
-    );
-    let mut told = outcomes.0.take();
-    told.sort();
-    assert_eq!(told, ["accepted good coalesced", "accepted good miss"]);
-    for lookup in ["hit", "hit", "thread", "thread"] {
-        service.clone().oneshot(request(&key)).await.unwrap();
-        assert_eq!(outcomes.0.take(), [format!("accepted good {lookup}")]);
+    for outcomes in Outcomes::of_each_interest() {
+        let layer = ApiKeyLayer::new(keys.clone()).guard(panics).observer(outcomes.clone());
+        let call = layer.layer(inner).oneshot(request(&key));
+        assert!(AssertUnwindSafe(call).catch_unwind().await.is_err());
+        assert_eq!(outcomes.0.take(), ["undecided nobody hit"]);
     }
-    let failing = || Poll::Ready(Err(StoreError::new("gone")));
-    for at_once in [false, true] {
-        let failing = OddStore { answer: failing, at_once };
-        let service = ApiKeyLayer::new(failing).observer(outcomes.clone()).layer(inner);
-        service.oneshot(request(&key)).await.unwrap();
-        assert_eq!(outcomes.0.take(), ["unavailable nobody error"], "{at_once}");
+}
+
+#[tokio::test]
+async fn observers_of_outcomes_learn_as_much_as_another_wants() {
+    let keys = MemoryStore::new();
+    let key = issue(&keys, NewKey::named("good"));
+    struct AndMore(Told);
+    impl Observe for AndMore {
+        fn interest(&self) -> Interest {
+            Interest::Outcomes
+        }
+        fn finished(&self, request: &Finished<'_>) {
+            let known = (request.method().is_some(), request.duration().is_some());
+            self.0.note(format!("{known:?}"));
+        }
     }
+    let told = Told::default();
+    let layer = ApiKeyLayer::new(keys).observer(AndMore(told.clone()));
+    let ends = Ends::default();
+    for (layer, known) in [(layer.clone(), false), (layer.observer(ends.clone()), true)] {
+        let address = start(layer).await;
+        assert_eq!(ask(address, "/", &key).await.status, 200);
+        assert_eq!(ask(address, "/", "wrong").await.status, 401);
+        assert_eq!(told.take(), [(); 2].map(|()| format!("({known}, {known})")));
+    }
+    assert_eq!(ends.0.take().len(), 2);
 }

@@ -1,6 +1,7 @@
 //! How often keys were used, and when last: what servers keep of it, and what it never does.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -8,9 +9,12 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use axum::Router;
 use axum::routing::any;
+use futures_util::FutureExt as _;
+use tower::{Layer as _, ServiceExt as _};
 use tower_api_key::store::{
     AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, KeyState, KeyUse, RecordUses, StoredKey,
-    UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
+    UsageBatch, UsageBucket, UsageByKeyQuery, UsageOf, UsageQuery, UsageRetention, UsageStep,
+    UsageStore,
 };
 use tower_api_key::testing::FakeClock;
 use tower_api_key::{
@@ -324,4 +328,54 @@ async fn of_many_requests_at_once_each_key_is_written_once() {
     ids.sort();
     ids.dedup();
     assert_eq!((ids.len(), written()), (20, 20));
+}
+
+#[tokio::test]
+async fn a_request_in_which_an_hour_ends_counts_once_when_it_has_its_answer() {
+    // Stores keep microseconds.
+    let clock = FakeClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    let keys = MemoryStore::new();
+    let issued = keys.issue(NewKey::named("robot").limit("100 per day")).unwrap();
+    let (id, begin) = (issued.record.id().clone(), clock.now());
+    let usage = UsageRecorder::builder(keys.clone()).clock(clock.clone()).build();
+    let layer = ApiKeyLayer::new(keys.clone()).observer(usage.clone());
+    let hour = Duration::from_secs(3600);
+    let inner = tower::service_fn({
+        let clock = clock.clone();
+        move |request: http::Request<axum::body::Body>| {
+            clock.advance(hour);
+            let answer =
+                async |_| Ok::<_, Infallible>(http::Response::new(axum::body::Body::empty()));
+            let hangs = request.uri().path() == "/hangs";
+            let guarded = RequireAbility::new("bots:write").layer(tower::service_fn(answer));
+            async move {
+                let answered = match request.uri().path() {
+                    "/guarded" => guarded.oneshot(request).await?.map(axum::body::Body::new),
+                    _ => answer(request).await?,
+                };
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, Infallible>(answered)
+            }
+        }
+    });
+    let service = layer.layer(inner);
+    for path in ["/", "/guarded", "/hangs", "/guarded"] {
+        let request = http::Request::get(path).header("x-api-key", issued.secret.reveal());
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        let answered = service.clone().oneshot(request).now_or_never();
+        assert_eq!(answered.is_none(), path == "/hangs");
+        // What is written meanwhile has nothing of a request that is under way.
+        usage.flush().await.unwrap();
+    }
+    let range = begin..clock.now() + hour;
+    let query = UsageQuery::new(UsageOf::Key(id.clone()), &range, UsageStep::Hour);
+    let hours: Vec<_> = keys.usage(&query).await.unwrap();
+    let counts = hours.iter().map(|hour| (hour.counts.accepted(), hour.counts.refused()));
+    assert_eq!(counts.collect::<Vec<_>>(), [(1, 0), (0, 1), (1, 0), (0, 1)]);
+    // The hour in which it was answered, and for a refused one, no last use.
+    assert!(hours[0].start > begin);
+    let last = KeyRepository::get(&keys, &id).await.unwrap().unwrap().last_used_at;
+    assert_eq!(last, Some(begin + 3 * hour));
 }

@@ -6,10 +6,12 @@ use sqlx::{PgPool, Row as _, raw_sql};
 
 use super::PostgresStore;
 use super::repository::{bound, note_uses};
+use super::usage::DIALECT;
 use crate::key::{KeyHasher, KeyId};
-use crate::store::sql::{Statement, constant};
+use crate::store::sql::{Statement, constant, usage};
 use crate::store::{
-    AuditCursor, AuditQuery, EndedCursor, EndedQuery, KeyChange, KeyRecord, KeyUse,
+    AuditCursor, AuditQuery, EndedCursor, EndedQuery, KeyChange, KeyRecord, KeyUse, TenantFilter,
+    UsageByKeyQuery, UsageOf, UsageQuery, UsageStep,
 };
 
 /// A schema of its own with 20 000 keys, of which 200 ended, and 20 000 events.
@@ -47,6 +49,20 @@ impl Large {
         let rows = bound(&statement).persistent(false).fetch_all(&self.pool).await.unwrap();
         let lines: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         lines.join("\n")
+    }
+
+    /// Adds a million rows of usage: two hundred hours of 5000 keys.
+    async fn fill_usage(&self) {
+        let fill = format!(
+            "SET search_path = {};
+            INSERT INTO api_key_usage (key_id, starts_at, tenant, accepted)
+                SELECT 'key_' || n, to_timestamp(1600000000 / 3600 * 3600 + 3600 * hour),
+                    'tenant-' || n % 50, n
+                FROM generate_series(1, 5000) AS n, generate_series(1, 200) AS hour;
+            ANALYZE api_key_usage;",
+            self.schema
+        );
+        raw_sql(constant(fill)).execute(&self.pool).await.unwrap();
     }
 
     async fn drop(self) {
@@ -126,5 +142,33 @@ async fn many_keys_are_changed_without_reading_the_others() {
     let uses: Vec<_> = (1..=10).map(|number| KeyUse::new(id(number), at(0))).collect();
     let plan = large.plan(large.store.statements.note(&uses, note_uses).unwrap()).await;
     assert!(plan.contains("Index") && !plan.contains("Seq Scan"), "{plan}");
+    large.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/all"]
+async fn usage_is_found_by_its_keys_or_its_tenant() {
+    let large = Large::new("usage").await;
+    large.fill_usage().await;
+    let (tables, day) = (&large.store.statements.tables, 24 * 3600);
+    for range in [at(0)..at(day), at(0)..at(400 * day)] {
+        for step in [UsageStep::Hour, UsageStep::Day] {
+            // As many as a page of a list has.
+            let by_key = UsageByKeyQuery::new((1..=100).map(id), &range, step);
+            let own = by_key.clone().of_tenant(TenantFilter::Of("tenant-1".parse().unwrap()));
+            let read = |of| usage::read(tables, &UsageQuery::new(of, &range, step), &DIALECT);
+            for (statement, index) in [
+                (usage::read_by_key(tables, &by_key, &DIALECT), "api_key_usage_pkey"),
+                (usage::read_by_key(tables, &own, &DIALECT), "api_key_usage_pkey"),
+                (usage::sum_by_key(tables, &by_key, &DIALECT), "api_key_usage_pkey"),
+                (usage::sum_by_key(tables, &own, &DIALECT), "api_key_usage_pkey"),
+                (read(UsageOf::Key(id(1))), "api_key_usage_pkey"),
+                (read(UsageOf::Tenant("tenant-1".parse().unwrap())), "api_key_usage_by_tenant"),
+            ] {
+                let plan = large.plan(statement.unwrap()).await;
+                assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{step:?}: {plan}");
+            }
+        }
+    }
     large.drop().await;
 }

@@ -28,7 +28,7 @@ use crate::store::{
 const DAY: &str = "date_trunc('day', starts_at, 'UTC')";
 
 /// What is written in PostgreSQL's way.
-const DIALECT: Dialect = Dialect {
+pub(super) const DIALECT: Dialect = Dialect {
     day: DAY,
     hour: "CAST(date_part('epoch', starts_at) AS bigint) / 3600",
     each: "json_array_elements_text",

@@ -54,6 +54,26 @@ impl KeyManager {
     /// # }
     /// ```
     pub async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<ChangedKey, ManageError> {
+        self.update_if(id, update, |_| true).await
+    }
+
+    /// Changes a key if its revision is the given one. [`ManageError::Conflict`] means that it is another.
+    #[cfg(feature = "pages")]
+    pub(super) async fn update_revision(
+        &self,
+        id: &KeyId,
+        revision: u64,
+        update: &KeyUpdate,
+    ) -> Result<ChangedKey, ManageError> {
+        self.update_if(id, update, |record| record.revision == revision).await
+    }
+
+    async fn update_if(
+        &self,
+        id: &KeyId,
+        update: &KeyUpdate,
+        is_as_seen: impl Fn(&KeyRecord) -> bool,
+    ) -> Result<ChangedKey, ManageError> {
         update.invalid.check()?;
         if let Some(name) = &update.name {
             check_name(name)?;
@@ -64,6 +84,9 @@ impl KeyManager {
             refuse_revoked(record)?;
             if !update.only_disables() {
                 refuse_suspended(record)?;
+            }
+            if !is_as_seen(record) {
+                return Err(ManageError::Conflict);
             }
             let (was_disabled, limits) = (record.disabled, record.limits().clone());
             if let Some(abilities) = &update.abilities {

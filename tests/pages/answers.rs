@@ -225,6 +225,24 @@ async fn a_key_has_its_whole_record_its_charts_and_what_can_be_done() {
     assert!(!world.get(&path).await.text().contains("/rotate"));
 }
 
+/// Somebody is sent a link to a key that has leaked.
+#[tokio::test]
+async fn no_link_says_of_a_key_that_works_that_it_was_taken_out_of_use() {
+    let world = World::new().await;
+    let key = world.live("Nightly import").await;
+    let path = format!("/key/{}", key.record.id());
+    let says = async |done: &str| {
+        let page = world.get(&format!("{path}?done={done}")).await;
+        page.text().contains("class=\"ak-done\"")
+    };
+    assert!(says("changed").await && says("enabled").await);
+    assert!(!says("revoked").await && !says("disabled").await && !says("odd").await);
+    world.keys.disable(key.record.id()).await.unwrap();
+    assert!(says("disabled").await && !says("enabled").await && !says("revoked").await);
+    world.keys.revoke(key.record.id()).await.unwrap();
+    assert!(says("revoked").await && !says("enabled").await);
+}
+
 #[tokio::test]
 async fn a_foreign_key_is_as_unknown_as_one_that_there_is_not() {
     let world = World::new().await;

@@ -16,6 +16,7 @@ mod world;
 
 // Over HTTP.
 mod answers;
+mod by_hand;
 mod costs;
 mod forms;
 mod once;

@@ -2,11 +2,16 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use axum::Router;
+use http::request::Parts;
 use tower_api_key::KeyKind;
+use tower_api_key::manage::Owner;
+use tower_api_key::manage::api::KeyAction;
+use tower_api_key::manage::pages::KeyPages;
 use tower_api_key::store::{KeyQuery, KeyState, KeyUse, RecordUses as _};
 
-use crate::common::get_raw;
-use crate::world::{NOON, World, secret};
+use crate::common::{get_raw, serve};
+use crate::world::{BASE, NOON, SAME_ORIGIN, World, catalogue, post_to, secret};
 
 fn fields<'a>(token: &'a str, name: &'a str) -> [(&'a str, &'a str); 6] {
     [
@@ -109,6 +114,32 @@ async fn a_key_that_was_revoked_is_not_brought_back_by_its_form() {
     let again = world.post("/new", &fields(&token, "CI deploys")).await;
     assert_eq!((again.status, secret(again.text())), (409, None));
     assert_eq!(active(&world).await.len(), 0);
+}
+
+/// Such as by somebody who reloads the page of a secret.
+#[tokio::test]
+async fn a_form_that_is_sent_again_takes_no_secret_from_somebody_else() {
+    let world = World::new().await;
+    let token = world.token().await;
+    let form = fields(&token, "CI deploys");
+    let alices = world.post("/new", &form).await;
+    let alices = secret(alices.text()).unwrap().to_owned();
+    // Somebody of the same tenant, by the same form.
+    let bob = |_: &mut Parts, _: &KeyAction| {
+        let ceiling = ["bots:*"].try_into().unwrap();
+        Ok(Owner::of_tenant("acme".parse().unwrap(), ceiling, "bob"))
+    };
+    let pages = KeyPages::new(world.keys.clone(), bob).catalogue(catalogue());
+    let address = serve(Router::new().nest(BASE, pages.into_router())).await;
+    let again = post_to(address, "/new", &[SAME_ORIGIN], &form).await;
+    assert_eq!((again.status, secret(again.text())), (409, None));
+    assert!(works(&world, &alices).await);
+    // And of who has rotated the key since.
+    let id = world.keys.list(&KeyQuery::new()).await.unwrap().keys[0].record.id().clone();
+    let bobs = world.keys.acting_as("bob").rotate(&id, Duration::ZERO).await.unwrap();
+    let again = world.post("/new", &form).await;
+    assert_eq!((again.status, secret(again.text())), (409, None));
+    assert!(works(&world, bobs.secret.reveal()).await);
 }
 
 #[tokio::test]

@@ -42,7 +42,8 @@ async fn a_session_that_ended_while_a_form_was_open_loses_nothing_that_was_typed
         r#"href="/sign-in/acme" target="_blank""#,
         "value=\"CI &quot;deploys&quot;\"",
         "value=\"test\" checked",
-        "value=\"bots:delete\" checked",
+        "name=\"level.bots\" value=\"custom\"",
+        "name=\"ability\" value=\"bots:delete\"",
         "value=\"2027-01-31\"",
         "100 per minute",
         "192.0.2.7",
@@ -54,6 +55,26 @@ async fn a_session_that_ended_while_a_form_was_open_loses_nothing_that_was_typed
     // In another tab, and then again.
     crate::common::get_raw(world.address, "/sign-in/acme", &[]).await;
     assert_eq!(world.post("/new", &typed).await.status, 201);
+}
+
+/// Neither strangers, who have no session, nor people who have to confirm who they are.
+#[tokio::test]
+async fn a_form_that_is_refused_does_not_say_what_there_is_to_grant() {
+    let world = World::new().await;
+    let key = world.live("Nightly import").await;
+    let change = format!("/key/{}/change", key.record.id());
+    let typed = [("name", "CI deploys"), ("access", "custom"), ("level.bots", "read")];
+    world.sessions.must_confirm(true);
+    let confirming = [world.post("/new", &typed).await];
+    world.sessions.end();
+    let strangers = [world.post("/new", &typed).await, world.post(&change, &typed).await];
+    for answer in confirming.iter().chain(&strangers) {
+        assert_eq!(answer.status, 403);
+        assert!(answer.text().contains("name=\"level.bots\" value=\"read\""));
+        for secret in ["admin:all", "The provider", "Everything of the provider", "Delete bots"] {
+            assert!(!answer.text().contains(secret), "{secret} is in {}", answer.text());
+        }
+    }
 }
 
 #[tokio::test]

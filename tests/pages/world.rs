@@ -187,15 +187,7 @@ impl World {
         lines: &[&str],
         fields: &[(&str, &str)],
     ) -> RawResponse {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(fields);
-        let (body, lines) = (form.finish(), lines.join("\r\n"));
-        let request = format!(
-            "POST {BASE}{path} HTTP/1.1\r\n{lines}\r\n\
-             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}",
-            body.len()
-        );
-        send_raw_with_body(self.address, request, &body).await
+        post_to(self.address, path, lines, fields).await
     }
 
     /// Opens the form for a new key, and returns its token.
@@ -203,6 +195,24 @@ impl World {
         let form = self.get("/new").await;
         hidden(form.text(), "token").to_owned()
     }
+}
+
+/// Sends a form to pages at an address.
+pub async fn post_to(
+    address: SocketAddr,
+    path: &str,
+    lines: &[&str],
+    fields: &[(&str, &str)],
+) -> RawResponse {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(fields);
+    let (body, lines) = (form.finish(), lines.join("\r\n"));
+    let request = format!(
+        "POST {BASE}{path} HTTP/1.1\r\n{lines}\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}",
+        body.len()
+    );
+    send_raw_with_body(address, request, &body).await
 }
 
 async fn sign_in(

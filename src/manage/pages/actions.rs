@@ -62,11 +62,10 @@ pub(super) async fn rotate(visit: &Visit<'_>, sent: &Form) -> Outcome {
     };
     let mut rotated = visit.keys.rotate(id, Duration::from_secs(grace)).await;
     let mut is_again = false;
-    // Like for a new key, but only for the same actor: a button was pressed twice.
+    // Like for a new key: a button was pressed twice.
     if let Err(ManageError::Rotated(successor)) = &rotated {
         let successor = visit.keys.get(successor).await?;
-        let is_own = successor.record.created_by() == Some(visit.keys.actor());
-        if is_own && may_show_another(&successor, site.now) {
+        if may_show_another(visit, &successor) {
             rotated = visit.keys.rotate(successor.record.id(), Duration::ZERO).await;
             is_again = true;
         }

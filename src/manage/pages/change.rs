@@ -17,9 +17,9 @@ use super::reply::{Outcome, Reply};
 use super::site::Site;
 use super::visit::Visit;
 use crate::key::KeyId;
-use crate::manage::KeyUpdate;
 use crate::manage::api::UpdateKey;
 use crate::manage::name::check_name;
+use crate::manage::{KeyUpdate, ManageError};
 use crate::store::StoredKey;
 
 pub(super) async fn ask(visit: &Visit<'_>) -> Outcome {
@@ -27,29 +27,28 @@ pub(super) async fn ask(visit: &Visit<'_>) -> Outcome {
     let key = visit.keys.get(id).await?;
     let offered = visit.offered();
     let form = KeyForm::of_record(&key.record, &offered, token()?);
-    Ok(form_page(visit.site, &offered, id, Some(&key), &form, &Mistakes::default()))
+    Ok(form_page(visit.site, Some(&offered), id, Some(&key), &form, &Mistakes::default()))
 }
 
 /// Changes a key, or shows the form with its mistakes.
 pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
     let id = visit.key_id()?;
     let (site, settings) = (visit.site, visit.site.settings);
-    let key = visit.keys.get(id).await?;
+    let mut key = visit.keys.get(id).await?;
     let offered = visit.offered();
     let mut typed = read(site, key.record.kind(), sent)?;
     let mut mistakes = Mistakes::default();
-    let revision = key.record.revision().to_string();
-    if typed.revision != revision {
-        // Sending the form again overwrites the other change, so the user is informed first.
-        mistakes.add(Place::Form, site.texts().changed_meanwhile.to_string());
-        mistakes.status = Some(StatusCode::CONFLICT);
-        typed.revision = revision;
+    if typed.revision != key.record.revision().to_string() {
+        changed_meanwhile(site, &key, &mut typed, &mut mistakes);
     }
     if check_name(&typed.name).is_err() {
         mistakes.add(Place::Name, site.texts().wrong_name.to_string());
     }
     if !typed.has_access(&offered) {
         mistakes.add(Place::Abilities, site.texts().wrong_access.to_string());
+    }
+    if typed.has_unknown_abilities(&settings.offered, key.record.abilities()) {
+        mistakes.add(Place::Abilities, site.texts().wrong_abilities.to_string());
     }
     let expires_at = match &*typed.expiry {
         KEEP => Ok(None),
@@ -65,17 +64,33 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
         if let Some(expires_at) = expires_at {
             update = update.expires_at(expires_at);
         }
-        match visit.keys.update(id, &update).await {
+        match visit.keys.update_revision(id, key.record.revision(), &update).await {
             Ok(_) => return Ok(done(site, id, "changed")),
+            Err(ManageError::Conflict) => {
+                key = visit.keys.get(id).await?;
+                changed_meanwhile(site, &key, &mut typed, &mut mistakes);
+            }
             Err(error) => mistakes.refuse(error, site.texts()),
         }
     }
-    Ok(form_page(site, &offered, id, Some(&key), &typed, &mistakes))
+    Ok(form_page(site, Some(&offered), id, Some(&key), &typed, &mistakes))
+}
+
+/// Informs the user that another change would be overwritten. Sending the form again overwrites it.
+fn changed_meanwhile(
+    site: &Site<'_>,
+    key: &StoredKey,
+    typed: &mut KeyForm,
+    mistakes: &mut Mistakes,
+) {
+    mistakes.add(Place::Form, site.texts().changed_meanwhile.to_string());
+    mistakes.status = Some(StatusCode::CONFLICT);
+    typed.revision = key.record.revision().to_string();
 }
 
 pub(super) fn form_page(
     site: &Site<'_>,
-    offered: &Offered,
+    offered: Option<&Offered>,
     id: &KeyId,
     key: Option<&StoredKey>,
     form: &KeyForm,

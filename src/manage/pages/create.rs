@@ -1,6 +1,6 @@
 //! The form for a new key, and its handler.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::StatusCode;
 use maud::{Markup, html};
@@ -18,7 +18,7 @@ use super::secret;
 use super::site::Site;
 use super::token::Token;
 use super::visit::Visit;
-use crate::key::{KeyDigest, KeyHasher, KeyId, KeyKind};
+use crate::key::{AbilitySet, KeyDigest, KeyHasher, KeyId, KeyKind};
 use crate::manage::ManageError;
 use crate::manage::api::{ApiError, CreateKey};
 use crate::manage::name::check_name;
@@ -35,7 +35,7 @@ const ROTATIONS: usize = 20;
 pub(super) fn ask(visit: &Visit<'_>, kind: KeyKind) -> Outcome {
     check_kind(visit, kind)?;
     let form = KeyForm::empty(kind, visit.site.settings, token()?);
-    Ok(form_page(visit.site, &visit.offered(), &form, &Mistakes::default()))
+    Ok(form_page(visit.site, Some(&visit.offered()), &form, &Mistakes::default()))
 }
 
 /// Issues a key, or shows the form with its mistakes.
@@ -49,11 +49,14 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     if check_name(&typed.name).is_err() {
         mistakes.add(Place::Name, site.texts().wrong_name.to_string());
     }
-    if typed.stage.is_empty() && settings.stages_of(kind).len() > 1 {
+    if !settings.offers_stage(kind, &typed.stage) {
         mistakes.add(Place::Stage, site.texts().wrong_stage.to_string());
     }
     if !typed.has_access(&offered) {
         mistakes.add(Place::Abilities, site.texts().wrong_access.to_string());
+    }
+    if typed.has_unknown_abilities(&settings.offered, &AbilitySet::default()) {
+        mistakes.add(Place::Abilities, site.texts().wrong_abilities.to_string());
     }
     let expires_at = typed.expires_at(settings, site.now);
     if expires_at.is_err() {
@@ -61,7 +64,7 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     }
     let read = mistakes.read(&json, CreateKey::read, &typed, site.texts());
     let (Some(read), Ok(expires_at)) = (read, expires_at) else {
-        return Ok(form_page(site, &offered, &typed, &mistakes));
+        return Ok(form_page(site, Some(&offered), &typed, &mistakes));
     };
     let mut key = NewKey::from(read).kind(kind).keep_public_text();
     if let Some(time) = expires_at {
@@ -75,18 +78,18 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
         Ok(Once::Before { id, is_same }) => again(visit, &id, is_same).await,
         Err(error) => {
             mistakes.refuse(error, site.texts());
-            Ok(form_page(site, &offered, &typed, &mistakes))
+            Ok(form_page(site, Some(&offered), &typed, &mistakes))
         }
     }
 }
 
 /// Answers a repeated form. If a button is pressed twice, the first answer with the secret is lost. So the key is
-/// rotated at once and the new secret is shown, unless the key was used.
+/// rotated at once and the new secret is shown, unless the key was used or somebody else has its secret.
 async fn again(visit: &Visit<'_>, id: &KeyId, is_same: bool) -> Outcome {
     let mut key = visit.keys.get(id).await?;
     let first = key.clone();
     for _ in 0..ROTATIONS {
-        if !is_same || !may_show_another(&key, visit.site.now) {
+        if !is_same || !may_show_another(visit, &key) {
             break;
         }
         match key.record.successor() {
@@ -105,14 +108,15 @@ async fn again(visit: &Visit<'_>, id: &KeyId, is_same: bool) -> Outcome {
     Ok(already_created(visit.site, &first))
 }
 
-/// Returns whether the secret of a key may have been lost with the answer: the key is new, was not used, and works
-/// or was rotated for the same reason.
-pub(super) fn may_show_another(key: &StoredKey, now: SystemTime) -> bool {
-    let record = &key.record;
+/// Returns whether the secret of a key may have been lost with the answer to this user: the key is the user's
+/// own and new, was not used, and works or was rotated for the same reason.
+pub(super) fn may_show_another(visit: &Visit<'_>, key: &StoredKey) -> bool {
+    let (record, now) = (&key.record, visit.site.now);
+    let is_own = record.created_by() == Some(visit.keys.actor());
     let is_new = now.duration_since(record.created_at()).is_ok_and(|age| age < AGAIN)
         || record.created_at() > now;
     let works = record.state(now) == KeyState::Active || record.successor().is_some();
-    is_new && key.last_used_at.is_none() && works
+    is_own && is_new && key.last_used_at.is_none() && works
 }
 
 fn already_created(site: &Site<'_>, key: &StoredKey) -> Reply {
@@ -138,7 +142,7 @@ pub(super) fn read(site: &Site<'_>, kind: KeyKind, sent: &Form) -> Result<KeyFor
 
 pub(super) fn form_page(
     site: &Site<'_>,
-    offered: &Offered,
+    offered: Option<&Offered>,
     form: &KeyForm,
     mistakes: &Mistakes,
 ) -> Reply {

@@ -16,8 +16,8 @@ use crate::key::KeyKind;
 /// The data of the fields.
 pub(super) struct KeyFields<'a> {
     pub(super) site: &'a Site<'a>,
-    /// The abilities that may be granted.
-    pub(super) offered: &'a Offered,
+    /// The abilities that may be granted, if it is known who asks.
+    pub(super) offered: Option<&'a Offered>,
     pub(super) form: &'a KeyForm,
     pub(super) mistakes: &'a Mistakes,
     pub(super) is_new: bool,
@@ -93,7 +93,8 @@ impl KeyFields<'_> {
     }
 
     fn access(&self) -> Markup {
-        let (texts, offered, form) = (self.site.texts(), self.offered, self.form);
+        let (texts, form) = (self.site.texts(), self.form);
+        let Some(offered) = self.offered else { return self.access_as_sent() };
         let others: Vec<_> = form.others(offered).collect();
         if offered.resources.is_empty() && others.is_empty() {
             return html! {};
@@ -136,6 +137,21 @@ impl KeyFields<'_> {
             }
         };
         self.described(Place::Abilities, &texts.abilities, &texts.abilities_hint).group(&fields)
+    }
+
+    /// Keeps the chosen abilities in hidden fields, and offers none.
+    fn access_as_sent(&self) -> Markup {
+        let form = self.form;
+        let levels = form.levels.iter().filter(|(_, level)| !level.is_empty());
+        html! {
+            input type="hidden" name="access" value=(form.access);
+            @for (resource, level) in levels {
+                input type="hidden" name={ "level." (resource) } value=(level);
+            }
+            @for ability in &form.abilities {
+                input type="hidden" name="ability" value=(ability);
+            }
+        }
     }
 
     fn resource(&self, resource: &Resource) -> Markup {

@@ -12,7 +12,7 @@ use super::settings::Settings;
 use super::time::{Civil, DAY, from_seconds, seconds};
 use super::token::Token;
 use crate::clock::later;
-use crate::key::{Ability, KeyKind};
+use crate::key::{Ability, AbilitySet, KeyKind};
 use crate::store::KeyRecord;
 
 /// The value that leaves the expiry as it is.
@@ -157,6 +157,14 @@ impl KeyForm {
     pub(super) fn has_access(&self, offered: &Offered) -> bool {
         let mut presets = offered.presets.iter();
         matches!(&*self.access, CUSTOM | "") || presets.any(|preset| preset.value() == self.access)
+    }
+
+    /// Returns whether abilities were chosen that no form offers and that the key has not `before`: they were
+    /// written by hand, such as a wildcard, or have been removed from the catalogue.
+    pub(super) fn has_unknown_abilities(&self, catalogue: &Offered, before: &AbilitySet) -> bool {
+        let was_there = |ability: &str| before.iter().any(|each| each.as_str() == ability);
+        let is_by_resource = matches!(&*self.access, CUSTOM | "");
+        is_by_resource && self.others(catalogue).any(|ability| !was_there(ability))
     }
 
     /// Returns the chosen abilities that the catalogue does not have.

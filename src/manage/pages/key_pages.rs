@@ -106,8 +106,8 @@ impl KeyPages {
     /// Sets the catalogue of abilities that the forms offer, with their descriptions. By default, it is that of the
     /// [manager](KeyManager::abilities).
     ///
-    /// The forms offer an owner only abilities that it may grant. If the manager has no catalogue, it uses this
-    /// one, and issues no key with an ability that is not in it.
+    /// The forms offer an owner only abilities that it may grant, and accept no others: no ability that is not in
+    /// the catalogue, and no wildcard unless a preset has it. If the manager has no catalogue, it uses this one.
     pub fn catalogue(mut self, catalogue: AbilityCatalogue) -> Self {
         self.settings.offered = Offered::of(&catalogue);
         if self.settings.keys.settings.abilities.is_none() {
@@ -116,7 +116,7 @@ impl KeyPages {
         self
     }
 
-    /// Sets the stages that the form offers, if the prefixes of the scheme do not determine them.
+    /// Sets the stages that the form offers and accepts, if the prefixes of the scheme do not determine them.
     pub fn stages(mut self, stages: impl IntoIterator<Item = Stage>) -> Self {
         self.settings.stages = stages.into_iter().collect();
         self

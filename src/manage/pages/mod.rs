@@ -46,7 +46,8 @@
 //! # Abilities
 //!
 //! A form offers the abilities of a [catalogue](KeyPages::catalogue) that its owner may grant, and a key can get no
-//! others. A key keeps abilities that it has already until they are removed.
+//! others, no wildcard, and no stage or expiry that the form does not offer. A key keeps abilities that it has already
+//! until they are removed.
 //!
 //! # The secret
 //!
@@ -55,9 +56,10 @@
 //!
 //! A form that is sent twice issues one key: its token names the key, like `Idempotency-Key` in the API. The browser
 //! shows only the answer to the last request, which therefore needs a secret that works. Within ten minutes, and
-//! while the key was not used, a repeated form rotates the key at once and shows the new secret. Later, the
-//! answer says that the key was already created. A [`UsageRecorder`](crate::UsageRecorder) records whether a key was
-//! used. A rotation that the same user sends twice works in the same way.
+//! while the key was not used, a repeated form rotates the key at once and shows the new secret. Later, or if
+//! somebody else issued or rotated the key, the answer says that the key was already created. A
+//! [`UsageRecorder`](crate::UsageRecorder) records whether a key was used. A rotation that the same user sends twice
+//! works in the same way.
 //!
 //! Public keys are not secret. Those that are created here, and others that
 //! [keep their text](crate::NewKey::keep_public_text), are shown completely.

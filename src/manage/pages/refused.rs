@@ -15,7 +15,8 @@ use super::site::Site;
 use crate::key::{KeyId, KeyKind};
 use crate::manage::api::ApiError;
 
-/// Shows a refused form again, with all its values. It reveals nothing about the key, which the user may not see.
+/// Shows a refused form again, with all its values. It reveals nothing about the key, which the user may not see,
+/// or about the abilities that exist.
 pub(super) fn form(
     site: &Site<'_>,
     deed: Deed,
@@ -24,9 +25,8 @@ pub(super) fn form(
     refusal: &Response,
 ) -> Outcome {
     let mistakes = mistakes(site, deed, id, refusal);
-    let offered = &site.settings.offered;
     if let Deed::Create(kind) = deed {
-        return Ok(create::form_page(site, offered, &create::read(site, kind, sent)?, &mistakes));
+        return Ok(create::form_page(site, None, &create::read(site, kind, sent)?, &mistakes));
     }
     let id = id.ok_or_else(ApiError::not_found)?;
     let target = Target { site, id, key: None };
@@ -34,7 +34,7 @@ pub(super) fn form(
         Deed::Rename => target.rename(sent.get("name"), &mistakes),
         Deed::Change => {
             let typed = create::read(site, KeyKind::Secret, sent)?;
-            change::form_page(site, offered, id, None, &typed, &mistakes)
+            change::form_page(site, None, id, None, &typed, &mistakes)
         }
         Deed::Rotate => target.rotate(sent.get("grace"), &mistakes),
         Deed::Revoke => target.revoke(sent.get("with_successors") == "true", &mistakes),

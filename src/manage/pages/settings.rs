@@ -54,6 +54,15 @@ impl Settings {
         stages
     }
 
+    /// Returns whether the form for keys of a kind offers a stage. An empty text means no stage.
+    pub(super) fn offers_stage(&self, kind: KeyKind, stage: &str) -> bool {
+        let stages = self.stages_of(kind);
+        match stages.is_empty() {
+            true => stage.is_empty(),
+            false => stages.iter().any(|offered| offered.as_str() == stage),
+        }
+    }
+
     /// Returns whether public keys are issued: the scheme has a prefix for them, and the application has not
     /// disabled them.
     pub(super) fn issues_public_keys(&self) -> bool {

@@ -12,10 +12,11 @@ use super::history::history;
 use super::key_parts::{abilities_in_words, actor, hint, name, state, suspension};
 use super::reply::{Outcome, Reply};
 use super::site::Site;
+use super::texts::PageTexts;
 use super::time::relative;
 use super::visit::Visit;
 use crate::manage::{ManageError, UsagePeriod};
-use crate::store::{KeyState, StoredKey};
+use crate::store::{KeyRecord, KeyState, StoredKey};
 
 /// The periods of usage, with their names and numbers.
 const PERIODS: [(&str, UsagePeriod, usize); 3] = [
@@ -40,7 +41,7 @@ pub(super) async fn show(visit: &Visit<'_>) -> Outcome {
             }
             (buttons(site, &key))
         }
-        @if let Some(says) = site.texts().done_named(query.get("done")) {
+        @if let Some(says) = done(query.get("done"), &key.record, site.texts()) {
             p.ak-done role="status" tabindex="-1" autofocus { (says) }
         }
         (suspension(std::iter::once(&*key.record), site.texts()))
@@ -49,6 +50,18 @@ pub(super) async fn show(visit: &Visit<'_>) -> Outcome {
         @if let Some(history) = history { (history) }
     };
     Ok(Reply::ok(key.record.name(), content))
+}
+
+/// Returns the message about the last action, unless the key contradicts it: anybody can write a link that says that
+/// a key was revoked.
+fn done<'a>(done: &str, record: &KeyRecord, texts: &'a PageTexts) -> Option<&'a str> {
+    let can_be = match done {
+        "revoked" => record.revoked_at().is_some(),
+        "disabled" => record.is_disabled(),
+        "enabled" => !record.is_disabled() && record.revoked_at().is_none(),
+        _ => true,
+    };
+    texts.done_named(done).filter(|_| can_be)
 }
 
 fn buttons(site: &Site<'_>, key: &StoredKey) -> Markup {

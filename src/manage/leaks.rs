@@ -4,7 +4,8 @@
 //! GitHub, a service registers the [regular expression](crate::KeyFormat::regex) of its keys and the URL of an
 //! endpoint. [`LeakReports`] is that endpoint. It
 //!
-//! 1. reads at most a mebibyte of a `POST`, within 10 seconds;
+//! 1. reads at most a mebibyte of a `POST`, within 10 seconds. It reads at most 256 bodies at once: another one ends
+//!    the oldest;
 //! 2. verifies the signature (ECDSA on P-256 with SHA-256) with the public key that the request names, which a
 //!    function of the application fetches;
 //! 3. revokes each reported key that exists, or [only reports](LeakReports::report_only) it;
@@ -12,7 +13,8 @@
 //!    the token instead of the token.
 //!
 //! The status is 401 for a report without a valid signature, 400 for one that is not JSON of this form, and 503
-//! if a store or the function fails. A repeated report changes nothing.
+//! if a store or the function fails. If the store fails for a few keys only, the others are revoked all the same.
+//! A repeated report changes nothing.
 //!
 //! ```json
 //! [{"token":"ak_…","type":"acme_api_key","url":"https://github.com/…","source":"content"}]
@@ -21,17 +23,16 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::future::BoxFuture;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use p256::ecdsa::signature::Verifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
@@ -39,6 +40,7 @@ use p256::pkcs8::DecodePublicKey as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::api::Bodies;
 use super::{KeyManager, ManageError};
 use crate::contain;
 use crate::store::KeyRecord;
@@ -46,11 +48,11 @@ use crate::store::KeyRecord;
 /// How much of a report is read, in bytes.
 const MAX_LENGTH: usize = 1024 * 1024;
 
-/// How long a report may take to come.
-const MAX_TIME: Duration = Duration::from_secs(10);
-
 /// How many keys are looked up at a time.
 const AT_A_TIME: usize = 8;
+
+/// The number of keys for which the store may fail until the report is given up.
+const MAX_FAILURES: usize = 8;
 
 const IDENTIFIER: &str = "github-public-key-identifier";
 const SIGNATURE: &str = "github-public-key-signature";
@@ -91,6 +93,7 @@ pub struct LeakReports {
     public_key: Arc<FetchKey>,
     on_leak: Option<Arc<OnLeak>>,
     revokes: bool,
+    bodies: Bodies,
 }
 
 /// A leaked key.
@@ -119,6 +122,9 @@ struct Match {
     place: Place,
 }
 
+/// The store failed, so it is not known whether the key exists.
+struct StoreFailed;
+
 /// What is answered for a match.
 #[derive(Serialize)]
 struct Feedback {
@@ -145,7 +151,8 @@ impl LeakReports {
             let fetched = public_key(identifier);
             Box::pin(async move { fetched.await.map_err(Into::into) })
         };
-        Self { keys, public_key: Arc::new(public_key), on_leak: None, revokes: true }
+        let (public_key, bodies) = (Arc::new(public_key), Bodies::at_most(MAX_LENGTH));
+        Self { keys, public_key, on_leak: None, revokes: true, bodies }
     }
 
     /// Revokes no keys, and leaves it to [`on_leak`](Self::on_leak) what to do.
@@ -169,15 +176,23 @@ impl LeakReports {
 
     async fn judge(&self, request: Request) -> Result<Vec<Feedback>, StatusCode> {
         let (parts, body) = request.into_parts();
-        let body = tokio::time::timeout(MAX_TIME, to_bytes(body, MAX_LENGTH)).await;
-        let body = body
-            .map_err(|_| StatusCode::REQUEST_TIMEOUT)?
-            .map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+        let body = self.bodies.read(body).await.map_err(|error| error.status())?;
         self.verify(&parts.headers, &body).await?;
         let matches: Vec<Match> =
             serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
         let feedback = stream::iter(matches).map(|found| self.feedback(found));
-        feedback.buffered(AT_A_TIME).try_collect().await
+        let mut feedback = feedback.buffered(AT_A_TIME);
+        let (mut told, mut failures) = (Vec::new(), 0);
+        // The store may fail for one key. The others are revoked all the same, unless the store is down.
+        while failures < MAX_FAILURES
+            && let Some(feedback) = feedback.next().await
+        {
+            match feedback {
+                Ok(feedback) => told.push(feedback),
+                Err(StoreFailed) => failures += 1,
+            }
+        }
+        if failures > 0 { Err(StatusCode::SERVICE_UNAVAILABLE) } else { Ok(told) }
     }
 
     /// Verifies that GitHub signed the body.
@@ -195,12 +210,12 @@ impl LeakReports {
         key.verify(body, &signature).map_err(|_| refused)
     }
 
-    async fn feedback(&self, found: Match) -> Result<Feedback, StatusCode> {
+    async fn feedback(&self, found: Match) -> Result<Feedback, StoreFailed> {
         let Match { token, place } = found;
         let record = match self.find(&token).await {
             Ok(record) => Some(record),
             Err(ManageError::NotFound) => None,
-            Err(_) => return Err(StatusCode::SERVICE_UNAVAILABLE),
+            Err(_) => return Err(StoreFailed),
         };
         if let (Some(record), Some(on_leak)) = (&record, &self.on_leak) {
             let leak = Leak { record, found: &place };

@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use futures_util::FutureExt as _;
+use futures_util::stream::{self, StreamExt as _};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use p256::ecdsa::signature::Signer as _;
@@ -15,7 +18,11 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 use tower_api_key::manage::leaks::LeakReports;
-use tower_api_key::{KeyManager, MemoryStore, NewKey};
+use tower_api_key::store::{AuditEvent, CommitError, KeyChange, KeyPage, KeyQuery, StoredKey};
+use tower_api_key::{
+    KeyDigest, KeyId, KeyManager, KeyRecord, KeyRepository, KeyStore, MemoryStore, NewKey,
+    StoreError,
+};
 
 use crate::common::MemoryKeys as _;
 use crate::common::in_time;
@@ -178,4 +185,71 @@ async fn a_report_that_github_has_published_is_verified() {
     let (status, answer) = send(&app, BODY, &headers).await;
     assert_eq!((status, &answer[0]["label"]), (StatusCode::OK, &json!("false_positive")));
     assert_eq!(send(&app, &format!("{BODY}\n"), &headers).await.0, StatusCode::UNAUTHORIZED);
+}
+
+/// A repository that cannot read the row of one key.
+struct WithBrokenRow(MemoryStore, KeyDigest);
+
+#[async_trait]
+impl KeyStore for WithBrokenRow {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        match *digest == self.1 {
+            true => Err(StoreError::answered("a row that cannot be read")),
+            false => self.0.find(digest).await,
+        }
+    }
+}
+
+#[async_trait]
+impl KeyRepository for WithBrokenRow {
+    async fn get(&self, id: &KeyId) -> Result<Option<StoredKey>, StoreError> {
+        KeyRepository::get(&self.0, id).await
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        KeyRepository::list(&self.0, query).await
+    }
+
+    async fn commit(
+        &self,
+        changes: &[KeyChange],
+        events: &[AuditEvent],
+    ) -> Result<(), CommitError> {
+        self.0.commit(changes, events).await
+    }
+}
+
+/// The report fails as a whole, and comes again; but the others do not wait for somebody to mend the row.
+#[tokio::test]
+async fn a_key_that_cannot_be_looked_up_keeps_no_other_from_being_revoked() {
+    let store = MemoryStore::new();
+    let [broken, other] = ["broken", "other"].map(|name| store.issue(NewKey::named(name)).unwrap());
+    let repository = WithBrokenRow(store.clone(), broken.record.digest());
+    let app = LeakReports::new(KeyManager::new(repository), public_key).into_router();
+    let found = |text: &str| json!({"token": text, "type": "acme", "url": ""});
+    // More than are looked up at a time stand between them.
+    let texts = [broken.secret.reveal()].into_iter().chain(["no key"; 20]);
+    let matches: Vec<_> = texts.chain([other.secret.reveal()]).map(found).collect();
+    let (status, _) = report(&app, &json!(matches).to_string()).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(store.record(other.record.id()).unwrap().revoked_at().is_some());
+}
+
+/// Nobody has to have a key to send one, nor to leave it unfinished.
+#[tokio::test]
+async fn of_too_many_reports_that_do_not_end_the_oldest_is_given_up() {
+    let app = LeakReports::new(KeyManager::new(MemoryStore::new()), public_key).into_router();
+    let unfinished = || {
+        let start = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"["))]);
+        let body = Body::from_stream(start.chain(stream::pending()));
+        Box::pin(app.clone().oneshot(Request::post("/").body(body).unwrap()))
+    };
+    let mut reports: Vec<_> = (0..257).map(|_| unfinished()).collect();
+    for report in &mut reports {
+        assert!(report.now_or_never().is_none());
+    }
+    let first = reports[0].as_mut().now_or_never().expect("the oldest is given up");
+    assert_eq!(first.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(reports[1].as_mut().now_or_never().is_none());
+    assert_eq!(report(&app, "[]").await, (StatusCode::OK, json!([])));
 }

@@ -41,6 +41,12 @@ impl Default for Bodies {
 }
 
 impl Bodies {
+    /// Limits the length of a body, in bytes.
+    #[cfg(feature = "leaks")]
+    pub(in crate::manage) fn at_most(max_length: usize) -> Self {
+        Self { max_length, ..Self::default() }
+    }
+
     #[cfg(feature = "pages")]
     pub(in crate::manage) const fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;

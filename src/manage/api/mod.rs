@@ -164,7 +164,9 @@ pub use self::key_owner::KeyOwner;
 pub use self::route::KeyRoute;
 pub use self::routes::KeyRoutes;
 
+#[cfg(any(feature = "pages", feature = "leaks"))]
+pub(super) use self::bodies::Bodies;
 #[cfg(feature = "pages")]
 pub(super) use self::{
-    bodies::Bodies, create::CreateKey, handlers::key_id, unread::drain_unread, update::UpdateKey,
+    create::CreateKey, handlers::key_id, unread::drain_unread, update::UpdateKey,
 };

@@ -119,7 +119,8 @@ impl ApiKeyLayer {
     /// [`VerifiedKey`](crate::VerifiedKey) is in the extensions. [`Admitted`] completes the response,
     /// and a [`Refusal`] has a response.
     ///
-    /// * The headers decide whether the request has a body. Preflights are not recognized, so
+    /// * The headers decide whether the request has a body; over HTTP/2, a body needs no header. Use the
+    ///   service in front of a gRPC server. Preflights are not recognized, so
     ///   [`forward_preflight`](Self::forward_preflight) has no effect.
     /// * The extensions must have what the application knows of the client, such as its
     ///   [`PeerAddress`](crate::PeerAddress).

@@ -19,6 +19,7 @@ use http_body_util::{Empty, Full};
 use tower::{Layer, Service, service_fn};
 use tower_api_key::guard::Guard;
 use tower_api_key::metrics::Metrics;
+use tower_api_key::testing::FakeClock;
 use tower_api_key::{
     Alphabet, ApiKeyLayer, CachedStore, Checksum, GuardLayer, KeyDigest, KeyFormat, KeyHasher,
     KeyRecord, KeyScheme, KeyStore, MemoryRateLimiter, MemoryStore, NewKey, RateLimiter, Rejection,
@@ -317,6 +318,34 @@ fn a_use_that_is_noted_again_allocates_nothing() {
         });
     let count = count_call(&layer.without_cache_headers(), (HEADER, key.reveal()), 200);
     assert!(count <= one_insert(), "{count}");
+}
+
+/// Of a thousand keys, some are counted by a thread in the same place, and push each other out of it.
+#[test]
+fn keys_that_are_counted_in_the_same_place_leave_nothing_behind() {
+    const KEYS: usize = 1000;
+    let store = MemoryStore::new();
+    let keys: Vec<_> = (0..KEYS).map(|_| store.issue(new_key()).unwrap().secret).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    // It is never polled, as with a database that hangs.
+    let _runtime = runtime.enter();
+    let recorder = UsageRecorder::builder(store.clone()).clock(FakeClock::new()).build();
+    let layer = ApiKeyLayer::new(store).observer(recorder);
+    let mut service = layer.layer(service_fn(inner as fn(Request<Empty<Bytes>>) -> Answered));
+    let mut ask_all = |times: usize| {
+        for _ in 0..times {
+            for key in &keys {
+                for _ in 0..2 {
+                    let request = Request::get("/").header(HEADER, key.reveal());
+                    let answer = service.call(request.body(Empty::new()).unwrap()).now_or_never();
+                    assert_eq!(answer.unwrap().unwrap().status(), 200);
+                }
+            }
+        }
+    };
+    ask_all(5);
+    let left = measure(|| ask_all(50)).bytes_current;
+    assert!(left < 300_000, "{left} bytes");
 }
 
 /// Beside what a sample takes, which is one request in 64.

@@ -98,21 +98,24 @@ impl KeyManager {
         self.in_time(async {
             let found = match self.get_with_authority(id).await {
                 Err(ManageError::NotFound) => None,
-                found => Some(found?),
+                found => Some(found?.1),
             };
-            let usage = match found {
-                Some(_) => self.read_usage(UsageOf::Key(id.clone()), range, period).await?,
+            let Some(authority) = found else {
                 // Of whom a removed key was is not known here.
-                None if !self.is_unbounded() => return Err(ManageError::NotFound),
-                None => {
-                    let usage = self.read_usage(UsageOf::Key(id.clone()), range, period).await?;
-                    if usage.buckets.is_empty() {
-                        return Err(ManageError::NotFound);
-                    }
-                    usage
+                if !self.is_unbounded() {
+                    return Err(ManageError::NotFound);
                 }
+                let usage = self.read_usage(UsageOf::Key(id.clone()), range, period).await?;
+                return match usage.buckets.is_empty() {
+                    true => Err(ManageError::NotFound),
+                    false => Ok(usage),
+                };
             };
-            Ok(usage)
+            // Usage outlives its key: a key of another tenant may have had the same id.
+            let tenant = authority.visible(TenantFilter::Any);
+            let mut usage =
+                self.read_usage_by_key([id.clone()].into(), tenant, range, period).await?;
+            Ok(usage.remove(id).unwrap_or_default())
         })
         .await
     }
@@ -162,13 +165,7 @@ impl KeyManager {
         let ids: BTreeSet<_> = ids.into_iter().collect();
         self.in_time(async {
             let tenant = self.authority().await?.visible(TenantFilter::Any);
-            let store = self.usage_store()?;
-            let Some((range, step)) = asked(range, period, ids.len())? else {
-                return Ok(BTreeMap::new());
-            };
-            let query = UsageByKeyQuery::new(ids, &range, step).of_tenant(tenant);
-            let found = store.usage_by_key(&query).await?;
-            Ok(found.into_iter().map(|(id, buckets)| (id, summed(buckets, period))).collect())
+            self.read_usage_by_key(ids, tenant, range, period).await
         })
         .await
     }
@@ -323,6 +320,22 @@ impl KeyManager {
         self.settings.repository.usage_store().ok_or(ManageError::UsageNotKept)
     }
 
+    async fn read_usage_by_key(
+        &self,
+        ids: BTreeSet<KeyId>,
+        tenant: TenantFilter,
+        range: Range<SystemTime>,
+        period: UsagePeriod,
+    ) -> Result<BTreeMap<KeyId, Usage>, ManageError> {
+        let store = self.usage_store()?;
+        let Some((range, step)) = asked(range, period, ids.len())? else {
+            return Ok(BTreeMap::new());
+        };
+        let query = UsageByKeyQuery::new(ids, &range, step).of_tenant(tenant);
+        let found = store.usage_by_key(&query).await?;
+        Ok(found.into_iter().map(|(id, buckets)| (id, summed(buckets, period))).collect())
+    }
+
     async fn read_usage(
         &self,
         of: UsageOf,
@@ -345,6 +358,10 @@ fn asked(
     period: UsagePeriod,
     keys: usize,
 ) -> Result<Option<(Range<SystemTime>, UsageStep)>, ManageError> {
+    // Checked first, because the end of the month may be beyond the last time.
+    if later(range.end, Duration::ZERO).is_none() {
+        return Err(ManageError::UsageRange);
+    }
     let (step, seconds) = match period {
         UsagePeriod::Hour => (UsageStep::Hour, 3600),
         UsagePeriod::Day | UsagePeriod::Month => (UsageStep::Day, 24 * 3600),
@@ -357,8 +374,7 @@ fn asked(
     let keys = u64::try_from(keys).unwrap_or(u64::MAX);
     let each = length.as_secs() / seconds;
     // Keys take time also where each is asked about for less than an hour.
-    let is_too_long = each.max(keys) > MOST || each.saturating_mul(keys) > MOST_OF_ALL;
-    if is_too_long || later(range.end, Duration::ZERO).is_none() {
+    if each.max(keys) > MOST || each.saturating_mul(keys) > MOST_OF_ALL {
         return Err(ManageError::UsageRange);
     }
     Ok((keys > 0 && !length.is_zero()).then_some((range, step)))

@@ -151,8 +151,15 @@ impl UsedKey {
     }
 
     /// Makes a cell for a thread, unless the key is closed.
+    ///
+    /// Before the list of cells grows, cells that no thread has any more are removed. Otherwise, keys that
+    /// replace each other in the slot of a thread would leave a cell behind each time.
     pub(super) fn cell(&self) -> Option<Arc<Cell>> {
         let mut rest = self.rest();
+        if rest.cells.len() == rest.cells.capacity() {
+            drop(rest);
+            rest = self.gather();
+        }
         if rest.is_closed {
             return None;
         }

@@ -33,10 +33,12 @@ impl UsageStep {
     /// Returns the first hour of those of which a part is within `range`, and the one after the last.
     fn whole(self, range: &Range<SystemTime>) -> (Hour, Hour) {
         let (from, to) = (Hour::of(range.start), Hour::not_before(range.end));
-        match self {
+        let (from, to) = match self {
             Self::Hour => (from, to),
             Self::Day => (from.day(), Hour(to.0 + HOURS_PER_DAY - 1).day()),
-        }
+        };
+        // A range that ends before it begins is empty.
+        (from, to.max(from))
     }
 }
 

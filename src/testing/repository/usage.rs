@@ -115,6 +115,8 @@ impl<S: UsageStore + ?Sized> Suite<'_, S> {
         assert_eq!(self.hours(&id, 0..51).await, all, "the hours of a key");
         assert_eq!(self.hours(&id, 23..50).await, all[1..4], "an end is not within a range");
         assert_eq!(self.hours(&id, 27..50).await, [], "hours between others");
+        let backwards = Range { start: 50, end: 23 };
+        assert_eq!(self.hours(&id, backwards).await, [], "a range that ends before it begins");
         let key = || UsageOf::Key(id.clone());
         let days = self.usage(key(), hour(0)..hour(72), UsageStep::Day).await;
         assert_eq!(days, [at(0, 3), at(24, 7), at(48, 5)], "the days of a key");

@@ -73,6 +73,9 @@
 //! and `RateLimit` is for programs that slow down in advance. `x_rate_limit_headers` is for older
 //! clients of your own, and for ky.
 //!
+//! Clients have an upper bound for the wait. undici and ky retry at their bound (`maxTimeout`, `maxRetryAfter`), so
+//! before the time in a longer `Retry-After`; got, whose option has the same name as ky's, does not retry then.
+//!
 //! # Wrong keys
 //!
 //! A [`FailureThrottle`](crate::FailureThrottle) answers an address that presented many wrong keys with

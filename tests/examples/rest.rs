@@ -183,7 +183,8 @@ async fn keys_are_neither_created_nor_changed_over_the_api() {
 
 #[tokio::test]
 async fn errors_about_keys_have_the_documented_shape() {
-    const STATES: &str = "A state is `active`, `disabled`, `expired`, `revoked` or `suspended`";
+    const STATES: &str =
+        "Unknown state: use `active`, `disabled`, `expired`, `revoked` or `suspended`";
     let server = Example::start("restrictions");
     let unknown = format!("{KEYS}/key_123");
     let wrong = format!("{KEYS}?state=lost");

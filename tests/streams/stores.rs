@@ -311,7 +311,7 @@ async fn the_period_and_the_bound_are_settings() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "must not be 0")]
+#[should_panic(expected = "a period above 0")]
 async fn a_period_of_nothing_is_refused() {
     let _ = StreamWatch::new().recheck_every(Duration::ZERO);
 }

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn what_is_no_format_is_refused() {
         for (wrong, said) in [
-            ("sk_,body", "a body is written like"),
+            ("sk_,body", "write it like `hex:40`"),
             ("sk_,stage=live,stage=live", "once each"),
             ("sk_,stages=live", "once each"),
             ("sk_,", "once each"),

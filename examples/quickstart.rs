@@ -23,6 +23,8 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::net::SocketAddr;
+
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -72,7 +74,9 @@ async fn main() -> support::Result<()> {
     println!("  curl -i {url}/whoami\n");
     let stopped = support::stopped()?;
     support::print_listening(&listener)?;
-    axum::serve(listener, app(store.clone())).with_graceful_shutdown(stopped).await?;
+    // With the addresses of clients, for keys that are restricted to addresses.
+    let app = app(store.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, app).with_graceful_shutdown(stopped).await?;
     store.close().await;
     Ok(())
 }

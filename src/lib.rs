@@ -57,8 +57,8 @@
 //! # Conventions
 //!
 //! * Where a text stands for a value, either is accepted: `.tenant("acme")` or a [`TenantId`], `.abilities(["a:b"])` or
-//!   [`Ability`]s. Descriptions of keys, changes and queries keep what is wrong with a text, and the call that uses them
-//!   returns [all of it](key::InvalidFields). Layers and guards are written by programmers, and
+//!   [`Ability`]s. Descriptions of keys, changes and queries keep what is wrong with texts, and the call that uses them
+//!   returns [all of it](key::InvalidFields). Ids are parsed: `keys.revoke(&"key_…".parse()?)`. Layers and guards are written by programmers, and
 //!   panic when they are built.
 //! * What connects or opens something is a builder that is awaited: `PostgresStore::connect(url).await?`,
 //!   `SqliteStore::open(path).await?`, `RedisStore::connect(url).await?`, each with options before the `.await`.

@@ -27,6 +27,7 @@ mod demo;
 mod layout;
 mod sessions;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::response::Redirect;
@@ -137,6 +138,8 @@ async fn main() -> support::Result<()> {
 
     let stopped = support::stopped()?;
     support::print_listening(&listener)?;
+    // With the addresses of clients, for keys that are restricted to addresses.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(stopped).await?;
     usage.shutdown().await?;
     store.close().await;

@@ -111,6 +111,7 @@ async fn ask(Query(asked): Query<Asked>) -> Html<String> {
 struct Credentials {
     email: String,
     password: String,
+    #[serde(default)]
     next: String,
 }
 

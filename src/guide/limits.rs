@@ -5,6 +5,7 @@
 //!
 //! ```sh
 //! cargo add tower-api-key
+//! cargo add tokio --features macros,rt-multi-thread
 //! ```
 //!
 //! ```

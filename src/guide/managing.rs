@@ -43,8 +43,9 @@
 //!
 //! # The rules
 //!
-//! * A name is not empty, no expiry is in the past, and a rotation never extends the life of a key.
-//! * A revocation is permanent, and may be repeated.
+//! * A name has 3 to 100 characters, no expiry is in the past, and a rotation never extends the life of a key.
+//! * A revocation is permanent, and may be repeated. An id from a path or a form is parsed:
+//!   `keys.revoke(&text.parse()?)`. A manager is cheap to clone, as the state of a router is.
 //!   [`revoke_presented`](crate::KeyManager::revoke_presented) revokes a secret that was found in a
 //!   wrong place.
 //! * Two callers that change the same key never lose a change of each other, and no change undoes a

@@ -1,4 +1,4 @@
-//! The guide: a page for each task, with a program to start from.
+//! The guide: a page for each task, with code to start from.
 //!
 //! | to | read |
 //! |---|---|
@@ -9,6 +9,7 @@
 //! | let owners manage their keys in a browser | [pages] |
 //! | manage keys on a command line | [operators] |
 //! | list in one table what an application requires | [policies] |
+//! | let requests without a key pass | [`optional`](crate::ApiKeyLayer::optional), and `Option<VerifiedKey>` in the handler |
 //! | limit keys, and restrict them to addresses, sites and endpoints | [limits and restrictions](limits) |
 //! | end open streams when a key is revoked | [streams and revocation](streams) |
 //! | test handlers | [testing handlers](testing) |
@@ -25,7 +26,8 @@
 //! | keep them in their table | [your own table](own_table) |
 //! | **run it** | |
 //! | metrics, logs and events | [observing] |
-//! | count the requests of each key | [usage] |
+//! | count the requests of each key, and see when it was last used | [usage] |
+//! | see from where a key is used | the events and [outcomes](observing#outcomes) of requests |
 //! | survive a failover or a restore | [replication, failover, restore](failover) |
 //! | give servers few rights in PostgreSQL | [roles] |
 //! | **decide** | |

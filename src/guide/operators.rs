@@ -4,7 +4,8 @@
 //! cargo install tower-api-key --features cli
 //! ```
 //!
-//! (In a checkout, `cargo run --features cli -- list --database sqlite:keys.db` lists the keys of the quickstart.)
+//! (In a checkout, `cargo run --features cli -- list --database sqlite:keys.db` lists the keys of a quickstart that was
+//! started with `DATABASE=keys.db`.)
 //!
 //! ```sh
 //! export DATABASE_URL=sqlite:keys.db   # or postgres://app@host/app, or redis://host

@@ -63,11 +63,10 @@
 //!         .layer()
 //!         .extractor(Header::x_api_key().or(Bearer.starting_with("sk_")))
 //!         .unless(is_user);
-//!     let app = Router::new().route("/", get(who)).layer(layer).layer(from_fn(session));
+//!     let app: Router = Router::new().route("/", get(who)).layer(layer).layer(from_fn(session));
 //!
 //! #   use http::Request;
 //! #   use tower::ServiceExt;
-//! #   let app: Router = app;
 //! #   for (token, status, body) in [
 //! #       (key.reveal(), 200, "the key reporting"),
 //! #       ("session-of-ann", 200, "the user ann"),
@@ -91,10 +90,11 @@
 //! | a key, as `x-api-key` or Bearer | what the key may see |
 //! | the token of a session | what the user may see |
 //! | a token that nobody claims | 401, also with [`optional`](crate::ApiKeyLayer::optional): a mistyped key never becomes anonymous |
-//! | a key and a session's token | 400, if both are credentials of the layer's extractor; else the key counts |
+//! | a key and a session's token | 400, if both are where the layer's extractor looks, as here; with a session in a cookie, the key counts |
 //! | neither | 401 |
 //!
-//! * [`Bearer::starting_with`](crate::extract::Bearer::starting_with) ignores other tokens.
+//! * [`Bearer::starting_with`](crate::extract::Bearer::starting_with) leaves other tokens to
+//!   the authenticator outside of the layer.
 //!   [`Claimed`](crate::extract::Claimed) marks the header that was verified: a session in a cookie
 //!   does not claim a token beside it.
 //! * [`ApiKeyLayer::unless`](crate::ApiKeyLayer::unless) and [`Guard::unless`](crate::Guard::unless)

@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo add tower-api-key --dev --features testing
+//! cargo add http tower --dev
 //! ```
 //!
 //! # Through the application

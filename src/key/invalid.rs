@@ -66,7 +66,7 @@ impl InvalidFields {
         value.try_into().map_err(|error| self.add(name, None, error)).ok()
     }
 
-    /// Converts the values of a list that has `before` items already.
+    /// Converts the values of a list that has `before` valid items already.
     pub(crate) fn convert_all<T, V>(
         &mut self,
         name: &'static str,
@@ -76,6 +76,10 @@ impl InvalidFields {
     where
         V: TryInto<T, Error: fmt::Display>,
     {
+        // Those that were refused have a place in the list, too.
+        let start = format!("{name}[");
+        let before =
+            before + self.0.iter().filter(|invalid| invalid.path.starts_with(&start)).count();
         let values = values.into_iter().enumerate();
         let convert = |(index, value): (usize, V)| {
             value.try_into().map_err(|error| self.add(name, Some(before + index), error)).ok()
@@ -133,5 +137,16 @@ mod tests {
         let text = invalid.check().unwrap_err().to_string();
         assert!(text.contains("; tenants[3]: a tenant id has 1 to 128 characters"), "{text}");
         assert_eq!(invalid.iter().count(), MAX_MISTAKES);
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_place_among_all_values_of_several_calls() {
+        let mut invalid = InvalidFields::NONE;
+        let mut tenants: Vec<TenantId> = Vec::new();
+        for text in ["a b", "acme", "c d", "initech", "e f"] {
+            tenants.extend(invalid.convert_all("tenants", tenants.len(), [text]));
+        }
+        let fields: Vec<_> = invalid.iter().map(InvalidField::field).collect();
+        assert_eq!(fields, ["tenants[0]", "tenants[2]", "tenants[4]"]);
     }
 }

@@ -76,7 +76,8 @@ impl ApiKeyLayer {
         self.with(|gate| gate.guards.push(Arc::new(guard)))
     }
 
-    /// Accepts requests without a credential. They have no [`VerifiedKey`](crate::VerifiedKey).
+    /// Accepts requests without a credential. They have no [`VerifiedKey`](crate::VerifiedKey): handlers of axum take
+    /// an `Option<VerifiedKey>`.
     ///
     /// A wrong credential is still refused. Guards on routes refuse requests without a key.
     ///

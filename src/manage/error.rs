@@ -1,5 +1,7 @@
 //! [`ManageError`]: the error of a [`KeyManager`](crate::KeyManager).
 
+use std::error::Error as _;
+use std::fmt;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -11,7 +13,7 @@ use crate::store::{CommitError, KeyState, StoreError};
 /// The error of a call of a [`KeyManager`](crate::KeyManager).
 ///
 /// Nothing was changed, unless it is [`Store`](Self::Store) or [`Deadline`](Self::Deadline): then it is not known.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum ManageError {
     /// Fields of the new key, the change or the query are not valid: these.
@@ -77,6 +79,18 @@ pub enum ManageError {
     /// The store failed. It is not known whether a change was made.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// The text and the source: a `main` that returns an error prints this.
+impl fmt::Debug for ManageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut error = f.debug_tuple("ManageError");
+        error.field(&format_args!("{self}"));
+        if let Some(source) = self.source() {
+            error.field(&source);
+        }
+        error.finish()
+    }
 }
 
 impl From<IssueError> for ManageError {

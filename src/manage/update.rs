@@ -16,8 +16,9 @@ use crate::store::KeyRecord;
 /// Says what is to be changed of a key. What is not mentioned stays.
 ///
 /// The setters have the names of those of [`NewKey`](crate::NewKey), and take texts or values like them. A list that
-/// is mentioned is the whole list from then on; what is mentioned again is added to it. What is
-/// [wrong](InvalidFields) is returned by [`KeyManager::update`](crate::KeyManager::update), all at once.
+/// is mentioned is the whole list from then on; what is mentioned again is added to it. An empty list allows
+/// nothing; the methods `without_…` lift a restriction. [`KeyManager::update`](crate::KeyManager::update) returns all
+/// texts that are [not valid](InvalidFields) at once.
 ///
 /// # Examples
 ///
@@ -33,11 +34,12 @@ use crate::store::KeyRecord;
 /// let update = KeyUpdate::new()
 ///     .name("monthly reporting")
 ///     .abilities(["reports:read"])
-///     .limits(["1000 per hour"])
+///     .limit("1000 per hour")
 ///     .without_addresses()
 ///     .expires_at(None);
 /// let changed = keys.update(issued.record.id(), &update).await?;
 /// assert!(!changed.record.abilities().can("reports:write"));
+/// assert_eq!(changed.record.limits().len(), 1);
 /// assert!(changed.record.restrictions().addresses.is_none());
 /// # Ok(())
 /// # }
@@ -109,7 +111,16 @@ impl KeyUpdate {
         self
     }
 
-    /// Sets how often the key may be used.
+    /// Sets how often the key may be used; called again, it adds a limit, as
+    /// [`NewKey::limit`](crate::NewKey::limit) does.
+    pub fn limit<L>(self, limit: L) -> Self
+    where
+        L: TryInto<RateLimit, Error: fmt::Display>,
+    {
+        self.limits([limit])
+    }
+
+    /// Sets [limits](Self::limit) of how often the key may be used.
     pub fn limits<L>(mut self, limits: impl IntoIterator<Item = L>) -> Self
     where
         L: TryInto<RateLimit, Error: fmt::Display>,
@@ -133,6 +144,8 @@ impl KeyUpdate {
     }
 
     /// Sets the networks and addresses from which clients may use the key. Other restrictions stay.
+    ///
+    /// The server has to know the addresses of clients, as for [`NewKey::addresses`](crate::NewKey::addresses).
     pub fn addresses<N>(mut self, networks: impl IntoIterator<Item = N>) -> Self
     where
         N: TryInto<Network, Error: fmt::Display>,

@@ -19,7 +19,7 @@ use crate::key::{
 ///
 /// Each setter takes a text or the value that it stands for, and lists take any number of either. A text that is
 /// not valid is no panic: [`KeyManager::issue`](crate::KeyManager::issue) and [`generate`](Self::generate) return
-/// all that is wrong [at once](InvalidFields).
+/// all of them [at once](InvalidFields). The manager's own rules, such as those of names and expiries, come after that.
 ///
 /// # Examples
 ///
@@ -73,7 +73,7 @@ pub struct IssuedKey {
 impl NewKey {
     /// Describes a key without abilities that does not expire.
     ///
-    /// The name says what the key is for; give each service a key of its own.
+    /// The name says what the key is for, in 3 to 100 characters on one line. Give each service a key of its own.
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -173,6 +173,9 @@ impl NewKey {
 
     /// Adds networks, such as `192.0.2.0/24`, and addresses to those from which the key works.
     /// By default it works from everywhere. An empty list allows nothing.
+    ///
+    /// The server has to know the addresses of clients: with axum, serve with
+    /// `app.into_make_service_with_connect_info::<SocketAddr>()`. Otherwise, the key works from nowhere.
     pub fn addresses<N>(mut self, networks: impl IntoIterator<Item = N>) -> Self
     where
         N: TryInto<Network, Error: fmt::Display>,

@@ -312,7 +312,8 @@ impl Default for KeyQuery {
 pub struct StoredKey {
     /// The record.
     pub record: Arc<KeyRecord>,
-    /// When the key was last used, if that is kept. It may be a minute behind.
+    /// When the key was last used, if a `UsageRecorder` (feature `usage`) on the layer keeps it. It may be a minute
+    /// behind.
     pub last_used_at: Option<SystemTime>,
 }
 

@@ -28,6 +28,30 @@ impl Clock for SystemClock {
     }
 }
 
+/// Reads the operating system's clock as of its last tick, some milliseconds ago, where that is several times
+/// faster: for what is counted by the hour and kept by the second.
+#[cfg(feature = "usage")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CoarseClock;
+
+#[cfg(feature = "usage")]
+impl Clock for CoarseClock {
+    #[cfg(target_os = "linux")]
+    #[inline]
+    fn now(&self) -> SystemTime {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        // A clock that is set to before 1970 is at 1970.
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or_default();
+        SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
 /// Continues from the operating system's time without following its jumps, for durations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MonotonicClock {

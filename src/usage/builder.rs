@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, CoarseClock};
 use crate::store::{UsageRetention, UsageStore};
 
 /// The longest interval: longer than any server runs, and short enough to be added to any time.
@@ -41,7 +41,7 @@ impl UsageRecorderBuilder {
     pub(super) fn new(store: Arc<dyn UsageStore>) -> Self {
         Self {
             store,
-            clock: Box::new(SystemClock),
+            clock: Box::new(CoarseClock),
             interval: Duration::from_secs(60),
             write_timeout: Duration::from_secs(5),
             max_keys: 1_000_000,

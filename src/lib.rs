@@ -188,7 +188,7 @@
 //! | `testing` | a fake clock, conformance suites for stores, requests that act as a key, checks of policies | – |
 //! | `cache` | `CachedStore`: records in memory in front of a store, and revocation on every node | – |
 //! | `metrics` | `Metrics`: counters, gauges and histograms, with the facade [`metrics`](https://docs.rs/metrics) | metrics |
-//! | `usage` | `UsageRecorder`: how often and when last keys were used, written in the background | – |
+//! | `usage` | `UsageRecorder`: how often and when last keys were used, written in the background | on Unix, rustix |
 //! | `sqlite` | `SqliteStore` | sqlx 0.9 with SQLite built in, which needs a C compiler, `serde` |
 //! | `postgres` | `PostgresStore`, and its notifications for `CachedStore` | sqlx 0.9, `serde` |
 //! | `redis` | `RedisStore`, its channels for `CachedStore`, and `RedisRateLimiter` | redis 1, `serde` |

@@ -124,7 +124,7 @@ impl UsageRecorder {
     /// | [`write_timeout`](UsageRecorderBuilder::write_timeout) | 5 seconds |
     /// | [`max_keys`](UsageRecorderBuilder::max_keys) | 1 000 000 |
     /// | [`retention`](UsageRecorderBuilder::retention) | hours for 90 days, days for 400 |
-    /// | [`clock`](UsageRecorderBuilder::clock) | the operating system's |
+    /// | [`clock`](UsageRecorderBuilder::clock) | the operating system's; on Linux as of its last tick, some milliseconds ago |
     pub fn builder(store: impl UsageStore + 'static) -> UsageRecorderBuilder {
         UsageRecorderBuilder::new(Arc::new(store))
     }

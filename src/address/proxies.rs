@@ -10,6 +10,7 @@ use super::forwarded;
 use super::peer::peer_address;
 use super::{Network, NetworkError};
 use crate::head::RequestHead;
+use crate::valid::valid;
 
 /// The proxies that are trusted to name the client's address, such as in `X-Forwarded-For`.
 ///
@@ -81,11 +82,12 @@ impl TrustedProxies {
     ///
     /// Panics if a network does not [parse](Network). For text from outside, use
     /// [`try_networks`](Self::try_networks).
+    #[track_caller]
     pub fn networks<N>(networks: impl IntoIterator<Item = N>) -> Self
     where
         N: TryInto<Network, Error: Into<NetworkError>>,
     {
-        Self::try_networks(networks).unwrap_or_else(|error| panic!("{error}"))
+        valid(Self::try_networks(networks))
     }
 
     /// Like [`networks`](Self::networks), for text that may be wrong. Without any network, no proxy is

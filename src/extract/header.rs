@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use super::{Carrier, Credential, CredentialPlace, Extract};
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
+use crate::valid::valid;
 
 pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -39,11 +40,12 @@ impl Header {
     ///
     /// Panics if `name` is not a header name.
     #[must_use]
+    #[track_caller]
     pub fn new<N>(name: N) -> Self
     where
         N: TryInto<HeaderName, Error: std::fmt::Display>,
     {
-        let name = name.try_into().unwrap_or_else(|error| panic!("{error}"));
+        let name = valid(name.try_into());
         let carrier = CredentialPlace::Header(name.clone()).into();
         Self { name, carrier }
     }

@@ -10,6 +10,7 @@ use super::layer::guard_is_a_layer;
 use crate::head::RequestHead;
 use crate::key::{Ability, AbilitySet};
 use crate::reject::{Rejection, RejectionKind};
+use crate::valid::valid;
 use crate::verify::VerifiedKey;
 
 /// Refuses requests whose key lacks an ability.
@@ -60,6 +61,7 @@ impl RequireAbility {
     /// assert_eq!(refusal.abilities()[0].as_str(), "bots:write");
     /// # Ok::<_, http::Error>(())
     /// ```
+    #[track_caller]
     pub fn new<A>(ability: A) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
@@ -88,11 +90,16 @@ impl RequireAbility {
     /// assert!(guard.check(&key, &head).is_ok());
     /// # Ok::<_, http::Error>(())
     /// ```
+    #[track_caller]
     pub fn any_of<A>(abilities: impl IntoIterator<Item = A>) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
     {
-        Self(Needs::OneOf(abilities.into_iter().map(needed).collect()))
+        let mut one: Vec<Ability> = Vec::new();
+        for ability in abilities {
+            one.push(needed(ability));
+        }
+        Self(Needs::OneOf(one.into()))
     }
 
     /// Requires every one of several abilities.
@@ -117,17 +124,20 @@ impl RequireAbility {
     /// assert!(guard.check(&key, &head).is_err());
     /// # Ok::<_, http::Error>(())
     /// ```
+    #[track_caller]
     pub fn all_of<A>(abilities: impl IntoIterator<Item = A>) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
     {
-        let each: Arc<[Arc<[Ability]>]> =
-            abilities.into_iter().map(|ability| Arc::new([needed(ability)]) as Arc<[_]>).collect();
+        let mut each: Vec<Arc<[Ability]>> = Vec::new();
+        for ability in abilities {
+            each.push(Arc::new([needed(ability)]));
+        }
         assert!(
             !each.is_empty(),
             "`all_of` needs at least one ability: with none, every key would pass"
         );
-        Self(Needs::OneOfEach(each))
+        Self(Needs::OneOfEach(each.into()))
     }
 
     /// Requires `resource:read` for `GET` and `HEAD`, and `resource:write` for `POST`, `PUT`,
@@ -157,17 +167,20 @@ impl RequireAbility {
     /// assert!(guard.check(&key, &RequestHead::new(&write)).is_err());
     /// # Ok::<_, http::Error>(())
     /// ```
+    #[track_caller]
     pub fn by_method(resource: &str) -> Self {
-        let ability = |action: &str| Arc::new([needed(format!("{resource}:{action}"))]);
-        Self(Needs::ByMethod { read: ability("read"), write: ability("write") })
+        let [read, write] = ["read", "write"].map(|action| format!("{resource}:{action}"));
+        let (read, write) = (Arc::new([needed(read)]), Arc::new([needed(write)]));
+        Self(Needs::ByMethod { read, write })
     }
 }
 
+#[track_caller]
 pub(crate) fn needed<A>(ability: A) -> Ability
 where
     A: TryInto<Ability, Error: fmt::Display>,
 {
-    let ability = ability.try_into().unwrap_or_else(|error| panic!("{error}"));
+    let ability = valid(ability.try_into());
     assert!(!ability.is_wildcard(), "a guard requires one action, not the wildcard {ability}");
     ability
 }

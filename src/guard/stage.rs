@@ -9,6 +9,7 @@ use super::layer::guard_is_a_layer;
 use crate::head::RequestHead;
 use crate::key::Stage;
 use crate::reject::{Rejection, RejectionKind};
+use crate::valid::valid;
 use crate::verify::VerifiedKey;
 
 /// Refuses requests whose key is not of the stage that they ask for. A key without a stage is refused,
@@ -51,11 +52,12 @@ impl RequireStage {
     /// assert!(RequireStage::fixed("staging").check(&key, &head).is_err());
     /// # Ok::<_, http::Error>(())
     /// ```
+    #[track_caller]
     pub fn fixed<T>(stage: T) -> Self
     where
         T: TryInto<Stage, Error: fmt::Display>,
     {
-        Self(Expected::Fixed(stage.try_into().unwrap_or_else(|error| panic!("{error}"))))
+        Self(Expected::Fixed(valid(stage.try_into())))
     }
 
     /// Requires the stage that is segment number `index`, from 0, of the original path.

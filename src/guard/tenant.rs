@@ -9,6 +9,7 @@ use super::layer::guard_is_a_layer;
 use crate::head::RequestHead;
 use crate::key::TenantId;
 use crate::reject::{Rejection, RejectionKind};
+use crate::valid::valid;
 use crate::verify::VerifiedKey;
 
 /// Refuses requests whose key is not of the tenant that they ask for. A key without a tenant is
@@ -51,11 +52,12 @@ impl RequireTenant {
     /// assert!(RequireTenant::fixed("umbrella").check(&key, &head).is_err());
     /// # Ok::<_, http::Error>(())
     /// ```
+    #[track_caller]
     pub fn fixed<T>(tenant: T) -> Self
     where
         T: TryInto<TenantId, Error: fmt::Display>,
     {
-        Self(Expected::Fixed(tenant.try_into().unwrap_or_else(|error| panic!("{error}"))))
+        Self(Expected::Fixed(valid(tenant.try_into())))
     }
 
     /// Requires the tenant that is segment number `index`, from 0, of the original path.

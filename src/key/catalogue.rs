@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Ability, AbilitySet};
+use crate::valid::valid;
 
 /// The abilities that an application knows, each with a description.
 ///
@@ -61,11 +62,12 @@ impl AbilityCatalogue {
     /// # Panics
     ///
     /// Panics if the ability does not parse or is a wildcard: a catalogue lists single abilities.
+    #[track_caller]
     pub fn ability<A>(mut self, ability: A, says: impl Into<String>) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
     {
-        let ability = ability.try_into().unwrap_or_else(|error| panic!("{error}"));
+        let ability = valid(ability.try_into());
         assert!(
             !ability.is_wildcard(),
             "`{ability}` is a wildcard: add single abilities to a catalogue"
@@ -113,6 +115,7 @@ impl AbilityCatalogue {
     ///     .preset("Bots", "", ["bots:*"]);
     /// assert_eq!(catalogue.presets().count(), 2);
     /// ```
+    #[track_caller]
     pub fn preset<A>(
         mut self,
         title: impl Into<String>,
@@ -123,15 +126,16 @@ impl AbilityCatalogue {
         A: TryInto<Ability, Error: fmt::Display>,
     {
         let title = title.into();
-        let parsed = abilities.into_iter().map(|ability| {
-            let ability = ability.try_into().unwrap_or_else(|error| panic!("{error}"));
+        let mut parsed = Vec::new();
+        for ability in abilities {
+            let ability = valid(ability.try_into());
             assert!(
                 self.knows(&ability),
                 "the preset {title:?} has {ability}, which is not in the catalogue: add it before"
             );
-            ability
-        });
-        let abilities = parsed.collect();
+            parsed.push(ability);
+        }
+        let abilities = parsed.into_iter().collect();
         self.presets.push(Preset { title, says: says.into(), abilities });
         self
     }

@@ -14,6 +14,7 @@ use super::subject::Subject;
 use crate::clock::{Clock, MonotonicClock, nanoseconds};
 use crate::key::RateLimit;
 use crate::neighbours::Neighbours;
+use crate::valid::valid;
 
 /// The most addresses that are kept, in about 20 MB.
 const MAX_ADDRESSES: usize = 100_000;
@@ -81,12 +82,13 @@ impl FailureThrottle {
     /// let layer = ApiKeyLayer::new(MemoryStore::new()).failure_throttle(throttle.clone());
     /// assert!(std::panic::catch_unwind(|| FailureThrottle::new("20 a minute")).is_err());
     /// ```
+    #[track_caller]
     pub fn new<L>(limit: L) -> Self
     where
         L: TryInto<RateLimit, Error: fmt::Display>,
     {
         let shared = Shared {
-            limit: limit.try_into().unwrap_or_else(|error| panic!("{error}")).not_shared(),
+            limit: RateLimit::not_shared(valid(limit.try_into())),
             addresses: Levels::at_most(MAX_ADDRESSES),
             clock: Box::new(MonotonicClock::start()),
             in_flight: Arc::default(),

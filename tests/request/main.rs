@@ -75,3 +75,4 @@ mod openapi;
 mod remote;
 mod repeated_events;
 mod spans;
+mod written_down;

@@ -21,6 +21,7 @@ use super::layer::{admit, rejector};
 use crate::body::ResponseBody;
 use crate::head::RequestHead;
 use crate::reject::{Rejection, RejectionKind};
+use crate::valid::valid;
 use crate::verify::VerifiedKey;
 
 /// Binds sessions to the key that opened them, for servers that name a session in a header, such as
@@ -90,11 +91,12 @@ impl BindSession {
     /// let sessions = BindSession::new("mcp-session-id");
     /// assert_eq!(sessions.sessions(), 0);
     /// ```
+    #[track_caller]
     pub fn new<N>(name: N) -> Self
     where
         N: TryInto<HeaderName, Error: fmt::Display>,
     {
-        let header = name.try_into().unwrap_or_else(|error| panic!("{error}"));
+        let header = valid(name.try_into());
         let bounds = Bounds { all: 65_536, per_key: 1024 };
         Self { header, sessions: Arc::new(Sessions::new(bounds)) }
     }

@@ -8,6 +8,7 @@ pub use self::configured::KeyFormatError;
 use self::error::Cause;
 pub use self::error::{FormatError, GenerateError};
 use super::{Alphabet, Checksum, KeyKind, Secret, Stage};
+use crate::valid::valid;
 
 mod configured;
 mod error;
@@ -66,8 +67,10 @@ impl KeyFormat {
     /// Panics if the prefix has more than 32 characters, one that is not in `A-Z`, `a-z`,
     /// `0-9`, `_` or `-`, or does not start with a letter or digit.
     #[must_use]
+    #[track_caller]
     pub fn new(prefix: &str) -> Self {
-        Self::try_new(prefix).unwrap_or_else(|error| panic!("{error}; this one is {prefix:?}"))
+        let format = Self::try_new(prefix);
+        valid(format.map_err(|error| format!("{error}; this one is {prefix:?}")))
     }
 
     /// Sets the alphabet and the length of the random body.
@@ -76,10 +79,11 @@ impl KeyFormat {
     ///
     /// Panics if the body has fewer than 128 bits of entropy or more than 200 characters.
     #[must_use]
+    #[track_caller]
     pub fn body(self, alphabet: Alphabet, length: usize) -> Self {
-        self.try_body(alphabet, length).unwrap_or_else(|error| {
-            panic!("{error}; {length} {} characters were asked for", alphabet.name())
-        })
+        let name = alphabet.name();
+        let format = self.try_body(alphabet, length);
+        valid(format.map_err(|error| format!("{error}; {length} {name} characters were asked for")))
     }
 
     /// Sets the checksum at the end.
@@ -97,12 +101,12 @@ impl KeyFormat {
     ///
     /// Panics if `stage` does not parse.
     #[must_use]
+    #[track_caller]
     pub fn stage<S>(mut self, stage: S) -> Self
     where
         S: TryInto<Stage, Error: fmt::Display>,
     {
-        let stage = stage.try_into().unwrap_or_else(|error| panic!("{error}"));
-        self.stage = Some(stage);
+        self.stage = Some(valid(stage.try_into()));
         self
     }
 

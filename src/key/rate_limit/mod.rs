@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::valid::valid;
+
 mod text;
 
 const SECOND: u64 = 1_000_000_000;
@@ -141,6 +143,7 @@ impl RateLimit {
     ///
     /// Panics if the quota is zero. The same applies to the other units.
     #[must_use]
+    #[track_caller]
     pub fn per_second(quota: u32) -> Self {
         Self::per(quota, 1)
     }
@@ -151,6 +154,7 @@ impl RateLimit {
     ///
     /// Panics if the quota is zero.
     #[must_use]
+    #[track_caller]
     pub fn per_minute(quota: u32) -> Self {
         Self::per(quota, 60)
     }
@@ -161,6 +165,7 @@ impl RateLimit {
     ///
     /// Panics if the quota is zero.
     #[must_use]
+    #[track_caller]
     pub fn per_hour(quota: u32) -> Self {
         Self::per(quota, 3600)
     }
@@ -171,12 +176,14 @@ impl RateLimit {
     ///
     /// Panics if the quota is zero.
     #[must_use]
+    #[track_caller]
     pub fn per_day(quota: u32) -> Self {
         Self::per(quota, 86_400)
     }
 
+    #[track_caller]
     fn per(quota: u32, seconds: u64) -> Self {
-        Self::new(quota, Duration::from_secs(seconds)).unwrap_or_else(|error| panic!("{error}"))
+        valid(Self::new(quota, Duration::from_secs(seconds)))
     }
 
     /// Sets how many requests may come at once. The default is the whole quota.
@@ -185,8 +192,9 @@ impl RateLimit {
     ///
     /// Panics if it is zero, or would take more than ten years to come back.
     #[must_use]
+    #[track_caller]
     pub fn with_burst(self, burst: u32) -> Self {
-        self.try_burst(burst).unwrap_or_else(|error| panic!("{error}"))
+        valid(self.try_burst(burst))
     }
 
     /// Sets the name, which identifies the limit among those of a key. Clients see it.
@@ -197,8 +205,9 @@ impl RateLimit {
     ///
     /// Panics if it does not have 1 to 32 characters of `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`.
     #[must_use]
+    #[track_caller]
     pub fn with_name(self, name: &str) -> Self {
-        self.try_name(name).unwrap_or_else(|error| panic!("{error}"))
+        valid(self.try_name(name))
     }
 
     /// Shares the limit with all keys of the tenant that have the same one: also shared, and with the

@@ -10,6 +10,10 @@ use crate::key::{EndpointPattern, KeyKind, OriginPattern, Page, Restrictions, Si
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
 
+const UNKNOWN_ADDRESS: &str = "The API key works from some addresses only, and the server does not know the client's: in \
+     axum, serve with `into_make_service_with_connect_info::<SocketAddr>()`; with trusted proxies, have them tell it. \
+     (Builds without debug assertions do not say this.)";
+
 /// Checks a request against the restrictions of its key. The layer does so for every key, so that no
 /// restriction depends on a mounted guard.
 pub(crate) fn check_restrictions(
@@ -25,8 +29,17 @@ pub(crate) fn check_restrictions(
     if !allowed_site {
         return refuse("The API key does not work on this site");
     }
-    if !allows_address(restrictions, client_address) {
-        return refuse("The API key does not work from this address");
+    let mut address = None;
+    let is_allowed = allows_address(restrictions, || {
+        address = client_address();
+        address
+    });
+    if !is_allowed {
+        return refuse(match address {
+            // Developers whose server tells no addresses read this first. Users of a release learn nothing.
+            None if cfg!(debug_assertions) => UNKNOWN_ADDRESS,
+            _ => "The API key does not work from this address",
+        });
     }
     if !allows_endpoint(restrictions, head) {
         return refuse("The API key does not work on this endpoint");

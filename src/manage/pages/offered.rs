@@ -123,7 +123,7 @@ impl Resource {
         entries.map(|entry| &entry.ability).collect()
     }
 
-    /// Returns the levels without repetitions.
+    /// Returns the levels that differ for this resource.
     pub(super) fn levels(&self) -> impl Iterator<Item = Level> {
         let reading = self.entries.iter().filter(|entry| entry.reads()).count();
         let has_reading = (1..self.entries.len()).contains(&reading);

@@ -47,7 +47,7 @@ impl Gate {
         contained(|| self.limiter.reserve_now(request.key.record(), request.cost))
     }
 
-    /// Asks the limiter, and waits for its answer.
+    /// Asks the limiter, and waits.
     pub(crate) fn reserve(
         &self,
         request: Chargeable,
@@ -125,8 +125,8 @@ impl Gate {
 /// The granted cost of a request. With the response, it is written to the limit headers or, if an inner
 /// guard refuses, refunded.
 ///
-/// It has no reference to the layer, because threads would contend for that reference count. The key that
-/// is kept with it gives access to the layer.
+/// It does not hold the layer, because threads would contend for that reference count. The key that is
+/// kept with it gives access to the layer.
 pub(crate) struct Charged {
     cost: u32,
     decision: LimitDecision,

@@ -41,7 +41,7 @@ pub(crate) fn notify(who: &'static str, foreign: impl FnOnce()) {
     }
 }
 
-/// Waits for foreign code whose answer is needed.
+/// Waits for foreign code.
 pub(crate) async fn wait<T>(foreign: impl Future<Output = T>) -> Result<T, Failure> {
     AssertUnwindSafe(foreign).catch_unwind().await.map_err(|panic| panicked(&*panic))
 }

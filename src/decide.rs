@@ -1,4 +1,4 @@
-//! The steps from a request to the decision: admit, refuse, or wait for the store or the limiter.
+//! The steps from a request to the decision: admit, refuse or wait.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(crate) enum Decision {
     Wait(Wait),
 }
 
-/// A wait for the store or the limiter. Each future also returns the state that the next steps need.
+/// A wait for the store or the limiter. Each future returns what the next steps need.
 pub(crate) enum Wait {
     Lookup(BoxFuture<'static, LookedUp>),
     Limits(BoxFuture<'static, (Answer, Chargeable, Carrier)>),
@@ -97,7 +97,7 @@ impl Gate {
         self.fallback.as_ref()?.attempt(key, &self.scheme).map(Box::new)
     }
 
-    /// Returns what the prefix of a key says. An error means that the text cannot be a key.
+    /// Returns what the prefix of a key says, if the text can be a key.
     fn parse(&self, key: &[u8]) -> Result<Claims, FormatError> {
         let formats = self.scheme.formats();
         if formats.is_empty() {
@@ -304,7 +304,7 @@ impl Wait {
                     gate.judge(Known::new(record, gate), &digest, &claims, carrier, head)
                 });
                 let decided = decided.inspect_err(|rejection| gate.count_failure(rejection, head));
-                // Dropped after the count: the look-up that waits for the place has to see the failure.
+                // The look-up that waits for the place has to see the failure.
                 drop(place);
                 decided
             }

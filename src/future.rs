@@ -25,7 +25,7 @@ use crate::pass::Finish;
 use crate::reject::Rejection;
 
 pin_project! {
-    /// The response future of an [`ApiKeyService`](crate::ApiKeyService): the inner service's answer or a rejection.
+    /// Resolves to the response of the inner service, or to a rejection.
     pub struct ResponseFuture<S, B>
     where
         S: Service<Request<B>>,

@@ -126,7 +126,7 @@ impl KeyManager {
             // Reads the same page again: the keys that were on it are in another state now.
             let page = self.in_time(self.page_of(tenant, &query)).await?;
             if page.keys.is_empty() {
-                // An empty page may not be the last one: the store visits only so many keys per page.
+                // An empty page need not be the last: the store visits only so many keys.
                 let Some(next) = page.next else { return Ok(found) };
                 query = query.after(next);
                 continue;

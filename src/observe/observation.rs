@@ -1,8 +1,8 @@
 //! [`Arrival`] and [`Observation`]: a request in progress, before and after the decision, for observers.
 //!
-//! The layer keeps one of them from the arrival of a request to its end. It notifies the observers exactly once,
-//! at the latest when it is dropped. If observers want only outcomes, it allocates nothing and shares nothing:
-//! before the decision it borrows the observers from the layer, and afterwards it reaches them through the key.
+//! One of them exists from the arrival of a request to its end. It notifies the observers exactly once, at the
+//! latest when it is dropped. If observers want only outcomes, it allocates and shares nothing: it borrows the
+//! observers from the layer before the decision, and reaches them through the key afterwards.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ impl<'g> Arrival<'g> {
         more
     }
 
-    /// Notifies the observers of how the request ended.
+    /// Notifies the observers of the outcome.
     pub(crate) fn end(mut self, outcome: Outcome<'_>) {
         self.tell(outcome);
     }
@@ -165,7 +165,7 @@ impl Observation {
         }
     }
 
-    /// Notifies the observers of how the request ended, if they were not notified yet.
+    /// Notifies the observers of the outcome, unless they were notified.
     pub(crate) fn end(&mut self, outcome: Outcome<'_>) {
         if !std::mem::take(&mut self.is_observed) {
             return;
@@ -180,7 +180,7 @@ impl Observation {
         }
     }
 
-    /// Takes the whole observation, to notify the observers later.
+    /// Takes the observation, to end it later.
     pub(crate) fn take(&mut self) -> Self {
         std::mem::replace(self, Self::unobserved(None, false))
     }

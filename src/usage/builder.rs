@@ -10,7 +10,7 @@ use crate::store::{UsageRetention, UsageStore};
 /// The longest interval: longer than any server runs, and short enough to add it to any time.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Builds a [`UsageRecorder`](super::UsageRecorder), which counts the requests of keys.
+/// Builds a [`UsageRecorder`](super::UsageRecorder).
 ///
 /// # Examples
 ///

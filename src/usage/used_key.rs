@@ -61,7 +61,7 @@ impl Cell {
     /// Counts a request. Returns false if the cell is closed or has the counts of another hour.
     #[inline]
     pub(super) fn accept(&self, now: Moment) -> bool {
-        // A load and a store suffice: no other thread writes here. The clock may go back.
+        // No other thread writes here. The clock may go back.
         if self.last.load(Ordering::Relaxed) < now.at {
             self.last.store(now.at, Ordering::Relaxed);
         }
@@ -235,7 +235,7 @@ impl UsedKey {
         let mut rest = self.rest();
         let Rest { cells, hours, .. } = &mut *rest;
         cells.retain_mut(|cell| {
-            // Checked before the count is taken, so that the count of an unused cell is its last one.
+            // Checked first, so that the count taken from an unused cell is its last.
             let is_used = Arc::get_mut(cell).is_none();
             if let Some((hour, count)) = cell.accepted.take() {
                 add(hours, hour, UsageKind::Accepted, count);

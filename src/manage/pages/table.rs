@@ -46,7 +46,7 @@ pub(super) fn table(
 
 /// Shows the head of a sortable column. A second click sorts in the other direction.
 fn heading(site: &Site<'_>, asked: &Asked, label: &str, [first, second]: [Sort; 2]) -> Markup {
-    // The first order is ascending for names, and the latest first for times.
+    // The first order is ascending for names, descending for times.
     let (is_sorted, up) = match asked.sort {
         sort if sort == first => (true, first == Sort::Name),
         sort if sort == second => (true, first != Sort::Name),

@@ -1,5 +1,5 @@
-//! The limits of one request: what it costs is reserved, told and, if it is refused after all, given
-//! back.
+//! The limits of one request: reserves its cost, writes the limit headers, and refunds the cost if an
+//! inner guard refuses the request.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
 use crate::verify::VerifiedKey;
 
-/// A request whose key has limits, and what the guards said of it.
+/// A request whose key has limits, and the rejection of the guards, if any.
 pub(crate) struct Chargeable {
     key: VerifiedKey,
     cost: u32,
     refused: Option<Rejection>,
 }
 
-/// What the limiter said.
+/// The answer of the limiter.
 pub(crate) type Answer = Result<LimitDecision, LimiterError>;
 
 impl Gate {
-    /// Returns what to ask the limiter.
+    /// Returns the request for the limiter, with its cost.
     pub(crate) fn chargeable(
         &self,
         key: VerifiedKey,
@@ -34,7 +34,7 @@ impl Gate {
         head: &RequestHead<'_>,
     ) -> Chargeable {
         let cost = match (&refused, &self.cost) {
-            // Nothing is spent, but the client is told how its limits stand.
+            // A refused request spends nothing, but its response has the limit headers.
             (Some(_), _) => 0,
             (None, Some(cost)) => cost(&key, head),
             (None, None) => 1,
@@ -42,25 +42,25 @@ impl Gate {
         Chargeable { key, cost, refused }
     }
 
-    /// Asks the limiter, if the answer is at hand.
+    /// Asks the limiter for an answer without waiting.
     pub(crate) fn reserve_now(&self, request: &Chargeable) -> Immediate<Answer> {
         contained(|| self.limiter.reserve_now(request.key.record(), request.cost))
     }
 
-    /// Asks the limiter.
+    /// Asks the limiter, and waits.
     pub(crate) fn reserve(
         &self,
         request: Chargeable,
     ) -> impl Future<Output = (Answer, Chargeable)> + Send + 'static {
         let (limiter, timeout) = (Arc::clone(&self.limiter), self.limiter_timeout);
         async move {
-            // Within a future, because it may panic before there is one.
+            // Inside a future, because the limiter may panic before it returns one.
             let reserve = async { limiter.reserve(request.key.record(), request.cost).await };
             (flatten(contain::wait_within(timeout, reserve).await), request)
         }
     }
 
-    /// Judges by what the limiter said.
+    /// Admits or refuses the request by the answer of the limiter.
     pub(crate) fn charge(
         self: &Arc<Self>,
         answer: Answer,
@@ -101,7 +101,7 @@ impl Gate {
         Usage { limits: key.limits().clone(), decision, older: self.older_limit_fields }
     }
 
-    /// Gives back what was granted. Returns how the limits stand then.
+    /// Refunds the granted cost. Returns the state of the limits after that.
     pub(crate) async fn refund(
         self: Arc<Self>,
         key: Arc<KeyRecord>,
@@ -122,15 +122,15 @@ impl Gate {
     }
 }
 
-/// What a request was granted of the limits of its key. It is told and, if a guard within refuses, given
-/// back with the response.
+/// The granted cost of a request. With the response, it is written to the limit headers or, if an inner
+/// guard refuses, refunded.
 ///
-/// The key that is kept with it leads to the layer: threads would wait for each other to count references
-/// to that.
+/// It does not hold the layer, because threads would contend for that reference count. The key that is
+/// kept with it gives access to the layer.
 pub(crate) struct Charged {
     cost: u32,
     decision: LimitDecision,
-    /// Whether the older fields are written, too.
+    /// Whether the older headers are written, too.
     older: bool,
 }
 
@@ -139,26 +139,26 @@ impl Charged {
         write_usage(key.record().limits(), &self.decision, self.older, headers);
     }
 
-    /// Tells whether a guard within refused what was granted here.
+    /// Tells whether an inner guard refused the request.
     pub(crate) fn was_refused<B>(key: &VerifiedKey, response: &Response<B>) -> bool {
         Rejection::of_response(response, Some(key.id())).is_some()
     }
 
-    /// Tells whether the response may say how the limits stand: of a key that is not valid,
-    /// nothing is told.
+    /// Tells whether the response may have the limit headers. The response to an invalid key has
+    /// none.
     fn may_tell<B>(response: &Response<B>) -> bool {
         let rejection = response.extensions().get::<Rejection>();
         !rejection.is_some_and(|rejection| RejectionKind::INVALID.contains(&rejection.kind()))
     }
 
-    /// Writes how the limits stand after what was granted was given back.
+    /// Writes the limit headers after a refund.
     pub(crate) fn write_refunded<B>(usage: &Usage, response: &mut Response<B>) {
         if Self::may_tell(response) {
             usage.write(response.headers_mut());
         }
     }
 
-    /// Gives back what was granted, and tells how the limits stand then.
+    /// Refunds the granted cost, and returns the state of the limits after that.
     pub(crate) fn refund(self, key: &VerifiedKey) -> BoxFuture<'static, Usage> {
         let Self { cost, decision, older } = self;
         let (limits, refund) = (key.record().limits().clone(), key.refund(cost, decision));

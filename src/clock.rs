@@ -1,4 +1,4 @@
-//! [`Clock`]: the source of the time.
+//! [`Clock`]: the source of the current time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -29,7 +29,7 @@ impl Clock for SystemClock {
 }
 
 /// Reads the operating system's clock as of its last tick, some milliseconds ago, where that is several times
-/// faster: for what is counted by the hour and kept by the second.
+/// faster. Precise enough for counts by the hour and times by the second.
 #[cfg(feature = "usage")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CoarseClock;
@@ -40,7 +40,7 @@ impl Clock for CoarseClock {
     #[inline]
     fn now(&self) -> SystemTime {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-        // A clock that is set to before 1970 is at 1970.
+        // A time before 1970 counts as 1970.
         let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
         let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or_default();
         SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds)
@@ -83,16 +83,16 @@ impl Clock for MonotonicClock {
     }
 }
 
-/// Returns the microseconds from 1970 to `time`, the smallest unit that every database keeps.
+/// Returns the microseconds from 1970 to `time`. Every database keeps this unit, and no smaller one.
 pub(crate) fn microseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// From 1970 to the last second of the year 9999, the range of texts and databases.
+/// The time from 1970 to the last second of the year 9999, the range of texts and databases.
 pub(crate) const LAST: Duration = Duration::from_secs(253_402_300_799);
 
-/// Returns the time that is `period` after `time`; `None`, which is never, beyond the [`LAST`].
+/// Returns the time that is `period` after `time`, or `None`, which is never, beyond [`LAST`].
 pub(crate) fn later(time: SystemTime, period: Duration) -> Option<SystemTime> {
     time.checked_add(period).filter(|time| *time <= SystemTime::UNIX_EPOCH + LAST)
 }
@@ -103,7 +103,7 @@ pub(crate) fn to_microsecond(time: SystemTime) -> SystemTime {
     time - Duration::from_nanos(u64::from(since.subsec_nanos() % 1000))
 }
 
-/// Returns the nanoseconds from 1970 to `time`, which are enough until the year 2554.
+/// Returns the nanoseconds from 1970 to `time`. They suffice until the year 2554.
 pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

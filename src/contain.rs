@@ -1,4 +1,4 @@
-//! Foreign code that panics or hangs: stores, limiters, observers, sinks, callbacks and guards on trial.
+//! Contains panics and hangs of foreign code: stores, limiters, observers, sinks, callbacks, and guards on trial.
 //!
 //! The crate calls them through this file, so that a panic, or a future that hangs, fails one request
 //! and not the server. Code that decides within a request, such as a guard or an extractor, is called
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-/// Why foreign code returned no answer.
+/// The reason why foreign code returned no answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     Panicked(String),
@@ -46,9 +46,9 @@ pub(crate) async fn wait<T>(foreign: impl Future<Output = T>) -> Result<T, Failu
     AssertUnwindSafe(foreign).catch_unwind().await.map_err(|panic| panicked(&*panic))
 }
 
-/// Waits for foreign code no longer than `timeout`.
+/// Waits for foreign code, at most for `timeout`.
 ///
-/// Without a runtime there is no timer, which is a failure, too.
+/// Without a runtime there is no timer: that is a failure, too.
 pub(crate) async fn wait_within<T>(
     timeout: Duration,
     foreign: impl Future<Output = T>,

@@ -1,4 +1,4 @@
-//! The steps from a request to the decision.
+//! The steps from a request to the decision: admit, refuse or wait.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,19 +28,19 @@ use crate::pass::Pass;
 use crate::reject::{Rejection, RejectionKind};
 use crate::verify::{Claims, Known, VerifiedKey, verify};
 
-/// What the steps that could be taken came to.
+/// The result of the steps that needed no wait.
 pub(crate) enum Decision {
     Admit(Pass),
     Wait(Wait),
 }
 
-/// What has to be waited for. Each future hands on what has to be known then.
+/// A wait for the store or the limiter. Each future returns what the next steps need.
 pub(crate) enum Wait {
     Lookup(BoxFuture<'static, LookedUp>),
     Limits(BoxFuture<'static, (Answer, Chargeable, Carrier)>),
 }
 
-/// What the store said, in the place that was needed to ask.
+/// The answer of the store, and the place of the throttle that the look-up holds.
 pub(crate) struct LookedUp {
     asked: Asked,
     place: Option<Place>,
@@ -49,7 +49,7 @@ pub(crate) struct LookedUp {
 }
 
 impl Gate {
-    /// Takes the steps up to the store, and the others as far as nothing has to be waited for.
+    /// Takes the steps up to the store, and the steps after it unless they have to wait.
     pub(crate) fn decide(
         self: &Arc<Self>,
         front: &Front,
@@ -92,12 +92,12 @@ impl Gate {
         }
     }
 
-    /// Prepares to ask the fallback, if there is one.
+    /// Prepares a call of the fallback, if there is one.
     fn attempt(&self, key: &[u8]) -> Option<Box<Attempt>> {
         self.fallback.as_ref()?.attempt(key, &self.scheme).map(Box::new)
     }
 
-    /// Returns what the prefix of a key says, if it could be one.
+    /// Returns what the prefix of a key says, if the text can be a key.
     fn parse(&self, key: &[u8]) -> Result<Claims, FormatError> {
         let formats = self.scheme.formats();
         if formats.is_empty() {
@@ -132,14 +132,14 @@ impl Gate {
         })))
     }
 
-    /// Returns what counts failures, and for which address.
+    /// Returns the throttle that counts failures, and the address to count them for.
     #[inline]
     fn counts_failures(&self, head: &RequestHead<'_>) -> Option<(&FailureThrottle, IpAddr)> {
         let throttle = self.throttle.as_ref()?;
         Some((throttle, self.throttled_address(head)?))
     }
 
-    /// Counts what may be an attempt to guess a key.
+    /// Counts a rejection that may be an attempt to guess a key.
     pub(crate) fn count_failure(&self, rejection: &Rejection, head: &RequestHead<'_>) {
         if RejectionKind::INVALID.contains(&rejection.kind())
             && let Some((throttle, address)) = self.counts_failures(head)
@@ -195,7 +195,7 @@ impl Gate {
             return Ok(Decision::Admit(Pass::Verified { key, carrier, charged: None }));
         }
         let refused = match guarded {
-            // Of a key that is not valid nothing is told.
+            // The response to an invalid key says nothing about its limits.
             Err(refused) if RejectionKind::INVALID.contains(&refused.kind()) => {
                 return Err(refused);
             }
@@ -214,7 +214,7 @@ impl Gate {
         }
     }
 
-    /// Takes the last step: what the limiter says.
+    /// Takes the last step: applies the answer of the limiter.
     fn admit(
         self: &Arc<Self>,
         answer: Answer,
@@ -225,7 +225,7 @@ impl Gate {
         Ok(Decision::Admit(Pass::Verified { key, carrier, charged }))
     }
 
-    /// Asks the guards of the layer, and what the key's own restrictions say.
+    /// Checks the guards of the layer and the restrictions of the key.
     fn guard(&self, key: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
         self.accept_kind(key)?;
         #[cfg(feature = "policy")]
@@ -239,7 +239,7 @@ impl Gate {
     }
 
     pub(crate) fn accept_kind(&self, key: &VerifiedKey) -> Result<(), Rejection> {
-        // A policy says for each route which kind it accepts, unless it is only tried.
+        // A policy that is not report-only says for each route which kind it accepts.
         #[cfg(feature = "policy")]
         if self.policy.as_ref().is_some_and(|policy| !policy.is_report_only()) {
             return Ok(());
@@ -250,7 +250,7 @@ impl Gate {
         Ok(())
     }
 
-    /// Answers for the inner service, and keeps what is left of the request.
+    /// Answers instead of the inner service, and keeps the rest of the request.
     pub(crate) fn refuse<B>(&self, rejection: Rejection, request: Request<B>) -> Refusal
     where
         B: Body + Send + 'static,
@@ -261,7 +261,7 @@ impl Gate {
 }
 
 impl Wait {
-    /// Returns what is waited for.
+    /// Returns the step that this waits for.
     fn step(&self) -> Step {
         match self {
             Self::Lookup(_) => Step::Lookup,
@@ -269,7 +269,7 @@ impl Wait {
         }
     }
 
-    /// Goes on as soon as there is an answer, and notes how long that took.
+    /// Continues when there is an answer, and records how long that took.
     pub(crate) fn poll_observed(
         &mut self,
         cx: &mut Context<'_>,
@@ -304,7 +304,7 @@ impl Wait {
                     gate.judge(Known::new(record, gate), &digest, &claims, carrier, head)
                 });
                 let decided = decided.inspect_err(|rejection| gate.count_failure(rejection, head));
-                // What waits for the place has to see the failure.
+                // The look-up that waits for the place has to see the failure.
                 drop(place);
                 decided
             }

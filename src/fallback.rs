@@ -20,19 +20,19 @@ use crate::store::{
     StoreError,
 };
 
-/// How many attempts run at the same time by default.
+/// The default number of attempts at the same time.
 const AT_MOST: usize = 16;
 
-/// The shortest part of a key for which errors are searched, so that they do not show it.
+/// The shortest part of a key that errors are searched for, so that they do not show it.
 const SHORTEST_PART: usize = 8;
 
-/// Asks another system for keys that the store does not know, and adopts those that it knows.
+/// Asks another system about keys that the store does not know, and adopts the valid ones.
 ///
 /// Use it for keys that another system stored as salted hashes, such as bcrypt or Argon2, which cannot
 /// be looked up. The layer passes the text of the key to that system, and inserts the record that it
 /// returns into the repository, under the digest of the layer's [scheme](crate::KeyScheme). The next
-/// request finds the record in the store, and the other system is not asked again. From then on the key
-/// is managed like any other. If the hashes can be looked up, [import](crate::KeyManager::import) the
+/// request finds the record in the store, and the other system is not asked again. Then the key is
+/// managed like any other. If the hashes can be looked up, [import](crate::KeyManager::import) the
 /// keys instead: see [the guide](crate::guide::migrating).
 ///
 /// # What protects it
@@ -43,8 +43,8 @@ const SHORTEST_PART: usize = 8;
 /// * At most [`at_most`](Self::at_most) attempts run at the same time. Requests with the same key wait
 ///   for the same attempt.
 /// * An attempt, and the wait for it, are part of the look-up. After the layer's [lookup
-///   timeout](crate::ApiKeyLayer::lookup_timeout) the answer is 503. The attempt goes on and counts
-///   until it ends, so give it a timeout of its own.
+///   timeout](crate::ApiKeyLayer::lookup_timeout) the answer is 503. The attempt continues and counts
+///   until it ends, so give it its own timeout.
 /// * Set a [throttle](crate::ApiKeyLayer::failure_throttle): otherwise every wrong key costs a slow
 ///   hash. With a throttle, no more requests of an address wait than the address may still fail. A key
 ///   that the other system does not know counts as a failure.
@@ -52,8 +52,8 @@ const SHORTEST_PART: usize = 8;
 /// * The layer verifies, guards and limits the returned record like any other.
 ///
 /// A record that is removed from the repository is adopted again. So end a key in the other system,
-/// too, before it is [pruned](crate::KeyManager::prune). An id that another key of the repository has
-/// is an error.
+/// too, before it is [pruned](crate::KeyManager::prune). If another key of the repository has the same
+/// id, the look-up fails.
 ///
 /// # Examples
 ///
@@ -117,7 +117,7 @@ type Ask =
 
 type Answer = Result<Option<Arc<KeyRecord>>, StoreError>;
 
-/// The attempts under way.
+/// The running attempts.
 type Flights = HashMap<KeyDigest, Shared<BoxFuture<'static, Answer>>>;
 
 impl Fallback {
@@ -164,7 +164,7 @@ impl Fallback {
         self
     }
 
-    /// Prepares an attempt for a key that has one of the formats.
+    /// Prepares an attempt for a key that has one of the formats of the scheme.
     pub(crate) fn attempt(&self, key: &[u8], scheme: &KeyScheme) -> Option<Attempt> {
         // The formats were checked already.
         let key = Zeroizing::new(str::from_utf8(key).ok()?.to_owned());
@@ -173,7 +173,7 @@ impl Fallback {
     }
 }
 
-/// A key that may be asked for.
+/// A key to ask the other system for.
 pub(crate) struct Attempt {
     fallback: Fallback,
     key: Zeroizing<String>,
@@ -198,9 +198,9 @@ impl Attempt {
         Ok(flight.await?.map(|record| (record, digest)))
     }
 
-    /// Begins an attempt, unless another request with the same key was faster.
+    /// Starts an attempt, unless another request with the same key was faster.
     ///
-    /// The attempt goes on if all requests are dropped: its work on other threads cannot be cancelled,
+    /// The attempt continues if all requests are dropped: its work on other threads cannot be cancelled,
     /// and has to count.
     fn join(self, place: OwnedSemaphorePermit) -> Shared<BoxFuture<'static, Answer>> {
         let shared = Arc::clone(&self.fallback.shared);
@@ -222,7 +222,7 @@ impl Attempt {
 
     async fn ask(self) -> Answer {
         let Inner { ask, repository, .. } = &*self.fallback.shared;
-        // Another request may have adopted it meanwhile.
+        // Another request may have adopted the key meanwhile.
         if let Some(record) = repository.find_stored(&self.digest).await? {
             return Ok(Some(record));
         }
@@ -252,7 +252,7 @@ impl Attempt {
                 }
                 Ok(Some(record))
             }
-            // Another node was faster, or another key has the id.
+            // Another node was faster, or another key has this id.
             Err(CommitError::Exists) => match repository.find_stored(&self.digest).await? {
                 Some(record) => Ok(Some(record)),
                 None => Err(StoreError::answered(format!(
@@ -266,7 +266,7 @@ impl Attempt {
         }
     }
 
-    /// Returns the error, unless it holds the key: errors are logged.
+    /// Replaces an error that holds the key, because errors are logged.
     fn without_key(&self, error: StoreError) -> StoreError {
         let key = &**self.key;
         let secret = key.rsplit('|').next().filter(|secret| secret.len() >= SHORTEST_PART);

@@ -1,23 +1,22 @@
-//! [`Front`]: the keys that a thread of a layer saw last, in front of the store.
+//! [`Front`]: a cache per thread, in front of the store, of the keys that a layer saw last.
 //!
-//! A thread that is asked again for a key that it saw a short time ago touches nothing that other threads
-//! write: neither the map of the store nor the reference counts of the record and of the layer.
+//! For a key that a thread saw a short time ago, the thread touches no memory that other threads write:
+//! neither the map of the store nor the reference counts of the record and of the layer.
 //!
-//! A revoked key is not served from here, because
+//! A revoked key is never accepted from here, because
 //!
-//! 1. the store is asked at each request whether what it answered
-//!    [still holds](KeyStore::still_holds), and a store that has not said that it can tell is asked for the
-//!    record;
-//! 2. what is kept is a record and not a verdict: whether the key is the one that was presented, revoked,
-//!    disabled or expired, its guards, restrictions and limits are judged at each request;
-//! 3. each layer has a front of its own, and one whose settings are changed begins with an empty one;
-//! 4. streams are watched by the store, which nothing is in front of there.
+//! 1. each request asks the store whether its answer [still holds](KeyStore::still_holds); a store that
+//!    cannot tell is asked for the record;
+//! 2. the front keeps a record and not a verdict: each request compares the presented key, and checks
+//!    whether the key is revoked, disabled or expired, its guards, its restrictions and its limits;
+//! 3. each layer has its own front, and a layer whose settings change starts with an empty one;
+//! 4. the store watches streams, without a front.
 //!
-//! How the stores can tell is written down with them: for `CachedStore` in `store::cached`, for
+//! The stores document how they can tell: for `CachedStore` in `store::cached`, for
 //! `MemoryStore` and both in `store::editions`.
 //!
-//! The front belongs to the layer and its services. When the last of them is dropped, what all threads
-//! kept is dropped with it, and with that the store.
+//! The front belongs to the layer and its services. When the last of them is dropped, the records of all
+//! threads are dropped with it, and with them the store.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -29,14 +28,14 @@ use crate::key::KeyDigest;
 use crate::store::{KeyStore, Token, size_of_record};
 use crate::verify::Known;
 
-/// How many keys a thread keeps at most.
+/// The most keys that a thread keeps.
 const SLOTS: usize = 256;
 
-/// How many bytes a record may have that is kept. So a thread keeps a mebibyte at most, and usually a fifth.
+/// The largest record that is kept, in bytes. So a thread keeps at most one mebibyte, and usually a fifth of it.
 const LARGEST: usize = 4096;
 
-/// A gate, and what threads keep in front of its store. Layers and services share it; what they let through
-/// holds the gate alone.
+/// A gate, and the front of its store. Layers and services share it. Admitted requests hold only the
+/// gate.
 #[derive(Clone)]
 pub(crate) struct Entrance {
     pub(crate) gate: Arc<Gate>,
@@ -48,7 +47,7 @@ impl Entrance {
         Self { gate: Arc::new(gate), front: Front::default() }
     }
 
-    /// Changes how the gate decides. What was kept was kept for the gate as it was.
+    /// Changes the settings of the gate. Empties the front, whose records refer to the old gate.
     pub(crate) fn change(self: &mut Arc<Self>, change: impl FnOnce(&mut Gate)) {
         let Self { gate, front } = Arc::make_mut(self);
         *front = Front::default();
@@ -56,34 +55,34 @@ impl Entrance {
     }
 }
 
-/// What threads keep.
+/// The records that all threads keep.
 #[derive(Default)]
 pub(crate) struct Front(ThreadLocal<Slots>);
 
-/// What one thread keeps. In cache lines of its own.
+/// The records of one thread. Aligned to have its own cache lines.
 #[derive(Default)]
 #[repr(align(128))]
 struct Slots(RefCell<Vec<Slot>>);
 
 #[derive(Default)]
 struct Slot {
-    /// Of the key that was missed last. What is missed twice in a row is kept.
+    /// The mark of the key that was missed last. A key that is missed twice in a row is kept.
     missed: Option<u32>,
     kept: Option<(Token, Arc<Known>)>,
 }
 
 impl Front {
-    /// Returns what this thread keeps of a key, if that still holds.
+    /// Returns the record that this thread keeps of a key, if it still holds.
     #[inline]
     pub(crate) fn get(&self, digest: &KeyDigest, store: &dyn KeyStore) -> Option<Arc<Known>> {
         let slots = self.0.get()?.0.try_borrow().ok()?;
         let (token, known) = slots.get(slot_of(digest))?.kept.as_ref()?;
-        // In constant time: `KeyDigest` compares no other way.
+        // In constant time: `KeyDigest` has no other comparison.
         let holds = known.record().digest == *digest && store.still_holds(digest, *token);
         holds.then(|| Arc::clone(known))
     }
 
-    /// Takes note of what the store returned for a key, and keeps it if it is asked for again.
+    /// Records what the store returned for a key, and keeps it if the key is looked up again.
     pub(crate) fn missed(&self, digest: &KeyDigest, token: Token, known: &Arc<Known>) {
         let Slots(slots) = self.0.get_or_default();
         let Ok(mut slots) = slots.try_borrow_mut() else { return };
@@ -104,7 +103,7 @@ impl Front {
     }
 }
 
-/// What is kept is kept for one layer and its services.
+/// The clone starts empty: a front belongs to one layer and its services.
 impl Clone for Front {
     fn clone(&self) -> Self {
         Self::default()
@@ -112,7 +111,7 @@ impl Clone for Front {
 }
 
 fn slot_of(digest: &KeyDigest) -> usize {
-    // Another byte than those by which stores place keys.
+    // Stores place keys by other bytes.
     usize::from(digest.as_bytes()[12]) % SLOTS
 }
 

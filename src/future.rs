@@ -25,7 +25,7 @@ use crate::pass::Finish;
 use crate::reject::Rejection;
 
 pin_project! {
-    /// Answers for the inner service, or with a rejection.
+    /// Resolves to the response of the inner service, or to a rejection.
     pub struct ResponseFuture<S, B>
     where
         S: Service<Request<B>>,
@@ -49,8 +49,8 @@ pin_project! {
     }
 }
 
-/// What waits for the store or the limiter. Boxed, so that a request that waits for nothing has
-/// a small future.
+/// A request that waits for the store or the limiter. Boxed, so that a request that does not wait
+/// has a small future.
 struct Waiting<S, B> {
     wait: Wait,
     gate: Arc<Gate>,
@@ -145,7 +145,7 @@ where
                             continue;
                         }
                     };
-                    // First, since it is quick where the service has written no fields.
+                    // Before `finish.write`, because it is fast if the service has written no headers.
                     let ending = Ending::of(response.headers());
                     if let Some(refunding) = finish.write(&mut response) {
                         let response = Some(response);

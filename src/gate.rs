@@ -1,4 +1,4 @@
-//! [`Gate`]: what decides, as an [`ApiKeyLayer`](crate::ApiKeyLayer) was told.
+//! [`Gate`]: the settings of an [`ApiKeyLayer`](crate::ApiKeyLayer), by which it decides.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,10 +22,10 @@ use crate::store::KeyStore;
 use crate::verify::VerifiedKey;
 use crate::watch::{StreamWatch, Streams};
 
-/// Tells whether a request that has no key may pass.
+/// Tells whether a request without a key may pass.
 pub(crate) type Unless = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
-/// Tells what a request costs.
+/// Returns the cost of a request.
 pub(crate) type Cost = dyn Fn(&VerifiedKey, &RequestHead<'_>) -> u32 + Send + Sync;
 
 #[derive(Clone)]
@@ -53,7 +53,7 @@ pub(crate) struct Gate {
     pub(crate) unless: Option<Arc<Unless>>,
     pub(crate) keep_credential: bool,
     pub(crate) forward_preflight: bool,
-    /// None if the application tells caches itself.
+    /// None if the application sets the cache headers itself.
     pub(crate) cache_fields: Option<CacheFields>,
     pub(crate) rejector: Arc<Rejector>,
     pub(crate) realm: String,
@@ -99,8 +99,8 @@ impl Gate {
         gate
     }
 
-    /// Panics if the keys of a format cannot be where the extractor looks: all of them would be
-    /// refused.
+    /// Panics if the extractor cannot carry the keys of a format: the layer would refuse all of
+    /// them.
     pub(crate) fn check_formats(&self) {
         for format in self.scheme.formats().iter() {
             assert!(
@@ -133,7 +133,7 @@ impl Gate {
         self.rejector = Arc::new(rejector);
     }
 
-    /// Tells whether requests without a key pass wherever they go.
+    /// Tells whether requests without a key pass on all routes.
     #[cfg(feature = "openapi")]
     pub(crate) fn lets_strangers_pass(&self) -> bool {
         #[cfg(feature = "policy")]
@@ -143,13 +143,13 @@ impl Gate {
         self.optional
     }
 
-    /// Returns the policy, unless it is only tried.
+    /// Returns the policy, unless it is report-only.
     #[cfg(feature = "policy")]
     pub(crate) fn enforced_policy(&self) -> Option<&AccessPolicy> {
         self.policy.as_ref().filter(|policy| !policy.is_report_only())
     }
 
-    /// Begins to observe a request, if an observer wants to see its end.
+    /// Starts to observe a request, if an observer wants its end.
     #[inline]
     pub(crate) fn observe(&self, head: &RequestHead<'_>) -> Option<Arrival<'_>> {
         Arrival::begin(&self.observers, head, || {
@@ -162,13 +162,13 @@ impl Gate {
         noted(self.proxies.client_address(head))
     }
 
-    /// Returns the address to which failures are counted.
+    /// Returns the address for which failures are counted.
     pub(crate) fn throttled_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
         noted(self.proxies.nearest_known(head))
     }
 }
 
-/// Tells the operator, once, that addresses are not known.
+/// Logs once that client addresses are not known.
 fn noted(address: Option<IpAddr>) -> Option<IpAddr> {
     static NOTED: Once = Once::new();
     if address.is_none() {

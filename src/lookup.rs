@@ -1,4 +1,4 @@
-//! Asking the store, so that whatever it does the server lives on.
+//! The look-up of a key in the store. If the store panics or hangs, only the request fails.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) struct Found {
     pub(crate) digest: KeyDigest,
 }
 
-/// Asks for one digest, if the answer is at hand: by this thread, or by the store.
+/// Looks up one digest without waiting: in the front of this thread, or in the store.
 pub(crate) fn look_up_now(
     gate: &Arc<Gate>,
     front: &Front,
@@ -53,7 +53,7 @@ pub(crate) fn look_up_now(
     })
 }
 
-/// What came of asking a store that had to be waited for.
+/// The result of a look-up that had to wait for the store.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) found: Result<Found, Rejection>,
@@ -61,7 +61,7 @@ pub(crate) struct Asked {
     pub(crate) lookup: Option<Lookup>,
 }
 
-/// Asks for several digests in turn, and then the fallback, if there is one.
+/// Looks up several digests in turn, and then calls the fallback, if there is one.
 pub(crate) async fn look_up(
     store: &dyn KeyStore,
     digests: &[KeyDigest],
@@ -90,9 +90,9 @@ impl Asked {
     }
 }
 
-/// Waits until a look-up for `address` may fail, and then asks as [`look_up`] does.
+/// Waits until a look-up for `address` may fail, and then does the same as [`look_up`].
 ///
-/// A failure has to be counted while the place is held.
+/// The caller has to count a failure while it holds the place.
 pub(crate) async fn look_up_in_place(
     throttle: &FailureThrottle,
     address: IpAddr,

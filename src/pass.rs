@@ -1,4 +1,4 @@
-//! [`Pass`]: the positive decision, and what follows from it.
+//! [`Pass`]: the decision to admit a request, and the steps that follow.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::reject::{PathIsSecret, Rejection};
 use crate::verify::{Anonymous, VerifiedKey};
 use crate::watch::Asked;
 
-/// How many fields a response has that tells of caches and limits, without the older ones.
+/// The most cache and limit headers of a response, without the older limit headers.
 const FIELDS: usize = 4;
 
-/// The positive decision: nothing else lets a request through.
+/// The decision to admit a request: the only way to the inner service.
 pub(crate) enum Pass {
-    /// What was charged is boxed, so that it is small without limits.
+    /// `charged` is boxed, so that a pass without limits is small.
     Verified {
         key: VerifiedKey,
         carrier: Carrier,
@@ -31,7 +31,7 @@ pub(crate) enum Pass {
     Anonymous,
 }
 
-/// What is to be done with the response.
+/// The steps left for the response.
 pub(crate) struct Finish {
     pub(crate) cache_fields: Option<ResponseFields>,
     pub(crate) charged: Option<Box<Charged>>,
@@ -40,9 +40,9 @@ pub(crate) struct Finish {
 }
 
 impl Pass {
-    /// Prepares the request for the inner service, which has to be called next.
+    /// Prepares the request for the inner service. Call the service next.
     ///
-    /// `head` borrows the head of the request, with what is known of its body.
+    /// `head` borrows the head of the request, with the known facts about its body.
     pub(crate) fn stamp<B>(
         self,
         request: &mut Request<B>,
@@ -79,7 +79,7 @@ impl Pass {
                 Ok(Finish { cache_fields, charged, cancel, observation })
             }
             Self::Anonymous => {
-                // What an outer layer verified was verified by other keys.
+                // A key that an outer layer verified does not count here.
                 request.extensions_mut().remove::<VerifiedKey>();
                 request.extensions_mut().insert(Anonymous(Arc::clone(&gate.rejector)));
                 let observation = match arrival.take() {
@@ -94,9 +94,8 @@ impl Pass {
 }
 
 impl Finish {
-    /// Writes what the response says of caches and limits. Returns what gives back what was
-    /// granted, which comes first, if a guard
-    /// within refused the request.
+    /// Writes the cache and limit headers. If an inner guard refused the request, returns the
+    /// future of the refund, which has to end before the limits are written.
     #[inline]
     pub(crate) fn write<B>(
         &mut self,
@@ -104,7 +103,7 @@ impl Finish {
     ) -> Option<BoxFuture<'static, Usage>> {
         let charged = self.charged.take();
         if charged.is_some() {
-            // For all that is written here, so that what grows grows once.
+            // Reserved for all headers written here, so that the map grows once.
             response.headers_mut().reserve(FIELDS);
         }
         if let Some(fields) = &self.cache_fields {
@@ -120,7 +119,7 @@ impl Finish {
 }
 
 impl Gate {
-    /// Keeps what a request asks for, if it may have to be judged by that again.
+    /// Keeps what a request asks for, if a later check may need it.
     #[inline]
     fn keep_asked<'r>(&self, key: &mut VerifiedKey, head: impl FnOnce() -> RequestHead<'r>) {
         #[cfg(feature = "policy")]
@@ -141,7 +140,7 @@ impl Gate {
         }
     }
 
-    /// Cancels the handler when the key ends, if that is wanted.
+    /// Prepares to cancel the handler when the key ends, if the layer does that.
     #[inline]
     fn cancel<'r>(
         &self,

@@ -1,4 +1,4 @@
-//! [`ApiKeyService`]: the way of a request. Start reading here.
+//! [`ApiKeyService`]: the path of a request through the layer. Start reading here.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::future::ResponseFuture;
 use crate::head::{Noted, RequestHead};
 use crate::observe::Outcome;
 
-/// Verifies the key of a request before it calls the inner service. Made by
+/// Verifies the API key of a request before it calls the inner service. Built by
 /// [`ApiKeyLayer`](crate::ApiKeyLayer).
 #[derive(Clone)]
 pub struct ApiKeyService<S> {
@@ -64,10 +64,10 @@ where
             Err(rejection) => Err(rejection),
         };
         match admitted {
-            // `poll_ready` made this very service ready, so it is the one to call.
+            // `poll_ready` made this service ready, not a clone of it, so call this one.
             Ok(finish) => ResponseFuture::forward(inner.call(request), finish),
             Err(rejection) => {
-                // It is not called, so what it reserved has to be free for others.
+                // The service is not called, so it has to release what it reserved.
                 drop(take_ready(inner));
                 gate.count_failure(&rejection, &RequestHead::new(&request));
                 if let Some(arrival) = arrival {
@@ -79,7 +79,7 @@ where
     }
 }
 
-/// Takes the service that was made ready, and leaves a clone that is not.
+/// Takes the ready service, and leaves a clone that is not ready.
 fn take_ready<S: Clone>(inner: &mut S) -> S {
     let unready = inner.clone();
     std::mem::replace(inner, unready)

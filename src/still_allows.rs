@@ -1,4 +1,4 @@
-//! What the layer let through, judged again with the record of the key as it is now.
+//! Checks admitted requests again, with the current record of the key.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl Authority for Gate {
         if !self.scheme.formats().is_empty()
             && (before.stage() != now.stage() || before.kind != now.kind)
         {
-            // The prefix of the key may say otherwise.
+            // The prefix of the key may contradict the new record.
             return Err(RejectionKind::Unknown.into());
         }
         let request = Asked::request(asked);
@@ -92,8 +92,8 @@ impl Watcher for Gate {
     }
 }
 
-/// Asks a guard again. One that would refuse the key as it was, too, asks for something that is not
-/// known any more, such as a header.
+/// Checks a guard again. If it refuses the earlier record, too, it needs something that was not kept,
+/// such as a header, and its answer does not count.
 fn still_passes(
     guard: &(impl Guard + ?Sized),
     [before, now]: &[VerifiedKey; 2],
@@ -105,8 +105,8 @@ fn still_passes(
     }
 }
 
-/// Compares what is asked for with restrictions that were changed. What cannot be compared, because it
-/// was not kept, is not allowed any more: the client may ask anew.
+/// Checks a request against changed restrictions. If a changed restriction cannot be checked, because the
+/// data was not kept, the request is refused: the client may send it again.
 fn still_unrestricted(
     before: &Restrictions,
     now: &Restrictions,

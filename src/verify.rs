@@ -1,4 +1,4 @@
-//! [`VerifiedKey`]: the proof that a request has a valid key.
+//! [`VerifiedKey`]: the proof that a request has a valid API key.
 
 use std::any::Any;
 use std::fmt;
@@ -16,9 +16,9 @@ use crate::store::{KeyRecord, KeyState};
 use crate::trace;
 use crate::watch::{Admission, Asked, Watcher};
 
-/// The proof that a request came with a valid key, with the record of the key.
+/// Proves that a request has a valid API key, and holds the record of the key.
 ///
-/// Only the layer makes one, after all checks. Handlers find it in the extensions of the request.
+/// Only the layer creates one, after all checks. Handlers find it in the extensions of the request.
 /// Cloning it is cheap and does not contend with other threads. It describes the key at the time of the
 /// request. For long requests, [`ended`](Self::ended) and [`while_valid`](Self::while_valid) tell when
 /// the key stops being valid; the layer ends response bodies itself.
@@ -63,7 +63,7 @@ pub struct VerifiedKey {
     asked: Option<Arc<Asked>>,
 }
 
-/// A record that a store returned to a layer. The layer judges it anew at each request.
+/// A record that a store returned to a layer. The layer checks it again at each request.
 pub(crate) struct Known {
     record: Arc<KeyRecord>,
     authority: Arc<dyn Watcher>,
@@ -83,7 +83,7 @@ impl Known {
 }
 
 impl VerifiedKey {
-    /// Returns the public id, for logs.
+    /// Returns the public id of the key, for logs.
     #[must_use]
     pub fn id(&self) -> &KeyId {
         &self.known.record.id
@@ -101,7 +101,7 @@ impl VerifiedKey {
         self.known.record.tenant.as_ref()
     }
 
-    /// Returns the stage in which the key works, if it works in one only.
+    /// Returns the stage in which the key works, if it is limited to one.
     #[must_use]
     pub fn stage(&self) -> Option<&Stage> {
         self.known.record.stage()
@@ -157,7 +157,7 @@ impl VerifiedKey {
         self.known.record.metadata()
     }
 
-    /// Returns the whole record.
+    /// Returns the whole record of the key.
     #[must_use]
     pub fn record(&self) -> &Arc<KeyRecord> {
         &self.known.record
@@ -168,7 +168,7 @@ impl VerifiedKey {
         self.known.authority.rejector()
     }
 
-    /// Gives back what the limits of the key granted. Returns how they stand then.
+    /// Refunds a granted cost to the limits of the key. Returns the state of the limits after that.
     pub(crate) fn refund(
         &self,
         cost: u32,
@@ -184,12 +184,12 @@ impl VerifiedKey {
         self.known.authority.observers()
     }
 
-    /// Keeps what the request asked for, to be judged again.
+    /// Keeps what the request asked for, for later checks.
     pub(crate) fn keep_asked(&mut self, asked: Arc<Asked>) {
         self.asked = Some(asked);
     }
 
-    /// Returns what admitted the request, if the layer watches it.
+    /// Returns the admission of the request, if the layer watches it.
     pub(crate) fn admission(self) -> Option<Admission> {
         let Self { known, asked } = self;
         let Known { record, authority } = &*known;
@@ -216,7 +216,7 @@ pub(crate) struct Claims {
 
 /// Checks the record that a store returned for `digest`, now or a short time ago.
 ///
-/// This file is the only one that makes a [`VerifiedKey`].
+/// Only this file creates a [`VerifiedKey`].
 pub(crate) fn verify(
     known: Arc<Known>,
     digest: &KeyDigest,
@@ -250,8 +250,8 @@ pub(crate) fn verify(
     Ok(VerifiedKey { known, asked: None })
 }
 
-/// Makes the keys of a record that was verified when a request came, and of its present state, so that
-/// guards can be checked again.
+/// Returns the key as it was verified at the request, and as it is now, so that guards can be checked
+/// again.
 pub(crate) fn verified_again(
     before: &Arc<KeyRecord>,
     now: &Arc<KeyRecord>,
@@ -263,8 +263,8 @@ pub(crate) fn verified_again(
     })
 }
 
-/// What the layer leaves in the extensions of a request that it accepted without a key, so that a guard
-/// can tell it from a request without a layer.
+/// The extension of a request that the layer accepted without a key, so that a guard can tell it from a
+/// request without a layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Anonymous(pub(crate) Arc<Rejector>);
 

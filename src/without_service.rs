@@ -25,7 +25,7 @@ use crate::verify::VerifiedKey;
 
 /// A request that [`ApiKeyLayer::verify`](crate::ApiKeyLayer::verify) accepts.
 ///
-/// The head of the request is as a service would see it: without the credential, and with the
+/// The head of the request is the one that a service would see: without the credential, and with the
 /// [`VerifiedKey`] in its extensions. [`finish`](Self::finish) completes the response. If this is
 /// dropped instead, the cost of the request stays spent, and [observers](crate::Observe) see a dropped
 /// request.
@@ -177,7 +177,7 @@ impl Error for Refusal {
 }
 
 impl Entrance {
-    /// Takes all steps of a request, and prepares its head for what is to handle it.
+    /// Takes all steps of a request, and prepares its head for the handler.
     pub(crate) async fn verify(&self, parts: &mut Parts) -> Result<Admitted, Refusal> {
         let Self { gate, front } = self;
         let noted = Noted::default();

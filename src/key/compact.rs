@@ -1,4 +1,4 @@
-//! [`Compact`]: a short text without an allocation.
+//! [`Compact`]: a string that is stored without an allocation if it is short.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,9 +7,9 @@ use std::num::NonZeroU8;
 
 use super::HeapSize;
 
-/// A text of at most `N` bytes in place, or a longer one in an allocation `H`.
+/// A text of at most `N` bytes in place, or a longer text in an allocation `H`.
 ///
-/// A record has several such texts, whose allocations would take more memory than the texts do.
+/// A record has several short texts. Their allocations would take more memory than the texts.
 #[derive(Clone)]
 pub(crate) struct Compact<const N: usize, H>(Place<N, H>);
 
@@ -19,12 +19,12 @@ enum Place<const N: usize, H> {
     There(H),
 }
 
-/// The bytes come first, so that they are aligned, which is by how [`std::str::from_utf8`] is fast.
+/// The bytes come first, so that they are aligned: [`std::str::from_utf8`] is faster then.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 struct Short<const N: usize> {
     bytes: [u8; N],
-    /// The length plus one: being non-zero, it leaves a niche that tells it from an allocation.
+    /// The length plus one. It is never zero, and that niche distinguishes a short text from an allocation.
     after: NonZeroU8,
 }
 
@@ -45,7 +45,7 @@ impl<const N: usize, H: AsRef<str>> Compact<N, H> {
     /// Returns the text. [`as_bytes`](Self::as_bytes) is faster.
     pub(crate) fn as_str(&self) -> &str {
         match &self.0 {
-            // Always a whole text.
+            // Never fails: the bytes are those of a whole text.
             Place::Here(short) => std::str::from_utf8(short.as_bytes()).unwrap_or_default(),
             Place::There(long) => long.as_ref(),
         }
@@ -82,7 +82,7 @@ impl<const N: usize, H: AsRef<str>> PartialEq for Compact<N, H> {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            // What follows a text is zero, so that all can be compared in a few steps.
+            // The bytes after a text are zero, so all `N` bytes can be compared in a few steps.
             (Place::Here(own), Place::Here(other)) => own == other,
             _ => self.as_bytes() == other.as_bytes(),
         }
@@ -142,7 +142,7 @@ impl<'de, const N: usize, H: for<'a> From<&'a str>> serde::Deserialize<'de> for 
     }
 }
 
-/// An allocation of one word, for texts that are rarely long.
+/// An allocated text behind a pointer of one word, for texts that are rarely long.
 // One word instead of two, in each of millions of records.
 #[derive(Clone)]
 pub(crate) struct Thin(Box<Box<str>>);

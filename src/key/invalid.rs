@@ -1,16 +1,16 @@
-//! [`InvalidFields`]: all that is wrong with a new key, a change or a query.
+//! [`InvalidFields`]: all mistakes in a new key, a change or a query.
 
 use std::error::Error;
 use std::fmt;
 
-/// The most mistakes that are kept, so that a long list of wrong texts needs no more memory than that.
+/// The most mistakes that are kept, so that a long list of wrong texts does not fill the memory.
 const MAX_MISTAKES: usize = 100;
 
-/// The error of a new key, a change or a query with fields that are not valid: all of them, in the order in which
+/// The error of a new key, a change or a query with invalid fields. It lists all of them, in the order in which
 /// they were set.
 ///
-/// Builders such as [`NewKey`](crate::NewKey) take texts or values. They never panic over a text: they keep what is
-/// wrong with it, and the call that uses the builder returns this error and does nothing.
+/// Builders such as [`NewKey`](crate::NewKey) take texts or values. They never panic over a text: they keep the
+/// mistake, and the call that uses the builder returns this error and does nothing.
 ///
 /// # Examples
 ///
@@ -27,7 +27,7 @@ const MAX_MISTAKES: usize = 100;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InvalidFields(Vec<InvalidField>);
 
-/// A field that is not valid, and why.
+/// An invalid field, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidField {
     path: String,
@@ -35,14 +35,14 @@ pub struct InvalidField {
 }
 
 impl InvalidField {
-    /// Returns the name of the field, which is that of the method that sets it, such as `tenant`, or `abilities[1]`
-    /// for the second of a list.
+    /// Returns the name of the field, such as `tenant`, or `abilities[1]` for the second item of a list. It is the
+    /// name of the method that sets the field.
     #[must_use]
     pub fn field(&self) -> &str {
         &self.path
     }
 
-    /// Returns what is wrong, and how the field is written.
+    /// Returns what is wrong, and the rule for the field.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
@@ -53,12 +53,12 @@ impl InvalidFields {
     /// No mistakes yet.
     pub(crate) const NONE: Self = Self(Vec::new());
 
-    /// Returns the fields.
+    /// Returns the invalid fields.
     pub fn iter(&self) -> impl Iterator<Item = &InvalidField> {
         self.0.iter()
     }
 
-    /// Converts a value, or keeps what is wrong with it.
+    /// Converts a value, or keeps the mistake in it.
     pub(crate) fn convert<T, V>(&mut self, name: &'static str, value: V) -> Option<T>
     where
         V: TryInto<T, Error: fmt::Display>,
@@ -76,7 +76,7 @@ impl InvalidFields {
     where
         V: TryInto<T, Error: fmt::Display>,
     {
-        // Those that were refused have a place in the list, too.
+        // Invalid items count in the index, too.
         let start = format!("{name}[");
         let before =
             before + self.0.iter().filter(|invalid| invalid.path.starts_with(&start)).count();
@@ -100,7 +100,7 @@ impl InvalidFields {
         }
     }
 
-    /// Tells whether there are none.
+    /// Tells whether there are no mistakes.
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

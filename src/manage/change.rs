@@ -32,7 +32,7 @@ impl KeyManager {
     ///
     /// * a field is not [valid](crate::key::InvalidFields),
     /// * there is no such key, or it was revoked,
-    /// * the tenant is suspended; an update that only disables the key is made all the same,
+    /// * the tenant is suspended, unless the update only disables the key,
     /// * the new name is too short, too long or not one line, or the new expiry is in the past,
     /// * a new ability is not in the [catalogue](Self::abilities),
     /// * the key would be allowed more than the [owner](Self::on_behalf_of),
@@ -57,7 +57,7 @@ impl KeyManager {
         self.update_if(id, update, |_| true).await
     }
 
-    /// Changes a key if its revision is the given one. [`ManageError::Conflict`] means that it is another.
+    /// Updates a key if it has this revision. Returns [`ManageError::Conflict`] if it has another.
     #[cfg(feature = "pages")]
     pub(super) async fn update_revision(
         &self,

@@ -12,7 +12,7 @@ use crate::key::{AbilitySet, RateLimits};
 use crate::store::{AuditAction, CommitError, IssuedKey, KeyChange, KeyRecord, NewKey};
 
 impl KeyManager {
-    /// Issues a new key, and returns its record with its secret. The secret is not stored: show it once.
+    /// Issues a new API key, and returns its record and its secret. The secret is not stored: show it once.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl KeyManager {
             let event = self.event(now, AuditAction::Issued, None, Some(&record));
             let changes = [KeyChange::Insert(Arc::clone(&record))];
             match self.commit(&authority, &changes, &[event]).await {
-                // The owner was changed: a new record conflicts with no other.
+                // The owner was changed: a new record cannot conflict with others.
                 Err(CommitError::Conflict) => Errand::Change.pause(attempt).await,
                 result => return Ok(result.map(|()| IssuedKey { record, secret })?),
             }
@@ -66,14 +66,14 @@ impl KeyManager {
         Err(ManageError::Conflict)
     }
 
-    /// Returns the record of a requested key as it may be issued.
+    /// Returns the record that may be issued for a requested key.
     pub(super) fn granted(
         &self,
         wanted: &KeyRecord,
         authority: &Authority,
         now: SystemTime,
     ) -> Result<KeyRecord, ManageError> {
-        // Those that are wanted, without what the owner hands on.
+        // Checks the requested abilities, before those that the owner hands on are added.
         self.check_abilities(&wanted.abilities, &AbilitySet::default())?;
         let mut record = wanted.clone();
         record.set_created_at(now);

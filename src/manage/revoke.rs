@@ -35,18 +35,18 @@ impl KeyManager {
     /// Revokes a key. This cannot be undone. Revoking a revoked key changes nothing.
     ///
     /// The key is refused on this node at once, and on other nodes as
-    /// [`propagation`](RevokedKey::propagation) says. No change is made on its [behalf](Self::on_behalf_of) any
-    /// more, on any node of the same repository. Keys that were issued on its behalf before stay.
+    /// [`propagation`](RevokedKey::propagation) says. All nodes of the same repository refuse further changes on
+    /// its [behalf](Self::on_behalf_of). Keys that were issued on its behalf before stay.
     ///
     /// If the key was rotated, its successor still works, and is listed in
     /// [`working_successors`](RevokedKey::working_successors).
     ///
-    /// A revocation is made before other changes of the key that wait in this manager and its clones.
+    /// A revocation goes ahead of other changes of the key that wait in this manager and its clones.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no such key. If the store fails or takes too long, or if other nodes change
-    /// the key all the time, it is not known whether the key was revoked: try again.
+    /// Returns an error if there is no such key, if the store fails or takes too long, or if other nodes keep
+    /// changing the key. After a failure or a conflict, the key may or may not be revoked: try again.
     ///
     /// # Examples
     ///
@@ -70,11 +70,11 @@ impl KeyManager {
         self.revoke_until(self.begin(), id).await
     }
 
-    /// Revokes a key and all its successors: the key that replaced it, the one that replaced that one, and so
+    /// Revokes a key and all its successors: the key that replaced it, the key that replaced that key, and so
     /// on. Either all of them are revoked, or none.
     ///
-    /// Keys that this one replaced are not revoked, and neither are successors that the
-    /// [owner](Self::on_behalf_of) does not see.
+    /// Keys that this key replaced are not revoked. Successors that the [owner](Self::on_behalf_of) does not see
+    /// are not revoked either.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl KeyManager {
         self.in_time(self.revoke_chain(id)).await
     }
 
-    /// Revokes the key with this secret, such as one that has leaked.
+    /// Revokes the key with this secret, such as a leaked key.
     ///
     /// # Errors
     ///
@@ -189,7 +189,7 @@ impl KeyManager {
         })
     }
 
-    /// Returns the successors that work. The revocation is made already, even if the store fails now.
+    /// Returns the successors that still work. A failure of the store is no error here: the key is already revoked.
     async fn working_successors(
         &self,
         deadline: Deadline,
@@ -225,7 +225,7 @@ impl KeyManager {
             let turns = self.settings.turns.take_all(seen.clone(), Errand::Revoke).await;
             let (chain, authority) = self.chain(id).await?;
             if ids(&chain) != seen {
-                // The last one was rotated while this waited for its turn.
+                // The last key was rotated while this call waited for its turn.
                 continue;
             }
             let Plan { changes, events, outcome: revoked } = self.revocation_of(&chain);
@@ -279,7 +279,7 @@ impl KeyManager {
         }))
     }
 
-    /// Plans the revocation of those records that are not revoked yet.
+    /// Plans the revocation of the records that are not revoked yet.
     pub(super) fn revocation_of<'a>(
         &self,
         records: impl IntoIterator<Item = &'a Arc<KeyRecord>>,
@@ -299,7 +299,7 @@ impl KeyManager {
     }
 }
 
-/// A key, and the successors that are known.
+/// A key, and its known successors.
 struct Chain {
     records: Vec<Arc<KeyRecord>>,
     ids: HashSet<KeyId>,
@@ -317,7 +317,7 @@ impl Chain {
         self.records.push(record);
     }
 
-    /// Returns the next successor. A chain that ends in itself, which no manager writes, has none.
+    /// Returns the next successor. A cycle, which no manager writes, ends the chain.
     fn next(&self) -> Option<KeyId> {
         self.records.last()?.successor().cloned().filter(|id| !self.ids.contains(id))
     }

@@ -11,7 +11,7 @@ use crate::store::{
     CommitError, KeyPage, KeyQuery, KeyRecord, KeyState, Propagation, TenantFilter,
 };
 
-/// How many keys are revoked in one commit.
+/// The most keys that one commit revokes.
 const BATCH: usize = 200;
 
 /// The states of keys that were not revoked.
@@ -29,15 +29,15 @@ pub struct RevokedTenant {
 }
 
 impl KeyManager {
-    /// Revokes all keys of a tenant, also those that are issued in the meantime. Keys that can manage keys are
-    /// revoked first: those with an ability on `api-keys` or on everything.
+    /// Revokes all keys of a tenant, also keys that are issued in the meantime. Keys that can manage keys are
+    /// revoked first: keys with an ability on `api-keys` or on everything.
     ///
     /// [Suspend](Self::suspend) the tenant first: that ends all of its access at once, and no new keys are
     /// issued.
     ///
     /// Keys are revoked in batches, each with its audit events in one commit. `progress` is called after each
     /// batch with the number of keys revoked so far. If the call fails or its future is dropped, earlier batches
-    /// stay revoked; call it again to go on. The [deadline](Self::deadline) is that of each batch.
+    /// stay revoked; call it again to continue. The [deadline](Self::deadline) applies to each batch.
     ///
     /// A [user of the tenant](super::Owner::of_tenant) may call it on its own behalf. A key may not, because it
     /// would revoke itself before the end.
@@ -75,7 +75,7 @@ impl KeyManager {
                 progress(revoked);
             }
         };
-        // Before the others, so that none of them issues more. What is issued meanwhile is found below.
+        // Before the other keys, so that they issue no more keys. Keys issued meanwhile are found below.
         for state in STATES {
             self.revoke_those_that_manage(tenant, state, &mut note).await?;
         }
@@ -84,7 +84,7 @@ impl KeyManager {
             for state in STATES {
                 found += self.revoke_those_in(tenant, state, &mut note).await?;
             }
-            // One that was passed over in one state may be in another by now.
+            // A key that was missed in one state may be in another state by now.
             if found == 0 {
                 break;
             }
@@ -92,7 +92,8 @@ impl KeyManager {
         Ok(RevokedTenant { revoked, propagation: self.settings.repository.propagation() })
     }
 
-    /// Revokes the keys in a state that can manage keys. Changes no others, so the pages stay as they are.
+    /// Revokes the keys in a state that can manage keys. It changes no other keys, so the later pages stay the
+    /// same.
     async fn revoke_those_that_manage(
         &self,
         tenant: &TenantId,
@@ -122,10 +123,10 @@ impl KeyManager {
         let mut query = KeyQuery::new().tenant(tenant.clone()).state(state).limit(BATCH);
         let mut found = 0;
         loop {
-            // The same page again: those that were on it are in another state now.
+            // Reads the same page again: the keys that were on it are in another state now.
             let page = self.in_time(self.page_of(tenant, &query)).await?;
             if page.keys.is_empty() {
-                // A page may have visited many keys in vain.
+                // An empty page need not be the last: the store visits only so many keys.
                 let Some(next) = page.next else { return Ok(found) };
                 query = query.after(next);
                 continue;
@@ -135,7 +136,7 @@ impl KeyManager {
             let revoked = self.in_time(self.revoke_batch(tenant, &batch)).await?;
             note(revoked);
             if revoked == 0 {
-                // Others revoke the same keys, or what is listed is late.
+                // Other calls revoke the same keys, or the list is stale.
                 Errand::Revoke.pause(usize::MAX).await;
             }
         }
@@ -174,7 +175,7 @@ impl KeyManager {
             });
             match by_itself.await {
                 Ok(number) => revoked += number,
-                // It was removed in between.
+                // The key was removed in between.
                 Err(ManageError::NotFound) => {}
                 Err(error) => return Err(error),
             }
@@ -182,7 +183,7 @@ impl KeyManager {
         Ok(revoked)
     }
 
-    /// Returns the authority of the owner, provided that it may change all keys of a tenant.
+    /// Returns the authority of the owner, if it may change all keys of a tenant.
     async fn authority_over(&self, tenant: &TenantId) -> Result<Authority, ManageError> {
         let authority = self.authority().await?;
         if authority.is_of_key() {

@@ -1,4 +1,4 @@
-//! [`KeyUpdate`]: what is to be changed of a key.
+//! [`KeyUpdate`]: a change of a key.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -13,12 +13,12 @@ use crate::key::{
 };
 use crate::store::KeyRecord;
 
-/// Says what is to be changed of a key. What is not mentioned stays.
+/// Describes a change of a key. Fields that are not set stay as they are.
 ///
-/// The setters have the names of those of [`NewKey`](crate::NewKey), and take texts or values like them. A list that
-/// is mentioned is the whole list from then on; what is mentioned again is added to it. An empty list allows
-/// nothing; the methods `without_…` lift a restriction. [`KeyManager::update`](crate::KeyManager::update) returns all
-/// texts that are [not valid](InvalidFields) at once.
+/// The setters have the same names as those of [`NewKey`](crate::NewKey), and take texts or values. The first call of
+/// a list setter replaces the list of the key; further calls add to it. An empty list allows nothing. The methods
+/// `without_…` remove a restriction. [`KeyManager::update`](crate::KeyManager::update) returns all
+/// [invalid](InvalidFields) texts at once.
 ///
 /// # Examples
 ///
@@ -53,7 +53,7 @@ pub struct KeyUpdate {
     rotation_due_at: Option<Option<SystemTime>>,
     limits: Option<RateLimits>,
     restrictions: Restrictions,
-    /// Which of the restrictions are changed.
+    /// The restrictions that are changed.
     restricts: Mentioned,
     metadata: Vec<(String, Option<Value>)>,
     without_metadata: bool,
@@ -61,7 +61,7 @@ pub struct KeyUpdate {
     pub(super) invalid: InvalidFields,
 }
 
-/// Which lists of [`Restrictions`] are changed.
+/// The lists of [`Restrictions`] that are changed.
 #[derive(Clone, Copy, Default, PartialEq)]
 struct Mentioned {
     addresses: bool,
@@ -71,18 +71,18 @@ struct Mentioned {
 }
 
 impl KeyUpdate {
-    /// Changes nothing.
+    /// Creates an update that changes nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets what the key is for, in the words of its owner.
+    /// Sets the name of the key: what it is for, in the words of its owner.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Sets what the key may do.
+    /// Sets the abilities of the key: what it may do.
     pub fn abilities<A>(mut self, abilities: impl IntoIterator<Item = A>) -> Self
     where
         A: TryInto<Ability, Error: fmt::Display>,
@@ -93,26 +93,26 @@ impl KeyUpdate {
         self
     }
 
-    /// Takes all abilities away.
+    /// Removes all abilities.
     pub fn without_abilities(mut self) -> Self {
         self.abilities = Some(AbilitySet::default());
         self
     }
 
-    /// Sets from when on the key is refused; `None` is never.
+    /// Sets the time from which the key is refused; `None` is never.
     pub fn expires_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
         self.expires_at = Some(time.into().map(to_microsecond));
         self
     }
 
-    /// Sets from when on the key should be replaced; `None` is never.
+    /// Sets the time from which the key should be replaced; `None` is never.
     pub fn rotation_due_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
         self.rotation_due_at = Some(time.into().map(to_microsecond));
         self
     }
 
-    /// Sets how often the key may be used; called again, it adds a limit, as
-    /// [`NewKey::limit`](crate::NewKey::limit) does.
+    /// Sets a rate limit: how often the key may be used. A second call adds a limit, like
+    /// [`NewKey::limit`](crate::NewKey::limit).
     pub fn limit<L>(self, limit: L) -> Self
     where
         L: TryInto<RateLimit, Error: fmt::Display>,
@@ -120,7 +120,7 @@ impl KeyUpdate {
         self.limits([limit])
     }
 
-    /// Sets [limits](Self::limit) of how often the key may be used.
+    /// Sets several rate [limits](Self::limit).
     pub fn limits<L>(mut self, limits: impl IntoIterator<Item = L>) -> Self
     where
         L: TryInto<RateLimit, Error: fmt::Display>,
@@ -129,13 +129,13 @@ impl KeyUpdate {
         self
     }
 
-    /// Takes all limits away: the key may be used as often as its holder likes.
+    /// Removes all rate limits: the key may be used without limit.
     pub fn without_limits(mut self) -> Self {
         self.limits = Some(RateLimits::default());
         self
     }
 
-    /// Sets from where the key works, and on which endpoints, all at once.
+    /// Sets all restrictions at once: from where the key works, and on which endpoints.
     pub fn restrictions(mut self, restrictions: Restrictions) -> Self {
         self.restrictions = restrictions;
         self.restricts =
@@ -145,7 +145,7 @@ impl KeyUpdate {
 
     /// Sets the networks and addresses from which clients may use the key. Other restrictions stay.
     ///
-    /// The server has to know the addresses of clients, as for [`NewKey::addresses`](crate::NewKey::addresses).
+    /// The server has to know the addresses of clients: see [`NewKey::addresses`](crate::NewKey::addresses).
     pub fn addresses<N>(mut self, networks: impl IntoIterator<Item = N>) -> Self
     where
         N: TryInto<Network, Error: fmt::Display>,
@@ -209,32 +209,32 @@ impl KeyUpdate {
         self
     }
 
-    /// Sets something that the application wants to know of the key. What has other names stays.
+    /// Sets a metadata value of the key, for the application. Values with other names stay.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.metadata.push((name.into(), Some(value.into())));
         self
     }
 
-    /// Removes what the metadata of the key have under a name.
+    /// Removes the metadata value with this name.
     pub fn remove_metadata(mut self, name: impl Into<String>) -> Self {
         self.metadata.push((name.into(), None));
         self
     }
 
-    /// Removes all metadata of the key but those that are [set](Self::metadata) from now on.
+    /// Removes all metadata of the key, except values that are [set](Self::metadata) after this call.
     pub fn without_metadata(mut self) -> Self {
         self.without_metadata = true;
         self.metadata.clear();
         self
     }
 
-    /// Takes the key out of use, or puts it into use again.
+    /// Disables or enables the key.
     pub fn disabled(mut self, disabled: bool) -> Self {
         self.disabled = Some(disabled);
         self
     }
 
-    /// Tells whether it does nothing but take the key out of use.
+    /// Tells whether the update only disables the key.
     pub(super) fn only_disables(&self) -> bool {
         *self == Self::new().disabled(true)
     }
@@ -280,7 +280,7 @@ impl KeyUpdate {
 
 impl fmt::Debug for KeyUpdate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without what is long.
+        // Without the fields that may be long.
         f.debug_struct("KeyUpdate")
             .field("name", &self.name)
             .field("abilities", &self.abilities)

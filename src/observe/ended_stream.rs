@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::key::KeyId;
 use crate::watch::{EndReason, KeyEnded};
 
-/// A stream that ended with its key, for [observers](super::Observe).
+/// A stream that the layer ended with its key, for [observers](super::Observe).
 ///
 /// # Examples
 ///
@@ -52,7 +52,7 @@ impl<'a> EndedStream<'a> {
         Self { ended, open }
     }
 
-    /// Returns why it ended.
+    /// Returns why the stream ended.
     #[must_use]
     pub fn reason(&self) -> EndReason {
         self.ended.reason()

@@ -143,7 +143,7 @@ impl<'a> Finished<'a> {
         self.seen.lookup
     }
 
-    /// Returns the method of the request. It needs [`Detail::Request`](super::Detail::Request).
+    /// Returns the method of the request. It requires [`Detail::Request`](super::Detail::Request).
     #[must_use]
     pub fn method(&self) -> Option<&'a Method> {
         Some(&self.seen.place()?.method)

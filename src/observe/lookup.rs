@@ -4,8 +4,8 @@ use std::fmt;
 
 /// How the look-up of a key ended, for [observers](super::Observe).
 ///
-/// A look-up without a record ends like any other: as a hit if memory had the answer, as a miss if the
-/// store was asked.
+/// An unknown key counts in the same way: as a hit if the answer was in memory, as a miss if the request
+/// waited for the store.
 ///
 /// # Examples
 ///

@@ -107,17 +107,17 @@ pub trait Observe: Send + Sync {
         let _ = stream;
     }
 
-    /// Returns what the observer is called for. The layer asks once, when the observer is added. The default is
-    /// everything.
+    /// Returns what the observer is called for. The layer calls this once, when the observer is added. The default
+    /// is everything.
     ///
     /// An observer that returns less makes requests cheaper.
     fn interest(&self) -> Interest {
         Interest::Everything
     }
 
-    /// Returns how much [`finished`](Self::finished) has to say of a request. The default is all.
+    /// Returns how much detail [`finished`](Self::finished) receives. The default is all.
     ///
-    /// The layer calls it at the start of each request, and records the highest level of all observers.
+    /// The layer calls this at the start of each request, and records the highest level of all observers.
     /// An observer that samples times returns [`Detail::Times`] for some of the requests.
     fn detail(&self) -> Detail {
         Detail::Request
@@ -130,21 +130,21 @@ pub trait Observe: Send + Sync {
 pub enum Interest {
     /// Everything.
     Everything,
-    /// Requests that have ended and what became of them, and streams that ended with their key:
-    /// [`admitted`](Observe::admitted) and [`detail`](Observe::detail) are not called, and
-    /// [`finished`](Observe::finished) says as much as for [`Detail::Outcome`], or more if another observer of
-    /// the layer wants that.
+    /// Requests that have ended, with their outcome, and streams that ended with their key.
+    /// [`admitted`](Observe::admitted) and [`detail`](Observe::detail) are not called.
+    /// [`finished`](Observe::finished) receives [`Detail::Outcome`], or more if another observer of the layer
+    /// requests more.
     Outcomes,
 }
 
-/// How much an [observer](Observe::detail) wants to know of a request that has ended. Each level includes
-/// those before it.
+/// The detail that an [observer](Observe::detail) requests for finished requests. Each level includes the levels
+/// before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Detail {
     /// Nothing: [`finished`](Observe::finished) need not be called.
     Nothing,
-    /// The outcome, the key and how the look-up ended. Nothing is allocated for it, and no clock is read.
+    /// The outcome, the key and the result of the look-up. It costs no allocation and no reading of the clock.
     Outcome,
     /// Also the times of the request.
     Times,

@@ -1,8 +1,8 @@
-//! [`Arrival`] and [`Observation`]: a request that is under way, for those that observe its end.
+//! [`Arrival`] and [`Observation`]: a request in progress, before and after the decision, for observers.
 //!
-//! One of them is kept from the arrival of a request to its end, which it tells exactly once: when it is
-//! dropped, at the latest. Where nothing but outcomes is wanted, nothing is allocated and nothing is shared:
-//! before the decision the layer is at hand, and afterwards the key leads to it.
+//! One of them exists from the arrival of a request to its end. It notifies the observers exactly once, at the
+//! latest when it is dropped. If observers want only outcomes, it allocates and shares nothing: it borrows the
+//! observers from the layer before the decision, and reaches them through the key afterwards.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,27 +16,27 @@ use crate::head::RequestHead;
 use crate::reject::Rejection;
 use crate::verify::VerifiedKey;
 
-/// A request of which is not decided yet whether it is let through.
+/// A request that the layer has not decided yet.
 pub(crate) struct Arrival<'g> {
-    /// None if what is kept knows them, or if there is nothing more to tell.
+    /// None if `more` has them, or if nothing is left to report.
     observers: Option<&'g Observers>,
     lookup: Option<Lookup>,
     more: Option<Box<More>>,
 }
 
-/// A request that was let through, and its key for what follows.
+/// An admitted request, and its key for the steps after the decision.
 pub(crate) struct Observation {
-    /// None if nothing needs it.
+    /// None if no later step needs it.
     key: Option<VerifiedKey>,
     more: Option<Box<More>>,
     lookup: Option<Lookup>,
-    /// False if there is nothing more to tell.
+    /// False if nothing is left to report.
     is_observed: bool,
     is_watched: bool,
 }
 
 impl<'g> Arrival<'g> {
-    /// Begins, if an observer wants to know of the end. `place` returns the path and the address.
+    /// Starts to observe a request, if an observer wants its end. `place` returns the path and the address.
     #[inline]
     pub(crate) fn begin<'a>(
         observers: &'g Observers,
@@ -51,32 +51,31 @@ impl<'g> Arrival<'g> {
         Some(Self { observers: Some(observers), lookup: None, more })
     }
 
-    /// Notes that the request waits from now on, and lets go of the layer.
+    /// Records that the request starts to wait. Ends the borrow of the layer.
     pub(crate) fn waits(mut self) -> Arrival<'static> {
         let mut more = self.take_more();
         more.waits();
         Arrival { observers: None, lookup: self.lookup, more: Some(more) }
     }
 
-    /// Notes what the request has waited for. It may wait again.
+    /// Records what the request has waited for. It may wait again.
     pub(crate) fn waited(&mut self, step: Step) {
         if let Some(more) = &mut self.more {
             more.waited(step);
         }
     }
 
-    /// Notes how the look-up ended.
+    /// Records how the look-up ended.
     #[inline]
     pub(crate) fn looked_up(&mut self, lookup: Lookup) {
         self.lookup = Some(lookup);
     }
 
-    /// Goes on with a request that the layer lets through. The response has to end with the key if that is
-    /// watched.
-    // Inlined, it would make requests dearer that nobody observes.
+    /// Continues with a request that the layer admits. If the key is watched, the response has to end with it.
+    // Not inlined: that would make requests without observers slower.
     #[inline(never)]
     pub(crate) fn admitted(mut self, key: Option<&VerifiedKey>, is_watched: bool) -> Observation {
-        // A key leads to the observers, so that nothing else has to.
+        // A key gives access to the observers, so no other reference is needed.
         let more = match (key, &self.more) {
             (Some(_), None) => None,
             _ => Some(self.decided(key)),
@@ -96,7 +95,7 @@ impl<'g> Arrival<'g> {
         more
     }
 
-    /// Tells how the request ended.
+    /// Notifies the observers of the outcome.
     pub(crate) fn end(mut self, outcome: Outcome<'_>) {
         self.tell(outcome);
     }
@@ -121,7 +120,7 @@ impl<'g> Arrival<'g> {
         }
     }
 
-    /// Takes what is kept, with what is to be told.
+    /// Takes the details, and stores the observers in them.
     #[inline(never)]
     fn take_more(&mut self) -> Box<More> {
         let mut more = self.more.take().unwrap_or_else(More::take_spare);
@@ -132,7 +131,7 @@ impl<'g> Arrival<'g> {
     }
 }
 
-/// Keeps more than how a request ends.
+/// Starts to record more than the outcome of a request.
 #[inline(never)]
 fn begin_in_full<'a>(
     detail: Detail,
@@ -148,13 +147,13 @@ fn begin_in_full<'a>(
 }
 
 impl Observation {
-    /// Goes on with a request that nobody observes. Its key is kept, if it is needed afterwards.
+    /// Continues with a request that nobody observes. Keeps its key if a later step needs it.
     #[inline]
     pub(crate) fn unobserved(key: Option<VerifiedKey>, is_watched: bool) -> Self {
         Self { key, more: None, lookup: None, is_observed: false, is_watched }
     }
 
-    /// Tells that there is a response: that of a guard within, or of the service.
+    /// Notifies the observers of the response of the service, or of an inner guard.
     #[inline]
     pub(crate) fn answered<B>(&mut self, response: &Response<B>) {
         if self.is_observed {
@@ -166,7 +165,7 @@ impl Observation {
         }
     }
 
-    /// Tells how the request ended, unless that was told.
+    /// Notifies the observers of the outcome, unless they were notified.
     pub(crate) fn end(&mut self, outcome: Outcome<'_>) {
         if !std::mem::take(&mut self.is_observed) {
             return;
@@ -181,12 +180,12 @@ impl Observation {
         }
     }
 
-    /// Takes all, to be told later.
+    /// Takes the observation, to end it later.
     pub(crate) fn take(&mut self) -> Self {
         std::mem::replace(self, Self::unobserved(None, false))
     }
 
-    /// Returns the key, if it was needed or observed.
+    /// Returns the key, if it was kept.
     #[inline]
     pub(crate) fn key(&self) -> Option<&VerifiedKey> {
         self.key.as_ref()

@@ -11,17 +11,17 @@ use crate::contain;
 use crate::head::RequestHead;
 use crate::verify::VerifiedKey;
 
-/// What is called for a key that should be replaced.
+/// The callback for a key that should be replaced.
 pub(crate) type OnRotationDue = dyn Fn(&VerifiedKey) + Send + Sync;
 
 /// The observers of a layer.
 #[derive(Default)]
 pub(crate) struct Observers {
     all: Vec<Arc<dyn Observe>>,
-    /// Those that are interested in more than outcomes.
+    /// The observers that are interested in more than outcomes.
     curious: Vec<Arc<dyn Observe>>,
-    /// What requests of a thread hold until their end, if they have no key that leads here. Threads count
-    /// references to their own, so that they do not wait for each other.
+    /// The copy that requests without a key hold until their end. Each thread has its own copy, so that threads
+    /// do not contend for one reference count.
     of_threads: ThreadLocal<Arc<OfThread>>,
     on_rotation_due: Vec<Arc<OnRotationDue>>,
 }
@@ -41,7 +41,7 @@ impl Observers {
         self.on_rotation_due.push(observer);
     }
 
-    /// Returns how much of a request that begins is wanted at its end.
+    /// Returns how much detail the observers want of a new request.
     #[inline]
     pub(crate) fn detail(&self) -> Detail {
         let has_others = self.curious.len() < self.all.len();
@@ -103,7 +103,7 @@ impl Observers {
     }
 }
 
-/// Without what threads hold of the one before.
+/// The clone starts without the copies of threads.
 impl Clone for Observers {
     fn clone(&self) -> Self {
         let Self { all, curious, of_threads: _, on_rotation_due } = self;

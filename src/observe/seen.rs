@@ -1,4 +1,4 @@
-//! [`Seen`]: what is known of a request at its end, and [`More`], what is kept for it.
+//! [`Seen`]: what is known about a request at its end. [`More`]: the details that are recorded until then.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ pub(crate) enum Step {
     Limiter,
 }
 
-/// What is known of a request at its end.
+/// What is known about a request at its end.
 #[derive(Clone, Copy)]
 pub(super) struct Seen<'a> {
     pub(super) key: Option<&'a VerifiedKey>,
@@ -37,32 +37,32 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// What is kept of a request for those who want more than its outcome. In a box, so that the futures of
-/// others are small.
+/// The details of a request, for observers that want more than its outcome. Boxed, so that the futures of other
+/// requests are small.
 #[derive(Default)]
 pub(super) struct More {
-    /// Of a request that has no key which would lead to them. None if there is nothing more to tell.
+    /// Set for a request without a key that gives access to them. None if nothing is left to report.
     pub(super) observers: Option<Arc<OfThread>>,
     pub(super) times: Option<Times>,
     pub(super) request: Option<Box<Place>>,
 }
 
-/// All observers of a layer, for the requests of a thread. In cache lines of its own.
+/// All observers of a layer, for the requests of one thread. Aligned to have its own cache lines.
 #[repr(align(128))]
 pub(super) struct OfThread(pub(super) Box<[Arc<dyn Observe>]>);
 
-/// How many boxes a thread keeps for requests to come.
+/// The most boxes that a thread keeps for later requests.
 const SPARE: usize = 32;
 
 thread_local! {
-    /// What was used for requests that have ended, so that the next ones allocate nothing.
+    /// The boxes of requests that have ended, so that later requests allocate nothing.
     #[allow(clippy::vec_box, reason = "it is the boxes that are used again")]
     static SPARES: RefCell<Vec<Box<More>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl More {
     pub(super) fn take_spare() -> Box<Self> {
-        // A thread that ends has none any more.
+        // The access fails in a thread that is ending.
         SPARES.try_with(|spares| spares.borrow_mut().pop()).ok().flatten().unwrap_or_default()
     }
 
@@ -76,21 +76,21 @@ impl More {
         });
     }
 
-    /// Notes when the layer decided, which is at the end of a request that it refused.
+    /// Records when the layer decided. For a refused request, that is its end.
     pub(super) fn decided(&mut self) {
         if let Some(times) = &mut self.times {
             times.decision.get_or_insert_with(|| times.started.elapsed());
         }
     }
 
-    /// Notes that the request waits from now on.
+    /// Records that the request starts to wait.
     pub(super) fn waits(&mut self) {
         if let Some(times) = &mut self.times {
             times.waiting_since = Some(Instant::now());
         }
     }
 
-    /// Notes what the request has waited for.
+    /// Records what the request has waited for.
     pub(super) fn waited(&mut self, step: Step) {
         let Some(times) = &mut self.times else { return };
         let now = Instant::now();
@@ -102,7 +102,7 @@ impl More {
     }
 }
 
-/// When what happened.
+/// When the steps of a request happened.
 pub(super) struct Times {
     pub(super) started: Instant,
     pub(super) waiting_since: Option<Instant>,
@@ -118,7 +118,7 @@ impl Times {
     }
 }
 
-/// Where a request came from, and where it went.
+/// The client, the method and the path of a request.
 pub(super) struct Place {
     pub(super) method: Method,
     pub(super) path: Option<Box<str>>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::{Clock, CoarseClock};
 use crate::store::{UsageRetention, UsageStore};
 
-/// The longest interval: longer than any server runs, and short enough to be added to any time.
+/// The longest interval: longer than any server runs, and short enough to add it to any time.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Builds a [`UsageRecorder`](super::UsageRecorder).
@@ -50,7 +50,7 @@ impl UsageRecorderBuilder {
         }
     }
 
-    /// Sets the interval of writes: each key is written at most once in it. By default, it is 60 seconds.
+    /// Sets the interval of writes: at most one row of each key is written per interval. The default is 60 seconds.
     ///
     /// # Examples
     ///
@@ -70,26 +70,26 @@ impl UsageRecorderBuilder {
         self
     }
 
-    /// Sets the time-out of a batch. A store that takes longer has failed, and the batch is sent again. By default,
-    /// it is 5 seconds.
+    /// Sets the timeout of a batch. If the store takes longer, it has failed, and the batch is sent again. The
+    /// default is 5 seconds.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
         self
     }
 
-    /// Sets the largest number of keys in memory. By default, it is 1 000 000.
+    /// Sets the largest number of keys in memory. The default is 1 000 000.
     ///
     /// The recorder keeps keys that were used within the last two intervals, and keys that are not written yet.
-    /// When there are too many, requests of further keys are not counted, and one error is logged. Unknown keys
-    /// do not count.
+    /// Beyond this number, requests of further keys are not counted, and one error is logged. Unknown keys do not
+    /// count.
     pub fn max_keys(mut self, most: usize) -> Self {
         self.max_keys = most;
         self
     }
 
-    /// Sets how long usage is kept. By default, hours are kept for 90 days and days for 400.
+    /// Sets the retention of usage. By default, hours are kept for 90 days and days for 400.
     ///
-    /// Set the same retention for all recorders of a store: otherwise, the shortest one applies.
+    /// Set the same retention for all recorders of a store. Otherwise, the shortest one applies.
     ///
     /// # Examples
     ///
@@ -106,10 +106,10 @@ impl UsageRecorderBuilder {
         self
     }
 
-    /// Disables pruning, for nodes whose role in the database may not delete.
+    /// Disables pruning, for nodes whose database role may not delete.
     ///
-    /// Then another node has to delete usage that is too old, or
-    /// [`KeyManager::prune_usage`](crate::KeyManager::prune_usage), which `api-keys prune` calls.
+    /// Another node then has to delete old usage, or you call
+    /// [`KeyManager::prune_usage`](crate::KeyManager::prune_usage), as `api-keys prune` does.
     ///
     /// # Examples
     ///
@@ -124,7 +124,7 @@ impl UsageRecorderBuilder {
         self
     }
 
-    /// Sets the clock of the recorded times and hours. Intervals are measured by the clock of Tokio.
+    /// Sets the clock of the recorded times and hours. Intervals use the clock of Tokio.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! [`Counts`]: usage that is to be added to a store, each batch once.
+//! [`Counts`]: the usage to add to a store, each batch once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,25 +11,25 @@ use crate::store::{KeyUsage, StoreError, UsageBatch, UsageRetention, UsageStore}
 /// How many rows are written at once.
 pub(super) const BATCH: usize = 1000;
 
-/// How many batches there are at most of which it is not known whether they were added. Beyond that, no others
-/// are made: keys go on counting by themselves.
+/// The most batches that may or may not have been added. Beyond that, no new ones are built, and the counts stay
+/// with their keys.
 const BATCHES: usize = 8;
 
-/// What is to be added.
+/// The rows to add to the store.
 pub(super) struct Counts {
     retention: UsageRetention,
-    /// Keys an hour of which is to be added.
+    /// The keys with an hour to add.
     keys: VecDeque<Arc<UsedKey>>,
-    /// What is to be added without regard to its key.
+    /// The rows to add that were taken from their keys already.
     rows: VecDeque<KeyUsage>,
-    /// Batches that were made. What they are is not changed: they may have been added already.
+    /// The batches that were built. They do not change, because the store may have added them already.
     batches: VecDeque<UsageBatch>,
-    /// Writers none of whose batches is on the way, and the numbers of their next. Each batch on the way has a
-    /// writer of its own, so that it does not matter which is added first.
+    /// The writers without a pending batch, and the numbers of their next batch. Each pending batch has its own
+    /// writer, so that batches may be added in any order.
     idle: Vec<(Arc<str>, u64)>,
     writers: u32,
     name: String,
-    /// Keys of the last batch, and keys that may wait again.
+    /// The keys whose rows are in batches, and which may wait again.
     done: Vec<Arc<UsedKey>>,
 }
 
@@ -47,45 +47,45 @@ impl Counts {
         }
     }
 
-    /// Has an hour of a key added.
+    /// Schedules an hour of a key.
     pub(super) fn push(&mut self, key: Arc<UsedKey>) {
         self.keys.push_back(key);
     }
 
-    /// Has all hours of a key added, which may be written otherwise meanwhile.
+    /// Schedules all hours of a key. The key may be written in other ways meanwhile.
     pub(super) fn push_all_of(&mut self, key: &UsedKey) {
         self.rows.extend(key.take_hours());
     }
 
-    /// Returns the keys an hour of which was to be added.
+    /// Takes the keys with an hour to add.
     pub(super) fn take_keys(&mut self) -> Vec<Arc<UsedKey>> {
         std::mem::take(&mut self.keys).into()
     }
 
-    /// Returns how many rows are to be added.
+    /// Returns the number of rows to add.
     pub(super) fn len(&self) -> usize {
         let batches = self.batches.iter().map(|batch| batch.rows().len());
         self.keys.len() + self.rows.len() + batches.sum::<usize>()
     }
 
-    /// Returns the keys whose turn it was.
+    /// Takes the keys whose turn is over.
     pub(super) fn take_done(&mut self) -> Vec<Arc<UsedKey>> {
         std::mem::take(&mut self.done)
     }
 
-    /// Adds what is to be added. It may be dropped: what was not added stays.
+    /// Adds the rows to the store. The future may be dropped: the rest stays.
     pub(super) async fn write(
         &mut self,
         store: &dyn UsageStore,
         timeout: Duration,
     ) -> Result<(), StoreError> {
         loop {
-            // New ones first, so that a batch at which the store fails is in the way of no other.
+            // New batches first, so that a batch that the store refuses does not block the others.
             if self.batches.len() < BATCHES {
                 self.make_batch()?;
             }
             let Some(batch) = self.batches.front() else { return Ok(()) };
-            // Also if it panics before there is a future.
+            // Inside the future, because the store may panic before it returns one.
             let adding = async { store.add_usage(batch).await };
             let added = contain::wait_within(timeout, adding).await;
             if let Err(error) = added.unwrap_or_else(|failure| Err(StoreError::new(failure))) {
@@ -120,7 +120,7 @@ impl Counts {
         Ok(())
     }
 
-    /// Returns a writer none of whose batches is on the way.
+    /// Returns a writer without a pending batch.
     fn writer(&mut self) -> Result<(Arc<str>, u64), StoreError> {
         if let Some(idle) = self.idle.pop() {
             return Ok(idle);

@@ -32,27 +32,27 @@ use crate::store::{RecordUses, StoreError, UsageKind, UsageStore};
 /// accepted requests, and refused requests of known keys by their reason; see the
 /// [guide](crate::guide::usage). [`KeyManager::usage`](crate::KeyManager::usage) returns the counts.
 ///
-/// * **Requests never wait for it.** Each thread has its own counts, without a lock. A request costs a look into
-///   memory and a reading of the clock.
-/// * **In batches.** The first use of a key is written at once, together with other first uses. Later, one row of
-///   each key is written per interval: in turns its last use and its counts. By default, 1000 keys cause at most
-///   1000 row updates per minute and node, however many requests there are. So lists are up to two minutes
-///   behind, plus some seconds to fill batches of at most 1000 keys.
+/// * **Requests never wait for it.** Each thread has its own counts, without a lock. A request costs one look into
+///   memory and one reading of the clock.
+/// * **In batches.** The first use of a key is written at once, together with other first uses. Later, the recorder
+///   writes one row per key and interval: its last use and its counts in turn. By default, 1000 keys cause at most
+///   1000 row updates per minute and node, for any number of requests. So lists are up to two minutes behind,
+///   plus some seconds to fill batches of at most 1000 keys.
 /// * **A store that fails, hangs or panics fails no request.** Counts stay in memory until the store works again.
-///   The recorder retries after a second, and then less often, down to once a minute. Each failure is logged.
+///   The recorder retries after one second, and then less often, down to once a minute. Each failure is logged.
 ///   After an outage of more than 24 hours, the oldest hours are added to the hours after them.
-/// * **Once.** A batch whose answer was lost is sent again, and the store adds it only once. Counts of several
-///   nodes add up.
-/// * **Bounded.** A key whose counts are written is dropped from memory after an interval; its next use is a first
+/// * **Once.** A batch whose answer was lost is sent again, and the store adds it only once. The store sums the
+///   counts of several nodes.
+/// * **Bounded.** A key whose counts are written is dropped from memory after an interval. Its next use is a first
 ///   use again. Beyond [`max_keys`](UsageRecorderBuilder::max_keys), further keys are not counted.
-/// * **Kept for a time.** Hours are kept for 90 days, and days for 400, or as the
-///   [retention](UsageRecorderBuilder::retention) says. Once an hour, every node deletes what is too old, 1000
-///   rows at a time, unless it is built [without pruning](UsageRecorderBuilder::without_pruning).
-/// * **Apart.** The recorder never writes to the record of a key, and usage outlives the record.
+/// * **Pruned.** By default, hours are kept for 90 days and days for 400; see
+///   [retention](UsageRecorderBuilder::retention). Once an hour, every node deletes older rows, 1000 at a time,
+///   unless it is built [without pruning](UsageRecorderBuilder::without_pruning).
+/// * **Separate.** The recorder never writes to the record of a key, and usage outlives the record.
 ///
 /// The writer is a task of the Tokio runtime that serves the first request, and ends with that runtime. When the
 /// server has stopped, call [`shutdown`](Self::shutdown) to write the last counts. A process that is killed loses
-/// the counts of the last two intervals. When the last clone is dropped, the task tries to write the rest, and
+/// the counts of the last two intervals. When the last clone is dropped, the task tries to write the rest, and then
 /// ends.
 ///
 /// # Examples
@@ -76,7 +76,7 @@ pub struct UsageRecorder {
     shared: Arc<Shared>,
 }
 
-/// What all clones share, and the task does not: it ends when this is dropped.
+/// The state that all clones share. The task does not share it, and ends when this is dropped.
 struct Shared {
     recorder: Arc<Recorder>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -129,9 +129,9 @@ impl UsageRecorder {
         UsageRecorderBuilder::new(Arc::new(store))
     }
 
-    /// Returns a builder of a recorder that writes only when keys were last used, without counts.
+    /// Returns a builder of a recorder that writes only the last use of each key, without counts.
     ///
-    /// This is for a store of your own that implements [`RecordUses`] and not [`UsageStore`].
+    /// Use it for a custom store that implements [`RecordUses`] and not [`UsageStore`].
     ///
     /// # Examples
     ///
@@ -199,7 +199,7 @@ impl UsageRecorder {
         self.shared.recorder.close();
         let task = self.shared.task().take();
         if let Some(task) = task {
-            // What it was about to write is written here.
+            // `flush` writes what the task has not written.
             task.abort();
             let _ = task.await;
         }
@@ -250,7 +250,7 @@ impl Observe for UsageRecorder {
     }
 }
 
-/// Returns the kind as which the refusal of a known key is counted.
+/// Returns the kind under which the refusal of a known key is counted.
 fn usage_kind(kind: RejectionKind) -> UsageKind {
     match kind {
         RejectionKind::Disabled => UsageKind::Disabled,
@@ -273,8 +273,8 @@ fn usage_kind(kind: RejectionKind) -> UsageKind {
 }
 
 impl Shared {
-    /// Starts the task, if it does not run: here and not sooner, because layers are often made
-    /// before there is a runtime.
+    /// Starts the task, if it does not run. It does not start earlier, because layers are often built before
+    /// there is a runtime.
     #[cold]
     fn start(&self) {
         let mut task = self.task();

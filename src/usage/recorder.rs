@@ -1,4 +1,4 @@
-//! [`Recorder`]: between the requests, which are counted, and the task that has the counts written.
+//! [`Recorder`]: connects the requests, which it counts, with the task that writes the counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,28 +18,28 @@ use crate::contain;
 use crate::store::{KeyRecord, StoreError, UsageKind, UsageRetention, UsageStore};
 use crate::trace;
 
-/// How many rows are deleted in one go, and what time is left to others until the next.
+/// How many rows one call deletes, and the pause until the next call, for other users of the database.
 const PRUNED: (u32, Duration) = (1000, Duration::from_millis(250));
 
-/// How long after the first request, and how often, is looked for rows that are too old.
+/// The time from the first request to the first deletion of old rows, and the interval after it.
 const PRUNES: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(3600));
 
 pub(super) struct Recorder {
     clock: Box<dyn Clock>,
     threads: Threads,
     keys: UsedKeys,
-    /// One writes at a time. A request never waits for it.
+    /// Locked while it writes. A request never waits for it.
     writer: Mutex<Writer>,
     prune: Option<Prune>,
-    /// There is a new key, or nobody is left to count any.
+    /// Wakes the task: there is a new key, the recorder was closed, or a write failed.
     wake: Notify,
     closed: AtomicBool,
     told_of_too_many: AtomicBool,
-    /// How many rows the writer had to write when it was last looked at: while it writes, it is not there.
+    /// The number of unwritten rows at the last look: the writer is locked while it writes.
     unwritten: AtomicUsize,
 }
 
-/// Deletes what is too old.
+/// Deletes old rows.
 struct Prune {
     store: Arc<dyn UsageStore>,
     retention: UsageRetention,
@@ -47,11 +47,11 @@ struct Prune {
     next: Mutex<Option<Instant>>,
 }
 
-/// What became of a request.
+/// What the recorder needs after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wants {
     Nothing,
-    /// Somebody has to run the task.
+    /// The caller has to start the task.
     ATask,
 }
 
@@ -99,7 +99,7 @@ impl Recorder {
         self.accept_by_key(key, now)
     }
 
-    /// Counts an accepted request for which this thread has no cell.
+    /// Counts an accepted request of a key without a cell in this thread.
     #[inline(never)]
     fn accept_by_key(&self, key: &KeyRecord, now: Moment) -> Wants {
         let noted = self.keys.note(&key.id, key.tenant.as_ref(), |key| key.accept(now));
@@ -135,7 +135,7 @@ impl Recorder {
         }
     }
 
-    /// Writes what is to be written, in time, until it is closed.
+    /// Writes and prunes when it is due, until the recorder is closed.
     pub(super) async fn run(self: Arc<Self>) {
         while !self.is_closed() {
             let next = match join(self.write_due(), self.prune_due()).await {
@@ -143,7 +143,7 @@ impl Recorder {
                 (write, prune) => write.or(prune),
             };
             match next {
-                // Whatever it was that ended the waiting, there may be something to do.
+                // The result does not matter: after each wait there may be something to do.
                 Some(next) => {
                     let _ = timeout_at(next, self.wake.notified()).await;
                 }
@@ -155,7 +155,7 @@ impl Recorder {
         }
     }
 
-    /// Writes first uses, and what is due of other keys. Returns when to do so again.
+    /// Writes first uses, and the due rows of other keys. Returns when to call it again.
     async fn write_due(&self) -> Option<Instant> {
         let mut writer = self.writer.lock().await;
         if let Some(retry_at) = writer.retry_at()
@@ -172,7 +172,7 @@ impl Recorder {
         writer.next_write()
     }
 
-    /// Deletes some of what is too old. Returns when to do so again.
+    /// Deletes some old rows, if that is due. Returns when to call it again.
     async fn prune_due(&self) -> Option<Instant> {
         let Prune { store, retention, timeout, next } = self.prune.as_ref()?;
         let mut next = next.lock().await;
@@ -206,7 +206,7 @@ impl Recorder {
         let written = writer.write().await;
         self.look_at(&writer);
         if written.is_err() {
-            // The task has to try again sooner than it was going to.
+            // The task has to retry earlier than planned.
             self.wake.notify_one();
         }
         written
@@ -216,7 +216,7 @@ impl Recorder {
         self.unwritten.store(writer.unwritten(), Ordering::Relaxed);
     }
 
-    /// Returns how many rows are not written, and would be by now.
+    /// Returns how many rows are overdue.
     #[cfg(feature = "metrics")]
     pub(super) fn backlog(&self) -> usize {
         self.keys.new_keys() + self.unwritten.load(Ordering::Relaxed)

@@ -1,31 +1,31 @@
-//! [`Tally`]: a count within one hour, which others may take away at any time.
+//! [`Tally`]: a count within one hour, which other threads may take at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::store::Hour;
 
-/// For the count, beside the number of the hour: 19 million requests a second.
+/// The bits of the count, below the number of the hour. Enough for 19 million requests a second.
 const COUNT_BITS: u32 = 36;
 
-/// In place of both: nobody counts here any more.
+/// The value of a closed tally.
 const CLOSED: u64 = u64::MAX;
 
-/// A count and its hour, in one number, so that no request is counted in another hour or in none.
+/// A count and its hour in one number, so that each request is counted once and in its hour.
 #[derive(Debug, Default)]
 pub(super) struct Tally(AtomicU64);
 
-/// What became of a request.
+/// The result of counting a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Counted {
     Here,
-    /// Not here: what was counted in another hour has to be taken first.
+    /// Not counted: take the count of the other hour first.
     OtherHour,
-    /// Not here, and never again.
+    /// Not counted: the tally is closed.
     Closed,
 }
 
 impl Tally {
-    /// Counts a request. What was written before is seen by whoever takes it.
+    /// Counts a request. The thread that takes the count sees all earlier writes of this thread.
     #[inline]
     pub(super) fn add(&self, hour: Hour) -> Counted {
         let mut known = self.0.load(Ordering::Relaxed);
@@ -43,14 +43,14 @@ impl Tally {
         }
     }
 
-    /// Takes what was counted, and begins anew.
+    /// Takes the count, and starts again at zero.
     pub(super) fn take(&self) -> Option<(Hour, u64)> {
         let begin_anew = |known| (known != CLOSED && unpack(known).1 > 0).then_some(0);
         let taken = self.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, begin_anew);
         taken.ok().map(unpack)
     }
 
-    /// Takes what was counted, and nobody counts here from then on.
+    /// Takes the count, and closes the tally: nothing is counted here after that.
     pub(super) fn close(&self) -> Option<(Hour, u64)> {
         let known = self.0.swap(CLOSED, Ordering::AcqRel);
         Some(unpack(known)).filter(|(_, count)| known != CLOSED && *count > 0)

@@ -17,13 +17,13 @@ use crate::store::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long after its interval a key is written at the latest.
+/// The longest delay of a write after the interval of its key.
 const SLACK: Duration = Duration::from_secs(7);
 
-/// How much the time of a use may be too early at most, where ticks are slow.
+/// The most that the time of a use may be too early, where ticks are slow.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Goes with tokio's time.
+/// Follows the clock of Tokio.
 struct Tokio(Instant);
 
 fn time_of(instant: Instant, start: Instant) -> SystemTime {
@@ -36,7 +36,7 @@ impl Clock for Tokio {
     }
 }
 
-/// What a repository does with uses.
+/// The behaviour of a repository.
 #[derive(Clone)]
 enum Does {
     Record,
@@ -44,11 +44,11 @@ enum Does {
     Hang,
     Panic,
     FailFor(KeyId),
-    /// This long for each of two batches, and none for the next.
+    /// Takes this long for each of two batches, and no time for the next.
     TakeTime(Duration),
 }
 
-/// Remembers what it was to write, and when.
+/// Records what it should write, and when.
 #[derive(Default)]
 struct Rows {
     does: Mutex<Option<Does>>,
@@ -64,13 +64,13 @@ impl Rows {
         self.written.lock().unwrap().iter().map(|(_, uses)| uses.len()).collect()
     }
 
-    /// The use of each key that was written last.
+    /// Returns the last written use of each key.
     fn last(&self) -> BTreeMap<KeyId, SystemTime> {
         let written = self.written.lock().unwrap();
         written.iter().flat_map(|(_, uses)| uses).map(|used| (used.id.clone(), used.at)).collect()
     }
 
-    /// When rows of each key were written.
+    /// Returns when rows of each key were written.
     fn by_key(&self) -> BTreeMap<KeyId, Vec<Instant>> {
         let mut keys = BTreeMap::<_, Vec<_>>::new();
         for (instant, uses) in &*self.written.lock().unwrap() {
@@ -87,7 +87,7 @@ impl Rows {
         keys
     }
 
-    /// How many requests of each key were added, each batch once.
+    /// Returns the added requests of each key, each batch once.
     fn counts(&self) -> BTreeMap<KeyId, UsageCounts> {
         let mut counts = BTreeMap::<_, UsageCounts>::new();
         let mut writers = BTreeMap::new();
@@ -104,7 +104,7 @@ impl Rows {
         counts
     }
 
-    /// How many requests were accepted, by key and hour, in the order in which they were added.
+    /// Returns the accepted requests by key and hour, in the order in which they were added.
     fn added(&self) -> Vec<(KeyId, u32, u64)> {
         let added = self.added.lock().unwrap();
         let rows = added.iter().flat_map(|(_, batch)| batch.rows());
@@ -201,7 +201,7 @@ fn start() -> (UsageRecorder, Arc<Rows>) {
 fn record(number: usize) -> KeyRecord {
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&number.to_le_bytes());
-    // What threads place cells by.
+    // Threads place cells by these bytes.
     digest[24..32].copy_from_slice(&number.to_be_bytes());
     let digest = KeyDigest::from_bytes(digest);
     KeyRecord::new(id(number), digest, "test", SystemTime::UNIX_EPOCH)
@@ -238,7 +238,7 @@ async fn settle() {
     }
 }
 
-/// Lets time pass, bit by bit, so that timers fire when they are due.
+/// Lets time pass in small steps, so that timers fire when they are due.
 async fn pass(time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -247,7 +247,7 @@ async fn pass(time: Duration) {
     }
 }
 
-/// When rows were updated, and how many.
+/// Returns when rows were updated, and how many.
 fn updates(rows: &Rows) -> Vec<(Instant, usize)> {
     let written = rows.written.lock().unwrap();
     let added = rows.added.lock().unwrap();
@@ -372,7 +372,7 @@ async fn a_repository_that_fails_is_tried_less_and_less_often_and_no_use_is_lost
         rows.now_does(does);
         let before = rows.attempts();
         for number in 0..240 {
-            // New keys do not make it try sooner.
+            // New keys do not cause an earlier retry.
             note(&usage, number);
             note(&usage, 0);
             pass(Duration::from_secs(1)).await;
@@ -390,7 +390,7 @@ async fn a_repository_that_fails_is_tried_less_and_less_often_and_no_use_is_lost
     pass(Duration::from_secs(61)).await;
     assert_eq!(rows.sizes(), [240], "one row for each key");
     assert_eq!(rows.last()[&id(0)], last_use);
-    // It is well again.
+    // The store works again.
     note(&usage, 999);
     settle().await;
     assert_eq!(rows.sizes(), [240, 1]);
@@ -582,7 +582,7 @@ fn without_a_runtime_uses_are_kept_until_there_is_one() {
     };
     run(1);
     assert!(rows.last().contains_key(&id(0)));
-    // The task ended with the runtime, and there is another in the next one.
+    // The task ended with its runtime. The next runtime has a new task.
     run(2);
 }
 

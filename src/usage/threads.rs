@@ -1,4 +1,4 @@
-//! [`Threads`]: where each thread counts, so that threads share nothing.
+//! [`Threads`]: the counts of each thread, so that threads share nothing.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use thread_local::ThreadLocal;
 use super::used_key::{Cell, Moment, UsedKey};
 use crate::key::{KeyDigest, KeyId};
 
-/// For how many keys a thread has a cell at most, of some 100 bytes.
+/// The most keys for which a thread has a cell, each of some 100 bytes.
 const SLOTS: usize = 4096;
 
-/// The cells of each thread, by the digest of the key. What a thread has no cell for is counted where others
-/// count as well.
+/// The cells of each thread, by the digest of the key. A thread without a cell for a key uses the count that
+/// threads share.
 #[derive(Default)]
 pub(super) struct Threads(ThreadLocal<Slots>);
 
@@ -21,7 +21,7 @@ struct Slots(RefCell<Vec<Slot>>);
 
 #[derive(Default)]
 struct Slot {
-    /// Of the key that was missed last. What is missed twice in a row gets the cell.
+    /// The mark of the key that was missed last. A key that is missed twice in a row gets the cell.
     missed: Option<u32>,
     cell: Option<Arc<Cell>>,
 }
@@ -36,7 +36,7 @@ impl Threads {
         cell.is_some_and(|cell| cell.id() == id && cell.accept(now))
     }
 
-    /// Takes note of a key for which this thread has no cell, and gives it one if it is used again.
+    /// Records a key without a cell in this thread, and creates a cell if the key is used again.
     pub(super) fn missed(&self, digest: &KeyDigest, key: &UsedKey) {
         let Slots(slots) = self.0.get_or_default();
         let Ok(mut slots) = slots.try_borrow_mut() else { return };
@@ -45,7 +45,7 @@ impl Threads {
         }
         let Some(slot) = slots.get_mut(slot_of(digest)) else { return };
         let mark = Some(mark_of(digest));
-        // A cell that has another hour, or is closed, is replaced at once.
+        // A cell with another hour, or a closed one, is replaced at once.
         let has_cell = slot.cell.as_ref().is_some_and(|cell| cell.id() == key.id());
         if slot.missed == mark || has_cell {
             slot.cell = key.cell();
@@ -55,7 +55,7 @@ impl Threads {
 }
 
 fn slot_of(digest: &KeyDigest) -> usize {
-    // Other bytes than those by which stores and layers place keys.
+    // Stores and layers place keys by other bytes.
     let [.., a, b, _, _, _, _] = *digest.as_bytes();
     usize::from(u16::from_le_bytes([a, b])) % SLOTS
 }
@@ -84,7 +84,7 @@ mod tests {
             counted
         };
         assert_eq!([0; 4].map(|_| accept(&keys[0])), [false, false, true, true]);
-        // Another one, in its slot.
+        // Another key, in the same slot.
         assert_eq!([0; 3].map(|_| accept(&keys[1])), [false, true, true]);
         assert_eq!(keys[0].take_hour().unwrap().counts.accepted(), 2);
         keys[1].close();

@@ -1,4 +1,4 @@
-//! [`UsedKey`]: what is known of a key that was used of late, and not written.
+//! [`UsedKey`]: a recently used key, and its unwritten usage.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -9,14 +9,14 @@ use crate::key::{KeyId, TenantId};
 use crate::store::Hour;
 use crate::store::{KeyUsage, KeyUse, UsageCounts, UsageKind};
 
-/// How many hours of a key are kept that cannot be written. Beyond that, the oldest are added to the ones
-/// after them.
+/// The most unwritten hours that are kept of a key. Beyond that, the counts of the oldest hour are added to the
+/// hour after it.
 const HOURS: usize = 24;
 
-/// When a request came.
+/// The time and the hour of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
-    /// In microseconds from 1970.
+    /// In microseconds since 1970.
     pub(super) at: u64,
     pub(super) hour: Hour,
 }
@@ -39,13 +39,13 @@ impl Moment {
     }
 }
 
-/// Where one thread counts the accepted requests of a key. In a cache line of its own.
+/// Counts the accepted requests of a key in one thread. Aligned to have its own cache line.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Cell {
     id: KeyId,
     accepted: Tally,
-    /// In microseconds from 1970; 0 is never.
+    /// In microseconds since 1970; 0 is never.
     last: AtomicU64,
 }
 
@@ -58,10 +58,10 @@ impl Cell {
         &self.id
     }
 
-    /// Counts a request, unless another cell is needed for it.
+    /// Counts a request. Returns false if the cell is closed or has the counts of another hour.
     #[inline]
     pub(super) fn accept(&self, now: Moment) -> bool {
-        // No other thread writes here. A clock may go back.
+        // No other thread writes here. The clock may go back.
         if self.last.load(Ordering::Relaxed) < now.at {
             self.last.store(now.at, Ordering::Relaxed);
         }
@@ -71,15 +71,15 @@ impl Cell {
 
 /// A key, and how often it was used.
 ///
-/// Requests are counted without a lock. The lock is for what is kept of hours that are over, and for the
-/// list of the cells of threads.
+/// Requests are counted without a lock. The lock protects the counts of past hours, and the list of the cells of
+/// threads.
 pub(super) struct UsedKey {
     id: KeyId,
     tenant: Option<TenantId>,
-    /// For threads that have no cell.
+    /// The count of threads that have no cell.
     accepted: Tally,
     last: AtomicU64,
-    /// One for each kind but the first, once there was any.
+    /// One for each kind except the first. Allocated at the first refusal.
     refused: OnceLock<Box<[Tally; UsageKind::ALL.len() - 1]>>,
     /// The last use that was written.
     written: AtomicU64,
@@ -89,12 +89,12 @@ pub(super) struct UsedKey {
 #[derive(Default)]
 struct Rest {
     cells: Vec<Arc<Cell>>,
-    /// What was taken from cells and tallies, in the order of the hours.
+    /// The counts taken from cells and tallies, in the order of the hours.
     hours: Vec<(Hour, UsageCounts)>,
     is_closed: bool,
 }
 
-/// What of a key is not written.
+/// The parts of a key's usage that are not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unwritten {
     pub(super) last_use: bool,
@@ -122,13 +122,13 @@ impl UsedKey {
         &self.id
     }
 
-    /// Counts an accepted request. Returns whether that is possible: nobody looks at a closed one.
+    /// Counts an accepted request. Returns false if the key is closed, because nobody reads it any more.
     pub(super) fn accept(&self, now: Moment) -> bool {
         self.last.fetch_max(now.at, Ordering::Relaxed);
         self.count(&self.accepted, UsageKind::Accepted, now.hour)
     }
 
-    /// Counts a refused request. Returns whether that is possible.
+    /// Counts a refused request. Returns false if the key is closed.
     pub(super) fn refuse(&self, kind: UsageKind, now: Moment) -> bool {
         let place = (kind as usize).checked_sub(1);
         let tally = place.and_then(|place| self.refused.get_or_init(Box::default).get(place));
@@ -150,10 +150,10 @@ impl UsedKey {
         }
     }
 
-    /// Makes a cell for a thread, unless the key is closed.
+    /// Creates a cell for a thread, unless the key is closed.
     ///
-    /// Before the list of cells grows, cells that no thread has any more are removed. Otherwise, keys that
-    /// replace each other in the slot of a thread would leave a cell behind each time.
+    /// Before the list of cells grows, cells that no thread holds are removed. Otherwise, keys that replace each
+    /// other in the slot of a thread would leave a cell behind each time.
     pub(super) fn cell(&self) -> Option<Arc<Cell>> {
         let mut rest = self.rest();
         if rest.cells.len() == rest.cells.capacity() {
@@ -168,36 +168,36 @@ impl UsedKey {
         Some(cell)
     }
 
-    /// Returns what is not written.
+    /// Returns which parts are not written.
     pub(super) fn unwritten(&self) -> Unwritten {
         let hours = self.gather().hours.len();
         let last_use = self.last_use() > self.written.load(Ordering::Relaxed);
         Unwritten { last_use, hours }
     }
 
-    /// Returns the last use, in microseconds from 1970; 0 is never.
+    /// Returns the last use, in microseconds since 1970; 0 is never.
     pub(super) fn last_use(&self) -> u64 {
         drop(self.gather());
         self.last.load(Ordering::Relaxed)
     }
 
-    /// Says that the key was used so many microseconds after 1970.
+    /// Returns a use of the key at `at`, in microseconds since 1970.
     pub(super) fn used_at(&self, at: u64) -> KeyUse {
         KeyUse::new(self.id.clone(), SystemTime::UNIX_EPOCH + Duration::from_micros(at))
     }
 
-    /// Notes that a use was written.
+    /// Records that a use was written.
     pub(super) fn written(&self, last: u64) {
         self.written.fetch_max(last, Ordering::Relaxed);
     }
 
-    /// Takes the requests of the first hour of which there are any.
+    /// Takes the counts of the first hour with requests.
     pub(super) fn take_hour(&self) -> Option<KeyUsage> {
         let mut rest = self.gather();
         (!rest.hours.is_empty()).then(|| self.usage(rest.hours.remove(0)))
     }
 
-    /// Takes the requests of all hours.
+    /// Takes the counts of all hours.
     pub(super) fn take_hours(&self) -> Vec<KeyUsage> {
         let hours = std::mem::take(&mut self.gather().hours);
         hours.into_iter().map(|hour| self.usage(hour)).collect()
@@ -207,7 +207,7 @@ impl UsedKey {
         KeyUsage::new(self.id.clone(), self.tenant.clone(), hour.start(), counts)
     }
 
-    /// Has nobody count here from now on. What was counted so far stays.
+    /// Closes the key: no more requests are counted here. Earlier counts stay.
     pub(super) fn close(&self) {
         let mut rest = self.rest();
         rest.is_closed = true;
@@ -230,12 +230,12 @@ impl UsedKey {
         self.accepted.is_closed()
     }
 
-    /// Takes what was counted into the hours, and forgets the cells that no thread has any more.
+    /// Moves the counts of cells and tallies into the hours, and removes the cells that no thread holds.
     fn gather(&self) -> MutexGuard<'_, Rest> {
         let mut rest = self.rest();
         let Rest { cells, hours, .. } = &mut *rest;
         cells.retain_mut(|cell| {
-            // Before the count is taken, which then is the last one.
+            // Checked first, so that the count taken from an unused cell is its last.
             let is_used = Arc::get_mut(cell).is_none();
             if let Some((hour, count)) = cell.accepted.take() {
                 add(hours, hour, UsageKind::Accepted, count);

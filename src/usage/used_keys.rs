@@ -1,23 +1,23 @@
-//! [`UsedKeys`]: the keys that were used of late.
+//! [`UsedKeys`]: the recently used keys.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::used_key::UsedKey;
 use crate::key::{KeyId, TenantId};
 
-/// What is counted of each key, until the key is forgotten.
+/// The counts of each key, until the key is forgotten.
 pub(super) struct UsedKeys {
     keys: papaya::HashMap<KeyId, Arc<UsedKey>>,
-    /// Keys of which the writer does not know yet.
+    /// The keys that the writer does not know yet.
     new: Mutex<Vec<Arc<UsedKey>>>,
     most: usize,
 }
 
-/// What became of a request.
+/// The result of counting a request.
 pub(super) enum Noted {
     /// It is counted, and the writer knows the key.
     Again(Arc<UsedKey>),
-    /// It is counted, and the writer has to be woken.
+    /// It is counted, and the writer has to wake.
     First,
     /// It is not counted: there are too many keys.
     TooMany,
@@ -28,7 +28,7 @@ impl UsedKeys {
         Self { keys: papaya::HashMap::new(), new: Mutex::default(), most }
     }
 
-    /// Notes a request by `count`, which tells whether it could.
+    /// Counts a request by `count`, which returns false if the key is closed.
     pub(super) fn note(
         &self,
         id: &KeyId,
@@ -39,14 +39,14 @@ impl UsedKeys {
         loop {
             match keys.get(id) {
                 Some(key) if count(key) => return Noted::Again(Arc::clone(key)),
-                // Whoever forgets it is about to do the same.
+                // The call of `forget` that closed it may not have removed it yet.
                 Some(_) => self.remove_closed(id),
                 None if keys.len() >= self.most => return Noted::TooMany,
                 None => {
                     let key = Arc::new(UsedKey::new(id.clone(), tenant.cloned()));
                     count(&key);
-                    // Locked before others find the key: what they count is then seen by whoever
-                    // takes the new keys afterwards.
+                    // Locked before other threads find the key. So `take_new`, called after they count,
+                    // returns it.
                     let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
                     if keys.try_insert(id.clone(), Arc::clone(&key)).is_ok() {
                         new.push(key);
@@ -57,18 +57,18 @@ impl UsedKeys {
         }
     }
 
-    /// Returns the keys that came since it was called before.
+    /// Returns the keys that were added since the last call.
     pub(super) fn take_new(&self) -> Vec<Arc<UsedKey>> {
         std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns how many keys came since they were taken.
+    /// Returns how many keys were added since the last `take_new`.
     #[cfg(feature = "metrics")]
     pub(super) fn new_keys(&self) -> usize {
         self.new.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Forgets a key: its next use is a first one. What was counted so far stays with it.
+    /// Forgets a key: its next use is a first use. Its counts stay in `key`.
     pub(super) fn forget(&self, key: &UsedKey) {
         key.close();
         self.remove_closed(key.id());
@@ -149,7 +149,7 @@ mod tests {
             let counting = [0, 1].map(|_| {
                 scope.spawn(|| {
                     for number in 0..REQUESTS {
-                        // The hour changes now and then.
+                        // The hour changes after every 1000 requests.
                         let now = Moment::of(number / 1000 * 3_600_000_000 + 1);
                         if threads.accept(&id, &digest, now) {
                             continue;
@@ -166,7 +166,7 @@ mod tests {
                 while !done.load(Ordering::SeqCst) {
                     taken += take(&mut known);
                 }
-                // Once more for what was left of the last, and once for that.
+                // Once more for the rest of the last take, and once for the rest of that.
                 taken + take(&mut known) + take(&mut known)
             });
             for thread in counting {

@@ -1,4 +1,4 @@
-//! [`Writer`]: what is to be written, and when.
+//! [`Writer`]: decides which rows to write, and when.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use super::used_keys::UsedKeys;
 use crate::contain;
 use crate::store::{KeyUse, RecordUses, StoreError, UsageRetention, UsageStore};
 
-/// In how many parts an interval is written, lest each key has a batch of its own.
+/// The number of batches per interval, so that keys share batches.
 const BATCHES_PER_INTERVAL: u32 = 10;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
-/// Knows each key that was used: it waits for its turn, or something of it is to be written now.
+/// The keys that were used. Each waits for its turn, or has a row to write now.
 pub(super) struct Writer {
     store: Arc<dyn UsageStore>,
     interval: Duration,
     timeout: Duration,
     last_uses: LastUses,
     counts: Counts,
-    /// By when they are due.
+    /// In the order in which they are due.
     waiting: VecDeque<Waiting>,
     retry: Option<Retry>,
 }
@@ -37,7 +37,7 @@ struct Waiting {
     next: Turn,
 }
 
-/// What of a key is written next, if both are to be: a row of a table each, so one in an interval.
+/// The part of a key to write next, if it has both. Each is a row, and an interval writes one row per key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Turn {
     LastUse,
@@ -68,23 +68,23 @@ impl Writer {
         }
     }
 
-    /// Returns how many rows are to be written now.
+    /// Returns the number of rows to write now.
     pub(super) fn unwritten(&self) -> usize {
         self.last_uses.keys.len() + self.counts.len()
     }
 
-    /// Returns when to try again, if the last attempt failed.
+    /// Returns when to retry, if the last attempt failed.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry.map(|retry| retry.at)
     }
 
-    /// Returns when there will be something to write, unless a new key comes before.
+    /// Returns the time of the next write, if no new key comes before it.
     pub(super) fn next_write(&self) -> Option<Instant> {
         let due = || self.waiting.front().map(|first| first.due);
         self.retry_at().or_else(|| Some(due()? + self.interval / BATCHES_PER_INTERVAL))
     }
 
-    /// Takes up new keys and those whose interval is over, and forgets those of which everything is written.
+    /// Schedules new keys and keys whose interval is over, and forgets keys without unwritten usage.
     pub(super) fn take_due(&mut self, keys: &UsedKeys) {
         self.take_new(keys);
         let now = Instant::now();
@@ -94,7 +94,7 @@ impl Writer {
             if key.unwritten() == Unwritten::NOTHING {
                 keys.forget(&key);
             }
-            // What came at the last moment is written in its turn; nothing comes any more.
+            // Uses that came just before the key was closed are written in turn. No more can come.
             match key.unwritten() {
                 Unwritten { last_use: false, hours: 0 } if key.is_closed() => {}
                 Unwritten { last_use: true, hours: 0 } => self.last_uses.keys.push_back(key),
@@ -115,7 +115,7 @@ impl Writer {
         }
     }
 
-    /// Takes up everything that is not written.
+    /// Schedules everything that is not written.
     pub(super) fn take_all(&mut self, keys: &UsedKeys) {
         self.take_new(keys);
         for key in &self.last_uses.keys {
@@ -132,9 +132,9 @@ impl Writer {
         }
     }
 
-    /// Writes what was taken up. It may be dropped: what was not written stays.
+    /// Writes the scheduled rows. The future may be dropped: the rest stays.
     pub(super) async fn write(&mut self) -> Result<(), StoreError> {
-        // Of one that was dropped.
+        // For a previous call that was dropped.
         self.wait_again();
         let Self { store, timeout, last_uses, counts, .. } = self;
         let last_uses = last_uses.write(&**store, *timeout);
@@ -148,7 +148,7 @@ impl Writer {
         written
     }
 
-    /// Has the keys wait of which something was written.
+    /// Lets the keys wait whose row was written.
     fn wait_again(&mut self) {
         let written = std::mem::take(&mut self.last_uses.done);
         self.wait(written, Turn::Count);
@@ -162,7 +162,7 @@ impl Writer {
     }
 }
 
-/// Last uses that are to be written.
+/// The last uses to write.
 #[derive(Default)]
 struct LastUses {
     keys: VecDeque<Arc<UsedKey>>,
@@ -177,7 +177,7 @@ impl LastUses {
             let batch = self.keys.iter().zip(&lasts);
             let uses: Vec<_> = batch.map(|(key, last)| key.used_at(*last)).collect();
             if let Err(error) = record(store, &uses, timeout).await {
-                // To the end, so that a batch at which the store fails is in the way of no other.
+                // To the end, so that a batch that the store refuses does not block the others.
                 self.keys.rotate_left(uses.len());
                 return Err(error);
             }
@@ -195,7 +195,7 @@ async fn record(
     uses: &[KeyUse],
     timeout: Duration,
 ) -> Result<(), StoreError> {
-    // Also if it panics before there is a future.
+    // Inside the future, because the store may panic before it returns one.
     let recording = async { store.record_uses(uses).await };
     let recorded = contain::wait_within(timeout, recording).await;
     recorded.unwrap_or_else(|failure| Err(StoreError::new(failure)))

@@ -17,7 +17,7 @@ use crate::store::StoredKey;
 /// The grace periods of a rotated key, in seconds.
 pub(super) const GRACES: [u64; 4] = [0, 3600, 86_400, 604_800];
 
-/// The target of a form, and its key, if that is known.
+/// The target of a form, and its key, if it is known.
 pub(super) struct Target<'a> {
     pub(super) site: &'a Site<'a>,
     pub(super) id: &'a KeyId,
@@ -89,7 +89,7 @@ impl Target<'_> {
         self.page("rotate", &texts.rotate, mistakes, &fields)
     }
 
-    /// Asks for a confirmation of a revocation, and says what follows.
+    /// Asks for a confirmation of a revocation, and explains the consequences.
     pub(super) fn revoke(&self, with_successors: bool, mistakes: &Mistakes) -> Reply {
         let (site, texts) = (self.site, self.site.texts());
         let record = self.key.map(|key| &*key.record);

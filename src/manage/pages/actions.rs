@@ -62,7 +62,7 @@ pub(super) async fn rotate(visit: &Visit<'_>, sent: &Form) -> Outcome {
     };
     let mut rotated = visit.keys.rotate(id, Duration::from_secs(grace)).await;
     let mut is_again = false;
-    // Like for a new key: a button was pressed twice.
+    // As for a new key: the button was pressed twice.
     if let Err(ManageError::Rotated(successor)) = &rotated {
         let successor = visit.keys.get(successor).await?;
         if may_show_another(visit, &successor) {

@@ -11,10 +11,10 @@ use crate::key::Stage;
 use crate::manage::api::ApiError;
 use crate::store::{KeyQuery, KeyState, StoredKey};
 
-/// How many keys are sorted at most. The store has only one order.
+/// The most keys that are sorted. The store has only one order.
 const SORTED: usize = 1000;
 
-/// After how many days without use a key is listed as unused.
+/// The number of days without use after which a key is listed as unused.
 const UNUSED_DAYS: u64 = 90;
 
 /// The order of the list.

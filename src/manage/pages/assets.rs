@@ -23,17 +23,17 @@ impl Assets {
         Self { style: name(STYLE, "css"), script: name(SCRIPT, "js") }
     }
 
-    /// Returns the path of the stylesheet below that of the router.
+    /// Returns the path of the stylesheet, below the path of the router.
     pub(super) fn style(&self) -> String {
         format!("assets/{}", self.style)
     }
 
-    /// Returns the path of the script below that of the router.
+    /// Returns the path of the script, below the path of the router.
     pub(super) fn script(&self) -> String {
         format!("assets/{}", self.script)
     }
 
-    /// Answers with the file of that name.
+    /// Answers with the file that has this name.
     pub(super) fn serve(&self, name: &str) -> Response {
         let (text, content_type) = match name {
             _ if name == self.style => (STYLE, "text/css; charset=utf-8"),

@@ -14,12 +14,12 @@ use crate::store::{UsageBucket, UsageCounts, UsageKind};
 /// The periods of a chart, with their counts.
 pub(super) struct Series {
     period: UsagePeriod,
-    /// The starts of the periods, and the end of the last.
+    /// The starts of the periods, and the end of the last period.
     bounds: Vec<u64>,
     counts: Vec<UsageCounts>,
 }
 
-/// Returns the bounds of the last `count` periods, of which the last has `now`.
+/// Returns the bounds of the last `count` periods. The last period contains `now`.
 pub(super) fn last(period: UsagePeriod, count: usize, now: SystemTime) -> Vec<u64> {
     let now = seconds(now);
     let count = count as u64;
@@ -52,7 +52,7 @@ pub(super) fn range(bounds: &[u64]) -> Range<SystemTime> {
 }
 
 impl Series {
-    /// Puts counts into their periods.
+    /// Assigns counts to their periods.
     pub(super) fn new(period: UsagePeriod, bounds: &[u64], buckets: &[UsageBucket]) -> Self {
         let mut counts = vec![UsageCounts::default(); bounds.len().saturating_sub(1)];
         for UsageBucket { start, counts: counted } in buckets {
@@ -64,14 +64,14 @@ impl Series {
         Self { period, bounds: bounds.to_vec(), counts }
     }
 
-    /// Returns how many requests there were, and how many of them were refused.
+    /// Returns the number of requests, and how many of them were refused.
     pub(super) fn sums(&self) -> (u64, u64) {
         let mut sum = UsageCounts::default();
         self.counts.iter().for_each(|counts| sum.add_all(counts));
         (sum.total(), sum.refused())
     }
 
-    /// Draws a chart with axes. A table beside it says the same.
+    /// Draws a chart with axes. A table beside it has the same numbers.
     pub(super) fn chart(&self, texts: &PageTexts) -> Markup {
         const WIDTH: usize = 720;
         const HEIGHT: usize = 160;
@@ -166,7 +166,7 @@ impl Series {
 
     fn bars(&self, step: usize, width: usize, height: usize) -> Bars {
         let most = self.counts.iter().map(UsageCounts::total).max().unwrap_or_default().max(1);
-        // A small number is visible, too.
+        // A small number stays visible.
         let scaled = |count: u64| match count {
             0 => 0,
             _ => ((count as f64 / most as f64 * height as f64).round() as usize).max(1),

@@ -25,10 +25,10 @@ use crate::manage::name::check_name;
 use crate::manage::once::Once;
 use crate::store::{KeyState, NewKey, StoredKey};
 
-/// How long a repeated form shows another secret, if it is not known whether the first one was used.
+/// How long a repeated form shows a new secret, if it is not known whether the first one was used.
 pub(super) const AGAIN: Duration = Duration::from_secs(10 * 60);
 
-/// How often a key may be rotated by a repeated form.
+/// How often repeated forms may rotate a key.
 const ROTATIONS: usize = 20;
 
 /// Shows an empty form.

@@ -3,7 +3,7 @@
 use crate::key::KeyKind;
 use crate::manage::api::KeyRoute;
 
-/// The action of a request to the pages. A form and its handler have the same.
+/// The action of a request to the pages. A form and its handler have the same action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
     List,
@@ -31,7 +31,7 @@ impl Deed {
         Self::Revoke,
     ];
 
-    /// Returns the path below that of the router.
+    /// Returns the path, below the path of the router.
     pub(super) const fn path(self) -> &'static str {
         match self {
             Self::List => "/",

@@ -130,7 +130,7 @@ impl Choice<'_> {
     }
 }
 
-/// Shows a summary of all mistakes above a form. It has the focus.
+/// Shows a summary of all mistakes above a form. The summary has the focus.
 pub(super) fn summary(mistakes: &Mistakes, texts: &PageTexts) -> Markup {
     html! {
         @if !mistakes.list.is_empty() {

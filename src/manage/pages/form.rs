@@ -4,12 +4,12 @@ use http::{HeaderMap, StatusCode, header};
 
 use crate::manage::api::ApiError;
 
-/// The fields of a form, or of a query, as they were sent.
+/// The fields of a form or of a query, as the browser sent them.
 #[derive(Default)]
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads a body, which has to be that of a form.
+    /// Reads the body of a form. Other bodies are refused.
     pub(super) fn of_body(headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError> {
         let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
         let essence = content_type.and_then(|value| value.split(|byte| *byte == b';').next());
@@ -30,7 +30,7 @@ impl Form {
         Self(fields.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
-    /// Returns the first value of a field, or an empty one.
+    /// Returns the first value of a field, or an empty text.
     pub(super) fn get(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(each, _)| each == name);
         found.map_or("", |(_, value)| value)

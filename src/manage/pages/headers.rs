@@ -10,8 +10,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 const HEADERS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
-    // With `no-referrer`, browsers would send forms with `Origin: null`. Without Fetch Metadata, those would be
-    // refused.
+    // With `no-referrer`, browsers would send forms with `Origin: null`. Without Fetch Metadata, the pages would
+    // refuse them.
     (header::REFERRER_POLICY, "same-origin"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -25,7 +25,7 @@ pub(super) async fn secure(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         add(headers, name, value);
     }
-    // Files have their own.
+    // Files have their own cache headers.
     add(headers, header::CACHE_CONTROL, "no-store");
     response
 }

@@ -13,7 +13,7 @@ use crate::manage::ManageError;
 use crate::manage::api::ApiError;
 use crate::store::{AuditCursor, AuditEntry, AuditQuery};
 
-/// How many events a page shows.
+/// The number of events on a page.
 const SHOWN: usize = 20;
 
 /// Shows the events of a key, the newest first, from a cursor on. If the store keeps no events, it shows nothing.
@@ -105,7 +105,7 @@ fn changed(entry: &AuditEntry, texts: &PageTexts) -> Vec<String> {
     let fields = fields.into_iter().filter(|(path, _)| differs(path));
     let said = fields.map(|(path, label)| match (before.pointer(path), after.pointer(path)) {
         (Some(Value::String(old)), Some(Value::String(new))) if path == "/name" => {
-            // Each in its own direction of text.
+            // Isolated, so that each name keeps its own direction of text.
             format!("{label} (\u{2068}{old}\u{2069} → \u{2068}{new}\u{2069})")
         }
         _ => label.to_string(),

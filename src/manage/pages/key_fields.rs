@@ -16,7 +16,7 @@ use crate::key::KeyKind;
 /// The data of the fields.
 pub(super) struct KeyFields<'a> {
     pub(super) site: &'a Site<'a>,
-    /// The abilities that may be granted, if it is known who asks.
+    /// The abilities that the owner may grant, if the owner is known.
     pub(super) offered: Option<&'a Offered>,
     pub(super) form: &'a KeyForm,
     pub(super) mistakes: &'a Mistakes,

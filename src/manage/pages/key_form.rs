@@ -51,7 +51,7 @@ impl KeyForm {
     /// Returns the form for a new key.
     pub(super) fn empty(kind: KeyKind, settings: &Settings, token: Token) -> Self {
         let first = settings.expiries.first().map(|expiry| expiry.value());
-        // A month, if it is offered.
+        // The default is 30 days, if that is offered.
         let month = settings.expiries.contains(&Expiry::Days(30)).then(|| "30".to_owned());
         Self {
             kind,
@@ -132,8 +132,8 @@ impl KeyForm {
         Level::ALL.into_iter().find(|known| known.as_str() == level)
     }
 
-    /// Returns the chosen abilities: those of the preset, or of the level of each resource, and those that the
-    /// catalogue does not have.
+    /// Returns the chosen abilities: those of the preset, or those of the level of each resource and those that
+    /// the catalogue does not have.
     pub(super) fn chosen(&self, offered: &Offered) -> Vec<String> {
         let mut presets = offered.presets.iter();
         if let Some(preset) = presets.find(|preset| preset.value() == self.access) {
@@ -159,8 +159,8 @@ impl KeyForm {
         matches!(&*self.access, CUSTOM | "") || presets.any(|preset| preset.value() == self.access)
     }
 
-    /// Returns whether abilities were chosen that no form offers and that the key has not `before`: they were
-    /// written by hand, such as a wildcard, or have been removed from the catalogue.
+    /// Returns whether there are chosen abilities that no form offers and that the key did not have `before`. They
+    /// were written by hand, such as a wildcard, or were removed from the catalogue.
     pub(super) fn has_unknown_abilities(&self, catalogue: &Offered, before: &AbilitySet) -> bool {
         let was_there = |ability: &str| before.iter().any(|each| each.as_str() == ability);
         let is_by_resource = matches!(&*self.access, CUSTOM | "");
@@ -185,11 +185,11 @@ impl KeyForm {
             Expiry::Never => Ok(None),
             Expiry::Days(days) => later_by_days(now, *days).map(Some).ok_or(ExpiryError),
             Expiry::Date => {
-                // The whole of that day.
+                // The key works until the end of the day.
                 let end = crate::rfc3339::parse_time(&format!("{}T23:59:59Z", self.date));
                 let end = end.map_err(|_| ExpiryError)?;
                 let most = settings.most_days().and_then(|days| later_by_days(now, days));
-                // The last day that is offered counts as a whole.
+                // A date may be up to the end of the last offered day.
                 let last = most.map(|most| from_seconds(seconds(most) / DAY * DAY + DAY - 1));
                 match last.is_some_and(|last| end > last) {
                     true => Err(ExpiryError),

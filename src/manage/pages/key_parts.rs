@@ -11,7 +11,7 @@ use super::time::{DAY, moment, relative};
 use crate::key::{Ability, AbilitySet, KeyKind};
 use crate::store::{Actor, KeyRecord, KeyState, public_text};
 
-/// A key expires soon within this time.
+/// The time before the expiry in which a key "expires soon".
 const SOON: Duration = Duration::from_secs(14 * DAY);
 
 /// The state of a key on the pages.
@@ -22,9 +22,9 @@ pub(super) enum Shown {
     Disabled,
     Expired,
     Revoked,
-    /// It has a successor, whether or not it still works.
+    /// The key has a successor. The key itself may still work.
     Rotated,
-    /// Its tenant is suspended.
+    /// The tenant of the key is suspended.
     Suspended,
 }
 
@@ -99,7 +99,7 @@ pub(super) fn name(record: &KeyRecord) -> Markup {
     html! { bdi.ak-name { (record.name()) } }
 }
 
-/// Shows the beginning and the end of a key, or the whole text of a public key, if it is kept.
+/// Shows the beginning and the end of a key, or the whole text of a public key, if the store keeps it.
 pub(super) fn hint(record: &KeyRecord, site: &Site<'_>) -> Markup {
     html! {
         code.ak-key { (public_text(record, &site.settings.keys.settings.scheme).unwrap_or(record.hint().as_str())) }

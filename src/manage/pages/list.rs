@@ -19,7 +19,7 @@ use crate::store::{KeyState, StoredKey};
 struct Part {
     keys: Vec<StoredKey>,
     next: Option<String>,
-    /// Whether there are more keys than are sorted.
+    /// Whether more keys match than are sorted.
     is_cut: bool,
 }
 
@@ -69,7 +69,7 @@ async fn find(visit: &Visit<'_>, asked: &Asked) -> Result<Part, ApiError> {
     }
     let (mut keys, is_cut) = (page.keys, page.next.is_some());
     asked.sort.sort(&mut keys);
-    // If the last key of the page before was removed, the list starts again.
+    // If the last key of the previous page was removed, the list starts again.
     let after = keys.iter().position(|key| key.record.id().as_str() == asked.after);
     keys.drain(..after.map_or(0, |index| index + 1));
     let size = visit.site.settings.page_size;

@@ -16,7 +16,7 @@ use crate::store::KeyState;
 pub(super) struct Mistakes {
     pub(super) list: Vec<(Place, String)>,
     pub(super) status: Option<StatusCode>,
-    /// A link to go on, and its text.
+    /// A link to continue, and its text.
     pub(super) link: Option<(String, String)>,
 }
 
@@ -42,7 +42,7 @@ impl Mistakes {
         self.list.iter().any(|(place, _)| place.is_folded())
     }
 
-    /// Returns the status of an answer that shows them.
+    /// Returns the status of an answer that shows the mistakes.
     pub(super) fn status(&self) -> StatusCode {
         match self.list.is_empty() {
             true => StatusCode::OK,
@@ -83,7 +83,7 @@ impl Mistakes {
         texts: &PageTexts,
     ) -> Option<T> {
         let mut left = json.clone();
-        // Each time, one field less is left.
+        // Each round removes one field.
         for _ in 0..=json.len() + 4 {
             let error = match read(left.clone().into()) {
                 Ok(read) => return self.list.is_empty().then_some(read),

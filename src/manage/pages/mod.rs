@@ -46,8 +46,8 @@
 //! # Abilities
 //!
 //! A form offers the abilities of a [catalogue](KeyPages::catalogue) that its owner may grant, and a key can get no
-//! others, no wildcard, and no stage or expiry that the form does not offer. A key keeps abilities that it has already
-//! until they are removed.
+//! others, no wildcard, and no stage or expiry that the form does not offer. A key keeps the abilities that it already
+//! has until they are removed.
 //!
 //! # The secret
 //!

@@ -62,7 +62,7 @@ impl Level {
 }
 
 impl Offered {
-    /// Offers all of a catalogue. Resources with a title come first, in the order of the titles.
+    /// Offers a whole catalogue. Resources with a title come first, in the order of the titles.
     pub(super) fn of(catalogue: &AbilityCatalogue) -> Self {
         let mut offered = Self::default();
         for (name, title) in catalogue.titles() {
@@ -123,7 +123,7 @@ impl Resource {
         entries.map(|entry| &entry.ability).collect()
     }
 
-    /// Returns the levels that differ.
+    /// Returns the levels that differ for this resource.
     pub(super) fn levels(&self) -> impl Iterator<Item = Level> {
         let reading = self.entries.iter().filter(|entry| entry.reads()).count();
         let has_reading = (1..self.entries.len()).contains(&reading);

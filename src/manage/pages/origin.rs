@@ -11,7 +11,7 @@ use http::{HeaderName, Method, StatusCode, header};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Marks the answer to a cross-site request, or to one of unknown origin.
+/// Marks the answer to a cross-site request, or to a request of unknown origin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FromElsewhere;
 
@@ -19,7 +19,7 @@ pub(super) struct FromElsewhere;
 pub(super) async fn refuse_unknown(request: Request, next: Next) -> Response {
     let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let headers = request.headers();
-    // A proxy may have blanked a header. tower-http treats an empty one as missing.
+    // A proxy may have blanked a header. tower-http treats an empty header as missing.
     let says = |name| headers.get(name).is_some_and(|value| !value.is_empty());
     if is_safe || says(SEC_FETCH_SITE) || says(header::ORIGIN) {
         return next.run(request).await;

@@ -51,7 +51,7 @@ fn mistakes(site: &Site<'_>, deed: Deed, id: Option<&KeyId>, refusal: &Response)
     // The redirection of the application, or a page that redirects there.
     let ask = match (deed, id) {
         (Deed::Create(_), _) => site.at(deed.path().trim_start_matches('/')),
-        // An action without a form of its own has no page to return to.
+        // An action without a form has no page to return to.
         (Deed::Disable | Deed::Enable, Some(id)) => site.key(id),
         (deed, Some(id)) => {
             site.at(deed.path().trim_start_matches('/')).replace("{key_id}", id.as_str())

@@ -9,7 +9,7 @@ use super::page::Page;
 use super::site::Site;
 use crate::manage::api::ApiError;
 
-/// The outcome of a visit. An error without a field has a page of its own.
+/// The outcome of a visit. An error without a field is shown on its own page.
 pub(super) type Outcome = Result<Reply, ApiError>;
 
 /// The answer of a page.
@@ -92,7 +92,7 @@ pub(super) fn trouble(site: &Site<'_>, error: &ApiError) -> Reply {
         StatusCode::REQUEST_TIMEOUT
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNSUPPORTED_MEDIA_TYPE => (&*texts.trouble, &*texts.wrong_form),
-        // The texts have these already.
+        // The texts already describe these errors.
         _ => (&*texts.trouble, error.message()),
     };
     let content = html! {

@@ -40,7 +40,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Returns the stages of keys of a kind: those of the prefixes, or otherwise those of the application.
+    /// Returns the stages for keys of a kind: those of the prefixes, or otherwise those of the application.
     pub(super) fn stages_of(&self, kind: KeyKind) -> Vec<Stage> {
         let formats = self.keys.settings.scheme.issued_formats();
         let formats = formats.iter().filter(|format| is_of(format.kind_of_prefix(), kind));

@@ -52,8 +52,8 @@ pub(super) async fn show(visit: &Visit<'_>) -> Outcome {
     Ok(Reply::ok(key.record.name(), content))
 }
 
-/// Returns the message about the last action, unless the key contradicts it: anybody can write a link that says that
-/// a key was revoked.
+/// Returns the message about the last action, unless the key contradicts it: anybody can write a link that claims
+/// that a key was revoked.
 fn done<'a>(done: &str, record: &KeyRecord, texts: &'a PageTexts) -> Option<&'a str> {
     let can_be = match done {
         "revoked" => record.revoked_at().is_some(),

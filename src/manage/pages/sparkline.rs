@@ -1,4 +1,4 @@
-//! A line of bars beside each key of the list: the requests of the last days.
+//! Sparklines: a line of bars beside each key of the list, for the requests of the last days.
 
 use maud::{Markup, html};
 
@@ -10,10 +10,10 @@ use crate::store::UsageSums;
 /// The height of a line, in pixels.
 const HEIGHT: u64 = 24;
 
-/// From one bar to the next. The style sheet says how wide a bar is.
+/// The distance between bars, in pixels. The stylesheet sets the width of a bar.
 const STEP: u64 = 3;
 
-/// Draws a line of bars without axes, and says in words what they come to.
+/// Draws a line of bars without axes, with the total in words.
 pub(super) fn sparkline(bounds: &[u64], sums: &[UsageSums], texts: &PageTexts) -> Markup {
     let mut line = Line::new(bounds.len().saturating_sub(1));
     for day in sums {
@@ -36,7 +36,7 @@ pub(super) fn sparkline(bounds: &[u64], sums: &[UsageSums], texts: &PageTexts) -
     }
 }
 
-/// How many requests were accepted and refused, of each bar.
+/// The accepted and refused requests of each bar.
 struct Line(Vec<(u64, u64)>);
 
 impl Line {
@@ -44,7 +44,7 @@ impl Line {
         Self(vec![(0, 0); bars])
     }
 
-    /// Adds to the bar before `next`, unless it is before the first or after the last.
+    /// Adds to the bar before `next`, if there is such a bar.
     fn add(&mut self, next: usize, sums: &UsageSums) {
         if let Some((accepted, refused)) =
             next.checked_sub(1).and_then(|index| self.0.get_mut(index))
@@ -54,7 +54,7 @@ impl Line {
         }
     }
 
-    /// Returns how many requests there were, and how many of them were refused.
+    /// Returns the number of requests, and how many of them were refused.
     fn sums(&self) -> (u64, u64) {
         self.0.iter().fold((0_u64, 0_u64), |(all, refusals), (accepted, refused)| {
             let all = all.saturating_add(*accepted).saturating_add(*refused);
@@ -62,13 +62,13 @@ impl Line {
         })
     }
 
-    /// Returns the strokes of what was accepted, and above them those of what was refused.
+    /// Returns the strokes of accepted requests, and the strokes of refused requests above them.
     ///
-    /// Without `format!`: there are thousands of them in a list.
+    /// Without `format!`, because a list has thousands of strokes.
     fn paths(&self) -> [String; 2] {
         let total = |(accepted, refused): &(u64, u64)| accepted.saturating_add(*refused);
         let most = self.0.iter().map(total).max().unwrap_or_default().max(1);
-        // A small number is visible, too.
+        // A small number stays visible.
         let scaled = |count: u64| match count {
             0 => 0,
             _ => ((count as f64 / most as f64 * HEIGHT as f64).round() as u64).max(1),

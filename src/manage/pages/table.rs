@@ -1,4 +1,4 @@
-//! The table of the list: its columns, and a row of each key.
+//! The table of the list: its columns, and a row for each key.
 
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ use super::texts::fill;
 use super::time::{day, relative};
 use crate::store::StoredKey;
 
-/// How many abilities are named in a row.
+/// The most abilities that a row names.
 const NAMED: usize = 2;
 
 /// Shows keys, each with its sparkline, if usage is known.
@@ -20,7 +20,7 @@ pub(super) fn table(
     lines: Option<&[Markup]>,
 ) -> Markup {
     let texts = site.texts();
-    // The roles are explicit, because browsers drop those of a table with another layout.
+    // The roles are explicit, because browsers drop the roles of a table whose layout CSS changes.
     html! {
         table.ak-list role="table" {
             caption.ak-hidden { (texts.keys) }
@@ -44,9 +44,9 @@ pub(super) fn table(
     }
 }
 
-/// Shows the head of a column by which the list can be sorted, one way and then the other.
+/// Shows the head of a sortable column. A second click sorts in the other direction.
 fn heading(site: &Site<'_>, asked: &Asked, label: &str, [first, second]: [Sort; 2]) -> Markup {
-    // Names come in order, times from the last.
+    // The first order is ascending for names, descending for times.
     let (is_sorted, up) = match asked.sort {
         sort if sort == first => (true, first == Sort::Name),
         sort if sort == second => (true, first != Sort::Name),

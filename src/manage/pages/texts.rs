@@ -1,4 +1,4 @@
-//! [`PageTexts`]: all that the pages say, in one place.
+//! [`PageTexts`]: all texts of the pages, in one place.
 
 use std::borrow::Cow;
 
@@ -30,31 +30,31 @@ macro_rules! texts {
         #[derive(Clone, Debug)]
         #[non_exhaustive]
         pub struct PageTexts {
-            /// The language, as HTML names it.
+            /// The language, as in the HTML attribute `lang`.
             pub lang: Text,
-            /// What stages are called: the name in a record, and that on the pages.
+            /// The names of stages: in a record, and on the pages.
             pub stages: Vec<(Text, Text)>,
-            /// What abilities are called that the catalogue does not have.
+            /// The names of abilities that the catalogue does not have: in a record, and on the pages.
             pub other_abilities_named: Vec<(Text, Text)>,
-            /// What reasons for a refusal are called, by [how they are counted](crate::store::UsageKind::as_str).
+            /// The names of the reasons for a refusal, by the [kind of usage](crate::store::UsageKind::as_str).
             pub reasons: Vec<(Text, Text)>,
-            /// The months, in short.
+            /// The short names of the months.
             pub months: [Text; 12],
-            /// One minute, and more of them.
+            /// One minute, and several minutes.
             pub minutes: [Text; 2],
-            /// One hour, and more of them.
+            /// One hour, and several hours.
             pub hours: [Text; 2],
-            /// One day, and more of them.
+            /// One day, and several days.
             pub days: [Text; 2],
-            /// One month, and more of them.
+            /// One month, and several months.
             pub many_months: [Text; 2],
-            /// One year, and more of them.
+            /// One year, and several years.
             pub years: [Text; 2],
-            /// By which periods usage is shown: hours, days, months.
+            /// The periods of the charts of usage: hours, days, months.
             pub periods: [Text; 3],
             /// The first steps of an owner without keys.
             pub first_steps: Vec<Text>,
-            /// How long a rotated key works on, and what follows: not at all, an hour, a day, a week.
+            /// The grace periods of a rotated key, each with an explanation: none, an hour, a day, a week.
             pub graces: [(Text, Text); 4],
             $($(#[$doc])* pub $name: Text,)*
         }
@@ -112,11 +112,11 @@ texts! {
     keys: "API keys",
     /// What keys are, in one sentence.
     keys_lead: "Keys let your programs call the API. Treat them like passwords.",
-    /// The button that begins a new key.
+    /// The button for a new key.
     new_key: "Create key",
     /// The introduction of the form for a new key.
     new_key_lead: "Give each program its own key, so that one can be replaced without the others.",
-    /// The button that begins a new public key.
+    /// The button for a new public key.
     new_public_key: "Create public key",
     /// The introduction of the form for a new public key.
     new_public_key_lead: "A public key stands in web pages, where everybody can read it. Name the sites that may use it.",
@@ -128,63 +128,63 @@ texts! {
     cancel: "Cancel",
     /// The title of an empty list.
     no_keys: "No keys yet",
-    /// What follows it.
+    /// The explanation of an empty list.
     no_keys_says: "A key identifies your program to the API, and says what it may do.",
-    /// The button that begins the first key.
+    /// The button for the first key.
     first_key: "Create your first key",
     /// The message if no key matches the filters.
     none_found: "No key matches these filters.",
-    /// What the filters are.
+    /// The label of the filters.
     filters: "Filter keys",
-    /// The field that searches by name.
+    /// The label of the search by name.
     search: "Search by name",
-    /// The option of a filter that filters nothing.
+    /// The option that does not filter.
     any: "Any",
     /// The filter for unused keys.
     unused: "Not used for 90 days",
     /// The button that applies the filters.
     apply: "Apply",
-    /// The link that takes the filters away.
+    /// The link that removes the filters.
     clear: "Clear filters",
     /// The message if more keys match than are sorted.
     sorted_in_part: "The newest 1000 keys that match are sorted. Filter the list to see others.",
-    /// What the steps through the list are.
+    /// The label of the links between pages.
     pages: "Pages of the list",
     /// The link to the first page.
     first_page: "First page",
     /// The link to the next page.
     next_page: "Next page",
-    /// The link back to the list, where something went wrong.
+    /// The link from an error back to the list.
     to_the_list: "All API keys",
-    /// What can be done to a key.
+    /// The label of the actions on a key.
     actions: "Actions",
-    /// What a key is called.
+    /// The label of the name.
     name: "Name",
     /// The explanation of the name.
     name_hint: "What the key is for, such as “Nightly import”.",
-    /// Whether a key works.
+    /// The label of the state.
     state: "State",
-    /// The state of a key that works.
+    /// The state of a working key.
     active: "Active",
-    /// The state of a key that ends within two weeks.
+    /// The state of a key that expires within two weeks.
     expires_soon: "Expires soon",
     /// The state of a disabled key.
     disabled: "Disabled",
     /// The state of an expired key.
     expired: "Expired",
-    /// The state of a key that was revoked.
+    /// The state of a revoked key.
     revoked: "Revoked",
-    /// The state of a key that has a successor.
+    /// The state of a key with a successor.
     rotated: "Rotated",
     /// The state of a key whose tenant is suspended.
     suspended: "Suspended",
-    /// The link to the key that replaces one.
+    /// The link to the successor of a key.
     to_successor: "Successor",
-    /// Until when a rotated key works.
+    /// The text before the end of a rotated key.
     works_until: "works until",
-    /// What a key may do.
+    /// The label of the abilities.
     abilities: "Access",
-    /// The explanation of what a key may do.
+    /// The explanation of the abilities.
     abilities_hint: "A key can do only what you allow here.",
     /// The explanation of a key that may do nothing.
     no_abilities: "No access",
@@ -192,177 +192,177 @@ texts! {
     everything: "Everything",
     /// The explanation of a key that may do all of a resource.
     all_of: "All of {resource}",
-    /// How many abilities are not named.
+    /// The number of abilities that are not named.
     more: "+{n} more",
-    /// Abilities that the catalogue does not have.
+    /// The label of abilities that the catalogue does not have.
     other_abilities: "Other access",
-    /// The choice of each resource by itself.
+    /// The option to choose by resource.
     by_resource: "Choose by resource",
-    /// The explanation of it.
+    /// The explanation of that option.
     by_resource_says: "Only what the program needs",
-    /// None of a resource.
+    /// The level without access to a resource.
     level_none: "None",
-    /// Reading a resource.
+    /// The level that reads a resource.
     level_read: "Read",
-    /// All of a resource.
+    /// The level with all access to a resource.
     level_write: "Read and write",
-    /// A choice of its own.
+    /// The level of a custom choice.
     level_custom: "Custom",
-    /// What live and test keys are kept apart by.
+    /// The label of the stage, such as live or test.
     stage: "Stage",
     /// The explanation of the stage.
     stage_hint: "The key works in this stage only.",
     /// The explanation of a key that works in all stages.
     any_stage: "All stages",
-    /// When a key was issued.
+    /// The label of the time of issue.
     created: "Created",
-    /// By whom.
+    /// The text before the actor.
     by: "by",
-    /// The application itself, which has done something.
+    /// The name of the application as an actor.
     the_system: "the system",
-    /// A key that has done something.
+    /// The name of a key as an actor.
     a_key: "key",
-    /// When a key was last used.
+    /// The label of the last use.
     last_used: "Last used",
-    /// Not at any time.
+    /// The text for no use or no expiry.
     never: "Never",
     /// The column of the usage of the last days.
     thirty_days: "Last 30 days",
-    /// That there was one request.
+    /// The text for one request.
     one_request: "1 request, {share}\u{a0}% refused",
-    /// How many requests there were.
+    /// The number of requests.
     requests: "{n} requests, {share}\u{a0}% refused",
-    /// That there were none.
+    /// The text for no requests.
     no_requests: "No requests",
-    /// What time ago something was.
+    /// A time in the past.
     ago: "{time} ago",
-    /// In what time something will be.
+    /// A time in the future.
     ahead: "in {time}",
-    /// That something was less than a minute ago.
+    /// A time less than a minute ago.
     just_now: "just now",
-    /// When a key expires.
+    /// The label of the expiry.
     expiry: "Expires",
-    /// The explanation of when a key expires.
+    /// The explanation of the expiry.
     expiry_hint: "A key that expires limits what a leak can do.",
-    /// So many days from now.
+    /// An expiry in days from now.
     in_days: "{n} days",
-    /// Until which day that is.
+    /// The date of that expiry.
     until: "until {date}",
-    /// On a day to choose.
+    /// An expiry on a chosen date.
     on_date: "On a date",
-    /// The field for that day.
+    /// The label of that date.
     date: "Date (the key works to its end, in UTC)",
-    /// At no time.
+    /// The option of no expiry.
     never_expires: "Never",
-    /// The explanation of that.
+    /// The explanation of no expiry.
     never_expires_says: "Rotate it yourself from time to time",
-    /// To leave the expiry as it is.
+    /// The option that leaves the expiry as it is.
     keep_expiry: "As it is",
-    /// What is folded away in the form.
+    /// The label of the folded part of the form.
     restrictions: "Restrictions",
-    /// The explanation of it.
+    /// The explanation of the restrictions.
     restrictions_hint: "Optional. One entry a line; an empty field restricts nothing.",
-    /// How often a key may be used.
+    /// The label of the rate limits.
     limits: "Rate limits",
-    /// The explanation of it.
+    /// The explanation of the rate limits.
     limits_hint: "Such as “100 per minute” or “10000 per day”.",
-    /// From which addresses a key may be used.
+    /// The label of the addresses.
     addresses: "IP addresses",
-    /// The explanation of it.
+    /// The explanation of the addresses.
     addresses_hint: "Addresses and networks, such as “192.0.2.7” or “2001:db8::/32”.",
-    /// Which sites may use a key.
+    /// The label of the sites.
     origins: "Sites",
-    /// The explanation of it.
+    /// The explanation of the sites.
     origins_hint: "Sites whose pages may use the key, such as “https://*.shop.example”.",
-    /// Which pages may use a key.
+    /// The label of the pages that may use a key.
     referrers: "Pages",
-    /// The explanation of it.
+    /// The explanation of these pages.
     referrers_hint: "Pages that may use the key, such as “https://app.example/*”.",
-    /// On which endpoints a key works.
+    /// The label of the endpoints.
     endpoints: "Endpoints",
-    /// The explanation of it.
+    /// The explanation of the endpoints.
     endpoints_hint: "Methods and paths, such as “GET /v1/reports/*”.",
-    /// That there is no restriction.
+    /// The text for no restriction.
     not_restricted: "Not restricted",
-    /// That the list is empty, and allows nothing.
+    /// The text for an empty list, which allows nothing.
     nothing_allowed: "None: every request is refused",
     /// The title of the page of a new secret.
     your_key: "Your new key",
-    /// The explanation of it.
+    /// The explanation of a new secret.
     your_key_says: "Copy it now. For your safety, it is shown only once: we keep no copy, and nobody can look it up.",
     /// The title of the page of a new public key.
     your_public_key: "Your new public key",
-    /// The explanation of it.
+    /// The explanation of a new public key.
     your_public_key_says: "Add it to your pages. The page of the key shows it again.",
     /// The message if the form was sent again.
     replaces_another: "This form was sent more than once. This key replaces the first one, which does not work.",
-    /// The secret.
+    /// The label of the secret.
     secret: "Key",
-    /// The introduction of how it is used.
+    /// The title above the examples of use.
     try_it: "Use it",
-    /// A call of the API.
+    /// The label of the `curl` command.
     with_curl: "With curl",
-    /// A line of the environment of a program.
+    /// The label of the environment variable.
     in_environment: "In an .env file",
-    /// The button that says that the secret is in a safe place.
+    /// The button that confirms that the secret is stored.
     stored: "I have stored it",
-    /// The button that goes on to the page of a public key.
+    /// The button that leads to the page of a public key.
     to_the_key: "Go to the key",
     /// The button that copies.
     copy: "Copy",
-    /// The button that copies, for those who do not see beside what it stands.
+    /// The name of the copy button for screen readers.
     copy_what: "Copy: {what}",
-    /// That it is copied.
+    /// The message after copying.
     copied: "Copied",
-    /// That it could not be copied, but is selected.
+    /// The message if copying fails: the text is selected.
     not_copied: "Press Ctrl+C to copy",
-    /// The title of the answer to a form that has made a key before.
+    /// The title of the answer to a repeated form.
     already_created: "This key was already created",
-    /// The explanation of it.
+    /// The explanation of a repeated form.
     already_created_says: "This form was sent before, and its key is in use, or was created some time ago. Its secret cannot be shown again. Rotate the key if you need another one.",
     /// The link to another form.
     another_key: "Create another key",
-    /// The record of a key.
+    /// The title of the record of a key.
     details: "Details",
-    /// The public id.
+    /// The label of the public id.
     id: "Key ID",
-    /// Secret or public.
+    /// The label of the kind.
     kind: "Kind",
-    /// A key that is a secret.
+    /// The kind of a secret key.
     secret_kind: "Secret: for programs only",
-    /// A key that everybody can read.
+    /// The kind of a public key.
     public_kind: "Public: for web pages",
-    /// A key that everybody can read, in one word.
+    /// The kind of a public key, in one word.
     public: "Public",
-    /// When a key should be replaced.
+    /// The label of the time to replace a key.
     rotation_due: "Rotation due",
-    /// The key that replaces one.
+    /// The label of the successor.
     successor: "Replaced by",
-    /// The key with which one counts together.
+    /// The label of the key with which rate limits are shared.
     counted_as: "Rate limits count with",
-    /// How a key was used.
+    /// The title of the usage.
     usage: "Requests",
-    /// What the ways to look at it are.
+    /// The label of the choice of a period.
     usage_by: "Period",
-    /// What the table of it is.
+    /// The caption of the table of usage.
     usage_caption: "Requests by period, accepted and refused by reason",
     /// The column of the periods.
     period: "Period",
-    /// Requests that were let through.
+    /// The label of accepted requests.
     accepted: "Accepted",
-    /// Requests that were refused.
+    /// The label of refused requests.
     refused: "Refused",
-    /// The column of requests that were refused for one reason.
+    /// The column of requests refused for one reason.
     refused_because: "Refused: {reason}",
-    /// The table, which is folded away.
+    /// The label of the folded table.
     as_table: "Show as a table",
-    /// That usage cannot be shown at the moment.
+    /// The message if usage cannot be read.
     usage_unknown: "The numbers cannot be read at the moment.",
-    /// The history of changes.
+    /// The title of the history.
     history: "History",
-    /// The link to changes further back.
+    /// The link to older changes.
     older: "Older changes",
-    /// What an event says of what was changed.
+    /// The fields that an event changed.
     what_changed: "Changed: {fields}",
     /// The event of issuing the key.
     was_issued: "Created",
@@ -400,7 +400,7 @@ texts! {
     revoke_instead: "To replace it without an interruption, rotate it instead. To stop it for a while, disable it.",
     /// The check box that also revokes successors.
     with_successors: "Revoke the keys that replaced it, too",
-    /// The explanation of it.
+    /// The explanation of that check box.
     with_successors_says: "Otherwise they still work.",
     /// The confirmation of a new name.
     done_renamed: "The key has a new name.",
@@ -462,7 +462,7 @@ texts! {
     wrong_form: "The form did not arrive completely. Go back, and send it again.",
     /// The title of the error of an unknown key.
     not_found: "There is no such key",
-    /// The explanation of that.
+    /// The explanation of that error.
     not_found_says: "It may have been removed, or it belongs to somebody else.",
     /// The message to a caller with an API key.
     no_key_here: "Sign in to manage API keys here. An API key cannot be used for this.",

@@ -23,7 +23,7 @@ impl Civil {
     pub(super) fn of(time: SystemTime) -> Self {
         let seconds = seconds(time);
         let (days, rest) = (seconds / DAY, seconds % DAY);
-        // By years that begin in March, so that leap days are last (Howard Hinnant, days_from_civil).
+        // Counts years from March, so that the leap day is the last day (Howard Hinnant, days_from_civil).
         let days = days + 719_468;
         let (era, of_era) = (days / 146_097, days % 146_097);
         let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -58,7 +58,7 @@ impl Civil {
 }
 
 pub(super) fn seconds(time: SystemTime) -> u64 {
-    // Where fields and texts end: with the year 9999.
+    // The end of the year 9999, the latest time of date fields and texts.
     const LAST: u64 = 253_402_300_799;
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().min(LAST))
 }

@@ -9,7 +9,7 @@ use crate::key::KeyId;
 pub(super) struct Token(String);
 
 impl Token {
-    /// Generates a token, unless the random generator fails.
+    /// Generates a token. Fails only if the random generator fails.
     pub(super) fn new() -> Option<Self> {
         let id = KeyId::generate().ok()?;
         Some(Self(id.as_str().trim_start_matches("key_").to_owned()))

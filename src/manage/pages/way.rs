@@ -103,7 +103,7 @@ fn refuse(
         return refusal;
     };
     let mut response = reply.into_response(site, parts);
-    // Such as cookies, but not the headers of the replaced body.
+    // Keeps headers such as cookies, but not those of the replaced body.
     for (name, value) in refusal.headers() {
         let is_of_body = name.as_str().starts_with("content-") || *name == header::LOCATION;
         if !is_of_body {
@@ -125,12 +125,12 @@ pub(super) fn site<'a>(settings: &'a Settings, parts: &Parts) -> Site<'a> {
     Site { settings, base, now: settings.keys.now() }
 }
 
-/// Returns the path of the router: the part of the original path before the one that the router sees.
+/// Returns the path of the router: the original path without the end that the router sees.
 fn base(parts: &Parts) -> String {
     let original = RequestHead::from_parts(parts).original_uri().path();
     let seen = parts.uri.path();
     let base = original.strip_suffix(seen).unwrap_or(if seen == "/" { original } else { "" });
-    // With two slashes, to browsers also with a backslash, the name of a host would begin.
+    // Two slashes start a host name, and browsers treat a backslash as a slash.
     match base.trim_matches(['/', '\\']) {
         "" => String::new(),
         base => format!("/{base}"),

@@ -113,10 +113,10 @@ pub use self::invalidations::RedisInvalidations;
 pub struct RedisStore {
     /// For look-ups alone.
     connection: Connection,
-    /// For lists and changes, whose long answers nobody else has to wait for.
+    /// For lists and changes, so that look-ups do not wait for their long answers.
     management: Connection,
     steps: Steps,
-    /// Held by those who count keys before they issue one.
+    /// Held while keys are counted before one is issued.
     counting: Arc<tokio::sync::Mutex<()>>,
     prefix: Arc<str>,
 }

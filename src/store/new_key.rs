@@ -19,7 +19,7 @@ use crate::key::{
 ///
 /// Each setter takes a text or the parsed value; setters of lists take any number of either. An invalid text does
 /// not panic: [`KeyManager::issue`](crate::KeyManager::issue) and [`generate`](Self::generate) return
-/// all of them [at once](InvalidFields). The manager's own rules, such as those of names and expiries, apply after that.
+/// all of them [at once](InvalidFields). The manager's own rules, such as for names and expiries, apply after that.
 ///
 /// # Examples
 ///

@@ -141,7 +141,7 @@ impl<S> CachedStoreBuilder<S> {
     /// A record was last known to be current when it was loaded, or when a later heartbeat arrived. It is
     /// served if the store fails or does not answer within a second, but never beyond
     /// [`max_staleness`](Self::max_staleness). A record that was changed through this cache is not served, and
-    /// unknown keys are not remembered. So this is how long an outage can delay a revocation by another node.
+    /// no key is treated as unknown. So this is how long an outage can delay a revocation by another node.
     /// Each failed look-up is a `WARN` event of the feature `tracing`.
     ///
     /// Use it for caches that are [invalidated by](Self::invalidated_by) a source: other caches serve records

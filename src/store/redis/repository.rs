@@ -94,7 +94,7 @@ impl RecordUses for RedisStore {
             return Ok(());
         }
         let mut command = redis::cmd("ZADD");
-        // Forward only, and only of keys that are there.
+        // Forward only, and only for existing keys.
         command.arg(self.uses()).arg("XX").arg("GT");
         for KeyUse { id, at } in uses {
             command.arg(microseconds(*at).min(LATEST)).arg(id.as_str());

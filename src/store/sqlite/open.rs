@@ -27,10 +27,10 @@ const DIALECT: Dialect = Dialect {
     keeps_zero: true,
 };
 
-/// How long is waited for another process that writes.
+/// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long is waited for a connection: less than the five seconds that the layer waits, so that
+/// How long to wait for a connection: less than the five seconds that the layer waits, so that
 /// the log has the reason.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 

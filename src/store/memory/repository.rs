@@ -216,7 +216,7 @@ impl MemoryStore {
     }
 
     /// Returns a record as the store keeps it: with whether its tenant is suspended, and with shared parts.
-    /// Called by the only writer.
+    /// The caller holds the writers' lock.
     pub(super) fn own(&self, mut record: Arc<KeyRecord>, index: &mut Index) -> Arc<KeyRecord> {
         let is_suspended = self.is_suspended(record.tenant.as_ref());
         if record.suspended != is_suspended {

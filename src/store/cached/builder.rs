@@ -138,8 +138,8 @@ impl<S> CachedStoreBuilder<S> {
     /// Serves records while the store cannot be reached, for this long after they were last known to be
     /// current. By default, none is served, and requests are answered with 503.
     ///
-    /// A record was last known to be current when it was loaded, or when a later heartbeat arrived. It is
-    /// served if the store fails or does not answer within a second, but never beyond
+    /// A record was last known to be current when it was loaded, or when the latest heartbeat that arrived
+    /// was sent. It is served if the store fails or does not answer within a second, but never beyond
     /// [`max_staleness`](Self::max_staleness). A record that was changed through this cache is not served, and
     /// no key is treated as unknown. So this is how long an outage can delay a revocation by another node.
     /// Each failed look-up is a `WARN` event of the feature `tracing`.

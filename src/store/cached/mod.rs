@@ -134,7 +134,7 @@ struct Inner<S> {
 }
 
 impl<S> CachedStore<S> {
-    /// Makes a cache with the default settings, for a store that other nodes do not change.
+    /// Makes a cache with the default settings, without a source of notifications from other nodes.
     #[must_use]
     pub fn new(store: S) -> Self {
         Self::builder(store).build()

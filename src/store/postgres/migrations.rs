@@ -196,7 +196,7 @@ async fn lock(connection: &mut PgConnection, tables: &Tables) -> sqlx::Result<()
 }
 
 async fn create_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
-    // `IF NOT EXISTS` asks for the right to create schemas also where there is nothing to do.
+    // `IF NOT EXISTS` needs the right to create schemas even if there is nothing to do.
     let exists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)";
     let exists = query_scalar(exists).bind(schema).persistent(false);
     if !exists.fetch_one(&mut *connection).await? {

@@ -26,7 +26,7 @@ impl RedisStore {
         if before.is_some() == since.is_some() {
             return Ok(false);
         }
-        // 0 is never.
+        // 0 means never.
         let since = since.map(|since| microseconds(since).clamp(1, LATEST).to_string());
         let mut script = SUSPEND.call();
         script.key(self.suspended_tenants()).arg(self.channel());

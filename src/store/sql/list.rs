@@ -1,4 +1,4 @@
-//! A list as statements, each of which visits a bounded number of rows.
+//! A list as statements that each visit a bounded number of rows.
 //!
 //! The rows of an index are the *scope* of a query: the rows of a tenant, or the revoked ones. If
 //! every row of the scope matches, one statement is enough. If the query has other conditions, such as a
@@ -270,8 +270,8 @@ impl Filter {
         self.add(format!("{}({}, {part}) > 0", dialect.position, dialect.lower_name));
     }
 
-    /// Says the same as [`KeyRecord::state`](crate::KeyRecord::state), but for what is said already and
-    /// for the tenant.
+    /// Adds the conditions of [`KeyRecord::state`](crate::KeyRecord::state), except those in `said` and
+    /// that of the tenant.
     fn add_state(&mut self, state: KeyState, at: i64, said: &[&str]) {
         let conditions: &[&str] = match state {
             KeyState::Revoked => &["revoked_at IS NOT NULL"],

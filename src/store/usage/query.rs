@@ -9,7 +9,7 @@ use super::hours::{HOURS_PER_DAY, Hour};
 use crate::key::{KeyId, TenantId};
 use crate::store::TenantFilter;
 
-/// The key or the tenant of which usage is read.
+/// The key or the tenant whose usage is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UsageOf {

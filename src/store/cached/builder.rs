@@ -140,8 +140,8 @@ impl<S> CachedStoreBuilder<S> {
     ///
     /// A record was last known to be current when it was loaded, or when the latest heartbeat that arrived
     /// was sent. It is served if the store fails or does not answer within a second, but never beyond
-    /// [`max_staleness`](Self::max_staleness). A record that was changed through this cache is not served, and
-    /// no key is treated as unknown. So this is how long an outage can delay a revocation by another node.
+    /// [`max_staleness`](Self::max_staleness). A record that was changed through this cache is not served, nor
+    /// a cached unknown key. So this is how long an outage can delay a revocation by another node.
     /// Each failed look-up is a `WARN` event of the feature `tracing`.
     ///
     /// Use it for caches that are [invalidated by](Self::invalidated_by) a source: other caches serve records

@@ -1,4 +1,4 @@
-//! [`AuditEvent`]: who changed which key, and how.
+//! [`AuditEvent`]: a change of a key, with its author.
 
 use std::fmt;
 use std::sync::Arc;
@@ -146,7 +146,7 @@ pub(crate) fn without_digest(record: &KeyRecord) -> serde_json::Result<serde_jso
 /// Receives the events of changes: an audit log of the application.
 ///
 /// A [`KeyManager`](crate::KeyManager) calls it after a change was made. Closures implement it. It
-/// misses a change whose caller was dropped meanwhile, or of which the store did not report whether it
+/// misses a change if the caller was dropped meanwhile, or if the store did not report whether it
 /// was made. If every change must be recorded, use one of the SQL stores: they have a table of events,
 /// which is written in the transaction of the change. That table is restored with the database, so
 /// write events that must survive a restore elsewhere, as `JsonLinesAudit` (feature `serde`) does.

@@ -1,4 +1,4 @@
-//! [`AuditQuery`] and [`AuditPage`]: the events that a repository has kept.
+//! [`AuditQuery`] and [`AuditPage`]: reading the stored audit log.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,32 +13,32 @@ use crate::key::{InvalidFields, KeyId, TenantId};
 /// The most events that a page has.
 const MAX_LIMIT: usize = 1000;
 
-/// An event that a repository has kept.
+/// An audit event that a repository has stored.
 ///
-/// It is as it was written, by whichever version, and the records in it have no digests.
+/// It is as the version that wrote it left it. The records in it have no digests.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AuditEntry {
-    /// The number of the event, of which no two are the same.
+    /// The unique number of the event.
     pub number: i64,
-    /// When it was done, by the clock of the node that did it.
+    /// When it was done, by the clock of that node.
     pub at: SystemTime,
-    /// Who did it: an [`Actor`], as text.
+    /// The [`Actor`] that did it, as text.
     pub actor: String,
     /// What was done, such as `revoked`.
     pub action: String,
     /// The public id of the key.
     pub key_id: Option<String>,
-    /// On whose behalf the key acts.
+    /// The tenant of the key.
     pub tenant: Option<String>,
-    /// The record as it was, unless the key was new.
+    /// The record before, unless the key was new.
     pub before: Option<Value>,
-    /// The record as it was from then on, unless it was removed.
+    /// The record after, unless it was removed.
     pub after: Option<Value>,
 }
 
 impl AuditEntry {
-    /// Makes an entry of an event that was read, for a repository of one's own, which sets the other fields.
+    /// Makes an entry, for a custom repository, which then sets the other fields.
     ///
     /// # Examples
     ///
@@ -64,8 +64,8 @@ impl AuditEntry {
     }
 }
 
-/// Says which events are read, by [`KeyManager::audit_log`](crate::KeyManager::audit_log). The default
-/// reads all, the oldest first.
+/// Filters and paginates the audit events that [`KeyManager::audit_log`](crate::KeyManager::audit_log) reads.
+/// The default reads all, the oldest first.
 ///
 /// # Examples
 ///
@@ -105,17 +105,17 @@ pub struct AuditQuery {
     pub since: Option<SystemTime>,
     /// Only events before this time.
     pub until: Option<SystemTime>,
-    /// Whether the newest event is the first, and not the oldest.
+    /// Whether the newest event is first, instead of the oldest.
     pub newest_first: bool,
     /// Only events that come after this place.
     pub after: Option<AuditCursor>,
-    /// How many events a page has at most: 1 to 1000, 100 by default.
+    /// The maximum number of events of a page: 1 to 1000, 100 by default.
     pub limit: usize,
     invalid: InvalidFields,
 }
 
 impl AuditQuery {
-    /// Asks for the 100 oldest events.
+    /// Reads the 100 oldest events.
     pub const fn new() -> Self {
         Self {
             tenant: TenantFilter::Any,
@@ -130,7 +130,7 @@ impl AuditQuery {
         }
     }
 
-    /// Asks for events of keys of `tenant` only.
+    /// Reads only events of keys of `tenant`.
     pub fn tenant<T>(mut self, tenant: T) -> Self
     where
         T: TryInto<TenantId, Error: fmt::Display>,
@@ -140,7 +140,7 @@ impl AuditQuery {
         self
     }
 
-    /// Asks for events of one key only.
+    /// Reads only events of one key.
     pub fn key<I>(mut self, id: I) -> Self
     where
         I: TryInto<KeyId, Error: fmt::Display>,
@@ -149,59 +149,59 @@ impl AuditQuery {
         self
     }
 
-    /// Asks for what `actor` did only.
+    /// Reads only what `actor` did.
     pub fn actor(mut self, actor: impl Into<Actor>) -> Self {
         self.actor = Some(actor.into());
         self
     }
 
-    /// Leaves out what was done before `time`.
+    /// Leaves out events before `time`.
     pub fn since(mut self, time: SystemTime) -> Self {
         self.since = Some(time);
         self
     }
 
-    /// Leaves out what was done at `time` and later.
+    /// Leaves out events at `time` and later.
     pub fn until(mut self, time: SystemTime) -> Self {
         self.until = Some(time);
         self
     }
 
-    /// Asks for the newest event first.
+    /// Reads the newest event first.
     pub fn newest_first(mut self) -> Self {
         self.newest_first = true;
         self
     }
 
-    /// Goes on where a [page](AuditPage::next) ended.
+    /// Continues after a [page](AuditPage::next).
     pub fn after(mut self, cursor: impl Into<Option<AuditCursor>>) -> Self {
         self.after = cursor.into();
         self
     }
 
-    /// Sets how many events a page has at most; fewer than 1 are 1, more than 1000 are 1000.
+    /// Sets the maximum number of events of a page. Less than 1 becomes 1, more than 1000 becomes 1000.
     pub fn limit(mut self, count: usize) -> Self {
         self.limit = count;
         self
     }
 
-    /// Refuses a query with fields that are not valid. A store calls it before it reads anything.
+    /// Refuses a query with invalid fields. A store calls it before it reads anything.
     ///
     /// # Errors
     ///
-    /// Returns the fields that are not valid.
+    /// Returns the invalid fields.
     pub fn check(&self) -> Result<(), InvalidFields> {
         self.invalid.check()
     }
 
-    /// Returns how many events a page has at most: the [limit](Self::limit), or the nearest that is allowed.
+    /// Returns the maximum number of events of a page: the [limit](Self::limit), or the nearest that is allowed.
     #[must_use]
     pub fn page_size(&self) -> usize {
         self.limit.clamp(1, MAX_LIMIT)
     }
 
-    /// Makes the page from events that follow the cursor in order, one more than the page has if there
-    /// is another. If the query is not [valid](Self::check), the page is empty and the last one.
+    /// Makes the page from the events that follow the cursor, in order. Pass one more than the page size if
+    /// there is another. If the query is not [valid](Self::check), the page is empty and the last one.
     #[must_use]
     pub fn page(&self, mut entries: Vec<AuditEntry>) -> AuditPage {
         if !self.invalid.is_empty() {
@@ -225,7 +225,7 @@ impl Default for AuditQuery {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AuditPage {
-    /// The events, in the order that was asked for: by time, and at the same time by number.
+    /// The events, in the order of the query: by time, then by number.
     pub entries: Vec<AuditEntry>,
     /// Where the next page begins, if there is one.
     pub next: Option<AuditCursor>,
@@ -239,8 +239,7 @@ impl AuditPage {
     }
 }
 
-/// A place among the events, which stays what it is when others come and go. As text it is opaque to
-/// clients.
+/// A place among the events. It stays valid when events are added or removed. Its text is opaque to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AuditCursor {
     at: u64,
@@ -278,7 +277,7 @@ impl FromStr for AuditCursor {
 
     fn from_str(text: &str) -> Result<Self, ParseCursorError> {
         let (at, number) = text.split_once('.').ok_or(ParseCursorError)?;
-        // Beyond this no time of a system and no column of a database reaches.
+        // No time of a system and no column of a database reaches beyond this.
         let at = at.parse().ok().filter(|time| *time <= i64::MAX as u64 / 1000);
         Ok(Self {
             at: at.ok_or(ParseCursorError)?,

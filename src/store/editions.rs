@@ -91,7 +91,7 @@ mod tests {
         let before = editions.current(&key(1)).unwrap();
         let of_another = editions.current(&key(2)).unwrap();
         assert!(editions.is_current(&key(1), before));
-        // Two at once, of which one ends first.
+        // Two at once; one ends first.
         let [first, second] = [(); 2].map(|()| editions.changing(&key(1)));
         assert!(!editions.is_current(&key(1), before));
         assert_eq!(editions.current(&key(1)), None);

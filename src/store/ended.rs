@@ -1,4 +1,4 @@
-//! [`EndedQuery`]: which keys were revoked or have expired, without those that still work being read.
+//! [`EndedQuery`]: pages of revoked and expired keys, without reading those that still work.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::key::KeyId;
 /// The most keys that a page has.
 const MAX_LIMIT: usize = 1000;
 
-/// Asks for a page of the keys that ended before a time: that were revoked then, or else expired.
+/// Selects a page of the keys that ended before a time: that were revoked, or else expired, by then.
 ///
 /// # Examples
 ///
@@ -36,39 +36,39 @@ const MAX_LIMIT: usize = 1000;
 pub struct EndedQuery {
     /// Keys that ended before this time.
     pub before: SystemTime,
-    /// Whose keys.
+    /// Only keys of these tenants.
     pub tenant: TenantFilter,
-    /// Only keys that come after those of a page.
+    /// Only keys after this place.
     pub after: Option<EndedCursor>,
-    /// How many keys a page has at most: 1 to 1000, 250 by default.
+    /// The maximum number of keys of a page: 1 to 1000, 250 by default.
     pub limit: usize,
 }
 
 impl EndedQuery {
-    /// Asks for the first keys that ended before `time`.
+    /// Selects the first keys that ended before `time`.
     pub const fn before(time: SystemTime) -> Self {
         Self { before: time, tenant: TenantFilter::Any, after: None, limit: 250 }
     }
 
-    /// Asks for these tenants' keys only.
+    /// Selects only the keys of these tenants.
     pub fn tenant(mut self, tenant: TenantFilter) -> Self {
         self.tenant = tenant;
         self
     }
 
-    /// Goes on where a [page](EndedPage::next) ended.
+    /// Continues after a [page](EndedPage::next).
     pub fn after(mut self, cursor: impl Into<Option<EndedCursor>>) -> Self {
         self.after = cursor.into();
         self
     }
 
-    /// Sets how many keys a page has at most; fewer than 1 are 1, more than 1000 are 1000.
+    /// Sets the maximum number of keys of a page. Less than 1 becomes 1, more than 1000 becomes 1000.
     pub const fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Tells whether a key is asked for, on whichever page.
+    /// Tells whether the query selects a key, on any page.
     #[must_use]
     pub fn matches(&self, record: &KeyRecord) -> bool {
         self.tenant.matches(record.tenant.as_ref())
@@ -79,7 +79,7 @@ impl EndedQuery {
         self.limit.clamp(1, MAX_LIMIT)
     }
 
-    /// Returns the place to go on from, in stores whose order is that of [`EndPlace`].
+    /// Returns the place to continue from, in stores whose order is that of [`EndPlace`].
     pub(crate) fn after_place(&self) -> Result<Option<EndPlace>, ParseCursorError> {
         self.after.as_ref().map(|after| after.as_str().parse()).transpose()
     }
@@ -89,7 +89,7 @@ impl EndedQuery {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EndedPage {
-    /// The records, in an order of the repository's own. There may be none although more follow.
+    /// The records, in the order of the repository. A page can be empty even if more follow.
     pub keys: Vec<Arc<KeyRecord>>,
     /// Where the next page begins, if there may be one.
     pub next: Option<EndedCursor>,
@@ -110,12 +110,12 @@ impl EndedPage {
     }
 }
 
-/// A place among the keys that ended. What its text says is up to the repository.
+/// A place among the keys that ended. The repository defines its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedCursor(Arc<str>);
 
 impl EndedCursor {
-    /// Makes a cursor. The repository that it comes from gets it back.
+    /// Makes a cursor. Its repository gets it back with the query of the next page.
     #[must_use]
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())

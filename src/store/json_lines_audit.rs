@@ -32,8 +32,8 @@ const MOST_UNWRITTEN: usize = 16 << 20;
 /// lost with the process, unless [`flush`](Self::flush) writes them before it ends.
 ///
 /// Only its owner can read a new file. It has no secrets and digests, but names, tenants and metadata
-/// of keys. Like every [sink](AuditSink), it misses changes of which its node does not know whether
-/// they were made, and changes without the [`KeyManager`](crate::KeyManager).
+/// of keys. Like every [sink](AuditSink), it misses changes if the node does not know whether they were
+/// made, and changes without the [`KeyManager`](crate::KeyManager).
 ///
 /// # Examples
 ///
@@ -139,7 +139,7 @@ impl JsonLinesAudit {
             // A partial line stays a line of its own, which is not JSON.
             file.write_all(b"\n")?;
         }
-        // Part of it may be written, and is written again.
+        // If only a part is written, all of it is written again later.
         file.write_all(&unwritten.lines)?;
         file.sync_data()?;
         unwritten.lines = Vec::new();

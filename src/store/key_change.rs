@@ -6,10 +6,9 @@ use std::time::SystemTime;
 use super::{CommitError, KeyRecord};
 use crate::key::TenantId;
 
-/// One change of the records, or a condition of the others.
+/// One change of a record in a commit, or a condition for the other changes.
 ///
-/// More kinds can come with a later version. A repository that does not know one refuses the whole
-/// commit:
+/// Later versions can add kinds. A repository refuses a commit with a kind that it does not know:
 ///
 /// ```
 /// use tower_api_key::store::{CommitError, KeyChange};
@@ -32,30 +31,29 @@ use crate::key::TenantId;
 pub enum KeyChange {
     /// Adds a record.
     Insert(Arc<KeyRecord>),
-    /// Keeps a record in place of the one with the same id and digest, whose revision is the one
-    /// before.
+    /// Replaces the record with the same id and digest, which must be at the previous revision.
     Replace(Arc<KeyRecord>),
     /// Removes a record that is at this revision.
     Remove(Arc<KeyRecord>),
-    /// Changes nothing. The record with the same id and digest has to be at this revision, or else
-    /// the commit is [`CommitError::Conflict`].
+    /// Changes nothing. The record with the same id and digest must be at this revision; otherwise
+    /// the commit fails with [`CommitError::Conflict`].
     Require(Arc<KeyRecord>),
-    /// Changes nothing. After the changes before it, no more keys [count](KeyRecord::counts) than the
-    /// bound allows, or else the commit is [`CommitError::Full`]. Of several that are made at once,
-    /// each counts what the others have left.
+    /// Changes nothing. After the changes before it, no more keys may [count](KeyRecord::counts) than
+    /// the bound allows; otherwise the commit fails with [`CommitError::Full`]. Of concurrent commits,
+    /// each counts the records that the others have left.
     Bound(KeyBound),
-    /// Stands for a kind of a later version, by which the suite sees that unknown kinds are refused.
+    /// Stands for a kind of a later version: the suite tests with it that unknown kinds are refused.
     #[doc(hidden)]
     Unknown(Arc<KeyRecord>),
 }
 
-/// How many keys of one tenant [count](KeyRecord::counts) at most.
+/// The maximum number of keys of one tenant that [count](KeyRecord::counts).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct KeyBound {
-    /// A record of the tenant whose keys are counted. The keys of no tenant are not bounded.
+    /// A record of the tenant whose keys are counted. Keys without a tenant are not bounded.
     pub record: Arc<KeyRecord>,
-    /// How many they are at most.
+    /// The maximum number.
     pub at_most: u64,
     /// The moment at which they count.
     pub at: SystemTime,
@@ -68,7 +66,7 @@ impl KeyBound {
         Self { record, at_most, at }
     }
 
-    /// Tells whether a record is one of those that are counted.
+    /// Tells whether a record is counted.
     #[must_use]
     pub fn counts(&self, record: &KeyRecord) -> bool {
         record.tenant.is_some() && record.tenant == self.record.tenant && record.counts(self.at)
@@ -76,10 +74,10 @@ impl KeyBound {
 }
 
 impl KeyRecord {
-    /// Tells whether the key counts at `time` where the number of keys is
-    /// [bounded](crate::KeyManager::max_keys_per_tenant): it was not revoked and has not expired. One
-    /// that is disabled counts, since it can be enabled again, and so does one that was rotated, for as
-    /// long as it works on.
+    /// Tells whether the key counts at `time` towards the
+    /// [maximum number of keys](crate::KeyManager::max_keys_per_tenant): it is neither revoked nor expired.
+    ///
+    /// A disabled key counts, because it can be enabled again. So does a rotated key, while it still works.
     #[must_use]
     pub fn counts(&self, time: SystemTime) -> bool {
         self.revoked_at().is_none() && self.expires_at().is_none_or(|expires_at| expires_at > time)
@@ -87,7 +85,7 @@ impl KeyRecord {
 }
 
 impl KeyChange {
-    /// Returns the record that is added, kept, removed or required, or whose tenant is bounded.
+    /// Returns the record that is inserted, replaced, removed or required, or whose tenant is bounded.
     #[must_use]
     pub const fn record(&self) -> &Arc<KeyRecord> {
         match self {
@@ -100,13 +98,13 @@ impl KeyChange {
         }
     }
 
-    /// Tells whether it only compares, and changes nothing.
+    /// Tells whether it is a condition, which changes nothing.
     #[must_use]
     pub const fn is_requirement(&self) -> bool {
         matches!(self, Self::Require(_) | Self::Bound(_))
     }
 
-    /// Returns the record that there is after a change that is no [requirement](Self::Require).
+    /// Returns the record after an insertion or a replacement.
     #[must_use]
     pub const fn after(&self) -> Option<&Arc<KeyRecord>> {
         match self {
@@ -115,7 +113,7 @@ impl KeyChange {
         }
     }
 
-    /// Returns the tenants that must not be suspended for the change to be made, and what it is otherwise.
+    /// Returns the tenants that must not be suspended, each with the error of the change if it is.
     ///
     /// `same` is the record with the same id and digest, if there is one.
     pub(crate) fn needed_tenants<'a>(
@@ -137,17 +135,17 @@ impl KeyChange {
         })
     }
 
-    /// Checks whether the change may be made, by the contract of a
-    /// [`KeyRepository`](super::KeyRepository): for repositories that do not have their database check it.
+    /// Checks whether the contract of [`KeyRepository`](super::KeyRepository) allows the change. Use it in a
+    /// repository whose database does not check this.
     ///
-    /// `same` is the record with the same id and digest, if there is one; `is_taken` tells whether
-    /// there is one with either. Both have to be read in the transaction that makes the change, and after
-    /// the changes before it were made. Whether [tenants are suspended](super::KeyRepository::set_suspended), and
-    /// a [bound](Self::Bound), are to be checked besides.
+    /// `same` is the record with the same id and digest, if there is one; `is_taken` tells whether any record
+    /// has either. Read both in the transaction that makes the change, after the changes before it.
+    /// [Suspended tenants](super::KeyRepository::set_suspended) and a [bound](Self::Bound) need checks of
+    /// their own.
     ///
     /// # Errors
     ///
-    /// Returns why it may not be made. Nothing of the commit may be made then.
+    /// Returns why the change is not allowed. Then no change of the commit may be made.
     ///
     /// # Examples
     ///

@@ -50,7 +50,7 @@ pub struct KeyChanges {
     tells_all: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
-/// The listeners.
+/// A listener, such as the watcher of open streams.
 pub(crate) trait Listen: Send + Sync {
     fn changed(&self, digest: &KeyDigest);
 
@@ -64,14 +64,14 @@ pub(crate) trait Listen: Send + Sync {
 }
 
 impl KeyChanges {
-    /// For a store that reports every change, by any process.
+    /// Creates it for a store that reports every change, by any process.
     #[must_use]
     pub fn new() -> Self {
         Self::while_true(|| true)
     }
 
-    /// For a store that reports every change only while `tells_all` returns true, such as over a
-    /// connection that may be lost. At other times, layers also ask it periodically.
+    /// Creates it for a store that reports every change only while `tells_all` returns true, such as over
+    /// a connection that may be lost. At other times, layers also ask the store periodically.
     #[must_use]
     pub fn while_true(tells_all: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { listeners: Mutex::new(Arc::default()), tells_all: Box::new(tells_all) }

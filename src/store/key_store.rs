@@ -82,13 +82,12 @@ pub trait KeyStore: Send + Sync {
         Immediate::Ask
     }
 
-    /// Finds the record with `digest` as [`find_now`](Self::find_now) does, and returns a token by which
-    /// the layer later asks whether that [still holds](Self::still_holds).
+    /// Finds the record with `digest` like [`find_now`](Self::find_now), but also returns a token. The layer
+    /// later asks with it whether the record [still holds](Self::still_holds).
     ///
-    /// With a token, each thread of a layer keeps the record, and finds it again without asking for it.
-    /// Without one, which is the default, nothing is kept and the store is asked at each request. The token
-    /// has to be taken before the record is looked up. Streams are judged by what the other methods
-    /// return.
+    /// With a token, each thread of a layer keeps the record, and does not look it up again. Without a token,
+    /// which is the default, the layer keeps nothing and asks the store at each request. Take the token
+    /// before you look up the record. Streams use the other methods.
     fn find_to_keep(
         &self,
         digest: &KeyDigest,
@@ -96,11 +95,11 @@ pub trait KeyStore: Send + Sync {
         self.find_now(digest).map(|found| (found, None))
     }
 
-    /// Tells whether [`find_now`](Self::find_now) would return the record that was returned with `token`.
+    /// Tells whether [`find_now`](Self::find_now) would still return the record that came with `token`.
     ///
-    /// From the moment at which a change of the record is acknowledged, or another request may have found
-    /// what is new, this is `false`, also on other threads: the contract's *fresh* is up to this method for
-    /// records that are kept. It is asked at each request, so it should be cheap and must not wait.
+    /// Return `false` once a change of the record is acknowledged, or another request may have found the
+    /// change, also on other threads: for kept records, this method ensures the contract's *fresh*. It is
+    /// called at each request, so it should be cheap and must not wait.
     fn still_holds(&self, digest: &KeyDigest, token: Token) -> bool {
         let _ = (digest, token);
         false
@@ -108,13 +107,12 @@ pub trait KeyStore: Send + Sync {
 
     /// Finds the records with these digests, in their order.
     ///
-    /// Layers ask so, again and again, for keys with open streams. By default each is
-    /// [found](Self::find) by itself, a few at the same time. A store that can ask for many at once
-    /// does so here.
+    /// Layers call it periodically for keys with open streams. By default it calls [`find`](Self::find)
+    /// for each, a few at the same time. Override it if your store can read many with one query.
     ///
     /// # Errors
     ///
-    /// Returns an error if the store cannot tell of one of them. Each is asked for by itself then.
+    /// Returns an error if the store cannot answer for one of them. The layer then asks for each by itself.
     async fn find_many(
         &self,
         digests: &[KeyDigest],
@@ -124,15 +122,14 @@ pub trait KeyStore: Send + Sync {
         stream::iter(found).buffered(AT_ONCE).try_collect().await
     }
 
-    /// Returns where the store tells of changes, so that open streams end at once with their keys. A
-    /// store without, which is the default, is asked again in a
-    /// [period](crate::StreamWatch::recheck_every).
+    /// Returns where the store reports changes, so that open streams end at once with their keys. With
+    /// `None`, the default, layers ask the store [periodically](crate::StreamWatch::recheck_every).
     fn changes(&self) -> Option<&KeyChanges> {
         None
     }
 }
 
-/// How many keys are found at the same time, of many.
+/// How many look-ups of [`KeyStore::find_many`] run at the same time.
 const AT_ONCE: usize = 8;
 
 macro_rules! forward_to_the_inner_store {
@@ -206,7 +203,7 @@ impl StoreError {
 
     /// Wraps the error of a store that was reached, such as that of a record that cannot be read.
     ///
-    /// It is no outage, so a `CachedStore` that serves records during outages serves none.
+    /// It is not an outage, so a `CachedStore` that serves records during outages serves none.
     pub fn answered(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { has_answered: true, ..Self::new(source) }
     }

@@ -1,4 +1,4 @@
-//! [`list_ended`]: the keys that ended, in repositories that have no index of when they do.
+//! [`list_ended`]: the keys that ended, in repositories without an index of their ends.
 
 use super::{
     EndedCursor, EndedPage, EndedQuery, KeyCursor, KeyPage, KeyQuery, KeyState, ParseCursorError,
@@ -10,7 +10,7 @@ const STATES: [KeyState; 3] = [KeyState::Revoked, KeyState::Expired, KeyState::D
 
 /// Reads a page of a list of the keys in one state, and returns those that the query matches.
 ///
-/// A cursor is a number of the state, and where the list goes on.
+/// A cursor is the number of a state, and the place to continue.
 pub(super) async fn list_ended(
     query: &EndedQuery,
     list: impl AsyncFnOnce(&KeyQuery) -> Result<KeyPage, StoreError>,

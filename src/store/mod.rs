@@ -1,4 +1,4 @@
-//! Where records are kept.
+//! Stores of key records, and the traits that they implement.
 
 mod actor;
 mod audit;
@@ -92,7 +92,7 @@ pub use self::usage::{
     UsageQuery, UsageRetention, UsageStep, UsageStore, UsageSums,
 };
 
-// They are documented at the root, by which users name them.
+// Documented at the crate root, where users import them from.
 #[cfg(feature = "cache")]
 #[doc(hidden)]
 pub use self::cached::CachedStore;

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
-/// What a [`SystemTime`] says, to the nanosecond, in three quarters of its size. An `Option` takes no more.
+/// A [`SystemTime`], to the nanosecond, in three quarters of its size. An `Option` has the same size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     /// The halves of the seconds since 1970, which may be negative.
@@ -18,7 +18,7 @@ impl From<SystemTime> for Moment {
             Ok(since) => (since.as_secs().cast_signed(), since.subsec_nanos()),
             Err(before) => {
                 let before = before.duration();
-                // Counted up from the second before, so that there is one form of each moment.
+                // Counted up from the second before, so that each moment has only one form.
                 match before.subsec_nanos() {
                     0 => (-before.as_secs().cast_signed(), 0),
                     part => (-before.as_secs().cast_signed() - 1, 1_000_000_000 - part),

@@ -15,11 +15,11 @@ use crate::key::{
     OriginPattern, RateLimit, RateLimits, ReferrerPattern, Restrictions, Secret, Stage, TenantId,
 };
 
-/// Describes a key that is to be issued.
+/// Describes an API key before it is issued: its name, tenant, abilities, expiry, limits and restrictions.
 ///
-/// Each setter takes a text or the value that it stands for, and lists take any number of either. A text that is
-/// not valid is no panic: [`KeyManager::issue`](crate::KeyManager::issue) and [`generate`](Self::generate) return
-/// all of them [at once](InvalidFields). The manager's own rules, such as those of names and expiries, come after that.
+/// Each setter takes a text or the parsed value; setters of lists take any number of either. An invalid text does
+/// not panic: [`KeyManager::issue`](crate::KeyManager::issue) and [`generate`](Self::generate) return
+/// all of them [at once](InvalidFields). The manager's own rules, such as for names and expiries, apply after that.
 ///
 /// # Examples
 ///
@@ -52,7 +52,7 @@ pub struct NewKey {
     invalid: InvalidFields,
 }
 
-/// What was said of a key's format.
+/// How the key's format was chosen.
 #[derive(Clone, Debug)]
 enum Choice {
     Any,
@@ -60,7 +60,7 @@ enum Choice {
     Format(KeyFormat),
 }
 
-/// A new key's record, and its secret for the only time.
+/// A new key's record, and its secret, which is returned only here.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct IssuedKey {
@@ -91,21 +91,21 @@ impl NewKey {
         }
     }
 
-    /// Sets the prefix, by which the [scheme](KeyScheme) knows the format. It is needed where
+    /// Sets the prefix, by which the [scheme](KeyScheme) finds the format. It is needed if
     /// several formats fit the stage and the kind.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.format = Choice::Prefix(prefix.into());
         self
     }
 
-    /// Sets the format; its stage and its kind become the key's. It has to be one of the
-    /// [scheme](KeyScheme), if that has any.
+    /// Sets the format; its stage and its kind become the key's. If the [scheme](KeyScheme) has
+    /// formats, it must be one of them.
     pub fn format(mut self, format: &KeyFormat) -> Self {
         self.format = Choice::Format(format.clone());
         self
     }
 
-    /// Sets on whose behalf the key acts.
+    /// Sets the tenant on whose behalf the key acts.
     pub fn tenant<T>(mut self, tenant: T) -> Self
     where
         T: TryInto<TenantId, Error: fmt::Display>,
@@ -139,22 +139,22 @@ impl NewKey {
         self
     }
 
-    /// Sets from when on the key is refused; `None` is never.
+    /// Sets the expiry, from which on the key is refused. `None` means never.
     pub fn expires_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
         self.expires_at = time.into();
         self
     }
 
-    /// Sets from when on the key should be replaced; `None` is never. It goes on working.
+    /// Sets when the key should be replaced. `None` means never. The key continues to work.
     pub fn rotation_due_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
         self.rotation_due_at = time.into();
         self
     }
 
-    /// Adds a limit of how often the key may be used, such as `1000 per hour`, or
-    /// `1000 per hour, burst 50` so that not all of them come at once.
+    /// Adds a rate limit of the key, such as `1000 per hour`, or `1000 per hour, burst 50` so that not all
+    /// requests come at once.
     ///
-    /// A key has at most 8 limits, no two of the same name.
+    /// A key has at most 8 limits, each with a different name.
     pub fn limit<L>(self, limit: L) -> Self
     where
         L: TryInto<RateLimit, Error: fmt::Display>,
@@ -162,7 +162,7 @@ impl NewKey {
         self.limits([limit])
     }
 
-    /// Adds [limits](Self::limit) of how often the key may be used.
+    /// Adds [rate limits](Self::limit) of the key.
     pub fn limits<L>(mut self, limits: impl IntoIterator<Item = L>) -> Self
     where
         L: TryInto<RateLimit, Error: fmt::Display>,
@@ -171,10 +171,10 @@ impl NewKey {
         self
     }
 
-    /// Adds networks, such as `192.0.2.0/24`, and addresses to those from which the key works.
+    /// Adds networks, such as `192.0.2.0/24`, and IP addresses from which the key works.
     /// By default it works from everywhere. An empty list allows nothing.
     ///
-    /// The server has to know the addresses of clients: with axum, serve with
+    /// The server must know the addresses of clients: with axum, serve with
     /// `app.into_make_service_with_connect_info::<SocketAddr>()`. Otherwise, the key works from nowhere.
     pub fn addresses<N>(mut self, networks: impl IntoIterator<Item = N>) -> Self
     where
@@ -184,8 +184,8 @@ impl NewKey {
         self
     }
 
-    /// Adds sites, such as `https://shop.example` and `https://*.shop.example`, to those whose
-    /// pages may use the key. An empty list allows nothing.
+    /// Adds origins, such as `https://shop.example` and `https://*.shop.example`, whose pages may use
+    /// the key. An empty list allows nothing.
     ///
     /// A public key needs these or [`referrers`](Self::referrers); without either it works nowhere.
     pub fn origins<O>(mut self, origins: impl IntoIterator<Item = O>) -> Self
@@ -196,8 +196,7 @@ impl NewKey {
         self
     }
 
-    /// Adds pages, such as `https://app.example/*`, to those that may use the key. An empty list
-    /// allows nothing.
+    /// Adds pages, such as `https://app.example/*`, that may use the key. An empty list allows nothing.
     pub fn referrers<R>(mut self, referrers: impl IntoIterator<Item = R>) -> Self
     where
         R: TryInto<ReferrerPattern, Error: fmt::Display>,
@@ -206,8 +205,8 @@ impl NewKey {
         self
     }
 
-    /// Adds endpoints, such as `GET /v1/users/{id}` and `/v1/reports/*`, to those on which the
-    /// key works. By default it works on all. An empty list allows nothing.
+    /// Adds endpoints, such as `GET /v1/users/{id}` and `/v1/reports/*`, on which the key works.
+    /// By default it works on all. An empty list allows nothing.
     pub fn endpoints<E>(mut self, endpoints: impl IntoIterator<Item = E>) -> Self
     where
         E: TryInto<EndpointPattern, Error: fmt::Display>,
@@ -216,32 +215,32 @@ impl NewKey {
         self
     }
 
-    /// Sets from where the key works, and on which endpoints, in place of what was said before.
+    /// Replaces all restrictions: from where the key works, and on which endpoints.
     pub fn restrictions(mut self, restrictions: Restrictions) -> Self {
         self.restrictions = restrictions;
         self
     }
 
-    /// Adds something that the application wants to know of the key.
+    /// Adds metadata of the application to the key.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.metadata.insert(name.into(), value.into());
         self
     }
 
-    /// Keeps the text of the key in its metadata, as `public_key`, if it is a public one: everybody can read
-    /// it, and its owner may want to look it up. Its successors keep theirs.
+    /// Stores the text of a public key in its metadata, as `public_key`: everybody can read it anyway, and
+    /// its owner may want to look it up. The successors of the key do the same.
     ///
-    /// The text of a secret is never kept.
+    /// The text of a secret key is never stored.
     pub fn keep_public_text(self) -> Self {
         self.metadata(PUBLIC_TEXT, Value::Null)
     }
 
-    /// Generates the key and its record, for a store that keeps it.
+    /// Generates the key and its record, without a store.
     ///
     /// # Errors
     ///
-    /// Returns an error if a field is not valid, if the scheme has no format for the key or several, if it
-    /// would refuse the key, or if no key can be [generated](KeyFormat::generate).
+    /// Returns an error if a field is not valid, if the scheme has no format or several for the key, if the
+    /// scheme would refuse the key, or if no key can be [generated](KeyFormat::generate).
     pub fn generate(self, scheme: &KeyScheme) -> Result<IssuedKey, IssueError> {
         self.invalid.check().map_err(IssueError::Invalid)?;
         let choose = |prefix| scheme.choose(prefix, self.stage.as_ref(), self.kind);
@@ -271,7 +270,7 @@ impl NewKey {
 }
 
 impl IssuedKey {
-    /// Makes a key that differs from that of `record` by its id and its secret.
+    /// Makes a key like that of `record`, but with another id and secret.
     pub(crate) fn with_new_secret(
         mut record: KeyRecord,
         format: &KeyFormat,

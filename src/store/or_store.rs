@@ -1,4 +1,4 @@
-//! [`OrStore`]: a store in front of an older one, and [`KeyStoreExt`], which makes it.
+//! [`OrStore`]: a store with a fallback to another, and [`KeyStoreExt`], which makes it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,21 +9,21 @@ use super::{KeyChanges, KeyRecord, KeyStore, Listen, StoreError};
 use crate::immediate::Immediate;
 use crate::key::{KeyDigest, TenantId};
 
-/// Asks a store, and another one for the keys that the first does not have. Made by
+/// Finds keys in one store, and falls back to another for keys that the first does not have. Made by
 /// [`KeyStoreExt::or`].
 ///
 /// # What a revocation in the first does
 ///
-/// A key that the first store has is what the first store says, also if it is revoked there: the second
-/// is not asked. If the first store fails, the look-up fails: the second may still have what the first
-/// has revoked. A record that is *removed* from the first is found in the second again, so revoke keys
-/// in the second as well before their records are [pruned](crate::KeyManager::prune).
+/// If the first store has a key, the second is not asked, even if the key is revoked in the first. If the
+/// first store fails, the look-up fails: the second may still accept a key that the first has revoked. A
+/// record that is *removed* from the first is found in the second again, so revoke keys in the second as
+/// well before their records are [pruned](crate::KeyManager::prune).
 ///
 /// # Streams
 ///
-/// What either store tells of its [changes](KeyStore::changes) ends streams at once. If one of them tells
-/// of none, keys with open streams are looked up again in a
-/// [period](crate::StreamWatch::recheck_every), too.
+/// [Changes](KeyStore::changes) that either store reports end streams at once. If one of the stores reports
+/// none, the layer also looks up keys with open streams
+/// [periodically](crate::StreamWatch::recheck_every).
 ///
 /// # Examples
 ///
@@ -49,13 +49,13 @@ pub struct OrStore<A, B> {
     changes: Option<Changes>,
 }
 
-/// Combines stores.
+/// Combines key stores.
 pub trait KeyStoreExt: KeyStore + Sized + 'static {
-    /// Makes a store that asks this one, and `other` for the keys that this one does not have: for a
-    /// new store in front of an old table.
+    /// Makes a store that asks this one first, and `other` for keys that this one does not have, such as
+    /// those of an old table.
     ///
-    /// A key that is revoked here is not looked for there, and if this store fails, so does the look-up.
-    /// See [`OrStore`].
+    /// `other` is not asked for a key that is revoked here. If this store fails, the look-up fails. See
+    /// [`OrStore`].
     fn or<S: KeyStore + 'static>(self, other: S) -> OrStore<Self, S> {
         OrStore::new(self, other)
     }
@@ -63,11 +63,11 @@ pub trait KeyStoreExt: KeyStore + Sized + 'static {
 
 impl<T: KeyStore + 'static> KeyStoreExt for T {}
 
-/// What both tell.
+/// The changes of both stores.
 #[derive(Clone)]
 struct Changes {
     of_both: Arc<KeyChanges>,
-    /// Told by the stores for as long as it is here.
+    /// Kept because the stores notify it only while it exists.
     _forward: Arc<dyn Listen>,
 }
 
@@ -96,7 +96,7 @@ impl<A, B> OrStore<A, B> {
 #[async_trait]
 impl<A: KeyStore + 'static, B: KeyStore + 'static> KeyStore for OrStore<A, B> {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        // An error of the first is the answer: it may have revoked what the second has.
+        // An error of the first is returned: it may have revoked a key that the second still has.
         match self.first.find(digest).await? {
             Some(record) => Ok(Some(record)),
             None => self.second.find(digest).await,
@@ -135,7 +135,7 @@ async fn find_all(
     digests: &[KeyDigest],
 ) -> Result<Vec<Option<Arc<KeyRecord>>>, StoreError> {
     let found = store.find_many(digests).await?;
-    // What belongs to which key is not known otherwise.
+    // Otherwise it is not known which answer belongs to which key.
     if found.len() == digests.len() {
         return Ok(found);
     }
@@ -143,7 +143,7 @@ async fn find_all(
 }
 
 impl Changes {
-    /// Returns what both stores tell, if one of them tells anything.
+    /// Returns the changes of both stores, if one of them reports any.
     fn of<A, B>(first: &Arc<A>, second: &Arc<B>) -> Option<Self>
     where
         A: KeyStore + 'static,
@@ -166,7 +166,7 @@ impl Changes {
     }
 }
 
-/// Tells further what a store tells.
+/// Forwards the changes of a store.
 struct Forward(Arc<KeyChanges>);
 
 impl Listen for Forward {

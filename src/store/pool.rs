@@ -109,7 +109,7 @@ mod tests {
             )
         };
         assert_eq!(place(&one), place(&other));
-        // One that is changed leaves the other as it is.
+        // A change of one record does not change the other.
         one.set_stage(Some("test".parse().unwrap()));
         assert_eq!(other.stage().unwrap(), "live");
     }

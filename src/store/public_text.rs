@@ -1,14 +1,14 @@
-//! The text of public keys, which everybody can read, and which owners look up to put it into pages.
+//! The text of public keys. It is not secret, and owners look it up to put it into pages.
 
 use super::KeyRecord;
 #[cfg(feature = "pages")]
 use crate::key::KeyScheme;
 use crate::key::{KeyKind, Secret};
 
-/// Under which name the metadata of a public key keep its text.
+/// The name of the metadata with the text of a public key.
 pub(super) const PUBLIC_TEXT: &str = "public_key";
 
-/// Keeps the text of a new key with it, if it is a public one that is to keep it. No secret is kept.
+/// Stores the text of a new public key with it, if that was requested. No secret is stored.
 pub(super) fn keep_public_text(record: &mut KeyRecord, secret: &Secret) {
     let mut metadata = match record.metadata().get(PUBLIC_TEXT) {
         Some(text) if record.kind() == KeyKind::Public || text.is_null() => {
@@ -24,7 +24,7 @@ pub(super) fn keep_public_text(record: &mut KeyRecord, secret: &Secret) {
     record.set_metadata(metadata);
 }
 
-/// Returns the text of a public key, if it is kept, and is that of this key and of no other.
+/// Returns the stored text of a public key, if it is really that of this key.
 #[cfg(feature = "pages")]
 pub(crate) fn public_text<'a>(record: &'a KeyRecord, scheme: &KeyScheme) -> Option<&'a str> {
     let text = record.metadata().get(PUBLIC_TEXT).filter(|_| record.kind() == KeyKind::Public)?;
@@ -61,7 +61,7 @@ mod tests {
             IssuedKey::with_new_secret(KeyRecord::clone(&record), &KeyFormat::new("k_"), &scheme)
                 .unwrap();
         assert_eq!(next.record.metadata()[PUBLIC_TEXT], next.secret.reveal());
-        // Where a key has none, its successor has none either.
+        // If a key has none, its successor has none either.
         let mut without = KeyRecord::clone(&record);
         without.set_metadata(serde_json::Map::new());
         let next = IssuedKey::with_new_secret(without, &KeyFormat::new("k_"), &scheme).unwrap();

@@ -1,4 +1,4 @@
-//! [`KeyQuery`]: which keys are listed, page by page.
+//! [`KeyQuery`]: filters and pages of a list of keys.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ const MAX_LIMIT: usize = 1000;
 const VISITED: usize = 10_000;
 const MAX_VISITED: usize = 100_000;
 
-/// Says which keys are to be listed. The default lists all, the newest first.
+/// Filters and paginates the keys that are listed. The default lists all keys, the newest first.
 ///
-/// Setters take texts or values. A query with a text that is not valid lists nothing: what is wrong is returned by
-/// [`KeyManager::list`](crate::KeyManager::list), and by each store.
+/// Setters take texts or values. A query with an invalid text lists nothing:
+/// [`KeyManager::list`](crate::KeyManager::list) and every store return what is wrong.
 ///
-/// A page costs the same however many keys there are: it visits at most
-/// [so many](Self::max_visited) records and returns those that match. So a page can have fewer keys
-/// than it may, or none, and still [go on](KeyPage::next).
+/// The cost of a page does not grow with the number of keys: it visits at most
+/// [`max_visited`](Self::max_visited) records and returns those that match. So a page can have fewer keys
+/// than the limit, or none, and still have a [next page](KeyPage::next).
 ///
 /// # Examples
 ///
@@ -36,47 +36,46 @@ const MAX_VISITED: usize = 100_000;
 #[must_use]
 #[non_exhaustive]
 pub struct KeyQuery {
-    /// Whose keys.
+    /// Only keys of these tenants.
     pub tenant: TenantFilter,
-    /// Keys in this state only.
+    /// Only keys in this state.
     pub state: Option<KeyState>,
     /// The moment at which keys are in a state. A [`KeyManager`](crate::KeyManager) sets it.
     pub at: SystemTime,
-    /// Only keys whose names have this text in them. The letters `A` to `Z` are the same as `a` to
-    /// `z`; all else has to be the same byte for byte.
+    /// Only keys whose names contain this text. The letters `A` to `Z` match `a` to `z`; all other bytes must be
+    /// equal.
     pub name: Option<String>,
-    /// Only keys of this stage, and not those of none, which work in all.
+    /// Only keys of this stage. Keys without a stage, which work in all stages, are left out.
     pub stage: Option<Stage>,
     /// Only keys of this kind.
     pub kind: Option<KeyKind>,
-    /// Only keys that this actor issued. Of keys that were not issued by a
-    /// [`KeyManager`](crate::KeyManager), or by one of a version that did not note it, it is not
-    /// known.
+    /// Only keys that this actor issued. The actor is unknown for keys that no
+    /// [`KeyManager`](crate::KeyManager) issued, or a version that did not record it.
     pub created_by: Option<Actor>,
-    /// Only keys that were not used since, nor issued.
+    /// Only keys that were neither used nor issued since this time.
     pub unused_since: Option<SystemTime>,
-    /// Only keys that should be replaced by then.
+    /// Only keys that should be replaced by this time.
     pub rotation_due_by: Option<SystemTime>,
-    /// Only keys that come after this one.
+    /// Only keys after this place in the list.
     pub after: Option<KeyCursor>,
-    /// How many keys a page has at most: 1 to 1000, 100 by default.
+    /// The maximum number of keys of a page: 1 to 1000, 100 by default.
     pub limit: usize,
-    /// How many records are visited for a page at most: 1 to 100 000, 10 000 by default. A store with
-    /// an index for the query visits fewer.
+    /// The maximum number of records that are visited for a page: 1 to 100 000, 10 000 by default. A store
+    /// with an index for the query visits fewer.
     pub max_visited: usize,
     pub(crate) invalid: InvalidFields,
 }
 
-/// Whose keys are listed.
+/// Selects keys by their tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TenantFilter {
-    /// Everybody's. The default.
+    /// Keys of all tenants and of none. The default.
     #[default]
     Any,
-    /// Those of this tenant.
+    /// Keys of this tenant.
     Of(TenantId),
-    /// Those of no tenant.
+    /// Keys without a tenant.
     Nobody,
 }
 
@@ -118,7 +117,7 @@ impl KeyQuery {
         }
     }
 
-    /// Lists the keys of `tenant` only.
+    /// Lists only the keys of `tenant`.
     pub fn tenant<T>(mut self, tenant: T) -> Self
     where
         T: TryInto<TenantId, Error: fmt::Display>,
@@ -128,14 +127,13 @@ impl KeyQuery {
         self
     }
 
-    /// Lists keys in this state only.
+    /// Lists only keys in this state.
     pub fn state(mut self, state: KeyState) -> Self {
         self.state = Some(state);
         self
     }
 
-    /// Lists only keys whose names have `part` in them, in upper or lower case as far as the letters
-    /// `A` to `Z` go.
+    /// Lists only keys whose names contain `part`. The case of the letters `A` to `Z` is ignored.
     pub fn name(mut self, part: impl Into<String>) -> Self {
         self.name = Some(part.into());
         self
@@ -174,35 +172,35 @@ impl KeyQuery {
         self
     }
 
-    /// Goes on where a [page](KeyPage::next) ended.
+    /// Continues after a [page](KeyPage::next).
     pub fn after(mut self, cursor: impl Into<Option<KeyCursor>>) -> Self {
         self.after = cursor.into();
         self
     }
 
-    /// Sets how many keys a page has at most; fewer than 1 are 1, more than 1000 are 1000.
+    /// Sets the maximum number of keys of a page. Less than 1 becomes 1, more than 1000 becomes 1000.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Sets how many records are visited for a page at most; fewer than 1 are 1, more than 100 000
-    /// are 100 000.
+    /// Sets the maximum number of records that are visited for a page. Less than 1 becomes 1, more than
+    /// 100 000 becomes 100 000.
     pub fn max_visited(mut self, records: usize) -> Self {
         self.max_visited = records;
         self
     }
 
-    /// Refuses a query with fields that are not valid. A store calls it before it reads anything.
+    /// Refuses a query with invalid fields. A store calls it before it reads anything.
     ///
     /// # Errors
     ///
-    /// Returns the fields that are not valid.
+    /// Returns the invalid fields.
     pub fn check(&self) -> Result<(), InvalidFields> {
         self.invalid.check()
     }
 
-    /// Tells whether a key is to be listed, on whichever page. If the query is not [valid](Self::check), none is.
+    /// Tells whether a key belongs in the list, on any page. A query that is not [valid](Self::check) matches none.
     #[must_use]
     pub fn matches(&self, key: &StoredKey) -> bool {
         let record = &*key.record;
@@ -221,11 +219,11 @@ impl KeyQuery {
                 .is_none_or(|time| record.rotation_due_at().is_some_and(|due_at| due_at <= time))
     }
 
-    /// Tells whether a key comes after the [cursor](Self::after), if there is one: in the order of lists,
-    /// which is by the time of issue in microseconds and then by id, both descending.
+    /// Tells whether a key comes after the [cursor](Self::after), if there is one. Lists are ordered by the
+    /// time of issue in microseconds and then by id, both descending.
     ///
-    /// In SQL, it is `(created_at, id) < ($1, $2)` with the [time](KeyCursor::created_at) and the
-    /// [id](KeyCursor::id) of the cursor, where the ids are compared byte by byte.
+    /// In SQL, this is `(created_at, id) < ($1, $2)` with the [time](KeyCursor::created_at) and the
+    /// [id](KeyCursor::id) of the cursor. Ids are compared byte by byte.
     ///
     /// # Examples
     ///
@@ -251,8 +249,8 @@ impl KeyQuery {
         self.after.as_ref().is_none_or(|after| KeyCursor::of(record) < *after)
     }
 
-    /// Returns how many keys a page has at most: the [limit](Self::limit), or the nearest that is
-    /// allowed, and not more than are [visited](Self::visits).
+    /// Returns the maximum number of keys of a page: the [limit](Self::limit), or the nearest that is
+    /// allowed, but at most the number of [visited](Self::visits) records.
     ///
     /// # Examples
     ///
@@ -266,16 +264,17 @@ impl KeyQuery {
         self.limit.clamp(1, MAX_LIMIT).min(self.visits())
     }
 
-    /// Returns how many records are visited for a page at most: [`max_visited`](Self::max_visited), or
-    /// the nearest that is allowed.
+    /// Returns the maximum number of records that are visited for a page: [`max_visited`](Self::max_visited),
+    /// or the nearest that is allowed.
     #[must_use]
     pub fn visits(&self) -> usize {
         self.max_visited.clamp(1, MAX_VISITED)
     }
 
-    /// Makes the page from keys that follow the cursor in order, one more than the
-    /// [page has](Self::page_size) if there is another. Without one more, the page goes on at `stopped_at`, the
-    /// last record that was visited, if others may follow that were not.
+    /// Makes the page from the keys that follow the cursor, in order.
+    ///
+    /// Pass one key more than the [page size](Self::page_size) if there is another. Otherwise, the next page
+    /// begins after `stopped_at`: the last visited record, if unvisited ones may follow.
     ///
     /// If the query is not [valid](Self::check), the page is empty and the last one.
     #[must_use]
@@ -292,9 +291,9 @@ impl KeyQuery {
     }
 }
 
-/// Tells whether `part` is in `name`, for which ASCII letters are the same in both cases.
+/// Tells whether `name` contains `part`, ignoring the case of ASCII letters.
 ///
-/// Every database can say this, in whatever language it is set up.
+/// Every database can compare this way, with any locale.
 fn has(name: &str, part: &str) -> bool {
     let (name, part) = (name.as_bytes(), part.as_bytes());
     part.is_empty() || name.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
@@ -306,19 +305,18 @@ impl Default for KeyQuery {
     }
 }
 
-/// A record, and what is kept beside it.
+/// A record, and when its key was last used.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StoredKey {
     /// The record.
     pub record: Arc<KeyRecord>,
-    /// When the key was last used, if a `UsageRecorder` (feature `usage`) on the layer keeps it. It may be a minute
-    /// behind.
+    /// When the key was last used, if the layer has a `UsageRecorder` (feature `usage`). It may be a minute behind.
     pub last_used_at: Option<SystemTime>,
 }
 
 impl StoredKey {
-    /// Puts them together.
+    /// Makes a stored key from its parts.
     #[must_use]
     pub const fn new(record: Arc<KeyRecord>, last_used_at: Option<SystemTime>) -> Self {
         Self { record, last_used_at }
@@ -331,7 +329,7 @@ impl StoredKey {
 pub struct KeyPage {
     /// The keys, the newest first.
     pub keys: Vec<StoredKey>,
-    /// Where the next page begins, if others may follow, also after a page that has few keys or none.
+    /// Where the next page begins, if more keys may follow. A page with few keys or none can have one, too.
     pub next: Option<KeyCursor>,
 }
 

@@ -11,7 +11,7 @@ pub(super) const SHARE: u32 = 2;
 
 /// The share of a pool for lists, changes and other writes, so that look-ups find the rest free.
 ///
-/// One of several is reserved for changes: a revocation waits for no list, however many there are.
+/// If there are several, one is reserved for changes, so a revocation never waits for lists.
 #[derive(Clone)]
 pub(super) struct Share {
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only its errors say so"))]
@@ -95,7 +95,7 @@ mod tests {
         ] {
             assert_eq!(Share::new(wanted, connections).size, size, "{wanted} of {connections}");
         }
-        // Of a single one, lists and changes have it in turn.
+        // Lists and changes take turns with a single one.
         let share = Share::new(1, 10);
         let place = list(&share).unwrap();
         assert!(change(&share).is_none());

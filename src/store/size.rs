@@ -1,11 +1,11 @@
-//! How much memory a record takes.
+//! The memory that a record takes.
 
 use serde_json::{Map, Value};
 
 use crate::key::HeapSize;
 use crate::store::{Actor, KeyRecord};
 
-/// How many entries a node of a B-tree has room for, and of which it is half full on average.
+/// The capacity of a node of a B-tree, of which half is used on average.
 const NODE: usize = 11;
 
 /// Estimates the bytes that a record takes.

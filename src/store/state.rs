@@ -7,7 +7,7 @@ use super::KeyRecord;
 
 /// Whether a key works at some moment.
 ///
-/// A key that is more than one of these is the first of revoked, disabled, expired and suspended.
+/// If several states apply, it is the first of revoked, disabled, expired and suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
@@ -15,13 +15,13 @@ use super::KeyRecord;
 pub enum KeyState {
     /// It works.
     Active,
-    /// It is out of use for the time being.
+    /// It is disabled until it is enabled again.
     Disabled,
-    /// Its time is over.
+    /// Its expiry has passed.
     Expired,
-    /// It was revoked, for good.
+    /// It was revoked, which is permanent.
     Revoked,
-    /// It would work, but all keys of its tenant are suspended for the time being.
+    /// It would work, but its tenant is suspended, with all its keys, until it is resumed.
     Suspended,
 }
 
@@ -72,7 +72,7 @@ impl KeyRecord {
         self.state_by(|| time)
     }
 
-    /// Does as [`state`](Self::state), and asks for the time only if it matters.
+    /// Like [`state`](Self::state), but asks for the time only if it matters.
     pub(crate) fn state_by(&self, now: impl FnOnce() -> SystemTime) -> KeyState {
         if self.revoked_at().is_some() {
             KeyState::Revoked

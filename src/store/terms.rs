@@ -8,7 +8,7 @@ use super::Actor;
 use super::moment::Moment;
 use crate::key::{HeapSize as _, KeyId, RateLimits, Restrictions, Stage};
 
-/// On which terms a key was issued, which are those of many.
+/// The terms of a key, which many keys share.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Terms {
     pub(super) created_by: Option<Actor>,
@@ -18,7 +18,7 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// Those of a key of which nothing was said.
+    /// The terms of a key for which none were set.
     pub(super) const NONE: Self = Self {
         created_by: None,
         stage: None,
@@ -47,7 +47,7 @@ impl Hash for Terms {
     }
 }
 
-/// What few keys have.
+/// The fields that few keys have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Rare {
     pub(super) rotation_due_at: Option<Moment>,

@@ -1,10 +1,10 @@
-//! [`Way`]: how a cache came to an answer, for those who count.
+//! [`Way`]: where a cache found an answer, for metrics.
 
 use std::cell::Cell;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// How a cache came to an answer, if it did not ask its store.
+/// Where a cache found an answer, if it did not ask its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "cache"), expect(dead_code, reason = "only caches note it"))]
 pub(crate) enum Way {
@@ -12,7 +12,7 @@ pub(crate) enum Way {
     Hit,
     /// It waited for a load that another request had begun.
     Joined,
-    /// It served what it remembered, since the store could not be reached.
+    /// It served a cached record, because the store could not be reached.
     Grace,
 }
 
@@ -21,20 +21,20 @@ thread_local! {
     static NOTED: Cell<Option<Way>> = const { Cell::new(None) };
 }
 
-/// Notes the way of the answer that is about to be returned.
+/// Notes the way of the next answer.
 #[cfg(feature = "cache")]
 pub(crate) fn note(way: Way) {
     NOTED.set(Some(way));
 }
 
-/// Calls what looks up, and returns what was noted meanwhile.
+/// Calls a look-up, and returns the way that it noted.
 pub(crate) fn noticing<T>(look_up: impl FnOnce() -> T) -> (T, Option<Way>) {
     NOTED.set(None);
     let found = look_up();
     (found, NOTED.take())
 }
 
-/// Waits for what looks up, and returns what was noted when it answered.
+/// Waits for a look-up, and returns the way that it noted with its answer.
 pub(crate) struct Noticing<F>(pub(crate) F);
 
 impl<F: Future + Unpin> Future for Noticing<F> {

@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::store::StoreError;
 
-/// How many heartbeats are remembered. One that comes later than this many others is late.
+/// How many heartbeats are remembered. A heartbeat that arrives after this many later ones is ignored.
 const REMEMBERED: usize = 16;
 
-/// The heartbeats of one subscription, told from those of other nodes by their numbers.
+/// The heartbeats of one subscription, distinguished from those of other nodes by their numbers.
 pub(super) struct Beats {
     sent: Mutex<VecDeque<Beat>>,
     failure: Mutex<Option<StoreError>>,
@@ -18,25 +18,25 @@ pub(super) struct Beats {
 struct Beat {
     number: u64,
     at: u64,
-    /// By which subscriptions it was heard: by the one that is relied on, and by the next.
+    /// Whether it was received by the current subscription, and by the next.
     heard: [bool; 2],
 }
 
-/// Which of two subscriptions has heard a heartbeat.
+/// Which of two subscriptions has received a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ear {
-    /// The one that is relied on.
+    /// The current one.
     Current,
-    /// The one that is to replace it.
+    /// The one that will replace it.
     Next,
 }
 
-/// What is known of a heartbeat that was heard.
+/// A received heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Heard {
     /// When it was sent.
     pub(super) sent_at: u64,
-    /// Whether both subscriptions have heard it: one goes on where the other ends.
+    /// Whether both subscriptions have received it, so that one can continue where the other ends.
     pub(super) by_both: bool,
 }
 
@@ -54,7 +54,7 @@ impl Beats {
         Ok(number)
     }
 
-    /// Notes that the heartbeat with this number was heard, if it is one of these.
+    /// Notes that the heartbeat with this number was received, if it is one of these.
     pub(super) fn heard(&self, number: u64, by: Ear) -> Option<Heard> {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let beat = sent.iter_mut().find(|beat| beat.number == number)?;
@@ -62,13 +62,13 @@ impl Beats {
         Some(Heard { sent_at: beat.at, by_both: beat.heard == [true; 2] })
     }
 
-    /// Has another subscription be the next one: it has heard nothing.
+    /// Begins with another next subscription, which has received nothing.
     pub(super) fn forget_ears(&self) {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.iter_mut().for_each(|beat| beat.heard = [false; 2]);
     }
 
-    /// Notes how the last heartbeat went.
+    /// Notes whether the last heartbeat could be sent.
     pub(super) fn note(&self, sent: Result<(), StoreError>) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = sent.err();
     }

@@ -1,4 +1,4 @@
-//! [`Bounded`]: a map that grows neither beyond a number of entries nor beyond a size.
+//! [`Bounded`]: a map with a limit of entries and of bytes.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
@@ -8,13 +8,13 @@ use super::stamp::Stamp;
 use crate::key::KeyDigest;
 use crate::store::{ByDigest, size_of_record};
 
-/// In how many parts a large map is kept at most, so that making room is short work.
+/// The maximum number of parts of a large map, so that making room is quick.
 const PARTS: usize = 64;
 
-/// How many entries a part has room for at least, unless it is the only one.
+/// The minimum capacity of a part, unless it is the only one.
 const SMALLEST: usize = 1024;
 
-/// What is kept of a key: a record, or its digest alone.
+/// An entry's content: a record, or only a digest.
 pub(super) trait Kept: Borrow<KeyDigest> + Eq + Hash {
     /// Estimates how many bytes it has allocated.
     fn heap_size(&self) -> usize;
@@ -32,7 +32,7 @@ impl Kept for KeyDigest {
     }
 }
 
-/// When something was loaded, and how many bytes it takes, about.
+/// When an entry was loaded, and its approximate size in bytes.
 struct Entry {
     stamp: Stamp,
     size: usize,
@@ -40,19 +40,19 @@ struct Entry {
 
 /// Entries by digest. Readers take no lock, and one thread writes at a time; any may remove.
 ///
-/// When a part is full, the quarter of its entries that was loaded longest ago has to go. What is
-/// used is loaded again every now and then, so that is what is used least. When all of them are too
+/// When a part is full, it evicts the quarter of its entries that was loaded longest ago. Used entries
+/// are loaded again periodically, so these are the least used ones. When all entries together are too
 /// large, the parts make room in turn.
 pub(super) struct Bounded<K, H> {
     parts: Box<[Part<K, H>]>,
-    /// How many entries a part has room for.
+    /// The capacity of a part.
     room: usize,
-    /// The size of all entries, and what it may be.
+    /// The size of all entries, and its maximum.
     bytes: AtomicUsize,
     max_bytes: usize,
     /// Which part makes room next.
     next: AtomicUsize,
-    /// How many had to go.
+    /// How many entries were evicted.
     evicted: AtomicU64,
 }
 
@@ -76,7 +76,7 @@ impl<K: Kept, H: BuildHasher + Default> Bounded<K, H> {
         self.part(digest).pin().get_key_value(digest).map(|(kept, entry)| read(kept, entry.stamp))
     }
 
-    /// Keeps an entry, unless it is larger than all may be together.
+    /// Keeps an entry, unless it is larger than the whole map may be.
     pub(super) fn insert(&self, kept: K, stamp: Stamp) {
         let size = size_of::<(K, Entry)>() + kept.heap_size();
         self.insert_entry(kept, Entry { stamp, size });
@@ -89,7 +89,7 @@ impl<K: Kept, H: BuildHasher + Default> Bounded<K, H> {
         }
         let part = self.part(&digest);
         let pinned = part.pin();
-        // Before it can be removed, so that there is never less than nothing.
+        // Added before the entry can be removed, so that the sum is never negative.
         self.bytes.fetch_add(entry.size, Ordering::Relaxed);
         if let Some(old) = pinned.insert(kept, entry) {
             self.bytes.fetch_sub(old.size, Ordering::Relaxed);
@@ -125,7 +125,7 @@ impl<K: Kept, H: BuildHasher + Default> Bounded<K, H> {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Returns how many entries had to make room.
+    /// Returns how many entries were evicted.
     #[cfg(any(test, feature = "metrics"))]
     pub(super) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
@@ -162,8 +162,8 @@ impl<K: Kept, H: BuildHasher + Default> Bounded<K, H> {
     }
 }
 
-/// Has the map free what it does not need any more as soon as nobody reads it. It would keep 32 entries for
-/// each thread until more are removed, and tables that became too small, which may be much memory.
+/// Makes the map free removed entries once no thread reads them. Otherwise it keeps 32 of them for each thread
+/// until more are removed, and the tables that became too small, which may be much memory.
 fn free<K, H>(part: &Part<K, H>) {
     papaya::Guard::flush(&part.guard());
 }

@@ -17,7 +17,7 @@ use crate::clock::{Clock, MonotonicClock};
 use crate::store::StoreError;
 use crate::store::{InvalidationSource, KeyChanges};
 
-/// Sets up a [`CachedStore`].
+/// Configures a [`CachedStore`].
 #[must_use]
 pub struct CachedStoreBuilder<S> {
     store: S,
@@ -71,8 +71,8 @@ impl<S> CachedStoreBuilder<S> {
     ///
     /// The size of a record is an estimate: some 600 bytes, its texts, abilities, limits, patterns of
     /// restrictions and metadata, and the overhead of the allocator. 64 kB of restrictions take several
-    /// times as much. A record that is larger than the whole cache is served, and loaded each time. What the
-    /// threads of an [`ApiKeyLayer`](crate::ApiKeyLayer) keep comes on top, and has a bound of its own.
+    /// times as much. A record that is larger than the whole cache is served, and loaded each time. The
+    /// records that the threads of an [`ApiKeyLayer`](crate::ApiKeyLayer) keep are extra, with their own bound.
     ///
     /// # Panics
     ///
@@ -135,21 +135,19 @@ impl<S> CachedStoreBuilder<S> {
         self
     }
 
-    /// Serves records while the store cannot be reached, for this long after it was last known that they
-    /// are true. By default, none is served, and requests are answered with 503.
+    /// Serves records while the store cannot be reached, for this long after they were last known to be
+    /// current. By default, none is served, and requests are answered with 503.
     ///
-    /// A record was last known to be true when it was loaded, or when the last heartbeat was heard that was
-    /// sent after that. It is served if the store fails, or does not answer within a second, and
-    /// never beyond [`max_staleness`](Self::max_staleness); what was changed through this cache is not
-    /// served, nor that a key is unknown. So this is how long a key is accepted during an outage that
-    /// another node has revoked. Each time that the store is asked for a key in vain is an event of the feature
-    /// `tracing`, at `WARN`.
+    /// A record was last known to be current when it was loaded, or when the latest heartbeat that arrived
+    /// was sent. It is served if the store fails or does not answer within a second, but never beyond
+    /// [`max_staleness`](Self::max_staleness). A record that was changed through this cache is not served, nor
+    /// a cached unknown key. So this is how long an outage can delay a revocation by another node.
+    /// Each failed look-up is a `WARN` event of the feature `tracing`.
     ///
-    /// It is for caches that are [invalidated by](Self::invalidated_by) a source: others serve records
-    /// up to `max_staleness` in any case. A store that answers that it
-    /// [cannot read](StoreError::answered) a record, or that panics, is no outage. A layer whose
-    /// [`lookup_timeout`](crate::ApiKeyLayer::lookup_timeout) is no more than that second gives up before a
-    /// store that hangs is one.
+    /// Use it for caches that are [invalidated by](Self::invalidated_by) a source: other caches serve records
+    /// up to `max_staleness` in any case. A store that [cannot read](StoreError::answered) a record, or that
+    /// panics, is not an outage. Set the [`lookup_timeout`](crate::ApiKeyLayer::lookup_timeout) of the layer to
+    /// more than that second: otherwise the layer gives up before a hanging store counts as an outage.
     ///
     /// # Panics
     ///
@@ -188,7 +186,7 @@ impl<S> CachedStoreBuilder<S> {
         self
     }
 
-    /// Counts ages by `clock`. A record that is from later than `clock` says it is now is not served.
+    /// Measures ages with `clock`. A record from the future of `clock` is not served.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Timer::Set(Box::new(clock));
         self

@@ -1,15 +1,15 @@
-//! [`Claims`]: who loads which key in the background.
+//! [`Claims`]: the keys that are being loaded in the background.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::key::KeyDigest;
 
-/// The keys that somebody loads again already.
+/// The keys that a task is already loading again.
 #[derive(Default)]
 pub(super) struct Claims(Mutex<HashSet<KeyDigest>>);
 
-/// Held by whoever loads a key again.
+/// Held by the task that loads a key again.
 pub(super) struct Claim {
     claims: Arc<Claims>,
     digest: KeyDigest,

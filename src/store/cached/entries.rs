@@ -1,4 +1,4 @@
-//! [`Entries`]: what was loaded, and until when it may be served.
+//! [`Entries`]: the cached records and unknown digests, and until when they may be served.
 
 use std::hash::{BuildHasherDefault, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,15 +12,15 @@ use crate::store::editions::Editions;
 use crate::store::pool::Pool;
 use crate::store::{ByDigest, FirstBytes, KeyRecord, Token};
 
-/// Records, and digests of which it is known that they have none. Neither pushes the other out.
+/// Records, and digests that are known to have none. Neither evicts the other.
 pub(super) struct Entries {
     generations: Generations,
     tenants: Tenants,
-    /// What threads keep of the records.
+    /// The editions of the records that threads keep.
     editions: Editions,
     // Stored digests are as random as a hash.
     found: Bounded<ByDigest, BuildHasherDefault<FirstBytes>>,
-    // Whoever presents keys chooses their digests, and must not choose their places too.
+    // A client chooses the digests of the keys that it presents, and must not choose their places too.
     unknown: Bounded<KeyDigest, RandomState>,
     limits: Limits,
     keeping: Mutex<Pool>,
@@ -38,8 +38,8 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Returns how old a record may be that a thread serves without looking into the cache. In the last
-    /// tenth of its time each request looks, so that the cache sees who is used, and loads it again.
+    /// Returns the maximal age of a record that a thread serves without the cache. In the last tenth of the
+    /// time to live, each request asks the cache, which so loads used records again.
     const fn kept(&self) -> u64 {
         self.ttl - self.ttl / 10
     }
@@ -48,9 +48,9 @@ impl Limits {
 /// What is known of a key.
 #[derive(Debug, PartialEq)]
 pub(super) enum Known {
-    /// What the store said a short time ago.
+    /// The store's recent answer.
     Fresh(Option<Arc<KeyRecord>>),
-    /// What it said some time ago: to be served and to be loaded again.
+    /// An older answer, which is served and loaded again.
     Aging(Option<Arc<KeyRecord>>),
     /// Nothing that may be served.
     Nothing,
@@ -92,13 +92,13 @@ impl Entries {
         }
     }
 
-    /// Returns a record that threads may keep, with what tells for how long.
+    /// Returns a record that threads may keep, with the token that tells for how long.
     pub(super) fn look_to_keep(
         &self,
         digest: &KeyDigest,
         now: u64,
     ) -> Option<(Arc<KeyRecord>, Token)> {
-        // First: what happens from now on outdates what is found.
+        // First, so that a change from now on outdates the found record.
         let edition = self.editions.current(digest)?;
         let current = self.stamp(digest, now);
         let read = |ByDigest(record): &ByDigest, stamp: Stamp| {
@@ -112,7 +112,7 @@ impl Entries {
     /// Tells whether a thread may still serve what it keeps.
     pub(super) fn still_holds(&self, digest: &KeyDigest, token: Token, now: u64) -> bool {
         let [edition, loaded_at] = token.numbers();
-        // What comes from the future has no age.
+        // A time in the future has no age.
         let age = now.checked_sub(loaded_at);
         age.is_some_and(|age| age < self.limits.kept()) && self.editions.is_current(digest, edition)
     }
@@ -127,7 +127,7 @@ impl Entries {
         self.found.read(digest, read).flatten()
     }
 
-    /// Returns the stamp of what is loaded from `now` on.
+    /// Returns the stamp of a load that begins at `now`.
     pub(super) fn stamp(&self, digest: &KeyDigest, now: u64) -> Stamp {
         Stamp::new(self.generations.current(digest), self.tenants.count(), now)
     }
@@ -139,15 +139,15 @@ impl Entries {
         if is_outdated { None } else { current.age_of(stamp) }
     }
 
-    /// Keeps what the store answered to whoever took `stamp` before, unless something newer is
-    /// known. A record that nobody else has yet shares what it can with those that are kept.
+    /// Keeps an answer of the store, unless a newer one is known. `stamp` was taken before the store was
+    /// asked. A record that has no other owner yet shares what it can with the kept ones.
     pub(super) fn keep(
         &self,
         digest: &KeyDigest,
         stamp: Stamp,
         found: &mut Option<Arc<KeyRecord>>,
     ) {
-        // One at a time, so that of two answers that come at once the newer stays.
+        // One at a time, so that the newer of two concurrent answers stays.
         let mut pool = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         if self.found.read(digest, |_, of_other| of_other.is_newer_than(stamp)) == Some(true)
             || self.unknown.read(digest, |_, of_other| of_other.is_newer_than(stamp)) == Some(true)
@@ -163,7 +163,7 @@ impl Entries {
                 self.unknown.remove(digest);
                 self.found.insert(ByDigest(Arc::clone(record)), stamp);
             }
-            // Of another key: it is refused each time, and found under no digest but its own.
+            // The record of another key: it is refused each time, and found only under its own digest.
             Some(_) => {
                 self.found.remove(digest);
                 self.unknown.remove(digest);
@@ -182,16 +182,16 @@ impl Entries {
             && self.unknown.read(&record.digest, |_, _| ()).is_none()
     }
 
-    /// Has threads look again that keep what is known of a key, or was before it was pushed out.
+    /// Makes threads look up a key again that keep its record, even if the entries have evicted it.
     pub(super) fn take_back(&self, digest: &KeyDigest) {
         self.editions.advance(digest);
     }
 
-    /// Forgets what was loaded of a key until now, also what is being loaded and was not kept yet.
+    /// Forgets what was loaded of a key until now, also by loads that are still running.
     pub(super) fn forget(&self, digest: &KeyDigest) {
         self.generations.advance(digest);
         self.editions.advance(digest);
-        // Only for their memory: they are outdated.
+        // Only to free their memory: they are outdated already.
         self.found.remove(digest);
         self.unknown.remove(digest);
     }
@@ -199,13 +199,13 @@ impl Entries {
     /// Forgets what was loaded of the keys of a tenant until now, as [`forget`](Self::forget) does.
     pub(super) fn forget_tenant(&self, tenant: &TenantId) {
         self.tenants.invalidate(tenant);
-        // Whose the keys are that threads keep, nobody notes: they look at each again.
+        // The tenants of the records that threads keep are not noted, so threads look up each again.
         self.editions.advance_all();
     }
 
     /// Forgets what was loaded of all keys until now.
     pub(super) fn forget_all(&self) {
-        // Their memory is reused as keys are loaded again. To free it would hold up everybody.
+        // Their memory is reused when keys are loaded again. Freeing it would delay every request.
         self.generations.advance_all();
         self.editions.advance_all();
     }
@@ -215,13 +215,13 @@ impl Entries {
         (self.found.len(), self.unknown.len())
     }
 
-    /// Returns how many records and how many unknown digests had to make room.
+    /// Returns how many records and how many unknown digests were evicted.
     #[cfg(feature = "metrics")]
     pub(super) fn evicted(&self) -> [u64; 2] {
         [self.found.evicted(), self.unknown.evicted()]
     }
 
-    /// Returns how many bytes the records are estimated to have.
+    /// Returns the estimated size of the records in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.found.bytes()
     }

@@ -1,4 +1,4 @@
-//! [`Flights`]: one load for all who wait for the same key.
+//! [`Flights`]: one load for all requests that wait for the same key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,28 +11,28 @@ use super::stamp::Stamp;
 use crate::key::KeyDigest;
 use crate::store::{KeyRecord, StoreError};
 
-/// For how long others join a load. One that hangs then fails those who joined it, and not
-/// everybody who comes after them.
+/// For how long requests join a load. A load that hangs then fails only the requests that joined it,
+/// and not all later ones.
 const JOINABLE: Duration = Duration::from_secs(1);
 
-/// What a store answers.
+/// The answer of a store.
 pub(super) type Loaded = Result<Option<Arc<KeyRecord>>, StoreError>;
 
-/// A load under way. It goes on as long as somebody waits for it.
+/// A running load. It continues while a request waits for it.
 pub(super) type Flight = Shared<BoxFuture<'static, Loaded>>;
 
-/// The loads under way, the latest of each key.
+/// The running loads, the latest of each key.
 pub(super) struct Flights {
     state: Mutex<State>,
-    /// For how long others join a load, in nanoseconds.
+    /// For how long requests join a load, in nanoseconds.
     joinable: u128,
 }
 
 #[derive(Default)]
 struct State {
-    // Hashed with a secret: whoever presents keys chooses their digests.
+    // Hashed with a secret, because a client chooses the digests of the keys that it presents.
     latest: HashMap<KeyDigest, Latest>,
-    /// How many loads of a key are under way, with those before the latest.
+    /// How many loads of a key are running, including those before the latest.
     under_way: HashMap<KeyDigest, usize>,
     next: u64,
 }
@@ -44,14 +44,14 @@ struct Latest {
 }
 
 impl Flights {
-    /// Nothing that a load brings may be older than `max_staleness`.
+    /// No answer of a load may be older than `max_staleness`.
     pub(super) fn new(max_staleness: Duration) -> Self {
         let joinable = JOINABLE.min(max_staleness).as_nanos();
         Self { state: Mutex::default(), joinable }
     }
 
-    /// Joins the load of a key if nothing was invalidated since it began, or begins another with
-    /// `load`, unless `known` finds the answer of one that has just ended.
+    /// Joins the load of a key if nothing was invalidated since it began. Otherwise begins another with
+    /// `load`, unless `known` finds the answer of a load that has just ended.
     pub(super) fn join<L: Future<Output = Loaded> + Send + 'static>(
         self: &Arc<Self>,
         digest: &KeyDigest,
@@ -60,7 +60,7 @@ impl Flights {
         load: impl FnOnce(Stamp) -> L,
     ) -> Result<Flight, Option<Arc<KeyRecord>>> {
         let mut state = self.state();
-        // One after the other, so that no load seems to begin after who is to join it.
+        // One after the other, so that no load seems to begin after a request that joins it.
         let stamp = stamp();
         if let Some(latest) = state.latest.get(digest)
             && stamp.age_of_load(latest.stamp).is_some_and(|age| u128::from(age) < self.joinable)
@@ -77,7 +77,7 @@ impl Flights {
         let landing = Landing { flights: Arc::clone(self), digest: *digest, number };
         let load = load(stamp);
         let flight = async move {
-            // Dropped with the future, so also if nobody waits any more.
+            // Dropped with the future, so also if no request waits any more.
             let _landing = landing;
             load.await
         };
@@ -88,7 +88,7 @@ impl Flights {
         Ok(flight)
     }
 
-    /// Tells whether what was loaded of a key may be kept later.
+    /// Tells whether a running load may still keep an answer for a key.
     pub(super) fn is_loading(&self, digest: &KeyDigest) -> bool {
         self.state().under_way.contains_key(digest)
     }
@@ -102,7 +102,7 @@ impl Flights {
     }
 }
 
-/// Takes a load off the list when it ends, however it ends.
+/// Removes a load from the list when it ends, in any way.
 struct Landing {
     flights: Arc<Flights>,
     digest: KeyDigest,

@@ -1,19 +1,19 @@
-//! [`Generations`]: how often each key was invalidated, and each tenant.
+//! [`Generations`]: counts the invalidations of each key, and [`Tenants`], those of each tenant.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::key::{KeyDigest, TenantId};
 
-/// How many counters there are.
+/// The number of counters.
 ///
-/// Keys that share one are invalidated together, which is always safe and costs one load of
-/// each: with a hundred thousand keys in memory, a change has six others loaded again, when they
-/// are next used.
+/// Keys that share a counter are invalidated together. That is always safe, and costs one load of
+/// each: with a hundred thousand keys in memory, a change makes six others load again at their
+/// next use.
 const COUNTERS: usize = 1 << 14;
 
-/// Counts invalidations. It never forgets one, however long ago, so what was loaded before it
-/// can be told from what was loaded after it without anybody waiting for anybody.
+/// Counts invalidations. It never forgets one, so a load before an invalidation can always be
+/// distinguished from a load after it, without a lock.
 pub(super) struct Generations(Box<[AtomicU64]>);
 
 impl Generations {
@@ -21,7 +21,7 @@ impl Generations {
         Self((0..COUNTERS).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// Returns the generation of a key. What was read from the store before it began is outdated.
+    /// Returns the generation of a key. Anything that was read from the store before it began is outdated.
     pub(super) fn current(&self, digest: &KeyDigest) -> u64 {
         self.counter(digest).load(Ordering::SeqCst)
     }
@@ -45,17 +45,17 @@ impl Generations {
     }
 }
 
-/// How many counters of tenants there are. Tenants that share one are invalidated together.
+/// The number of counters of tenants. Tenants that share one are invalidated together.
 const TENANTS: usize = 1 << 10;
 
 /// Counts the invalidations of whole tenants.
 ///
-/// Whose key it is, is known only once it was loaded. So a load notes how many there were of any tenant
-/// before, and what it brought is outdated if its tenant was invalidated after that.
+/// The tenant of a key is known only after the load. So a load notes the number of invalidations of all
+/// tenants before, and its record is outdated if its tenant was invalidated after that.
 pub(super) struct Tenants {
-    /// How many there were.
+    /// The number of all invalidations.
     count: AtomicU64,
-    /// Which was the last one of each tenant.
+    /// The number of the last one of each tenant.
     last: Box<[AtomicU64]>,
     hasher: RandomState,
 }
@@ -66,21 +66,21 @@ impl Tenants {
         Self { count: AtomicU64::new(0), last, hasher: RandomState::new() }
     }
 
-    /// Returns how many invalidations there were.
+    /// Returns the number of all invalidations.
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::SeqCst)
     }
 
     /// Tells whether a tenant was invalidated after `count` was returned.
     pub(super) fn was_invalidated_after(&self, count: u64, tenant: Option<&TenantId>) -> bool {
-        // Mostly none was, and nothing is hashed.
+        // Usually no tenant was, and nothing is hashed.
         self.count() != count
             && tenant.is_some_and(|tenant| self.last(tenant).load(Ordering::SeqCst) > count)
     }
 
     /// Invalidates a tenant.
     pub(super) fn invalidate(&self, tenant: &TenantId) {
-        // Counted first: what is loaded from here on is newer, and all that was loaded before is not.
+        // Counted first: loads that begin from here on are newer, and all earlier ones are outdated.
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
         self.last(tenant).fetch_max(number, Ordering::SeqCst);
     }

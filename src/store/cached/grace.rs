@@ -7,20 +7,20 @@ use std::time::Duration;
 use super::span::nanoseconds;
 use crate::key::KeyDigest;
 
-/// How long the store has to answer before a record of which it was heard is served instead.
+/// How long the store has to answer before a record in memory is served instead.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// For how long nobody asks again for a key for which the store was asked in vain.
+/// The pause before the store is asked again for a key after a failed look-up.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How many keys are remembered for that.
+/// How many keys with failed look-ups are remembered.
 const REMEMBERED: usize = 10_000;
 
-/// For how long records are served after it was last known that they are true, and the keys for which
-/// the store was asked in vain.
+/// For how long records are served after they were last known to be current, and the keys whose look-up
+/// failed.
 pub(super) struct Grace {
     age: u64,
-    /// Until when nobody asks again. By key: that one cannot be looked up says nothing of others.
+    /// When the store is asked again, by key: one failed look-up says nothing about other keys.
     failing: Mutex<HashMap<KeyDigest, u64>>,
 }
 
@@ -33,17 +33,17 @@ impl Grace {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells whether a record may be served at `now` that was last known to be true at `confirmed_at`.
+    /// Tells whether a record that was last known to be current at `confirmed_at` may be served at `now`.
     pub(super) fn covers(&self, confirmed_at: u64, now: u64) -> bool {
         now.saturating_sub(confirmed_at) < self.age
     }
 
-    /// Tells whether the store was asked for a key in vain a moment ago.
+    /// Tells whether the look-up of a key has just failed.
     pub(super) fn is_failing(&self, digest: &KeyDigest, now: u64) -> bool {
         self.failing().get(digest).is_some_and(|until| now < *until)
     }
 
-    /// Notes that the store was asked for a key in vain.
+    /// Notes that the look-up of a key failed.
     pub(super) fn failed(&self, digest: &KeyDigest, now: u64) {
         let mut failing = self.failing();
         if failing.len() >= REMEMBERED {

@@ -1,11 +1,10 @@
-//! [`Liveness`]: whether the cache hears of changes.
+//! [`Liveness`]: whether the cache is notified of changes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Until when everything that was invalidated has been heard.
+/// The time until which all invalidations have been received.
 ///
-/// A moment rather than a flag: a task that is stalled cannot lower a flag, but the moment
-/// passes.
+/// It is a time and not a flag: a stalled task cannot clear a flag, but the time passes.
 pub(super) struct Liveness {
     until: AtomicU64,
     /// Until when it is known that it had been heard.
@@ -15,12 +14,12 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    /// Nothing has to be heard.
+    /// No notifications are needed.
     pub(super) fn forever() -> Self {
         Self::until(u64::MAX)
     }
 
-    /// Nothing was heard yet.
+    /// Nothing was received yet.
     pub(super) fn lost() -> Self {
         Self::until(0)
     }
@@ -34,15 +33,13 @@ impl Liveness {
         now < self.until.load(Ordering::SeqCst)
     }
 
-    /// Takes note that everything was heard until `proved_until`, which is believed of what follows
-    /// until `until`.
+    /// Notes that everything was received until `proved_until`, which is assumed to continue until `until`.
     pub(super) fn prove(&self, proved_until: u64, until: u64) {
         self.proved_until.store(proved_until, Ordering::SeqCst);
         self.until.store(until, Ordering::SeqCst);
     }
 
-    /// Returns until when everything was heard. What was not forgotten since is known to have been
-    /// true then.
+    /// Returns until when everything was received. A record that was not forgotten since was current then.
     pub(super) fn proved_until(&self) -> u64 {
         self.proved_until.load(Ordering::SeqCst)
     }

@@ -18,7 +18,7 @@ pub(super) struct Memory {
     pub(super) changes: KeyChanges,
 }
 
-/// What ages are measured by.
+/// The clock that measures ages.
 pub(super) enum Timer {
     Monotonic(MonotonicClock),
     Set(Box<dyn Clock>),
@@ -28,7 +28,7 @@ impl Memory {
     /// Returns what is known of a key and may be served.
     pub(super) fn look(&self, digest: &KeyDigest) -> Known {
         let now = self.now();
-        // Asked first: what is forgotten before it becomes live is seen to be forgotten then.
+        // Asked first, so that a record that is forgotten before the cache becomes live is not found.
         if self.liveness.is_live(now) { self.entries.look(digest, now) } else { Known::Nothing }
     }
 
@@ -42,11 +42,11 @@ impl Memory {
     /// Tells whether a thread may still serve what it keeps.
     pub(super) fn still_holds(&self, digest: &KeyDigest, token: Token) -> bool {
         let now = self.now();
-        // Asked first, as above: by the clock, so that a subscriber that is stalled keeps nothing alive.
+        // Asked first, as above, and by the clock, so that a stalled subscriber keeps nothing alive.
         self.liveness.is_live(now) && self.entries.still_holds(digest, token, now)
     }
 
-    /// Forgets what was loaded of a key until now, and has whoever holds it open ask again.
+    /// Forgets what was loaded of a key until now, and notifies its open streams, which look it up again.
     pub(super) fn forget(&self, digest: &KeyDigest) {
         self.entries.forget(digest);
         self.changes.changed(digest);
@@ -78,20 +78,20 @@ impl Memory {
     /// Returns the record of a key that may be served if the store cannot be reached.
     pub(super) fn in_grace(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
         let grace = self.grace.as_ref()?;
-        // Read before the record is: what was heard later says nothing of what was forgotten before.
+        // Read before the record: a later heartbeat does not confirm a record that was forgotten before it.
         let proved_until = self.liveness.proved_until();
         let now = self.now();
         let (record, loaded_at) = self.entries.remembered(digest, now)?;
         grace.covers(loaded_at.max(proved_until), now).then_some(record)
     }
 
-    /// Returns such a record if the store was asked for it in vain a moment ago.
+    /// Returns such a record if its look-up has just failed.
     pub(super) fn meanwhile(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
         let is_failing = self.grace.as_ref()?.is_failing(digest, self.now());
         if is_failing { self.in_grace(digest) } else { None }
     }
 
-    /// Notes that the store was asked for a key in vain.
+    /// Notes that the look-up of a key failed.
     pub(super) fn failed(&self, digest: &KeyDigest) {
         if let Some(grace) = &self.grace {
             grace.failed(digest, self.now());

@@ -1,31 +1,30 @@
 //! [`CachedStore`]: records in memory in front of a store.
 //!
-//! What keeps a revoked key from being served:
+//! These parts prevent that a revoked key is served:
 //!
-//! 1. [`generations`]: an invalidation outdates what was loaded before it, also what is being
-//!    loaded while it happens.
-//! 2. [`entries`]: an entry is served only while its generation lasts, and only so long.
+//! 1. [`generations`]: an invalidation outdates what was loaded before it, and the loads that are running
+//!    while it happens.
+//! 2. [`entries`]: an entry is served only while its generation is current, and for a limited time.
 //! 3. [`flights`]: a request joins no load that began before the last invalidation.
-//! 4. [`liveness`]: nothing is served from memory that may have been invalidated unheard.
-//! 5. [`repository`]: a change that is made through the cache is heeded before it returns.
-//! 6. [`grace`]: while the store cannot be reached, nothing is served beyond what was set.
+//! 4. [`liveness`]: nothing is served from memory if the cache may have missed its invalidation.
+//! 5. [`repository`]: a change that is made through the cache applies to it before it returns.
+//! 6. [`grace`]: while the store cannot be reached, records are served only within the configured time.
 //!
-//! Threads of a layer keep some records in front of the cache. What keeps a revoked key from being served
-//! by them is that the cache is asked each time whether its token [still holds](entries::Entries::still_holds):
+//! Threads of a layer keep some records in front of the cache. They serve no revoked key, because they ask
+//! the cache each time whether their token [still holds](entries::Entries::still_holds):
 //!
 //! 1. The token has the [edition](crate::store::editions) of the key from before the record was looked up
-//!    in the entries. What outdates an entry (1 and 5), or puts another in its place, begins another
-//!    edition, and does so before anybody can find what is new. So what a thread serves is what the entries
-//!    hold, or held until they were full.
-//! 2. It has the moment at which the record was loaded. A thread serves it for nine tenths of the time to
-//!    live, so never longer than the entries would, and what comes then goes the usual way.
-//! 3. The subscription lives by the clock (4), which is asked before the edition is: what is forgotten
-//!    before the cache is live again is seen to be forgotten.
+//!    in the entries. An invalidation (1 and 5), or a new entry, begins another edition before any thread can
+//!    find the new record. So a thread serves what the entries hold, or held until they were full.
+//! 2. The token has the time at which the record was loaded. A thread serves it for nine tenths of the time to
+//!    live, so never longer than the entries would. After that, it asks the cache.
+//! 3. The clock ends a subscription (4), and is asked before the edition: a record that was forgotten
+//!    before the cache became live again is seen to be forgotten.
 //! 4. A record that is served because the store cannot be reached (6) comes without a token.
-//! 5. What changes a record, or reads a newer one, [tells the cache](crate::KeyRepository::heed) of it first.
-//!    That begins another edition, too: what was pushed out of the entries, threads may keep.
+//! 5. A caller that changes a record, or reads a newer one, [notifies the cache](crate::KeyRepository::heed)
+//!    first. That begins another edition, too, because threads may keep records that the entries evicted.
 //!
-//! Nor do loads (3) and the watchers of streams see what threads keep.
+//! Loads (3) and the watchers of streams do not see what threads keep.
 
 mod beats;
 mod bounded;
@@ -68,41 +67,41 @@ use crate::store::way::{Way, note};
 use crate::store::{KeyChanges, KeyRecord, KeyStore, StoreError, Token};
 use crate::trace::Repeats;
 
-/// How long a load in the background may take, and how long it is waited after one that failed.
+/// The time limit of a load in the background, and the pause after one that failed.
 const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
 
-/// Keeps records in memory in front of any store, and forgets them when they are changed.
+/// Caches records in memory in front of any store, and removes them when they are changed.
 ///
-/// A key that was used a short time ago is found at once. Requests that wait for the same key
-/// ask the store once. Errors are not kept. Verdicts are not kept either: whether a key has
-/// expired or has reached its limits is judged at each use. A clone is the same cache.
+/// A recently used key is found at once. Concurrent requests for the same key ask the store once. Errors
+/// are not cached. Verdicts are not cached either: each use checks whether the key has expired or has
+/// reached its limits. Clones share the cache.
 ///
 /// # Revocation
 ///
-/// A change that is made through the cache, by [`commit`](crate::store::KeyRepository::commit),
-/// is heeded by this node before it returns. Other nodes heed it
+/// A change through the cache, by [`commit`](crate::store::KeyRepository::commit), applies on this
+/// node before it returns. On other nodes it applies
 ///
-/// * as soon as they hear of it, if the caches are
+/// * when the notification arrives, if the caches are
 ///   [invalidated by](CachedStoreBuilder::invalidated_by) a source, and
-/// * [`max_staleness`](CachedStoreBuilder::max_staleness) after it in any case, the time during
-///   which the machine was asleep not counted. A store whose connections may lead to yesterday's server after
-///   a failover, and a cache without a source, add [how long they do](crate::guide::failover).
+/// * at the latest after [`max_staleness`](CachedStoreBuilder::max_staleness), not counting the time for
+///   which the machine sleeps. After a failover, it can take [longer](crate::guide::failover): without a
+///   source, add the time for which the store's connections may lead to the former server.
 ///
-/// Give the cache to the [`KeyManager`](crate::KeyManager), too: what is changed past it, it does not
-/// know before it is notified.
+/// Give the cache to the [`KeyManager`](crate::KeyManager), too: a change that bypasses the cache applies
+/// only when the notification arrives.
 ///
-/// A cache with a source serves from memory only while it knows that it hears everything: it
-/// sends itself a heartbeat through the source, and when three are missing, or the source says
-/// that it was cut off, each request asks the store until the cache hears again, and has
-/// forgotten all that it knew. [`is_live`](Self::is_live) tells which is the case. A source may have its
-/// subscriptions [renewed](crate::store::InvalidationSource::lifetime): the next one is there before the one
-/// before ends, and nothing is forgotten unless it hears another server.
+/// A cache with a source serves from memory only while its subscription is live. It sends itself
+/// heartbeats through the source. When three are missing, or the source reports a loss, each request asks
+/// the store until the subscription is live again and the cache is cleared. [`is_live`](Self::is_live)
+/// returns the current state. A source may have its subscriptions
+/// [renewed](crate::store::InvalidationSource::lifetime): the new one begins before the old one ends, and the
+/// cache is cleared only if the new one leads to another server.
 ///
-/// While the store cannot be reached, nothing can be looked up and requests are answered with 503, unless a
+/// While the store cannot be reached, requests are answered with 503, unless a
 /// [grace](CachedStoreBuilder::serve_while_unreachable) is set.
 ///
-/// The store must answer with what is true now: a replica that lags behind the database has the
-/// cache keep what it has just been told to forget.
+/// The store must return current records: from a replica that lags behind the database, the cache would
+/// load again the record that it has just removed.
 ///
 /// # Examples
 ///
@@ -130,18 +129,18 @@ struct Inner<S> {
     flights: Arc<Flights>,
     claims: Arc<Claims>,
     subscription: Option<AbortHandle>,
-    /// What counts events that come again.
+    /// Counts repeated events.
     repeats: Repeats,
 }
 
 impl<S> CachedStore<S> {
-    /// Makes a cache with the default settings, of a store that nobody else changes soon.
+    /// Makes a cache with the default settings, without a source of notifications from other nodes.
     #[must_use]
     pub fn new(store: S) -> Self {
         Self::builder(store).build()
     }
 
-    /// Begins a cache with other settings.
+    /// Configures a cache.
     pub fn builder(store: S) -> CachedStoreBuilder<S> {
         CachedStoreBuilder::new(store)
     }
@@ -152,19 +151,19 @@ impl<S> CachedStore<S> {
         &self.0.store
     }
 
-    /// Forgets what is known of a key. For changes that were made past the cache.
+    /// Removes the record of a key from this cache. Call it after a change that bypassed the cache.
     pub fn invalidate(&self, digest: &KeyDigest) {
         self.0.memory.forget(digest);
     }
 
-    /// Forgets everything. For changes that were made past the cache. It is about this cache:
-    /// [`invalidate_everywhere`](crate::KeyRepository::invalidate_everywhere) is about all nodes.
+    /// Clears this cache. Call it after changes that bypassed the cache. To clear the caches of all nodes,
+    /// call [`invalidate_everywhere`](crate::KeyRepository::invalidate_everywhere).
     pub fn invalidate_all(&self) {
         self.0.memory.forget_all();
     }
 
-    /// Returns whether keys are served from memory: always, but for a cache with a source that it
-    /// does not hear at the moment.
+    /// Tells whether keys are served from memory. This is `false` only while the subscription to a source is
+    /// lost.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.0.memory.is_live()
@@ -208,7 +207,7 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
         self.0.memory.still_holds(digest, token)
     }
 
-    /// Asks the store for all that is not at hand at once.
+    /// Asks the store for all missing records at once.
     async fn find_many(
         &self,
         digests: &[KeyDigest],
@@ -219,7 +218,7 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
         let missing: Vec<_> = missing.map(|(digest, _)| *digest).collect();
         match &*missing {
             [] => {}
-            // As requests ask, and together with those that ask for the same.
+            // Like a request, and together with requests for the same key.
             [digest] => {
                 let record = self.find(digest).await?;
                 found.iter_mut().filter(|found| found.is_none()).for_each(|found| {
@@ -240,7 +239,7 @@ impl<S: KeyStore + 'static> KeyStore for CachedStore<S> {
         Err(StoreError::new("the store answered for other keys than it was asked for"))
     }
 
-    /// Tells what this cache forgets, which is what was changed through it and what it hears of.
+    /// Reports the changes that were made through this cache, and those of which it was notified.
     fn changes(&self) -> Option<&KeyChanges> {
         Some(&self.0.memory.changes)
     }
@@ -255,7 +254,7 @@ impl<S> Inner<S> {
 }
 
 impl<S: KeyStore + 'static> Inner<S> {
-    /// Asks the store, and takes what is in memory if it cannot be reached and that may be.
+    /// Asks the store. If it cannot be reached, returns the record in memory that the grace covers.
     async fn load_or_remember(&self, digest: &KeyDigest) -> Loaded {
         if self.memory.in_grace(digest).is_none() {
             return self.load(digest).await;
@@ -268,7 +267,7 @@ impl<S: KeyStore + 'static> Inner<S> {
             }
             Err(_) => StoreError::new(format!("no answer within {:?}", grace::PATIENCE)),
         };
-        // Not what was found before: it may have been changed, or be too old by now.
+        // Looked up again: the first one may have been changed, or be too old by now.
         let Some(record) = self.memory.in_grace(digest) else { return Err(error) };
         crate::trace::served_while_unreachable(&self.repeats, record.id.as_str(), &error);
         self.memory.failed(digest);
@@ -276,11 +275,11 @@ impl<S: KeyStore + 'static> Inner<S> {
         Ok(Some(record))
     }
 
-    /// Asks the store, together with all others who ask for the same.
+    /// Asks the store, once for all concurrent requests for the same key.
     async fn load(&self, digest: &KeyDigest) -> Loaded {
         if !self.memory.is_live() {
-            // Whoever joined another's load might get what was changed since that began, and
-            // whatever was kept would have to be forgotten.
+            // A joined load might return a record that was changed since it began, and a kept record
+            // would have to be forgotten.
             return ask(&*self.store, digest).await;
         }
         let stamp = || self.memory.entries.stamp(digest, self.memory.now());
@@ -327,7 +326,7 @@ impl<S: KeyStore + 'static> Inner<S> {
         Ok(loaded)
     }
 
-    /// Loads a key again in the background, and returns whether somebody does.
+    /// Loads a key again in the background, and returns whether a task does.
     fn refresh(self: &Arc<Self>, digest: &KeyDigest) -> bool {
         let Ok(runtime) = Handle::try_current() else { return false };
         if let Some(claim) = self.claims.claim(digest) {
@@ -346,13 +345,13 @@ impl<S: KeyStore + 'static> Inner<S> {
     }
 }
 
-/// Answers with what is in memory.
+/// Answers from memory.
 fn hit(found: Option<Arc<KeyRecord>>) -> Immediate<Option<Arc<KeyRecord>>> {
     note(Way::Hit);
     Immediate::Answer(found)
 }
 
-/// Asks the store and keeps what it answers.
+/// Asks the store and caches the answer.
 async fn load<S: KeyStore>(
     store: Arc<S>,
     memory: Arc<Memory>,
@@ -364,9 +363,9 @@ async fn load<S: KeyStore>(
     Ok(found)
 }
 
-/// Asks the store. Many may wait for the answer, so a panic becomes an error to each of them.
+/// Asks the store. Many requests may wait for the answer, so a panic becomes an error for each.
 async fn ask<S: KeyStore>(store: &S, digest: &KeyDigest) -> Loaded {
-    // Within a future, because it may panic before there is one.
+    // Within a future, because `find` may panic before it returns one.
     let asked = contain::wait(async { store.find(digest).await });
     asked.await.unwrap_or_else(|failure| Err(StoreError::answered(failure)))
 }

@@ -1,4 +1,4 @@
-//! [`Renewal`]: the subscription that is to replace another.
+//! [`Renewal`]: the subscription that will replace the current one.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::beats::Ear;
 use super::subscriber::Subscriber;
 use crate::store::{Invalidation, StoreError, Subscription};
 
-/// How long it is waited after a subscription that could not be made.
+/// The pause after a subscription that could not be made.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How far the next subscription is.
@@ -33,19 +33,19 @@ pub(super) struct Next {
     pub(super) subscription: Box<dyn Subscription>,
     /// Before it was made.
     pub(super) begun: u64,
-    /// When the last heartbeat was sent that it has heard.
+    /// When the last heartbeat that it has received was sent.
     pub(super) proof: Option<u64>,
 }
 
 /// What has happened to a subscription or to the next one.
 pub(super) enum Event {
-    /// One of them has heard something.
+    /// One of them has received something.
     Heard(Invalidation, Ear),
     /// The next one is complete from now on.
     Subscribed,
     /// The next one is still to come.
     Waits,
-    /// The one that is relied on is over, or silent.
+    /// The current one has ended, or is silent.
     Lost(Option<StoreError>),
 }
 
@@ -59,7 +59,7 @@ impl<'a> Renewal<'a> {
         Self { subscriber, stage, failure: None }
     }
 
-    /// Goes on until something has happened. One that was dropped has lost nothing.
+    /// Continues until something has happened. A dropped call loses nothing.
     pub(super) async fn step(&mut self) -> Event {
         let outcome = match &mut self.stage {
             Stage::Never => pending().await,
@@ -86,14 +86,14 @@ impl<'a> Renewal<'a> {
         Event::Waits
     }
 
-    /// Notes that the next subscription has heard a heartbeat, which was sent then.
+    /// Notes that the next subscription has received a heartbeat that was sent at `sent_at`.
     pub(super) fn prove(&mut self, sent_at: u64) {
         if let Stage::Hears(next, _) = &mut self.stage {
             next.proof = next.proof.max(Some(sent_at));
         }
     }
 
-    /// Returns the next subscription if it has heard a heartbeat, and begins to wait again.
+    /// Returns the next subscription if it has received a heartbeat, and begins to wait again.
     pub(super) fn take(&mut self) -> Option<Next> {
         match std::mem::replace(&mut self.stage, Stage::Never) {
             Stage::Hears(next, _) if next.proof.is_some() => {
@@ -125,7 +125,7 @@ async fn heard(
 ) -> Result<Invalidation, StoreError> {
     let is_proved = next.proof.is_some();
     let heard = next.subscription.next();
-    // One that has heard its heartbeats is not given up: the other one may be late.
+    // A subscription that has received its heartbeats is kept: the other one may be late.
     if is_proved {
         return heard.await;
     }

@@ -1,4 +1,4 @@
-//! The write side of [`CachedStore`]: what it changes, it forgets.
+//! The write side of [`CachedStore`]: it forgets the records that it changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         self.0.store.ended(query).await
     }
 
-    /// Goes on if it is dropped, so that what is changed is also forgotten.
+    /// Continues if it is dropped, so that changed records are also forgotten.
     async fn commit(
         &self,
         changes: &[KeyChange],
@@ -49,7 +49,7 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         .await
     }
 
-    /// Goes on if it is dropped, as [`commit`](Self::commit) does.
+    /// Continues if it is dropped, like [`commit`](Self::commit).
     async fn set_suspended(
         &self,
         tenant: &TenantId,
@@ -86,12 +86,12 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         self.0.store.find_stored(digest).await
     }
 
-    /// Forgets what is known of the key if it is something else, and what is being loaded: whoever
-    /// changes a key gets it first, and may find that another node made the change already.
+    /// Forgets an older record of the key, and running loads: a caller reads a key before changing it, and
+    /// may find that another node has already made the change.
     fn heed(&self, record: &KeyRecord) {
         self.0.store.heed(record);
         let Memory { entries, .. } = &*self.0.memory;
-        // Loads first: what they bring is kept before they end.
+        // Loads first: they keep their records before they end.
         if self.0.flights.is_loading(&record.digest) || !entries.has_only(record) {
             self.0.memory.forget(&record.digest);
         } else {
@@ -99,7 +99,7 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
         }
     }
 
-    /// Has this node forget what it knew, also if others cannot be told, and if that is not waited for.
+    /// Clears the cache of this node even if the others cannot be notified, or if the future is dropped.
     async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
         let _forget = ForgetAll(&self.0.memory);
         self.0.store.invalidate_everywhere().await
@@ -165,7 +165,7 @@ impl<S: RecordUses + 'static> RecordUses for CachedStore<S> {
     }
 }
 
-/// Waits for a change that goes on if this is dropped.
+/// Waits for a change that continues if this is dropped.
 async fn to_the_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, CommitError>> + Send + 'static,
 ) -> Result<T, CommitError> {
@@ -178,8 +178,7 @@ async fn to_the_end<T: Send + 'static>(
     }
 }
 
-/// Forgets keys when it is dropped: after changes that were made, and after those of which it is
-/// not known.
+/// Forgets keys when it is dropped: after changes that were made, or that may have been made.
 struct Forget {
     memory: Arc<Memory>,
     digests: Vec<KeyDigest>,

@@ -1,4 +1,4 @@
-//! [`Session`]: what a cache hears, from one loss to the next.
+//! [`Session`]: receives notifications, from one loss to the next.
 
 use std::pin::pin;
 
@@ -14,10 +14,10 @@ use crate::store::{Invalidation, StoreError, Subscription};
 /// One subscription, with those that replace it, from its beginning to its loss.
 pub(super) struct Session<'a> {
     subscriber: &'a Subscriber,
-    /// What was told last: whether it lives.
+    /// The state that was reported last: whether the subscription is live.
     told: &'a mut Option<bool>,
     pub(super) was_live: bool,
-    /// Before the subscription was made that is relied on.
+    /// A moment before the current subscription was made.
     begun: u64,
 }
 
@@ -26,7 +26,7 @@ impl<'a> Session<'a> {
         Self { subscriber, told, was_live: false, begun: subscriber.memory.now() }
     }
 
-    /// Heeds what it hears, and returns why it hears nothing any more.
+    /// Applies notifications until the subscription is lost, and returns why.
     pub(super) async fn listen(&mut self) -> StoreError {
         let subscriber = self.subscriber;
         let subscription = match subscriber.subscribe().await {
@@ -56,8 +56,8 @@ impl<'a> Session<'a> {
                     if beat.by_both
                         && let Some(next) = renewal.take()
                     {
-                        // Nothing was missed: one had heard everything until then, and the other hears
-                        // everything from then on.
+                        // Nothing was missed: the old one received everything until then, and the new one
+                        // receives everything from then on.
                         self.begun = next.begun;
                         current = next.subscription;
                     } else if by == Ear::Next {
@@ -83,7 +83,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Forgets what is invalidated. Of one's own heartbeats, returns what is known.
+    /// Forgets invalidated records. For a heartbeat of this node, returns what is known of it.
     fn heed(&self, heard: Invalidation, beats: &Beats, by: Ear) -> Option<Heard> {
         let memory = &self.subscriber.memory;
         match heard {
@@ -95,7 +95,7 @@ impl<'a> Session<'a> {
         None
     }
 
-    /// Goes on with a subscription to another server: this one did not hear all that the other tells.
+    /// Continues with a subscription to another server, whose changes the current one has not received.
     fn moved(&mut self, next: Next) -> Box<dyn Subscription> {
         crate::trace::moved();
         self.subscriber.memory.liveness.lose();
@@ -118,20 +118,20 @@ impl<'a> Session<'a> {
         self.subscriber.relied_on().is_some_and(|longest| age >= longest)
     }
 
-    /// Takes note that all was heard that was changed until `sent_at`.
+    /// Notes that all changes until `sent_at` were received.
     ///
-    /// Only this makes a subscription live, and not that the server accepted it: something in
-    /// between, such as a pool of connections, may have subscribed somebody else.
+    /// Only this makes a subscription live. That the server accepted it is not enough: an
+    /// intermediary, such as a connection pooler, may have subscribed another client.
     fn proved(&mut self, sent_at: u64) {
         let Subscriber { memory, source, .. } = self.subscriber;
         if !self.was_live {
-            // What was changed before the subscription was not heard. What is loaded from now on has to
-            // come from the server that is heard.
+            // Changes from before the subscription were missed. From now on, records must be loaded from
+            // the server of the subscription.
             source.server_changed();
             memory.forget_all();
             self.was_live = true;
         }
-        // Counted from when it was sent: one that was on its way for long proves little.
+        // Counted from when it was sent: a heartbeat that took long proves little.
         let mut until = sent_at.saturating_add(nanoseconds(self.subscriber.patience()));
         if let Some(longest) = self.subscriber.relied_on() {
             until = until.min(self.begun.saturating_add(longest));
@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Waits for what is heard next, by either subscription.
+/// Waits for the next notification of either subscription.
 async fn next_event(
     current: &mut Box<dyn Subscription>,
     silent_at: Instant,

@@ -1,11 +1,11 @@
-//! [`Statistics`]: how a cache stands, for metrics.
+//! [`Statistics`]: the state of a cache, for metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::CachedStore;
 
-/// How a cache stands.
+/// The state of a cache.
 pub(crate) struct Statistics {
     pub(crate) records: usize,
     pub(crate) unknown: usize,
@@ -13,14 +13,14 @@ pub(crate) struct Statistics {
     pub(crate) loads: usize,
     /// Of records, and of unknown digests.
     pub(crate) evictions: [u64; 2],
-    /// None of a cache without a source.
+    /// `None` for a cache without a source.
     pub(crate) is_live: Option<bool>,
-    /// None before the first heartbeat.
+    /// `None` before the first heartbeat.
     pub(crate) heartbeat_delay: Option<Duration>,
 }
 
 impl<S: 'static> CachedStore<S> {
-    /// Returns what tells how the cache stands, and does not keep it.
+    /// Returns a function for the state of the cache, which does not keep the cache alive.
     pub(crate) fn statistics(
         &self,
     ) -> impl Fn() -> Option<Statistics> + Send + Sync + 'static + use<S> {

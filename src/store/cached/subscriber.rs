@@ -1,4 +1,4 @@
-//! [`Subscriber`]: what is subscribed to, and how.
+//! [`Subscriber`]: the source of a cache, and the settings of its subscriptions.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::store::{InvalidationSource, StoreError, Subscription};
 /// How many heartbeats may be missed.
 pub(super) const PATIENCE: u32 = 3;
 
-/// How long it may take to subscribe.
+/// The time limit for subscribing.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Called when the cache begins to get notifications, and when it no longer does.
@@ -30,7 +30,7 @@ pub(super) struct Subscriber {
 }
 
 impl Subscriber {
-    /// Sends heartbeats, whether they are heard or not.
+    /// Sends heartbeats, whether they arrive or not.
     pub(super) async fn beat(&self, beats: &Beats) -> Infallible {
         let mut ticks = interval(self.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -59,8 +59,8 @@ impl Subscriber {
         self.heartbeat * PATIENCE
     }
 
-    /// Returns after what time a subscription is renewed: so early that another server is noticed before
-    /// what is in memory is too old.
+    /// Returns when a subscription is renewed: early enough to notice another server before the records in
+    /// memory are too old.
     pub(super) fn renewed_after(&self) -> Option<Duration> {
         let left = self.max_staleness.saturating_sub(self.patience());
         self.source.lifetime().map(|lifetime| lifetime.min(left / 2).max(self.heartbeat))

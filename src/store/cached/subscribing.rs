@@ -1,4 +1,4 @@
-//! [`subscribe`]: the task that hears what others change.
+//! [`subscribe`]: the task that receives the changes of other nodes.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) async fn subscribe(subscriber: Subscriber) {
     let mut pause = PAUSES.0;
     loop {
         let mut session = Session::of(&subscriber, &mut told);
-        // A source that panics is one that failed: nobody else would subscribe again.
+        // A panic of the source counts as a failure, because only this task subscribes again.
         let reason = contain::wait(session.listen()).await.unwrap_or_else(StoreError::new);
         session.lost(&reason);
         if session.was_live {

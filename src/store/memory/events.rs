@@ -8,7 +8,7 @@ use super::MemoryStore;
 use crate::clock::{microseconds, to_microsecond};
 use crate::store::{AuditEntry, AuditEvent, AuditPage, AuditQuery, StoreError};
 
-/// How many events are kept. What is in memory has to have an end.
+/// How many events are kept, so that memory is bounded.
 const MOST: usize = 10_000;
 
 /// The last events, in the order of their numbers.

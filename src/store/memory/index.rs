@@ -9,7 +9,7 @@ use crate::key::{KeyId, TenantId};
 use crate::store::pool::Pool;
 use crate::store::{KeyCursor, KeyRecord, TenantFilter};
 
-/// All records, in three orders. Those who write change it together with the records.
+/// All records, in three orders. Writers change it together with the records.
 #[derive(Default)]
 pub(super) struct Index {
     by_id: Sorted,
@@ -29,7 +29,7 @@ impl Index {
         self.by_id.iter()
     }
 
-    /// Has a record share what others have, too.
+    /// Makes a record share the parts that others have, too.
     pub(super) fn share(&mut self, record: &mut Arc<KeyRecord>) {
         if !self.pool.has_shared(record) {
             self.pool.share(Arc::make_mut(record));
@@ -42,7 +42,7 @@ impl Index {
         self.by_tenant.insert(Arc::clone(record), |other| by_tenant(other, record).is_lt());
     }
 
-    /// Forgets where a record was, which is as it was when it was added.
+    /// Removes a record, which must be equal to the added one.
     pub(super) fn remove(&mut self, record: &KeyRecord) {
         self.by_id.remove(record, |other| other.id < record.id);
         self.by_age.remove(record, |other| by_age(other, record).is_lt());

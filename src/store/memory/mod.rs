@@ -25,12 +25,11 @@ use super::{KeyChanges, KeyRecord, KeyStore, StoreError, Token};
 use crate::immediate::Immediate;
 use crate::key::{KeyDigest, KeyId, TenantId};
 
-/// Keeps keys in memory, for tests, examples and programs with a handful of keys.
+/// Stores keys in memory, for tests, examples and programs with a handful of keys.
 ///
-/// Keys are issued, listed and revoked by a [`KeyManager`](crate::KeyManager), as with any other store.
-/// Readers take no lock. Writers take one, so that changes of the same key follow one another,
-/// and a change is seen by the next request. A clone is the same store. Of the events of a
-/// manager, the last 10 000 are kept.
+/// A [`KeyManager`](crate::KeyManager) issues, lists and revokes keys, as with any other store. Readers
+/// take no lock. Writers take one, so changes of the same key are made one after the other. The next
+/// request sees a change. Clones share the store. It keeps the last 10 000 audit events.
 ///
 /// # Examples
 ///
@@ -54,11 +53,11 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Shared {
     records: Records,
-    /// Where each record is. Its lock is held by those who write, and by those who list.
+    /// Where each record is. Writers and lists hold its lock.
     index: Mutex<Index>,
     uses: Mutex<Uses>,
     usage: Mutex<Usage>,
-    /// What threads keep of the records.
+    /// The editions of the records that threads keep.
     editions: Editions,
     events: Mutex<events::Events>,
     /// Writers lock it, after the ids.
@@ -76,7 +75,7 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// Makes a store of records that are made elsewhere, such as those of a file of settings.
+    /// Makes a store of existing records, such as those of a configuration file.
     ///
     /// # Errors
     ///
@@ -113,13 +112,12 @@ impl MemoryStore {
         Ok(store)
     }
 
-    /// Announces changes. Until they are over, and from then on, what threads keep of these records is not
-    /// served.
+    /// Announces changes. From now on, threads do not serve the versions of these records that they keep.
     fn changing(&self, digests: &[KeyDigest]) -> Vec<Changing<'_>> {
         digests.iter().map(|digest| self.shared.editions.changing(digest)).collect()
     }
 
-    /// Tells of a change that was made. Without the lock, since who is told may change something, too.
+    /// Reports a change. Call it without the lock, because a listener may make a change, too.
     fn changed(&self, digest: &KeyDigest) {
         self.shared.changes.changed(digest);
     }
@@ -144,7 +142,7 @@ impl KeyStore for MemoryStore {
         &self,
         digest: &KeyDigest,
     ) -> Immediate<(Option<Arc<KeyRecord>>, Option<Token>)> {
-        // Before it is looked up: what is changed meanwhile outdates the answer.
+        // Before the look-up, so that a change in between outdates the answer.
         let edition = self.shared.editions.current(digest);
         let token = edition.map(|edition| Token::new([edition, 0]));
         self.find_now(digest).map(|found| (found, token))
@@ -167,7 +165,7 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-/// The error of [records](MemoryStore::from_records) of which two have the same id or the same digest.
+/// The error of two [records](MemoryStore::from_records) with the same id or the same digest.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("there is another record with the id or the digest of {id}: leave one of them out")]
 #[non_exhaustive]

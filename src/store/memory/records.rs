@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::key::KeyDigest;
 use crate::store::KeyRecord;
 
-/// Records by their own digests, so that none is kept beside them. Readers take no lock.
+/// Records by their own digests, which are not stored a second time. Readers take no lock.
 ///
-/// A change that replaces a record puts the new one under the digest of the new one, which is the same.
+/// A replacement has the same digest as the record that it replaces.
 #[derive(Default)]
 pub(super) struct Records(papaya::HashMap<ByDigest, (), BuildHasherDefault<FirstBytes>>);
 
@@ -36,8 +36,8 @@ impl Records {
         removed
     }
 
-    /// Has the map free what it does not need any more as soon as nobody reads it. It would keep all tables
-    /// that became too small, which are as large as the last one together.
+    /// Makes the map free its old tables once no thread reads them. Otherwise it keeps all tables that
+    /// became too small, which together are as large as the last one.
     fn free(&self) {
         papaya::Guard::flush(&self.0.guard());
     }

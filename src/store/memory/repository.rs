@@ -59,7 +59,7 @@ impl KeyRepository for MemoryStore {
         events: &[AuditEvent],
     ) -> Result<(), CommitError> {
         let mut index = self.lock();
-        // On copies first, so that what fails has changed nothing.
+        // On copies first, so that a failed commit changes nothing.
         let mut after = Draft { store: self, index: &index, changed: BTreeMap::new() };
         changes.iter().try_for_each(|change| after.make(change))?;
         let changed = after.changed;
@@ -215,8 +215,8 @@ impl MemoryStore {
         StoredKey::new(record, last_used_at)
     }
 
-    /// Returns a record as the store keeps it, while nobody else writes: it says whether its tenant is
-    /// suspended, and shares what it can with the others.
+    /// Returns a record as the store keeps it: with whether its tenant is suspended, and with shared parts.
+    /// The caller holds the writers' lock.
     pub(super) fn own(&self, mut record: Arc<KeyRecord>, index: &mut Index) -> Arc<KeyRecord> {
         let is_suspended = self.is_suspended(record.tenant.as_ref());
         if record.suspended != is_suspended {

@@ -1,18 +1,18 @@
-//! [`Sorted`]: records in some order, for little more than a pointer each.
+//! [`Sorted`]: records in order, with little more than a pointer for each.
 
 use std::sync::Arc;
 
 use crate::store::KeyRecord;
 
-/// How many records a chunk has at most. To put one in the midst of them moves half of them, by a word.
+/// The maximum number of records of a chunk. An insertion in the middle moves half of them, by a word.
 const CHUNK: usize = 256;
 
-/// For how many more there is room when a chunk is full. Vectors would double.
+/// How many places a full chunk gains. A `Vec` would double.
 const STEP: usize = 16;
 
-/// Records in the order of the caller, who says with each call which records come before a place.
+/// Records in the order of the caller, which passes with each call which records come before a place.
 ///
-/// A B-tree of the standard library takes twice as much where records come in order, since it leaves its
+/// A B-tree of the standard library takes twice the memory if records come in order, because it leaves its
 /// nodes half empty.
 #[derive(Default)]
 pub(super) struct Sorted {
@@ -45,7 +45,7 @@ impl Sorted {
     /// Puts a record at a place.
     pub(super) fn insert(&mut self, record: Arc<KeyRecord>, before: impl Fn(&KeyRecord) -> bool) {
         let (mut number, mut index) = self.place(&before);
-        // What comes after all others makes the last chunk longer.
+        // A record that comes after all others is added to the last chunk.
         if number == self.chunks.len() && number > 0 {
             number -= 1;
             index = self.chunks[number].len();
@@ -78,7 +78,7 @@ impl Sorted {
             return;
         }
         chunk.remove(index);
-        // What is left of two neighbours becomes one, so that no chunk stays nearly empty.
+        // The rests of two neighbours become one, so that no chunk stays nearly empty.
         let length = chunk.len();
         let next = self.chunks.get(number + 1).map_or(CHUNK, Vec::len);
         if length == 0 {

@@ -1,4 +1,4 @@
-//! The events that [`PostgresStore`] has kept.
+//! The audit events of [`PostgresStore`].
 
 use std::time::SystemTime;
 
@@ -16,7 +16,7 @@ use crate::store::{AuditPage, AuditQuery, StoreError};
 
 impl PostgresStore {
     pub(super) async fn events(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
-        // Of the many forms that it may have, none is worth to be kept.
+        // Not kept prepared, because the statement has many forms.
         let events = bound(&self.statements.events(query)).persistent(false);
         let mut lease = Lease::of(&self.connections, Purpose::List).await?;
         let rows = events.fetch_all(&mut **lease).await;

@@ -1,4 +1,4 @@
-//! How the database is connected to.
+//! [`PostgresStoreBuilder`]: the settings of a store, and its first connection.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -17,15 +17,18 @@ use super::{PostgresStore, migrations, owners, rights, triggers};
 use crate::store::StoreError;
 use crate::store::sql::{Statements, Tables, failed};
 
-/// Says how a [`PostgresStore`] is connected, which is done when it is awaited.
+/// Configures a [`PostgresStore`]. Awaiting it connects to the database.
 ///
 /// # Errors
 ///
-/// Awaiting it returns an error if the database cannot be connected to, if it is a standby, if a pooler
-/// in between gives connections to others after each transaction, if its tables belong to somebody who
-/// cannot be trusted, if they or their triggers cannot be migrated or may not be read, if a newer version of this crate
-/// migrated them in a way that this one cannot go on with, or if the schema or the table prefix is no
-/// name.
+/// Awaiting it returns an error if
+///
+/// * the database cannot be reached, or is a standby;
+/// * a pooler in between reassigns connections after each transaction;
+/// * the tables belong to an untrusted role;
+/// * the tables or their triggers cannot be migrated, or may not be read;
+/// * a newer version of this crate migrated the tables in a way that this version does not support;
+/// * the schema or the table prefix is not a valid name.
 #[must_use = "nothing is connected unless it is awaited"]
 pub struct PostgresStoreBuilder {
     database: Database,
@@ -58,15 +61,15 @@ impl PostgresStoreBuilder {
         Self { database, schema, prefix, table_owner, may_migrate, settings }
     }
 
-    /// Keeps the tables in a schema, which is created if there is none. By default, it is the
-    /// first that there is of the connection's search path, such as `public`.
+    /// Keeps the tables in a schema, which is created if it does not exist. The default is the first
+    /// existing schema of the connection's search path, such as `public`.
     pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = Some(schema.into());
         self
     }
 
     /// Puts `prefix` in front of the names of the tables: at most 32 of the characters `A-Z`,
-    /// `a-z`, `0-9` and `_`, the first of which is no digit.
+    /// `a-z`, `0-9` and `_`, not starting with a digit.
     pub fn table_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
@@ -74,8 +77,8 @@ impl PostgresStoreBuilder {
 
     /// Accepts tables that belong to this role, or to one of its members.
     ///
-    /// It is needed where one role makes the tables and another uses them, and the first owns neither
-    /// the schema nor the database. Who owns the tables can read and change every key.
+    /// It is needed if one role creates the tables and another uses them, and the first owns neither
+    /// the schema nor the database. The owner of the tables can read and change every key.
     ///
     /// # Examples
     ///
@@ -95,10 +98,10 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// Leaves the tables as they are, and fails if they are older than this crate needs. By default
+    /// Does not migrate the tables, and fails if they are older than this crate needs. By default
     /// they are migrated.
     ///
-    /// What rights are enough then is on [a page](crate::guide::roles) of its own.
+    /// A [page of the guide](crate::guide::roles) lists the rights that are then enough.
     pub fn without_migration(mut self) -> Self {
         self.may_migrate = false;
         self
@@ -106,9 +109,9 @@ impl PostgresStoreBuilder {
 
     /// Uses no connection for longer than this. The default is 30 seconds.
     ///
-    /// It bounds for how long this node may ask yesterday's primary after a failover behind a proxy or
-    /// a name that moves new connections only. The connections of
-    /// `invalidations` are renewed as often at least.
+    /// After a failover behind a proxy or a host name, only new connections lead to the new primary: this is
+    /// the longest time for which this node may still ask the former one. The connections of
+    /// `invalidations` are renewed at least as often.
     ///
     /// For the connections of your own [pool](PostgresStore::from_pool), set its
     /// [`max_lifetime`](sqlx::pool::PoolOptions::max_lifetime) instead.
@@ -122,13 +125,13 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// Has lists, changes and other writes, such as of when keys were last used, use so many of the
-    /// connections at most. By default 2 of 10.
+    /// Sets how many connections lists, changes and other writes, such as of last uses, may use. The
+    /// default is 2 of 10.
     ///
-    /// The rest is for look-ups, which so wait for none of them: whatever this says, one connection
-    /// is kept for look-ups, if the pool has several. Of several that lists and changes have, one is
-    /// kept for changes, so that a revocation waits for no list. One that finds none free for as long
-    /// as the pool waits for a connection is an error.
+    /// The rest is for look-ups, which so do not wait for lists and changes. If the pool has several
+    /// connections, one is always reserved for look-ups. If lists and changes have several, one is
+    /// reserved for changes, so that a revocation waits for no list. A list or change that gets no
+    /// connection within the pool's time-out is an error.
     ///
     /// # Panics
     ///
@@ -139,25 +142,25 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// Looks keys up on a standby, too, if it has repeated all that was changed until `max_lag` ago. By
-    /// default, a standby is refused: a key that was revoked is accepted there until it hears of it.
+    /// Looks up keys on a standby, too, if it has replayed all changes from before `max_lag` ago. By default,
+    /// a standby is refused, because it accepts a revoked key until it has replayed the revocation.
     ///
-    /// How far it is behind is told by when the last transaction that it has repeated was committed
+    /// The lag is the time since the commit of the last replayed transaction
     /// (`pg_last_xact_replay_timestamp`), so
     ///
-    /// * the clocks of both servers have to agree;
-    /// * a primary that changes nothing seems to be behind. A node there that sends heartbeats for a
-    ///   `CachedStore` changes something each second.
+    /// * the clocks of both servers must agree;
+    /// * the standby of an idle primary seems to lag. A node at the primary that sends heartbeats for a
+    ///   `CachedStore` prevents that, with a change each second.
     ///
-    /// Changes need the primary as before. A standby sends no notifications: of a
-    /// cache over it, changes are noticed after its `max_staleness` and the lag.
+    /// Changes still need the primary. A standby sends no notifications: a cache over it applies
+    /// changes after its `max_staleness` and the lag.
     pub fn accept_standby(mut self, max_lag: Duration) -> Self {
         self.settings.max_lag = Some(max_lag);
         self
     }
 
     async fn connect(self) -> Result<PostgresStore, StoreError> {
-        // What is wrong with the names is known without a server.
+        // Invalid names are found without a server.
         Tables::new(self.schema.as_deref(), &self.prefix).map_err(StoreError::new)?;
         let connections = match self.database {
             Database::Options(options) => Connections::to(*options?, self.settings),
@@ -166,7 +169,7 @@ impl PostgresStoreBuilder {
                 Connections::of(pool, self.settings)
             }
         };
-        // First of all: nothing is certain otherwise.
+        // First of all: no other check is reliable behind such a pooler.
         let options = connections.options();
         refuse_transaction_pooling(&mut *connections.any().await?, &options).await?;
         let mut taken = connections.take(Purpose::LookUp).await?;
@@ -180,7 +183,7 @@ impl PostgresStoreBuilder {
         let (owner, may_migrate) = (self.table_owner.as_deref(), self.may_migrate);
         owners::check(connection, &tables, &schema, owner, may_migrate).await?;
         migrations::migrate(connection, &tables, &schema, may_migrate).await?;
-        // Somebody else may have made them in between.
+        // Another role may have created them in between.
         owners::check(connection, &tables, &schema, owner, may_migrate).await?;
         triggers::check(connection, &tables, may_migrate).await?;
         rights::check(connection, &tables).await?;
@@ -214,7 +217,7 @@ impl fmt::Debug for PostgresStoreBuilder {
     }
 }
 
-/// A pool of the application's own keeps its connections for half an hour by default.
+/// The pool of an application keeps its connections for half an hour by default.
 fn warn_of_long_lives(pool: &PgPool, lifetime: Duration) {
     let longest = pool.options().get_max_lifetime();
     if longest.is_none_or(|longest| longest > lifetime) {
@@ -222,7 +225,7 @@ fn warn_of_long_lives(pool: &PgPool, lifetime: Duration) {
     }
 }
 
-/// Refuses databases that cannot keep every text, nor compare names as this crate does.
+/// Refuses databases that cannot store every text, or do not compare names like this crate.
 async fn check_encoding(connection: &mut PgConnection) -> Result<(), StoreError> {
     let encoding = query_scalar("SHOW server_encoding").persistent(false);
     let encoding: String = encoding.fetch_one(connection).await.map_err(failed)?;
@@ -232,8 +235,8 @@ async fn check_encoding(connection: &mut PgConnection) -> Result<(), StoreError>
     }
 }
 
-/// Asks where tables are created, so that all statements name it, and mean the same whatever the
-/// search path of their connection is.
+/// Asks in which schema tables are created. All statements name it, so that they do not depend on the
+/// search path of their connection.
 async fn current_schema(connection: &mut PgConnection) -> Result<String, StoreError> {
     let schema = query_scalar("SELECT current_schema()::text").persistent(false);
     let schema: Option<String> = schema.fetch_one(connection).await.map_err(failed)?;

@@ -1,4 +1,4 @@
-//! [`Connections`]: a pool that comes back under load, and that leads to the server of today.
+//! [`Connections`]: a pool that recovers under load, and that leads to the current server.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,20 +14,20 @@ use super::server::{Server, Standing};
 use crate::store::StoreError;
 use crate::store::share::{Place, SHARE, Share};
 
-/// How long is waited for a connection: less than the five seconds that the layer waits, so that
+/// How long to wait for a connection: less than the five seconds that the layer waits, so that
 /// the log has the reason.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long it may take to find out why there is no connection, and how long that is believed.
+/// The time limit for finding out why there is no connection, and how long the reason is reused.
 const REASON: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(1));
 
-/// How often all connections are made anew at most.
+/// The shortest time between two replacements of all connections.
 const TURN_OVER: Duration = Duration::from_secs(1);
 
 /// How long a connection is used by default: half as long as a cache serves a record.
 const LIFETIME: Duration = Duration::from_secs(30);
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     LookUp,
@@ -38,11 +38,11 @@ pub(super) enum Purpose {
 /// How connections are used.
 #[derive(Clone, Copy)]
 pub(super) struct Settings {
-    /// No connection is used once it is as old.
+    /// The maximum age of a connection.
     pub(super) lifetime: Duration,
-    /// How far a standby may be behind that is asked for keys.
+    /// The maximum lag of a standby that is asked for keys.
     pub(super) max_lag: Option<Duration>,
-    /// How many connections lists and changes have.
+    /// The number of connections for lists and changes.
     pub(super) share: u32,
 }
 
@@ -52,28 +52,28 @@ impl Default for Settings {
     }
 }
 
-/// A pool, and whose turn it is to take a connection from it.
+/// A pool, and a queue of the callers that take connections from it.
 ///
 /// A pool has one limit for waiting in line and for connecting. When its server comes back under
-/// load, those who are next have waited for nearly as long as they may, and each gives up the
-/// connection that it has half made, for as long as the load lasts. Here whoever is next has all
-/// the time to connect, and what was begun is ended also when nobody waits for it any more.
+/// load, the next caller has nearly used up its time, and gives up a connection that is half made; so
+/// does each one after it, while the load lasts. Here the next caller has the full time to connect, and a
+/// begun connection is completed even if no caller waits for it any more.
 ///
-/// Each server is asked whether it is a standby, and no connection is used for longer than its life:
-/// after a failover, one that was made before may lead to yesterday's primary, which accepts what
-/// was revoked since.
+/// Each server is asked whether it is a standby, and no connection is used for longer than its lifetime:
+/// after a failover, an old connection may lead to the former primary, which accepts keys that were
+/// revoked since.
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Shared>);
 
 struct Shared {
     pool: RwLock<PgPool>,
-    /// Whether nobody else uses the pool.
+    /// Whether only this store uses the pool.
     is_own: bool,
-    /// How often all connections were made anew.
+    /// How often all connections were replaced.
     epoch: AtomicU64,
     turns: Arc<Semaphore>,
     share: Share,
-    /// How many wait for a connection.
+    /// How many callers wait for a connection.
     waiting: AtomicUsize,
     max_lag: Option<Duration>,
     #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "only a cache asks for it"))]
@@ -82,7 +82,7 @@ struct Shared {
     reason: Mutex<Option<(Instant, StoreError)>>,
 }
 
-/// A connection, and the turn that is over with it.
+/// A connection, and the turn that ends with it.
 pub(super) struct Taken {
     pub(super) connection: PoolConnection<Postgres>,
     _turn: OwnedSemaphorePermit,
@@ -92,7 +92,7 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Gives the connection back, unless all were made anew meanwhile.
+    /// Returns the connection to the pool, unless all were replaced meanwhile.
     pub(super) fn give_back(mut self) {
         if self.connections.epoch() != self.epoch {
             self.connection.close_on_drop();
@@ -100,7 +100,7 @@ impl Taken {
     }
 }
 
-/// Counts one who waits, until there is an answer or the wait is given up.
+/// Counts a waiting caller, until there is an answer or the wait is given up.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -117,7 +117,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Connections {
-    /// Returns what returns the pool and how many wait for it, as long as there is the store.
+    /// Returns a function for the pool and the number of waiting callers, while the store exists.
     #[cfg(feature = "metrics")]
     pub(super) fn statistics(
         &self,
@@ -140,7 +140,7 @@ impl Connections {
         let options = options.extra_float_digits(None);
         let pool = PgPoolOptions::new()
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            // They are tested by being asked what the server is.
+            // Asking for the server's state tests the connection.
             .test_before_acquire(false)
             .max_lifetime(lifetime)
             .before_acquire(move |_, connection| {
@@ -149,7 +149,7 @@ impl Connections {
         Self::new(pool.connect_lazy_with(options), true, settings)
     }
 
-    /// Takes the connections of a pool that others use, too.
+    /// Uses the connections of a shared pool.
     pub(super) fn of(pool: PgPool, settings: Settings) -> Self {
         Self::new(pool, false, settings)
     }
@@ -177,18 +177,18 @@ impl Connections {
         self.0.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns how to connect, which may be changed as passwords are.
+    /// Returns the connection options, which can change, such as when a password does.
     pub(super) fn options(&self) -> Arc<PgConnectOptions> {
         self.pool().connect_options()
     }
 
-    /// Returns the longest life of a connection.
+    /// Returns the maximum lifetime of a connection.
     #[cfg(feature = "cache")]
     pub(super) fn lifetime(&self) -> Duration {
         self.0.lifetime
     }
 
-    /// Returns how far a standby may be behind that is asked for keys.
+    /// Returns the maximum lag of a standby that is asked for keys.
     pub(super) fn max_lag(&self) -> Option<Duration> {
         self.0.max_lag
     }
@@ -205,7 +205,7 @@ impl Connections {
         let turn = timeout(left, Arc::clone(&self.0.turns).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(self.reason(within).await) };
         let connections = self.clone();
-        // Not dropped with who waits for it.
+        // A task, which is not dropped with the waiting caller.
         let taken = tokio::spawn(async move {
             let epoch = connections.epoch();
             let connection = connections.acquire(purpose).await?;
@@ -214,7 +214,7 @@ impl Connections {
         taken.await.map_err(StoreError::new)?
     }
 
-    /// Waits for a place among the lists and changes, if it is one.
+    /// Waits for a place in the share, for a list or a change.
     async fn place(&self, purpose: Purpose) -> Result<Option<Place>, StoreError> {
         match purpose {
             Purpose::LookUp => Ok(None),
@@ -256,7 +256,7 @@ impl Connections {
                 Err(error) => {
                     connection.close_on_drop();
                     drop(connection);
-                    // The others may be of the same time, and new ones lead elsewhere.
+                    // The other connections may be as old, and new ones may lead to another server.
                     if has_turned_over || !self.turn_over() {
                         return Err(error);
                     }
@@ -266,13 +266,13 @@ impl Connections {
         }
     }
 
-    /// Takes a connection whatever its server is.
+    /// Takes a connection to any server.
     pub(super) async fn any(&self) -> Result<PoolConnection<Postgres>, StoreError> {
         loop {
             let pool = self.pool();
             match pool.acquire().await {
                 Ok(connection) => return Ok(connection),
-                // All connections are being made anew.
+                // All connections are being replaced.
                 Err(Error::PoolClosed) if !self.pool().is_closed() => {}
                 Err(Error::PoolTimedOut) => {
                     return Err(self.reason(pool.options().get_acquire_timeout()).await);
@@ -293,10 +293,10 @@ impl Connections {
         }
     }
 
-    /// Has connections made anew: those that there are may lead to yesterday's primary. Returns whether
-    /// it does so, which is once a second at most.
+    /// Replaces all connections, because they may lead to the former primary. Returns whether it does
+    /// so, which is at most once a second.
     ///
-    /// Of a pool that others use, too, those that they use now stay.
+    /// Connections of a shared pool that are in use elsewhere stay.
     pub(super) fn turn_over(&self) -> bool {
         let mut turned_over = self.0.turned_over.lock().unwrap_or_else(PoisonError::into_inner);
         if turned_over.is_some_and(|at| at.elapsed() < TURN_OVER) {
@@ -308,7 +308,7 @@ impl Connections {
         true
     }
 
-    /// Like [`turn_over`](Self::turn_over), however often.
+    /// Like [`turn_over`](Self::turn_over), but without a limit.
     pub(super) fn renew(&self) {
         let pool = self.pool();
         if pool.is_closed() {
@@ -330,7 +330,7 @@ impl Connections {
         }
     }
 
-    /// Finds out why there is no connection. A pool only says that it has waited.
+    /// Finds out why there is no connection: the error of a pool only says that it has waited.
     async fn reason(&self, within: Duration) -> StoreError {
         let mut reason = self.0.reason.lock().await;
         if let Some((at, reason)) = &*reason

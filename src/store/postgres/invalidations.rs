@@ -61,7 +61,7 @@ impl PostgresInvalidations {
         Self { connections, channel, beating: Arc::default() }
     }
 
-    /// Makes a connection to a server that takes changes: a standby hears of none.
+    /// Makes a connection to a server that accepts changes: a standby sends no notifications.
     async fn connect(&self) -> Result<PgConnection, StoreError> {
         let options = self.connections.options();
         let server = Server::of(&options);
@@ -111,7 +111,7 @@ impl PostgresInvalidations {
 #[async_trait]
 impl InvalidationSource for PostgresInvalidations {
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, StoreError> {
-        // First, since it is told at once what is wrong with the server.
+        // First, because its errors say at once what is wrong with the server.
         let connection = self.connect().await?;
         let listener = self.listen().await?;
         // Of the same age as the listener. One that sends meanwhile is not kept.

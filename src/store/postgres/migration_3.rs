@@ -5,7 +5,7 @@ use super::repository::AGE_OF_TENANT;
 use super::usage;
 use crate::store::sql::{Tables, index_ends, index_events};
 
-/// Adds what many keys and many owners need: one part for each.
+/// Adds support for many keys and many owners, one part for each.
 pub(super) fn script(tables: &Tables) -> String {
     let parts: [fn(&Tables) -> String; 6] = [
         note_the_issuer,
@@ -18,12 +18,12 @@ pub(super) fn script(tables: &Tables) -> String {
     parts.map(|part| part(tables)).join("\n")
 }
 
-/// Adds who issued a key.
+/// Adds the actor that issued a key.
 fn note_the_issuer(tables: &Tables) -> String {
     format!("ALTER TABLE {} ADD COLUMN created_by text;", tables.keys())
 }
 
-/// Adds an index for each list of keys that are few among many, so that others are not visited.
+/// Adds an index for each list that matches few of many keys, so that others are not visited.
 fn index_what_is_rare(tables: &Tables) -> String {
     let (by_tenant, keys) = (tables.part("api_keys_by_tenant_and_age"), tables.keys());
     // Lists of a tenant are in the order of an expression, which has no index without the tenant. By the

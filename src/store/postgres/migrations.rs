@@ -16,11 +16,11 @@ static MIGRATIONS: [Migration; 3] = [
     Migration { script: migration_3::script, oldest: 1 },
 ];
 
-/// For how long a migration waits for those who use the tables, such as a backup. Whoever asks for a
-/// key meanwhile waits behind it, which has to be less than the five seconds that a layer does.
+/// How long a migration waits for other users of the tables, such as a backup. Look-ups wait behind it
+/// meanwhile, so this must be less than the five seconds that a layer waits.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
 
-/// How often it waits, and how long it lets others go first.
+/// How often it waits, and for how long it lets others go first.
 const ATTEMPTS: usize = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -111,7 +111,7 @@ fn create_tables(tables: &Tables) -> String {
     )
 }
 
-/// Adds by which key a successor's limits count, and how far tables were migrated.
+/// Adds the key under which a successor's limits count, and the level of the tables.
 fn count_successors(tables: &Tables) -> String {
     let [keys, migrations] = [tables.keys(), tables.migrations()];
     format!(
@@ -148,12 +148,12 @@ async fn try_migrate(
     tables: &Tables,
     schema: &str,
 ) -> sqlx::Result<Result<(), TablesError>> {
-    // A stricter one would go on seeing what there was before it waited for the lock.
+    // A stricter isolation level would still see the state from before it waited for the lock.
     let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
     let mut transaction = connection.begin_with(begin).await?;
     lock(&mut transaction, tables).await?;
     create_schema(&mut transaction, schema).await?;
-    // Asks again now that nobody else migrates.
+    // Asks again now that no other node migrates.
     let found = find(&mut transaction, tables).await?;
     let pending = match pending(&MIGRATIONS, found, true) {
         Ok(pending) => pending,
@@ -186,7 +186,7 @@ async fn find(connection: &mut PgConnection, tables: &Tables) -> sqlx::Result<Fo
     Ok(found.into())
 }
 
-/// Waits until nobody else migrates these tables, until the end of the transaction.
+/// Waits for other migrations of these tables, and excludes them until the end of the transaction.
 async fn lock(connection: &mut PgConnection, tables: &Tables) -> sqlx::Result<()> {
     let name = format!("tower-api-key migrates {}", tables.keys());
     let digest = KeyHasher::sha256().digest(&name);
@@ -196,7 +196,7 @@ async fn lock(connection: &mut PgConnection, tables: &Tables) -> sqlx::Result<()
 }
 
 async fn create_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
-    // `IF NOT EXISTS` asks for the right to create schemas also where there is nothing to do.
+    // `IF NOT EXISTS` needs the right to create schemas even if there is nothing to do.
     let exists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)";
     let exists = query_scalar(exists).bind(schema).persistent(false);
     if !exists.fetch_one(&mut *connection).await? {

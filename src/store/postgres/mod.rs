@@ -171,7 +171,7 @@ impl PostgresStore {
         &self.channel
     }
 
-    /// Tells a [`CachedStore`](crate::CachedStore) of every change of these keys, on whichever node.
+    /// Returns the source that notifies a [`CachedStore`](crate::CachedStore) of changes of these keys, on all nodes.
     #[cfg(feature = "cache")]
     #[must_use]
     pub fn invalidations(&self) -> PostgresInvalidations {
@@ -181,7 +181,7 @@ impl PostgresStore {
 
 #[cfg(feature = "metrics")]
 impl PostgresStore {
-    /// Returns what returns the pool and how many wait for it, as long as there is the store.
+    /// Returns a function for the pool and the number of waiting callers, while the store exists.
     pub(crate) fn pool_statistics(
         &self,
     ) -> impl Fn() -> Option<(sqlx::PgPool, usize)> + Send + Sync + 'static + use<> {

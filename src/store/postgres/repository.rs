@@ -1,4 +1,4 @@
-//! What [`PostgresStore`] does as a store.
+//! The store traits of [`PostgresStore`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,11 +25,11 @@ use crate::store::{
     StoreError, StoredKey, SuspendedTenant, UsageStore,
 };
 
-/// What a `SELECT` ends with whose rows are not changed by others until the transaction ends. Keys
-/// that are so locked can be noted as used.
+/// The end of a `SELECT` that locks its rows against changes until the transaction ends. Uses of locked
+/// keys can still be noted.
 const FOR_NO_KEY_UPDATE: &str = " FOR NO KEY UPDATE";
 
-/// When a key was issued, as the indexes of a tenant have it.
+/// The time of issue, as in the indexes of a tenant.
 pub(super) const AGE_OF_TENANT: &str = "(created_at AT TIME ZONE 'UTC')";
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -37,22 +37,22 @@ pub(super) const DIALECT: Dialect = Dialect {
     time_of_tenant: |time| format!("({time} AT TIME ZONE 'UTC')"),
     by_index: |_| String::new(),
     locking: FOR_NO_KEY_UPDATE,
-    // Whatever the language of the database is.
+    // Independent of the locale of the database.
     lower_name: "lower(name COLLATE \"C\")",
     position: "strpos",
     keeps_zero: false,
 };
 
-/// Begins a transaction that waits for a lock for three seconds at most, such as for a row that
-/// another transaction has locked, and for no statement longer than five. Where the server, the role
-/// or the connection has a shorter limit, that stays.
+/// Begins a transaction that waits at most three seconds for a lock, such as for a row that
+/// another transaction has locked, and five for any statement. A shorter limit of the server, the role
+/// or the connection stays.
 ///
-/// Whoever waits for the transaction may go sooner. The server does not see that, and would make the
-/// change when it gets the lock, however late.
+/// Without a limit, the server would make a change when it gets the lock, even long after the caller has
+/// stopped waiting: it does not notice that.
 ///
-/// What was acknowledged is on the disk, also where the role or the database does without that.
+/// An acknowledged change is on the disk, even if the role or the database turns that off.
 ///
-/// Each statement sees what was committed before it, and so what was committed before the locks were got.
+/// Each statement sees what was committed before it, and so before the locks were acquired.
 const BEGIN: &str = "
     BEGIN ISOLATION LEVEL READ COMMITTED;
     SELECT set_config(name, longest, true)
@@ -62,7 +62,7 @@ const BEGIN: &str = "
         WHERE current_setting('synchronous_commit') = 'off';
 ";
 
-/// What tenants are locked for.
+/// The purpose of a lock of a tenant.
 const SUSPENDS: &str = "suspends";
 const COUNTS: &str = "counts";
 
@@ -107,7 +107,7 @@ impl KeyRepository for PostgresStore {
     async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
         let ended = self.statements.ended(query)?;
         let mut lease = Lease::of(&self.connections, Purpose::List).await?;
-        // Planned for its times: a plan for any would not count on an index.
+        // Planned for its times: a generic plan would not use an index.
         let rows = bound(&ended).persistent(false).fetch_all(&mut **lease).await;
         lease.give_back();
         let rows = rows.map_err(failed)?;
@@ -115,7 +115,7 @@ impl KeyRepository for PostgresStore {
         Ok(EndedPage::in_order(keys.collect::<Result<_, _>>()?, query))
     }
 
-    /// Keeps the events in the table `api_key_audit`.
+    /// Stores the events in the table `api_key_audit`.
     async fn commit(
         &self,
         changes: &[KeyChange],
@@ -182,7 +182,7 @@ impl KeyRepository for PostgresStore {
         self.remove_events(before, at_most).await.map(Some)
     }
 
-    /// Sends `*` over the channel, as `TRUNCATE` does.
+    /// Sends `*` over the channel, like `TRUNCATE`.
     async fn invalidate_everywhere(&self) -> Result<(), StoreError> {
         let mut lease = Lease::of(&self.connections, Purpose::Change).await?;
         let notify = query("SELECT pg_notify($1, '*')").bind(&*self.channel);
@@ -195,7 +195,7 @@ impl KeyRepository for PostgresStore {
         Some(self)
     }
 
-    /// A standby that is [accepted](super::PostgresStoreBuilder::accept_standby) finds a change late.
+    /// An [accepted](super::PostgresStoreBuilder::accept_standby) standby finds a change late.
     fn propagation(&self) -> Propagation {
         self.connections.max_lag().map_or(Propagation::Immediate, Propagation::Within)
     }
@@ -224,7 +224,7 @@ impl PostgresStore {
     ) -> Result<KeyPage, StoreError> {
         let mut list = self.statements.list(query);
         loop {
-            // Of the many forms that they may have, none is worth to be kept.
+            // Not kept prepared, because the statements have many forms.
             let end = match list.window() {
                 Some(window) => {
                     let row = bound(&window).persistent(false).fetch_optional(&mut *connection);
@@ -248,13 +248,13 @@ impl PostgresStore {
         found.map_err(failed)
     }
 
-    /// Begins changes for which tenants must not be suspended, and waits for those who suspend or resume
-    /// them. Those who make changes for the same tenant wait for each other only if they count its keys:
-    /// nobody else counts them until the transaction ends.
+    /// Begins changes for which tenants must not be suspended, and waits for transactions that suspend or
+    /// resume them. Changes for the same tenant wait for each other only if they count its keys: only one
+    /// transaction counts them at a time.
     ///
-    /// Before all else, first for those who suspend and then for those who count, in the order of the
-    /// numbers: so nobody waits for somebody who waits for them. Two tenants may have one number, and wait
-    /// for each other then.
+    /// Called before all else. It takes the locks against suspension first and then those for counting, in
+    /// the order of their numbers, so that there are no deadlocks. Tenants with the same number wait for
+    /// each other.
     fn begin(&self, changes: &[KeyChange]) -> SqlStr {
         let is_needed = |change: &&KeyChange| match change {
             KeyChange::Insert(_) | KeyChange::Require(_) => true,
@@ -288,11 +288,11 @@ impl PostgresStore {
         i64::from_be_bytes(*number)
     }
 
-    /// Locks several keys in the order of their ids, as all do who lock several, so that nobody
-    /// waits for somebody who waits for them.
+    /// Locks several keys in the order of their ids, like every transaction that locks several, so that
+    /// there are no deadlocks.
     ///
-    /// Those that are only required, too, and none for sharing: those who share a row let each other
-    /// pass for as long as they come, and whoever revokes that key waits for all of them.
+    /// Required keys are locked, too, and no lock is shared: new shared locks of a row are granted while
+    /// others exist, so a revocation of that key would wait for all of them.
     fn lock(&self, changes: &[KeyChange]) -> Option<Statement> {
         let id = |change: &KeyChange| match change {
             KeyChange::Insert(_) | KeyChange::Bound(_) | KeyChange::Unknown(_) => None,
@@ -305,7 +305,7 @@ impl PostgresStore {
             return None;
         }
         let ids = ids.into_iter().collect();
-        // As much as the changes need: to get more later would be to wait while others are locked.
+        // The strongest lock that the changes need: a later upgrade would wait while other keys are locked.
         let removes = changes.iter().any(|change| matches!(change, KeyChange::Remove(_)));
         let mode = if removes { " FOR UPDATE" } else { FOR_NO_KEY_UPDATE };
         let keys = self.statements.tables.keys();
@@ -352,7 +352,7 @@ async fn suspend(
     transaction.commit().await.map(|()| Ok(true))
 }
 
-/// Takes all steps, or says why one may not be taken.
+/// Takes all steps, or returns why one is not allowed.
 async fn take(
     steps: &[Step],
     connection: &mut PgConnection,
@@ -371,8 +371,8 @@ async fn take(
     Ok(Ok(()))
 }
 
-/// Locks nothing of the keys, for which it would need the right to change them. One that is removed in between
-/// is a violation of the foreign key, after which it is not among those that are known.
+/// Does not lock the keys, which would need the right to change them. If a key is removed in between, the
+/// statement violates the foreign key, and the next attempt does not find the key.
 pub(super) fn note_uses(tables: &Tables) -> String {
     let (keys, uses) = (tables.keys(), tables.uses());
     format!(

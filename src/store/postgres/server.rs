@@ -1,4 +1,4 @@
-//! [`Server`]: the server of a connection, and what is wrong with it.
+//! [`Server`]: the server of a connection, and its errors.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -15,7 +15,7 @@ use crate::store::sql::failed;
 /// How often two connections are compared.
 const COMPARISONS: usize = 4;
 
-/// How long a second connection may take.
+/// The time limit of a second connection.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The state of a server that may be asked for keys.

@@ -27,7 +27,7 @@ use crate::store::{
 /// When the day of a row begins.
 const DAY: &str = "date_trunc('day', starts_at, 'UTC')";
 
-/// What is written in PostgreSQL's way.
+/// The dialect of PostgreSQL.
 pub(super) const DIALECT: Dialect = Dialect {
     day: DAY,
     hour: "CAST(date_part('epoch', starts_at) AS bigint) / 3600",
@@ -168,7 +168,7 @@ impl PostgresStore {
     }
 }
 
-/// Adds a batch, unless its writer is known to have added it: in one statement, so that it is done as a whole.
+/// Adds a batch, unless its writer has added it before: in one statement, so that it is all or nothing.
 ///
 /// Rows are locked in the order of their keys, which is that of the batch.
 fn add(tables: &Tables) -> String {
@@ -189,8 +189,8 @@ fn add(tables: &Tables) -> String {
     )
 }
 
-/// Makes days of hours: in one statement, so that nothing is lost and nothing counts twice. What others are
-/// at is left to them.
+/// Sums up hours to days: in one statement, so that nothing is lost and nothing counts twice. Rows that
+/// another node is processing are skipped.
 fn sum_up(tables: &Tables) -> String {
     let usage = tables.usage();
     let (names, sums, additions) = (columns().join(", "), sums(), additions());

@@ -1,4 +1,4 @@
-//! Changes: decided on here, and made by a script if nothing was changed in between.
+//! Changes: decided here, and made by a script if nothing was changed in between.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
@@ -15,16 +15,16 @@ use crate::store::{
     CommitError, EndPlace, KeyChange, KeyCursor, KeyRecord, StoreError, TenantFilter,
 };
 
-/// How often changes are decided on anew because others were faster. They hardly are twice:
-/// whoever changed the same record has won, and so the next decision is another.
+/// How often changes are decided again because others were faster. That rarely happens twice: if another
+/// writer changed the same record, the next decision differs.
 const ATTEMPTS: usize = 5;
 
-/// How often where keys are counted: a change of any key of the tenant in between is in the way.
+/// How often if keys are counted: a change of any key of the tenant in between makes it fail.
 const ATTEMPTS_TO_COUNT: usize = 50;
 
 static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
 
-/// What became of a draft.
+/// The outcome of a draft.
 enum Written {
     All,
     NothingSinceChanged,
@@ -37,7 +37,7 @@ impl RedisStore {
             return Ok(());
         }
         let counts = changes.iter().any(|change| matches!(change, KeyChange::Bound(_)));
-        // Of this node, one at a time counts: the others would do so in vain.
+        // One at a time on this node: concurrent counts would only make each other fail.
         let _turn = if counts { Some(self.counting.lock().await) } else { None };
         for _ in 0..if counts { ATTEMPTS_TO_COUNT } else { ATTEMPTS } {
             let mut draft = self.draft(changes).await?;
@@ -53,7 +53,7 @@ impl RedisStore {
 
     /// Reads what the changes touch.
     async fn draft(&self, changes: &[KeyChange]) -> Result<Draft, StoreError> {
-        // First, so that whatever changes afterwards is noticed.
+        // First, so that later changes are noticed.
         let counted = self.counted(changes).await?;
         let bound = |change: &&KeyChange| matches!(change, KeyChange::Bound(_));
         let digests = changes.iter().filter(|change| !bound(change));
@@ -128,7 +128,7 @@ impl RedisStore {
         for tenant in draft.needed.keys() {
             script.arg(tenant.as_str());
         }
-        // Not repeated: the answer may be what was lost.
+        // Not repeated: perhaps only the answer was lost.
         let written: i64 =
             script.run(&mut self.management.clone()).await.map_err(StoreError::new)?;
         Ok(match written {

@@ -13,13 +13,13 @@ use crate::store::StoreError;
 
 const PREFIX: &str = "{api-keys}:";
 
-/// Says how a [`RedisStore`] is connected, which is done when it is awaited.
+/// Configures a [`RedisStore`]. Awaiting it connects to the server.
 ///
 /// # Errors
 ///
-/// Awaiting it returns an error, which does not repeat the password, if the server cannot be reached
-/// or refuses it, if it is a replica, if it evicts keys, or if it is part of a cluster that keeps the
-/// keys elsewhere.
+/// Awaiting it returns an error if the server cannot be reached, refuses the connection, is a replica,
+/// evicts keys, or is part of a cluster that keeps the keys on another server. The error does not contain
+/// the password.
 #[must_use = "nothing is connected unless it is awaited"]
 pub struct RedisStoreBuilder {
     connect: Connect,
@@ -34,19 +34,19 @@ impl RedisStoreBuilder {
         Self { connect: Connect::by_client(client, demands()) }
     }
 
-    /// Sets with what the names of everything that is kept begin. By default, `{api-keys}:`.
+    /// Sets the prefix of all key names in Redis. The default is `{api-keys}:`.
     ///
-    /// Applications that share a server need prefixes of their own. In a cluster, one needs a part in
-    /// braces, by which all names are in one slot.
+    /// Applications that share a server need different prefixes. In a cluster, the prefix needs a part in
+    /// braces (a hash tag), so that all names are in one slot.
     pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.connect.set_prefix(prefix);
         self
     }
 
-    /// Sets for how long a connection is used. By default, a minute.
+    /// Sets for how long a connection is used. The default is a minute.
     ///
-    /// After half of it another takes its place. So it bounds for how long a node goes by a server
-    /// that a proxy or a name leads to no more, where nothing else tells it.
+    /// A new connection replaces it after half of that time. So this is the longest time for which a node
+    /// uses a former server, to which its proxy or host name no longer leads, if nothing tells it earlier.
     ///
     /// # Panics
     ///
@@ -56,8 +56,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Connects when something is first asked, so that a program starts while the server is away. By default, awaiting
-    /// the builder connects, and fails where there is no server that can be used.
+    /// Connects at the first command, so that a program can start while the server is down. By default,
+    /// awaiting the builder connects, and fails if there is no usable server.
     pub fn connect_lazily(mut self) -> Self {
         self.connect.is_lazy = true;
         self
@@ -87,7 +87,7 @@ impl fmt::Debug for RedisStoreBuilder {
     }
 }
 
-/// What a store asks of its server, unless it is told to have other names there.
+/// The store's demands on its server, with the default prefix.
 fn demands() -> Demands {
     // No record expires by the server's clock.
     Demands { prefix: PREFIX.into(), eviction: Eviction::OfWhatExpires }

@@ -1,4 +1,4 @@
-//! How many keys a tenant has, as a change has to know.
+//! Counting the keys of a tenant, for a bounded change.
 
 use std::sync::LazyLock;
 
@@ -33,7 +33,7 @@ impl RedisStore {
             let (visited, last, counted, revision, places): Answer = answer.await?;
             keys += counted;
             let (revision, places) = before.take().unwrap_or((revision, places));
-            // More than are allowed need not be counted to the end.
+            // Counting can stop once there are more than allowed.
             if visited < STEP.1 || keys > bound.at_most {
                 return Ok(Counted { keys, revision, places });
             }

@@ -1,4 +1,4 @@
-//! [`Draft`]: what changes come to, before they are made.
+//! [`Draft`]: the result of changes, before they are made.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use super::decode::decode;
 use crate::key::{KeyDigest, KeyId, TenantId};
 use crate::store::{CommitError, KeyBound, KeyChange, KeyRecord, StoreError};
 
-/// The records and ids that changes touch, as they are and as they are going to be.
+/// The records and ids that changes touch, before and after.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) records: HashMap<KeyDigest, Kept>,
     pub(super) ids: HashMap<KeyId, Named>,
     /// The tenants whose keys were counted before.
     pub(super) counted: HashMap<TenantId, Counted>,
-    /// The tenants that must not be suspended, and what the changes are otherwise.
+    /// The tenants that must not be suspended, each with the error if it is.
     pub(super) needed: BTreeMap<TenantId, CommitError>,
 }
 
-/// What is kept under a digest.
+/// The record of a digest, before and after.
 #[derive(Default)]
 pub(super) struct Kept {
     /// The record before, byte for byte; empty if there is none.
@@ -31,19 +31,19 @@ pub(super) struct Kept {
     pub(super) is_changed: bool,
 }
 
-/// Which digest an id has.
+/// The digest of an id, before and after.
 #[derive(Default)]
 pub(super) struct Named {
     pub(super) before: Option<KeyDigest>,
     pub(super) after: Option<KeyDigest>,
 }
 
-/// The keys of a tenant that were counted at some moment, and what tells whether they still are those.
+/// The counted keys of a tenant, and how to detect that they have changed.
 pub(super) struct Counted {
     pub(super) keys: u64,
     /// The revision of the tenant before anything was counted; empty if it has none.
     pub(super) revision: String,
-    /// How many places there were in its index.
+    /// The number of places in its index.
     pub(super) places: u64,
 }
 
@@ -64,8 +64,8 @@ impl Kept {
         records.filter_map(|record| record.tenant.as_ref())
     }
 
-    /// Writes the record afterwards, or nothing if there is none. Fields of that before that this
-    /// version does not know stay: a newer one, whose nodes work at the same time, needs them.
+    /// Writes the new record, or nothing if it was removed. Unknown fields of the old record stay, because
+    /// nodes of a newer version, which work at the same time, need them.
     pub(super) fn write(&self) -> Result<Vec<u8>, StoreError> {
         let Some(after) = &self.after else { return Ok(Vec::new()) };
         let fields: Map<String, Value> = match &self.before {
@@ -83,7 +83,7 @@ impl Kept {
 }
 
 impl Draft {
-    /// Makes one change more, if it may be made after those before it.
+    /// Adds a change, if it is allowed after those before it.
     pub(super) fn make(&mut self, change: &KeyChange) -> Result<(), CommitError> {
         if let KeyChange::Bound(bound) = change {
             return self.check(bound);
@@ -91,7 +91,7 @@ impl Draft {
         let record = change.record();
         let of_digest = self.records.get(&record.digest).and_then(|kept| kept.after.as_deref());
         let has_id = self.ids.get(&record.id).is_some_and(|named| named.after.is_some());
-        // The index of ids is not asked for it: that may be lost.
+        // Not looked up in the index of ids, which may be lost.
         let same = of_digest.filter(|of_digest| of_digest.id == record.id);
         change.check(same, has_id || of_digest.is_some())?;
         for (tenant, refusal) in change.needed_tenants(same) {
@@ -120,7 +120,7 @@ impl Draft {
         }
     }
 
-    /// Returns what the changes are if a tenant is suspended, by its number, which is less than 0.
+    /// Returns the error of a suspended tenant, by its number, which is less than 0.
     pub(super) fn refusal(&self, number: i64) -> CommitError {
         let index = usize::try_from(-number).ok().and_then(|number| number.checked_sub(1));
         match index.and_then(|index| self.needed.values().nth(index)) {

@@ -19,16 +19,16 @@ use crate::store::{
     EndPlace, EndedCursor, EndedPage, EndedQuery, KeyCursor, KeyRecord, StoreError, TenantFilter,
 };
 
-/// The most keys of a page. One script removes them, and the server does nothing else meanwhile.
+/// The most keys of a page. One script removes them, and blocks the server meanwhile.
 const PAGE: usize = 250;
 
 /// How many keys a step of the sweep looks at.
 const STEP: usize = 500;
 
-/// For how long a sweep is good, in seconds.
+/// The time until the next sweep, in seconds.
 const SWEPT_FOR: u64 = 7 * 24 * 60 * 60;
 
-/// What the cursor of a sweep begins with, and what is kept once it is done.
+/// The start of the cursor of a sweep, and the value that is stored once it is complete.
 const SWEEP: &str = "sweep:";
 const DONE: &str = "done";
 
@@ -68,7 +68,7 @@ impl RedisStore {
         self.name("ended:swept")
     }
 
-    /// Returns a page, of which each is one of the [steps](super::steps::Steps) that leave look-ups room.
+    /// Returns a page. Each page is one of the [steps](super::steps::Steps) that leave room for look-ups.
     pub(super) async fn ended_page(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
         self.steps.take(self.step(query)).await
     }
@@ -91,7 +91,7 @@ impl RedisStore {
         self.indexed(query, after.as_ref()).await
     }
 
-    /// Adds the places of some keys that the index may not have, and returns where to go on.
+    /// Adds the places of some keys that the index may lack, and returns where to continue.
     async fn sweep(&self, from: &str) -> Result<EndedPage, StoreError> {
         let from_key: Option<KeyCursor> =
             (!from.is_empty()).then(|| from.parse().map_err(wrong)).transpose()?;

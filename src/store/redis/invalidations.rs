@@ -1,4 +1,4 @@
-//! [`RedisInvalidations`]: changes, as Redis publishes them.
+//! [`RedisInvalidations`]: notifications of changes by Redis.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::key::KeyDigest;
 use crate::redis::Connection;
 use crate::store::{Invalidation, InvalidationSource, StoreError, Subscription};
 
-/// Hears of changes of a [`RedisStore`](super::RedisStore) by a channel of the same server.
-///
-/// The store's script publishes the digest of a changed key in the moment of the change. Made by
+/// Notifies a cache of changes of a [`RedisStore`](super::RedisStore), by a channel of the same server. Made by
 /// [`RedisStore::invalidations`](super::RedisStore::invalidations).
 ///
-/// A subscription has a connection of its own and ends with it: Redis keeps nothing for those who
-/// are away.
+/// The store's script publishes the digest of a changed key together with the change.
+///
+/// A subscription has a connection of its own and ends with it: Redis keeps no messages for absent
+/// subscribers.
 ///
 /// # Examples
 ///
-/// A record that something else changed has to be announced by it:
+/// A program that changes a record without the store has to publish that:
 ///
 /// ```no_run
 /// use tower_api_key::{KeyDigest, RedisStore};
@@ -43,7 +43,7 @@ impl RedisInvalidations {
         Self { connection, channel: channel.into() }
     }
 
-    /// Tells all subscribers that a key was changed by other means than through the store.
+    /// Notifies all subscribers of a change of a key that was made without the store.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl RedisInvalidations {
         self.send(Invalidation::Key(*digest)).await
     }
 
-    /// Tells all subscribers to forget all that they know.
+    /// Clears the caches of all subscribers.
     ///
     /// # Errors
     ///
@@ -90,10 +90,10 @@ struct RedisSubscription(PubSubStream);
 #[async_trait]
 impl Subscription for RedisSubscription {
     async fn next(&mut self) -> Result<Invalidation, StoreError> {
-        // It never comes back by itself.
+        // A lost subscription does not reconnect by itself.
         let message = self.0.next().await;
         let message = message.ok_or_else(|| StoreError::new("the subscription was lost"))?;
-        // What is no text cannot be read either.
+        // A payload that is not text invalidates everything.
         let text = str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
         Ok(Invalidation::from_text(text))
     }

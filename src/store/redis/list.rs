@@ -19,18 +19,17 @@ pub(super) const STEP: (usize, usize) = (500, 100);
 
 static LIST: LazyLock<ReadScript> = LazyLock::new(|| ReadScript::new(include_str!("list.lua")));
 
-/// How many places were visited, the last of them, and what was found.
+/// The number of visited places, the last of them, and the found records.
 type Answer = (usize, String, Vec<Found>);
 
-/// The place of a record, the digest under which it is kept, its JSON, when its key was last used, and
-/// what is said of its tenant.
+/// The place of a record, its digest, its JSON, when its key was last used, and the state of its tenant.
 type Found = (String, String, Vec<u8>, f64, u8);
 
 impl RedisStore {
     /// Visits records in steps, between which the server answers others.
     ///
-    /// Which records match is decided here. The server leaves out what cannot match, by the records
-    /// themselves: an index by state would not have what nodes of the version before change.
+    /// This node decides which records match. The server leaves out records that cannot match, by their
+    /// content: an index by state would miss the changes of nodes of the previous version.
     pub(super) async fn page(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
         let (asked, is_selective) = asked(query)?;
         let index = self.index(&query.tenant);
@@ -63,7 +62,7 @@ impl RedisStore {
     }
 }
 
-/// Reads what was found at a place. One that is not that of its record is wrong.
+/// Reads the record at a place. A place that is not that of its record is wrong.
 fn read_found((at, digest, json, used, standing): &Found) -> Result<Option<StoredKey>, StoreError> {
     let digest = digest.parse().map_err(StoreError::answered)?;
     let record = Arc::new(decode(json, &digest, is_suspended(*standing)?)?);
@@ -71,7 +70,7 @@ fn read_found((at, digest, json, used, standing): &Found) -> Result<Option<Store
     is_there.then(|| Ok(StoredKey::new(record, used_at(*used)?))).transpose()
 }
 
-/// Says as JSON what the server may leave out, and whether it has to look at each record for that.
+/// Returns as JSON what the server may leave out, and whether it has to read each record for that.
 fn asked(query: &KeyQuery) -> Result<(String, bool), StoreError> {
     let mut asked = Map::new();
     let mut ask = |name: &str, value: Option<String>| {
@@ -104,7 +103,7 @@ pub(super) fn exact(time: SystemTime) -> String {
     text.unwrap_or_default().replace(['.', 'Z'], "")
 }
 
-/// Where a key is in an index: the order of these texts is that of cursors.
+/// The place of a key in an index: these texts have the order of cursors.
 pub(super) fn place(cursor: &KeyCursor) -> String {
     format!("{:020}.{}", microseconds(cursor.created_at()), cursor.id())
 }

@@ -113,10 +113,10 @@ pub use self::invalidations::RedisInvalidations;
 pub struct RedisStore {
     /// For look-ups alone.
     connection: Connection,
-    /// For lists and changes, whose long answers nobody else has to wait for.
+    /// For lists and changes, so that look-ups do not wait for their long answers.
     management: Connection,
     steps: Steps,
-    /// Held by those who count keys before they issue one.
+    /// Held while keys are counted before one is issued.
     counting: Arc<tokio::sync::Mutex<()>>,
     prefix: Arc<str>,
 }
@@ -200,12 +200,12 @@ impl RedisStore {
         self.name("revisions")
     }
 
-    /// A sorted set with each id, by when it was last used in microseconds; 0 is never.
+    /// A sorted set of ids by the time of the last use, in microseconds; 0 means never.
     fn uses(&self) -> String {
         self.name("uses")
     }
 
-    /// A sorted set of the suspended tenants, by since when they are, in microseconds.
+    /// A sorted set of suspended tenants by the time of suspension, in microseconds.
     fn suspended_tenants(&self) -> String {
         self.name("suspended")
     }

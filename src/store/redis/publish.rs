@@ -5,16 +5,16 @@ use std::sync::LazyLock;
 use crate::redis::{Connection, Script};
 use crate::store::StoreError;
 
-/// What tells them to forget everything, as [`Invalidation`](crate::store::Invalidation) writes it.
+/// The message that clears their caches, as [`Invalidation`](crate::store::Invalidation) writes it.
 pub(super) const EVERYTHING: &str = "*";
 
-/// Publishes only where changes can be made: a replica, such as a primary of yesterday, answers
-/// that it is read-only to a script that does not say that it only reads.
+/// Publishes only at a server that makes changes: a replica, such as a former primary, refuses a
+/// script that is not declared as read-only.
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| {
     Script::new("#!lua flags=allow-oom\nreturn redis.call('PUBLISH', ARGV[1], ARGV[2])")
 });
 
-/// Publishes a message, perhaps twice: to forget something once more does no harm.
+/// Publishes a message, perhaps twice, which does no harm.
 pub(super) async fn publish(
     connection: &Connection,
     channel: &str,

@@ -1,4 +1,4 @@
-//! Reading, and only what is true now: nothing is read where changes cannot be made.
+//! Reading current data only: nothing is read from a server that cannot make changes.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use crate::key::{KeyDigest, KeyId};
 use crate::redis::{Call, Connection, Script};
 use crate::store::StoreError;
 
-/// How many names or fields one script is asked for. Lua hands no more than some thousands on.
+/// The maximum number of names or fields in one script: Lua passes on only some thousands.
 const MOST: usize = 1000;
 
 const BODY: &str = "
@@ -22,10 +22,10 @@ return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))
 
 static READ: LazyLock<ReadScript> = LazyLock::new(|| ReadScript::new(BODY));
 
-/// A script that reads what is true now.
+/// A script that reads current data.
 pub(super) struct ReadScript {
-    /// Does not say that it only reads: so a replica, such as a primary of yesterday, refuses it by
-    /// itself, and so does a primary with `min-replicas-to-write` that has lost its replicas.
+    /// Not declared as read-only: so a replica, such as a former primary, refuses it, and so does a
+    /// primary with `min-replicas-to-write` that has lost its replicas.
     script: Script,
     /// Reads from a primary that cannot write to its disk, and refuses to run the other for that.
     without_disk: Script,
@@ -105,9 +105,9 @@ return hashes",
 /// What becomes of something that was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// It is taken for what is true now.
+    /// It must be current.
     Believed,
-    /// It is compared with what there is when a change is made, so that it may be anything.
+    /// It is compared with the stored record when a change is made, so it may be outdated.
     Compared,
 }
 
@@ -158,7 +158,7 @@ impl RedisStore {
         }
     }
 
-    /// Looks up what is kept under digests, in their order, as it is true now.
+    /// Looks up the current records of digests, in their order.
     pub(super) async fn look_up(&self, digests: &[KeyDigest]) -> Result<Vec<Kept>, StoreError> {
         self.find(&self.connection, digests).await
     }

@@ -45,7 +45,7 @@ impl KeyRepository for RedisStore {
         };
         let kept = self.kept(std::slice::from_ref(&digest), Use::Believed);
         let (mut kept, mut uses) = try_join(kept, self.last_uses(ids)).await?;
-        // An index that names the record of another key is wrong.
+        // An index entry that names the record of another key is wrong.
         let record = kept.pop().and_then(|kept| kept.before).filter(|record| record.id == *id);
         Ok(record.map(|record| StoredKey::new(record, uses.pop().flatten())))
     }
@@ -94,7 +94,7 @@ impl RecordUses for RedisStore {
             return Ok(());
         }
         let mut command = redis::cmd("ZADD");
-        // Forward only, and only of keys that are there.
+        // Forward only, and only for existing keys.
         command.arg(self.uses()).arg("XX").arg("GT");
         for KeyUse { id, at } in uses {
             command.arg(microseconds(*at).min(LATEST)).arg(id.as_str());
@@ -115,7 +115,7 @@ impl RedisStore {
     }
 }
 
-/// Reads a score, of which 0 is never.
+/// Reads a score; 0 means never.
 pub(super) fn used_at(score: f64) -> Result<Option<SystemTime>, StoreError> {
     if !(0.0..=LATEST as f64).contains(&score) {
         return Err(StoreError::new("a time of last use is none"));

@@ -20,18 +20,18 @@ impl RedisStore {
         tenant: &TenantId,
         since: Option<SystemTime>,
     ) -> Result<bool, StoreError> {
-        // First, so that a connection that was closed meanwhile is made anew: the change is not repeated.
+        // First, so that a closed connection is replaced, because the change is not repeated.
         let read = Read::new("ZMSCORE", self.suspended_tenants()).args([tenant]);
         let [before]: [Option<f64>; 1] = self.read(&read, Use::Believed).await?;
         if before.is_some() == since.is_some() {
             return Ok(false);
         }
-        // 0 is never.
+        // 0 means never.
         let since = since.map(|since| microseconds(since).clamp(1, LATEST).to_string());
         let mut script = SUSPEND.call();
         script.key(self.suspended_tenants()).arg(self.channel());
         script.arg(tenant.as_str()).arg(since.unwrap_or_default());
-        // Not repeated: the answer may be what was lost.
+        // Not repeated: perhaps only the answer was lost.
         script.run(&mut self.management.clone()).await.map_err(StoreError::new)
     }
 

@@ -22,14 +22,14 @@ use crate::store::{
     UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore, UsageSums,
 };
 
-/// How many hours there are in a hash.
+/// The number of hours in a hash.
 const HOURS_PER_HASH: u32 = HOURS_PER_DAY;
 const DAYS_PER_HASH: u32 = 10 * HOURS_PER_DAY;
 
-/// For how long a writer is known that writes no more.
+/// For how long a writer that no longer writes is remembered.
 const WRITER_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How many keys or tenants are written by one script, in which others wait.
+/// How many keys or tenants one script writes, for which other commands wait.
 const ROWS_PER_SCRIPT: usize = 1000;
 
 /// How many hashes are read in one go.
@@ -43,7 +43,7 @@ static SUM: LazyLock<ReadScript> =
 /// The tenant of a hash, and its hours, each with how many requests were accepted and refused.
 type HashSums = (Option<String>, Vec<(u32, u64, u64)>);
 
-/// The field of a hash that is no count.
+/// The field of a hash that is not a count.
 const TENANT: &str = "tenant";
 
 /// What is added to hashes.
@@ -189,7 +189,7 @@ impl RedisStore {
         }
     }
 
-    /// Returns the keys, each with the name of a hash that may have something of it.
+    /// Returns the keys, each with the name of a hash that may have usage of it.
     fn names_by_key<'a>(&self, query: &'a UsageByKeyQuery) -> Vec<(&'a KeyId, String)> {
         let mut names = Vec::new();
         for id in &query.ids {
@@ -220,7 +220,7 @@ fn per_hash(step: UsageStep) -> u32 {
     }
 }
 
-/// Returns the numbers of the hashes that have something of a time.
+/// Returns the numbers of the hashes that cover a part of a time range.
 fn numbers(from: Hour, to: Hour, step: UsageStep) -> Range<u32> {
     let per_hash = per_hash(step);
     from.0 / per_hash..to.0.div_ceil(per_hash)
@@ -228,7 +228,7 @@ fn numbers(from: Hour, to: Hour, step: UsageStep) -> Range<u32> {
 
 type Buckets = BTreeMap<Hour, UsageCounts>;
 
-/// Adds what a hash has of a time.
+/// Adds the counts that a hash has in a time range.
 fn read(
     fields: Vec<(String, String)>,
     range: Range<Hour>,
@@ -249,7 +249,7 @@ fn told(buckets: Buckets) -> Vec<UsageBucket> {
     buckets.into_iter().map(bucket).collect()
 }
 
-/// Reads the name of a field. A newer version may count what this one does not know.
+/// Reads the name of a field. A newer version may have kinds that this one does not know.
 fn parse_field(field: &str) -> Result<(Hour, Option<UsageKind>), StoreError> {
     let parsed = field.split_once(':').and_then(|(hour, kind)| Some((hour.parse().ok()?, kind)));
     let (hour, name) = parsed.ok_or_else(|| StoreError::new("a field of usage cannot be read"))?;

@@ -24,7 +24,7 @@ pub(in crate::store) struct AuditRow {
 }
 
 impl Statements {
-    /// Reads a page of events, and one more than it has.
+    /// Reads a page of events, and one more.
     pub(in crate::store) fn events(&self, query: &AuditQuery) -> Statement {
         let mut filter = Filter::default();
         filter.add_tenant(&query.tenant);
@@ -58,7 +58,7 @@ impl Statements {
         Statement { sql: constant(sql), values: filter.values }
     }
 
-    /// Removes the oldest events before a time, so many at most.
+    /// Removes the oldest events before a time, up to a number.
     pub(in crate::store) fn remove_events(&self, before: SystemTime, at_most: usize) -> Statement {
         let audit = self.tables.audit();
         let limit = i64::try_from(at_most).unwrap_or(i64::MAX);
@@ -90,7 +90,7 @@ pub(in crate::store) fn index_events(tables: &Tables) -> String {
 impl AuditRow {
     /// # Errors
     ///
-    /// Returns an error that names the event if it has not the form that this crate writes.
+    /// Returns an error that names the event if it does not have the form that this crate writes.
     pub(in crate::store) fn read(self) -> Result<AuditEntry, StoreError> {
         let unreadable = |column: &str, error: &dyn std::fmt::Display| {
             StoreError::answered(format!("event {}: `{column}` cannot be read: {error}", self.id))

@@ -10,22 +10,22 @@ use crate::key::KeyId;
 use crate::store::audit::without_digest;
 use crate::store::{AuditEvent, CommitError, KeyBound, KeyChange, KeyRecord, StoreError};
 
-/// The most rows that one statement writes. Databases bound how many values a statement has, and more
+/// The most rows that one statement writes. Databases limit the values of a statement, and more
 /// rows are hardly faster.
 const MOST_ROWS: usize = 250;
 
-/// A statement that changes or finds its rows, all of them, or else the transaction is over.
+/// A statement that must change or find all its rows; otherwise the transaction ends.
 pub(in crate::store) struct Step {
     pub(in crate::store) statement: Statement,
     /// Whether it finds its rows.
     pub(in crate::store) finds: bool,
-    /// Whether it is worth to be kept prepared: it has one row, or as many as fit. Others have many forms.
+    /// Whether to keep it prepared: it has one row, or as many as fit. Others have many forms.
     pub(in crate::store) is_common: bool,
     pub(super) rows: u64,
     pub(super) refusal: Refusal,
 }
 
-/// What it means that there is no such row.
+/// The meaning of a missing row.
 #[derive(Clone, Copy)]
 pub(super) enum Refusal {
     Exists,
@@ -48,7 +48,7 @@ impl From<Refusal> for CommitError {
 }
 
 impl Step {
-    /// Judges by how many rows were changed or found.
+    /// Judges by the number of changed or found rows.
     pub(in crate::store) fn check(&self, rows: u64) -> Result<(), CommitError> {
         if rows == self.rows { Ok(()) } else { Err(self.refusal.into()) }
     }
@@ -58,18 +58,18 @@ impl Step {
 struct Rows<'a> {
     verb: Verb,
     rows: Vec<Vec<Value>>,
-    /// Whose rows they are. A change finds what those before it left, so no key is in it twice.
+    /// The keys of the rows. A change sees the effect of those before it, so no key is in it twice.
     ids: HashSet<&'a KeyId>,
 }
 
 impl Statements {
-    /// Returns what a transaction has to do. Changes of one kind that follow one another are one
-    /// statement: each is waited for, over the network too.
+    /// Returns the steps of a transaction. Consecutive changes of one kind are one statement, because each
+    /// statement costs a round trip.
     ///
     /// # Errors
     ///
-    /// Returns an error, before anything is done, if a record cannot be kept or a change is of a kind
-    /// that is not known.
+    /// Returns an error, before anything is done, if a record cannot be stored or if the kind of a change
+    /// is not known.
     pub(in crate::store) fn steps(
         &self,
         changes: &[KeyChange],
@@ -91,7 +91,7 @@ impl Statements {
         Ok(steps)
     }
 
-    /// Makes changes of rows, as many as can be by one statement.
+    /// Makes changes of rows, with as many as possible in one statement.
     fn together(&self, changes: &[KeyChange]) -> Result<Vec<Step>, CommitError> {
         let mut all: Vec<Rows<'_>> = Vec::new();
         for change in changes {
@@ -189,7 +189,7 @@ fn row_of_event(event: &AuditEvent) -> Result<Vec<Value>, StoreError> {
     ])
 }
 
-/// Returns by which values a record is found that is at its revision.
+/// Returns the values that find a record at its revision.
 fn identity(record: &KeyRecord) -> Vec<Value> {
     vec![
         Value::Text(Some(record.id.to_string())),

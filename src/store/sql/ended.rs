@@ -10,8 +10,8 @@ use crate::store::{EndPlace, EndedQuery, StoreError};
 /// When a key ends. The index over it has the same expression.
 const ENDS_AT: &str = "coalesce(revoked_at, expires_at)";
 
-/// Adds the indexes by which what is to be pruned is found, of all keys and of one tenant's. Keys that
-/// never end are not in them.
+/// Adds the indexes for pruning, of all keys and of one tenant's keys. Keys that never end are not in
+/// them.
 pub(in crate::store) fn index_ends(tables: &Tables) -> String {
     let keys = tables.keys();
     let indexes = [("api_keys_ended", ""), ("api_keys_ended_by_tenant", "tenant, ")];

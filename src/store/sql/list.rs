@@ -1,10 +1,10 @@
-//! A list as statements, each of which visits a bounded number of rows.
+//! A list as statements that each visit a bounded number of rows.
 //!
-//! What an index has is the *scope* of a query: the rows of a tenant, or those that were revoked. Where
-//! every row of the scope matches, one statement is all. Where more is asked, such as a part of the
-//! name, rows are visited window by window: one statement says in which row a window ends, by the index
-//! alone, and the next one lists the rows up to there that match. So what is visited is bounded, whatever
-//! is inserted or removed in between, and a page that was given up goes on where its window ended.
+//! The rows of an index are the *scope* of a query: the rows of a tenant, or the revoked ones. If
+//! every row of the scope matches, one statement is enough. If the query has other conditions, such as a
+//! part of the name, rows are visited window by window: one statement finds the last row of a window, by the
+//! index alone, and the next one lists the matching rows up to it. So the number of visited rows is bounded
+//! even if rows are inserted or removed in between, and an aborted page continues where its window ended.
 
 use super::statements::{Dialect, Statement, Statements, constant, is_suspended, select_with_use};
 use super::time::{not_after, not_before};
@@ -14,11 +14,11 @@ use crate::store::{KeyCursor, KeyPage, KeyQuery, KeyState, StoredKey, TenantFilt
 /// How many rows the first window has: enough where most rows match. The second has the rest.
 const FIRST_WINDOW: usize = 1000;
 
-/// A list under way.
+/// A running list.
 pub(in crate::store) struct List<'a> {
     statements: &'a Statements,
     query: &'a KeyQuery,
-    /// Behind which place the next window begins.
+    /// The place after which the next window begins.
     after: Option<KeyCursor>,
     /// How many rows may still be visited.
     left: usize,
@@ -66,7 +66,7 @@ impl List<'_> {
         Statement { sql: constant(sql), values: filter.values }
     }
 
-    /// Takes the rows of a window, and returns the page unless another window is to be visited.
+    /// Takes the rows of a window, and returns the page unless it needs another window.
     pub(in crate::store) fn take(
         &mut self,
         rows: Vec<StoredKey>,
@@ -81,8 +81,7 @@ impl List<'_> {
         Some(self.query.page(std::mem::take(&mut self.keys), end))
     }
 
-    /// Returns when a key was issued, as the indexes have it by which the keys of these tenants are
-    /// listed.
+    /// Returns the time of issue, as in the indexes by which the keys of these tenants are listed.
     fn age(&self) -> &'static str {
         match self.query.tenant {
             TenantFilter::Any => "created_at",
@@ -91,13 +90,13 @@ impl List<'_> {
     }
 
     fn order(&self) -> String {
-        // With the tenant, although it is the same for all: of those without one, PostgreSQL does not
-        // know that.
+        // With the tenant, although it is the same for all rows: PostgreSQL does not know that of rows
+        // without a tenant.
         let tenant = if self.query.tenant == TenantFilter::Any { "" } else { "tenant, " };
         format!("ORDER BY {tenant}{} DESC, id DESC", self.age())
     }
 
-    /// Tells whether every row that is visited matches.
+    /// Tells whether every visited row matches.
     fn is_exact(&self) -> bool {
         let mut filter = self.scope();
         let conditions = filter.conditions.len();
@@ -111,7 +110,7 @@ impl List<'_> {
         if is_first { self.left.min(FIRST_WINDOW) } else { self.left }
     }
 
-    /// Selects the rows that are visited: by what an index has.
+    /// Selects the visited rows, by the columns of an index.
     fn scope(&self) -> Filter {
         let mut filter = Filter::default();
         filter.add_tenant(&self.query.tenant);
@@ -146,8 +145,8 @@ impl List<'_> {
         self.partial().map_or(&[], |(_, conditions)| conditions)
     }
 
-    /// Names the table, and where the database does as it is told, the index. Of several that fit, such
-    /// as those of what is disabled and of what is not revoked, it may take the one with more rows.
+    /// Names the table, and the index if the database accepts that. Otherwise, if several indexes fit, such
+    /// as those of disabled keys and of keys that are not revoked, it may use the one with more rows.
     fn table(&self) -> String {
         let Statements { tables, dialect, .. } = self.statements;
         let is_of_tenant = self.query.tenant != TenantFilter::Any;
@@ -182,7 +181,7 @@ impl List<'_> {
         filter.add(format!("({}, id) {side} ({time}, {id})", self.age()));
     }
 
-    /// Selects of these rows what else is asked for.
+    /// Adds the other conditions of the query.
     fn add_rest(&self, filter: &mut Filter) {
         let query = self.query;
         if let Some(state) = query.state {
@@ -209,7 +208,7 @@ impl List<'_> {
         if let Some(time) = query.unused_since {
             let time = filter.bind(Value::Time(Some(not_before(time))));
             let uses = self.statements.tables.uses();
-            // A subquery, which is asked for each row that is visited, and never joined as a whole.
+            // A subquery, which runs for each visited row, and is never joined as a whole.
             filter.add(format!(
                 "((SELECT last_used_at FROM {uses} WHERE key_id = id) < {time}) IS NOT FALSE"
             ));
@@ -238,7 +237,7 @@ impl Filter {
         self.conditions.push(condition.into());
     }
 
-    /// Has no index used for the conditions that there are so far.
+    /// Prevents that an index is used for the conditions so far.
     pub(super) fn use_no_index(&mut self) {
         for condition in &mut self.conditions {
             *condition = format!("({condition}) IS TRUE");
@@ -271,8 +270,8 @@ impl Filter {
         self.add(format!("{}({}, {part}) > 0", dialect.position, dialect.lower_name));
     }
 
-    /// Says the same as [`KeyRecord::state`](crate::KeyRecord::state), but for what is said already and
-    /// for the tenant.
+    /// Adds the conditions of [`KeyRecord::state`](crate::KeyRecord::state), except those in `said` and
+    /// that of the tenant.
     fn add_state(&mut self, state: KeyState, at: i64, said: &[&str]) {
         let conditions: &[&str] = match state {
             KeyState::Revoked => &["revoked_at IS NOT NULL"],

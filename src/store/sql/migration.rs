@@ -7,7 +7,7 @@
 //! A migration adds (*expand*), and keeps what previous versions read and write, so that nodes of both
 //! work at the same time. A later migration removes what no version needs any more (*contract*). The
 //! table of migrations has two numbers for that: `version`, the oldest version whose code may use the
-//! tables, of which the largest counts; and `level`, the version to which they were migrated since. The
+//! tables (the largest counts); and `level`, the version to which they were migrated since. The
 //! first version of this crate knows only `version`, so it also starts over expanded tables.
 
 use thiserror::Error;

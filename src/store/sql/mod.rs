@@ -1,4 +1,4 @@
-//! What the stores for SQL databases share: tables, statements, and how a record is a row.
+//! The shared parts of the stores for SQL databases: tables, statements, and rows of records.
 
 mod audit;
 mod changes;

@@ -37,8 +37,7 @@ pub(super) const COLUMNS: [&str; 20] = [
     "created_by",
 ];
 
-/// A record as every database keeps it: times in microseconds since 1970, and as JSON what has
-/// parts.
+/// A record as every database stores it: times in microseconds since 1970, and structures as JSON.
 pub(in crate::store) struct KeyRow {
     pub(in crate::store) id: String,
     pub(in crate::store) digest: Vec<u8>,
@@ -60,21 +59,21 @@ pub(in crate::store) struct KeyRow {
     pub(in crate::store) revision: i64,
     pub(in crate::store) counted_as: Option<String>,
     pub(in crate::store) created_by: Option<String>,
-    /// Not of the row itself.
+    /// Not a column of the row.
     pub(in crate::store) suspended: bool,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
 impl KeyRow {
-    /// Makes the row of a record, or says why there can be none.
+    /// Makes the row of a record, or returns why it cannot be stored.
     pub(super) fn of(record: &KeyRecord) -> Result<Self, StoreError> {
         let unwritable = |reason: String| {
             let id = record.id.as_str().into();
             StoreError::new(UnwritableRecord { id, reason: reason.into() })
         };
         let row = Self::try_from(record).map_err(|error| unwritable(error.to_string()))?;
-        // Some JSON, such as what is nested too deep, can be written and not read.
+        // Some JSON, such as one that is nested too deeply, can be written but not read.
         let kept = row.to_record().map_err(|error| unwritable(error.to_string()))?;
         if kept.metadata() == record.metadata() {
             Ok(row)

@@ -1,4 +1,4 @@
-//! The statements, which are the same in every database but for the types of their values.
+//! The statements, which differ between databases only in the types of their values and in the dialect.
 
 #[cfg(feature = "sqlite")]
 use std::collections::BTreeMap;
@@ -22,16 +22,16 @@ pub(in crate::store) struct Statement {
     pub(in crate::store) values: Vec<Value>,
 }
 
-/// What is not the same in every database.
+/// The differences between the databases.
 #[derive(Clone, Copy)]
 pub(in crate::store) struct Dialect {
-    /// When a key was issued, as the indexes by tenant have it, and how a time is compared with that.
+    /// The time of issue, as in the indexes by tenant, and how a time is compared with it.
     pub(in crate::store) age_of_tenant: &'static str,
     pub(in crate::store) time_of_tenant: fn(String) -> String,
-    /// What follows the name of a table that is to be read by an index, if that can be said.
+    /// The text after the name of a table that names the index to use, if the database supports it.
     pub(in crate::store) by_index: fn(&str) -> String,
-    /// What a `SELECT` ends with that holds its row until the transaction ends, in a database where
-    /// others write meanwhile.
+    /// The end of a `SELECT` that locks its row until the transaction ends, in a database with concurrent
+    /// writers.
     pub(in crate::store) locking: &'static str,
     /// The name with `A` to `Z` as `a` to `z`, and nothing else changed.
     pub(in crate::store) lower_name: &'static str,
@@ -41,14 +41,14 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) keeps_zero: bool,
 }
 
-/// What a statement does with each of its rows.
+/// The effect of a statement on each of its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Insert,
     Replace,
     Remove,
     Require,
-    /// Keeps an event.
+    /// Stores an event.
     Note,
 }
 
@@ -77,7 +77,7 @@ impl Statements {
         let selected = selected(&tables);
         let columns = COLUMNS.join(", ");
         let values: Vec<_> = (1..=COLUMNS.len()).map(|number| format!("${number}")).collect();
-        // The id and the digest stay what they are.
+        // The id and the digest never change.
         let changes = COLUMNS.iter().zip(&values).skip(2);
         let changes: Vec<_> =
             changes.map(|(column, value)| format!("{column} = {value}")).collect();
@@ -107,8 +107,8 @@ impl Statements {
         }
     }
 
-    /// Has parameters without numbers in statements of many rows. SQLite compares each `$1` with all
-    /// others, so that its time grows with the square of their number.
+    /// Uses parameters without numbers in statements of many rows: SQLite compares each `$1` with all
+    /// others, so its time grows with the square of their number.
     #[cfg(feature = "sqlite")]
     pub(in crate::store) fn with_plain_parameters(self) -> Self {
         Self { parameter: |_| "?".to_owned(), ..self }
@@ -174,8 +174,8 @@ impl Statements {
         Statement { sql: self.find.clone(), values: vec![digest] }
     }
 
-    /// Finds the rows of several digests, in any order, by as few statements as the databases allow. Of
-    /// the many forms that they may have, none is worth to be kept.
+    /// Finds the rows of several digests, in any order, by as few statements as the databases allow. They
+    /// are not kept prepared, because they have many forms.
     pub(in crate::store) fn find_many(
         &self,
         digests: &[KeyDigest],
@@ -244,14 +244,14 @@ fn numbered(number: usize) -> String {
     format!("${number}")
 }
 
-/// Says when a row may be replaced by values, of which each is one of the columns: by one row and by many
-/// alike.
+/// Returns the condition for replacing a row by values, one for each column. It is the same for one row and
+/// for many.
 fn replaceable(tables: &Tables, value: impl Fn(usize) -> String) -> String {
     let (id, digest, revision) = (value(1), value(2), value(18));
     let (tenant, revoked_at, disabled) = (value(5), value(11), value(12));
     let (keys, suspensions) = (tables.keys(), tables.suspensions());
-    // What follows the revision holds by it, unless somebody disabled the trigger that counts revisions:
-    // a revocation is not taken back even so. Keys of a suspended tenant are only taken out of use.
+    // The revision implies the condition after it, unless the trigger that counts revisions is disabled:
+    // no revocation is undone even then. Keys of a suspended tenant can only be revoked or disabled.
     format!(
         "id = {id} AND digest = {digest} AND revision = {revision} - 1 \
          AND (revoked_at IS NULL OR revoked_at = {revoked_at}) \
@@ -260,17 +260,17 @@ fn replaceable(tables: &Tables, value: impl Fn(usize) -> String) -> String {
     )
 }
 
-/// Says when a row is at the revision of three values.
+/// Returns the condition for a row at the revision of three values.
 fn unchanged(value: impl Fn(usize) -> String) -> String {
     format!("id = {} AND digest = {} AND revision = {}", value(1), value(2), value(3))
 }
 
-/// Says when a row is at the revision of three values, and its tenant is not suspended.
+/// Returns the condition for a row at the revision of three values, whose tenant is not suspended.
 fn required(tables: &Tables, value: impl Fn(usize) -> String) -> String {
     format!("{} AND NOT {}", unchanged(value), is_suspended(tables))
 }
 
-/// Returns the records that were found, in the order of the digests that were asked for.
+/// Returns the found records, in the order of the digests.
 pub(in crate::store) fn in_order(
     digests: &[KeyDigest],
     found: impl IntoIterator<Item = Arc<KeyRecord>>,
@@ -279,12 +279,12 @@ pub(in crate::store) fn in_order(
     digests.iter().map(|digest| found.get(digest).cloned()).collect()
 }
 
-/// Returns what is selected of a row of keys.
+/// Returns the selected columns of a row of keys.
 pub(super) fn selected(tables: &Tables) -> String {
     format!("{}, {} AS suspended", COLUMNS.join(", "), is_suspended(tables))
 }
 
-/// Tells of a row of keys whether its tenant is suspended, by one probe of an index.
+/// Tells whether the tenant of a row of keys is suspended, by one probe of an index.
 ///
 /// Not by `EXISTS`, which PostgreSQL may make a join of that goes through more rows than a page has, and
 /// not by `IS NULL`, which it takes for rare: it then sorts what it would have found in order.
@@ -301,7 +301,7 @@ pub(super) fn select_with_use(tables: &Tables, keys: &str) -> String {
     format!("SELECT {columns}, {used} AS last_used_at FROM {keys}")
 }
 
-/// Marks a text that has no text of a user in it.
+/// Marks a statement that contains no text of a user.
 pub(in crate::store) fn constant(sql: String) -> SqlStr {
     // Shared, so that a clone copies nothing.
     AssertSqlSafe(Arc::<str>::from(sql)).into_sql_str()

@@ -28,8 +28,7 @@ impl Statements {
         })
     }
 
-    /// Suspends a tenant or resumes it; no row is changed if that was done before. What follows are the
-    /// events.
+    /// Suspends a tenant or resumes it; no row is changed if that was done before. The events follow.
     pub(in crate::store) fn set_suspended(
         &self,
         tenant: &TenantId,

@@ -5,7 +5,7 @@ use thiserror::Error;
 /// The longest prefix: PostgreSQL cuts names after 63 bytes.
 const MAX_PREFIX: usize = 32;
 
-/// The names of the tables, and of what belongs to them.
+/// The names of the tables, and of their indexes and triggers.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Tables {
     /// Quoted and with a dot, or nothing.

@@ -12,7 +12,7 @@ const LAST: i64 = 253_402_300_799_999_999;
 #[error("the time cannot be stored: use one in the years 1970 to 9999")]
 pub(in crate::store) struct TimeError;
 
-/// Returns the microsecond in which `time` is.
+/// Returns the microsecond of `time`.
 pub(in crate::store) fn to_microseconds(time: SystemTime) -> Result<i64, TimeError> {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| TimeError)?;
     let microseconds = i64::try_from(since.as_micros()).map_err(|_| TimeError)?;

@@ -15,11 +15,11 @@ use crate::store::{
 
 use super::statements::{Statement, constant};
 
-/// Leaves days out. An expression, so that no database looks for all hours of a time by their index, and
-/// meets those of all keys.
+/// Leaves days out. An expression, so that no database uses the index of hours, which would visit the rows
+/// of all keys.
 const HOURS_ONLY: &str = " AND hours + 0 = 1";
 
-/// For how long a writer is known that writes no more. PostgreSQL and SQLite count in days.
+/// For how long a writer that no longer writes is remembered. PostgreSQL and SQLite count in days.
 pub(in crate::store) const WRITERS_FOR_DAYS: u32 = 30;
 
 /// Returns the names of the columns with counts.
@@ -27,14 +27,14 @@ pub(in crate::store) fn columns() -> [&'static str; UsageKind::ALL.len()] {
     UsageKind::ALL.map(UsageKind::as_str)
 }
 
-/// Returns the definitions of the columns with counts. Where there was no refusal of a kind, there is no number.
+/// Returns the definitions of the columns with counts. A kind without refusals is `NULL`.
 pub(in crate::store) fn definitions(number: &str) -> String {
     let [accepted, refused @ ..] = columns();
     let refused = refused.map(|column| format!(", {column} {number}")).concat();
     format!("{accepted} {number} NOT NULL DEFAULT 0{refused}")
 }
 
-/// Returns what sets each count of a row, which is called `known`, to its sum with the `excluded` one.
+/// Returns the assignments that set each count of the row `known` to its sum with the `excluded` one.
 pub(in crate::store) fn additions() -> String {
     let add = |column| {
         format!(
@@ -68,7 +68,7 @@ pub(in crate::store) fn rows_of(batch: &UsageBatch) -> Value {
 
 /// Returns the time at which an hour begins.
 pub(in crate::store) fn time_of(hour: Hour) -> Result<Value, StoreError> {
-    // The end of the last one that there is has no time.
+    // The end of the last hour has no time.
     Ok(Value::Time(Some(to_microseconds(hour.start()).or_else(|error| match hour.0 {
         0 => Err(StoreError::new(error)),
         number => to_microseconds(Hour(number - 1).start()).map_err(StoreError::new),
@@ -99,7 +99,7 @@ pub(in crate::store) fn read(
     Ok(Statement { sql: constant(sql), values })
 }
 
-/// What the databases write in different ways.
+/// The differences between the databases.
 pub(in crate::store) struct Dialect {
     /// When the day of a row begins.
     pub(in crate::store) day: &'static str,
@@ -107,9 +107,9 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) hour: &'static str,
     /// The function that makes rows with a `value` of a JSON array.
     pub(in crate::store) each: &'static str,
-    /// The function that puts texts together.
+    /// The function that concatenates texts.
     pub(in crate::store) join: &'static str,
-    /// Whether `LATERAL` is known.
+    /// Whether the database knows `LATERAL`.
     pub(in crate::store) has_lateral: bool,
 }
 
@@ -181,7 +181,7 @@ fn conditions(query: &UsageByKeyQuery, which: &str) -> String {
         UsageStep::Hour => HOURS_ONLY,
         UsageStep::Day => "",
     };
-    // Not by the index of tenants, which have other keys as well.
+    // Not by the index of tenants, because a tenant has other keys as well.
     let whose = match query.tenant {
         TenantFilter::Any => "",
         TenantFilter::Of(_) | TenantFilter::Nobody => " AND coalesce(tenant, '') = $4",
@@ -246,7 +246,7 @@ fn read_sums(step: UsageStep, text: &str) -> Result<Vec<UsageSums>, StoreError> 
         let accepted = number().ok_or_else(failed)??;
         sums.push(UsageSums::new(start.start(), accepted, number().ok_or_else(failed)??));
     }
-    // In one text, a database may put them in any order.
+    // A database may put them into the text in any order.
     sums.sort_unstable_by_key(|sums| sums.start);
     UsageSums::merge(&mut sums);
     Ok(sums)
@@ -261,7 +261,7 @@ pub(in crate::store) struct UsageRow {
 impl UsageRow {
     /// # Errors
     ///
-    /// Returns an error if it has not the form that this crate writes.
+    /// Returns an error if it does not have the form that this crate writes.
     pub(in crate::store) fn read(self) -> Result<UsageBucket, StoreError> {
         let start = from_microseconds(self.start).map_err(StoreError::new)?;
         let mut counts = UsageCounts::default();

@@ -1,4 +1,4 @@
-//! The events that [`SqliteStore`] has kept.
+//! The audit events of [`SqliteStore`].
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use crate::store::{AuditPage, AuditQuery, StoreError};
 
 impl SqliteStore {
     pub(super) async fn events(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
-        // Of the many forms that it may have, none is worth to be kept.
+        // Not kept prepared, because the statement has many forms.
         let events = bound(&self.statements.events(query)).persistent(false);
         let _place = self.share.for_list().await?;
         let rows = events.fetch_all(&self.pool).await.map_err(failed)?;

@@ -2,13 +2,13 @@
 
 use crate::store::sql::Tables;
 
-/// How many changes the log has at least. A cache that missed more forgets everything.
+/// How many changes the log keeps at least. A cache that missed more is cleared.
 const KEPT: u32 = 4096;
 
 /// After how many changes old ones are removed.
 const REMOVED_AT_ONCE: u32 = 256;
 
-/// Adds the log. Triggers keep it, so that plain SQL and nodes of the version before are heard of, too.
+/// Adds the log. Triggers write it, so that it has changes by plain SQL and by the previous version, too.
 ///
 /// A change of a key is the digest of the key, one of all keys of a tenant is the tenant, and one of all keys
 /// is neither. Numbers follow one another; where one is missing, changes were removed or undone by a restore.

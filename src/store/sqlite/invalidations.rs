@@ -112,7 +112,7 @@ impl SqliteInvalidations {
             return Err(failed(sqlx::Error::PoolClosed));
         }
         if self.is_in_memory {
-            // There is no other connection, and none may be taken for good.
+            // There is no other connection, and this one must be returned.
             return Ok(Reader::Shared);
         }
         let options = self.pool.connect_options();
@@ -126,7 +126,7 @@ impl InvalidationSource for SqliteInvalidations {
         let mut ticks = interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut subscription = Looks {
-            // Before anything is read, so that none is missed.
+            // Before anything is read, so that no heartbeat is missed.
             sent: self.beats.subscribe(),
             reader: self.connect().await?,
             pool: self.pool.clone(),
@@ -144,7 +144,7 @@ impl InvalidationSource for SqliteInvalidations {
     }
 
     async fn beat(&self, number: u64) -> Result<(), StoreError> {
-        // Without subscribers, nobody has to hear it.
+        // Fails only without subscribers, which then need no heartbeat.
         let _ = self.beats.send(number);
         Ok(())
     }
@@ -169,11 +169,11 @@ struct Looks {
     reader: Reader,
     pool: SqlitePool,
     log: Log,
-    /// What SQLite said last of the commits of others.
+    /// The last `data_version`, which counts the commits of other connections.
     version: Option<i64>,
     /// The last change that was read.
     last: Option<Change>,
-    /// The heartbeats that were sent before the look under way.
+    /// The heartbeats that were sent before the running look.
     beats: Vec<u64>,
     heard: VecDeque<Invalidation>,
     ticks: Interval,
@@ -186,7 +186,7 @@ struct Change {
     of: Of,
 }
 
-/// Whose keys may have changed.
+/// The keys that may have changed.
 #[derive(Clone, PartialEq)]
 enum Of {
     Key(KeyDigest),
@@ -208,8 +208,8 @@ impl Subscription for Looks {
 }
 
 impl Looks {
-    /// Notes all that was changed since the last look. Nothing is noted before all was read, so a look
-    /// that is dropped has lost nothing.
+    /// Notes all changes since the last look. Nothing is noted before all changes are read, so a dropped
+    /// look loses nothing.
     async fn look(&mut self) -> Result<(), StoreError> {
         self.take_beats()?;
         let version = self.version().await?;
@@ -228,7 +228,7 @@ impl Looks {
                     self.last = changes.into_iter().next_back();
                 }
                 None => {
-                    // What comes in between is a part of everything.
+                    // Changes in between are covered by invalidating everything.
                     self.last = self.read_last().await?;
                     self.heard.push_back(Invalidation::Everything);
                 }
@@ -239,8 +239,8 @@ impl Looks {
         Ok(())
     }
 
-    /// Returns how many of these changes were read before, if they begin with the last of those, and none
-    /// is missing.
+    /// Returns how many of these changes were read before. `None` if they do not begin with the last read
+    /// change, or if any is missing.
     fn follow(&self, changes: &[Change]) -> Option<usize> {
         let known = usize::from(self.last.is_some());
         let first = self.last.as_ref().map_or(1, |last| last.number);
@@ -264,7 +264,7 @@ impl Looks {
         }
     }
 
-    /// Returns what differs after a commit of another connection. None if that is not known.
+    /// Returns a number that changes with each commit of another connection. `None` if it is not known.
     async fn version(&mut self) -> Result<Option<i64>, StoreError> {
         let Reader::Own(connection) = &mut self.reader else { return Ok(None) };
         let version = query_scalar("PRAGMA data_version").fetch_one(&mut **connection).await;
@@ -304,7 +304,7 @@ impl Change {
             (None, Some(tenant)) => tenant.parse().ok().map(Of::Tenant),
             _ => None,
         };
-        // What cannot be read may be any key.
+        // A change that cannot be read may be of any key.
         Ok(Self { number, of: of.unwrap_or(Of::All) })
     }
 

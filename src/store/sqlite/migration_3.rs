@@ -3,7 +3,7 @@
 use super::{change_log, usage};
 use crate::store::sql::{Tables, index_ends, index_events};
 
-/// Adds what many keys and many owners need: one part for each.
+/// Adds support for many keys and many owners, one part for each.
 pub(super) fn script(tables: &Tables) -> String {
     let parts: [fn(&Tables) -> String; 7] = [
         note_the_issuer,
@@ -17,17 +17,17 @@ pub(super) fn script(tables: &Tables) -> String {
     parts.map(|part| part(tables)).join("\n")
 }
 
-/// Adds who issued a key.
+/// Adds the actor that issued a key.
 fn note_the_issuer(tables: &Tables) -> String {
     format!("ALTER TABLE {} ADD COLUMN created_by TEXT;", tables.keys())
 }
 
-/// Adds an index for each list of keys that are few among many, so that others are not visited.
+/// Adds an index for each list that matches few of many keys, so that others are not visited.
 fn index_what_is_rare(tables: &Tables) -> String {
     tables.partial_indexes("(tenant, created_at DESC, id DESC)")
 }
 
-/// Adds the tenants whose keys are out of use, all of them.
+/// Adds the suspended tenants.
 fn suspend_tenants(tables: &Tables) -> String {
     let suspensions = tables.suspensions();
     format!(

@@ -78,7 +78,7 @@ fn create_tables(tables: &Tables) -> String {
     )
 }
 
-/// Adds by which key a successor's limits count, and how far tables were migrated.
+/// Adds the key under which a successor's limits count, and the level of the tables.
 fn count_successors(tables: &Tables) -> String {
     let [keys, migrations] = [tables.keys(), tables.migrations()];
     format!(
@@ -102,7 +102,7 @@ pub(super) async fn migrate(
         return Ok(());
     }
     drop(connection);
-    // Asks again now that nobody else can write.
+    // Asks again now that no other process can write.
     let mut writing = writers.begin().await.map_err(failed)?;
     let found = find(writing.connection(), tables).await.map_err(failed)?;
     for migration in pending(&MIGRATIONS, found, true).map_err(StoreError::new)? {

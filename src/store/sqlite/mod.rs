@@ -114,16 +114,16 @@ impl SqliteStore {
 
     /// Uses the connections of a pool.
     ///
-    /// They have to enforce foreign keys, which is the default of `sqlx`, and use one database: a pool
-    /// of databases in memory has one for each connection.
+    /// The connections must enforce foreign keys, which is the default of `sqlx`, and use the same database:
+    /// in memory, each connection of a pool has a database of its own.
     pub fn from_pool(pool: SqlitePool) -> SqliteStoreBuilder {
         SqliteStoreBuilder::pool(pool)
     }
 
     /// Closes the database for all clones, once nothing uses it any more.
     ///
-    /// Without it nothing is lost either, but the write-ahead log stays beside the file, and has to be
-    /// copied with it.
+    /// Without it, nothing is lost, but the write-ahead log stays beside the file, and must be copied
+    /// with it.
     pub async fn close(&self) {
         self.pool.close().await;
     }
@@ -131,7 +131,7 @@ impl SqliteStore {
 
 #[cfg(feature = "metrics")]
 impl SqliteStore {
-    /// Returns what returns the pool, as long as there is the store.
+    /// Returns a function that returns the pool while the store exists.
     pub(crate) fn weak_pool(&self) -> impl Fn() -> Option<SqlitePool> + Send + Sync + 'static {
         let (pool, statements) = (self.pool.clone(), Arc::downgrade(&self.statements));
         move || (statements.strong_count() > 0).then(|| pool.clone())

@@ -1,4 +1,4 @@
-//! How a database is opened.
+//! [`SqliteStoreBuilder`]: the settings of a store, and opening its database.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -27,20 +27,20 @@ const DIALECT: Dialect = Dialect {
     keeps_zero: true,
 };
 
-/// How long is waited for another process that writes.
+/// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long is waited for a connection: less than the five seconds that the layer waits, so that
+/// How long to wait for a connection: less than the five seconds that the layer waits, so that
 /// the log has the reason.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Says how a [`SqliteStore`] is opened, which is done when it is awaited.
+/// Configures a [`SqliteStore`]. Awaiting it opens the database.
 ///
 /// # Errors
 ///
 /// Awaiting it returns an error if the database cannot be opened, if a newer version of this crate
-/// migrated its tables in a way that this one cannot go on with, or if the table prefix is no plain
-/// name.
+/// migrated its tables in a way that this version does not support, or if the table prefix is not a
+/// valid name.
 #[must_use = "nothing is opened unless it is awaited"]
 pub struct SqliteStoreBuilder {
     database: Database,
@@ -75,24 +75,24 @@ impl SqliteStoreBuilder {
     }
 
     /// Puts `prefix` in front of the names of the tables: at most 32 of the characters `A-Z`,
-    /// `a-z`, `0-9` and `_`, the first of which is no digit.
+    /// `a-z`, `0-9` and `_`, not starting with a digit.
     pub fn table_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Leaves the file and its tables as they are, and fails if there is no file, or if the tables
-    /// are older than this crate needs. By default they are created and migrated.
+    /// Does not create or migrate the file and its tables, and fails if there is no file, or if the
+    /// tables are older than this crate needs. By default they are created and migrated.
     pub fn without_migration(mut self) -> Self {
         self.may_migrate = false;
         self
     }
 
-    /// Has lists and changes use so many of the connections at most. By default 2 of 10: one for
+    /// Sets how many connections lists and changes may use. The default is 2 of 10: one for
     /// changes, which are made one after the other, and one for lists.
     ///
-    /// The rest is for look-ups, which so wait for none of them. A database in memory has one
-    /// connection for all.
+    /// The rest is for look-ups, which so do not wait for lists and changes. A database in memory has
+    /// one connection for all.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! What [`SqliteStore`] does as a store.
+//! The store traits of [`SqliteStore`].
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -80,7 +80,7 @@ impl KeyRepository for SqliteStore {
         Ok(EndedPage::in_order(keys.collect::<Result<_, _>>()?, query))
     }
 
-    /// Keeps the events in the table `api_key_audit`.
+    /// Stores the events in the table `api_key_audit`.
     async fn commit(
         &self,
         changes: &[KeyChange],

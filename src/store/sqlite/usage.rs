@@ -126,7 +126,7 @@ impl UsageStore for SqliteStore {
         let limit = Value::Number(at_most.into());
         let hours = [time_of(first_hour)?, limit.clone()].to_vec();
         let days = [time_of(first_day)?, limit.clone()].to_vec();
-        // The two that concern hours see the same: nobody else writes.
+        // Both statements about hours see the same rows, because there is only one writer.
         let statements = [
             (constant(sum_up(tables)), hours.clone(), false),
             (constant(delete(tables, 1)), hours, true),

@@ -1,4 +1,4 @@
-//! [`UsageBatch`]: usage that is added to what a store has.
+//! [`UsageBatch`]: usage that is added to a store.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,21 +9,21 @@ use super::UsageCounts;
 use super::hours::{HOURS_PER_DAY, Hour, SECONDS_PER_HOUR};
 use crate::key::{KeyId, TenantId};
 
-/// The requests of one key within one hour.
+/// The numbers of requests of one key in one hour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyUsage {
     /// The key.
     pub id: KeyId,
-    /// On whose behalf it acts.
+    /// The tenant on whose behalf it acts.
     pub tenant: Option<TenantId>,
     pub(crate) hour: Hour,
-    /// How many requests came to what.
+    /// The numbers of requests by outcome.
     pub counts: UsageCounts,
 }
 
 impl KeyUsage {
-    /// Says how many requests there were in the hour in which `time` is, in UTC.
+    /// Creates the usage of a key in the hour of `time`, in UTC.
     #[must_use]
     pub fn new(id: KeyId, tenant: Option<TenantId>, time: SystemTime, counts: UsageCounts) -> Self {
         Self { id, tenant, hour: Hour::of(time), counts }
@@ -36,10 +36,10 @@ impl KeyUsage {
     }
 }
 
-/// Usage that is added to what a store has, once, however often it comes.
+/// Usage that is added to a store exactly once, even if it is sent several times.
 ///
-/// A batch has the name of its writer and a number. Batches of one writer come one after the other, with
-/// rising numbers, so a store that has seen the number, or a later one, has added the batch.
+/// A batch has the name of its writer and a number. A writer sends its batches one after the other, with
+/// rising numbers. So a store that has seen the number, or a later one, has added the batch.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UsageBatch {
     pub(crate) writer: Arc<str>,
@@ -49,7 +49,7 @@ pub struct UsageBatch {
 }
 
 impl UsageBatch {
-    /// Makes a batch. Rows of the same key and hour become one, and they are in the order of their keys.
+    /// Makes a batch. Rows of the same key and hour are summed up, and rows are ordered by key.
     #[must_use]
     pub fn new(
         writer: &str,
@@ -74,19 +74,19 @@ impl UsageBatch {
         &self.writer
     }
 
-    /// Returns the number, by which the writer counts its batches.
+    /// Returns the number of the batch, which rises with each batch of the writer.
     #[must_use]
     pub const fn number(&self) -> u64 {
         self.number
     }
 
-    /// Returns how long usage is kept, for stores in which things expire by themselves.
+    /// Returns how long usage is kept, for stores in which it expires by itself.
     #[must_use]
     pub const fn retention(&self) -> UsageRetention {
         self.retention
     }
 
-    /// Returns the usage of each key and hour, in this order, each once.
+    /// Returns the usage, one row for each key and hour, ordered by key and then hour.
     #[must_use]
     pub fn rows(&self) -> &[KeyUsage] {
         &self.rows
@@ -105,7 +105,7 @@ impl fmt::Debug for UsageBatch {
 
 /// How long usage is kept.
 ///
-/// When the hours of a day are too old, their sums are kept by the day, until that is too old as well.
+/// When the hours of a day are too old, they are summed up to a day, which is kept longer.
 ///
 /// # Examples
 ///
@@ -122,7 +122,7 @@ pub struct UsageRetention {
 }
 
 impl UsageRetention {
-    /// Keeps hours for so many days, and days for so many. Days are kept no shorter than hours.
+    /// Keeps hours for `hours_for` days, and days for `days_for` days. Days are kept at least as long as hours.
     #[must_use]
     pub const fn days(hours_for: u32, days_for: u32) -> Self {
         const fn days(number: u32) -> Duration {
@@ -132,19 +132,19 @@ impl UsageRetention {
         Self { hours: days(hours_for), days: days(days_for) }
     }
 
-    /// Returns how long it is known of each hour.
+    /// Returns how long hours are kept.
     #[must_use]
     pub const fn of_hours(&self) -> Duration {
         self.hours
     }
 
-    /// Returns how long it is known of each day.
+    /// Returns how long days are kept.
     #[must_use]
     pub const fn of_days(&self) -> Duration {
         self.days
     }
 
-    /// Returns the first hour that is kept by the hour, and the first day that is kept, at the time `now`.
+    /// Returns the first hour and the first day that are kept at the time `now`.
     ///
     /// Hours are summed up by whole days.
     pub(crate) fn first_kept(&self, now: SystemTime) -> (Hour, Hour) {

@@ -1,20 +1,20 @@
-//! [`UsageCounts`]: how many requests came to what.
+//! [`UsageCounts`]: the numbers of requests by outcome.
 
 use std::fmt;
 
-/// What a request with a known key came to, as usage is counted.
+/// The outcome of a request with a known key: accepted, or why it was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UsageKind {
-    /// The request was let through.
+    /// The request was accepted.
     Accepted,
-    /// The key is disabled for the time being.
+    /// The key is disabled.
     Disabled,
     /// All keys of the tenant are suspended.
     Suspended,
-    /// The key was revoked for good.
+    /// The key was revoked.
     Revoked,
-    /// The key's time is over.
+    /// The key has expired.
     Expired,
     /// The key is for another stage.
     WrongStage,
@@ -49,7 +49,7 @@ impl UsageKind {
         Self::Other,
     ];
 
-    /// Returns the name, such as `rate_limited`, which is also that of a column.
+    /// Returns the name, such as `rate_limited`, which is also the name of a column.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl fmt::Display for UsageKind {
     }
 }
 
-/// How many requests came to what.
+/// The numbers of requests by outcome.
 ///
 /// # Examples
 ///
@@ -92,19 +92,19 @@ impl fmt::Display for UsageKind {
 pub struct UsageCounts([u64; UsageKind::ALL.len()]);
 
 impl UsageCounts {
-    /// Returns how many requests came to this.
+    /// Returns how many requests had this outcome.
     #[must_use]
     pub const fn of(&self, kind: UsageKind) -> u64 {
         self.0[kind as usize]
     }
 
-    /// Returns how many requests were let through.
+    /// Returns how many requests were accepted.
     #[must_use]
     pub const fn accepted(&self) -> u64 {
         self.of(UsageKind::Accepted)
     }
 
-    /// Returns how many requests were refused, for whatever reason.
+    /// Returns how many requests were refused, for any reason.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.0[1..].iter().fold(0, |sum, count| sum.saturating_add(*count))
@@ -122,18 +122,18 @@ impl UsageCounts {
         *self == Self::default()
     }
 
-    /// Counts more requests.
+    /// Adds requests with one outcome.
     pub fn add(&mut self, kind: UsageKind, count: u64) {
         let sum = &mut self.0[kind as usize];
         *sum = sum.saturating_add(count);
     }
 
-    /// Counts what others have counted.
+    /// Adds all numbers of other counts.
     pub fn add_all(&mut self, others: &Self) {
         others.iter().for_each(|(kind, count)| self.add(kind, count));
     }
 
-    /// Returns the kinds of which there were requests, and how many.
+    /// Returns the kinds with requests, and their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (UsageKind, u64)> + '_ {
         let all = UsageKind::ALL.into_iter().map(|kind| (kind, self.of(kind)));
         all.filter(|(_, count)| *count > 0)

@@ -13,7 +13,7 @@ impl Hour {
     /// The last hour of the year 9999.
     pub(crate) const LAST: Self = Self(70_389_527);
 
-    /// Returns the hour in which `time` is. Times before 1970 and after 9999 are in the first and the last.
+    /// Returns the hour of `time`: the first for times before 1970, the last for times after 9999.
     pub(crate) fn of(time: SystemTime) -> Self {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let hour = u32::try_from(since.as_secs() / SECONDS_PER_HOUR).unwrap_or(u32::MAX);
@@ -35,7 +35,7 @@ impl Hour {
         Self(self.0 - self.0 % HOURS_PER_DAY)
     }
 
-    /// Returns the hour that is so many whole hours earlier, or the first.
+    /// Returns the hour that is `by` earlier, in whole hours, or the first.
     pub(crate) fn earlier(self, by: Duration) -> Self {
         let hours = u32::try_from(by.as_secs() / SECONDS_PER_HOUR).unwrap_or(u32::MAX);
         Self(self.0.saturating_sub(hours))

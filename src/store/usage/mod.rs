@@ -1,4 +1,4 @@
-//! [`UsageStore`]: keeping how often keys were used.
+//! [`UsageStore`]: storing how often keys were used.
 
 mod batch;
 mod counts;
@@ -21,55 +21,55 @@ pub use self::query::{UsageBucket, UsageByKeyQuery, UsageOf, UsageQuery, UsageSt
 use super::{RecordUses, StoreError};
 use crate::key::KeyId;
 
-/// Keeps how many requests of each key were accepted and refused, by the hour in UTC.
+/// Stores usage: how many requests of each key were accepted and refused, by the hour in UTC.
 ///
 /// # Contract
 ///
-/// * **Apart.** No record and no revision changes, and usage is in tables or hashes of its own.
-/// * **Once.** A [batch](UsageBatch) is added as a whole or not at all, and once, however often it comes, also
-///   if its future was dropped or its answer was lost.
-/// * **Together.** What several nodes add at the same time is summed up.
-/// * **Kept.** Usage outlives the record of its key, until it is too old.
+/// * **Separate.** No record and no revision changes. Usage is in tables or hashes of its own.
+/// * **Once.** A [batch](UsageBatch) is added completely or not at all. It is added once, even if it is sent
+///   again because its future was dropped or its answer was lost.
+/// * **Summed up.** Several nodes may add usage at the same time.
+/// * **Kept.** Usage outlives the record of its key, until the retention removes it.
 ///
 /// The feature `testing` has a suite that checks a store against this contract.
 #[async_trait]
 pub trait UsageStore: RecordUses {
-    /// Adds usage to what there is, unless this batch was added before.
+    /// Adds a batch to the stored usage, unless it was added before.
     ///
     /// # Errors
     ///
-    /// Returns an error if it is not known whether the batch was added. The same batch may then come again.
+    /// Returns an error if it is not known whether the batch was added. The caller may then send it again.
     async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError>;
 
-    /// Returns the hours or days of which there is usage, the oldest first.
+    /// Returns the hours or days with usage, the oldest first.
     ///
     /// # Errors
     ///
-    /// Returns an error if the store cannot tell.
+    /// Returns an error if the store fails.
     async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageBucket>, StoreError>;
 
-    /// Returns the hours or days of which there is usage, the oldest first, of each of several keys. Keys without
-    /// any are left out, and so is what a key did on behalf of another tenant.
+    /// Returns the hours or days with usage of each of several keys, the oldest first. Keys without usage are
+    /// left out, and so are requests on behalf of other tenants.
     ///
-    /// It takes about as long as for one key: a database is asked once.
+    /// It takes about as long as for one key: a database gets one query.
     ///
     /// # Errors
     ///
-    /// Returns an error if the store cannot tell.
+    /// Returns an error if the store fails.
     async fn usage_by_key(
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageBucket>>, StoreError>;
 
-    /// Returns how many requests of each of several keys were accepted and refused, by hours or days, the oldest
-    /// first. The reasons are left out.
+    /// Returns how many requests of each of several keys were accepted and refused, without the reasons, by hours
+    /// or days, the oldest first.
     ///
     /// This is [`usage_by_key`](Self::usage_by_key) for lists with a line of usage beside each key. A store
-    /// that overrides it reads and sends less: the stores of this crate return one row a key.
+    /// that overrides it reads and sends less: the stores of this crate return one row for each key.
     ///
     /// # Errors
     ///
-    /// Returns an error if the store cannot tell.
+    /// Returns an error if the store fails.
     async fn sums_by_key(
         &self,
         query: &UsageByKeyQuery,
@@ -79,10 +79,10 @@ pub trait UsageStore: RecordUses {
         Ok(found.into_iter().map(|(id, buckets)| (id, sums(buckets))).collect())
     }
 
-    /// Sums up hours that are too old at the time `now` as days, and deletes days that are: about as many rows
-    /// as `at_most`, so that nobody waits long for it. Several nodes may do so at the same time.
+    /// Sums up old hours to days, and deletes old days, by the age at `now`. It stops after about `at_most`
+    /// rows, so that nothing waits long for it. Several nodes may call it at the same time.
     ///
-    /// Returns how many rows were deleted. If it is as many as `at_most`, or more, there may be others.
+    /// Returns how many rows were deleted. If that is `at_most` or more, call it again: there may be others.
     /// A store in which usage expires by itself has nothing to do.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! [`UsageQuery`]: whose usage is asked for, and of which time.
+//! [`UsageQuery`]: the key or tenant, the time range and the step of a query of usage.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -9,28 +9,28 @@ use super::hours::{HOURS_PER_DAY, Hour};
 use crate::key::{KeyId, TenantId};
 use crate::store::TenantFilter;
 
-/// Whose usage it is.
+/// The key or the tenant whose usage is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UsageOf {
-    /// That of one key.
+    /// One key.
     Key(KeyId),
-    /// That of all keys of a tenant, also of those that were removed.
+    /// All keys of a tenant, also removed ones.
     Tenant(TenantId),
 }
 
-/// Of what length the times are of which usage is summed up.
+/// The period by which usage is summed up: hours or days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UsageStep {
-    /// Hours, as long as they are kept.
+    /// Hours, for as long as the store keeps them.
     Hour,
     /// Days in UTC.
     Day,
 }
 
 impl UsageStep {
-    /// Returns the first hour of those of which a part is within `range`, and the one after the last.
+    /// Returns the first hour that overlaps `range`, and the one after the last.
     fn whole(self, range: &Range<SystemTime>) -> (Hour, Hour) {
         let (from, to) = (Hour::of(range.start), Hour::not_before(range.end));
         let (from, to) = match self {
@@ -42,7 +42,7 @@ impl UsageStep {
     }
 }
 
-/// Whose usage is asked for, and of which time.
+/// Selects the usage of a key or a tenant in a time range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageQuery {
     pub(crate) of: UsageOf,
@@ -52,14 +52,14 @@ pub struct UsageQuery {
 }
 
 impl UsageQuery {
-    /// Asks for all hours or days of which a part is within `range`.
+    /// Selects all hours or days that overlap `range`.
     #[must_use]
     pub fn new(of: UsageOf, range: &Range<SystemTime>, step: UsageStep) -> Self {
         let (from, to) = step.whole(range);
         Self { of, from, to, step }
     }
 
-    /// Returns whose usage is asked for.
+    /// Returns the key or the tenant.
     #[must_use]
     pub const fn of(&self) -> &UsageOf {
         &self.of
@@ -71,14 +71,14 @@ impl UsageQuery {
         self.from.start()..self.to.start()
     }
 
-    /// Returns of what length the times are.
+    /// Returns the step: hours or days.
     #[must_use]
     pub const fn step(&self) -> UsageStep {
         self.step
     }
 }
 
-/// Of which keys usage is asked for, each by itself, and of which time.
+/// Selects the usage of several keys, each by itself, in a time range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageByKeyQuery {
     pub(crate) ids: Vec<KeyId>,
@@ -89,7 +89,7 @@ pub struct UsageByKeyQuery {
 }
 
 impl UsageByKeyQuery {
-    /// Asks for all hours or days of which a part is within `range`.
+    /// Selects all hours or days that overlap `range`.
     #[must_use]
     pub fn new(
         ids: impl IntoIterator<Item = KeyId>,
@@ -101,7 +101,7 @@ impl UsageByKeyQuery {
         Self { ids: ids.into_iter().collect(), tenant: TenantFilter::Any, from, to, step }
     }
 
-    /// Asks only for requests of keys that acted on behalf of such a tenant.
+    /// Selects only requests of keys that acted on behalf of these tenants.
     #[must_use]
     pub fn of_tenant(mut self, tenant: TenantFilter) -> Self {
         self.tenant = tenant;
@@ -114,7 +114,7 @@ impl UsageByKeyQuery {
         &self.ids
     }
 
-    /// Returns on whose behalf the keys acted.
+    /// Returns the tenants on whose behalf the keys acted.
     #[must_use]
     pub const fn tenant(&self) -> &TenantFilter {
         &self.tenant
@@ -126,32 +126,32 @@ impl UsageByKeyQuery {
         self.from.start()..self.to.start()
     }
 
-    /// Returns of what length the times are.
+    /// Returns the step: hours or days.
     #[must_use]
     pub const fn step(&self) -> UsageStep {
         self.step
     }
 }
 
-/// The requests of some time.
+/// The numbers of requests in an hour or a day, by their outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UsageBucket {
-    /// When the time begins, in UTC.
+    /// When the hour or day begins, in UTC.
     pub start: SystemTime,
-    /// How many requests came to what.
+    /// The numbers of requests by outcome.
     pub counts: UsageCounts,
 }
 
 impl UsageBucket {
-    /// Says how many requests there were from `start` on.
+    /// Creates the bucket of the hour or day that begins at `start`.
     #[must_use]
     pub const fn new(start: SystemTime, counts: UsageCounts) -> Self {
         Self { start, counts }
     }
 }
 
-/// How many requests of an hour or a day were accepted and refused, whatever the reasons.
+/// The numbers of accepted and refused requests in an hour or a day, without the reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UsageSums {
@@ -170,7 +170,7 @@ impl UsageSums {
         Self { start, accepted, refused }
     }
 
-    /// Adds up those with the same start, which are next to each other.
+    /// Adds up neighbours with the same start.
     pub(crate) fn merge(sums: &mut Vec<Self>) {
         sums.dedup_by(|next, sums| {
             let is_same = next.start == sums.start;

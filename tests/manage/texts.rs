@@ -41,7 +41,7 @@ async fn all_that_is_wrong_with_a_new_key_is_told_at_once_and_none_is_issued() {
         "tenant",
         "stage",
         "abilities[1]",
-        "abilities[2]",
+        "abilities[3]",
         "limits[0]",
         "limits",
         "addresses[1]",

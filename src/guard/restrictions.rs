@@ -10,9 +10,9 @@ use crate::key::{EndpointPattern, KeyKind, OriginPattern, Page, Restrictions, Si
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
 
-const UNKNOWN_ADDRESS: &str = "The API key works from some addresses only, and the server does not know the client's: in \
-     axum, serve with `into_make_service_with_connect_info::<SocketAddr>()`; with trusted proxies, have them tell it. \
-     (Builds without debug assertions do not say this.)";
+const UNKNOWN_ADDRESS: &str = "The API key does not work from this address, which the server does not know: in axum, serve \
+     with `into_make_service_with_connect_info::<SocketAddr>()`; have trusted proxies tell it. (Builds without debug \
+     assertions do not say this.)";
 
 /// Checks a request against the restrictions of its key. The layer does so for every key, so that no
 /// restriction depends on a mounted guard.

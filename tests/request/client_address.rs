@@ -44,7 +44,7 @@ const REFUSED: &str = "403 The API key does not work from this address";
 
 /// What builds with debug assertions answer where the address is not known.
 const UNKNOWN: &str =
-    "403 The API key works from some addresses only, and the server does not know";
+    "403 The API key does not work from this address, which the server does not know";
 
 fn is_refused(answer: &str) -> bool {
     answer == REFUSED || cfg!(debug_assertions) && answer.starts_with(UNKNOWN)

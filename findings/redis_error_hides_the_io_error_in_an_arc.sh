@@ -43,9 +43,11 @@ fn main() {
 
     println!("{error}: io::Error in its chain {plain}, within an Arc {inside:?}, is_connection_refusal {is_refused}");
     if (plain, inside, is_refused) != (false, Some(io::ErrorKind::ConnectionRefused), true) {
-        eprintln!("this has changed: the source of an I/O error of redis is another");
         std::process::exit(1);
     }
 }
 RUST
-cargo run --quiet
+if ! cargo run --quiet; then
+    echo "this has changed: the source of an I/O error of redis is another" >&2
+    exit 1
+fi

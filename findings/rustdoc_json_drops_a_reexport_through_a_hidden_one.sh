@@ -17,6 +17,11 @@ name = "finding"
 version = "0.0.0"
 edition = "2021"
 TOML
+cat >rust-toolchain.toml <<'TOML'
+[toolchain]
+channel = "1.95.0"
+profile = "minimal"
+TOML
 cat >src/lib.rs <<'RUST'
 pub mod store {
     pub(crate) mod kept {

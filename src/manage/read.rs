@@ -49,7 +49,7 @@ impl KeyManager {
         let tenant = authority.visible(TenantFilter::Any);
         let key = key.filter(|key| tenant.matches(key.record.tenant.as_ref()));
         let key = key.ok_or(ManageError::NotFound)?;
-        self.settings.repository.heed(&key.record);
+        self.settings.repository.record_changed(&key.record);
         Ok((key, authority))
     }
 

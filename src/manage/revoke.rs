@@ -274,7 +274,7 @@ impl KeyManager {
         let key = self.settings.repository.get(id).await?;
         let key = key.filter(|key| visible.matches(key.record.tenant.as_ref()));
         Ok(key.map(|StoredKey { record, .. }| {
-            self.settings.repository.heed(&record);
+            self.settings.repository.record_changed(&record);
             record
         }))
     }

@@ -160,7 +160,7 @@ pub trait KeyRepository: KeyStore {
     ///
     /// A [`KeyManager`](crate::KeyManager) calls it only if the caller may see the key, so that
     /// requests of others change nothing.
-    fn heed(&self, record: &KeyRecord) {
+    fn record_changed(&self, record: &KeyRecord) {
         let _ = record;
     }
 
@@ -297,8 +297,8 @@ macro_rules! forward_to_the_inner_repository {
                 (**self).find_stored(digest)
             }
 
-            fn heed(&self, record: &KeyRecord) {
-                (**self).heed(record);
+            fn record_changed(&self, record: &KeyRecord) {
+                (**self).record_changed(record);
             }
 
             fn invalidate_everywhere<'a, 'b>(&'a self) -> Pending<'b, ()>

@@ -477,7 +477,7 @@ async fn who_is_told_of_a_change_is_not_contradicted_by_what_threads_kept() {
         cached.find(&issue(&keys).record.digest()).await.unwrap();
     }
     assert!(keys.revoke(key.record.id()));
-    cached.heed(&keys.record(key.record.id()).unwrap());
+    cached.record_changed(&keys.record(key.record.id()).unwrap());
     assert_eq!(ask(&layer, &key).await.unwrap_err(), "revoked");
 }
 

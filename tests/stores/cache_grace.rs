@@ -256,7 +256,7 @@ async fn what_this_node_changed_or_tried_to_change_is_not_served() {
     let test = Test::start(Some(GRACE), Mood::Fails).await;
     test.assert_served().await;
     let revoked = next(&test.record, |record| record.set_revoked_at(Some(record.created_at())));
-    test.cached.heed(&revoked);
+    test.cached.record_changed(&revoked);
     test.find().await.unwrap_err();
 }
 

@@ -329,7 +329,7 @@ fn without_a_runtime_an_aging_record_is_loaded_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_that_nobody_waits_for_is_made_and_heeded() {
+async fn a_commit_that_nobody_waits_for_is_made_and_applied() {
     let test = held();
     test.warm_up().await;
     let (cached, change) = (test.cached.clone(), test.revocation());
@@ -347,7 +347,7 @@ async fn a_commit_that_nobody_waits_for_is_made_and_heeded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_of_which_nobody_knows_what_became_is_heeded() {
+async fn a_commit_of_which_nobody_knows_what_became_is_applied() {
     for answered in [Answered::WithAnError, Answered::WithAPanic] {
         let test = held();
         test.warm_up().await;

@@ -403,7 +403,7 @@ impl Model {
             }
             Step::Tell => {
                 if let Some((record, tenant)) = self.read.take() {
-                    self.cached.heed(&record);
+                    self.cached.record_changed(&record);
                     self.acknowledge(Version { record: record.revision() + 1, tenant });
                 }
             }

@@ -1,4 +1,4 @@
-//! A cache that is told of changes: it heeds them, and serves nothing from memory that it may not
+//! A cache that hears of changes: it applies them, and serves nothing from memory that it may not
 //! have been told of.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

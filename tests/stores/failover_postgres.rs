@@ -55,31 +55,31 @@ fn cached(store: &PostgresStore) -> CachedStore<PostgresStore> {
 
 /// Asks a node until it has refused the revoked key for some time. A valid one is never refused, nor
 /// is the revoked one accepted by a request that begins after the bound.
-async fn heeds<S: KeyStore>(
+async fn applies<S: KeyStore>(
     node: S,
     revoked: Arc<KeyRecord>,
     valid: Arc<KeyRecord>,
     bound: Duration,
 ) {
     let revoked_at = Instant::now();
-    let mut heeded = 0;
+    let mut applied = 0;
     while revoked_at.elapsed() < bound + AFTERWARDS {
         let asked_at = Instant::now();
         let found = in_time(node.find(&valid.digest())).await.unwrap();
         assert!(found.unwrap().revoked_at().is_none());
         let found = in_time(node.find(&revoked.digest())).await.unwrap().unwrap();
         match found.revoked_at() {
-            Some(_) => heeded += 1,
+            Some(_) => applied += 1,
             None => assert!(asked_at - revoked_at < bound, "accepted after {bound:?}"),
         }
         sleep(Duration::from_millis(25)).await;
     }
-    assert!(heeded > 0);
+    assert!(applied > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: run tests/all"]
-async fn nodes_that_are_left_behind_heed_a_revocation_within_the_maximal_staleness() {
+async fn nodes_that_are_left_behind_apply_a_revocation_within_the_maximal_staleness() {
     let pair = Pair::start().await;
     let name = Name::of(pair.primary.address()).await;
     let connect = async |_| in_time(PostgresStore::connect(&name.url()).into_future()).await;
@@ -106,10 +106,10 @@ async fn nodes_that_are_left_behind_heed_a_revocation_within_the_maximal_stalene
     name.moves_to(pair.standby.address());
     let new = pool(&pair.standby.url()).await;
     revoke(&new, &keys[0]).await;
-    let heed = nodes
-        .iter()
-        .map(|node| heeds(node.clone(), Arc::clone(&keys[0]), Arc::clone(&keys[1]), MAX_STALENESS));
-    join_all(heed).await;
+    let all = nodes.iter().map(|node| {
+        applies(node.clone(), Arc::clone(&keys[0]), Arc::clone(&keys[1]), MAX_STALENESS)
+    });
+    join_all(all).await;
     // What is changed now is changed on the new one, and heard of.
     assert!(nodes.iter().all(CachedStore::is_live));
     KeyManager::new(nodes[0].clone()).revoke(keys[1].id()).await.unwrap();
@@ -124,7 +124,7 @@ async fn nodes_that_are_left_behind_heed_a_revocation_within_the_maximal_stalene
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: run tests/all"]
-async fn a_store_that_is_left_behind_heeds_a_revocation_within_the_life_of_a_connection() {
+async fn a_store_that_is_left_behind_applies_a_revocation_within_the_life_of_a_connection() {
     let pair = Pair::start().await;
     let name = Name::of(pair.primary.address()).await;
     let own = PostgresStore::connect(&name.url()).connection_lifetime(LIFETIME).await.unwrap();
@@ -135,8 +135,8 @@ async fn a_store_that_is_left_behind_heeds_a_revocation_within_the_life_of_a_con
     pair.promote().await;
     name.moves_to(pair.standby.address());
     revoke(&pool(&pair.standby.url()).await, &keys[0]).await;
-    let heed = [own, lent].map(|store| heeds(store, keys[0].clone(), keys[1].clone(), LIFETIME));
-    join_all(heed).await;
+    let all = [own, lent].map(|store| applies(store, keys[0].clone(), keys[1].clone(), LIFETIME));
+    join_all(all).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

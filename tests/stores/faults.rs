@@ -36,7 +36,7 @@ pub struct Node {
     pub address: SocketAddr,
     pub keys: KeyManager,
     is_live: Box<dyn Fn() -> bool + Send + Sync>,
-    /// Within which time it heeds what it does not hear of: three heartbeats, and not longer on
+    /// Within which time it applies what it does not hear of: three heartbeats, and not longer on
     /// a slow machine.
     bound: Duration,
 }
@@ -207,7 +207,7 @@ struct Doomed {
 
 struct Revoked {
     at: Instant,
-    /// The node that acknowledged it, which heeds it from then on.
+    /// The node that acknowledged it, which applies it from then on.
     by: Option<usize>,
 }
 

@@ -144,7 +144,7 @@ async fn a_node_that_hears_of_nothing_serves_nothing_from_memory() {
     let cluster = Cluster::start(nodes.try_into().ok().unwrap()).await;
     let sql = pool(address, 1).await;
     for (deaf, proxy) in proxies.iter().enumerate() {
-        // The one that revokes heeds it though it does not hear of it.
+        // The one that revokes applies it though it does not hear of it.
         proxy.stall();
         cluster.revoke().await;
         cluster.nodes[deaf].becomes(false).await;

@@ -107,7 +107,7 @@ async fn a_node_that_hears_of_nothing_serves_nothing_from_memory() {
         proxies.each_ref().map(|proxy| node_listening_at(proxy.address(), address));
     let cluster = Cluster::start([first.await, second.await]).await;
     for (deaf, proxy) in proxies.iter().enumerate() {
-        // The one that revokes heeds it though it does not hear of it.
+        // The one that revokes applies it though it does not hear of it.
         proxy.stall();
         cluster.revoke().await;
         cluster.nodes[deaf].becomes(false).await;

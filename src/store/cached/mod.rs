@@ -21,7 +21,7 @@
 //! 3. The clock ends a subscription (4), and is asked before the edition: a record that was forgotten
 //!    before the cache became live again is seen to be forgotten.
 //! 4. A record that is served because the store cannot be reached (6) comes without a token.
-//! 5. A caller that changes a record, or reads a newer one, [notifies the cache](crate::KeyRepository::heed)
+//! 5. A caller that changes a record, or reads a newer one, [notifies the cache](crate::KeyRepository::record_changed)
 //!    first. That begins another edition, too, because threads may keep records that the entries evicted.
 //!
 //! Loads (3) and the watchers of streams do not see what threads keep.

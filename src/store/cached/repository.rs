@@ -88,8 +88,8 @@ impl<S: KeyRepository + 'static> KeyRepository for CachedStore<S> {
 
     /// Forgets an older record of the key, and running loads: a caller reads a key before changing it, and
     /// may find that another node has already made the change.
-    fn heed(&self, record: &KeyRecord) {
-        self.0.store.heed(record);
+    fn record_changed(&self, record: &KeyRecord) {
+        self.0.store.record_changed(record);
         let Memory { entries, .. } = &*self.0.memory;
         // Loads first: they keep their records before they end.
         if self.0.flights.is_loading(&record.digest) || !entries.has_only(record) {

@@ -49,7 +49,7 @@ impl<'a> Session<'a> {
         loop {
             match next_event(&mut current, silent_at, &mut renewal).await {
                 Event::Heard(heard, by) => {
-                    let Some(beat) = self.heed(heard, beats, by) else { continue };
+                    let Some(beat) = self.apply(heard, beats, by) else { continue };
                     if by == Ear::Next {
                         renewal.prove(beat.sent_at);
                     }
@@ -84,7 +84,7 @@ impl<'a> Session<'a> {
     }
 
     /// Forgets invalidated records. For a heartbeat of this node, returns what is known of it.
-    fn heed(&self, heard: Invalidation, beats: &Beats, by: Ear) -> Option<Heard> {
+    fn apply(&self, heard: Invalidation, beats: &Beats, by: Ear) -> Option<Heard> {
         let memory = &self.subscriber.memory;
         match heard {
             Invalidation::Key(digest) => memory.forget(&digest),

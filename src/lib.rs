@@ -344,6 +344,7 @@ pub use self::store::memory::MemoryStore;
 pub use self::store::new_key::{IssuedKey, NewKey};
 #[cfg(feature = "postgres")]
 pub use self::store::postgres::PostgresStore;
+pub use self::store::query::KeyQuery;
 pub use self::store::record::KeyRecord;
 #[cfg(feature = "redis")]
 pub use self::store::redis::RedisStore;

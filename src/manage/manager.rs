@@ -179,7 +179,7 @@ impl KeyManager {
     /// none. A new key that has a date of its own keeps it.
     ///
     /// Nothing happens to a key that is due. To find such keys, [list](Self::list) them by
-    /// [`KeyQuery::rotation_due_by`](crate::store::KeyQuery::rotation_due_by).
+    /// [`KeyQuery::rotation_due_by`](crate::KeyQuery::rotation_due_by).
     ///
     /// # Examples
     ///

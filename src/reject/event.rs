@@ -1,4 +1,6 @@
-//! The event of a refusal: its kind and, if known, the key, the route and the client.
+//! The event of a refusal: its kind and reason and, if known, the key, the route and the client.
+
+use std::borrow::Cow;
 
 use crate::head::RequestHead;
 use crate::reject::Rejection;
@@ -10,7 +12,7 @@ pub(super) fn rejected<'a>(
     rejection: &Rejection,
     head: &RequestHead<'_>,
     log: &Log,
-    path: impl Fn() -> Option<&'a str>,
+    path: impl Fn() -> Option<Cow<'a, str>>,
 ) {
     use std::error::Error as _;
 
@@ -27,6 +29,8 @@ pub(super) fn rejected<'a>(
             if tracing::enabled!(target: TARGET, Level::$LEVEL) {
                 let (client, route) = (log.client(head), head.matched_path());
                 let key = rejection.key_id().map(KeyId::as_str);
+                let reason = rejection.reason();
+                let reason = reason.as_deref();
                 // A fault of the server is one fault, whatever the request.
                 let of = match kind {
                     RejectionKind::Unavailable => {
@@ -39,21 +43,23 @@ pub(super) fn rejected<'a>(
                     }
                     _ => {
                         let (client, key) = (client.map(Neighbours::of), key.map(Into::into));
-                        Of { client, key, ..Of::default() }
+                        Of { client, key, reason: reason.map(Into::into), ..Of::default() }
                     }
                 };
                 let (level, kind) = (Level::$LEVEL, Some(kind.as_str()));
                 if log.repeats.is_first(Event { level, message: $message, kind, of }) {
+                    let path = if route.is_none() { path() } else { None };
                     tracing::$level!(
                         target: TARGET,
                         kind,
+                        reason,
                         key,
                         tenant = rejection.tenant().map(TenantId::as_str),
                         client = client.map(tracing::field::display),
                         error = rejection.source(),
                         method = head.method().as_str(),
                         route,
-                        path = if route.is_none() { path() } else { None },
+                        path = path.as_deref(),
                         $message
                     );
                 }
@@ -64,8 +70,8 @@ pub(super) fn rejected<'a>(
         RejectionKind::MissingLayer => event!(
             error,
             ERROR,
-            "a guard saw no verified key: mount ApiKeyLayer outside of the guard, so that \
-             requests pass the layer first"
+            "a guard or a handler saw no verified key, because no ApiKeyLayer is around it, so requests \
+             get 500: add the layer outside, in axum with `.layer(ApiKeyLayer::new(store))` after the routes"
         ),
         RejectionKind::Unavailable => event!(
             error,
@@ -82,6 +88,6 @@ pub(super) fn rejected<'a>(
     _: &Rejection,
     _: &RequestHead<'_>,
     _: &Log,
-    _: impl Fn() -> Option<&'a str>,
+    _: impl Fn() -> Option<Cow<'a, str>>,
 ) {
 }

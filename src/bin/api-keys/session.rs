@@ -74,7 +74,7 @@ impl Session {
     /// Also writes the events of changes to a file.
     pub(crate) fn write_events_to(&mut self, path: &Path) -> Result<(), Failure> {
         let sink = JsonLinesAudit::open(path)
-            .map_err(|error| Failure::usage(format!("--audit-file {}: {error}", path.display())))?;
+            .map_err(|error| Failure::usage(format!("--audit-file: {error}")))?;
         let sink = Arc::new(sink);
         let writes = Arc::clone(&sink);
         self.keys = self.keys.clone().audit(move |event: &AuditEvent| writes.record(event));

@@ -74,8 +74,7 @@ impl Rejector {
     pub(crate) fn without_layer() -> &'static Self {
         // The place of the key is not known here.
         static DEFAULT: LazyLock<Rejector> = LazyLock::new(|| {
-            let log =
-                Log { hides_paths: true, hides_long_segments: true, ..Log::default() };
+            let log = Log { hides_paths: true, hides_long_segments: true, ..Log::default() };
             Rejector { log, ..Rejector::default() }
         });
         &DEFAULT

@@ -314,7 +314,7 @@ fn a_misspelt_ability_is_refused_where_the_environment_lists_them() {
     operator.run(&["issue", "a robot", "--ability", "bots:*"]).succeeds();
     let ran = operator.run(&["issue", "a robot", "--ability", "bots:raed"]);
     assert_eq!(ran.code, 4, "{ran:?}");
-    assert!(ran.err.contains("unknown ability: correct its spelling"), "{ran:?}");
+    assert!(ran.err.contains("unknown ability: `bots:raed`: correct the spelling"), "{ran:?}");
     assert!(ran.err.contains("API_KEYS_ABILITIES"), "{ran:?}");
     for wrong in ["bots:*", "bots:", "\"bots:read\"", ""] {
         let operator = Operator::new().with("API_KEYS_ABILITIES", wrong);

@@ -219,7 +219,7 @@ async fn a_guard_without_the_layer_or_outside_it_is_an_error_that_names_the_laye
             // Of one route it is the same fault each time.
             assert!(errors("missing_layer") > 0);
             let lines = logged("missing_layer");
-            assert!(lines.iter().all(|line| line.contains("mount ApiKeyLayer outside")));
+            assert!(lines.iter().all(|line| line.contains("no ApiKeyLayer is around it")));
             // Nobody knows here where a key is.
             assert_eq!(logged(&path), [""; 0]);
         }

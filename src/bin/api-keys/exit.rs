@@ -122,7 +122,7 @@ impl Failure {
             ManageError::Issue(_) => Exit::Usage,
             ManageError::TooManyKeys(_)
             | ManageError::Name
-            | ManageError::UnknownAbility
+            | ManageError::UnknownAbility(_)
             | ManageError::Expiry
             | ManageError::State(_)
             | ManageError::Rotated(_)
@@ -137,7 +137,7 @@ impl Failure {
         if let Self::Manage(ManageError::Issue(IssueError::Ambiguous(_))) = self {
             return Some("choose the format with --prefix, --stage and --kind");
         }
-        if let Self::Manage(ManageError::UnknownAbility) = self {
+        if let Self::Manage(ManageError::UnknownAbility(_)) = self {
             return Some("add it to API_KEYS_ABILITIES, or correct its spelling");
         }
         let (Self::Store(error) | Self::Manage(ManageError::Store(error))) = self else {

@@ -36,6 +36,9 @@ mod rfc3339;
 mod rotate;
 mod say;
 mod scanner_rules;
+// The same file as that of the library.
+#[path = "../../secrecy.rs"]
+mod secrecy;
 mod session;
 mod show;
 mod surplus;

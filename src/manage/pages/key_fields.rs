@@ -118,7 +118,7 @@ impl KeyFields<'_> {
                         value: CUSTOM,
                         label: &texts.by_resource,
                         says: &texts.by_resource_says,
-                        checked: matches!(&*form.access, CUSTOM | ""),
+                        checked: form.is_by_resource(),
                     }.radio())
                 }
             }
@@ -156,10 +156,12 @@ impl KeyFields<'_> {
 
     fn resource(&self, resource: &Resource) -> Markup {
         let (texts, form) = (self.site.texts(), self.form);
-        let chosen = form.level(&resource.name).unwrap_or(Level::None);
+        let chosen = form.level(resource).unwrap_or(Level::None);
+        // Styles hide the boxes of other levels. Boxes that have no effect are shown, to be cleared.
+        let is_open = form.ignored_boxes(resource).next().is_some();
         let name = format!("level.{}", resource.name);
         html! {
-            fieldset.ak-resource {
+            fieldset.ak-resource.ak-open[is_open] {
                 legend { (resource.title) }
                 div.ak-levels {
                     @for level in resource.levels() {
@@ -170,10 +172,12 @@ impl KeyFields<'_> {
                         }
                     }
                 }
-                div.ak-abilities {
-                    @for entry in &resource.entries {
-                        @let ability = entry.ability.as_str();
-                        (ability_box(ability, &entry.says, form.abilities.contains(ability)))
+                @if resource.has_boxes() {
+                    div.ak-abilities {
+                        @for entry in &resource.entries {
+                            @let ability = entry.ability.as_str();
+                            (ability_box(ability, &entry.says, form.abilities.contains(ability)))
+                        }
                     }
                 }
             }
@@ -188,6 +192,9 @@ impl KeyFields<'_> {
             fill(&texts.until, &[("date", &Civil::of(end).date_in_words(texts))])
         };
         let tomorrow = Civil::of(from_seconds(seconds(self.site.now) + DAY)).date();
+        // Styles hide a date beside another choice. One that has no effect is shown, to be cleared.
+        let is_wrong = self.mistakes.at(Place::Expiry).is_some();
+        let is_open = is_wrong && form.has_date_without_effect();
         let has_date = settings.expiries.contains(&Expiry::Date);
         let choices = html! {
             div.ak-choices {
@@ -216,7 +223,7 @@ impl KeyFields<'_> {
                 }
             }
             @if has_date {
-                div.ak-date {
+                div.ak-date.ak-open[is_open] {
                     label for="date" { (texts.date) }
                     input type="date" id="date" name="date" value=(form.date) min=(tomorrow);
                 }
@@ -235,7 +242,11 @@ fn ability_box(ability: &str, says: &str, checked: bool) -> Markup {
     }
 }
 
-fn level_in_words<'a>(level: Level, resource: &Resource, texts: &'a PageTexts) -> &'a str {
+pub(super) fn level_in_words<'a>(
+    level: Level,
+    resource: &Resource,
+    texts: &'a PageTexts,
+) -> &'a str {
     match level {
         // There is nothing to write.
         Level::Write if resource.only_reads() => &texts.level_read,

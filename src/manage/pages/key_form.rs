@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::expiry::Expiry;
 use super::form::Form;
-use super::offered::{Level, Offered};
+use super::offered::{Level, Offered, Resource};
 use super::place::Place;
 use super::settings::Settings;
 use super::time::{Civil, DAY, from_seconds, seconds};
@@ -127,9 +127,50 @@ impl KeyForm {
         }
     }
 
-    pub(super) fn level(&self, resource: &str) -> Option<Level> {
-        let level = self.levels.get(resource)?;
-        Level::ALL.into_iter().find(|known| known.as_str() == level)
+    /// Returns the level of a resource, or nothing for one that does not exist. Without a level, the boxes decide.
+    pub(super) fn level(&self, resource: &Resource) -> Option<Level> {
+        match self.levels.get(&resource.name).map_or("", |level| level) {
+            "" if self.boxes(resource).next().is_some() => Some(resource.level_of_boxes()),
+            "" => Some(Level::None),
+            level => Level::ALL.into_iter().find(|known| known.as_str() == level),
+        }
+    }
+
+    /// Returns the abilities of a resource whose boxes are ticked.
+    fn boxes<'a>(&'a self, resource: &'a Resource) -> impl Iterator<Item = &'a Ability> {
+        let abilities = resource.entries.iter().map(|entry| &entry.ability);
+        abilities.filter(|ability| self.abilities.contains(ability.as_str()))
+    }
+
+    /// Returns the ticked abilities of a resource that its chosen level does not grant.
+    pub(super) fn ignored_boxes<'a>(
+        &'a self,
+        resource: &'a Resource,
+    ) -> impl Iterator<Item = &'a Ability> {
+        let granted = match self.level(resource) {
+            Some(Level::Custom) => None,
+            level => Some(resource.at(level.unwrap_or(Level::None))),
+        };
+        self.boxes(resource).filter(move |ability| {
+            granted.as_ref().is_some_and(|granted| !granted.contains(ability))
+        })
+    }
+
+    /// Returns the resources with ticked boxes that the chosen level ignores, and these abilities. The user may have
+    /// meant the boxes, so they are neither granted nor dropped. The boxes of what the key had `before` are ticked
+    /// in the form that is shown, so a lower level takes them away.
+    pub(super) fn boxes_without_effect<'a>(
+        &'a self,
+        offered: &'a Offered,
+        before: &'a AbilitySet,
+    ) -> impl Iterator<Item = (&'a Resource, Vec<&'a str>)> {
+        let was_there = |ability: &Ability| before.iter().any(|each| each == ability);
+        let resources = offered.resources.iter().filter(|_| self.is_by_resource());
+        let ignored = resources.map(move |resource| {
+            let ignored = self.ignored_boxes(resource).filter(|ability| !was_there(ability));
+            (resource, ignored.map(Ability::as_str).collect::<Vec<_>>())
+        });
+        ignored.filter(|(_, abilities)| !abilities.is_empty())
     }
 
     /// Returns the chosen abilities: those of the preset, or those of the level of each resource and those that
@@ -141,11 +182,8 @@ impl KeyForm {
         }
         let mut chosen = Vec::new();
         for resource in &offered.resources {
-            match self.level(&resource.name).unwrap_or(Level::None) {
-                Level::Custom => {
-                    let entries = resource.entries.iter().map(|entry| entry.ability.to_string());
-                    chosen.extend(entries.filter(|ability| self.abilities.contains(ability)));
-                }
+            match self.level(resource).unwrap_or(Level::None) {
+                Level::Custom => chosen.extend(self.boxes(resource).map(ToString::to_string)),
                 level => chosen.extend(resource.at(level).into_iter().map(ToString::to_string)),
             }
         }
@@ -153,18 +191,33 @@ impl KeyForm {
         chosen
     }
 
-    /// Returns whether the chosen preset exists. It may have been removed since the form was shown.
+    /// Returns whether the chosen preset, or each chosen level, exists. A preset may have been removed since the form
+    /// was shown.
     pub(super) fn has_access(&self, offered: &Offered) -> bool {
+        if self.is_by_resource() {
+            return offered.resources.iter().all(|resource| self.level(resource).is_some());
+        }
         let mut presets = offered.presets.iter();
-        matches!(&*self.access, CUSTOM | "") || presets.any(|preset| preset.value() == self.access)
+        presets.any(|preset| preset.value() == self.access)
     }
 
-    /// Returns whether there are chosen abilities that no form offers and that the key did not have `before`. They
-    /// were written by hand, such as a wildcard, or were removed from the catalogue.
-    pub(super) fn has_unknown_abilities(&self, catalogue: &Offered, before: &AbilitySet) -> bool {
+    /// Returns the chosen abilities that no form offers and that the key did not have `before`. They were written by
+    /// hand, such as a wildcard, or were removed from the catalogue.
+    pub(super) fn unknown_abilities<'a>(
+        &'a self,
+        catalogue: &'a Offered,
+        before: &AbilitySet,
+    ) -> Vec<&'a str> {
         let was_there = |ability: &str| before.iter().any(|each| each.as_str() == ability);
-        let is_by_resource = matches!(&*self.access, CUSTOM | "");
-        is_by_resource && self.others(catalogue).any(|ability| !was_there(ability))
+        match self.is_by_resource() {
+            true => self.others(catalogue).filter(|ability| !was_there(ability)).collect(),
+            false => Vec::new(),
+        }
+    }
+
+    /// Returns whether the access is chosen for each resource, and not by a preset.
+    pub(super) fn is_by_resource(&self) -> bool {
+        matches!(&*self.access, CUSTOM | "")
     }
 
     /// Returns the chosen abilities that the catalogue does not have.
@@ -172,6 +225,11 @@ impl KeyForm {
         let is_known =
             |ability: &str| offered.entries().any(|entry| entry.ability.as_str() == ability);
         self.abilities.iter().map(|ability| &**ability).filter(move |ability| !is_known(ability))
+    }
+
+    /// Returns whether a date was typed that the chosen expiry ignores.
+    pub(super) fn has_date_without_effect(&self) -> bool {
+        !self.date.is_empty() && self.expiry != Expiry::Date.value()
     }
 
     /// Returns the expiry of the key; `None` is never.

@@ -127,12 +127,22 @@ impl Resource {
     pub(super) fn levels(&self) -> impl Iterator<Item = Level> {
         let reading = self.entries.iter().filter(|entry| entry.reads()).count();
         let has_reading = (1..self.entries.len()).contains(&reading);
-        let has_choice = self.entries.len() > 1;
+        let has_boxes = self.has_boxes();
         Level::ALL.into_iter().filter(move |level| match level {
             Level::Read => has_reading,
-            Level::Custom => has_choice,
+            Level::Custom => has_boxes,
             Level::None | Level::Write => true,
         })
+    }
+
+    /// Returns whether there are boxes of single abilities: one ability alone has its levels.
+    pub(super) fn has_boxes(&self) -> bool {
+        self.entries.len() > 1
+    }
+
+    /// Returns the level at which abilities that were sent one by one count.
+    pub(super) fn level_of_boxes(&self) -> Level {
+        if self.has_boxes() { Level::Custom } else { Level::Write }
     }
 
     pub(super) fn only_reads(&self) -> bool {

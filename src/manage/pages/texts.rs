@@ -420,12 +420,17 @@ texts! {
     wrong_stage: "Choose one.",
     /// The mistake of a preset that is no longer offered.
     wrong_access: "Choose again what the key may do.",
+    /// The mistake of boxes that the chosen level ignores: the `{abilities}` of a `{resource}`, and the `{level}` with
+    /// which they count.
+    wrong_boxes: "{resource}: {abilities} counts only with “{level}”. Choose that, or clear the box.",
     /// The mistake of a wrong expiry.
     wrong_expiry: "Choose when the key expires: one of these, or a date in their range.",
+    /// The mistake of a date beside another choice. `{choice}` is the choice of a date.
+    wrong_date: "The date counts only with “{choice}”. Choose that, or clear the date.",
     /// The mistake of a wrong grace period.
     wrong_grace: "Choose when the old key stops working.",
-    /// The mistake of abilities that no longer exist.
-    wrong_abilities: "One of these no longer exists: open the form again, and choose again.",
+    /// The mistake of abilities that no longer exist: `{abilities}`.
+    wrong_abilities: "These no longer exist: {abilities}. Open the form again, and choose again.",
     /// The mistake of a wrong rate limit.
     wrong_limits: "{error}",
     /// The mistake of a wrong address.

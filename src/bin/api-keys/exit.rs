@@ -9,6 +9,7 @@ use tower_api_key::store::TablesError;
 use tower_api_key::{KeyId, ManageError, StoreError};
 
 use crate::input::InputError;
+use crate::mistakes::Mistake;
 use crate::say::say;
 use crate::text::printable;
 use crate::url::UrlError;
@@ -49,6 +50,8 @@ impl From<Exit> for ExitCode {
 pub(crate) enum Failure {
     #[error("{0}")]
     Usage(String),
+    #[error("{}", said_in_one_line(.0))]
+    Mistakes(Vec<Mistake>),
     #[error(transparent)]
     Url(#[from] UrlError),
     #[error(transparent)]
@@ -81,6 +84,10 @@ pub(crate) enum Failure {
     Line { line: usize, uncertain: Vec<KeyId>, source: ManageError },
 }
 
+fn said_in_one_line(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 fn joined(ids: &[KeyId]) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
@@ -109,6 +116,11 @@ impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Url(_) | Self::Input(InputError::Wrong(_)) => Exit::Usage,
+            // What is wrong in itself comes before what a rule refuses.
+            Self::Mistakes(mistakes) if mistakes.iter().all(|one| one.exit() == Exit::Refused) => {
+                Exit::Refused
+            }
+            Self::Mistakes(_) => Exit::Usage,
             Self::Manage(error) | Self::Line { source: error, .. } => Self::exit_of(error),
             _ if self.is_closed_pipe() => Exit::Done,
             _ => Exit::Failed,
@@ -129,6 +141,14 @@ impl Failure {
             | ManageError::Suspended
             | ManageError::Format => Exit::Refused,
             _ => Exit::Failed,
+        }
+    }
+
+    /// Returns the lines of the message.
+    fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Mistakes(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
+            failure => vec![failure.to_string()],
         }
     }
 
@@ -159,7 +179,9 @@ pub(crate) fn report(outcome: Result<Exit, Failure>) -> ExitCode {
     };
     let exit = failure.exit();
     if exit != Exit::Done {
-        say(format_args!("api-keys: {}", printable(&failure.to_string())));
+        for line in failure.lines() {
+            say(format_args!("api-keys: {}", printable(&line)));
+        }
         if let Some(advice) = failure.advice() {
             say(format_args!("api-keys: {advice}"));
         }

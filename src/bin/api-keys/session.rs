@@ -11,6 +11,7 @@ use tower_api_key::store::{ActorName, AuditEvent, AuditSink as _, JsonLinesAudit
 use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyScheme};
 use zeroize::Zeroizing;
 
+use crate::checks::Checks;
 use crate::database::Database;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -48,6 +49,11 @@ impl Session {
             keys = keys.max_keys_per_tenant(most);
         }
         Self { database, keys, formats, hasher, output, now: SystemTime::now(), events: None }
+    }
+
+    /// Returns what options are checked against. Abilities are checked by the manager, which knows what a key has.
+    pub(crate) const fn checks(&self) -> Checks<'_> {
+        Checks { formats: &self.formats, abilities: None, now: self.now }
     }
 
     /// Returns the scheme of keys with these formats.

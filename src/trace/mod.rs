@@ -127,7 +127,10 @@ mod events {
 
     #[cfg(feature = "pages")]
     pub(crate) fn no_usage(error: &(dyn Error + 'static)) {
-        tracing::warn!(target: TARGET, error, "keys are shown without their usage");
+        let message = "keys are shown without their usage, because the store fails: check that it can be reached, and read the error";
+        if is_first_fault(Repeats::of_process(), Level::WARN, message, error) {
+            tracing::warn!(target: TARGET, error, "{message}");
+        }
     }
 
     #[cfg(feature = "usage")]

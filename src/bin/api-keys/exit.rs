@@ -131,7 +131,9 @@ impl Failure {
         match error {
             ManageError::NotFound => Exit::NotFound,
             ManageError::Issue(IssueError::Generate(_)) => Exit::Failed,
-            ManageError::Issue(_) => Exit::Usage,
+            ManageError::Issue(_) | ManageError::Invalid(_) | ManageError::UsageRange => {
+                Exit::Usage
+            }
             ManageError::TooManyKeys(_)
             | ManageError::Name
             | ManageError::UnknownAbility(_)

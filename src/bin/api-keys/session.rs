@@ -145,7 +145,7 @@ pub(crate) fn pepper_advice() -> &'static str {
 pub(crate) fn secret_variable(name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     match env::var(name).map(Zeroizing::new) {
         Ok(secret) if secret.len() < 16 => {
-            Err(Failure::usage(format!("{name} is too short: it has at least 16 bytes")))
+            Err(Failure::usage(format!("{name} is too short: use at least 16 bytes")))
         }
         Ok(secret) => match Surplus::check(&secret) {
             Ok(()) => Ok(Some(secret)),

@@ -366,6 +366,8 @@ texts! {
     what_changed: "Changed: {fields}",
     /// The event of issuing the key.
     was_issued: "Created",
+    /// The event of an imported key.
+    was_imported: "Imported",
     /// The event of changing the key.
     was_updated: "Changed",
     /// The event of disabling the key.

@@ -220,7 +220,7 @@
 // 5. `limit` -> `store` -> `key`. Neither a store nor a limiter knows of requests.
 // 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace` ->
 //    `neighbours`. Stores, limiters, observers, sinks, callbacks and guards on trial are called through `contain`.
-//    `clock`, `immediate`, `line`, `neighbours`, `rfc3339`, `secrecy` and `valid` import from no room.
+//    `clock`, `immediate`, `line`, `neighbours`, `rfc3339`, `secrecy`, `text` and `valid` import from no room.
 
 // 1. Around the layer.
 #[cfg(feature = "axum")]
@@ -292,6 +292,7 @@ mod redis;
 #[cfg(feature = "serde")]
 mod rfc3339;
 mod secrecy;
+mod text;
 mod trace;
 mod valid;
 

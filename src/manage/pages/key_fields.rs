@@ -9,7 +9,7 @@ use super::mistakes::Mistakes;
 use super::offered::{Level, Offered, Resource};
 use super::place::Place;
 use super::site::Site;
-use super::texts::{PageTexts, fill};
+use super::texts::fill;
 use super::time::{Civil, DAY, from_seconds, seconds};
 use crate::key::KeyKind;
 
@@ -168,7 +168,7 @@ impl KeyFields<'_> {
                         label.ak-level {
                             input type="radio" name=(name) value=(level.as_str())
                                 checked[level == chosen];
-                            span { (level_in_words(level, resource, texts)) }
+                            span { (resource.in_words(level, texts)) }
                         }
                     }
                 }
@@ -239,20 +239,5 @@ fn ability_box(ability: &str, says: &str, checked: bool) -> Markup {
             input type="checkbox" name="ability" value=(ability) checked[checked];
             span { span.ak-choice-label { (says) } " " code { (ability) } }
         }
-    }
-}
-
-pub(super) fn level_in_words<'a>(
-    level: Level,
-    resource: &Resource,
-    texts: &'a PageTexts,
-) -> &'a str {
-    match level {
-        // There is nothing to write.
-        Level::Write if resource.only_reads() => &texts.level_read,
-        Level::None => &texts.level_none,
-        Level::Read => &texts.level_read,
-        Level::Write => &texts.level_write,
-        Level::Custom => &texts.level_custom,
     }
 }

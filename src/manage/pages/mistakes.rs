@@ -5,7 +5,6 @@ use std::time::SystemTime;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::key_fields::level_in_words;
 use super::key_form::KeyForm;
 use super::offered::Offered;
 use super::place::Place;
@@ -61,7 +60,7 @@ impl Mistakes {
         let without_effect = typed.boxes_without_effect(offered, before);
         let says: Vec<_> = without_effect
             .map(|(resource, abilities)| {
-                let level = level_in_words(resource.level_of_boxes(), resource, texts);
+                let level = resource.in_words(resource.level_of_boxes(), texts);
                 let values = [
                     ("resource", &*resource.title),
                     ("abilities", &listed(&abilities)),

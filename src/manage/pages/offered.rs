@@ -1,5 +1,6 @@
 //! [`Offered`]: the abilities of a catalogue as the form shows them, by resource.
 
+use super::texts::PageTexts;
 use crate::key::{Ability, AbilityCatalogue, AbilitySet};
 
 /// The abilities that a form offers.
@@ -145,8 +146,20 @@ impl Resource {
         if self.has_boxes() { Level::Custom } else { Level::Write }
     }
 
-    pub(super) fn only_reads(&self) -> bool {
+    fn only_reads(&self) -> bool {
         self.entries.iter().all(Entry::reads)
+    }
+
+    /// Returns the name of a level.
+    pub(super) fn in_words<'a>(&self, level: Level, texts: &'a PageTexts) -> &'a str {
+        match level {
+            // There is nothing to write.
+            Level::Write if self.only_reads() => &texts.level_read,
+            Level::None => &texts.level_none,
+            Level::Read => &texts.level_read,
+            Level::Write => &texts.level_write,
+            Level::Custom => &texts.level_custom,
+        }
     }
 
     /// Returns the level of abilities that were chosen.

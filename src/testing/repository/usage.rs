@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 
-use super::tenant_of_its_own;
+use super::suite::tenant_of_its_own;
 use crate::key::{KeyId, TenantId};
 use crate::store::{
     KeyUsage, TenantFilter, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind,

@@ -148,8 +148,8 @@ let used = keys.usage_by_key(ids, month, UsagePeriod::Day).await?;
 //!
 //! # Events
 //!
-//! With the feature `tracing`, a refusal is an event at `INFO`, and a fault of the server one at
-//! `ERROR`. Of repeated events, the first is written and then, every ten seconds, the number of further
+//! With the feature `tracing`, a refusal is an event at `INFO`, with the reason that the client does not see,
+//! and a fault of the server one at `ERROR`. Of repeated events, the first is written and then, every ten seconds, the number of further
 //! ones. See [events](crate#events).
 //!
 //! # Spans

@@ -19,9 +19,8 @@ pub(super) fn rejected<'a>(
     use tracing::Level;
 
     use crate::key::{KeyId, TenantId};
-    use crate::neighbours::Neighbours;
     use crate::reject::RejectionKind;
-    use crate::trace::{Event, Of, TARGET};
+    use crate::trace::{Event, TARGET};
 
     let kind = rejection.kind();
     macro_rules! event {
@@ -31,21 +30,7 @@ pub(super) fn rejected<'a>(
                 let key = rejection.key_id().map(KeyId::as_str);
                 let reason = rejection.reason();
                 let reason = reason.as_deref();
-                // A fault of the server is one fault, whatever the request.
-                let of = match kind {
-                    RejectionKind::Unavailable => {
-                        let error = rejection.source().map(|error| error.to_string().into());
-                        Of { error, ..Of::default() }
-                    }
-                    RejectionKind::MissingLayer => {
-                        let rule = route.map(|route| format!("{} {route}", head.method()).into());
-                        Of { rule, ..Of::default() }
-                    }
-                    _ => {
-                        let (client, key) = (client.map(Neighbours::of), key.map(Into::into));
-                        Of { client, key, reason: reason.map(Into::into), ..Of::default() }
-                    }
-                };
+                let of = subject(rejection, head, client, reason);
                 let (level, kind) = (Level::$LEVEL, Some(kind.as_str()));
                 if log.repeats.is_first(Event { level, message: $message, kind, of }) {
                     let path = if route.is_none() { path() } else { None };
@@ -80,6 +65,38 @@ pub(super) fn rejected<'a>(
              limiter can be reached, and read the error"
         ),
         _ => event!(info, INFO, "request refused"),
+    }
+}
+
+/// Returns what makes two refusals of a kind equal. A fault of the server is one fault, whatever the request.
+#[cfg(feature = "tracing")]
+fn subject(
+    rejection: &Rejection,
+    head: &RequestHead<'_>,
+    client: Option<std::net::IpAddr>,
+    reason: Option<&str>,
+) -> crate::trace::Of {
+    use std::error::Error as _;
+
+    use crate::neighbours::Neighbours;
+    use crate::reject::RejectionKind;
+    use crate::trace::Of;
+
+    match rejection.kind() {
+        RejectionKind::Unavailable => {
+            let error = rejection.source().map(|error| error.to_string().into());
+            Of { error, ..Of::default() }
+        }
+        RejectionKind::MissingLayer => {
+            let route = head.matched_path();
+            let rule = route.map(|route| format!("{} {route}", head.method()).into());
+            Of { rule, ..Of::default() }
+        }
+        _ => {
+            let key = rejection.key_id().map(|id| id.as_str().into());
+            let (client, reason) = (client.map(Neighbours::of), reason.map(Into::into));
+            Of { client, key, reason, ..Of::default() }
+        }
     }
 }
 

@@ -121,7 +121,7 @@ impl<S: UsageStore + ?Sized> Suite<'_, S> {
         let days = self.usage(key(), hour(0)..hour(72), UsageStep::Day).await;
         assert_eq!(days, [at(0, 3), at(24, 7), at(48, 5)], "the days of a key");
         let days = self.usage(key(), hour(30)..hour(31), UsageStep::Day).await;
-        assert_eq!(days, [at(24, 7)], "a day is told as a whole");
+        assert_eq!(days, [at(24, 7)], "a day is returned as a whole");
     }
 
     async fn each_kind_is_kept(&self) {

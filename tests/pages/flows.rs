@@ -261,6 +261,19 @@ async fn with_javascript_a_box_of_another_level_is_not_sent() {
     browser.wait_for("h1", |text| text == "Your new key").await;
     let key = world.keys.list(&KeyQuery::new()).await.unwrap().keys.remove(0).record;
     assert_eq!(*key.abilities(), ["bots:read"].try_into().unwrap());
+    // A preset instead.
+    let browser = Setup::default().start().await;
+    let origin = sign_in(&browser, &world).await;
+    browser.open(format!("{origin}{BASE}/new")).await;
+    browser.fill("#name", "Chat widget").await;
+    browser.click("input[name=stage][value=test]").await;
+    browser.click("input[name='level.bots'][value=custom]").await;
+    browser.click("input[value='bots:write']").await;
+    browser.click("input[name=access][value='preset:Chat only']").await;
+    browser.click(".ak-form .ak-primary").await;
+    browser.wait_for("h1", |text| text == "Your new key").await;
+    let key = world.keys.list(&KeyQuery::new()).await.unwrap().keys.remove(0).record;
+    assert_eq!(*key.abilities(), ["chat:send"].try_into().unwrap());
 }
 
 #[tokio::test]

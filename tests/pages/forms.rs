@@ -577,6 +577,33 @@ async fn boxes_beside_another_level_are_neither_granted_nor_dropped() {
 }
 
 #[tokio::test]
+async fn boxes_beside_a_preset_are_neither_granted_nor_dropped() {
+    let world = World::new().await;
+    let form = world.get("/new").await;
+    let preset = regex::Regex::new("name=\"access\" value=\"(preset:Chat only)\"").unwrap();
+    let preset = preset.captures(form.text()).unwrap()[1].to_owned();
+    let fields = |ability| {
+        [
+            ("name", "a key"),
+            ("stage", "live"),
+            ("access", &*preset),
+            ("level.bots", "custom"),
+            ("ability", ability),
+            ("expiry", "30"),
+        ]
+    };
+    let answer = create(&world, &fields("bots:delete")).await;
+    assert_eq!((answer.status, places(&answer)), (422, vec!["abilities".to_owned()]));
+    let says = said(&answer);
+    assert!(says[0].starts_with("Bots: bots:delete counts only with “"), "{says:?}");
+    assert!(answer.text().contains("class=\"ak-resources ak-open\""), "they are in sight");
+    assert!(answer.text().contains("value=\"bots:delete\" checked"), "it is kept");
+    // What the preset grants says nothing else.
+    assert_eq!(create(&world, &fields("chat:send")).await.status, 201);
+    assert_eq!(*newest(&world).await.record.abilities(), ["chat:send"].try_into().unwrap());
+}
+
+#[tokio::test]
 async fn a_lower_level_takes_abilities_away_whose_boxes_the_form_had_ticked() {
     let world = World::new().await;
     let key = world.issue(live("a key").abilities(["bots:read", "bots:delete"])).await;

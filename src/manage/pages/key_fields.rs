@@ -96,6 +96,9 @@ impl KeyFields<'_> {
         let (texts, form) = (self.site.texts(), self.form);
         let Some(offered) = self.offered else { return self.access_as_sent() };
         let others: Vec<_> = form.others(offered).collect();
+        // Styles hide the resources beside a preset. Boxes that have no effect are shown, to be cleared.
+        let is_wrong = self.mistakes.at(Place::Abilities).is_some();
+        let is_open = is_wrong && !form.is_by_resource();
         if offered.resources.is_empty() && others.is_empty() {
             return html! {};
         }
@@ -122,7 +125,7 @@ impl KeyFields<'_> {
                     }.radio())
                 }
             }
-            div.ak-resources {
+            div.ak-resources.ak-open[is_open] {
                 @for resource in &offered.resources { (self.resource(resource)) }
                 @if !others.is_empty() {
                     fieldset.ak-resource {

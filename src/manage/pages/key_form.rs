@@ -156,19 +156,26 @@ impl KeyForm {
         })
     }
 
-    /// Returns the resources with ticked boxes that the chosen level ignores, and these abilities. The user may have
-    /// meant the boxes, so they are neither granted nor dropped. The boxes of what the key had `before` are ticked
-    /// in the form that is shown, so a lower level takes them away.
+    /// Returns the resources with ticked boxes that the chosen level or preset ignores, and these abilities. The user
+    /// may have meant the boxes, so they are neither granted nor dropped. The boxes of what the key had `before` are
+    /// ticked in the form that is shown, so a lower level takes them away.
     pub(super) fn boxes_without_effect<'a>(
         &'a self,
         offered: &'a Offered,
         before: &'a AbilitySet,
     ) -> impl Iterator<Item = (&'a Resource, Vec<&'a str>)> {
         let was_there = |ability: &Ability| before.iter().any(|each| each == ability);
-        let resources = offered.resources.iter().filter(|_| self.is_by_resource());
-        let ignored = resources.map(move |resource| {
-            let ignored = self.ignored_boxes(resource).filter(|ability| !was_there(ability));
-            (resource, ignored.map(Ability::as_str).collect::<Vec<_>>())
+        let preset = offered.presets.iter().find(|preset| preset.value() == self.access);
+        let ignored = offered.resources.iter().map(move |resource| {
+            let ignored: Vec<_> = match preset {
+                Some(preset) => {
+                    let grants = |ability: &Ability| preset.abilities.grants(ability);
+                    self.boxes(resource).filter(|ability| !grants(ability)).collect()
+                }
+                None => self.ignored_boxes(resource).collect(),
+            };
+            let new = ignored.into_iter().filter(|ability| !was_there(ability));
+            (resource, new.map(Ability::as_str).collect::<Vec<_>>())
         });
         ignored.filter(|(_, abilities)| !abilities.is_empty())
     }

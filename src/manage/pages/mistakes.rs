@@ -60,7 +60,10 @@ impl Mistakes {
         let without_effect = typed.boxes_without_effect(offered, before);
         let says: Vec<_> = without_effect
             .map(|(resource, abilities)| {
-                let level = resource.in_words(resource.level_of_boxes(), texts);
+                let level = match typed.is_by_resource() {
+                    true => resource.in_words(resource.level_of_boxes(), texts),
+                    false => &texts.by_resource,
+                };
                 let values = [
                     ("resource", &*resource.title),
                     ("abilities", &listed(&abilities)),

@@ -42,18 +42,21 @@
   }
 
   // Boxes of single abilities count at one level, and are sent only there. Those that the server asks to clear stay.
+  const byResource = document.querySelector('input[name=access][value=custom]');
   for (const resource of document.querySelectorAll('.ak-resource')) {
     const custom = resource.querySelector('input[type=radio][value=custom]');
     if (!custom) continue;
     const update = () => {
-      for (const box of resource.querySelectorAll('input[type=checkbox]')) box.disabled = !custom.checked;
+      const counts = custom.checked && (byResource.type === 'hidden' || byResource.checked);
+      for (const box of resource.querySelectorAll('input[type=checkbox]')) box.disabled = !counts;
     };
-    resource.addEventListener('change', event => {
+    document.addEventListener('change', event => {
       if (event.target.type === 'radio') update();
     });
-    if (!resource.classList.contains('ak-open')) addEventListener('pageshow', update);
+    if (!resource.closest('.ak-form').querySelector('.ak-open')) addEventListener('pageshow', update);
   }
 
+  // So does a date.
   const date = document.querySelector('.ak-date input');
   if (date) {
     const choices = [...document.querySelectorAll('input[type=radio][name=expiry]')];

@@ -422,8 +422,8 @@ texts! {
     wrong_stage: "Choose one.",
     /// The mistake of a preset that is no longer offered.
     wrong_access: "Choose again what the key may do.",
-    /// The mistake of boxes that the chosen level ignores: the `{abilities}` of a `{resource}`, and the `{level}` with
-    /// which they count.
+    /// The mistake of boxes that the chosen level or preset ignores: the `{abilities}` of a `{resource}`, and the
+    /// `{level}`, or the choice of a level for each resource, with which they count.
     wrong_boxes: "{resource}: {abilities} counts only with “{level}”. Choose that, or clear the box.",
     /// The mistake of a wrong expiry.
     wrong_expiry: "Choose when the key expires: one of these, or a date in their range.",

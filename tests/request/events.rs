@@ -15,7 +15,6 @@ use tower_api_key::{
     RejectionKind, RequestHead, RequireAbility, RequireKind, VerifiedKey,
 };
 
-use crate::common::MemoryKeys as _;
 use crate::common::{issue, logged, start_log};
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -50,7 +50,7 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
         key.record.abilities(),
         site.texts(),
     );
-    mistakes.check_date(&typed, key.record.expires_at(), site.texts());
+    mistakes.check_date(&typed, key.record.expires_at(), settings);
     let expires_at = match &*typed.expiry {
         KEEP => Ok(None),
         _ => typed.expires_at(settings, site.now).map(Some),

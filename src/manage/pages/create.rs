@@ -58,7 +58,7 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
         &AbilitySet::default(),
         site.texts(),
     );
-    mistakes.check_date(&typed, None, site.texts());
+    mistakes.check_date(&typed, None, settings);
     let expires_at = typed.expires_at(settings, site.now);
     if expires_at.is_err() {
         mistakes.add(Place::Expiry, site.texts().wrong_expiry.to_string());

@@ -5,12 +5,14 @@ use std::time::SystemTime;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
+use super::expiry::Expiry;
 use super::key_form::KeyForm;
 use super::offered::Offered;
 use super::place::Place;
+use super::settings::Settings;
 use super::texts::{PageTexts, fill};
 use super::time::Civil;
-use crate::key::{AbilitySet, IssueError};
+use crate::key::{Ability, AbilitySet, IssueError};
 use crate::manage::ManageError;
 use crate::manage::api::ApiError;
 use crate::store::KeyState;
@@ -46,15 +48,12 @@ impl Mistakes {
         before: &AbilitySet,
         texts: &PageTexts,
     ) {
-        let listed = |abilities: &[&str]| {
-            abilities.iter().map(|ability| format!("`{ability}`")).collect::<Vec<_>>().join(", ")
-        };
         if !typed.has_access(offered) {
             self.add(Place::Abilities, texts.wrong_access.to_string());
         }
         let unknown = typed.unknown_abilities(catalogue, before);
         if !unknown.is_empty() {
-            let says = fill(&texts.wrong_abilities, &[("abilities", &listed(&unknown))]);
+            let says = fill(&texts.wrong_abilities, &[("abilities", &listed(unknown))]);
             self.add(Place::Abilities, says);
         }
         let without_effect = typed.boxes_without_effect(offered, before);
@@ -66,7 +65,7 @@ impl Mistakes {
                 };
                 let values = [
                     ("resource", &*resource.title),
-                    ("abilities", &listed(&abilities)),
+                    ("abilities", &listed(abilities)),
                     ("level", level),
                 ];
                 fill(&texts.wrong_boxes, &values)
@@ -82,10 +81,12 @@ impl Mistakes {
         &mut self,
         typed: &KeyForm,
         before: Option<SystemTime>,
-        texts: &PageTexts,
+        settings: &Settings,
     ) {
+        let (texts, offers_dates) = (&settings.texts, settings.expiries.contains(&Expiry::Date));
         let shown = before.map(|time| Civil::of(time).date()).unwrap_or_default();
-        if typed.has_date_without_effect() && typed.date != shown {
+        // Without that choice, the form has no date.
+        if offers_dates && typed.has_date_without_effect() && typed.date != shown {
             self.add(Place::Expiry, fill(&texts.wrong_date, &[("choice", &texts.on_date)]));
         }
     }
@@ -159,6 +160,12 @@ impl Mistakes {
     }
 }
 
+/// Lists abilities, each as code.
+fn listed<'a>(abilities: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted = abilities.into_iter().map(|ability| format!("`{ability}`"));
+    quoted.collect::<Vec<_>>().join(", ")
+}
+
 /// Describes an error of the manager.
 fn in_words(error: &ManageError, texts: &PageTexts) -> String {
     let says = match error {
@@ -166,8 +173,7 @@ fn in_words(error: &ManageError, texts: &PageTexts) -> String {
         ManageError::Name => &texts.wrong_name,
         ManageError::Expiry => &texts.wrong_expiry,
         ManageError::UnknownAbility(unknown) => {
-            let unknown = unknown.iter().map(|ability| format!("`{ability}`"));
-            let unknown = unknown.collect::<Vec<_>>().join(", ");
+            let unknown = listed(unknown.iter().map(Ability::as_str));
             return fill(&texts.wrong_abilities, &[("abilities", &unknown)]);
         }
         ManageError::Exceeds(_) => &texts.exceeds,

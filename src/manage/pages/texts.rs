@@ -119,7 +119,7 @@ texts! {
     /// The button for a new public key.
     new_public_key: "Create public key",
     /// The introduction of the form for a new public key.
-    new_public_key_lead: "A public key stands in web pages, where everybody can read it. Name the sites that may use it.",
+    new_public_key_lead: "A public key is used in web pages, where everybody can read it. Name the sites that may use it.",
     /// The button that issues the key.
     create: "Create key",
     /// The button that saves a change.

@@ -163,7 +163,7 @@ mod tests {
         set_usage(&limits, &decision, &mut prepared).unwrap();
         write_usage(&limits, &decision, false, &mut written);
         assert_eq!(prepared, written);
-        assert_eq!(prepared[&RATE_LIMIT], r#""second";r=4;t=2, "day";r=999;t=2"#);
+        assert_eq!(prepared[&RATE_LIMIT], r#""per-second";r=4;t=2, "daily";r=999;t=2"#);
         assert!(set_usage(&RateLimits::default(), &decision, &mut prepared).is_none());
     }
 }

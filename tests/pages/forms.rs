@@ -663,3 +663,63 @@ async fn a_date_beside_another_expiry_is_not_dropped() {
         assert_eq!(world.post(&path, &fields).await.status, status);
     }
 }
+
+/// The owner, or the catalogue, may have changed since the form was opened.
+#[tokio::test]
+async fn what_a_form_does_not_offer_any_more_is_neither_granted_nor_dropped() {
+    let world = World::new().await;
+    let fields = |access, (name, value)| {
+        [("name", "a key"), ("stage", "live"), ("access", access), (name, value), ("expiry", "30")]
+    };
+    for (access, field, says) in [
+        ("preset:Chat only", ("ability", "bots:gone"), "These no longer exist: bots:gone."),
+        ("preset:Chat only", ("ability", "admin:all"), "admin: admin:all counts only with “"),
+        ("custom", ("level.admin", "write"), "Choose again what the key may do."),
+        ("custom", ("level.gone", "read"), "Choose again what the key may do."),
+    ] {
+        let answer = create(&world, &fields(access, field)).await;
+        assert_eq!((answer.status, places(&answer)), (422, vec!["abilities".to_owned()]), "{says}");
+        assert!(said(&answer)[0].starts_with(says), "{:?}", said(&answer));
+    }
+    assert!(world.keys.list(&KeyQuery::new()).await.unwrap().keys.is_empty());
+    let answer = create(&world, &fields("custom", ("level.gone", "none"))).await;
+    assert_eq!(answer.status, 201, "nothing was chosen there");
+}
+
+#[tokio::test]
+async fn a_key_is_renamed_whatever_the_catalogue_and_the_choices_have_become() {
+    // By a browser without JavaScript, which sends every ticked box and the date.
+    let offered = [Expiry::Days(30), Expiry::Date];
+    let world = World::with(|pages| pages.expiries(offered)).await;
+    let end = UNIX_EPOCH + Duration::from_secs(NOON + 9 * DAY);
+    let abilities = ["bots:delete", "bots:gone", "bots:read", "chat:*"];
+    let key = live("a key").abilities(abilities).expires_at(end);
+    let key = world.issue(key).await;
+    world.clock.advance(Duration::from_secs(30 * DAY));
+    let path = format!("/key/{}/change", key.record.id());
+    let form = world.get(&path).await;
+    let attribute = |input: &str, name| {
+        let value = regex::Regex::new(&format!(" {name}=\"([^\"]*)\"")).unwrap();
+        value.captures(input).map(|found| found[1].to_owned())
+    };
+    let inputs = regex::Regex::new("<input[^>]*>").unwrap();
+    let sent = inputs.find_iter(form.text()).filter_map(|input| {
+        let input = input.as_str();
+        let is_choice = ["radio", "checkbox"].contains(&&*attribute(input, "type")?);
+        let name = attribute(input, "name")?;
+        let value =
+            if name == "name" { "another name".to_owned() } else { attribute(input, "value")? };
+        (!is_choice || input.contains(" checked")).then_some((name, value))
+    });
+    let sent: Vec<_> = sent.collect();
+    let sent: Vec<_> = sent.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let has = |name: &str, value: &str| sent.contains(&(name, value));
+    assert!(has("level.bots", "custom") && has("ability", "bots:gone"), "{sent:?}");
+    assert!(has("ability", "chat:*") && has("date", "2026-12-08"), "{sent:?}");
+    let answer = world.post(&path, &sent).await;
+    assert_eq!(answer.status, 303, "{:?}", said(&answer));
+    let changed = world.keys.get(key.record.id()).await.unwrap().record;
+    assert_eq!(changed.name(), "another name");
+    assert_eq!(*changed.abilities(), abilities.try_into().unwrap());
+    assert_eq!(changed.expires_at(), Some(end));
+}

@@ -36,7 +36,7 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
     let (site, settings) = (visit.site, visit.site.settings);
     let mut key = visit.keys.get(id).await?;
     let offered = visit.offered();
-    let mut typed = read(site, key.record.kind(), sent)?;
+    let mut typed = read(key.record.kind(), sent)?;
     let mut mistakes = Mistakes::default();
     if typed.revision != key.record.revision().to_string() {
         changed_meanwhile(site, &key, &mut typed, &mut mistakes);

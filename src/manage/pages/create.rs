@@ -43,7 +43,7 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     check_kind(visit, kind)?;
     let (site, settings) = (visit.site, visit.site.settings);
     let offered = visit.offered();
-    let typed = read(site, kind, sent)?;
+    let typed = read(kind, sent)?;
     let json = typed.to_json(&offered);
     let mut mistakes = Mistakes::default();
     if check_name(&typed.name).is_err() {
@@ -136,9 +136,9 @@ fn already_created(site: &Site<'_>, key: &StoredKey) -> Reply {
 }
 
 /// Reads the form. A form without a token does not come from these pages.
-pub(super) fn read(site: &Site<'_>, kind: KeyKind, sent: &Form) -> Result<KeyForm, ApiError> {
+pub(super) fn read(kind: KeyKind, sent: &Form) -> Result<KeyForm, ApiError> {
     let token = Token::read(sent.get("token")).map_or_else(token, Ok)?;
-    Ok(KeyForm::read(kind, sent, &site.settings.offered, token))
+    Ok(KeyForm::read(kind, sent, token))
 }
 
 pub(super) fn form_page(

@@ -40,6 +40,15 @@ impl Form {
         self.0.iter().filter(move |(each, _)| each == name).map(|(_, value)| &**value)
     }
 
+    /// Returns the fields whose names begin with `prefix`, by the rest of their names.
+    pub(super) fn under(&self, prefix: &str) -> impl Iterator<Item = (String, String)> {
+        // Backwards, so that a map of them has the first value of each.
+        let fields = self.0.iter().rev();
+        fields.filter_map(move |(name, value)| {
+            Some((name.strip_prefix(prefix)?.to_owned(), value.clone()))
+        })
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(each, _)| each == name)
     }

@@ -37,14 +37,18 @@ impl KeyForm {
     /// Returns the resources with ticked boxes that the chosen level or preset ignores, and these abilities. The user
     /// may have meant the boxes, so they are neither granted nor dropped. The boxes of what the key had `before` are
     /// ticked in the form that is shown, so a lower level takes them away.
+    ///
+    /// Without a preset, the boxes of the `catalogue` that are not offered are [chosen](Self::chosen), and refused
+    /// where the key is issued.
     pub(super) fn boxes_without_effect<'a>(
         &'a self,
-        offered: &'a Offered,
+        (catalogue, offered): (&'a Offered, &'a Offered),
         before: &'a AbilitySet,
     ) -> impl Iterator<Item = (&'a Resource, Vec<&'a str>)> {
         let was_there = |ability: &Ability| before.iter().any(|each| each == ability);
         let preset = offered.presets.iter().find(|preset| preset.value() == self.access);
-        let ignored = offered.resources.iter().map(move |resource| {
+        let ticked = if preset.is_some() { catalogue } else { offered };
+        let ignored = ticked.resources.iter().map(move |resource| {
             let ignored: Vec<_> = match preset {
                 Some(preset) => {
                     let grants = |ability: &Ability| preset.abilities.grants(ability);
@@ -76,11 +80,14 @@ impl KeyForm {
         chosen
     }
 
-    /// Returns whether the chosen preset, or each chosen level, exists. A preset may have been removed since the form
-    /// was shown.
+    /// Returns whether the chosen preset, or each chosen level and its resource, exists. A preset or a resource may
+    /// have been removed since the form was shown, or the owner's right to grant it.
     pub(super) fn has_access(&self, offered: &Offered) -> bool {
         if self.is_by_resource() {
-            return offered.resources.iter().all(|resource| self.level(resource).is_some());
+            let is_offered = |name: &str| offered.resources.iter().any(|each| each.name == name);
+            let chosen = self.levels.iter().filter(|(_, level)| !matches!(&***level, "" | "none"));
+            return offered.resources.iter().all(|resource| self.level(resource).is_some())
+                && chosen.map(|(name, _)| name).all(|name| is_offered(name));
         }
         let mut presets = offered.presets.iter();
         presets.any(|preset| preset.value() == self.access)
@@ -94,10 +101,7 @@ impl KeyForm {
         before: &AbilitySet,
     ) -> Vec<&'a str> {
         let was_there = |ability: &str| before.iter().any(|each| each.as_str() == ability);
-        match self.is_by_resource() {
-            true => self.others(catalogue).filter(|ability| !was_there(ability)).collect(),
-            false => Vec::new(),
-        }
+        self.others(catalogue).filter(|ability| !was_there(ability)).collect()
     }
 
     /// Returns whether the access is chosen for each resource, and not by a preset.

@@ -100,20 +100,16 @@ impl KeyForm {
     }
 
     /// Reads the values that were sent.
-    pub(super) fn read(kind: KeyKind, form: &Form, offered: &Offered, token: Token) -> Self {
+    pub(super) fn read(kind: KeyKind, form: &Form, token: Token) -> Self {
         let text = |name: &str| form.get(name).to_owned();
         // Browsers send line breaks as two characters.
         let lines = |name: &str| form.get(name).replace("\r\n", "\n");
-        let levels = offered
-            .resources
-            .iter()
-            .map(|resource| (resource.name.clone(), text(&format!("level.{}", resource.name))));
         Self {
             kind,
             name: text("name"),
             stage: text("stage"),
             access: text("access"),
-            levels: levels.collect(),
+            levels: form.under("level.").collect(),
             abilities: form.all("ability").map(str::to_owned).collect(),
             expiry: text("expiry"),
             date: text("date"),

@@ -56,7 +56,7 @@ impl Mistakes {
             let says = fill(&texts.wrong_abilities, &[("abilities", &listed(unknown))]);
             self.add(Place::Abilities, says);
         }
-        let without_effect = typed.boxes_without_effect(offered, before);
+        let without_effect = typed.boxes_without_effect((catalogue, offered), before);
         let says: Vec<_> = without_effect
             .map(|(resource, abilities)| {
                 let level = match typed.is_by_resource() {
@@ -241,7 +241,7 @@ mod tests {
             .append_pair("origins", "shop")
             .finish();
         let (sent, offered) = (Form::parse(sent.as_bytes()), Offered::default());
-        let typed = KeyForm::read(KeyKind::Secret, &sent, &offered, Token::new().unwrap());
+        let typed = KeyForm::read(KeyKind::Secret, &sent, Token::new().unwrap());
         let mut mistakes = Mistakes::default();
         let read = mistakes.read(&typed.to_json(&offered), CreateKey::read, &typed, texts);
         assert!(read.is_none());

@@ -26,14 +26,14 @@ pub(super) fn form(
 ) -> Outcome {
     let mistakes = mistakes(site, deed, id, refusal);
     if let Deed::Create(kind) = deed {
-        return Ok(create::form_page(site, None, &create::read(site, kind, sent)?, &mistakes));
+        return Ok(create::form_page(site, None, &create::read(kind, sent)?, &mistakes));
     }
     let id = id.ok_or_else(ApiError::not_found)?;
     let target = Target { site, id, key: None };
     Ok(match deed {
         Deed::Rename => target.rename(sent.get("name"), &mistakes),
         Deed::Change => {
-            let typed = create::read(site, KeyKind::Secret, sent)?;
+            let typed = create::read(KeyKind::Secret, sent)?;
             change::form_page(site, None, id, None, &typed, &mistakes)
         }
         Deed::Rotate => target.rotate(sent.get("grace"), &mistakes),

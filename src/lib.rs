@@ -151,7 +151,7 @@
 //! | `INFO` | a refused request, with its kind, its reason and, if it is known, the id of the key; a cache that has its notifications again; changes of keys |
 //! | `TRACE` | a verified key |
 //!
-//! No event contains a key, a header's value or a query.
+//! No event contains a key, a header's value or a query, unless the message of an application's guard repeats it.
 //!
 //! The event of a refusal has its kind and [reason](Rejection::reason), such as `address` or `endpoint`, the method
 //! and the address of the client, which [`ApiKeyLayer::hide_client_addresses`] omits. If known, it also has the id and the tenant of the
@@ -159,8 +159,8 @@
 //! read a key](Extract::reads_path) from it or one of its segments could be a key of the layer's
 //! formats. Without a layer around a guard, long segments are hidden.
 //!
-//! Of repeated events, such as refusals of one kind, reason and key for one address (of IPv6, one /64 network)
-//! or failures of a store with one error, the first is written, and then every ten seconds the number
+//! Of repeated events, such as refusals of one kind, reason and key for one address (of IPv6, one /64 network;
+//! whatever the message of a guard says) or failures of a store with one error, the first is written, and then every ten seconds the number
 //! of further ones: `request refused: 4211 more in 10 s`. A layer distinguishes 200 of them, so a flood
 //! of bad requests from everywhere writes at most some 40 lines a second.
 //!

@@ -28,16 +28,15 @@ pub(super) fn rejected<'a>(
             if tracing::enabled!(target: TARGET, Level::$LEVEL) {
                 let (client, route) = (log.client(head), head.matched_path());
                 let key = rejection.key_id().map(KeyId::as_str);
-                let reason = rejection.reason();
-                let reason = reason.as_deref();
-                let of = subject(rejection, head, client, reason);
+                let of = subject(rejection, head, client);
                 let (level, kind) = (Level::$LEVEL, Some(kind.as_str()));
                 if log.repeats.is_first(Event { level, message: $message, kind, of }) {
+                    let reason = rejection.reason();
                     let path = if route.is_none() { path() } else { None };
                     tracing::$level!(
                         target: TARGET,
                         kind,
-                        reason,
+                        reason = reason.as_deref(),
                         key,
                         tenant = rejection.tenant().map(TenantId::as_str),
                         client = client.map(tracing::field::display),
@@ -74,7 +73,6 @@ fn subject(
     rejection: &Rejection,
     head: &RequestHead<'_>,
     client: Option<std::net::IpAddr>,
-    reason: Option<&str>,
 ) -> crate::trace::Of {
     use std::error::Error as _;
 
@@ -94,7 +92,9 @@ fn subject(
         }
         _ => {
             let key = rejection.key_id().map(|id| id.as_str().into());
-            let (client, reason) = (client.map(Neighbours::of), reason.map(Into::into));
+            let client = client.map(Neighbours::of);
+            // Without the message of a guard: one client would use up all counts, and hide others.
+            let reason = rejection.known_reason().map(|reason| reason.into());
             Of { client, key, reason, ..Of::default() }
         }
     }

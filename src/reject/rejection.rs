@@ -217,14 +217,20 @@ impl Rejection {
     /// ```
     #[must_use]
     pub fn reason(&self) -> Option<Cow<'_, str>> {
+        self.known_reason().or_else(|| (!self.is_plain()).then(|| self.message()))
+    }
+
+    /// Returns the reason, unless it is the message of a guard, which may differ for each request.
+    pub(crate) fn known_reason(&self) -> Option<Cow<'_, str>> {
         if let Some(reason) = self.reason {
             return Some(Cow::Borrowed(reason.as_str()));
         }
         let mut limits = self.violated_policies();
-        match limits.next() {
-            Some(first) => Some(limits.fold(Cow::Borrowed(first), |all, name| all + ", " + name)),
-            None => (!self.is_plain()).then(|| self.message()),
+        if let Some(first) = limits.next() {
+            return Some(limits.fold(Cow::Borrowed(first), |all, name| all + ", " + name));
         }
+        let has_message = self.details.as_ref().is_some_and(|details| details.message.is_some());
+        (!has_message && !self.abilities().is_empty()).then(|| self.message())
     }
 
     /// Returns the public id of the key, if its record was looked up.

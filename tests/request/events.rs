@@ -181,3 +181,32 @@ async fn a_handler_without_a_layer_is_logged_with_its_route() {
     let [line] = &logged("missing_layer")[..] else { panic!("{:?}", logged("")) };
     assert!(line.contains("a handler") && line.contains("route=\"/handled/{id}\""), "{line}");
 }
+
+/// Says something else of each request.
+fn not_here(_: &VerifiedKey, head: &RequestHead<'_>) -> Result<(), Rejection> {
+    let message = format!("Not for {}", head.uri().path());
+    Err(Rejection::new(RejectionKind::NotAllowed).with_message(message))
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_with_many_messages_does_not_hide_the_refusals_of_others() {
+    start_log();
+    let keys = MemoryStore::new();
+    let app =
+        Router::new().fallback(async || {}).layer(ApiKeyLayer::new(keys.clone()).guard(not_here));
+    let refuse = async |key: &str, path: &str| {
+        let request = Request::get(path).header("x-api-key", key).body(Body::empty());
+        let answer = app.clone().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 403);
+    };
+    let busy = issue(&keys, NewKey::named("a busy key"));
+    for number in 0..300 {
+        refuse(&busy, &format!("/busy/{number}")).await;
+    }
+    for number in 0..3 {
+        let other = issue(&keys, NewKey::named("another key"));
+        refuse(&other, &format!("/other/{number}")).await;
+    }
+    assert_eq!(logged("Not for /other/").len(), 3, "{:?}", logged("/other/"));
+    assert!(logged("Not for /busy/").len() < 10, "it is one key that is refused");
+}

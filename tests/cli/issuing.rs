@@ -385,6 +385,19 @@ fn all_mistakes_are_told_at_once_by_option_and_before_the_database_is_opened() {
     assert_eq!(operator.run(&update).refuses(2, "--name: invalid").err.lines().count(), 3);
 }
 
+/// Quotes in a shell are easily wrong, and messages end up in the logs of pipelines.
+#[test]
+fn metadata_that_is_wrong_is_not_repeated() {
+    let operator = Operator::new();
+    let (id, _) = operator.issue("a key", &[]);
+    for metadata in ["--metadata={hook_password:hush}", "--metadata={\"password\":\"hush\""] {
+        for command in [["issue", "a key", metadata], ["update", &id, metadata]] {
+            let ran = operator.run(&command).refuses(2, "--metadata [hidden]: not a JSON object");
+            assert!(!ran.err.contains("hush"), "{ran:?}");
+        }
+    }
+}
+
 #[test]
 fn a_key_keeps_an_ability_that_is_no_longer_listed() {
     let operator = Operator::new();

@@ -94,7 +94,8 @@ impl Grants {
             origins: mistakes.take_all("--origin", given.origins),
             referrers: mistakes.take_all("--referrer", given.referrers),
             endpoints: mistakes.take_all("--endpoint", given.endpoints),
-            metadata: mistakes.take("--metadata", given.metadata),
+            // It is the application's, and any text in it may be a password.
+            metadata: mistakes.take_hidden("--metadata", given.metadata),
         }
     }
 }

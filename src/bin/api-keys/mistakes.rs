@@ -72,6 +72,16 @@ impl Mistakes {
         given?.0.map_err(wrong).ok()
     }
 
+    /// Does the same for a value that may hold any secret, and never repeats it.
+    pub(crate) fn take_hidden<T>(
+        &mut self,
+        option: &'static str,
+        given: Option<Given<T>>,
+    ) -> Option<T> {
+        let wrong = |wrong: Wrong| self.add(hidden(option), wrong.says, Exit::Usage);
+        given?.0.map_err(wrong).ok()
+    }
+
     /// Returns the valid values of an option, and keeps what is wrong with the others.
     pub(crate) fn take_all<T>(&mut self, option: &'static str, given: Vec<Given<T>>) -> Vec<T> {
         given.into_iter().filter_map(|given| self.take(option, Some(given))).collect()
@@ -86,9 +96,13 @@ impl Mistakes {
 /// Names the value of an option. What may be a secret is not repeated.
 pub(crate) fn place(option: &str, text: &str) -> String {
     match looks_like_secret(text) || has_password(text) {
-        true => format!("{option} [hidden]"),
+        true => hidden(option),
         false => format!("{option} '{text}'"),
     }
+}
+
+fn hidden(option: &str) -> String {
+    format!("{option} [hidden]")
 }
 
 impl Mistake {

@@ -598,6 +598,12 @@ async fn boxes_beside_a_preset_are_neither_granted_nor_dropped() {
     assert!(says[0].starts_with("Bots: bots:delete counts only with “"), "{says:?}");
     assert!(answer.text().contains("class=\"ak-resources ak-open\""), "they are in sight");
     assert!(answer.text().contains("value=\"bots:delete\" checked"), "it is kept");
+    // A level that would grant it does not hide the box that is to be cleared.
+    let mut hidden = fields("bots:delete");
+    hidden[3].1 = "write";
+    let answer = create(&world, &hidden).await;
+    assert_eq!(said(&answer), says);
+    assert!(answer.text().contains("class=\"ak-resource ak-open\""), "it is in sight");
     // What the preset grants says nothing else.
     assert_eq!(create(&world, &fields("chat:send")).await.status, 201);
     assert_eq!(*newest(&world).await.record.abilities(), ["chat:send"].try_into().unwrap());

@@ -15,7 +15,7 @@ impl KeyForm {
     }
 
     /// Returns the abilities of a resource whose boxes are ticked.
-    fn boxes<'a>(&'a self, resource: &'a Resource) -> impl Iterator<Item = &'a Ability> {
+    pub(super) fn boxes<'a>(&'a self, resource: &'a Resource) -> impl Iterator<Item = &'a Ability> {
         let abilities = resource.entries.iter().map(|entry| &entry.ability);
         abilities.filter(|ability| self.abilities.contains(ability.as_str()))
     }

@@ -161,7 +161,12 @@ impl KeyFields<'_> {
         let (texts, form) = (self.site.texts(), self.form);
         let chosen = form.level(resource).unwrap_or(Level::None);
         // Styles hide the boxes of other levels. Boxes that have no effect are shown, to be cleared.
-        let is_open = form.ignored_boxes(resource).next().is_some();
+        let is_wrong = self.mistakes.at(Place::Abilities).is_some();
+        let is_open = match form.is_by_resource() {
+            true => form.ignored_boxes(resource).next().is_some(),
+            // Whatever the level: a preset ignores it, too.
+            false => is_wrong && form.boxes(resource).next().is_some(),
+        };
         let name = format!("level.{}", resource.name);
         html! {
             fieldset.ak-resource.ak-open[is_open] {

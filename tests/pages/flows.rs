@@ -1,10 +1,13 @@
 //! What people do with the pages, with JavaScript and without, on small and large screens, by day and by night.
 
+use std::time::Duration;
+
+use tower_api_key::Clock as _;
 use tower_api_key::store::{KeyQuery, KeyState};
 
 use crate::common::browser::{Browser, Key, Setup};
 use crate::looks::{LOOKS, assert_is_fine, assert_stays_at, sign_in};
-use crate::world::{BASE, World};
+use crate::world::{BASE, World, live};
 
 async fn each_flow(setup: Setup) {
     let browser = setup.start().await;
@@ -261,7 +264,8 @@ async fn with_javascript_a_box_of_another_level_is_not_sent() {
     browser.wait_for("h1", |text| text == "Your new key").await;
     let key = world.keys.list(&KeyQuery::new()).await.unwrap().keys.remove(0).record;
     assert_eq!(*key.abilities(), ["bots:read"].try_into().unwrap());
-    // A preset instead.
+    // A preset instead, for a key that is newer.
+    world.clock.advance(Duration::from_secs(1));
     let browser = Setup::default().start().await;
     let origin = sign_in(&browser, &world).await;
     browser.open(format!("{origin}{BASE}/new")).await;
@@ -289,6 +293,30 @@ async fn without_javascript_a_box_of_another_level_is_shown_with_what_to_do() {
     browser.click("input[value='bots:write']").await;
     browser.click(".ak-form .ak-primary").await;
     browser.wait_for("h1", |text| text == "Your new key").await;
+}
+
+/// The catalogue lacks one of its abilities, its access is no level, and it has expired.
+#[tokio::test]
+#[ignore = "needs Chromium: run tests/all"]
+async fn a_new_name_changes_nothing_else_of_a_key() {
+    for setup in [Setup::default(), Setup::default().without_javascript()] {
+        let world = World::new().await;
+        let end = world.clock.now() + Duration::from_secs(24 * 3600);
+        let abilities = ["bots:delete", "bots:gone", "bots:read", "chat:*"];
+        let key = world.issue(live("Nightly import").abilities(abilities).expires_at(end)).await;
+        world.clock.advance(Duration::from_secs(9 * 24 * 3600));
+        let browser = setup.start().await;
+        let origin = sign_in(&browser, &world).await;
+        browser.open(format!("{origin}{BASE}/key/{}/change", key.record.id())).await;
+        browser.fill("#name", "Hourly import").await;
+        browser.click(".ak-form .ak-primary").await;
+        browser.wait_for("h1", |text| text == "Hourly import").await;
+        let changed = world.keys.get(key.record.id()).await.unwrap().record;
+        assert_eq!(changed.name(), "Hourly import");
+        assert_eq!(changed.abilities(), key.record.abilities());
+        assert_eq!(changed.expires_at(), Some(end));
+        assert_eq!(changed.restrictions(), key.record.restrictions());
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! How often a key may be used: over sockets, by HTTP and gRPC, with limiters that misbehave.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,12 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
+use axum::body::Body;
 use axum::routing::get;
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use serde_json::json;
 use tonic::Code;
 use tonic::transport::Server;
-use tower::Layer as _;
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_api_key::extract::Header;
 use tower_api_key::key::RateLimits;
 use tower_api_key::limit::{LimitDecision, LimiterError};
 use tower_api_key::testing::FakeClock;
@@ -26,6 +29,8 @@ use crate::common::MemoryKeys as _;
 use crate::common::{
     RawResponse, get_raw, health, http2_client, in_time, issue, serve, serve_tonic,
 };
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 fn limited(limits: &[&str]) -> NewKey {
     limits.iter().fold(NewKey::named("limited"), |key, limit| key.limit(*limit))
@@ -221,6 +226,59 @@ async fn the_older_fields_are_sent_where_they_are_asked_for() {
         assert_eq!(response.header("x-ratelimit-remaining"), Some(remaining));
         let reset: u64 = response.header("x-ratelimit-reset").unwrap().parse().unwrap();
         assert!((1100..=1200).contains(&reset), "{reset}");
+    }
+}
+
+/// A response without any headers gets them in another way than one with room for some.
+#[tokio::test]
+async fn the_fields_of_a_response_are_the_same_however_its_handler_made_it() {
+    let keys = MemoryStore::new();
+    let layer = || ApiKeyLayer::new(keys.clone()).clock(FakeClock::default());
+    let two = &["9 per day", "3 per hour"][..];
+    let both = "\"daily\";q=9;w=86400, \"hourly\";q=3;w=3600";
+    let left = "\"daily\";r=8;t=9600, \"hourly\";r=2;t=1200";
+    let acme = || Header::new("x-acme-key");
+    for (name, layer, limits, expected) in [
+        ("x-api-key", layer(), two, vec![("cache-control", "private"), ("ratelimit", left)]),
+        ("x-api-key", layer().x_rate_limit_headers(), two, vec![("x-ratelimit-remaining", "2")]),
+        ("x-api-key", layer().without_cache_headers(), two, vec![("ratelimit-policy", both)]),
+        ("x-acme-key", layer().extractor(acme()), two, vec![("vary", "x-acme-key")]),
+        ("x-api-key", layer(), &[][..], vec![("vary", "x-api-key, authorization")]),
+    ] {
+        let mut all = Vec::new();
+        for handler in [
+            |_: &mut HeaderMap| (),
+            |headers: &mut HeaderMap| headers.reserve(9),
+            |headers: &mut HeaderMap| {
+                headers.insert("x-own", HeaderValue::from_static("own"));
+                headers.remove("x-own");
+            },
+            |headers: &mut HeaderMap| {
+                headers.insert("ratelimit", HeaderValue::from_static("\"own\";r=1"));
+            },
+        ] {
+            let inner = service_fn(move |_: Request<Body>| async move {
+                let mut response = Response::new(Body::empty());
+                handler(response.headers_mut());
+                Ok::<_, Infallible>(response)
+            });
+            let request = Request::get("/").header(name, issue(&keys, limited(limits)));
+            let answer =
+                layer.layer(inner).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            let mut headers = answer.into_parts().0.headers;
+            let own = "\"own\";r=1";
+            let others = headers.get_all("ratelimit").iter().filter(|value| *value != own);
+            let others: Vec<_> = others.cloned().collect();
+            assert!(others.len() == usize::from(!limits.is_empty()), "{others:?}");
+            headers.remove("ratelimit");
+            headers.extend(others.into_iter().map(|value| (RATE_LIMIT, value)));
+            all.push(headers);
+        }
+        assert!(all.iter().all(|headers| *headers == all[0]), "{all:#?}");
+        for (name, value) in expected {
+            assert_eq!(all[0].get(name).unwrap(), value, "{name}: {all:#?}");
+        }
+        assert!(all[0].values().all(|value| !value.is_empty()), "{all:#?}");
     }
 }
 

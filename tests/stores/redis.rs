@@ -154,10 +154,12 @@ async fn usage_expires_when_the_last_of_its_hash_is_too_old() {
     };
     // Hours for three days, and days for thirty.
     let retention = UsageRetention::days(3, 30);
-    let rows = [used(&id, today), used(&old, today - 45)];
+    let rows = [used(&id, today), used(&old, today - 70)];
     let batch = UsageBatch::new("a.1", 1, retention, rows);
     shared.store.add_usage(&batch).await.unwrap();
-    let tens = today / 10;
+    let (tens, block) = (today / 10, today / 32);
+    let sums = shared.name(&format!("usage:key:{id}:sums:{block}"));
+    let sums = (sums, ((block + 1) * 32 + 30) * DAY);
     let expected = ["key:".to_owned() + id.as_str(), "tenant:acme".to_owned()].map(|whose| {
         [
             (shared.name(&format!("usage:{whose}:hours:{today}")), (today + 1 + 3) * DAY),
@@ -177,7 +179,7 @@ async fn usage_expires_when_the_last_of_its_hash_is_too_old() {
         }
     }
     // Of what was too old when it came, nothing is kept.
-    assert_eq!((found, writers), (expected.into_iter().flatten().collect(), 1));
+    assert_eq!((found, writers), (expected.into_iter().flatten().chain([sums]).collect(), 1));
 }
 
 #[tokio::test]

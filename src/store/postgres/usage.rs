@@ -1,40 +1,37 @@
 //! Usage in PostgreSQL.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::PostgresStore;
 use super::attempts::Attempts;
 use super::connections::Purpose;
 use super::lease::Lease;
 use super::repository::bound;
 use super::types::Timestamp;
+use super::{PostgresStore, usage_days};
 use crate::key::KeyId;
 use crate::store::sql::usage::{
     self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums,
     time_of,
 };
+use crate::store::sql::usage_days::AddedDays;
 use crate::store::sql::{Statement, Tables, Value, constant, failed};
+use crate::store::usage::{Block, sums_of};
 use crate::store::{
-    StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
-    UsageSums,
+    StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStep,
+    UsageStore, UsageSums,
 };
 
 /// When the day of a row begins.
 const DAY: &str = "date_trunc('day', starts_at, 'UTC')";
 
 /// The dialect of PostgreSQL.
-pub(super) const DIALECT: Dialect = Dialect {
-    day: DAY,
-    hour: "CAST(date_part('epoch', starts_at) AS bigint) / 3600",
-    each: "json_array_elements_text",
-    join: "string_agg",
-    has_lateral: true,
-};
+pub(super) const DIALECT: Dialect =
+    Dialect { day: DAY, each: "json_array_elements_text", has_lateral: true };
 
 /// Adds the tables of usage, which do not refer to those of keys: usage outlives its key.
 pub(super) fn create_tables(tables: &Tables) -> String {
@@ -53,7 +50,7 @@ pub(super) fn create_tables(tables: &Tables) -> String {
         ) WITH (fillfactor = 80);
         CREATE INDEX {by_tenant} ON {usage} (tenant, starts_at) WHERE tenant IS NOT NULL;
         CREATE INDEX {by_time} ON {usage} (hours, starts_at);
-
+        {days}
         CREATE TABLE {writers} (
             writer text COLLATE "C" PRIMARY KEY,
             number bigint NOT NULL,
@@ -62,19 +59,26 @@ pub(super) fn create_tables(tables: &Tables) -> String {
         "#,
         by_tenant = tables.part("api_key_usage_by_tenant"),
         by_time = tables.part("api_key_usage_by_time"),
+        days = usage_days::create_table(tables),
     )
 }
 
 #[async_trait]
 impl UsageStore for PostgresStore {
     async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError> {
+        if batch.rows.is_empty() {
+            return Ok(());
+        }
         let number = i64::try_from(batch.number()).map_err(StoreError::new)?;
+        let AddedDays { rows, places } = AddedDays::of(batch);
+        let sql = constant(add(&self.statements.tables, &places));
         let values = vec![
             Value::Text(Some(batch.writer().to_owned())),
             Value::Number(number),
             rows_of(batch),
+            rows,
         ];
-        self.execute(&Statement { sql: constant(add(&self.statements.tables)), values }).await?;
+        self.execute(&Statement { sql, values }).await?;
         Ok(())
     }
 
@@ -106,17 +110,14 @@ impl UsageStore for PostgresStore {
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
-        let statement = usage::sum_by_key(&self.statements.tables, query, &DIALECT)?;
+        if query.step == UsageStep::Hour {
+            return Ok(sums_of(self.usage_by_key(query).await?));
+        }
+        let statement = usage_days::select(&self.statements.tables, query)?;
         let mut lease = Lease::of(&self.connections, Purpose::List).await?;
         let rows = bound(&statement).persistent(false).fetch_all(&mut **lease).await;
         lease.give_back();
-        let rows = rows.map_err(failed)?;
-        usage::sums_by_key(
-            query.step,
-            rows.iter().map(|row| {
-                Ok((row.try_get("key_id").map_err(failed)?, row.try_get("sums").map_err(failed)?))
-            }),
-        )
+        usage_days::sums_by_key(query, &rows.map_err(failed)?)
     }
 
     async fn prune_usage(
@@ -130,6 +131,7 @@ impl UsageStore for PostgresStore {
         for (script, first) in [
             (sum_up as fn(&Tables) -> String, first_hour),
             (delete_days as fn(&Tables) -> String, first_day),
+            (usage_days::delete as fn(&Tables) -> String, Block::of(first_day).start()),
         ] {
             let values = vec![time_of(first)?, Value::Number(at_most.into())];
             let statement = Statement { sql: constant(script(&self.statements.tables)), values };
@@ -171,16 +173,17 @@ impl PostgresStore {
 /// Adds a batch, unless its writer has added it before: in one statement, so that it is all or nothing.
 ///
 /// Rows are locked in the order of their keys, which is that of the batch.
-fn add(tables: &Tables) -> String {
+fn add(tables: &Tables, places: &BTreeSet<usize>) -> String {
     let (usage, writers) = (tables.usage(), tables.usage_writers());
     let names = columns().join(", ");
     let types = columns().map(|column| format!("{column} bigint")).join(", ");
-    let additions = additions();
+    let (additions, days) = (additions(), usage_days::add(tables, places));
     format!(
         "WITH is_new AS (\
          INSERT INTO {writers} AS known (writer, number) VALUES ($1, $2) \
          ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = now() \
-         WHERE known.number < excluded.number RETURNING number) \
+         WHERE known.number < excluded.number RETURNING number), \
+         days AS ({days}) \
          INSERT INTO {usage} AS known (key_id, starts_at, tenant, {names}) \
          SELECT key_id, timestamptz 'epoch' + hour * interval '1 hour', tenant, {names} \
          FROM json_to_recordset($3) AS added (key_id text, hour bigint, tenant text, {types}) \

@@ -10,7 +10,7 @@ use crate::key::KeyId;
 use crate::store::usage::Hour;
 use crate::store::{
     StoreError, TenantFilter, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind,
-    UsageOf, UsageQuery, UsageStep, UsageSums,
+    UsageOf, UsageQuery, UsageStep,
 };
 
 use super::statements::{Statement, constant};
@@ -103,12 +103,8 @@ pub(in crate::store) fn read(
 pub(in crate::store) struct Dialect {
     /// When the day of a row begins.
     pub(in crate::store) day: &'static str,
-    /// The number of the hour since 1970 with which a row begins.
-    pub(in crate::store) hour: &'static str,
     /// The function that makes rows with a `value` of a JSON array.
     pub(in crate::store) each: &'static str,
-    /// The function that concatenates texts.
-    pub(in crate::store) join: &'static str,
     /// Whether the database knows `LATERAL`.
     pub(in crate::store) has_lateral: bool,
 }
@@ -132,28 +128,6 @@ pub(in crate::store) fn read_by_key(
         let which = format!("IN (SELECT value FROM {each}($1))");
         select_usage(tables, query, "key_id, ", &which, dialect) + " ORDER BY key_id, start"
     };
-    Ok(Statement { sql: constant(sql), values: values_by_key(query)? })
-}
-
-/// Returns the statement that reads how often several keys were used, as one row a key. Its text has three numbers
-/// for each row of usage: the hour since 1970, and how many requests were accepted and refused.
-///
-/// The days are summed up by [`sums_by_key`]: the databases would sort the rows of each key for that, which takes
-/// longer than all else.
-pub(in crate::store) fn sum_by_key(
-    tables: &Tables,
-    query: &UsageByKeyQuery,
-    dialect: &Dialect,
-) -> Result<Statement, StoreError> {
-    let [accepted, refused @ ..] = columns();
-    let refused = refused.map(|column| format!("coalesce({column}, 0)")).join(" + ");
-    let conditions = conditions(query, "= asked.value");
-    let (usage, Dialect { each, hour, join, .. }) = (tables.usage(), dialect);
-    let sql = format!(
-        "SELECT asked.value AS key_id, \
-         (SELECT {join}(({hour}) || ' ' || {accepted} || ' ' || ({refused}), ' ') \
-         FROM {usage} WHERE {conditions}) AS sums FROM {each}($1) AS asked"
-    );
     Ok(Statement { sql: constant(sql), values: values_by_key(query)? })
 }
 
@@ -190,7 +164,7 @@ fn conditions(query: &UsageByKeyQuery, which: &str) -> String {
 }
 
 /// Returns the values of the statements that select by keys.
-fn values_by_key(query: &UsageByKeyQuery) -> Result<Vec<Value>, StoreError> {
+pub(super) fn values_by_key(query: &UsageByKeyQuery) -> Result<Vec<Value>, StoreError> {
     let ids: Vec<_> = query.ids.iter().map(KeyId::as_str).collect();
     let mut values = vec![Value::Json(Some(json!(ids).to_string()))];
     values.extend([time_of(query.from)?, time_of(query.to)?]);
@@ -215,43 +189,6 @@ pub(in crate::store) fn by_key(
     Ok(keys)
 }
 
-/// Sums up the hours or days of several keys. A key that was not used has none.
-pub(in crate::store) fn sums_by_key<'a>(
-    step: UsageStep,
-    rows: impl Iterator<Item = Result<(&'a str, Option<&'a str>), StoreError>>,
-) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
-    let mut keys = BTreeMap::new();
-    for row in rows {
-        if let (id, Some(text)) = row? {
-            keys.insert(id.parse().map_err(StoreError::new)?, read_sums(step, text)?);
-        }
-    }
-    Ok(keys)
-}
-
-/// Reads the text of one key that [`sum_by_key`] selects.
-///
-/// # Errors
-///
-/// Returns an error if it has another form.
-fn read_sums(step: UsageStep, text: &str) -> Result<Vec<UsageSums>, StoreError> {
-    let failed = || StoreError::new("the sums of usage cannot be read");
-    let mut numbers = text.split(' ').map(str::parse::<u64>);
-    let mut number = || numbers.next().map(|number| number.map_err(|_| failed()));
-    let mut sums = Vec::new();
-    while let Some(hour) = number() {
-        let hour = u32::try_from(hour?).ok().filter(|hour| *hour <= Hour::LAST.0);
-        let hour = Hour(hour.ok_or_else(failed)?);
-        let start = if step == UsageStep::Day { hour.day() } else { hour };
-        let accepted = number().ok_or_else(failed)??;
-        sums.push(UsageSums::new(start.start(), accepted, number().ok_or_else(failed)??));
-    }
-    // A database may put them into the text in any order.
-    sums.sort_unstable_by_key(|sums| sums.start);
-    UsageSums::merge(&mut sums);
-    Ok(sums)
-}
-
 /// Usage as every database sums it up.
 pub(in crate::store) struct UsageRow {
     pub(in crate::store) start: i64,
@@ -270,31 +207,5 @@ impl UsageRow {
             counts.add(kind, count.map_err(|_| StoreError::new("a count of usage is negative"))?);
         }
         Ok(UsageBucket::new(start, counts))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sums(hour: u32, accepted: u64, refused: u64) -> UsageSums {
-        UsageSums::new(Hour(hour).start(), accepted, refused)
-    }
-
-    #[test]
-    fn sums_are_read_by_hours_or_days_in_the_order_of_their_times() {
-        let text = "49 7 0 47 18446744073709551615 3 24 1 1 48 1 2";
-        let hours = read_sums(UsageStep::Hour, text).unwrap();
-        assert_eq!(hours, [sums(24, 1, 1), sums(47, u64::MAX, 3), sums(48, 1, 2), sums(49, 7, 0)]);
-        let days = read_sums(UsageStep::Day, text).unwrap();
-        assert_eq!(days, [sums(24, u64::MAX, 4), sums(48, 8, 2)]);
-    }
-
-    #[test]
-    fn what_is_not_three_numbers_each_is_an_error() {
-        for text in ["", "24", "24 1", "24 1 2 ", "24 -1 2", "24 1 2.5", "70389528 1 2", "24  1 2"]
-        {
-            assert!(read_sums(UsageStep::Day, text).is_err(), "{text:?}");
-        }
     }
 }

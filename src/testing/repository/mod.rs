@@ -6,6 +6,7 @@ mod many;
 mod required;
 mod suspended;
 mod usage;
+mod usage_days;
 mod uses;
 
 use std::future::poll_fn;

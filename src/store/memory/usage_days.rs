@@ -18,7 +18,7 @@ struct OfTenant {
 
 impl Blocks {
     pub(super) fn add(&mut self, batch: &UsageBatch) {
-        for ((id, block, tenant), days) in additions(&batch.rows) {
+        for ((block, id, tenant), days) in additions(&batch.rows) {
             let of_key = self.0.entry(block).or_default().entry(id.clone()).or_default();
             let known = of_key.iter().position(|known| known.tenant.as_ref() == tenant);
             let index = known.unwrap_or_else(|| {
@@ -35,8 +35,9 @@ impl Blocks {
 
     pub(super) fn read(&self, query: &UsageByKeyQuery) -> BTreeMap<KeyId, Vec<UsageSums>> {
         let range = query.from..query.to;
-        let blocks = self.0.range(Block::of(query.from)..);
-        let blocks: Vec<_> = blocks.take_while(|(block, _)| block.start() < query.to).collect();
+        let blocks = Block::within(query.from, query.to);
+        let blocks: Vec<_> =
+            blocks.filter_map(|block| Some((block, self.0.get(&block)?))).collect();
         let read = |id: &KeyId| {
             let mut sums = Vec::new();
             for (block, keys) in &blocks {

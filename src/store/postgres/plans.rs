@@ -70,8 +70,8 @@ impl Large {
     async fn fill_days(&self) {
         let fill = format!(
             "SET search_path = {};
-            INSERT INTO api_key_usage_days (key_id, starts_at, tenant, accepted, refused)
-                SELECT 'key_' || n, timestamptz 'epoch' + block * interval '32 days',
+            INSERT INTO api_key_usage_days (starts_at, key_id, tenant, accepted, refused)
+                SELECT timestamptz 'epoch' + block * interval '32 days', 'key_' || n,
                     'tenant-' || n % 50, array_fill(n::bigint, ARRAY[32]),
                     array_fill(0::bigint, ARRAY[32])
                 FROM generate_series(1, 20000) AS n, generate_series(614, 619) AS block;",
@@ -166,6 +166,7 @@ async fn days_are_found_by_their_keys() {
     let large = Large::new("days").await;
     large.fill_days().await;
     let (tables, day) = (&large.store.statements.tables, 24 * 3600);
+    let by_time_and_key = "AND (key_id = asked.value)";
     for is_analyzed in [false, true] {
         if is_analyzed {
             let analyze = format!("ANALYZE {}", tables.usage_days());
@@ -176,14 +177,13 @@ async fn days_are_found_by_their_keys() {
             let own = by_key.clone().of_tenant(TenantFilter::Of("tenant-1".parse().unwrap()));
             for query in [by_key, own] {
                 let plan = large.plan(usage_days::select(tables, &query).unwrap()).await;
-                let index = "api_key_usage_days_pkey";
-                assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{plan}");
+                assert!(plan.contains(by_time_and_key) && !plan.contains("Seq Scan"), "{plan}");
             }
         }
         let sql = constant(usage_days::delete(tables));
         let values = vec![Value::Time(Some(0)), Value::Number(1000)];
         let plan = large.plan(Statement { sql, values }).await;
-        let index = "api_key_usage_days_by_time";
+        let index = "api_key_usage_days_pkey";
         assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{plan}");
     }
     large.drop().await;

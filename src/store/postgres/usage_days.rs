@@ -7,8 +7,8 @@ use sqlx::postgres::PgRow;
 
 use super::types::{Numbers, Timestamp};
 use crate::key::KeyId;
-use crate::store::sql::usage_days::{ARRAYS, conditions, read};
-use crate::store::sql::{Statement, Tables, failed, from_microseconds};
+use crate::store::sql::usage_days::{ARRAYS, condition, starts, values};
+use crate::store::sql::{Statement, Tables, Value, constant, failed, from_microseconds};
 use crate::store::usage::{Block, DAYS, Hour, put_in_order};
 use crate::store::{StoreError, UsageByKeyQuery, UsageSums};
 
@@ -20,16 +20,15 @@ pub(super) fn create_table(tables: &Tables) -> String {
     format!(
         r#"
         CREATE TABLE {days} (
-            key_id text COLLATE "C" NOT NULL,
             starts_at timestamptz NOT NULL CHECK (isfinite(starts_at)),
+            key_id text COLLATE "C" NOT NULL,
             tenant text COLLATE "C" NOT NULL,
             {accepted},
             {refused},
-            PRIMARY KEY (key_id, starts_at, tenant)
+            PRIMARY KEY (starts_at, key_id, tenant)
+        -- Rows are updated in their place while their days last.
         ) WITH (fillfactor = 80);
-        CREATE INDEX {by_time} ON {days} (starts_at);
-        "#,
-        by_time = tables.part("api_key_usage_days_by_time"),
+        "#
     )
 }
 
@@ -62,11 +61,11 @@ pub(super) fn add(tables: &Tables, places: &BTreeSet<usize>) -> String {
     });
     let additions: Vec<_> = additions.collect();
     format!(
-        "INSERT INTO {days} AS known (key_id, starts_at, tenant, accepted, refused) \
-         SELECT key_id, timestamptz 'epoch' + hour * interval '1 hour', tenant, {} \
+        "INSERT INTO {days} AS known (starts_at, key_id, tenant, accepted, refused) \
+         SELECT timestamptz 'epoch' + hour * interval '1 hour', key_id, tenant, {} \
          FROM json_to_recordset($4) AS added (key_id text, hour bigint, tenant text{types}) \
-         WHERE EXISTS (SELECT FROM is_new) ORDER BY key_id COLLATE \"C\", hour, tenant COLLATE \"C\" \
-         ON CONFLICT (key_id, starts_at, tenant) DO UPDATE SET {}",
+         WHERE EXISTS (SELECT FROM is_new) ORDER BY hour, key_id COLLATE \"C\", tenant COLLATE \"C\" \
+         ON CONFLICT (starts_at, key_id, tenant) DO UPDATE SET {}",
         arrays.join(", "),
         additions.join(", ")
     )
@@ -74,14 +73,15 @@ pub(super) fn add(tables: &Tables, places: &BTreeSet<usize>) -> String {
 
 /// Selects one row for each key that was used, with all of its blocks one after the other.
 pub(super) fn select(tables: &Tables, query: &UsageByKeyQuery) -> Result<Statement, StoreError> {
-    let (days, conditions) = (tables.usage_days(), conditions(query));
+    let (days, condition) = (tables.usage_days(), condition(query, "= ANY($2)"));
     let sql = format!(
         "SELECT asked.value AS key_id, known.* FROM json_array_elements_text($1) AS asked \
          CROSS JOIN LATERAL (SELECT array_agg(starts_at) AS starts, array_agg(accepted) AS accepted, \
-         array_agg(refused) AS refused FROM {days} WHERE {conditions}) AS known \
+         array_agg(refused) AS refused FROM {days} WHERE {condition}) AS known \
          WHERE starts IS NOT NULL"
     );
-    read(sql, query)
+    let values = values(query, Value::Times(starts(query)?));
+    Ok(Statement { sql: constant(sql), values })
 }
 
 /// Reads what [`select`] selects.
@@ -124,10 +124,10 @@ pub(super) fn delete(tables: &Tables) -> String {
     let days = tables.usage_days();
     format!(
         "WITH old AS (\
-         SELECT key_id, starts_at, tenant FROM {days} WHERE starts_at < $1 \
-         ORDER BY starts_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
+         SELECT starts_at, key_id, tenant FROM {days} WHERE starts_at < $1 \
+         ORDER BY starts_at, key_id LIMIT $2 FOR UPDATE SKIP LOCKED), \
          gone AS (DELETE FROM {days} AS known USING old \
-         WHERE known.key_id = old.key_id AND known.starts_at = old.starts_at \
+         WHERE known.starts_at = old.starts_at AND known.key_id = old.key_id \
          AND known.tenant = old.tenant RETURNING 1) \
          SELECT count(*) FROM gone"
     )

@@ -25,7 +25,7 @@ impl RedisStore {
         retention: UsageRetention,
         call: &mut Call<'_>,
     ) {
-        for ((id, block, tenant), days) in additions(rows) {
+        for ((block, id, tenant), days) in additions(rows) {
             let end = block.end().start().duration_since(SystemTime::UNIX_EPOCH);
             let expires_at = end.unwrap_or_default().saturating_add(retention.days);
             call.key(self.block(id, block)).arg(expires_at.as_secs());

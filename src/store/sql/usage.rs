@@ -164,17 +164,24 @@ fn conditions(query: &UsageByKeyQuery, which: &str) -> String {
 }
 
 /// Returns the values of the statements that select by keys.
-pub(super) fn values_by_key(query: &UsageByKeyQuery) -> Result<Vec<Value>, StoreError> {
+fn values_by_key(query: &UsageByKeyQuery) -> Result<Vec<Value>, StoreError> {
+    let range = [time_of(query.from)?, time_of(query.to)?];
+    Ok([ids(query)].into_iter().chain(range).chain(tenant(query)).collect())
+}
+
+/// Returns the ids of the keys as JSON.
+pub(super) fn ids(query: &UsageByKeyQuery) -> Value {
     let ids: Vec<_> = query.ids.iter().map(KeyId::as_str).collect();
-    let mut values = vec![Value::Json(Some(json!(ids).to_string()))];
-    values.extend([time_of(query.from)?, time_of(query.to)?]);
-    let of_tenant = match &query.tenant {
+    Value::Json(Some(json!(ids).to_string()))
+}
+
+/// Returns the tenant on whose behalf the keys acted, if not any: empty for no tenant.
+pub(super) fn tenant(query: &UsageByKeyQuery) -> Option<Value> {
+    match &query.tenant {
         TenantFilter::Any => None,
-        TenantFilter::Of(tenant) => Some(tenant.to_string()),
-        TenantFilter::Nobody => Some(String::new()),
-    };
-    values.extend(of_tenant.map(|tenant| Value::Text(Some(tenant))));
-    Ok(values)
+        TenantFilter::Of(tenant) => Some(Value::Text(Some(tenant.to_string()))),
+        TenantFilter::Nobody => Some(Value::Text(Some(String::new()))),
+    }
 }
 
 /// Puts the rows of several keys together, which are in the order of their times.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json};
 
-use super::usage::{time_of, values_by_key};
-use super::{Statement, Value, constant};
+use super::Value;
+use super::time::to_microseconds;
+use super::usage::{ids, tenant};
 use crate::store::usage::{Block, additions};
 use crate::store::{StoreError, TenantFilter, UsageBatch, UsageByKeyQuery};
 
@@ -26,7 +27,7 @@ pub(in crate::store) struct AddedDays {
 impl AddedDays {
     pub(in crate::store) fn of(batch: &UsageBatch) -> Self {
         let mut places = BTreeSet::new();
-        let rows = additions(&batch.rows).into_iter().map(|((id, block, tenant), days)| {
+        let rows = additions(&batch.rows).into_iter().map(|((block, id, tenant), days)| {
             let mut object = Map::new();
             object.insert("key_id".to_owned(), id.as_str().into());
             object.insert("hour".to_owned(), block.start().0.into());
@@ -44,22 +45,23 @@ impl AddedDays {
     }
 }
 
-/// Returns the conditions of the rows of the key `asked.value`.
-pub(in crate::store) fn conditions(query: &UsageByKeyQuery) -> &'static str {
-    match query.tenant {
-        TenantFilter::Any => "key_id = asked.value AND starts_at >= $2 AND starts_at < $3",
-        TenantFilter::Of(_) | TenantFilter::Nobody => {
-            "key_id = asked.value AND starts_at >= $2 AND starts_at < $3 AND tenant = $4"
-        }
-    }
+/// Returns the condition of the rows of the key `asked.value` that a query asks for. `blocks` selects by time.
+pub(in crate::store) fn condition(query: &UsageByKeyQuery, blocks: &str) -> String {
+    let whose = match query.tenant {
+        TenantFilter::Any => "",
+        TenantFilter::Of(_) | TenantFilter::Nobody => " AND tenant = $3",
+    };
+    format!("starts_at {blocks} AND key_id = asked.value{whose}")
 }
 
-/// Returns the statement that reads the blocks of several keys: a row for each key that may be `NULL`.
-pub(in crate::store) fn read(
-    sql: String,
-    query: &UsageByKeyQuery,
-) -> Result<Statement, StoreError> {
-    let mut values = values_by_key(query)?;
-    values[1] = time_of(Block::of(query.from).start())?;
-    Ok(Statement { sql: constant(sql), values })
+/// Returns the values of the statement that reads blocks: the keys, when the blocks begin, and the tenant.
+pub(in crate::store) fn values(query: &UsageByKeyQuery, blocks: Value) -> Vec<Value> {
+    [ids(query), blocks].into_iter().chain(tenant(query)).collect()
+}
+
+/// Returns when the blocks begin that a query asks for, in microseconds.
+pub(in crate::store) fn starts(query: &UsageByKeyQuery) -> Result<Vec<i64>, StoreError> {
+    let blocks = Block::within(query.from, query.to);
+    let starts = blocks.map(|block| to_microseconds(block.start().start()));
+    starts.collect::<Result<_, _>>().map_err(StoreError::new)
 }

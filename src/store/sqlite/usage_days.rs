@@ -2,30 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use crate::key::KeyId;
-use crate::store::sql::usage_days::{ARRAYS, AddedDays, conditions, read};
-use crate::store::sql::{Statement, Tables, constant};
+use crate::store::sql::usage_days::{ARRAYS, AddedDays, condition, starts, values};
+use crate::store::sql::{Statement, Tables, Value, constant};
 use crate::store::usage::{Block, DAYS, Hour, put_in_order};
 use crate::store::{StoreError, UsageByKeyQuery, UsageSums};
 
 /// The first hour of a block, and how many requests were accepted and refused on each day.
 type Row = (u32, [u64; DAYS], [u64; DAYS]);
 
+/// Adds the table. Its blocks are one after the other, so that a batch is added to few pages.
 pub(super) fn create_table(tables: &Tables) -> String {
     let days = tables.usage_days();
     format!(
         "
         CREATE TABLE {days} (
-            key_id TEXT NOT NULL,
             starts_at INTEGER NOT NULL,
+            key_id TEXT NOT NULL,
             tenant TEXT NOT NULL,
             accepted TEXT NOT NULL,
             refused TEXT NOT NULL,
-            PRIMARY KEY (key_id, starts_at, tenant)
+            PRIMARY KEY (starts_at, key_id, tenant)
         ) STRICT, WITHOUT ROWID;
-        CREATE INDEX {by_time} ON {days} (starts_at);
-        ",
-        by_time = tables.part("api_key_usage_days_by_time"),
+        "
     )
 }
 
@@ -52,10 +53,10 @@ pub(super) fn add(tables: &Tables, added: AddedDays) -> Statement {
         format!("{column} = json_set(known.{column}{})", sums.collect::<String>())
     });
     let sql = format!(
-        "INSERT INTO {days} AS known (key_id, starts_at, tenant, accepted, refused) \
-         SELECT value ->> 'key_id', (value ->> 'hour') * 3600000000, value ->> 'tenant', {} \
+        "INSERT INTO {days} AS known (starts_at, key_id, tenant, accepted, refused) \
+         SELECT (value ->> 'hour') * 3600000000, value ->> 'key_id', value ->> 'tenant', {} \
          FROM json_each($1) WHERE true \
-         ON CONFLICT (key_id, starts_at, tenant) DO UPDATE SET {}",
+         ON CONFLICT (starts_at, key_id, tenant) DO UPDATE SET {}",
         arrays.join(", "),
         additions.join(", ")
     );
@@ -64,13 +65,15 @@ pub(super) fn add(tables: &Tables, added: AddedDays) -> Statement {
 
 /// Selects one text for each key, with all of its blocks.
 pub(super) fn select(tables: &Tables, query: &UsageByKeyQuery) -> Result<Statement, StoreError> {
-    let (days, conditions) = (tables.usage_days(), conditions(query));
+    let days = tables.usage_days();
+    let condition = condition(query, "IN (SELECT value FROM json_each($2))");
     let sql = format!(
         "SELECT asked.value AS key_id, \
          (SELECT '[' || group_concat('[' || (starts_at / 3600000000) || ',' || accepted || ',' || refused || ']') || ']' \
-         FROM {days} WHERE {conditions}) AS days FROM json_each($1) AS asked"
+         FROM {days} WHERE {condition}) AS days FROM json_each($1) AS asked"
     );
-    read(sql, query)
+    let blocks = Value::Json(Some(json!(starts(query)?).to_string()));
+    Ok(Statement { sql: constant(sql), values: values(query, blocks) })
 }
 
 /// Reads what [`select`] selects. A key that was not used has no text.
@@ -107,7 +110,7 @@ pub(super) fn sums_by_key<'a>(
 pub(super) fn delete(tables: &Tables) -> String {
     let days = tables.usage_days();
     format!(
-        "DELETE FROM {days} WHERE (key_id, starts_at, tenant) IN \
-         (SELECT key_id, starts_at, tenant FROM {days} WHERE starts_at < $1 ORDER BY starts_at LIMIT $2)"
+        "DELETE FROM {days} WHERE (starts_at, key_id, tenant) IN \
+         (SELECT starts_at, key_id, tenant FROM {days} WHERE starts_at < $1 LIMIT $2)"
     )
 }

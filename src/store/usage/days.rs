@@ -29,7 +29,6 @@ impl Block {
     }
 
     /// Returns the blocks that cover a part of a time range.
-    #[cfg(feature = "redis")]
     pub(crate) fn within(from: Hour, to: Hour) -> impl Iterator<Item = Self> {
         (Self::of(from).0..to.0.div_ceil(HOURS)).map(Self)
     }
@@ -67,11 +66,12 @@ impl Block {
     }
 }
 
-/// The requests that a batch adds to the blocks of each key, in the order of the keys.
+/// The requests that a batch adds to the blocks of each key, in the order of the blocks and
+/// then of the keys.
 ///
 /// A block belongs to one tenant on whose behalf the key acts, so that no tenant is told of the requests of a
 /// former key of another one that has the same id.
-pub(crate) type Additions<'a> = BTreeMap<(&'a KeyId, Block, Option<&'a TenantId>), DayCounts>;
+pub(crate) type Additions<'a> = BTreeMap<(Block, &'a KeyId, Option<&'a TenantId>), DayCounts>;
 
 /// How many requests were accepted and refused, by the place of the day in its block.
 pub(crate) type DayCounts = BTreeMap<usize, (u64, u64)>;
@@ -80,7 +80,7 @@ pub(crate) type DayCounts = BTreeMap<usize, (u64, u64)>;
 pub(crate) fn additions(rows: &[KeyUsage]) -> Additions<'_> {
     let mut additions = Additions::new();
     for KeyUsage { id, tenant, hour, counts } in rows {
-        let days = additions.entry((id, Block::of(*hour), tenant.as_ref())).or_default();
+        let days = additions.entry((Block::of(*hour), id, tenant.as_ref())).or_default();
         let (accepted, refused) = days.entry(Block::place(*hour)).or_default();
         *accepted = accepted.saturating_add(counts.accepted());
         *refused = refused.saturating_add(counts.refused());
@@ -129,14 +129,14 @@ mod tests {
         assert_eq!(Block(2).start(), Hour(64 * 24));
     }
 
-    #[cfg(feature = "redis")]
     #[test]
     fn thirty_days_are_in_two_blocks_at_most() {
         for first in 0..100 {
             let (from, to) = (Hour(first * 24), Hour((first + 30) * 24));
             let blocks: Vec<_> = Block::within(from, to).collect();
             assert!(blocks.len() <= 2, "{first}: {blocks:?}");
-            assert!(blocks[0].start() <= from && to <= blocks[blocks.len() - 1].end());
+            assert_eq!(blocks[0], Block::of(from));
+            assert_eq!(blocks[blocks.len() - 1], Block::of(Hour(to.0 - 1)));
         }
         assert_eq!(Block::within(Hour(9), Hour(0)).count(), 0);
     }
@@ -154,10 +154,10 @@ mod tests {
         let (a, b): (KeyId, KeyId) = ("a".parse().unwrap(), "b".parse().unwrap());
         let acme: TenantId = "acme".parse().unwrap();
         let expected = [
-            ((&a, Block(0), None), DayCounts::from([(0, (u64::MAX, 4)), (1, (100, 0))])),
-            ((&a, Block(0), Some(&acme)), DayCounts::from([(0, (10, 40))])),
-            ((&a, Block(1), None), DayCounts::from([(0, (0, u64::MAX))])),
-            ((&b, Block(0), None), DayCounts::from([(0, (3, 8))])),
+            ((Block(0), &a, None), DayCounts::from([(0, (u64::MAX, 4)), (1, (100, 0))])),
+            ((Block(0), &a, Some(&acme)), DayCounts::from([(0, (10, 40))])),
+            ((Block(1), &a, None), DayCounts::from([(0, (0, u64::MAX))])),
+            ((Block(0), &b, None), DayCounts::from([(0, (3, 8))])),
         ];
         assert_eq!(additions(&rows), Additions::from(expected));
     }

@@ -14,20 +14,39 @@ async fn measure(name: &str, store: impl UsageStore) {
                 let mut counts = UsageCounts::default();
                 counts.add(UsageKind::Accepted, 100 + number % 50);
                 counts.add(UsageKind::RateLimited, number % 7);
-                KeyUsage::new(id.clone(), Some("acme".parse().unwrap()), now + Duration::from_secs(3600 * hour), counts)
+                KeyUsage::new(
+                    id.clone(),
+                    Some("acme".parse().unwrap()),
+                    now + Duration::from_secs(3600 * hour),
+                    counts,
+                )
             });
+            let batch = UsageBatch::new("bench", number + 1, UsageRetention::default(), rows);
             number += 1;
-            let batch = UsageBatch::new("bench", number, UsageRetention::default(), rows);
             let begun = Instant::now();
             store.add_usage(&batch).await.unwrap();
-            let kind = if turn > 0 { 2 } else if hour % 24 == 0 { 0 } else { 1 };
+            let kind = if turn > 0 {
+                2
+            } else if hour % 24 == 0 {
+                0
+            } else {
+                1
+            };
             kinds[kind].push(begun.elapsed());
         }
     }
-    let words: Vec<_> = ["new day", "new hour", "same hour"].iter().zip(&mut kinds).map(|(word, times)| {
-        times.sort();
-        format!("{word}: median {:.1} min {:.1}", times[times.len() / 2].as_secs_f64() * 1e3, times[0].as_secs_f64() * 1e3)
-    }).collect();
+    let words: Vec<_> = ["new day", "new hour", "same hour"]
+        .iter()
+        .zip(&mut kinds)
+        .map(|(word, times)| {
+            times.sort();
+            format!(
+                "{word}: median {:.1} min {:.1}",
+                times[times.len() / 2].as_secs_f64() * 1e3,
+                times[0].as_secs_f64() * 1e3
+            )
+        })
+        .collect();
     println!("{name}: {}", words.join(", "));
 }
 
@@ -36,8 +55,7 @@ async fn main() {
     measure("memory", MemoryStore::new()).await;
     measure("SQLite in memory", SqliteStore::in_memory().await.unwrap()).await;
     let file = std::env::temp_dir().join(format!("writes-{}.db", std::process::id()));
-    let url = format!("sqlite://{}?mode=rwc", file.display());
-    measure("SQLite file", SqliteStore::connect(&url).await.unwrap()).await;
+    measure("SQLite file", SqliteStore::open(&file).await.unwrap()).await;
     if let Ok(url) = std::env::var("DATABASE_URL") {
         let schema = format!("writes_{}", std::process::id());
         measure("PostgreSQL", PostgresStore::connect(&url).schema(schema).await.unwrap()).await;

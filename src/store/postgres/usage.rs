@@ -1,6 +1,6 @@
 //! Usage in PostgreSQL.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -12,18 +12,18 @@ use super::connections::Purpose;
 use super::lease::Lease;
 use super::repository::bound;
 use super::types::Timestamp;
+use super::usage_days::added;
 use super::{PostgresStore, usage_days};
 use crate::key::KeyId;
 use crate::store::sql::usage::{
-    self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums,
-    time_of,
+    self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, kinds_of, number,
+    sums, time_of,
 };
-use crate::store::sql::usage_days::AddedDays;
-use crate::store::sql::{Statement, Tables, Value, constant, failed};
+use crate::store::sql::{Statement, Tables, Value, constant, failed, to_microseconds};
 use crate::store::usage::{Block, sums_of};
 use crate::store::{
-    StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStep,
-    UsageStore, UsageSums,
+    KeyUsage, StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageKind, UsageQuery,
+    UsageRetention, UsageStep, UsageStore, UsageSums,
 };
 
 /// When the day of a row begins.
@@ -69,16 +69,7 @@ impl UsageStore for PostgresStore {
         if batch.rows.is_empty() {
             return Ok(());
         }
-        let number = i64::try_from(batch.number()).map_err(StoreError::new)?;
-        let AddedDays { rows, places } = AddedDays::of(batch);
-        let sql = constant(add(&self.statements.tables, &places));
-        let values = vec![
-            Value::Text(Some(batch.writer().to_owned())),
-            Value::Number(number),
-            rows_of(batch),
-            rows,
-        ];
-        self.execute(&Statement { sql, values }).await?;
+        self.execute(&add(&self.statements.tables, batch)?).await?;
         Ok(())
     }
 
@@ -173,30 +164,49 @@ impl PostgresStore {
 /// Adds a batch, unless its writer has added it before: in one statement, so that it is all or nothing.
 ///
 /// Rows are locked in the order of their keys, which is that of the batch.
-fn add(tables: &Tables, places: &BTreeSet<usize>) -> String {
+fn add(tables: &Tables, batch: &UsageBatch) -> Result<Statement, StoreError> {
+    let number_of_batch = i64::try_from(batch.number()).map_err(StoreError::new)?;
+    let mut values =
+        vec![Value::Text(Some(batch.writer().to_owned())), Value::Number(number_of_batch)];
+    let days = usage_days::add(tables, batch, &mut values)?;
+    let rows = batch.rows();
+    let starts = rows.iter().map(|row| to_microseconds(row.hour()));
+    let starts = starts.collect::<Result<_, _>>().map_err(StoreError::new)?;
+    let tenant = |row: &KeyUsage| row.tenant.as_ref().map(ToString::to_string).unwrap_or_default();
+    let mut columns = vec![
+        ("key_id".to_owned(), Value::Texts(rows.iter().map(|row| row.id.to_string()).collect())),
+        ("starts_at".to_owned(), Value::Times(starts)),
+        ("tenant".to_owned(), Value::Texts(rows.iter().map(tenant).collect())),
+    ];
+    let kinds = kinds_of(batch);
+    columns.extend(kinds.iter().map(|kind| {
+        let counts = rows.iter().map(|row| number(row.counts.of(*kind)));
+        (kind.to_string(), Value::Numbers(counts.collect()))
+    }));
     let (usage, writers) = (tables.usage(), tables.usage_writers());
-    let names = columns().join(", ");
-    let types = columns().map(|column| format!("{column} bigint")).join(", ");
-    let (additions, days) = (additions(), usage_days::add(tables, places));
-    format!(
+    let names = kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+    let refused = kinds.iter().skip(1).map(|kind| format!(", nullif({kind}, 0)"));
+    let (refused, additions) = (refused.collect::<String>(), additions(&kinds));
+    let added = added(columns, &mut values);
+    let sql = format!(
         "WITH is_new AS (\
          INSERT INTO {writers} AS known (writer, number) VALUES ($1, $2) \
          ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = now() \
          WHERE known.number < excluded.number RETURNING number), \
          days AS ({days}) \
          INSERT INTO {usage} AS known (key_id, starts_at, tenant, {names}) \
-         SELECT key_id, timestamptz 'epoch' + hour * interval '1 hour', tenant, {names} \
-         FROM json_to_recordset($3) AS added (key_id text, hour bigint, tenant text, {types}) \
-         WHERE EXISTS (SELECT FROM is_new) ORDER BY key_id COLLATE \"C\", hour \
+         SELECT key_id, starts_at, nullif(tenant, ''), accepted{refused} \
+         FROM {added} WHERE EXISTS (SELECT FROM is_new) ORDER BY key_id COLLATE \"C\", starts_at \
          ON CONFLICT (key_id, starts_at, hours) DO UPDATE SET {additions}"
-    )
+    );
+    Ok(Statement { sql: constant(sql), values })
 }
 
 /// Sums up hours to days: in one statement, so that nothing is lost and nothing counts twice. Rows that
 /// another node is processing are skipped.
 fn sum_up(tables: &Tables) -> String {
     let usage = tables.usage();
-    let (names, sums, additions) = (columns().join(", "), sums(), additions());
+    let (names, sums, additions) = (columns().join(", "), sums(), additions(&UsageKind::ALL));
     format!(
         "WITH old AS (\
          SELECT key_id, starts_at FROM {usage} WHERE hours = 1 AND starts_at < $1 \

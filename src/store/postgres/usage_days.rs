@@ -1,74 +1,91 @@
 //! The sums of days in PostgreSQL: arrays.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::types::{Numbers, Timestamp};
 use crate::key::KeyId;
-use crate::store::sql::usage_days::{ARRAYS, condition, starts, values};
-use crate::store::sql::{Statement, Tables, Value, constant, failed, from_microseconds};
+use crate::store::sql::usage_days::{AddedDays, COLUMNS, condition, starts, values};
+use crate::store::sql::{
+    Statement, Tables, Value, constant, failed, from_microseconds, to_microseconds,
+};
 use crate::store::usage::{Block, DAYS, Hour, put_in_order};
-use crate::store::{StoreError, UsageByKeyQuery, UsageSums};
+use crate::store::{StoreError, UsageBatch, UsageByKeyQuery, UsageSums};
 
 pub(super) fn create_table(tables: &Tables) -> String {
     let days = tables.usage_days();
-    let [accepted, refused] = ARRAYS.map(|(column, _)| {
-        format!("{column} bigint[] NOT NULL CHECK (array_dims({column}) = '[1:{DAYS}]')")
-    });
     format!(
         r#"
         CREATE TABLE {days} (
             starts_at timestamptz NOT NULL CHECK (isfinite(starts_at)),
             key_id text COLLATE "C" NOT NULL,
             tenant text COLLATE "C" NOT NULL,
-            {accepted},
-            {refused},
+            accepted bigint[] NOT NULL,
+            refused bigint[] NOT NULL,
             PRIMARY KEY (starts_at, key_id, tenant)
-        -- Rows are updated in their place while their days last.
-        ) WITH (fillfactor = 80);
+        -- Rows are updated in their place while their days last: each time, all rows of keys in use.
+        ) WITH (fillfactor = 50);
         "#
     )
 }
 
-/// Adds rows of `$4` to days, if there is a row of `is_new`. Sums end at the largest number.
+/// Adds to the days of a batch, if there is a row of `is_new`. Sums end at the largest number.
 ///
-/// Rows are locked in the order of their keys.
-pub(super) fn add(tables: &Tables, places: &BTreeSet<usize>) -> String {
-    let days = tables.usage_days();
-    let types =
-        places.iter().flat_map(|place| ARRAYS.map(|(_, name)| format!(", {name}{place} bigint")));
-    let types: String = types.collect();
-    let number = |name: &str, place| match places.contains(&place) {
-        true => format!("coalesce({name}{place}, 0)"),
-        false => "0".to_owned(),
-    };
-    let arrays = ARRAYS.map(|(_, name)| {
-        let numbers: Vec<_> = (0..DAYS).map(|place| number(name, place)).collect();
-        format!("ARRAY[{}]::bigint[]", numbers.join(", "))
-    });
-    let additions = places.iter().flat_map(|place| {
-        ARRAYS.map(|(column, _)| {
+/// Rows are locked in the order of their blocks and keys.
+pub(super) fn add(
+    tables: &Tables,
+    batch: &UsageBatch,
+    values: &mut Vec<Value>,
+) -> Result<String, StoreError> {
+    let AddedDays { rows, places } = AddedDays::of(batch);
+    let starts = rows.iter().map(|row| to_microseconds(row.block.start().start()));
+    let starts = starts.collect::<Result<_, _>>().map_err(StoreError::new)?;
+    let ids = rows.iter().map(|row| row.id.to_string()).collect();
+    let tenants = rows.iter().map(|row| row.tenant().to_owned()).collect();
+    let mut columns = vec![
+        ("starts_at".to_owned(), Value::Times(starts)),
+        ("key_id".to_owned(), Value::Texts(ids)),
+        ("tenant".to_owned(), Value::Texts(tenants)),
+    ];
+    let (mut arrays, mut sums) = ([(); 2].map(|()| vec!["0".to_owned(); DAYS]), Vec::new());
+    for place in places {
+        for (index, column) in COLUMNS.into_iter().enumerate() {
+            let name = format!("{column}_{place}");
+            arrays[index][place].clone_from(&name);
+            let numbers = rows.iter().map(|row| row.day(place)[index]).collect();
+            columns.push((name, Value::Numbers(numbers)));
             // Arrays begin with 1.
             let number = format!("{column}[{}]", place + 1);
-            format!(
+            sums.push(format!(
                 "{number} = CASE WHEN known.{number} > {most} - excluded.{number} THEN {most} \
                  ELSE known.{number} + excluded.{number} END",
                 most = i64::MAX
-            )
-        })
-    });
-    let additions: Vec<_> = additions.collect();
-    format!(
+            ));
+        }
+    }
+    let (days, added) = (tables.usage_days(), added(columns, values));
+    let arrays = arrays.map(|numbers| format!("ARRAY[{}]::bigint[]", numbers.join(", ")));
+    Ok(format!(
         "INSERT INTO {days} AS known (starts_at, key_id, tenant, accepted, refused) \
-         SELECT timestamptz 'epoch' + hour * interval '1 hour', key_id, tenant, {} \
-         FROM json_to_recordset($4) AS added (key_id text, hour bigint, tenant text{types}) \
-         WHERE EXISTS (SELECT FROM is_new) ORDER BY hour, key_id COLLATE \"C\", tenant COLLATE \"C\" \
+         SELECT starts_at, key_id, tenant, {} FROM {added} WHERE EXISTS (SELECT FROM is_new) \
+         ORDER BY starts_at, key_id COLLATE \"C\", tenant COLLATE \"C\" \
          ON CONFLICT (starts_at, key_id, tenant) DO UPDATE SET {}",
         arrays.join(", "),
-        additions.join(", ")
-    )
+        sums.join(", ")
+    ))
+}
+
+/// Returns rows that are given by their columns. The values become the next parameters.
+pub(super) fn added(columns: Vec<(String, Value)>, values: &mut Vec<Value>) -> String {
+    let (mut names, mut parameters) = (Vec::new(), Vec::new());
+    for (name, column) in columns {
+        names.push(name);
+        values.push(column);
+        parameters.push(format!("${}", values.len()));
+    }
+    format!("unnest({}) AS added ({})", parameters.join(", "), names.join(", "))
 }
 
 /// Selects one row for each key that was used, with all of its blocks one after the other.

@@ -32,30 +32,28 @@ end
 
 -- Returns where the numbers of a tenant begin in a block, as `usage_days.rs` describes it.
 local function find(key, tenant)
-  local block = redis.call('GET', key) or ''
-  local at = 0
+  local name = string.char(#tenant) .. tenant
+  -- Mostly, there is one part.
+  if redis.call('GETRANGE', key, 0, #tenant) == name then return #name end
+  local block, at = redis.call('GET', key) or '', 0
   while at < #block do
-    local length = string.byte(block, at + 1)
-    local numbers = at + 1 + length
-    if string.sub(block, at + 2, numbers) == tenant then return numbers end
+    local numbers = at + 1 + string.byte(block, at + 1)
+    if string.sub(block, at + 1, numbers) == name then return numbers end
     at = numbers + 512
   end
-  redis.call('APPEND', key, string.char(#tenant) .. tenant .. string.rep('\0', 512))
-  return at + 1 + #tenant
+  redis.call('APPEND', key, name .. string.rep('\0', 512))
+  return at + #name
 end
 
 for i = 2 + hashes, #KEYS do
   local expires_at, tenant, days = next_part()
-  local numbers, fields = find(KEYS[i], tenant), {}
+  local numbers = find(KEYS[i], tenant)
   for _ = 1, days do
     local bit = 8 * (numbers + 16 * tonumber(ARGV[next_arg]))
-    for j = 1, 2 do
-      local places = { 'INCRBY', 'i64', bit + 64 * (j - 1), ARGV[next_arg + j] }
-      for _, place in ipairs(places) do fields[#fields + 1] = place end
-    end
+    redis.call('BITFIELD', KEYS[i], 'OVERFLOW', 'SAT', 'INCRBY', 'i64', bit, ARGV[next_arg + 1],
+      'INCRBY', 'i64', bit + 64, ARGV[next_arg + 2])
     next_arg = next_arg + 3
   end
-  redis.call('BITFIELD', KEYS[i], 'OVERFLOW', 'SAT', unpack(fields))
   redis.call('EXPIREAT', KEYS[i], expires_at)
 end
 return 1

@@ -28,5 +28,5 @@ pub(super) use self::tables::Tables;
 #[cfg(feature = "postgres")]
 pub(super) use self::tables::quoted;
 #[cfg(feature = "postgres")]
-pub(super) use self::time::from_microseconds;
+pub(super) use self::time::{from_microseconds, to_microseconds};
 pub(super) use self::value::Value;

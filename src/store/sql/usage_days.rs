@@ -2,46 +2,51 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value as Json};
-
 use super::Value;
 use super::time::to_microseconds;
-use super::usage::{ids, tenant};
-use crate::store::usage::{Block, additions};
+use super::usage::{ids, number, tenant};
+use crate::key::{KeyId, TenantId};
+use crate::store::usage::{Block, DayCounts, additions};
 use crate::store::{StoreError, TenantFilter, UsageBatch, UsageByKeyQuery};
 
-/// The numbers of requests in an array: the name of its column, and with what the names of its added numbers
-/// begin.
-pub(in crate::store) const ARRAYS: [(&str, &str); 2] =
-    [("accepted", "accepted_"), ("refused", "refused_")];
+/// The columns with the numbers of requests.
+pub(in crate::store) const COLUMNS: [&str; 2] = ["accepted", "refused"];
 
 /// What a batch adds to the table.
-pub(in crate::store) struct AddedDays {
-    /// The rows as JSON, with blocks by their first hour since 1970, and the numbers of each day as `accepted_7` and
-    /// `refused_7`.
-    pub(in crate::store) rows: Value,
+pub(in crate::store) struct AddedDays<'a> {
+    pub(in crate::store) rows: Vec<AddedRow<'a>>,
     /// The places of all days, from 0.
     pub(in crate::store) places: BTreeSet<usize>,
 }
 
-impl AddedDays {
-    pub(in crate::store) fn of(batch: &UsageBatch) -> Self {
-        let mut places = BTreeSet::new();
-        let rows = additions(&batch.rows).into_iter().map(|((block, id, tenant), days)| {
-            let mut object = Map::new();
-            object.insert("key_id".to_owned(), id.as_str().into());
-            object.insert("hour".to_owned(), block.start().0.into());
-            object.insert("tenant".to_owned(), tenant.map_or("", |tenant| tenant.as_str()).into());
-            for (place, (accepted, refused)) in days {
-                places.insert(place);
-                for ((_, name), count) in ARRAYS.into_iter().zip([accepted, refused]) {
-                    object.insert(format!("{name}{place}"), count.min(i64::MAX as u64).into());
-                }
-            }
-            Json::Object(object)
-        });
-        let rows = Json::Array(rows.collect()).to_string();
-        Self { rows: Value::Json(Some(rows)), places }
+/// What is added to a row.
+pub(in crate::store) struct AddedRow<'a> {
+    pub(in crate::store) block: Block,
+    pub(in crate::store) id: &'a KeyId,
+    tenant: Option<&'a TenantId>,
+    days: DayCounts,
+}
+
+impl<'a> AddedDays<'a> {
+    pub(in crate::store) fn of(batch: &'a UsageBatch) -> Self {
+        let rows = additions(&batch.rows).into_iter();
+        let rows = rows.map(|((block, id, tenant), days)| AddedRow { block, id, tenant, days });
+        let rows: Vec<_> = rows.collect();
+        let places = rows.iter().flat_map(|row| row.days.keys().copied()).collect();
+        Self { rows, places }
+    }
+}
+
+impl AddedRow<'_> {
+    /// Returns the tenant, which is empty for no tenant.
+    pub(in crate::store) fn tenant(&self) -> &str {
+        self.tenant.map_or("", TenantId::as_str)
+    }
+
+    /// Returns how many requests were accepted and refused on the day at a place.
+    pub(in crate::store) fn day(&self, place: usize) -> [i64; 2] {
+        let (accepted, refused) = self.days.get(&place).copied().unwrap_or_default();
+        [number(accepted), number(refused)]
     }
 }
 

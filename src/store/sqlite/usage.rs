@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use serde_json::{Value as Json, json};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::repository::bound;
 use super::{SqliteStore, usage_days};
-use crate::key::KeyId;
+use crate::key::{KeyId, TenantId};
 use crate::store::sql::usage::{
-    self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums,
-    time_of,
+    self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, kinds_of, number,
+    sums, time_of,
 };
-use crate::store::sql::usage_days::AddedDays;
 use crate::store::sql::{Statement, Tables, Value, constant, failed};
 use crate::store::usage::{Block, sums_of};
 use crate::store::{
-    StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStep,
-    UsageStore, UsageSums,
+    StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageKind, UsageQuery, UsageRetention,
+    UsageStep, UsageStore, UsageSums,
 };
 
 /// When the day of a row begins.
@@ -67,8 +67,7 @@ impl UsageStore for SqliteStore {
         let number = i64::try_from(batch.number()).map_err(StoreError::new)?;
         let values = vec![Value::Text(Some(batch.writer().to_owned())), Value::Number(number)];
         let is_new = Statement { sql: constant(note_writer(tables)), values };
-        let hours = Statement { sql: constant(add(tables)), values: vec![rows_of(batch)] };
-        let days = usage_days::add(tables, AddedDays::of(batch));
+        let (hours, days) = (add(tables, batch), usage_days::add(tables, batch));
         let mut writing = self.writers.begin().await.map_err(failed)?;
         let noted = bound(&is_new).persistent(false).execute(writing.connection()).await;
         if noted.map_err(failed)?.rows_affected() > 0 {
@@ -164,16 +163,29 @@ fn note_writer(tables: &Tables) -> String {
     )
 }
 
-fn add(tables: &Tables) -> String {
-    let usage = tables.usage();
-    let (names, additions) = (columns().join(", "), additions());
-    let counts = columns().map(|column| format!("value ->> '{column}'")).join(", ");
-    format!(
+/// Adds to the hours of a batch.
+fn add(tables: &Tables, batch: &UsageBatch) -> Statement {
+    let (usage, kinds) = (tables.usage(), kinds_of(batch));
+    let names = kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+    let counts = (3..3 + kinds.len()).map(|value| format!("value ->> {value}"));
+    let (counts, additions) = (counts.collect::<Vec<_>>().join(", "), additions(&kinds));
+    let sql = format!(
         "INSERT INTO {usage} AS known (key_id, starts_at, tenant, {names}) \
-         SELECT value ->> 'key_id', (value ->> 'hour') * 3600000000, value ->> 'tenant', {counts} \
+         SELECT value ->> 0, (value ->> 1) * 3600000000, value ->> 2, {counts} \
          FROM json_each($1) WHERE true \
          ON CONFLICT (key_id, starts_at, hours) DO UPDATE SET {additions}"
-    )
+    );
+    let rows = batch.rows.iter().map(|row| {
+        let tenant = row.tenant.as_ref().map(TenantId::as_str);
+        let names = [json!(row.id.as_str()), json!(row.hour.0), json!(tenant)];
+        let counts = kinds.iter().map(|kind| match (kind, row.counts.of(*kind)) {
+            (UsageKind::Accepted, count) | (_, count @ 1..) => number(count).into(),
+            _ => Json::Null,
+        });
+        names.into_iter().chain(counts).collect::<Json>()
+    });
+    let rows = rows.collect::<Json>().to_string();
+    Statement { sql: constant(sql), values: vec![Value::Json(Some(rows))] }
 }
 
 /// Selects what is deleted next.
@@ -187,7 +199,7 @@ fn old(tables: &Tables, hours: u8) -> String {
 
 fn sum_up(tables: &Tables) -> String {
     let (usage, old) = (tables.usage(), old(tables, 1));
-    let (names, sums, additions) = (columns().join(", "), sums(), additions());
+    let (names, sums, additions) = (columns().join(", "), sums(), additions(&UsageKind::ALL));
     format!(
         "INSERT INTO {usage} AS known (key_id, starts_at, hours, tenant, {names}) \
          SELECT key_id, {DAY} AS day, 24, max(tenant), {sums} FROM {usage} \

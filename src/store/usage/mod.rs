@@ -15,6 +15,8 @@ use futures_util::future::BoxFuture;
 
 pub use self::batch::{KeyUsage, UsageBatch, UsageRetention};
 pub use self::counts::{UsageCounts, UsageKind};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use self::days::DayCounts;
 pub(crate) use self::days::{Block, DAYS, additions, put_in_order};
 #[cfg(feature = "redis")]
 pub(crate) use self::hours::HOURS_PER_DAY;

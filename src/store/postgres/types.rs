@@ -102,3 +102,44 @@ impl Decode<'_, Postgres> for Json {
         Ok(Self(value.as_str()?.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An array as the server sends it.
+    fn array(dimensions: &[u32], numbers: &[i64]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let header = [u32::try_from(dimensions.len()).unwrap(), 0, BIGINT_ARRAY.0];
+        let dimensions = dimensions.iter().flat_map(|length| [*length, 1]);
+        for number in header.into_iter().chain(dimensions) {
+            bytes.extend(number.to_be_bytes());
+        }
+        for number in numbers {
+            bytes.extend(8_u32.to_be_bytes());
+            bytes.extend(number.to_be_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_numbers_of_all_dimensions_are_read_in_turn() {
+        assert_eq!(read_numbers(&array(&[], &[])), Some(vec![]));
+        assert_eq!(read_numbers(&array(&[2], &[0, i64::MAX])), Some(vec![0, i64::MAX as u64]));
+        assert_eq!(read_numbers(&array(&[2, 2], &[1, 2, 3, 4])), Some(vec![1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn an_array_of_another_form_is_not_read() {
+        let good = array(&[2], &[1, 2]);
+        for end in (0..good.len()).filter(|end| ![20, 32].contains(end)) {
+            assert_eq!(read_numbers(&good[..end]), None, "{end}");
+        }
+        assert_eq!(read_numbers(&array(&[2], &[1, -1])), None);
+        assert_eq!(read_numbers(&[0xff; 64]), None);
+        // A `NULL` has no length.
+        let mut null = good;
+        null[20..24].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert_eq!(read_numbers(&null), None);
+    }
+}

@@ -69,8 +69,9 @@ pub(super) fn add(
     let arrays = arrays.map(|numbers| format!("ARRAY[{}]::bigint[]", numbers.join(", ")));
     Ok(format!(
         "INSERT INTO {days} AS known (starts_at, key_id, tenant, accepted, refused) \
-         SELECT starts_at, key_id, tenant, {} FROM {added} WHERE EXISTS (SELECT FROM is_new) \
-         ORDER BY starts_at, key_id COLLATE \"C\", tenant COLLATE \"C\" \
+         SELECT starts_at, key_id, tenant, {} FROM (SELECT * FROM {added} \
+         WHERE EXISTS (SELECT FROM is_new) \
+         ORDER BY starts_at, key_id COLLATE \"C\", tenant COLLATE \"C\") AS added \
          ON CONFLICT (starts_at, key_id, tenant) DO UPDATE SET {}",
         arrays.join(", "),
         sums.join(", ")

@@ -102,3 +102,49 @@ fn split(text: &[u8]) -> Option<(&[u8], &[u8; PART], &[u8])> {
     let (numbers, rest) = rest.split_first_chunk()?;
     Some((tenant, numbers, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::store::UsageStep;
+
+    fn part(tenant: &str, first_day: (u64, u64)) -> Vec<u8> {
+        let mut part = vec![u8::try_from(tenant.len()).unwrap()];
+        part.extend(tenant.as_bytes());
+        part.extend(first_day.0.to_be_bytes());
+        part.extend(first_day.1.to_be_bytes());
+        part.resize(1 + tenant.len() + PART, 0);
+        part
+    }
+
+    fn query(tenant: TenantFilter) -> UsageByKeyQuery {
+        let range = SystemTime::UNIX_EPOCH..SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
+        UsageByKeyQuery::new([], &range, UsageStep::Day).of_tenant(tenant)
+    }
+
+    #[test]
+    fn the_parts_of_other_tenants_are_left_out() {
+        let text = [part("", (1, 20)), part("acme", (300, 4000)), part("acme2", (5, 5))].concat();
+        let sums = |tenant| {
+            let mut sums = Vec::new();
+            read(Block(0), &text, &query(tenant), &mut sums).unwrap();
+            put_in_order(&mut sums);
+            sums.iter().map(|sums| (sums.accepted, sums.refused)).collect::<Vec<_>>()
+        };
+        assert_eq!(sums(TenantFilter::Any), [(306, 4025)]);
+        assert_eq!(sums(TenantFilter::Nobody), [(1, 20)]);
+        assert_eq!(sums(TenantFilter::Of("acme".parse().unwrap())), [(300, 4000)]);
+        assert_eq!(sums(TenantFilter::Of("other".parse().unwrap())), []);
+    }
+
+    #[test]
+    fn a_text_that_is_cut_off_is_an_error() {
+        let text = part("acme", (1, 1));
+        for end in [1, 4, 5, text.len() - 1] {
+            let query = query(TenantFilter::Any);
+            assert!(read(Block(0), &text[..end], &query, &mut Vec::new()).is_err(), "{end}");
+        }
+    }
+}

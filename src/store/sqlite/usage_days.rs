@@ -120,3 +120,28 @@ pub(super) fn delete(tables: &Tables) -> String {
          (SELECT starts_at, key_id, tenant FROM {days} WHERE starts_at < $1 LIMIT $2)"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::store::UsageStep;
+
+    #[test]
+    fn what_is_not_two_arrays_of_all_days_is_an_error() {
+        let range =
+            SystemTime::UNIX_EPOCH..SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(9);
+        let query = UsageByKeyQuery::new([], &range, UsageStep::Day);
+        let read = |text: &str| sums_by_key(&query, [Ok(("key_1", Some(text)))].into_iter());
+        let days = |number: &str| format!("[{}]", [number; DAYS].join(","));
+        let read_two = |one: &str, two: &str| read(&format!("[[0,{},{}]]", days(one), days(two)));
+        let found = read_two("7", "0").unwrap().into_values().next().unwrap();
+        assert_eq!(found, [UsageSums::new(SystemTime::UNIX_EPOCH, 7, 0)]);
+        assert!(read_two("0", "0").unwrap().is_empty());
+        assert!(read("[]").unwrap().is_empty());
+        for (one, two) in [("-1", "0"), ("0", "1.5"), ("null", "0"), ("0,0", "0"), ("0", "")] {
+            assert!(read_two(one, two).is_err(), "{one}: {two}");
+        }
+    }
+}

@@ -57,9 +57,14 @@ impl Block {
         range: &Range<Hour>,
         sums: &mut Vec<UsageSums>,
     ) {
-        let days = (self.start().0..).step_by(HOURS_PER_DAY as usize).map(Hour);
-        for (day, (accepted, refused)) in days.zip(counts) {
-            if range.contains(&day) && (accepted > 0 || refused > 0) {
+        let first = range.start.0.saturating_sub(self.start().0).div_ceil(HOURS_PER_DAY) as usize;
+        let end = range.end.0.saturating_sub(self.start().0).div_ceil(HOURS_PER_DAY) as usize;
+        let count = end.min(DAYS).saturating_sub(first);
+        sums.reserve(count);
+        let days = self.start().0 + first as u32 * HOURS_PER_DAY..;
+        let days = days.step_by(HOURS_PER_DAY as usize).map(Hour);
+        for (day, (accepted, refused)) in days.zip(counts.into_iter().skip(first).take(count)) {
+            if accepted > 0 || refused > 0 {
                 sums.push(UsageSums::new(day.start(), accepted, refused));
             }
         }

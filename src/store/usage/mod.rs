@@ -70,7 +70,7 @@ pub trait UsageStore: RecordUses {
     ///
     /// This is [`usage_by_key`](Self::usage_by_key) for lists with a line of usage beside each key. A store
     /// that overrides it reads and sends less: the stores of this crate keep the days of a key together, 32 in a
-    /// row, and a database returns one row for each key. Days in such a row are told until all of them are older
+    /// row, and a database returns one row for each key. They return such days until all days of the row are older
     /// than the retention.
     ///
     /// # Errors

@@ -9,8 +9,9 @@ use http::{HeaderMap, Response};
 use crate::contain;
 use crate::gate::Gate;
 use crate::head::RequestHead;
+use crate::http_cache::ResponseFields;
 use crate::immediate::Immediate;
-use crate::limit::{LimitDecision, LimiterError, Usage, write_usage};
+use crate::limit::{LimitDecision, LimiterError, Usage, set_usage, write_usage};
 use crate::reject::{Rejection, RejectionKind};
 use crate::store::KeyRecord;
 use crate::verify::VerifiedKey;
@@ -135,6 +136,16 @@ pub(crate) struct Charged {
 }
 
 impl Charged {
+    /// Returns all headers of a response that has no others, if they are those that were prepared.
+    pub(crate) fn prepared(&self, key: &VerifiedKey, fields: &ResponseFields) -> Option<HeaderMap> {
+        if self.older {
+            return None;
+        }
+        let mut headers = fields.with_usage();
+        set_usage(key.record().limits(), &self.decision, &mut headers)?;
+        Some(headers)
+    }
+
     pub(crate) fn write_usage(&self, key: &VerifiedKey, headers: &mut HeaderMap) {
         write_usage(key.record().limits(), &self.decision, self.older, headers);
     }

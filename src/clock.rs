@@ -56,13 +56,28 @@ impl Clock for CoarseClock {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MonotonicClock {
     started: SystemTime,
+    /// The same moment as `origin`, or just before.
+    #[cfg(all(feature = "cache", target_os = "linux"))]
+    ticks_from: u64,
     origin: Instant,
 }
 
 impl MonotonicClock {
     pub(crate) fn start() -> Self {
-        Self { started: SystemTime::now(), origin: Instant::now() }
+        Self {
+            started: SystemTime::now(),
+            #[cfg(all(feature = "cache", target_os = "linux"))]
+            ticks_from: nanoseconds_of(rustix::time::ClockId::Monotonic),
+            origin: Instant::now(),
+        }
     }
+}
+
+#[cfg(all(feature = "cache", target_os = "linux"))]
+fn nanoseconds_of(clock: rustix::time::ClockId) -> u64 {
+    let time = rustix::time::clock_gettime(clock);
+    let seconds = time.tv_sec.unsigned_abs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(time.tv_nsec.unsigned_abs())
 }
 
 #[cfg(feature = "cache")]
@@ -74,6 +89,19 @@ impl MonotonicClock {
             .as_secs()
             .saturating_mul(1_000_000_000)
             .saturating_add(elapsed.subsec_nanos().into())
+    }
+
+    /// Returns the nanoseconds until the last tick of the system, in a fourth of the time, where the system
+    /// tells. That is some milliseconds ago, and longer if the processor that counts the ticks is held up.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    pub(crate) fn ticked(&self) -> Option<u64> {
+        Some(nanoseconds_of(rustix::time::ClockId::MonotonicCoarse).saturating_sub(self.ticks_from))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) const fn ticked(&self) -> Option<u64> {
+        None
     }
 }
 
@@ -107,4 +135,20 @@ pub(crate) fn to_microsecond(time: SystemTime) -> SystemTime {
 pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, feature = "cache"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_tick_is_not_in_the_future() {
+        let clock = MonotonicClock::start();
+        let mut last = 0;
+        for _ in 0..100_000 {
+            let Some(ticked) = clock.ticked() else { return };
+            assert!(last <= ticked && ticked <= clock.elapsed());
+            last = ticked;
+        }
+    }
 }

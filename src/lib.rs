@@ -186,7 +186,7 @@
 //! | `serde` | `Serialize` and `Deserialize` for records, ids, abilities, limits and patterns; `JsonLinesAudit` | serde, jiff |
 //! | `url` | origins and referrers in every form of the URL standard; without it, only as browsers send them | url |
 //! | `testing` | a fake clock, conformance suites for stores, requests that act as a key, checks of policies | – |
-//! | `cache` | `CachedStore`: records in memory in front of a store, and revocation on every node | – |
+//! | `cache` | `CachedStore`: records in memory in front of a store, and revocation on every node | on Unix, rustix |
 //! | `metrics` | `Metrics`: counters, gauges and histograms, with the facade [`metrics`](https://docs.rs/metrics) | metrics |
 //! | `usage` | `UsageRecorder`: how often and when last keys were used, written in the background | on Unix, rustix |
 //! | `sqlite` | `SqliteStore` | sqlx 0.9 with SQLite built in, which needs a C compiler, `serde` |

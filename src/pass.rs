@@ -101,19 +101,31 @@ impl Finish {
         &mut self,
         response: &mut Response<B>,
     ) -> Option<BoxFuture<'static, Usage>> {
-        let charged = self.charged.take();
-        if charged.is_some() {
-            // Reserved for all headers written here, so that the map grows once.
-            response.headers_mut().reserve(FIELDS);
+        let Some((charged, key)) = self.charged.take().zip(self.observation.key()) else {
+            if let Some(fields) = &self.cache_fields {
+                fields.write(response.headers_mut());
+            }
+            return None;
+        };
+        let is_refused = Charged::was_refused(key, response);
+        let headers = response.headers_mut();
+        if headers.capacity() == 0
+            && !is_refused
+            && let Some(fields) = &self.cache_fields
+            && let Some(prepared) = charged.prepared(key, fields)
+        {
+            *headers = prepared;
+            return None;
         }
+        // Reserved for all headers written here, so that the map grows once.
+        headers.reserve(FIELDS);
         if let Some(fields) = &self.cache_fields {
-            fields.write(response.headers_mut());
+            fields.write(headers);
         }
-        let (charged, key) = (charged?, self.observation.key()?);
-        if Charged::was_refused(key, response) {
+        if is_refused {
             return Some(charged.refund(key));
         }
-        charged.write_usage(key, response.headers_mut());
+        charged.write_usage(key, headers);
         None
     }
 }

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::vary;
 use crate::extract::{Carrier, CredentialPlace};
+use crate::limit::prepare_usage;
 
 /// The cache headers of a layer, prepared when its extractor is set.
 #[derive(Clone)]
@@ -24,16 +25,23 @@ pub(crate) struct CacheFields {
 pub(crate) enum ResponseFields {
     /// The headers of most layers. Their values are static, so that clones count no references for
     /// which threads would wait.
-    Static(&'static HeaderMap),
-    Shared(Arc<HeaderMap>),
+    Static(&'static Prepared),
+    Shared(Arc<Prepared>),
+}
+
+/// Headers that are cloned for each response.
+pub(crate) struct Prepared {
+    fields: HeaderMap,
+    /// The same, and those of a key's limits.
+    with_usage: HeaderMap,
 }
 
 impl CacheFields {
     pub(crate) fn new(places: &[CredentialPlace]) -> Self {
         const NAMES: [HeaderName; 2] = [HeaderName::from_static("x-api-key"), AUTHORIZATION];
         const LIST: HeaderValue = HeaderValue::from_static("x-api-key, authorization");
-        static WITH_KEY: LazyLock<HeaderMap> = LazyLock::new(|| with_key(Some(LIST)));
-        static WITHOUT_KEY: LazyLock<HeaderMap> = LazyLock::new(|| without_key(Some(LIST)));
+        static WITH_KEY: LazyLock<Prepared> = LazyLock::new(|| with_key(Some(LIST)).into());
+        static WITHOUT_KEY: LazyLock<Prepared> = LazyLock::new(|| without_key(Some(LIST)).into());
 
         let names: Arc<[_]> = places.iter().filter_map(CredentialPlace::header).cloned().collect();
         let (with_key, without_key) = if *names == NAMES {
@@ -88,6 +96,18 @@ fn without_key(vary: Option<HeaderValue>) -> HeaderMap {
 }
 
 impl ResponseFields {
+    /// Returns them and the headers of a key's limits, whose values are to be set.
+    pub(crate) fn with_usage(&self) -> HeaderMap {
+        self.prepared().with_usage.clone()
+    }
+
+    fn prepared(&self) -> &Prepared {
+        match self {
+            Self::Static(prepared) => prepared,
+            Self::Shared(prepared) => prepared,
+        }
+    }
+
     /// Adds them to the handler's headers.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         // Cloning is fastest, unless capacity was reserved.
@@ -113,16 +133,21 @@ impl Deref for ResponseFields {
     type Target = HeaderMap;
 
     fn deref(&self) -> &HeaderMap {
-        match self {
-            Self::Static(fields) => fields,
-            Self::Shared(fields) => fields,
-        }
+        &self.prepared().fields
     }
 }
 
 impl From<HeaderMap> for ResponseFields {
     fn from(fields: HeaderMap) -> Self {
-        Self::Shared(Arc::new(fields))
+        Self::Shared(Arc::new(fields.into()))
+    }
+}
+
+impl From<HeaderMap> for Prepared {
+    fn from(fields: HeaderMap) -> Self {
+        let mut with_usage = fields.clone();
+        prepare_usage(&mut with_usage);
+        Self { fields, with_usage }
     }
 }
 

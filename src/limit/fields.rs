@@ -1,14 +1,15 @@
 //! [`Usage`]: the `RateLimit` headers of a response.
 
 use std::io::Write as _;
+use std::mem;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::LimitDecision;
 use crate::key::{MAX_LIMITS, RateLimits};
 
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
@@ -40,6 +41,31 @@ impl Usage {
     }
 }
 
+/// Adds the headers that [`set_usage`] sets.
+pub(crate) fn prepare_usage(headers: &mut HeaderMap) {
+    for name in [&RATE_LIMIT_POLICY, &RATE_LIMIT] {
+        headers.insert(name, HeaderValue::from_static(""));
+    }
+}
+
+/// Sets the [prepared](prepare_usage) headers to the state of a key's limits, like [`write_usage`] without the
+/// older headers. Returns `None` if not all of them have a value.
+pub(crate) fn set_usage(
+    limits: &RateLimits,
+    decision: &LimitDecision,
+    headers: &mut HeaderMap,
+) -> Option<()> {
+    let mut unset =
+        [(&RATE_LIMIT_POLICY, limits.policy()?.clone()), (&RATE_LIMIT, state(limits, decision)?)];
+    // Without hashing their names.
+    for (name, value) in headers.iter_mut() {
+        if let Some((_, new)) = unset.iter_mut().find(|(unset, _)| *unset == name) {
+            mem::swap(value, new);
+        }
+    }
+    Some(())
+}
+
 /// Writes the state of a key's limits into a response (draft-ietf-httpapi-ratelimit-headers-10,
 /// sections 3 and 4).
 pub(crate) fn write_usage(
@@ -50,9 +76,9 @@ pub(crate) fn write_usage(
 ) {
     let Some(policy) = limits.policy() else { return };
     // Both headers are lists, to which the application may add limits of its own.
-    headers.append(RATE_LIMIT_POLICY, policy.clone());
+    headers.append(&RATE_LIMIT_POLICY, policy.clone());
     if let Some(state) = state(limits, decision) {
-        headers.append(RATE_LIMIT, state);
+        headers.append(&RATE_LIMIT, state);
     }
     if !older {
         return;
@@ -123,5 +149,21 @@ mod tests {
             .map(|number| format!(r#""{}";r=4294967295;t=4294967296"#, name(number)))
             .collect();
         assert_eq!(state(&limits.unwrap(), &decision).unwrap(), items.join(", "));
+    }
+
+    #[test]
+    fn prepared_fields_are_set_to_what_is_written_otherwise() {
+        let limits = RateLimits::new([RateLimit::per_second(5), RateLimit::per_day(1000)]).unwrap();
+        let status = |left| LimitStatus::within(left, Duration::from_millis(1500));
+        let decision = LimitDecision::new([status(4), status(999)]);
+        let (mut prepared, mut written) = (HeaderMap::new(), HeaderMap::new());
+        prepared.insert("vary", HeaderValue::from_static("x-api-key"));
+        written.clone_from(&prepared);
+        prepare_usage(&mut prepared);
+        set_usage(&limits, &decision, &mut prepared).unwrap();
+        write_usage(&limits, &decision, false, &mut written);
+        assert_eq!(prepared, written);
+        assert_eq!(prepared[&RATE_LIMIT], r#""per-second";r=4;t=2, "daily";r=999;t=2"#);
+        assert!(set_usage(&RateLimits::default(), &decision, &mut prepared).is_none());
     }
 }

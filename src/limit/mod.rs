@@ -73,5 +73,5 @@ pub use self::redis::RedisRateLimiter;
 #[doc(hidden)]
 pub use self::throttle::FailureThrottle;
 
-pub(crate) use self::fields::{Usage, seconds, write_usage};
+pub(crate) use self::fields::{Usage, prepare_usage, seconds, set_usage, write_usage};
 pub(crate) use self::in_flight::Place;

@@ -19,7 +19,8 @@
 //! 2. The token has the time at which the record was loaded. A thread serves it for nine tenths of the time to
 //!    live, so never longer than the entries would. After that, it asks the cache.
 //! 3. The clock ends a subscription (4), and is asked before the edition: a record that was forgotten
-//!    before the cache became live again is seen to be forgotten.
+//!    before the cache became live again is seen to be forgotten. The clock may be that of the system's
+//!    ticks, which is late: half a second is added to it, and what does not hold then is judged by the exact one.
 //! 4. A record that is served because the store cannot be reached (6) comes without a token.
 //! 5. A caller that changes a record, or reads a newer one, [notifies the cache](crate::KeyRepository::record_changed)
 //!    first. That begins another edition, too, because threads may keep records that the entries evicted.

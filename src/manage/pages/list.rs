@@ -31,6 +31,8 @@ pub(super) async fn list(visit: &Visit<'_>) -> Outcome {
     let part = find(visit, &asked).await?;
     let lines = usage_lines(visit, &part.keys).await;
     let texts = site.texts();
+    let table = table(site, &asked, &part.keys, lines.as_ref());
+    drop(lines);
     let content = html! {
         header.ak-head {
             div {
@@ -52,7 +54,7 @@ pub(super) async fn list(visit: &Visit<'_>) -> Outcome {
             @if part.keys.is_empty() {
                 p.ak-none role="status" { (texts.none_found) }
             } @else {
-                (table(site, &asked, &part.keys, lines.as_ref()))
+                (table)
                 @if part.is_cut { p.ak-hint { (texts.sorted_in_part) } }
             }
             (steps(site, &asked, &part))

@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use maud::{Markup, PreEscaped, html};
 
-use super::page::Page;
+use super::page::{Page, around};
 use super::site::Site;
 use crate::manage::api::ApiError;
 
@@ -79,10 +79,7 @@ fn page(site: &Site<'_>, title: &str, content: Markup) -> Page {
         link rel="stylesheet" href=(site.at(&assets.style()));
         script src=(site.at(&assets.script())) defer {}
     };
-    // Around it in its place: a copy of a long list takes as long as drawing a part of it.
-    let mut content = content.into_string();
-    content.insert_str(0, "<div class=\"ak\">");
-    content.push_str("</div>");
+    let content = around("<div class=\"ak\">", content.into_string(), "</div>");
     Page::new(head, PreEscaped(content))
 }
 

@@ -69,9 +69,13 @@ impl Gate {
     ) -> Result<(VerifiedKey, Option<Box<Charged>>), Rejection> {
         let Chargeable { key, cost, refused } = request;
         let complete = |decision: LimitDecision| {
-            let (told, of) = (decision.statuses().len(), key.record().limits().len());
-            let error = || LimiterError::new(format!("it told of {told} limits and not of {of}"));
-            (told == of).then_some(decision).ok_or_else(error)
+            let (returned, of) = (decision.statuses().len(), key.record().limits().len());
+            let error = || {
+                LimiterError::new(format!(
+                    "it returned {returned} states for {of} limits: fix the limiter"
+                ))
+            };
+            (returned == of).then_some(decision).ok_or_else(error)
         };
         let answer = answer.and_then(complete);
         match (answer, refused) {

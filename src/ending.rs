@@ -10,7 +10,7 @@ use http_body::Frame;
 use crate::grpc::GrpcType;
 use crate::watch::{Authority, KeyEnded};
 
-/// That of `tower`, which so is no part of the public API.
+/// Like that of `tower`, which is not a part of the public API.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How a body ends, in the way that its kind of client understands.

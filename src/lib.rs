@@ -148,18 +148,18 @@
 //! |---|---|
 //! | `ERROR` | the server's own faults: a guard without its layer, a store or a limiter that fails, a callback that panics |
 //! | `WARN` | a request that a report-only rule would refuse; an address or a path that is not known; a cache that lost its notifications |
-//! | `INFO` | a refused request, with its kind and, if it is known, the id of the key; a cache that has its notifications again; changes of keys |
+//! | `INFO` | a refused request, with its kind, its reason and, if it is known, the id of the key; a cache that has its notifications again; changes of keys |
 //! | `TRACE` | a verified key |
 //!
 //! No event contains a key, a header's value or a query.
 //!
-//! The event of a refusal has its kind, the method and the address of the client, which
-//! [`ApiKeyLayer::hide_client_addresses`] omits. If known, it also has the id and the tenant of the
+//! The event of a refusal has its kind and [reason](Rejection::reason), such as `address` or `endpoint`, the method
+//! and the address of the client, which [`ApiKeyLayer::hide_client_addresses`] omits. If known, it also has the id and the tenant of the
 //! key, and the route (feature `matched-path`). Without a route it has the path, unless the layer [may
 //! read a key](Extract::reads_path) from it or one of its segments could be a key of the layer's
-//! formats.
+//! formats. Without a layer around a guard, long segments are hidden.
 //!
-//! Of repeated events, such as refusals of one kind and key for one address (of IPv6, one /64 network)
+//! Of repeated events, such as refusals of one kind, reason and key for one address (of IPv6, one /64 network)
 //! or failures of a store with one error, the first is written, and then every ten seconds the number
 //! of further ones: `request refused: 4211 more in 10 s`. A layer distinguishes 200 of them, so a flood
 //! of bad requests from everywhere writes at most some 40 lines a second.
@@ -220,7 +220,7 @@
 // 5. `limit` -> `store` -> `key`. Neither a store nor a limiter knows of requests.
 // 6. `address` and `protocol` -> `head` -> `path`, `grpc` and `nested`; `nested`, `contain` and `redis` -> `trace` ->
 //    `neighbours`. Stores, limiters, observers, sinks, callbacks and guards on trial are called through `contain`.
-//    `clock`, `immediate`, `line`, `neighbours`, `rfc3339` and `valid` import from no room.
+//    `clock`, `immediate`, `line`, `neighbours`, `rfc3339`, `secrecy`, `text` and `valid` import from no room.
 
 // 1. Around the layer.
 #[cfg(feature = "axum")]
@@ -291,6 +291,8 @@ mod protocol;
 mod redis;
 #[cfg(feature = "serde")]
 mod rfc3339;
+mod secrecy;
+mod text;
 mod trace;
 mod valid;
 
@@ -344,6 +346,7 @@ pub use self::store::memory::MemoryStore;
 pub use self::store::new_key::{IssuedKey, NewKey};
 #[cfg(feature = "postgres")]
 pub use self::store::postgres::PostgresStore;
+pub use self::store::query::KeyQuery;
 pub use self::store::record::KeyRecord;
 #[cfg(feature = "redis")]
 pub use self::store::redis::RedisStore;

@@ -5,6 +5,12 @@ pub(crate) fn is_shown(character: char) -> bool {
     !character.is_control() && !is_hidden(character)
 }
 
+/// Tells whether a text can be the name of a key. Names are shown in lists and logs, so they are one line.
+pub(crate) fn is_name(text: &str) -> bool {
+    let is_line = text.chars().all(is_shown);
+    is_line && text.trim().chars().count() >= 3 && text.chars().count() <= 100
+}
+
 fn is_hidden(character: char) -> bool {
     matches!(
         character,

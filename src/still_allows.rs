@@ -12,7 +12,7 @@ use crate::head::RequestHead;
 use crate::key::{KeyId, Restrictions};
 use crate::limit::LimitDecision;
 use crate::observe::EndedStream;
-use crate::reject::{Rejection, RejectionKind, Rejector};
+use crate::reject::{Reason, Rejection, RejectionKind, Rejector};
 use crate::store::{KeyRecord, KeyStore};
 use crate::trace;
 use crate::verify::{VerifiedKey, verified_again};
@@ -122,8 +122,10 @@ fn still_unrestricted(
     let addresses =
         before.addresses == now.addresses || allows_address(now, || asked.and_then(Asked::address));
     let endpoints = before.endpoints == now.endpoints || allows_endpoint(now, head);
-    if sites && addresses && endpoints {
-        return Ok(());
+    match (sites, addresses, endpoints) {
+        (true, true, true) => Ok(()),
+        (false, ..) => Err(Rejection::not_allowed(Reason::Site)),
+        (_, false, _) => Err(Rejection::not_allowed(Reason::Address)),
+        (_, _, false) => Err(Rejection::not_allowed(Reason::Endpoint)),
     }
-    Err(RejectionKind::NotAllowed.into())
 }

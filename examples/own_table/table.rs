@@ -7,10 +7,12 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, SqliteConnection};
 use tower_api_key::store::{
-    AuditEvent, CommitError, KeyBound, KeyChange, KeyCursor, KeyPage, KeyQuery, KeyUse,
-    RecordField, RecordUses, StoredKey, TenantFilter,
+    AuditEvent, CommitError, KeyBound, KeyChange, KeyCursor, KeyPage, KeyUse, RecordField,
+    RecordUses, StoredKey, TenantFilter,
 };
-use tower_api_key::{AbilitySet, KeyDigest, KeyId, KeyRecord, KeyRepository, KeyStore, StoreError};
+use tower_api_key::{
+    AbilitySet, KeyDigest, KeyId, KeyQuery, KeyRecord, KeyRepository, KeyStore, StoreError,
+};
 
 /// Fields without a column in the table. A key with one of these is not issued. Only the first two, which are
 /// shown to people, are dropped.

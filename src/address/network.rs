@@ -8,6 +8,8 @@ use std::str::FromStr;
 use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
+use crate::text::is_text;
+
 /// The error of a text that is not a network.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -61,38 +63,6 @@ impl FromStr for Network {
     }
 }
 
-impl TryFrom<&str> for Network {
-    type Error = NetworkError;
-
-    fn try_from(text: &str) -> Result<Self, NetworkError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for Network {
-    type Error = NetworkError;
-
-    fn try_from(text: String) -> Result<Self, NetworkError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<&String> for Network {
-    type Error = NetworkError;
-
-    fn try_from(text: &String) -> Result<Self, NetworkError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<&&str> for Network {
-    type Error = NetworkError;
-
-    fn try_from(text: &&str) -> Result<Self, NetworkError> {
-        text.parse()
-    }
-}
-
 impl TryFrom<IpNet> for Network {
     type Error = NetworkError;
 
@@ -127,12 +97,6 @@ impl From<Ipv6Addr> for Network {
     }
 }
 
-impl From<&Self> for Network {
-    fn from(network: &Self) -> Self {
-        *network
-    }
-}
-
 impl From<Network> for IpNet {
     fn from(network: Network) -> Self {
         network.0
@@ -144,6 +108,8 @@ impl fmt::Display for Network {
         self.0.fmt(f)
     }
 }
+
+is_text!(Network);
 
 /// Parses a network, or an address as a network of one.
 fn parse_network(text: &str) -> Result<IpNet, NetworkError> {

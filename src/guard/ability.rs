@@ -9,7 +9,7 @@ use super::Guard;
 use super::layer::guard_is_a_layer;
 use crate::head::RequestHead;
 use crate::key::{Ability, AbilitySet};
-use crate::reject::{Rejection, RejectionKind};
+use crate::reject::{Reason, Rejection};
 use crate::valid::valid;
 use crate::verify::VerifiedKey;
 
@@ -207,7 +207,7 @@ impl Guard for RequireAbility {
                 Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
                     has_one_of(own, write)
                 }
-                _ => Err(RejectionKind::NotAllowed.into()),
+                _ => Err(Rejection::not_allowed(Reason::Method)),
             },
         }
     }

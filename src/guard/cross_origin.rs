@@ -7,7 +7,7 @@ use super::Guard;
 use super::layer::guard_is_a_layer;
 use crate::head::RequestHead;
 use crate::key::{KeyKind, origin_syntax};
-use crate::reject::{Rejection, RejectionKind};
+use crate::reject::{Reason, Rejection};
 use crate::verify::VerifiedKey;
 
 /// Refuses secret keys in cross-origin calls of browsers. Public keys pass.
@@ -78,7 +78,7 @@ impl Guard for RefuseCrossOrigin {
         if key.kind() == KeyKind::Public || !is_cross_origin(head) {
             return Ok(());
         }
-        Err(Rejection::new(RejectionKind::NotAllowed)
+        Err(Rejection::not_allowed(Reason::CrossOrigin)
             .with_message("Secret API keys do not work in cross-origin calls"))
     }
 }

@@ -4,7 +4,7 @@ use super::Guard;
 use super::layer::guard_is_a_layer;
 use crate::head::RequestHead;
 use crate::key::KeyKind;
-use crate::reject::{Rejection, RejectionKind};
+use crate::reject::{Reason, Rejection};
 use crate::verify::VerifiedKey;
 
 /// Refuses requests whose key is of another kind, secret or public.
@@ -49,7 +49,7 @@ impl RequireKind {
 
 impl Guard for RequireKind {
     fn check(&self, key: &VerifiedKey, _: &RequestHead<'_>) -> Result<(), Rejection> {
-        if key.kind() == self.0 { Ok(()) } else { Err(RejectionKind::NotAllowed.into()) }
+        if key.kind() == self.0 { Ok(()) } else { Err(Rejection::not_allowed(Reason::KeyKind)) }
     }
 }
 

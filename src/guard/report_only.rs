@@ -160,7 +160,9 @@ impl<'a> Report<'a> {
     pub(crate) fn send(&self, rejector: &Rejector, on_report: Option<&OnReport>) {
         let (kind, key) = (self.rejection.kind().as_str(), self.key_id().map(KeyId::as_str));
         let repeats = &rejector.log.repeats;
-        trace::would_reject(repeats, kind, key, self.method, self.path, self.rule);
+        let reason = self.rejection.reason();
+        let why = (kind, reason.as_deref());
+        trace::would_reject(repeats, why, key, self.method, self.path, self.rule);
         // A report must not fail a request.
         if let Some(on_report) = on_report {
             contain::notify("a callback for reports", || on_report(self));

@@ -7,7 +7,7 @@ use http::{HeaderValue, Method};
 
 use crate::head::RequestHead;
 use crate::key::{EndpointPattern, KeyKind, OriginPattern, Page, Restrictions, Site};
-use crate::reject::{Rejection, RejectionKind};
+use crate::reject::{Reason, Rejection};
 use crate::store::KeyRecord;
 
 const UNKNOWN_ADDRESS: &str = "The API key does not work from this address, which the server does not know: in axum, serve \
@@ -27,7 +27,7 @@ pub(crate) fn check_restrictions(
         KeyKind::Secret => comes_from_site(restrictions, head),
     };
     if !allowed_site {
-        return refuse("The API key does not work on this site");
+        return refuse(Reason::Site, "The API key does not work on this site");
     }
     let mut address = None;
     let is_allowed = allows_address(restrictions, || {
@@ -35,14 +35,16 @@ pub(crate) fn check_restrictions(
         address
     });
     if !is_allowed {
-        return refuse(match address {
+        let message = "The API key does not work from this address";
+        return match address {
             // Developers whose server tells no addresses read this first. Users of a release learn nothing.
-            None if cfg!(debug_assertions) => UNKNOWN_ADDRESS,
-            _ => "The API key does not work from this address",
-        });
+            None if cfg!(debug_assertions) => refuse(Reason::UnknownAddress, UNKNOWN_ADDRESS),
+            None => refuse(Reason::UnknownAddress, message),
+            Some(_) => refuse(Reason::Address, message),
+        };
     }
     if !allows_endpoint(restrictions, head) {
-        return refuse("The API key does not work on this endpoint");
+        return refuse(Reason::Endpoint, "The API key does not work on this endpoint");
     }
     Ok(())
 }
@@ -72,8 +74,8 @@ fn is_on(endpoints: &[EndpointPattern], head: &RequestHead<'_>) -> bool {
     on_list(head.judged_method()) && (!head.may_act_as_post() || on_list(&Method::POST))
 }
 
-fn refuse(message: &'static str) -> Result<(), Rejection> {
-    Err(Rejection::new(RejectionKind::NotAllowed).with_message(message))
+fn refuse(reason: Reason, message: &'static str) -> Result<(), Rejection> {
+    Err(Rejection::not_allowed(reason).with_message(message))
 }
 
 /// Checks the page by `Origin`, which is whole or absent. A page can shorten `Referer`, so it decides

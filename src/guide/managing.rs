@@ -12,8 +12,8 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use tower_api_key::store::{KeyQuery, KeyState};
-//! use tower_api_key::{CachedStore, KeyManager, KeyUpdate, NewKey, SqliteStore};
+//! use tower_api_key::store::KeyState;
+//! use tower_api_key::{CachedStore, KeyManager, KeyQuery, KeyUpdate, NewKey, SqliteStore};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -115,8 +115,7 @@ tokio::spawn(metrics.run());
 use std::time::{Duration, SystemTime};
 
 use tower_api_key::manage::UsagePeriod;
-use tower_api_key::store::KeyQuery;
-use tower_api_key::{KeyManager, MemoryStore, UsageRecorder};
+use tower_api_key::{KeyManager, KeyQuery, MemoryStore, UsageRecorder};
 
 # #[tokio::main(flavor = "current_thread")]
 # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -143,14 +142,14 @@ let used = keys.usage_by_key(ids, month, UsagePeriod::Day).await?;
 //! | How often was this key used, and when? | `api-keys usage KEY`, `GET /api-keys/{id}/usage`, [`KeyManager::usage`](crate::KeyManager::usage) |
 //! | How often was each key of a list used? | [`KeyManager::usage_by_key`](crate::KeyManager::usage_by_key), or [`usage_sums_by_key`](crate::KeyManager::usage_sums_by_key) without the reasons: one read of the store |
 //! | How much does a tenant use? | `api-keys usage --tenant acme`, [`KeyManager::tenant_usage`](crate::KeyManager::tenant_usage) |
-//! | Which keys can be revoked? | `api-keys list --unused-for 90d`, [`KeyQuery::unused_since`](crate::store::KeyQuery) |
+//! | Which keys can be revoked? | `api-keys list --unused-for 90d`, [`KeyQuery::unused_since`](crate::KeyQuery) |
 //!
 //! [The page about usage](super::usage) says what is counted, how long it is kept, and what may be lost.
 //!
 //! # Events
 //!
-//! With the feature `tracing`, a refusal is an event at `INFO`, and a fault of the server one at
-//! `ERROR`. Of repeated events, the first is written and then, every ten seconds, the number of further
+//! With the feature `tracing`, a refusal is an event at `INFO`, with the reason that the client does not see,
+//! and a fault of the server one at `ERROR`. Of repeated events, the first is written and then, every ten seconds, the number of further
 //! ones. See [events](crate#events).
 //!
 //! # Spans

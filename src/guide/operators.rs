@@ -63,8 +63,7 @@
 //! The servers have the same [scheme](crate::KeyScheme) in code, over the same database:
 //!
 //! ```
-//! use tower_api_key::store::KeyQuery;
-//! use tower_api_key::{KeyFormat, KeyManager, KeyScheme, NewKey, SqliteStore};
+//! use tower_api_key::{KeyFormat, KeyManager, KeyQuery, KeyScheme, NewKey, SqliteStore};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -110,10 +110,11 @@ impl ResponseFields {
 
     /// Adds them to the handler's headers.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        // Cloning is fastest, unless capacity was reserved.
+        // Cloning is faster than inserting, unless capacity was reserved.
         if headers.capacity() == 0 {
             let empty = mem::replace(headers, HeaderMap::clone(self));
-            // Checking for existing values takes longer than inserting.
+            // A map without capacity owns nothing. Dropping it would look for that in each of its parts, which is
+            // more than one percent of the instructions of a request.
             mem::forget(empty);
             return;
         }

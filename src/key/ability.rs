@@ -4,9 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::text::is_text;
 use thiserror::Error;
-
-use super::text::is_text;
 
 /// The longest ability that is accepted, in bytes.
 const MAX_LENGTH: usize = 128;

@@ -217,10 +217,11 @@ impl AbilityCatalogue {
         self.entries.iter().any(|entry| ability.covers(&entry.ability))
     }
 
-    /// Tells whether it knows each ability of a set, except those of `before`.
-    pub(crate) fn knows_all(&self, abilities: &AbilitySet, before: &AbilitySet) -> bool {
-        let was_there = |ability| before.iter().any(|before| before == ability);
-        abilities.iter().all(|ability| self.knows(ability) || was_there(ability))
+    /// Returns the abilities of a set that it does not know, except those of `before`.
+    pub(crate) fn unknown(&self, abilities: &AbilitySet, before: &AbilitySet) -> AbilitySet {
+        let was_there = |ability: &Ability| before.iter().any(|before| before == ability);
+        let unknown = abilities.iter().filter(|each| !self.knows(each) && !was_there(each));
+        unknown.cloned().collect()
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use http::Method;
 use thiserror::Error;
 
-use super::text::is_text;
 use crate::path::NormalPath;
+use crate::text::is_text;
 
 /// A pattern of methods and paths, such as `GET /v1/users/{id}` or `/v1/reports/*`.
 ///

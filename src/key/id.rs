@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::Alphabet;
 use super::compact::Compact;
-use super::text::is_text;
+use crate::text::is_text;
 
 /// The longest name that is accepted, in bytes.
 const MAX_LENGTH: usize = 128;

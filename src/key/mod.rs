@@ -40,7 +40,6 @@ pub(crate) mod scheme;
 pub(crate) mod secret;
 mod size;
 mod stored_hash;
-mod text;
 
 pub use self::ability::AbilityError;
 pub use self::catalogue::AbilityCatalogue;

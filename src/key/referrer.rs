@@ -6,9 +6,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::origin::{Site, syntax};
-use super::text::is_text;
 use super::{OriginError, OriginPattern};
 use crate::path::NormalPath;
+use crate::text::is_text;
 
 /// The pages that may use a key: `https://app.example/*`, `https://app.example/checkout/*` or
 /// `https://app.example/checkout`.

@@ -695,7 +695,7 @@ mod tests {
                 }
             });
             for _ in 0..2_000 {
-                // Idle until it is set: whoever forgets it in between must not lose it.
+                // Idle until it is set: a sweep in between must not lose it.
                 levels.with(&0, 10, |own| own.set(&name, gcra, 20, |_| true));
                 assert_eq!(levels.with_known(&0, |own| own.level(&name, gcra)), Some(20));
                 levels.with(&0, 10, |own| own.set(&name, gcra, 10, |_| true));

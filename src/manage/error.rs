@@ -7,7 +7,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Excess;
-use crate::key::{InvalidFields, IssueError, KeyId};
+use crate::key::{Ability, AbilitySet, InvalidFields, IssueError, KeyId};
+use crate::secrecy::looks_like_secret;
 use crate::store::{CommitError, KeyState, StoreError};
 
 /// The error of a call of a [`KeyManager`](crate::KeyManager).
@@ -28,9 +29,14 @@ pub enum ManageError {
     /// The expiry is in the past.
     #[error("the expiry is in the past: set a later time")]
     Expiry,
-    /// An ability of the key is not in the [catalogue](crate::KeyManager::abilities).
-    #[error("unknown ability: correct its spelling, or add it to the catalogue of abilities")]
-    UnknownAbility,
+    /// These abilities of the key are not in the [catalogue](crate::KeyManager::abilities).
+    ///
+    /// The text names them, unless one could be a secret in the wrong place.
+    #[error(
+        "unknown ability: {}: correct the spelling, or add it to the catalogue of abilities",
+        named(.0)
+    )]
+    UnknownAbility(AbilitySet),
     /// The [owner](super::Owner) may not do this, or the key would be allowed more than the owner.
     #[error("an owner cannot grant more than it has: {0}")]
     Exceeds(Excess),
@@ -79,6 +85,15 @@ pub enum ManageError {
     /// The store failed. It is not known whether a change was made.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Names abilities. What could be a secret is not repeated.
+fn named(abilities: &AbilitySet) -> String {
+    let shown = |ability: &Ability| match looks_like_secret(ability.as_str()) {
+        true => "[hidden, because it may be a secret]".to_owned(),
+        false => format!("`{ability}`"),
+    };
+    abilities.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 /// The text and the source: a `main` that returns an error prints this.

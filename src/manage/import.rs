@@ -80,8 +80,7 @@ impl KeyManager {
 /// ```
 /// # use std::time::SystemTime;
 /// # use tower_api_key::manage::ImportOutcome;
-/// # use tower_api_key::store::KeyQuery;
-/// # use tower_api_key::{KeyHasher, KeyManager, KeyRecord, MemoryStore};
+/// # use tower_api_key::{KeyHasher, KeyManager, KeyQuery, KeyRecord, MemoryStore};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let (keys, digest) = (MemoryStore::new(), KeyHasher::sha256().digest("the old key"));

@@ -43,6 +43,7 @@ use sha2::{Digest as _, Sha256};
 use super::api::Bodies;
 use super::{KeyManager, ManageError};
 use crate::contain;
+use crate::ending::BoxError;
 use crate::store::KeyRecord;
 
 /// How much of a report is read, in bytes.
@@ -57,8 +58,6 @@ const MAX_FAILURES: usize = 8;
 const IDENTIFIER: &str = "github-public-key-identifier";
 const SIGNATURE: &str = "github-public-key-signature";
 
-/// That of `tower`, which so is no part of the public API.
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type FetchKey =
     dyn Fn(String) -> BoxFuture<'static, Result<Option<String>, BoxError>> + Send + Sync;
 type OnLeak = dyn Fn(&Leak<'_>) + Send + Sync;

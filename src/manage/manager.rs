@@ -179,7 +179,7 @@ impl KeyManager {
     /// none. A new key that has a date of its own keeps it.
     ///
     /// Nothing happens to a key that is due. To find such keys, [list](Self::list) them by
-    /// [`KeyQuery::rotation_due_by`](crate::store::KeyQuery::rotation_due_by).
+    /// [`KeyQuery::rotation_due_by`](crate::KeyQuery::rotation_due_by).
     ///
     /// # Examples
     ///
@@ -283,7 +283,8 @@ impl KeyManager {
     /// let keys = KeyManager::new(MemoryStore::new()).abilities(catalogue);
     /// keys.issue(NewKey::named("reader").abilities(["bots:read"])).await?;
     /// let refused = keys.issue(NewKey::named("reader").abilities(["bots:raed"])).await;
-    /// assert!(matches!(refused, Err(ManageError::UnknownAbility)));
+    /// let Err(ManageError::UnknownAbility(unknown)) = refused else { panic!("it is issued") };
+    /// assert_eq!(unknown, ["bots:raed"].try_into()?);
     /// # Ok(())
     /// # }
     /// ```
@@ -297,10 +298,11 @@ impl KeyManager {
         abilities: &AbilitySet,
         before: &AbilitySet,
     ) -> Result<(), ManageError> {
-        let catalogue = self.settings.abilities.as_deref();
-        match catalogue.is_none_or(|catalogue| catalogue.knows_all(abilities, before)) {
+        let Some(catalogue) = &self.settings.abilities else { return Ok(()) };
+        let unknown = catalogue.unknown(abilities, before);
+        match unknown.is_empty() {
             true => Ok(()),
-            false => Err(ManageError::UnknownAbility),
+            false => Err(ManageError::UnknownAbility(unknown)),
         }
     }
 

@@ -1,17 +1,11 @@
 //! The rules for names of keys.
 
 use super::ManageError;
-use crate::line::is_shown;
+use crate::line::is_name;
 
 /// Checks the name of a key.
-///
-/// Names are shown in lists and logs, so they are one line.
 pub(super) fn check_name(name: &str) -> Result<(), ManageError> {
-    let is_line = name.chars().all(is_shown);
-    match is_line && name.trim().chars().count() >= 3 && name.chars().count() <= 100 {
-        true => Ok(()),
-        false => Err(ManageError::Name),
-    }
+    if is_name(name) { Ok(()) } else { Err(ManageError::Name) }
 }
 
 #[cfg(test)]

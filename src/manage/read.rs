@@ -65,8 +65,7 @@ impl KeyManager {
     /// # Examples
     ///
     /// ```
-    /// use tower_api_key::store::KeyQuery;
-    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    /// use tower_api_key::{KeyManager, KeyQuery, MemoryStore, NewKey};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -17,7 +17,7 @@ use crate::key::EndpointPattern;
 use crate::key::PathPattern;
 use crate::key::judged_method;
 use crate::path::NormalPath;
-use crate::reject::{Rejection, RejectionKind, Rejector};
+use crate::reject::{Reason, Rejection, RejectionKind, Rejector};
 use crate::store::KeyRecord;
 use crate::verify::VerifiedKey;
 
@@ -161,7 +161,7 @@ impl AccessPolicy {
             (_, None) => Some(RejectionKind::Missing.into()),
             (Some(Access::Key(requirement)), Some(key)) => requirement.check(key).err(),
             (None, Some(_)) => Some(
-                Rejection::new(RejectionKind::NotAllowed)
+                Rejection::not_allowed(Reason::Endpoint)
                     .with_message("The API key does not allow this endpoint"),
             ),
         };

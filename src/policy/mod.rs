@@ -32,8 +32,10 @@
 
 mod access;
 mod builder;
+mod builder_grpc;
 mod explanation;
 mod grpc;
+mod index;
 mod problem;
 mod requirement;
 mod rule;

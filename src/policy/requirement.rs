@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::guard::has_one_of;
 use crate::key::{Ability, KeyKind, Stage};
-use crate::reject::{Rejection, RejectionKind};
+use crate::reject::{Reason, Rejection, RejectionKind};
 use crate::store::KeyRecord;
 
 /// What an endpoint requires of a key: abilities, a kind, a stage.
@@ -243,7 +243,7 @@ impl Requirement {
 
     pub(super) fn check(&self, key: &KeyRecord) -> Result<(), Rejection> {
         if !self.accepts(key.kind) {
-            return Err(RejectionKind::NotAllowed.into());
+            return Err(Rejection::not_allowed(Reason::KeyKind));
         }
         if self.stage.is_some() && self.stage.as_ref() != key.stage() {
             return Err(RejectionKind::WrongStage.into());

@@ -36,7 +36,7 @@ impl Connect {
     }
 
     pub(crate) fn set_lifetime(&mut self, lifetime: Duration) {
-        assert!(!lifetime.is_zero(), "a connection has to live for some time");
+        assert!(!lifetime.is_zero(), "the lifetime of a connection must not be 0");
         self.lifetime = lifetime;
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct Log {
     pub(crate) hides_clients: bool,
     /// Whether a path may hold a key, so that events hide it.
     pub(crate) hides_paths: bool,
+    /// Whether it is not known if paths hold keys, so that events hide the long parts of paths.
+    pub(crate) hides_long_segments: bool,
     /// The formats of keys.
     pub(crate) formats: KeyFormats,
 }

@@ -81,6 +81,7 @@ mod event;
 mod grpc;
 pub(crate) mod kind;
 mod log;
+mod reason;
 pub(crate) mod rejection;
 mod rejector;
 pub(crate) mod respond;
@@ -97,4 +98,5 @@ pub use self::respond::Respond;
 pub use self::responder::Responder;
 
 pub(crate) use self::challenge::Challenge;
+pub(crate) use self::reason::Reason;
 pub(crate) use self::rejector::{PathIsSecret, Rejector};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::Response;
 
 use super::RejectionKind;
+use super::reason::Reason;
 use crate::key::{Ability, FormatError, KeyId, TenantId};
 use crate::limit::Usage;
 use crate::store::KeyRecord;
@@ -49,6 +50,7 @@ use crate::store::KeyRecord;
 #[derive(Clone)]
 pub struct Rejection {
     kind: RejectionKind,
+    reason: Option<Reason>,
     format: Option<FormatError>,
     /// The record of the key, if it was looked up.
     key: Option<Arc<KeyRecord>>,
@@ -69,7 +71,13 @@ impl Rejection {
     /// Creates a rejection of `kind`, with the message of the kind.
     #[must_use]
     pub const fn new(kind: RejectionKind) -> Self {
-        Self { kind, format: None, key: None, details: None }
+        Self { kind, reason: None, format: None, key: None, details: None }
+    }
+
+    /// Creates a rejection because the key does not allow the request.
+    pub(crate) const fn not_allowed(reason: Reason) -> Self {
+        let kind = RejectionKind::NotAllowed;
+        Self { kind, reason: Some(reason), format: None, key: None, details: None }
     }
 
     /// Creates a rejection because the key lacks `ability`.
@@ -85,17 +93,18 @@ impl Rejection {
 
     /// Creates a rejection of a public key where only secret ones are accepted.
     pub(crate) fn public_key() -> Self {
-        Self::new(RejectionKind::NotAllowed).with_message("Public API keys do not work here")
+        Self::not_allowed(Reason::KeyKind).with_message("Public API keys do not work here")
     }
 
     /// Creates a rejection of another method than `POST` where only gRPC is spoken.
     pub(crate) fn not_post() -> Self {
-        Self::new(RejectionKind::NotAllowed).with_message("gRPC methods are called by POST only")
+        Self::not_allowed(Reason::Method).with_message("gRPC methods are called by POST only")
     }
 
     /// Creates a rejection of a text that is not a key.
     pub(crate) const fn malformed(error: FormatError) -> Self {
-        Self { kind: RejectionKind::Malformed, format: Some(error), key: None, details: None }
+        let kind = RejectionKind::Malformed;
+        Self { kind, reason: None, format: Some(error), key: None, details: None }
     }
 
     /// Creates a rejection of an address that presented too many wrong keys.
@@ -139,7 +148,7 @@ impl Rejection {
         let rejection = match usage.decision.retry_after() {
             Some(wait) => Self::new(RejectionKind::RateLimited).with_retry_after(wait),
             // 429 would suggest that another attempt helps.
-            None => Self::new(RejectionKind::NotAllowed)
+            None => Self::not_allowed(Reason::Cost)
                 .with_message("The request costs more than the API key's rate limit ever allows"),
         };
         rejection.with_usage(usage)
@@ -178,6 +187,44 @@ impl Rejection {
     #[must_use]
     pub const fn kind(&self) -> RejectionKind {
         self.kind
+    }
+
+    /// Returns what the [kind](Self::kind) leaves open, for the operator.
+    ///
+    /// For [`NotAllowed`](RejectionKind::NotAllowed) it is the restriction of the key that the request does not
+    /// match: `address`, `unknown_address` (the server does not know the address), `site` or `endpoint`; or what
+    /// the server refuses: `key_kind`, `method`, `cross_origin` or `cost`. For
+    /// [`RateLimited`](RejectionKind::RateLimited) it is the names of the limits. Otherwise it is the
+    /// [message](Self::message) of the guard, if it has one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey, PeerAddress};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = keys.issue(NewKey::named("the office").addresses(["192.0.2.0/24"])).await?.secret;
+    ///
+    /// let request = Request::get("/").header("x-api-key", key.reveal());
+    /// let request = request.extension(PeerAddress("198.51.100.7:443".parse()?)).body(())?;
+    /// let refusal = keys.layer().verify(&mut request.into_parts().0).await.unwrap_err();
+    /// assert_eq!(refusal.rejection().reason().as_deref(), Some("address"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn reason(&self) -> Option<Cow<'_, str>> {
+        if let Some(reason) = self.reason {
+            return Some(Cow::Borrowed(reason.as_str()));
+        }
+        let mut limits = self.violated_policies();
+        match limits.next() {
+            Some(first) => Some(limits.fold(Cow::Borrowed(first), |all, name| all + ", " + name)),
+            None => (!self.is_plain()).then(|| self.message()),
+        }
     }
 
     /// Returns the public id of the key, if its record was looked up.
@@ -317,6 +364,7 @@ impl fmt::Debug for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rejection")
             .field("kind", &self.kind)
+            .field("reason", &self.reason)
             .field("message", &self.message())
             .field("key", &self.key_id())
             .field("retry_after", &self.retry_after())

@@ -1,5 +1,6 @@
 //! [`Rejector`]: a responder, and the headers that the protocol requires.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -17,6 +18,9 @@ use crate::protocol::Protocol;
 
 /// How long a client waits if nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The length of a part of a path that may be a key. Keys of this crate are longer; imported ones may be short.
+const SHORTEST_KEY: usize = 16;
 
 /// Left in the extensions of a request whose path may hold a key, for the layers and guards inside.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +74,7 @@ impl Rejector {
     pub(crate) fn without_layer() -> &'static Self {
         // The place of the key is not known here.
         static DEFAULT: LazyLock<Rejector> = LazyLock::new(|| {
-            let log = Log { hides_paths: true, ..Log::default() };
+            let log = Log { hides_paths: true, hides_long_segments: true, ..Log::default() };
             Rejector { log, ..Rejector::default() }
         });
         &DEFAULT
@@ -99,6 +103,15 @@ impl Rejector {
         (!hidden).then(|| uri.path())
     }
 
+    /// Returns the path of the request for the event of its refusal.
+    fn logged_path<'a>(&self, head: &'a RequestHead<'_>) -> Option<Cow<'a, str>> {
+        let uri = head.original_uri();
+        if self.log.hides_long_segments && head.extensions().get::<PathIsSecret>().is_none() {
+            return Some(Cow::Owned(without_long_segments(uri.path())));
+        }
+        self.shown_path(uri, head).map(Cow::Borrowed)
+    }
+
     /// Returns the response to rejections without details, if it is always the same.
     #[cfg(feature = "openapi")]
     pub(crate) fn prepared(&self, kind: RejectionKind) -> Option<&Response<Bytes>> {
@@ -106,7 +119,7 @@ impl Rejector {
     }
 
     pub(crate) fn reject(&self, rejection: Rejection, head: &RequestHead<'_>) -> Response<Bytes> {
-        event::rejected(&rejection, head, &self.log, || self.shown_path(head.original_uri(), head));
+        event::rejected(&rejection, head, &self.log, || self.logged_path(head));
         let mut response = match grpc::Form::of(head, self.protocol, rejection.kind()) {
             None => self.answer(&rejection, head),
             Some(grpc::Form::TrailersOnly) => {
@@ -168,6 +181,12 @@ impl Rejector {
         }
         response
     }
+}
+
+/// Replaces the parts of a path that are long enough for a key, which may be encoded there.
+fn without_long_segments(path: &str) -> String {
+    let shown = |segment| if str::len(segment) < SHORTEST_KEY { segment } else { "*" };
+    path.split('/').map(shown).collect::<Vec<_>>().join("/")
 }
 
 /// Returns how long the client should wait, if another attempt helps.

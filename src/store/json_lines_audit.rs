@@ -85,7 +85,7 @@ impl JsonLinesAudit {
     /// Returns an error if the file cannot be opened or created.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let sink = Self { path: path.as_ref().to_owned(), unwritten: Mutex::default() };
-        sink.file()?;
+        sink.file().map_err(|error| sink.name_file(&error))?;
         Ok(sink)
     }
 
@@ -113,6 +113,11 @@ impl JsonLinesAudit {
         self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds the file to an error, which operators read without knowing which sink it is from.
+    fn name_file(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("the audit file {:?}: {error}", self.path))
+    }
+
     fn file(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.append(true).create(true);
@@ -134,6 +139,10 @@ impl JsonLinesAudit {
     }
 
     fn append(&self, unwritten: &mut Unwritten) -> io::Result<()> {
+        self.append_lines(unwritten).map_err(|error| self.name_file(&error))
+    }
+
+    fn append_lines(&self, unwritten: &mut Unwritten) -> io::Result<()> {
         let mut file = self.file()?;
         if self.is_torn() {
             // A partial line stays a line of its own, which is not JSON.
@@ -245,7 +254,8 @@ mod tests {
         let path = directory.path().join("audit.jsonl");
         JsonLinesAudit::open(&path).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(JsonLinesAudit::open(directory.path()).is_err());
+        let error = JsonLinesAudit::open(directory.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("{:?}", directory.path())), "{error}");
     }
 
     #[test]

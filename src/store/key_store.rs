@@ -208,6 +208,15 @@ impl StoreError {
         Self { has_answered: true, ..Self::new(source) }
     }
 
+    /// Replaces the source. Whether the store was reached stays.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn map_source<E>(self, map: impl FnOnce(Arc<dyn Error + Send + Sync>) -> E) -> Self
+    where
+        E: Error + Send + Sync + 'static,
+    {
+        Self { source: Arc::new(map(self.source)), ..self }
+    }
+
     /// Tells whether the store may not have been reached.
     #[cfg(feature = "cache")]
     pub(crate) const fn is_outage(&self) -> bool {

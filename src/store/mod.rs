@@ -27,7 +27,7 @@ mod pool;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod public_text;
-mod query;
+pub(crate) mod query;
 pub(crate) mod record;
 mod record_field;
 mod record_uses;
@@ -71,7 +71,7 @@ pub use self::postgres::PostgresInvalidations;
 pub use self::postgres::PostgresStoreBuilder;
 #[cfg(feature = "pages")]
 pub(crate) use self::public_text::public_text;
-pub use self::query::{KeyPage, KeyQuery, StoredKey, TenantFilter};
+pub use self::query::{KeyPage, StoredKey, TenantFilter};
 pub use self::record_field::RecordField;
 pub use self::record_uses::{KeyUse, RecordUses};
 #[cfg(all(feature = "redis", feature = "cache"))]
@@ -107,6 +107,8 @@ pub use self::new_key::{IssuedKey, NewKey};
 #[cfg(feature = "postgres")]
 #[doc(hidden)]
 pub use self::postgres::PostgresStore;
+#[doc(hidden)]
+pub use self::query::KeyQuery;
 #[doc(hidden)]
 pub use self::record::KeyRecord;
 #[cfg(feature = "redis")]

@@ -26,7 +26,8 @@ const MAX_VISITED: usize = 100_000;
 /// # Examples
 ///
 /// ```
-/// use tower_api_key::store::{KeyQuery, KeyState};
+/// use tower_api_key::store::KeyState;
+/// use tower_api_key::KeyQuery;
 ///
 /// let query = KeyQuery::new().tenant("acme").state(KeyState::Active).limit(20);
 /// assert_eq!(query.limit, 20);
@@ -230,7 +231,8 @@ impl KeyQuery {
     /// ```
     /// use std::cmp::Reverse;
     ///
-    /// use tower_api_key::store::{KeyCursor, KeyPage, KeyQuery, StoredKey};
+    /// use tower_api_key::store::{KeyCursor, KeyPage, StoredKey};
+    /// use tower_api_key::KeyQuery;
     ///
     /// /// Answers a query from all that there is.
     /// fn list(all: &[StoredKey], query: &KeyQuery) -> KeyPage {
@@ -255,7 +257,7 @@ impl KeyQuery {
     /// # Examples
     ///
     /// ```
-    /// use tower_api_key::store::KeyQuery;
+    /// use tower_api_key::KeyQuery;
     ///
     /// assert_eq!([0, 20, 5000].map(|limit| KeyQuery::new().limit(limit).page_size()), [1, 20, 1000]);
     /// ```

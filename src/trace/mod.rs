@@ -46,7 +46,7 @@ mod events {
 
     pub(crate) fn would_reject(
         repeats: &Repeats,
-        kind: &'static str,
+        (kind, reason): (&'static str, Option<&str>),
         key: Option<&str>,
         method: &Method,
         path: Option<&str>,
@@ -63,7 +63,7 @@ mod events {
             && repeats.is_first(Event { level: Level::WARN, message, kind: Some(kind), of: of() })
         {
             let method = method.as_str();
-            tracing::warn!(target: TARGET, kind, key, method, path, rule, "{message}");
+            tracing::warn!(target: TARGET, kind, reason, key, method, path, rule, "{message}");
         }
     }
 
@@ -127,7 +127,10 @@ mod events {
 
     #[cfg(feature = "pages")]
     pub(crate) fn no_usage(error: &(dyn Error + 'static)) {
-        tracing::warn!(target: TARGET, error, "keys are shown without their usage");
+        let message = "keys are shown without their usage, because the store fails: check that it can be reached, and read the error";
+        if is_first_fault(Repeats::of_process(), Level::WARN, message, error) {
+            tracing::warn!(target: TARGET, error, "{message}");
+        }
     }
 
     #[cfg(feature = "usage")]
@@ -234,7 +237,7 @@ mod events {
     pub(crate) fn stream_ended(_: &Repeats, _: &'static str, _: Option<&str>, _: Duration) {}
     pub(crate) fn would_reject(
         _: &Repeats,
-        _: &'static str,
+        _: (&'static str, Option<&str>),
         _: Option<&str>,
         _: &Method,
         _: Option<&str>,

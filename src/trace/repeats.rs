@@ -34,6 +34,7 @@ pub(crate) struct Event {
 pub(crate) struct Of {
     pub(crate) client: Option<Neighbours>,
     pub(crate) key: Option<Box<str>>,
+    pub(crate) reason: Option<Box<str>>,
     pub(crate) rule: Option<Box<str>>,
     pub(crate) error: Option<Box<str>>,
 }
@@ -201,14 +202,16 @@ fn start_timer(shared: &Arc<Shared>) -> bool {
 impl Summary {
     fn write(&self) {
         let Self { event: Event { level, message, kind, of }, more, time } = self;
-        let Of { client, key, rule, error } = of;
-        let (key, rule, error) = (key.as_deref(), rule.as_deref(), error.as_deref());
+        let Of { client, key, reason, rule, error } = of;
+        let (key, reason) = (key.as_deref(), reason.as_deref());
+        let (rule, error) = (rule.as_deref(), error.as_deref());
         let seconds = time.as_secs();
         macro_rules! write {
             ($level:ident) => {
                 tracing::$level!(
                     target: TARGET,
                     kind,
+                    reason,
                     client = client.map(tracing::field::display),
                     key,
                     rule,

@@ -22,6 +22,6 @@ pub(crate) trait Watcher: Authority {
         granted: LimitDecision,
     ) -> BoxFuture<'static, LimitDecision>;
 
-    /// Returns what is told how requests end. `observe` knows its type: it sees keys, and is above this.
+    /// Returns the observers of the ends of requests. Their type belongs to `observe`, which imports from this module.
     fn observers(&self) -> &(dyn Any + Send + Sync);
 }

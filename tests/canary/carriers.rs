@@ -323,7 +323,7 @@ async fn no_place_of_a_key_is_shown_whatever_becomes_of_the_request() {
     let kinds: HashSet<_> = rejections.iter().map(Rejection::kind).collect();
     assert!(kinds.len() >= 9, "{kinds:?}");
     for part in [
-        "a guard saw no verified key",
+        "a guard or a handler saw no verified key",
         "API keys cannot be verified",
         "requests pass uncounted",
         "refused requests stay counted",

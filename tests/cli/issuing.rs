@@ -314,11 +314,83 @@ fn a_misspelt_ability_is_refused_where_the_environment_lists_them() {
     operator.run(&["issue", "a robot", "--ability", "bots:*"]).succeeds();
     let ran = operator.run(&["issue", "a robot", "--ability", "bots:raed"]);
     assert_eq!(ran.code, 4, "{ran:?}");
-    assert!(ran.err.contains("unknown ability: correct its spelling"), "{ran:?}");
+    assert!(
+        ran.err.contains("--ability 'bots:raed': unknown ability: correct its spelling"),
+        "{ran:?}"
+    );
     assert!(ran.err.contains("API_KEYS_ABILITIES"), "{ran:?}");
     for wrong in ["bots:*", "bots:", "\"bots:read\"", ""] {
         let operator = Operator::new().with("API_KEYS_ABILITIES", wrong);
         let ran = operator.run(&["issue", "a robot", "--ability", "bots:read"]);
         assert_eq!(ran.code, 2, "{wrong}: {ran:?}");
     }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_by_option_and_before_the_database_is_opened() {
+    let operator = Operator::new().with("API_KEYS_ABILITIES", "bots:read");
+    let secret = "sk_live_0123456789abcdef0123456789abcdef";
+    let wrong = [
+        "--tenant=a b",
+        "--stage=",
+        "--ability=bots:read,bots:raed,bots write",
+        "--limit=often",
+        "--limit=9 per day",
+        "--address=192.0.2.0/24,home",
+        "--origin=shop",
+        "--referrer=shop",
+        "--endpoint=FETCH everything",
+        &format!("--metadata={secret}"),
+        "--expires-at=2001-01-01",
+        "--rotate-in=soon",
+        "--prefix=_sk",
+    ];
+    let options = [
+        "<NAME>: invalid name: use 3 to 100 characters",
+        "--tenant 'a b': ",
+        "--stage '': ",
+        "--ability 'bots:raed': unknown ability",
+        "--ability 'bots write': ",
+        "--limit 'often': ",
+        "--address 'home': ",
+        "--origin 'shop': ",
+        "--referrer 'shop': ",
+        "--endpoint 'FETCH everything': ",
+        "--metadata [hidden]: not a JSON object",
+        "--expires-at: the expiry is in the past",
+        "--rotate-in 'soon': invalid period",
+        "the prefix of a key format",
+    ];
+    for database in [None, Some("--database=sqlite:missing.db")] {
+        let arguments: Vec<_> = ["issue", "ab"].into_iter().chain(wrong).chain(database).collect();
+        let ran = operator.run(&arguments).refuses(2, options[0]);
+        for says in options {
+            let line =
+                ran.err.lines().filter(|line| line.starts_with(&format!("api-keys: {says}")));
+            assert_eq!(line.count(), 1, "{says}: {ran:?}");
+        }
+        assert_eq!(ran.err.lines().count(), options.len(), "{ran:?}");
+        assert!(!ran.err.contains(secret), "{ran:?}");
+    }
+    // What only a rule refuses is not wrong in itself.
+    let late = ["issue", "ab", "--expires-in=0s", "--ability=bots:raed"];
+    let ran = operator.run(&late).refuses(4, "--expires-in: the expiry is in the past");
+    assert_eq!(ran.err.lines().count(), 3, "{ran:?}");
+    assert_eq!(operator.run(&["list", "--json"]).succeeds().out, "", "nothing is issued");
+    let names = operator.pipe("first\nab\n\nx\n", &["issue", "--names-stdin"]);
+    let names = names.refuses(4, "standard input, line 2: invalid name");
+    assert!(names.err.contains("standard input, line 4: invalid name"), "{names:?}");
+    let (id, _) = operator.issue("a key", &[]);
+    let update = ["update", &id, "--name=x", "--address=home", "--limit=often"];
+    assert_eq!(operator.run(&update).refuses(2, "--name: invalid").err.lines().count(), 3);
+}
+
+#[test]
+fn a_key_keeps_an_ability_that_is_no_longer_listed() {
+    let operator = Operator::new();
+    let (id, _) = operator.issue("a key", &["--ability=old:one"]);
+    let operator = operator.with("API_KEYS_ABILITIES", "bots:read");
+    operator.run(&["update", &id, "--ability=old:one,bots:read"]).succeeds();
+    let ran = operator.run(&["update", &id, "--ability=old:two"]).refuses(4, "`old:two`");
+    assert!(ran.err.contains("API_KEYS_ABILITIES"), "{ran:?}");
 }

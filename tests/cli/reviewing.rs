@@ -236,6 +236,7 @@ async fn usage_is_shown_as_a_table_with_a_chart_and_as_json() {
     assert_eq!(json(&["usage", &id, "--last=300d", "--by=hour"])["total"]["accepted"], 55);
 
     assert_eq!(operator.run(&["usage"]).code, 2);
+    operator.run(&["usage", &id, "--last=30y", "--by=hour"]).refuses(2, "the range of usage");
     assert_eq!(operator.run(&["usage", &id, "--tenant=acme"]).code, 2);
     assert_ne!(operator.run(&["usage", "key_unknown"]).code, 0);
 }

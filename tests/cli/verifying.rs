@@ -189,7 +189,7 @@ fn a_pepper_that_differs_is_an_unknown_key() {
         let operator = Operator::new().with("API_KEYS_PEPPER", wrong);
         operator
             .pipe("ak_1", &["verify"])
-            .refuses(2, "API_KEYS_PEPPER is too short: it has at least 16 bytes");
+            .refuses(2, "API_KEYS_PEPPER is too short: use at least 16 bytes");
         operator.run(&["issue", "a key"]).refuses(2, "at least 16 bytes");
     }
     let operator = Operator::new().with("API_KEYS_PREVIOUS_PEPPER", "a pepper of 16 bytes");

@@ -9,7 +9,7 @@ use tower_api_key::key::AbilityCatalogue;
 use tower_api_key::manage::api::{KeyOwner, KeyRoutes};
 use tower_api_key::policy::{AccessPolicy, PolicyProblem, Requirement};
 use tower_api_key::{
-    AbilitySet, KeyManager, KeyUpdate, ManageError, MemoryStore, NewKey, TenantId,
+    Ability, AbilitySet, KeyManager, KeyUpdate, ManageError, MemoryStore, NewKey, TenantId,
 };
 
 use crate::common::MemoryKeys as _;
@@ -35,12 +35,26 @@ async fn a_misspelt_ability_is_neither_issued_nor_added() {
     for unknown in [&["bots:raed"][..], &["bots:read", "bot:*"], &["bots"]] {
         let key = NewKey::named("unknown").abilities(unknown.iter().copied());
         let refused = keys.issue(key).await;
-        assert!(matches!(refused, Err(ManageError::UnknownAbility)), "{unknown:?}");
+        let Err(ManageError::UnknownAbility(found)) = &refused else { panic!("{unknown:?}") };
+        assert!(
+            found
+                .iter()
+                .map(Ability::as_str)
+                .eq(unknown.iter().copied().filter(|each| *each != "bots:read"))
+        );
     }
+    let both = NewKey::named("unknown").abilities(["bots:raed", "bots:read", "bot:*"]);
+    let error = keys.issue(both).await.unwrap_err().to_string();
+    assert!(error.starts_with("unknown ability: `bot:*`, `bots:raed`: correct"), "{error}");
+    // What may be a secret in the wrong place is not repeated.
+    let secret = NewKey::named("unknown").abilities(["ak_0123456789abcdefghijklmnopqrstuv"]);
+    let error = keys.issue(secret).await.unwrap_err();
+    assert!(!error.to_string().contains("0123456789"), "{error}");
     let key = keys.issue(NewKey::named("a key")).await.unwrap().record;
     let update = |abilities| KeyUpdate::new().abilities(abilities);
     let refused = keys.update(key.id(), &update(set(["bots:raed"]))).await;
-    assert!(matches!(refused, Err(ManageError::UnknownAbility)));
+    let Err(ManageError::UnknownAbility(found)) = refused else { panic!("it is changed") };
+    assert_eq!(found, set(["bots:raed"]));
     let changed = keys.update(key.id(), &update(set(["bots:write"]))).await.unwrap();
     assert_eq!(*changed.record.abilities(), set(["bots:write"]));
 }
@@ -64,8 +78,8 @@ async fn the_api_blames_the_abilities() {
     let secret = store.issue(owner).unwrap().secret;
     let keys = KeyManager::new(store).abilities(catalogue());
     let app = KeyRoutes::new(keys.clone(), KeyOwner::default()).into_router().layer(keys.layer());
-    let create = |ability: &str| {
-        let body = json!({ "name": "a key", "abilities": [ability] }).to_string();
+    let create = |abilities: &[&str]| {
+        let body = json!({ "name": "a key", "abilities": abilities }).to_string();
         let request = Request::post("/api-keys")
             .header("x-api-key", secret.reveal())
             .header("content-type", "application/json")
@@ -78,11 +92,11 @@ async fn the_api_blames_the_abilities() {
             (status, serde_json::from_slice::<Value>(&body).unwrap())
         }
     };
-    assert_eq!(create("bots:read").await.0, StatusCode::CREATED);
-    let (status, problem) = create("bots:raed").await;
+    assert_eq!(create(&["bots:read"]).await.0, StatusCode::CREATED);
+    let (status, problem) = create(&["bots:write", "bots:read", "bots:raed"]).await;
     assert_eq!(
         (status, &problem["field"]),
-        (StatusCode::UNPROCESSABLE_ENTITY, &json!("abilities"))
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("abilities[2]"))
     );
     assert!(!problem.to_string().contains("raed"), "{problem}");
 }

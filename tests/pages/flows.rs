@@ -240,6 +240,57 @@ async fn a_session_that_ended_while_a_form_was_open_loses_nothing_without_javasc
     a_session_ends_while_a_form_is_open(Setup::default().without_javascript()).await;
 }
 
+/// Ticks a box, and then chooses a level that ignores it.
+async fn choose_a_level_after_a_box(browser: &Browser, origin: &str) {
+    browser.open(format!("{origin}{BASE}/new")).await;
+    browser.fill("#name", "CI deploys").await;
+    browser.click("input[name=stage][value=test]").await;
+    browser.click("input[name='level.bots'][value=custom]").await;
+    browser.click("input[value='bots:write']").await;
+    browser.click("input[name='level.bots'][value=read]").await;
+    browser.click(".ak-form .ak-primary").await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: run tests/all"]
+async fn with_javascript_a_box_of_another_level_is_not_sent() {
+    let world = World::new().await;
+    let browser = Setup::default().start().await;
+    let origin = sign_in(&browser, &world).await;
+    choose_a_level_after_a_box(&browser, &origin).await;
+    browser.wait_for("h1", |text| text == "Your new key").await;
+    let key = world.keys.list(&KeyQuery::new()).await.unwrap().keys.remove(0).record;
+    assert_eq!(*key.abilities(), ["bots:read"].try_into().unwrap());
+    // A preset instead.
+    let browser = Setup::default().start().await;
+    let origin = sign_in(&browser, &world).await;
+    browser.open(format!("{origin}{BASE}/new")).await;
+    browser.fill("#name", "Chat widget").await;
+    browser.click("input[name=stage][value=test]").await;
+    browser.click("input[name='level.bots'][value=custom]").await;
+    browser.click("input[value='bots:write']").await;
+    browser.click("input[name=access][value='preset:Chat only']").await;
+    browser.click(".ak-form .ak-primary").await;
+    browser.wait_for("h1", |text| text == "Your new key").await;
+    let key = world.keys.list(&KeyQuery::new()).await.unwrap().keys.remove(0).record;
+    assert_eq!(*key.abilities(), ["chat:send"].try_into().unwrap());
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: run tests/all"]
+async fn without_javascript_a_box_of_another_level_is_shown_with_what_to_do() {
+    let world = World::new().await;
+    let browser = Setup::default().without_javascript().start().await;
+    let origin = sign_in(&browser, &world).await;
+    choose_a_level_after_a_box(&browser, &origin).await;
+    browser.wait_for(".ak-alert", |text| text.contains("bots:write counts only with")).await;
+    assert_is_fine(&browser, 1000, "a form with a box of another level").await;
+    assert!(browser.is_shown("input[value='bots:write']").await);
+    browser.click("input[value='bots:write']").await;
+    browser.click(".ak-form .ak-primary").await;
+    browser.wait_for("h1", |text| text == "Your new key").await;
+}
+
 #[tokio::test]
 #[ignore = "needs Chromium: run tests/all"]
 async fn a_form_of_another_site_is_refused() {

@@ -120,7 +120,7 @@ async fn only_what_the_owner_may_grant_is_offered_and_granted() {
     assert!(form.text().contains("bots:delete") && !form.text().contains("admin:all"));
     assert!(!form.text().contains("The provider"));
     let globex = world.get_as("globex", "/new").await;
-    assert!(globex.text().contains("chat:send") && !globex.text().contains("bots:read"));
+    assert!(globex.text().contains("level.chat") && !globex.text().contains("bots:read"));
     let answer = create(
         &world,
         &[
@@ -273,7 +273,7 @@ async fn no_form_gives_an_ability_that_the_catalogue_does_not_have() {
     let fields = [("name", "a key"), ("stage", "live"), ("expiry", "30"), ("ability", "bots:raed")];
     let answer = create(&world, &fields).await;
     assert_eq!((answer.status, places(&answer)), (422, vec!["abilities".to_owned()]));
-    assert!(answer.text().contains("One of these no longer exists"));
+    assert!(mistakes(answer.text())[0].1.starts_with("These no longer exist: bots:raed."));
     // What a key has from before stays.
     let key = world.issue(live("an old key").abilities(["bots:special"])).await;
     let form = world.get(&format!("/key/{}/change", key.record.id())).await;
@@ -524,4 +524,142 @@ async fn a_body_that_is_no_form_is_refused() {
     assert_eq!(answer.status, 415);
     let long = "x".repeat(65 * 1024);
     assert_eq!(world.post("/new", &[("name", &long)]).await.status, 413);
+}
+
+fn said(page: &RawResponse) -> Vec<String> {
+    mistakes(page.text()).into_iter().map(|(_, says)| says).collect()
+}
+
+#[tokio::test]
+async fn boxes_beside_another_level_are_neither_granted_nor_dropped() {
+    let world = World::new().await;
+    let fields = |level| {
+        [
+            ("name", "a key"),
+            ("stage", "live"),
+            ("access", "custom"),
+            ("level.bots", level),
+            ("ability", "bots:delete"),
+            ("level.chat", "none"),
+            ("expiry", "30"),
+        ]
+    };
+    for level in ["none", "read"] {
+        let answer = create(&world, &fields(level)).await;
+        assert_eq!((answer.status, places(&answer)), (422, vec!["abilities".to_owned()]));
+        let expected =
+            "Bots: bots:delete counts only with “Custom”. Choose that, or clear the box.";
+        assert_eq!(said(&answer), [expected]);
+        // All that was chosen is kept and in sight.
+        for kept in [
+            "value=\"bots:delete\" checked",
+            &format!("value=\"{level}\" checked"),
+            "class=\"ak-resource ak-open\"",
+        ] {
+            assert!(answer.text().contains(kept), "{kept}");
+        }
+    }
+    // One ability alone has no box. Whoever sends it without its level is answered, too.
+    let mut chat = fields("none");
+    chat[4].1 = "chat:send";
+    let says = said(&create(&world, &chat).await);
+    assert!(says[0].starts_with("Chat: chat:send counts only with “"), "{says:?}");
+    assert!(world.keys.list(&KeyQuery::new()).await.unwrap().keys.is_empty());
+    for level in ["", "custom"] {
+        // Without a level, the boxes decide.
+        let answer = create(&world, &fields(level)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let record = newest(&world).await.record;
+        assert_eq!(*record.abilities(), ["bots:delete"].try_into().unwrap());
+    }
+    let answer = create(&world, &fields("all")).await;
+    assert_eq!(said(&answer), ["Choose again what the key may do."]);
+}
+
+#[tokio::test]
+async fn boxes_beside_a_preset_are_neither_granted_nor_dropped() {
+    let world = World::new().await;
+    let form = world.get("/new").await;
+    let preset = regex::Regex::new("name=\"access\" value=\"(preset:Chat only)\"").unwrap();
+    let preset = preset.captures(form.text()).unwrap()[1].to_owned();
+    let fields = |ability| {
+        [
+            ("name", "a key"),
+            ("stage", "live"),
+            ("access", &*preset),
+            ("level.bots", "custom"),
+            ("ability", ability),
+            ("expiry", "30"),
+        ]
+    };
+    let answer = create(&world, &fields("bots:delete")).await;
+    assert_eq!((answer.status, places(&answer)), (422, vec!["abilities".to_owned()]));
+    let says = said(&answer);
+    assert!(says[0].starts_with("Bots: bots:delete counts only with “"), "{says:?}");
+    assert!(answer.text().contains("class=\"ak-resources ak-open\""), "they are in sight");
+    assert!(answer.text().contains("value=\"bots:delete\" checked"), "it is kept");
+    // What the preset grants says nothing else.
+    assert_eq!(create(&world, &fields("chat:send")).await.status, 201);
+    assert_eq!(*newest(&world).await.record.abilities(), ["chat:send"].try_into().unwrap());
+}
+
+#[tokio::test]
+async fn a_lower_level_takes_abilities_away_whose_boxes_the_form_had_ticked() {
+    let world = World::new().await;
+    let key = world.issue(live("a key").abilities(["bots:read", "bots:delete"])).await;
+    let path = format!("/key/{}/change", key.record.id());
+    let form = world.get(&path).await;
+    assert!(!form.text().contains("ak-open") && form.text().contains("\"bots:delete\" checked"));
+    let revision = hidden(form.text(), "revision").to_owned();
+    let mut fields = vec![
+        ("revision", &*revision),
+        ("name", "a key"),
+        ("access", "custom"),
+        ("level.bots", "read"),
+        ("ability", "bots:read"),
+        ("ability", "bots:delete"),
+        ("expiry", "keep"),
+    ];
+    fields.push(("ability", "bots:write"));
+    let answer = world.post(&path, &fields).await;
+    assert!(said(&answer)[0].starts_with("Bots: bots:write counts only"), "{:?}", said(&answer));
+    fields.pop();
+    assert_eq!(world.post(&path, &fields).await.status, 303);
+    let changed = world.keys.get(key.record.id()).await.unwrap().record;
+    assert_eq!(*changed.abilities(), ["bots:read"].try_into().unwrap());
+}
+
+#[tokio::test]
+async fn a_date_beside_another_expiry_is_not_dropped() {
+    let world = World::new().await;
+    let fields = [
+        ("name", "a key"),
+        ("stage", "live"),
+        ("access", "custom"),
+        ("expiry", "30"),
+        ("date", "2027-01-31"),
+    ];
+    let answer = create(&world, &fields).await;
+    assert_eq!((answer.status, places(&answer)), (422, vec!["expiry".to_owned()]));
+    assert!(said(&answer)[0].starts_with("The date counts only with “"), "{:?}", said(&answer));
+    assert!(answer.text().contains("class=\"ak-date ak-open\""), "it is in sight");
+    assert!(answer.text().contains("value=\"2027-01-31\""), "it is kept");
+    // The form shows the date of a key, which says nothing new.
+    let end = UNIX_EPOCH + Duration::from_secs(NOON + 9 * DAY);
+    let key = world.issue(live("a key").expires_at(end)).await;
+    let path = format!("/key/{}/change", key.record.id());
+    let form = world.get(&path).await;
+    let revision = hidden(form.text(), "revision").to_owned();
+    let shown = regex::Regex::new("name=\"date\" value=\"([0-9-]+)\"").unwrap();
+    let shown = shown.captures(form.text()).unwrap()[1].to_owned();
+    for (date, status) in [(&*shown, 303), ("2027-01-31", 422)] {
+        let fields = [
+            ("revision", &*revision),
+            ("name", "a key"),
+            ("access", "custom"),
+            ("expiry", "keep"),
+            ("date", date),
+        ];
+        assert_eq!(world.post(&path, &fields).await.status, status);
+    }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, SqlitePool};
 use tempfile::TempDir;
-use tower_api_key::store::{CommitError, KeyQuery, KeyUse, RecordUses, TablesError};
-use tower_api_key::{KeyDigest, KeyRepository, KeyStore, SqliteStore};
+use tower_api_key::store::{CommitError, KeyUse, RecordUses, TablesError};
+use tower_api_key::{KeyDigest, KeyQuery, KeyRepository, KeyStore, SqliteStore};
 
 use crate::common::in_time;
 use crate::common::with_id;
@@ -545,9 +545,16 @@ async fn a_file_that_is_no_database_is_refused() {
     let file = File::new();
     std::fs::write(&file.path, "not a database, and long enough to be told from one".repeat(20))
         .unwrap();
-    assert!(SqliteStore::open(&file.path).await.is_err());
-    let error = SqliteStore::open(file.path.join("below")).await.unwrap_err().to_string();
-    assert!(error.contains("cannot be opened"), "{error}");
+    let below = file.path.join("below");
+    for (path, builder) in [
+        (&file.path, SqliteStore::open(&file.path)),
+        (&file.path, SqliteStore::open(&file.path).without_migration()),
+        (&below, SqliteStore::open(&below)),
+    ] {
+        let error = builder.await.unwrap_err().to_string();
+        let named = format!("the database {path:?} cannot be opened: ");
+        assert!(error.contains(&named), "{error}");
+    }
     assert!(SqliteStore::open("").await.is_err());
 }
 

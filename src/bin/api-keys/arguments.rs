@@ -8,7 +8,7 @@ use clap::Parser as _;
 
 use crate::cli::Cli;
 use crate::exit::Exit;
-use crate::id::looks_like_secret;
+use crate::secrecy::looks_like_secret;
 use crate::url::has_password;
 
 /// The replacement of an argument that is not repeated.

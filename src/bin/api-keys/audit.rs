@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
-use tower_api_key::store::{Actor, AuditEntry, AuditQuery, KeyQuery};
-use tower_api_key::{KeyId, KeyRecord, TenantId};
+use tower_api_key::store::{Actor, AuditEntry, AuditQuery};
+use tower_api_key::{KeyId, KeyQuery, KeyRecord, TenantId};
 
 use crate::audit_prune::AuditPrune;
 use crate::database::Database;

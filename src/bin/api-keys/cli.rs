@@ -1,11 +1,13 @@
 //! [`Cli`]: the commands and the global options.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::abilities::abilities;
 use crate::audit::Audit;
+use crate::checks::Checks;
 use crate::database::{DatabaseArgs, Missing};
 use crate::docs::{Completions, Man};
 use crate::exit::{self, Exit, Failure};
@@ -131,6 +133,11 @@ impl Cli {
                 let actor = self.global.actor.unwrap_or_else(actor);
                 let (formats, hasher, max_keys) = (formats()?, hasher()?, max_keys()?);
                 let abilities = abilities()?;
+                command.check(&Checks {
+                    formats: &formats,
+                    abilities: abilities.as_ref(),
+                    now: SystemTime::now(),
+                })?;
                 let database = self.database.open(Missing::Refuse).await?;
                 let mut session = Session::new(database, formats, hasher, &actor, max_keys, output);
                 if let Some(abilities) = abilities {
@@ -156,6 +163,15 @@ impl Cli {
 }
 
 impl Command {
+    /// Checks the options that have more rules than the parser of the arguments knows.
+    fn check(&self, checks: &Checks<'_>) -> Result<(), Failure> {
+        match self {
+            Self::Issue(issue) => issue.check(checks),
+            Self::Update(update) => update.check(checks),
+            _ => Ok(()),
+        }
+    }
+
     /// Runs a command that needs the database.
     async fn run(self, session: &Session) -> Result<Exit, Failure> {
         match self {

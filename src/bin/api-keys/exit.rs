@@ -9,6 +9,7 @@ use tower_api_key::store::TablesError;
 use tower_api_key::{KeyId, ManageError, StoreError};
 
 use crate::input::InputError;
+use crate::mistakes::Mistake;
 use crate::say::say;
 use crate::text::printable;
 use crate::url::UrlError;
@@ -49,6 +50,8 @@ impl From<Exit> for ExitCode {
 pub(crate) enum Failure {
     #[error("{0}")]
     Usage(String),
+    #[error("{}", said_in_one_line(.0))]
+    Mistakes(Vec<Mistake>),
     #[error(transparent)]
     Url(#[from] UrlError),
     #[error(transparent)]
@@ -81,6 +84,10 @@ pub(crate) enum Failure {
     Line { line: usize, uncertain: Vec<KeyId>, source: ManageError },
 }
 
+fn said_in_one_line(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 fn joined(ids: &[KeyId]) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
@@ -109,6 +116,11 @@ impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Url(_) | Self::Input(InputError::Wrong(_)) => Exit::Usage,
+            // What is wrong in itself comes before what a rule refuses.
+            Self::Mistakes(mistakes) if mistakes.iter().all(|one| one.exit() == Exit::Refused) => {
+                Exit::Refused
+            }
+            Self::Mistakes(_) => Exit::Usage,
             Self::Manage(error) | Self::Line { source: error, .. } => Self::exit_of(error),
             _ if self.is_closed_pipe() => Exit::Done,
             _ => Exit::Failed,
@@ -119,10 +131,12 @@ impl Failure {
         match error {
             ManageError::NotFound => Exit::NotFound,
             ManageError::Issue(IssueError::Generate(_)) => Exit::Failed,
-            ManageError::Issue(_) => Exit::Usage,
+            ManageError::Issue(_) | ManageError::Invalid(_) | ManageError::UsageRange => {
+                Exit::Usage
+            }
             ManageError::TooManyKeys(_)
             | ManageError::Name
-            | ManageError::UnknownAbility
+            | ManageError::UnknownAbility(_)
             | ManageError::Expiry
             | ManageError::State(_)
             | ManageError::Rotated(_)
@@ -132,12 +146,20 @@ impl Failure {
         }
     }
 
+    /// Returns the lines of the message.
+    fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Mistakes(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
+            failure => vec![failure.to_string()],
+        }
+    }
+
     /// Returns what to do, if the message does not say it.
     fn advice(&self) -> Option<&'static str> {
         if let Self::Manage(ManageError::Issue(IssueError::Ambiguous(_))) = self {
             return Some("choose the format with --prefix, --stage and --kind");
         }
-        if let Self::Manage(ManageError::UnknownAbility) = self {
+        if let Self::Manage(ManageError::UnknownAbility(_)) = self {
             return Some("add it to API_KEYS_ABILITIES, or correct its spelling");
         }
         let (Self::Store(error) | Self::Manage(ManageError::Store(error))) = self else {
@@ -159,7 +181,9 @@ pub(crate) fn report(outcome: Result<Exit, Failure>) -> ExitCode {
     };
     let exit = failure.exit();
     if exit != Exit::Done {
-        say(format_args!("api-keys: {}", printable(&failure.to_string())));
+        for line in failure.lines() {
+            say(format_args!("api-keys: {}", printable(&line)));
+        }
         if let Some(advice) = failure.advice() {
             say(format_args!("api-keys: {advice}"));
         }

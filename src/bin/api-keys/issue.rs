@@ -3,12 +3,14 @@
 use clap::{Args, ValueEnum};
 use tower_api_key::{KeyKind, NewKey, Stage, TenantId};
 
+use crate::checks::{Checks, check_name};
 use crate::exit::{Exit, Failure};
 use crate::format::FormatArgs;
 use crate::formats::refuse_options;
-use crate::grants::{Dates, Grants};
+use crate::grants::{Dates, Granted, Grants};
 use crate::issue_names;
 use crate::issued::Issued;
+use crate::mistakes::{Given, Mistakes, given};
 use crate::session::Session;
 
 /// Issue a key, and print its secret, which is not shown again
@@ -37,11 +39,11 @@ pub(crate) struct Issue {
     #[arg(long, conflicts_with = "name")]
     names_stdin: bool,
     /// The tenant of the key
-    #[arg(long)]
-    tenant: Option<TenantId>,
+    #[arg(long, value_parser = given(str::parse::<TenantId>))]
+    tenant: Option<Given<TenantId>>,
     /// The only stage in which the key works, such as `live`
-    #[arg(long)]
-    stage: Option<Stage>,
+    #[arg(long, value_parser = given(str::parse::<Stage>))]
+    stage: Option<Given<Stage>>,
     /// The kind; by default `secret`, or the one of API_KEYS_FORMATS
     #[arg(long)]
     kind: Option<Kind>,
@@ -62,40 +64,55 @@ pub(crate) enum Kind {
 }
 
 impl Issue {
+    /// Reports all mistakes at once, before the database is opened.
+    pub(crate) fn check(&self, checks: &Checks<'_>) -> Result<(), Failure> {
+        let mut mistakes = Mistakes::default();
+        if let Some(name) = &self.name {
+            check_name(name, "<NAME>".to_owned(), &mut mistakes);
+        }
+        let _ = self.key(String::new(), checks, &mut mistakes);
+        mistakes.check()
+    }
+
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let Some(name) = &self.name else {
-            return issue_names::run(session, |name| self.key(name, session)).await;
+        let checks = session.checks();
+        let key = |name| {
+            let mut mistakes = Mistakes::default();
+            let key = self.key(name, &checks, &mut mistakes);
+            mistakes.check().map(|()| key)
         };
-        let key = self.key(name.clone(), session)?;
-        let issued = session.keys.issue(key).await?;
+        let Some(name) = &self.name else { return issue_names::run(session, key).await };
+        let issued = session.keys.issue(key(name.clone())?).await?;
         Issued { record: &issued.record, secret: &issued.secret, predecessor: None }.print(session)
     }
 
-    fn key(&self, name: String, session: &Session) -> Result<NewKey, Failure> {
+    fn key(&self, name: String, checks: &Checks<'_>, mistakes: &mut Mistakes) -> NewKey {
         let is_given = self.format.body.is_given();
-        refuse_options(&session.formats, "--body and --checksum", is_given)?;
-        let key = NewKey::named(name);
-        let mut key = match &self.format.prefix {
-            _ if session.formats.is_empty() => key.format(&self.format.format()?),
-            Some(prefix) => key.prefix(prefix),
-            None => key,
-        };
+        mistakes.ok(refuse_options(checks.formats, "--body and --checksum", is_given));
+        let mut key = NewKey::named(name);
+        if checks.formats.is_empty() {
+            if let Some(format) = mistakes.ok(self.format.format()) {
+                key = key.format(&format);
+            }
+        } else if let Some(prefix) = &self.format.prefix {
+            key = key.prefix(prefix);
+        }
         if let Some(kind) = self.kind {
             key = key.kind(kind.into());
         }
-        if let Some(tenant) = self.tenant.clone() {
+        if let Some(tenant) = mistakes.take("--tenant", self.tenant.clone()) {
             key = key.tenant(tenant);
         }
-        if let Some(stage) = self.stage.clone() {
+        if let Some(stage) = mistakes.take("--stage", self.stage.clone()) {
             key = key.stage(stage);
         }
-        if let Some(time) = self.dates.expires_at(session.now)? {
+        if let Some(time) = self.dates.expires_at(checks.now, mistakes) {
             key = key.expires_at(time);
         }
-        if let Some(time) = self.dates.rotation_due_at(session.now)? {
+        if let Some(time) = self.dates.rotation_due_at(checks.now, mistakes) {
             key = key.rotation_due_at(time);
         }
-        self.grants.clone().grant(key)
+        self.grants.check(checks, mistakes).grant(key)
     }
 }
 
@@ -108,10 +125,9 @@ impl From<Kind> for KeyKind {
     }
 }
 
-impl Grants {
-    fn grant(self, key: NewKey) -> Result<NewKey, Failure> {
-        let limits = self.limits()?;
-        let mut key = key.abilities(self.abilities).limits(limits);
+impl Granted {
+    fn grant(self, key: NewKey) -> NewKey {
+        let mut key = key.abilities(self.abilities).limits(self.limits);
         // A list without anything in it would allow nothing.
         if !self.addresses.is_empty() {
             key = key.addresses(self.addresses);
@@ -126,6 +142,6 @@ impl Grants {
             key = key.endpoints(self.endpoints);
         }
         let metadata = self.metadata.into_iter().flatten();
-        Ok(metadata.fold(key, |key, (name, value)| key.metadata(name, value)))
+        metadata.fold(key, |key, (name, value)| key.metadata(name, value))
     }
 }

@@ -6,10 +6,12 @@ use std::ops::ControlFlow;
 use tower_api_key::manage::IssueAllError;
 use tower_api_key::{IssuedKey, KeyId, NewKey};
 
+use crate::checks::check_name;
 use crate::exit::{Exit, Failure};
 use crate::input;
 use crate::interrupt::Interrupt;
 use crate::issued::{Issued, warnings};
+use crate::mistakes::Mistakes;
 use crate::say::say;
 use crate::session::Session;
 
@@ -19,15 +21,17 @@ pub(crate) async fn run(
     session: &Session,
     key: impl Fn(String) -> Result<NewKey, Failure>,
 ) -> Result<Exit, Failure> {
-    let (mut lines, mut keys) = (Vec::new(), Vec::new());
+    let (mut lines, mut keys, mut mistakes) = (Vec::new(), Vec::new(), Mistakes::default());
     for (text, line) in input::lines().zip(1..) {
         let text = text?;
         let name = text.trim();
         if !name.is_empty() {
+            check_name(name, format!("standard input, line {line}"), &mut mistakes);
             lines.push(line);
             keys.push(key(name.to_owned())?);
         }
     }
+    mistakes.check()?;
     if keys.is_empty() {
         return Err(Failure::usage("standard input is empty: pass one name a line"));
     }

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
-use tower_api_key::store::{Actor, KeyQuery, KeyState, ParseActorError, StoredKey, TenantFilter};
-use tower_api_key::{KeyKind, Stage, TenantId};
+use tower_api_key::store::{Actor, KeyState, ParseActorError, StoredKey, TenantFilter};
+use tower_api_key::{KeyKind, KeyQuery, Stage, TenantId};
 
 use crate::exit::{Exit, Failure};
 use crate::issue::Kind;

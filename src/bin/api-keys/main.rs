@@ -4,6 +4,7 @@ mod abilities;
 mod arguments;
 mod audit;
 mod audit_prune;
+mod checks;
 mod cli;
 mod database;
 mod docs;
@@ -22,7 +23,11 @@ mod issue;
 mod issue_names;
 mod issued;
 mod judge;
+// The same file as that of the library.
+#[path = "../../line.rs"]
+mod line;
 mod list;
+mod mistakes;
 mod output;
 mod progress;
 mod prune;
@@ -36,6 +41,9 @@ mod rfc3339;
 mod rotate;
 mod say;
 mod scanner_rules;
+// The same file as that of the library.
+#[path = "../../secrecy.rs"]
+mod secrecy;
 mod session;
 mod show;
 mod surplus;

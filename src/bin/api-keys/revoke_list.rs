@@ -12,6 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::input::InputError;
 use crate::output::json_line;
 use crate::say::say;
+use crate::secrecy::looks_like_secret;
 use crate::session::Session;
 use crate::text::printable;
 use crate::{id, input};
@@ -117,7 +118,7 @@ impl Report<'_> {
 
     fn not_revoked(&mut self, line: usize, id: &KeyId, error: &ManageError) {
         // The line may be a secret by mistake.
-        let shown = Some(id).filter(|id| !id::looks_like_secret(id.as_str()));
+        let shown = Some(id).filter(|id| !looks_like_secret(id.as_str()));
         if let ManageError::NotFound = error {
             self.count.unknown += 1;
             return self.tell(&Outcome::of(line, shown, "unknown"));

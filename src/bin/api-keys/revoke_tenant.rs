@@ -56,7 +56,7 @@ fn ask(tenant: &TenantId) -> Result<(), Failure> {
         ));
     }
     say(format_args!(
-        "All keys of {tenant} are revoked. This cannot be undone. Type the name of the tenant again:"
+        "This revokes all keys of {tenant}, and cannot be undone. Type the name of the tenant again:"
     ));
     let mut typed = String::new();
     io::stdin().read_line(&mut typed)?;

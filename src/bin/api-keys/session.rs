@@ -11,6 +11,7 @@ use tower_api_key::store::{ActorName, AuditEvent, AuditSink as _, JsonLinesAudit
 use tower_api_key::{KeyHasher, KeyId, KeyManager, KeyScheme};
 use zeroize::Zeroizing;
 
+use crate::checks::Checks;
 use crate::database::Database;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -50,6 +51,11 @@ impl Session {
         Self { database, keys, formats, hasher, output, now: SystemTime::now(), events: None }
     }
 
+    /// Returns what options are checked against. Abilities are checked by the manager, which knows what a key has.
+    pub(crate) const fn checks(&self) -> Checks<'_> {
+        Checks { formats: &self.formats, abilities: None, now: self.now }
+    }
+
     /// Returns the scheme of keys with these formats.
     pub(crate) fn scheme(&self, formats: impl Into<KeyFormats>) -> KeyScheme {
         KeyScheme::new(formats).hasher(self.hasher.clone())
@@ -74,7 +80,7 @@ impl Session {
     /// Also writes the events of changes to a file.
     pub(crate) fn write_events_to(&mut self, path: &Path) -> Result<(), Failure> {
         let sink = JsonLinesAudit::open(path)
-            .map_err(|error| Failure::usage(format!("--audit-file {}: {error}", path.display())))?;
+            .map_err(|error| Failure::usage(format!("--audit-file: {error}")))?;
         let sink = Arc::new(sink);
         let writes = Arc::clone(&sink);
         self.keys = self.keys.clone().audit(move |event: &AuditEvent| writes.record(event));
@@ -139,7 +145,7 @@ pub(crate) fn pepper_advice() -> &'static str {
 pub(crate) fn secret_variable(name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     match env::var(name).map(Zeroizing::new) {
         Ok(secret) if secret.len() < 16 => {
-            Err(Failure::usage(format!("{name} is too short: it has at least 16 bytes")))
+            Err(Failure::usage(format!("{name} is too short: use at least 16 bytes")))
         }
         Ok(secret) => match Surplus::check(&secret) {
             Ok(()) => Ok(Some(secret)),

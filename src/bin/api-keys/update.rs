@@ -1,13 +1,14 @@
 //! `api-keys update`.
 
-use std::time::SystemTime;
-
 use clap::{ArgGroup, Args};
 use tower_api_key::KeyUpdate;
+use tower_api_key::key::RateLimits;
 
+use crate::checks::{Checks, check_name};
 use crate::exit::{Exit, Failure};
-use crate::grants::{Dates, Grants};
+use crate::grants::{Dates, Granted, Grants};
 use crate::id::IdArg;
+use crate::mistakes::Mistakes;
 use crate::say::say;
 use crate::session::Session;
 use crate::time::format_relative;
@@ -98,11 +99,26 @@ const CHANGES: [&str; 21] = [
 ];
 
 impl Update {
+    /// Reports all mistakes at once, before the database is opened.
+    pub(crate) fn check(&self, checks: &Checks<'_>) -> Result<(), Failure> {
+        // The key may have abilities that are no longer in the catalogue.
+        let checks = &Checks { abilities: None, ..*checks };
+        let mut mistakes = Mistakes::default();
+        mistakes.ok(self.id.parse());
+        if let Some(name) = &self.change.name {
+            check_name(name, "--name".to_owned(), &mut mistakes);
+        }
+        let _ = self.change.update(checks, &mut mistakes);
+        mistakes.check()
+    }
+
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let id = self.id.parse()?;
-        let sets_expiry = self.change.dates.sets_expiry();
-        let update = self.change.update(session.now)?;
+        let mut mistakes = Mistakes::default();
+        let update = self.change.update(&session.checks(), &mut mistakes);
+        mistakes.check()?;
         let changed = session.keys.update(&id, &update).await?;
+        let sets_expiry = self.change.dates.sets_expiry();
         if let Some(time) = changed.record.expires_at().filter(|_| sets_expiry) {
             say(format_args!("It expires at {}.", format_relative(time, session.now)));
         }
@@ -111,7 +127,7 @@ impl Update {
 }
 
 impl Change {
-    fn update(self, now: SystemTime) -> Result<KeyUpdate, Failure> {
+    fn update(&self, checks: &Checks<'_>, mistakes: &mut Mistakes) -> KeyUpdate {
         let mut update = KeyUpdate::new();
         if let Some(name) = &self.name {
             update = update.name(name);
@@ -119,25 +135,24 @@ impl Change {
         if self.disable || self.enable {
             update = update.disabled(self.disable);
         }
-        let expires_at = self.dates.expires_at(now)?;
+        let expires_at = self.dates.expires_at(checks.now, mistakes);
         if expires_at.is_some() || self.no_expiry {
             update = update.expires_at(expires_at);
         }
-        let rotation_due_at = self.dates.rotation_due_at(now)?;
+        let rotation_due_at = self.dates.rotation_due_at(checks.now, mistakes);
         if rotation_due_at.is_some() || self.no_rotation {
             update = update.rotation_due_at(rotation_due_at);
         }
-        let limits = self.grants.limits()?;
-        if !limits.is_empty() || self.unlimited {
-            update = update.limits(limits);
-        }
-        Ok(self.grant(update))
+        self.grants.check(checks, mistakes).change(self.without_lists(update))
     }
 
-    fn grant(self, mut update: KeyUpdate) -> KeyUpdate {
-        let grants = self.grants;
+    /// Removes the lists that are to be removed.
+    fn without_lists(&self, mut update: KeyUpdate) -> KeyUpdate {
         if self.no_abilities {
             update = update.without_abilities();
+        }
+        if self.unlimited {
+            update = update.limits(RateLimits::default());
         }
         if self.any_address {
             update = update.without_addresses();
@@ -151,23 +166,32 @@ impl Change {
         if self.any_endpoint {
             update = update.without_endpoints();
         }
-        // A list without anything in it would allow nothing.
-        if !grants.abilities.is_empty() {
-            update = update.abilities(grants.abilities);
+        update
+    }
+}
+
+impl Granted {
+    /// Replaces the lists that are given. A list without anything in it would allow nothing.
+    fn change(self, mut update: KeyUpdate) -> KeyUpdate {
+        if !self.abilities.is_empty() {
+            update = update.abilities(self.abilities);
         }
-        if !grants.addresses.is_empty() {
-            update = update.addresses(grants.addresses);
+        if !self.limits.is_empty() {
+            update = update.limits(self.limits);
         }
-        if !grants.origins.is_empty() {
-            update = update.origins(grants.origins);
+        if !self.addresses.is_empty() {
+            update = update.addresses(self.addresses);
         }
-        if !grants.referrers.is_empty() {
-            update = update.referrers(grants.referrers);
+        if !self.origins.is_empty() {
+            update = update.origins(self.origins);
         }
-        if !grants.endpoints.is_empty() {
-            update = update.endpoints(grants.endpoints);
+        if !self.referrers.is_empty() {
+            update = update.referrers(self.referrers);
         }
-        let Some(metadata) = grants.metadata else { return update };
+        if !self.endpoints.is_empty() {
+            update = update.endpoints(self.endpoints);
+        }
+        let Some(metadata) = self.metadata else { return update };
         let set = |update: KeyUpdate, (name, value)| update.metadata(name, value);
         metadata.into_iter().fold(update.without_metadata(), set)
     }

@@ -5,9 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::text::is_text;
 use thiserror::Error;
-
-use super::text::is_text;
 
 pub(crate) mod syntax;
 

@@ -70,6 +70,11 @@ impl CreateKey {
         fields.end()?;
         Ok(key)
     }
+
+    /// Returns the abilities in the order of the body.
+    pub(super) fn abilities(&self) -> Vec<Ability> {
+        self.abilities.clone()
+    }
 }
 
 impl From<CreateKey> for NewKey {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::key::{IssueError, KeyId};
+use crate::key::{Ability, IssueError, KeyId};
 use crate::manage::{Excess, ManageError};
 use crate::trace;
 
@@ -151,7 +151,7 @@ impl From<ManageError> for ApiError {
             ManageError::NotFound => return Self::not_found(),
             ManageError::Name => (StatusCode::UNPROCESSABLE_ENTITY, Some("name")),
             ManageError::Expiry => (StatusCode::UNPROCESSABLE_ENTITY, Some("expires_at")),
-            ManageError::UnknownAbility => {
+            ManageError::UnknownAbility(_) => {
                 let message = "Unknown ability: correct its spelling";
                 return Self::field_is(StatusCode::UNPROCESSABLE_ENTITY, "abilities", message);
             }
@@ -198,6 +198,19 @@ impl From<ManageError> for ApiError {
 }
 
 impl ApiError {
+    /// Returns the error of a body with these abilities. An unknown one is named by its place, because an error
+    /// repeats no value of the body.
+    pub(super) fn of_body(error: ManageError, abilities: &[Ability]) -> Self {
+        let ManageError::UnknownAbility(unknown) = &error else { return error.into() };
+        let is_unknown = |each: &Ability| unknown.iter().any(|unknown| unknown == each);
+        let place = abilities.iter().position(is_unknown);
+        let error = Self::from(error);
+        match place {
+            Some(place) => Self { field: Some(format!("abilities[{place}]")), ..error },
+            None => error,
+        }
+    }
+
     pub(in crate::manage) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "There is no such API key")
     }

@@ -31,12 +31,14 @@ pub(super) async fn create(keys: KeyManager, parts: Parts, body: RequestBody) ->
     let body = body.json(&parts.headers)?;
     let request = fingerprint(&body);
     let read = CreateKey::read(body)?;
-    let issued = match name {
-        Some(name) => match keys.issue_once(read.into(), &name, &request).await? {
-            Once::New(issued) => issued,
-            Once::Before { id, is_same } => return Err(issued_before(id, is_same)),
-        },
-        None => keys.issue(read.into()).await?,
+    let abilities = read.abilities();
+    let outcome = match name {
+        Some(name) => keys.issue_once(read.into(), &name, &request).await,
+        None => keys.issue(read.into()).await.map(Once::New),
+    };
+    let issued = match outcome.map_err(|error| ApiError::of_body(error, &abilities))? {
+        Once::New(issued) => issued,
+        Once::Before { id, is_same } => return Err(issued_before(id, is_same)),
     };
     let path = original_path(&parts);
     let location = path.map(|path| format!("{path}/{}", issued.record.id));
@@ -54,7 +56,9 @@ pub(super) async fn update(keys: KeyManager, mut parts: Parts, body: RequestBody
     // First, so that callers who may not see the key get no other error.
     let last_used_at = keys.get(&id).await?.last_used_at;
     let read = UpdateKey::read(body.json(&parts.headers)?)?;
-    let changed = keys.update(&id, &read.into()).await?;
+    let abilities = read.abilities();
+    let changed = keys.update(&id, &read.into()).await;
+    let changed = changed.map_err(|error| ApiError::of_body(error, &abilities))?;
     Ok(answer::one(&StoredKey::new(changed.record, last_used_at), keys.now()))
 }
 

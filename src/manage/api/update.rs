@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::ApiError;
 use super::field::{Field, Fields};
 use super::restrictions::restrictions;
-use crate::key::{Ability, AbilitySet, RateLimits, Restrictions};
+use crate::key::{Ability, RateLimits, Restrictions};
 use crate::manage::KeyUpdate;
 use crate::rfc3339::parse_time;
 
@@ -21,8 +21,8 @@ pub(in crate::manage) struct UpdateKey {
     #[schema(min_length = 3, max_length = 100, nullable = false)]
     name: Option<String>,
     /// The abilities: what the key may do.
-    #[schema(value_type = Option<Vec<Ability>>, nullable = false, max_items = 100)]
-    abilities: Option<AbilitySet>,
+    #[schema(nullable = false, max_items = 100)]
+    abilities: Option<Vec<Ability>>,
     /// The time from which the key is refused; `null` is never.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Option<SystemTime>>,
@@ -46,10 +46,7 @@ impl UpdateKey {
         let mut fields = Fields::of_body(body)?;
         let update = Self {
             name: fields.take("name").map(Field::text).transpose()?,
-            abilities: fields
-                .take("abilities")
-                .map(|field| field.list_of().map(AbilitySet::from))
-                .transpose()?,
+            abilities: fields.take("abilities").map(Field::list_of).transpose()?,
             expires_at: fields.take("expires_at").map(expiry).transpose()?,
             limits: fields
                 .take("limits")
@@ -60,6 +57,11 @@ impl UpdateKey {
         };
         fields.end()?;
         Ok(update)
+    }
+
+    /// Returns the abilities in the order of the body.
+    pub(super) fn abilities(&self) -> Vec<Ability> {
+        self.abilities.clone().unwrap_or_default()
     }
 }
 

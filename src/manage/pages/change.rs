@@ -44,12 +44,13 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
     if check_name(&typed.name).is_err() {
         mistakes.add(Place::Name, site.texts().wrong_name.to_string());
     }
-    if !typed.has_access(&offered) {
-        mistakes.add(Place::Abilities, site.texts().wrong_access.to_string());
-    }
-    if typed.has_unknown_abilities(&settings.offered, key.record.abilities()) {
-        mistakes.add(Place::Abilities, site.texts().wrong_abilities.to_string());
-    }
+    mistakes.check_access(
+        &typed,
+        (&settings.offered, &offered),
+        key.record.abilities(),
+        site.texts(),
+    );
+    mistakes.check_date(&typed, key.record.expires_at(), settings);
     let expires_at = match &*typed.expiry {
         KEEP => Ok(None),
         _ => typed.expires_at(settings, site.now).map(Some),

@@ -174,15 +174,17 @@ impl Series {
         let (mut accepted, mut refused) = (String::new(), String::new());
         for (index, count) in self.counts.iter().enumerate() {
             let x = index * step;
-            let (of_all, of_refused) = (scaled(count.total()), scaled(count.refused()));
+            // Together they may be one higher than the chart.
+            let (of_accepted, of_refused) = (scaled(count.accepted()), scaled(count.refused()));
             // Writing to a `String` cannot fail.
             let bar = |path: &mut String, from: usize, size: usize| {
                 if size > 0 {
-                    let _ = write!(path, "M{x} {}v-{size}h{width}v{size}z", height - from);
+                    let bottom = height.saturating_sub(from);
+                    let _ = write!(path, "M{x} {bottom}v-{size}h{width}v{size}z");
                 }
             };
-            bar(&mut accepted, 0, of_all.saturating_sub(of_refused));
-            bar(&mut refused, of_all.saturating_sub(of_refused), of_refused);
+            bar(&mut accepted, 0, of_accepted);
+            bar(&mut refused, of_accepted, of_refused);
         }
         Bars { accepted, refused, most }
     }
@@ -290,6 +292,23 @@ mod tests {
         let counts: Vec<_> =
             series.counts.iter().map(|count| (count.accepted(), count.refused())).collect();
         assert_eq!(counts, [(5, 0), (0, 0), (8, 4)]);
+    }
+
+    #[test]
+    fn a_small_number_is_visible_beside_a_large_one() {
+        let bounds = [0, 3600];
+        let of = |accepted, refused| {
+            let mut counts = UsageCounts::default();
+            counts.add(UsageKind::Accepted, accepted);
+            counts.add(UsageKind::Expired, refused);
+            let buckets = [UsageBucket::new(from_seconds(0), counts)];
+            Series::new(UsagePeriod::Hour, &bounds, &buckets).bars(24, 18, 160)
+        };
+        let bars = of(1, 100_000);
+        assert_eq!((&*bars.accepted, bars.refused.is_empty()), ("M0 160v-1h18v1z", false));
+        let bars = of(100_000, 1);
+        assert_eq!((bars.accepted.is_empty(), &*bars.refused), (false, "M0 0v-1h18v1z"));
+        assert!(of(1, 0).refused.is_empty() && of(0, 1).accepted.is_empty());
     }
 
     #[test]

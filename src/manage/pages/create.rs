@@ -52,12 +52,13 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     if !settings.offers_stage(kind, &typed.stage) {
         mistakes.add(Place::Stage, site.texts().wrong_stage.to_string());
     }
-    if !typed.has_access(&offered) {
-        mistakes.add(Place::Abilities, site.texts().wrong_access.to_string());
-    }
-    if typed.has_unknown_abilities(&settings.offered, &AbilitySet::default()) {
-        mistakes.add(Place::Abilities, site.texts().wrong_abilities.to_string());
-    }
+    mistakes.check_access(
+        &typed,
+        (&settings.offered, &offered),
+        &AbilitySet::default(),
+        site.texts(),
+    );
+    mistakes.check_date(&typed, None, settings);
     let expires_at = typed.expires_at(settings, site.now);
     if expires_at.is_err() {
         mistakes.add(Place::Expiry, site.texts().wrong_expiry.to_string());

@@ -75,6 +75,7 @@ fn event(entry: &AuditEntry, texts: &PageTexts) -> Markup {
 fn action_named<'a>(action: &'a str, texts: &'a PageTexts) -> &'a str {
     match action {
         "issued" => &texts.was_issued,
+        "imported" => &texts.was_imported,
         "updated" => &texts.was_updated,
         "disabled" => &texts.was_disabled,
         "enabled" => &texts.was_enabled,
@@ -111,4 +112,19 @@ fn changed(entry: &AuditEntry, texts: &PageTexts) -> Vec<String> {
         _ => label.to_string(),
     });
     said.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::AuditAction;
+
+    #[test]
+    fn every_action_on_a_key_that_is_there_has_a_name_in_the_texts() {
+        let mut texts = PageTexts::english();
+        texts.was_imported = "Übernommen".into();
+        assert_eq!(action_named(AuditAction::Imported.as_str(), &texts), "Übernommen");
+        // Of a later version.
+        assert_eq!(action_named("sealed", &texts), "sealed");
+    }
 }

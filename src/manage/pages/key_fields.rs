@@ -9,7 +9,7 @@ use super::mistakes::Mistakes;
 use super::offered::{Level, Offered, Resource};
 use super::place::Place;
 use super::site::Site;
-use super::texts::{PageTexts, fill};
+use super::texts::fill;
 use super::time::{Civil, DAY, from_seconds, seconds};
 use crate::key::KeyKind;
 
@@ -96,6 +96,9 @@ impl KeyFields<'_> {
         let (texts, form) = (self.site.texts(), self.form);
         let Some(offered) = self.offered else { return self.access_as_sent() };
         let others: Vec<_> = form.others(offered).collect();
+        // Styles hide the resources beside a preset. Boxes that have no effect are shown, to be cleared.
+        let is_wrong = self.mistakes.at(Place::Abilities).is_some();
+        let is_open = is_wrong && !form.is_by_resource();
         if offered.resources.is_empty() && others.is_empty() {
             return html! {};
         }
@@ -118,11 +121,11 @@ impl KeyFields<'_> {
                         value: CUSTOM,
                         label: &texts.by_resource,
                         says: &texts.by_resource_says,
-                        checked: matches!(&*form.access, CUSTOM | ""),
+                        checked: form.is_by_resource(),
                     }.radio())
                 }
             }
-            div.ak-resources {
+            div.ak-resources.ak-open[is_open] {
                 @for resource in &offered.resources { (self.resource(resource)) }
                 @if !others.is_empty() {
                     fieldset.ak-resource {
@@ -156,24 +159,28 @@ impl KeyFields<'_> {
 
     fn resource(&self, resource: &Resource) -> Markup {
         let (texts, form) = (self.site.texts(), self.form);
-        let chosen = form.level(&resource.name).unwrap_or(Level::None);
+        let chosen = form.level(resource).unwrap_or(Level::None);
+        // Styles hide the boxes of other levels. Boxes that have no effect are shown, to be cleared.
+        let is_open = form.ignored_boxes(resource).next().is_some();
         let name = format!("level.{}", resource.name);
         html! {
-            fieldset.ak-resource {
+            fieldset.ak-resource.ak-open[is_open] {
                 legend { (resource.title) }
                 div.ak-levels {
                     @for level in resource.levels() {
                         label.ak-level {
                             input type="radio" name=(name) value=(level.as_str())
                                 checked[level == chosen];
-                            span { (level_in_words(level, resource, texts)) }
+                            span { (resource.in_words(level, texts)) }
                         }
                     }
                 }
-                div.ak-abilities {
-                    @for entry in &resource.entries {
-                        @let ability = entry.ability.as_str();
-                        (ability_box(ability, &entry.says, form.abilities.contains(ability)))
+                @if resource.has_boxes() {
+                    div.ak-abilities {
+                        @for entry in &resource.entries {
+                            @let ability = entry.ability.as_str();
+                            (ability_box(ability, &entry.says, form.abilities.contains(ability)))
+                        }
                     }
                 }
             }
@@ -188,6 +195,9 @@ impl KeyFields<'_> {
             fill(&texts.until, &[("date", &Civil::of(end).date_in_words(texts))])
         };
         let tomorrow = Civil::of(from_seconds(seconds(self.site.now) + DAY)).date();
+        // Styles hide a date beside another choice. One that has no effect is shown, to be cleared.
+        let is_wrong = self.mistakes.at(Place::Expiry).is_some();
+        let is_open = is_wrong && form.has_date_without_effect();
         let has_date = settings.expiries.contains(&Expiry::Date);
         let choices = html! {
             div.ak-choices {
@@ -216,7 +226,7 @@ impl KeyFields<'_> {
                 }
             }
             @if has_date {
-                div.ak-date {
+                div.ak-date.ak-open[is_open] {
                     label for="date" { (texts.date) }
                     input type="date" id="date" name="date" value=(form.date) min=(tomorrow);
                 }
@@ -232,16 +242,5 @@ fn ability_box(ability: &str, says: &str, checked: bool) -> Markup {
             input type="checkbox" name="ability" value=(ability) checked[checked];
             span { span.ak-choice-label { (says) } " " code { (ability) } }
         }
-    }
-}
-
-fn level_in_words<'a>(level: Level, resource: &Resource, texts: &'a PageTexts) -> &'a str {
-    match level {
-        // There is nothing to write.
-        Level::Write if resource.only_reads() => &texts.level_read,
-        Level::None => &texts.level_none,
-        Level::Read => &texts.level_read,
-        Level::Write => &texts.level_write,
-        Level::Custom => &texts.level_custom,
     }
 }

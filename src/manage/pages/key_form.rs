@@ -6,13 +6,13 @@ use std::time::SystemTime;
 
 use super::expiry::Expiry;
 use super::form::Form;
-use super::offered::{Level, Offered};
+use super::offered::Offered;
 use super::place::Place;
 use super::settings::Settings;
 use super::time::{Civil, DAY, from_seconds, seconds};
 use super::token::Token;
 use crate::clock::later;
-use crate::key::{Ability, AbilitySet, KeyKind};
+use crate::key::{Ability, KeyKind};
 use crate::store::KeyRecord;
 
 /// The value that leaves the expiry as it is.
@@ -127,51 +127,9 @@ impl KeyForm {
         }
     }
 
-    pub(super) fn level(&self, resource: &str) -> Option<Level> {
-        let level = self.levels.get(resource)?;
-        Level::ALL.into_iter().find(|known| known.as_str() == level)
-    }
-
-    /// Returns the chosen abilities: those of the preset, or those of the level of each resource and those that
-    /// the catalogue does not have.
-    pub(super) fn chosen(&self, offered: &Offered) -> Vec<String> {
-        let mut presets = offered.presets.iter();
-        if let Some(preset) = presets.find(|preset| preset.value() == self.access) {
-            return preset.abilities.iter().map(ToString::to_string).collect();
-        }
-        let mut chosen = Vec::new();
-        for resource in &offered.resources {
-            match self.level(&resource.name).unwrap_or(Level::None) {
-                Level::Custom => {
-                    let entries = resource.entries.iter().map(|entry| entry.ability.to_string());
-                    chosen.extend(entries.filter(|ability| self.abilities.contains(ability)));
-                }
-                level => chosen.extend(resource.at(level).into_iter().map(ToString::to_string)),
-            }
-        }
-        chosen.extend(self.others(offered).map(str::to_owned));
-        chosen
-    }
-
-    /// Returns whether the chosen preset exists. It may have been removed since the form was shown.
-    pub(super) fn has_access(&self, offered: &Offered) -> bool {
-        let mut presets = offered.presets.iter();
-        matches!(&*self.access, CUSTOM | "") || presets.any(|preset| preset.value() == self.access)
-    }
-
-    /// Returns whether there are chosen abilities that no form offers and that the key did not have `before`. They
-    /// were written by hand, such as a wildcard, or were removed from the catalogue.
-    pub(super) fn has_unknown_abilities(&self, catalogue: &Offered, before: &AbilitySet) -> bool {
-        let was_there = |ability: &str| before.iter().any(|each| each.as_str() == ability);
-        let is_by_resource = matches!(&*self.access, CUSTOM | "");
-        is_by_resource && self.others(catalogue).any(|ability| !was_there(ability))
-    }
-
-    /// Returns the chosen abilities that the catalogue does not have.
-    pub(super) fn others<'a>(&'a self, offered: &'a Offered) -> impl Iterator<Item = &'a str> {
-        let is_known =
-            |ability: &str| offered.entries().any(|entry| entry.ability.as_str() == ability);
-        self.abilities.iter().map(|ability| &**ability).filter(move |ability| !is_known(ability))
+    /// Returns whether a date was typed that the chosen expiry ignores.
+    pub(super) fn has_date_without_effect(&self) -> bool {
+        !self.date.is_empty() && self.expiry != Expiry::Date.value()
     }
 
     /// Returns the expiry of the key; `None` is never.

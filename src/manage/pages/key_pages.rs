@@ -71,7 +71,7 @@ use crate::manage::api::{ApiError, Bodies, IdentifyOwner, drain_unread};
 #[derive(Clone)]
 #[must_use]
 pub struct KeyPages {
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 impl KeyPages {

@@ -118,7 +118,7 @@ fn lesson(site: &Site<'_>) -> Markup {
 
 fn filters(site: &Site<'_>, asked: &Asked) -> Markup {
     let texts = site.texts();
-    let stages = site.settings.stages_of(crate::key::KeyKind::Secret);
+    let stages = site.settings.all_stages();
     html! {
         form.ak-filters method="get" action=(site.list()) role="search" aria-label=(texts.filters) {
             div.ak-field {

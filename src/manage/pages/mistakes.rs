@@ -1,12 +1,18 @@
 //! [`Mistakes`]: the mistakes in a form, by field.
 
+use std::time::SystemTime;
+
 use http::StatusCode;
 use serde_json::{Map, Value};
 
+use super::expiry::Expiry;
 use super::key_form::KeyForm;
+use super::offered::Offered;
 use super::place::Place;
+use super::settings::Settings;
 use super::texts::{PageTexts, fill};
-use crate::key::IssueError;
+use super::time::Civil;
+use crate::key::{Ability, AbilitySet, IssueError};
 use crate::manage::ManageError;
 use crate::manage::api::ApiError;
 use crate::store::KeyState;
@@ -31,6 +37,57 @@ impl Mistakes {
         if self.at(place).is_none() {
             self.list.push((place, says));
             self.list.sort();
+        }
+    }
+
+    /// Checks the chosen access: it is offered, and does not contradict itself. `before` is what the key has already.
+    pub(super) fn check_access(
+        &mut self,
+        typed: &KeyForm,
+        (catalogue, offered): (&Offered, &Offered),
+        before: &AbilitySet,
+        texts: &PageTexts,
+    ) {
+        if !typed.has_access(offered) {
+            self.add(Place::Abilities, texts.wrong_access.to_string());
+        }
+        let unknown = typed.unknown_abilities(catalogue, before);
+        if !unknown.is_empty() {
+            let says = fill(&texts.wrong_abilities, &[("abilities", &listed(unknown))]);
+            self.add(Place::Abilities, says);
+        }
+        let without_effect = typed.boxes_without_effect(offered, before);
+        let says: Vec<_> = without_effect
+            .map(|(resource, abilities)| {
+                let level = match typed.is_by_resource() {
+                    true => resource.in_words(resource.level_of_boxes(), texts),
+                    false => &texts.by_resource,
+                };
+                let values = [
+                    ("resource", &*resource.title),
+                    ("abilities", &listed(abilities)),
+                    ("level", level),
+                ];
+                fill(&texts.wrong_boxes, &values)
+            })
+            .collect();
+        if !says.is_empty() {
+            self.add(Place::Abilities, says.join(" "));
+        }
+    }
+
+    /// Checks that a typed date is the chosen expiry. `before` is the expiry that the form shows as a date.
+    pub(super) fn check_date(
+        &mut self,
+        typed: &KeyForm,
+        before: Option<SystemTime>,
+        settings: &Settings,
+    ) {
+        let (texts, offers_dates) = (&settings.texts, settings.expiries.contains(&Expiry::Date));
+        let shown = before.map(|time| Civil::of(time).date()).unwrap_or_default();
+        // Without that choice, the form has no date.
+        if offers_dates && typed.has_date_without_effect() && typed.date != shown {
+            self.add(Place::Expiry, fill(&texts.wrong_date, &[("choice", &texts.on_date)]));
         }
     }
 
@@ -103,13 +160,22 @@ impl Mistakes {
     }
 }
 
+/// Lists abilities, each as code.
+fn listed<'a>(abilities: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted = abilities.into_iter().map(|ability| format!("`{ability}`"));
+    quoted.collect::<Vec<_>>().join(", ")
+}
+
 /// Describes an error of the manager.
 fn in_words(error: &ManageError, texts: &PageTexts) -> String {
     let says = match error {
         ManageError::NotFound => &texts.not_found,
         ManageError::Name => &texts.wrong_name,
         ManageError::Expiry => &texts.wrong_expiry,
-        ManageError::UnknownAbility => &texts.wrong_abilities,
+        ManageError::UnknownAbility(unknown) => {
+            let unknown = listed(unknown.iter().map(Ability::as_str));
+            return fill(&texts.wrong_abilities, &[("abilities", &unknown)]);
+        }
         ManageError::Exceeds(_) => &texts.exceeds,
         ManageError::State(KeyState::Suspended) | ManageError::Suspended => &texts.suspended_says,
         ManageError::State(state) => {

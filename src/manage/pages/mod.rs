@@ -107,6 +107,7 @@ mod fields;
 mod form;
 mod headers;
 mod history;
+mod key_access;
 mod key_fields;
 mod key_form;
 mod key_json;

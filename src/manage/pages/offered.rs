@@ -1,5 +1,6 @@
 //! [`Offered`]: the abilities of a catalogue as the form shows them, by resource.
 
+use super::texts::PageTexts;
 use crate::key::{Ability, AbilityCatalogue, AbilitySet};
 
 /// The abilities that a form offers.
@@ -127,16 +128,38 @@ impl Resource {
     pub(super) fn levels(&self) -> impl Iterator<Item = Level> {
         let reading = self.entries.iter().filter(|entry| entry.reads()).count();
         let has_reading = (1..self.entries.len()).contains(&reading);
-        let has_choice = self.entries.len() > 1;
+        let has_boxes = self.has_boxes();
         Level::ALL.into_iter().filter(move |level| match level {
             Level::Read => has_reading,
-            Level::Custom => has_choice,
+            Level::Custom => has_boxes,
             Level::None | Level::Write => true,
         })
     }
 
-    pub(super) fn only_reads(&self) -> bool {
+    /// Returns whether there are boxes of single abilities: one ability alone has its levels.
+    pub(super) fn has_boxes(&self) -> bool {
+        self.entries.len() > 1
+    }
+
+    /// Returns the level at which abilities that were sent one by one count.
+    pub(super) fn level_of_boxes(&self) -> Level {
+        if self.has_boxes() { Level::Custom } else { Level::Write }
+    }
+
+    fn only_reads(&self) -> bool {
         self.entries.iter().all(Entry::reads)
+    }
+
+    /// Returns the name of a level.
+    pub(super) fn in_words<'a>(&self, level: Level, texts: &'a PageTexts) -> &'a str {
+        match level {
+            // There is nothing to write.
+            Level::Write if self.only_reads() => &texts.level_read,
+            Level::None => &texts.level_none,
+            Level::Read => &texts.level_read,
+            Level::Write => &texts.level_write,
+            Level::Custom => &texts.level_custom,
+        }
     }
 
     /// Returns the level of abilities that were chosen.

@@ -41,6 +41,30 @@
     });
   }
 
+  // Boxes of single abilities count at one level, and are sent only there. Those that the server asks to clear stay.
+  const byResource = document.querySelector('input[name=access][value=custom]');
+  for (const resource of document.querySelectorAll('.ak-resource')) {
+    const custom = resource.querySelector('input[type=radio][value=custom]');
+    if (!custom) continue;
+    const update = () => {
+      const counts = custom.checked && (byResource.type === 'hidden' || byResource.checked);
+      for (const box of resource.querySelectorAll('input[type=checkbox]')) box.disabled = !counts;
+    };
+    document.addEventListener('change', event => {
+      if (event.target.type === 'radio') update();
+    });
+    if (!resource.closest('.ak-form').querySelector('.ak-open')) addEventListener('pageshow', update);
+  }
+
+  // So does a date.
+  const date = document.querySelector('.ak-date input');
+  if (date) {
+    const choices = [...document.querySelectorAll('input[type=radio][name=expiry]')];
+    const update = () => { date.disabled = !choices.some(choice => choice.checked && choice.value === 'date'); };
+    for (const choice of choices) choice.addEventListener('change', update);
+    if (!date.closest('.ak-open')) addEventListener('pageshow', update);
+  }
+
   // A form is sent once. A page that comes back from the cache can send it again.
   for (const form of document.querySelectorAll('form[data-ak-once]')) {
     let sent = false;

@@ -40,18 +40,21 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// Returns the stages of all keys.
+    pub(super) fn all_stages(&self) -> Vec<Stage> {
+        let kinds = [KeyKind::Secret, KeyKind::Public].into_iter();
+        distinct(kinds.flat_map(|kind| self.stages_of(kind)))
+    }
+
     /// Returns the stages for keys of a kind: those of the prefixes, or otherwise those of the application.
     pub(super) fn stages_of(&self, kind: KeyKind) -> Vec<Stage> {
         let formats = self.keys.settings.scheme.issued_formats();
         let formats = formats.iter().filter(|format| is_of(format.kind_of_prefix(), kind));
-        let mut stages: Vec<_> =
-            formats.filter_map(|format| format.stage_of_prefix().cloned()).collect();
-        if stages.is_empty() {
-            stages.clone_from(&self.stages);
+        let stages = distinct(formats.filter_map(|format| format.stage_of_prefix().cloned()));
+        match stages.is_empty() {
+            true => distinct(self.stages.iter().cloned()),
+            false => stages,
         }
-        let mut seen = std::collections::HashSet::new();
-        stages.retain(|stage| seen.insert(stage.clone()));
-        stages
     }
 
     /// Returns whether the form for keys of a kind offers a stage. An empty text means no stage.
@@ -84,6 +87,42 @@ impl Settings {
     }
 }
 
+fn distinct(stages: impl Iterator<Item = Stage>) -> Vec<Stage> {
+    let mut seen = std::collections::HashSet::new();
+    stages.filter(|stage| seen.insert(stage.clone())).collect()
+}
+
 fn is_of(of_prefix: Option<KeyKind>, kind: KeyKind) -> bool {
     of_prefix.is_none_or(|of_prefix| of_prefix == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{KeyFormat, KeyFormats, KeyScheme};
+    use crate::manage::pages::KeyPages;
+    use crate::store::MemoryStore;
+
+    fn owner(
+        _: &mut Parts,
+        _: &crate::manage::api::KeyAction,
+    ) -> Result<crate::manage::Owner, crate::manage::api::Refused> {
+        Err(http::StatusCode::UNAUTHORIZED.into())
+    }
+
+    #[test]
+    fn the_list_can_be_filtered_by_the_stages_of_all_keys() {
+        let formats: KeyFormats = [
+            KeyFormat::new("sk_live_").stage("live").kind(KeyKind::Secret),
+            KeyFormat::new("pk_live_").stage("live").kind(KeyKind::Public),
+            KeyFormat::new("pk_demo_").stage("demo").kind(KeyKind::Public),
+        ]
+        .into_iter()
+        .collect();
+        let keys = KeyManager::new(MemoryStore::new()).scheme(KeyScheme::new(formats));
+        let settings = KeyPages::new(keys, owner).settings;
+        let stages = settings.all_stages();
+        assert_eq!(stages.iter().map(Stage::as_str).collect::<Vec<_>>(), ["live", "demo"]);
+        assert!(!settings.offers_stage(KeyKind::Secret, "demo"));
+    }
 }

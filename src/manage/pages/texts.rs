@@ -119,7 +119,7 @@ texts! {
     /// The button for a new public key.
     new_public_key: "Create public key",
     /// The introduction of the form for a new public key.
-    new_public_key_lead: "A public key stands in web pages, where everybody can read it. Name the sites that may use it.",
+    new_public_key_lead: "A public key is used in web pages, where everybody can read it. Name the sites that may use it.",
     /// The button that issues the key.
     create: "Create key",
     /// The button that saves a change.
@@ -366,6 +366,8 @@ texts! {
     what_changed: "Changed: {fields}",
     /// The event of issuing the key.
     was_issued: "Created",
+    /// The event of an imported key.
+    was_imported: "Imported",
     /// The event of changing the key.
     was_updated: "Changed",
     /// The event of disabling the key.
@@ -420,12 +422,17 @@ texts! {
     wrong_stage: "Choose one.",
     /// The mistake of a preset that is no longer offered.
     wrong_access: "Choose again what the key may do.",
+    /// The mistake of boxes that the chosen level or preset ignores: the `{abilities}` of a `{resource}`, and the
+    /// `{level}`, or the choice of a level for each resource, with which they count.
+    wrong_boxes: "{resource}: {abilities} counts only with “{level}”. Choose that, or clear the box.",
     /// The mistake of a wrong expiry.
     wrong_expiry: "Choose when the key expires: one of these, or a date in their range.",
+    /// The mistake of a date beside another choice. `{choice}` is the choice of a date.
+    wrong_date: "The date counts only with “{choice}”. Choose that, or clear the date.",
     /// The mistake of a wrong grace period.
     wrong_grace: "Choose when the old key stops working.",
-    /// The mistake of abilities that no longer exist.
-    wrong_abilities: "One of these no longer exists: open the form again, and choose again.",
+    /// The mistake of abilities that no longer exist: `{abilities}`.
+    wrong_abilities: "These no longer exist: {abilities}. Open the form again, and choose again.",
     /// The mistake of a wrong rate limit.
     wrong_limits: "{error}",
     /// The mistake of a wrong address.

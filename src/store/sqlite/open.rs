@@ -1,5 +1,6 @@
 //! [`SqliteStoreBuilder`]: the settings of a store, and opening its database.
 
+use std::error::Error;
 use std::fmt;
 use std::future::IntoFuture;
 use std::path::{Path, PathBuf};
@@ -9,12 +10,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
+use thiserror::Error;
 
 use super::writing::Writers;
 use super::{SqliteStore, migrations};
 use crate::store::StoreError;
 use crate::store::share::{SHARE, Share};
-use crate::store::sql::{Dialect, Statements, Tables, failed};
+use crate::store::sql::{Dialect, Statements, Tables, TablesError, failed};
 
 const DIALECT: Dialect = Dialect {
     age_of_tenant: "created_at",
@@ -104,6 +106,18 @@ impl SqliteStoreBuilder {
     }
 
     async fn open(self) -> Result<SqliteStore, StoreError> {
+        let file = match &self.database {
+            Database::File(path) => Some(path.clone()),
+            Database::Memory | Database::Pool(_) => None,
+        };
+        let opened = self.open_unnamed().await;
+        opened.map_err(|error| match file {
+            Some(path) => name_file(error, path),
+            None => error,
+        })
+    }
+
+    async fn open_unnamed(self) -> Result<SqliteStore, StoreError> {
         let tables = Tables::new(None, &self.prefix).map_err(StoreError::new)?;
         let pool = match self.database {
             Database::File(path) => open_file(&path, self.may_migrate).await?,
@@ -116,6 +130,22 @@ impl SqliteStoreBuilder {
         let statements = Statements::new(tables, DIALECT).with_plain_parameters();
         Ok(SqliteStore { pool, statements: Arc::new(statements), writers, share })
     }
+}
+
+/// Names the file in an error. A [`TablesError`] stays as it is, because callers look for it.
+fn name_file(error: StoreError, path: PathBuf) -> StoreError {
+    match error.source().is_some_and(|source| source.is::<TablesError>()) {
+        true => error,
+        false => error.map_source(|source| FileError { path, source }),
+    }
+}
+
+/// The error of a file that cannot be opened as a database.
+#[derive(Debug, Error)]
+#[error("the database {path:?} cannot be opened: {source}")]
+struct FileError {
+    path: PathBuf,
+    source: Arc<dyn Error + Send + Sync>,
 }
 
 impl IntoFuture for SqliteStoreBuilder {
@@ -138,9 +168,7 @@ impl fmt::Debug for SqliteStoreBuilder {
 }
 
 async fn open_file(path: &Path, may_create: bool) -> Result<SqlitePool, StoreError> {
-    open_or_create(path, may_create).map_err(|error| {
-        StoreError::new(format!("the database {} cannot be opened: {error}", path.display()))
-    })?;
+    open_or_create(path, may_create).map_err(StoreError::new)?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .synchronous(SqliteSynchronous::Full)

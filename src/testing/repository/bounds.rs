@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 
 use super::super::conformance::{full_record, kept, moment};
-use super::{Suite, WRITERS, changed, insert, remove, replace, tenant_of_its_own};
+use super::suite::{Suite, WRITERS, changed, insert, remove, replace, tenant_of_its_own};
 use crate::key::TenantId;
 use crate::store::{CommitError, KeyBound, KeyChange, KeyQuery, KeyRecord, KeyRepository};
 

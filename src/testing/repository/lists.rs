@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::super::conformance::{full_record, kept, moment};
-use super::{Suite, insert, remove, tenant_of_its_own};
+use super::suite::{Suite, insert, remove, tenant_of_its_own};
 use crate::key::{KeyId, KeyKind, TenantId};
 use crate::store::{
     Actor, AuditQuery, KeyCursor, KeyQuery, KeyRecord, KeyRepository, KeyState, StoredKey,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::super::conformance::{kept, moment};
-use super::{
+use super::suite::{
     Suite, assert_conflict, assert_exists, changed, insert, remove, replace, tenant_of_its_own,
 };
 use crate::key::TenantId;

@@ -8,7 +8,9 @@ use std::task::Poll;
 use futures_util::future::{join, join_all};
 
 use super::super::conformance::moment;
-use super::{Suite, WRITERS, assert_conflict, changed, insert, remove, replace, tenant_of_its_own};
+use super::suite::{
+    Suite, WRITERS, assert_conflict, changed, insert, remove, replace, tenant_of_its_own,
+};
 use crate::store::{CommitError, KeyChange, KeyQuery, KeyRecord, KeyRepository};
 
 pub(super) fn require(record: &KeyRecord) -> KeyChange {

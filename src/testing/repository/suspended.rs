@@ -8,7 +8,9 @@ use futures_util::future::{join, join_all};
 
 use super::super::conformance::{full_record, moment};
 use super::required::{let_others_go_on, require};
-use super::{Suite, WRITERS, assert_conflict, changed, insert, remove, replace, tenant_of_its_own};
+use super::suite::{
+    Suite, WRITERS, assert_conflict, changed, insert, remove, replace, tenant_of_its_own,
+};
 use crate::key::TenantId;
 use crate::store::{CommitError, KeyQuery, KeyRecord, KeyRepository, KeyState};
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 
-use super::tenant_of_its_own;
+use super::suite::tenant_of_its_own;
 use crate::key::{KeyId, TenantId};
 use crate::store::{
     KeyUsage, TenantFilter, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind,
@@ -126,7 +126,7 @@ impl<S: UsageStore + ?Sized> Suite<'_, S> {
         let days = self.usage(key(), hour(0)..hour(72), UsageStep::Day).await;
         assert_eq!(days, [at(0, 3), at(24, 7), at(48, 5)], "the days of a key");
         let days = self.usage(key(), hour(30)..hour(31), UsageStep::Day).await;
-        assert_eq!(days, [at(24, 7)], "a day is told as a whole");
+        assert_eq!(days, [at(24, 7)], "a day is returned as a whole");
     }
 
     async fn each_kind_is_kept(&self) {

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::super::conformance::moment;
-use super::{Suite, changed, insert, remove, replace, tenant_of_its_own};
+use super::suite::{Suite, changed, insert, remove, replace, tenant_of_its_own};
 use crate::key::KeyId;
 use crate::store::{KeyQuery, KeyRecord, KeyRepository, KeyUse, RecordUses};
 

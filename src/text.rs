@@ -49,4 +49,4 @@ macro_rules! is_text {
     };
 }
 
-pub(super) use is_text;
+pub(crate) use is_text;

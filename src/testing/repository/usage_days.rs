@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use futures_util::future::join_all;
 
-use super::tenant_of_its_own;
+use super::suite::tenant_of_its_own;
 use super::usage::{NODES, Suite, batch, hour, id, used};
 use crate::key::{KeyId, TenantId};
 use crate::store::{

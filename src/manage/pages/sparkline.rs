@@ -102,7 +102,9 @@ impl<'a> Sparklines<'a> {
         let mut paths = [0, 1].map(|_| String::with_capacity(12 * line.0.len()));
         for (column, bar) in self.columns.iter().zip(&line.0) {
             let (of_all, refused) = (scaled(total(bar)), scaled(bar.1));
-            let accepted = of_all.saturating_sub(refused);
+            // Each of the two that is there has a part of the bar.
+            let accepted = of_all.saturating_sub(refused).max(usize::from(bar.0 > 0));
+            let refused = refused.min(HEIGHT - accepted);
             let strokes = [(HEIGHT, accepted), (HEIGHT - accepted, refused)];
             for (path, (y, length)) in paths.iter_mut().zip(strokes) {
                 if length > 0 {
@@ -174,12 +176,12 @@ mod tests {
     fn what_is_little_beside_the_rest_can_be_seen() {
         let (bounds, texts): (Vec<_>, _) = ((0..=102).collect(), PageTexts::english());
         let lines = Sparklines::new(bounds, BTreeMap::new(), &texts);
-        let line = lines.line(&[day(0, 1, 0), day(1, 999_998, 1), day(101, 0, 1)]);
-        assert_eq!(
-            lines.paths(&line),
-            ["M1 24v-1M4 24v-23".to_owned(), "M4 1v-1M304 24v-1".to_owned()]
-        );
-        assert_eq!(line.sums(), (1_000_001, 2));
+        let days = [day(0, 1, 0), day(1, 999_998, 1), day(2, 1, 999_998), day(101, 0, 1)];
+        let line = lines.line(&days);
+        let accepted = "M1 24v-1M4 24v-23M7 24v-1".to_owned();
+        let refused = "M4 1v-1M7 23v-23M304 24v-1".to_owned();
+        assert_eq!(lines.paths(&line), [accepted, refused]);
+        assert_eq!(line.sums(), (2_000_000, 1_000_000));
     }
 
     #[test]
@@ -188,7 +190,7 @@ mod tests {
         let lines = Sparklines::new(vec![0, 1, 2], BTreeMap::new(), &texts);
         let line = lines.line(&[day(0, u64::MAX, u64::MAX), day(1, u64::MAX, 0)]);
         assert_eq!(line.sums(), (u64::MAX, u64::MAX));
-        assert_eq!(lines.paths(&line), ["M4 24v-24".to_owned(), "M1 24v-24".to_owned()]);
+        assert_eq!(lines.paths(&line), ["M1 24v-1M4 24v-24".to_owned(), "M1 23v-23".to_owned()]);
     }
 
     #[test]

@@ -127,6 +127,23 @@ impl ApiError {
     ///
     /// A field has no name here if its name might be a secret in the wrong place. An error that is not about fields
     /// is the only one, without a field.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::manage::api::ApiError;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = NewKey::named("nightly import").stage("a stage").abilities(["bots:read", "bots write"]);
+    /// let error = ApiError::from(keys.issue(key).await.unwrap_err());
+    /// assert_eq!((error.status().as_u16(), error.field()), (422, Some("stage")));
+    /// let fields: Vec<_> = error.errors().filter_map(|(field, _)| field).collect();
+    /// assert_eq!(fields, ["stage", "abilities[1]"]);
+    /// # }
+    /// ```
     pub fn errors(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
         let others = self.others.iter().map(|(field, message)| (field.as_deref(), &**message));
         std::iter::once((self.field(), self.message())).chain(others)

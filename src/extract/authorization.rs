@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderValue;
 
+use super::header::value_of;
 use super::items::{is_token, is_token_character};
 use super::place::AUTHORIZATION;
 use super::{Carrier, Credential, CredentialPlace, Extract};
@@ -289,8 +290,7 @@ pub(super) fn after_scheme<'a>(
 ) -> Result<Option<&'a [u8]>, Rejection> {
     let headers = head.headers();
     if headers.len() == headers.keys_len() {
-        // No name occurs twice, and this look-up is the cheaper one.
-        return Ok(headers.get(&AUTHORIZATION).and_then(|value| rest_after(value, scheme)));
+        return Ok(value_of(headers, &AUTHORIZATION).and_then(|value| rest_after(value, scheme)));
     }
     let mut found = None;
     let mut lines = 0;

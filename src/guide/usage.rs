@@ -52,12 +52,12 @@ for day in &used.buckets {
 //!
 //! | store | where |
 //! |---|---|
-//! | PostgreSQL, SQLite | the table `api_key_usage`: one row for each key and hour (`hours` = 1) or, when the hours are too old, each key and day (`hours` = 24), with a column for each reason; `api_key_usage_writers` has the last batch of each node |
-//! | Redis | hashes `usage:key:…` and `usage:tenant:…` by hours and by days, which expire. With a `volatile-…` policy, a full server evicts them |
+//! | PostgreSQL, SQLite | the table `api_key_usage`: one row for each key and hour (`hours` = 1) or, when the hours are too old, each key and day (`hours` = 24), with a column for each reason; the table `api_key_usage_days`: one row for each key and 32 days, with the numbers of accepted and refused requests of each day, for sparklines; `api_key_usage_writers` has the last batch of each node |
+//! | Redis | hashes `usage:key:…` and `usage:tenant:…` by hours and by days, and a text for each key and 32 days, which expire. With a `volatile-…` policy, a full server evicts them |
 //! | memory | in memory, with the keys |
 //!
 //! By default, hours are kept for 90 days and days for 400. 1000 keys that are always in use then take
-//! some 2.2 million rows. Each node sums up and deletes old rows, 1000 at a time and once an hour.
+//! some 2.2 million rows of hours and days, and 13 000 of 32 days. Each node sums up and deletes old rows, 1000 at a time and once an hour.
 //! Nodes whose role may not delete are built with `without_pruning`; then run `api-keys prune` with
 //! `--usage-hours` and `--usage-days`.
 //!
@@ -66,7 +66,10 @@ for day in &used.buckets {
 //! **A removed key** leaves its usage, for as long as usage is kept: it counts in the totals of its
 //! tenant, and a manager with all rights can still read it. For owners the key no longer exists, but
 //! `usage_by_key` still returns its usage for their tenant. To delete it sooner, delete the rows of its
-//! id.
+//! id from both tables.
+//!
+//! **Sparklines** may show days that are older than the retention, for at most 31 days: the days of a row are
+//! deleted together.
 //!
 //! # What may be lost, and what counts twice
 //!

@@ -172,8 +172,9 @@ impl KeyManager {
     /// Returns how many requests of each of several keys were accepted and refused, without the reasons: for a
     /// sparkline beside each key of a list.
     ///
-    /// Like [`usage_by_key`](Self::usage_by_key), but cheaper: a database sends one row a key. Hours, days or
-    /// months without requests are left out, and so are keys without any.
+    /// Like [`usage_by_key`](Self::usage_by_key), but cheaper for days and months: the days of a key are kept
+    /// together, and a database sends one row a key. Hours, days or months without requests are left out, and so
+    /// are keys without any.
     ///
     /// # Errors
     ///

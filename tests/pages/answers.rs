@@ -419,7 +419,10 @@ async fn keys_are_shown_without_their_usage_if_the_store_cannot_tell() {
 
     let url = format!("sqlite://{}", file.display());
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-    sqlx::raw_sql("DROP TABLE api_key_usage").execute(&pool).await.unwrap();
+    sqlx::raw_sql("DROP TABLE api_key_usage; DROP TABLE api_key_usage_days")
+        .execute(&pool)
+        .await
+        .unwrap();
     let list = get_raw(address, "/", &[]).await;
     assert_eq!(list.status, 200);
     assert!(list.text().contains("Nightly import") && !list.text().contains("Last 30 days"));

@@ -67,7 +67,8 @@ mod cache_renewal;
 mod cache_subscription;
 mod cached_store;
 
-// When keys were last used.
+// When keys were last used, and how often.
+mod usage_days;
 mod usage_recorder;
 
 // The servers that the tests of all programs start.

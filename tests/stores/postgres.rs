@@ -612,7 +612,7 @@ async fn ids_are_ordered_by_their_bytes_whatever_the_locale() {
                          AND table_schema = $1 AND column_name IN ('id', 'tenant', 'key_id')";
         let collated: i64 =
             sqlx::query_scalar(collation).bind(&schema.name).fetch_one(&schema.pool).await.unwrap();
-        assert_eq!(collated, 8);
+        assert_eq!(collated, 10);
     })
     .await;
 }

@@ -62,10 +62,11 @@ async fn may(world: &World, role: &str, statement: &str) -> bool {
     }
 }
 
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "api_keys",
     "api_key_uses",
     "api_key_usage",
+    "api_key_usage_days",
     "api_key_usage_writers",
     "api_key_audit",
     "api_key_suspensions",

@@ -10,7 +10,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, FromRedisValue, cmd};
 use tower_api_key::store::{
     CommitError, EndedQuery, KeyChange, KeyQuery, KeyState, KeyUsage, KeyUse, RecordUses,
-    TenantFilter, UsageBatch, UsageCounts, UsageKind, UsageRetention, UsageStore as _,
+    TenantFilter, UsageBatch, UsageByKeyQuery, UsageCounts, UsageKind, UsageRetention, UsageStep,
+    UsageStore as _,
 };
 use tower_api_key::testing::{check_key_repository, check_record_uses, check_usage_store};
 use tower_api_key::{
@@ -154,10 +155,12 @@ async fn usage_expires_when_the_last_of_its_hash_is_too_old() {
     };
     // Hours for three days, and days for thirty.
     let retention = UsageRetention::days(3, 30);
-    let rows = [used(&id, today), used(&old, today - 45)];
+    let rows = [used(&id, today), used(&old, today - 70)];
     let batch = UsageBatch::new("a.1", 1, retention, rows);
     shared.store.add_usage(&batch).await.unwrap();
-    let tens = today / 10;
+    let (tens, block) = (today / 10, today / 32);
+    let sums = shared.name(&format!("usage:key:{id}:sums:{block}"));
+    let sums = (sums, ((block + 1) * 32 + 30) * DAY);
     let expected = ["key:".to_owned() + id.as_str(), "tenant:acme".to_owned()].map(|whose| {
         [
             (shared.name(&format!("usage:{whose}:hours:{today}")), (today + 1 + 3) * DAY),
@@ -177,7 +180,43 @@ async fn usage_expires_when_the_last_of_its_hash_is_too_old() {
         }
     }
     // Of what was too old when it came, nothing is kept.
-    assert_eq!((found, writers), (expected.into_iter().flatten().collect(), 1));
+    assert_eq!((found, writers), (expected.into_iter().flatten().chain([sums]).collect(), 1));
+}
+
+#[tokio::test]
+#[ignore = "needs Redis: run tests/all"]
+async fn the_sums_of_a_day_end_at_the_largest_number() {
+    let shared = Shared::start().await;
+    let id = KeyId::generate().unwrap();
+    let used = |tenant: Option<&str>, count: u64| {
+        let mut counts = UsageCounts::default();
+        counts.add(UsageKind::Accepted, count);
+        counts.add(UsageKind::Other, count);
+        let tenant = tenant.map(|tenant| tenant.parse().unwrap());
+        KeyUsage::new(id.clone(), tenant, SystemTime::UNIX_EPOCH, counts)
+    };
+    let add = async |number, row| {
+        let batch = UsageBatch::new("a.1", number, UsageRetention::days(40_000, 40_000), [row]);
+        shared.store.add_usage(&batch).await.unwrap();
+    };
+    add(1, used(Some("acme"), 1)).await;
+    add(2, used(None, 7)).await;
+    let block = shared.name(&format!("usage:key:{id}:sums:0"));
+    // After the name of the tenant: hours, which are hashes, fail before it comes to this.
+    let mut large = cmd("BITFIELD");
+    large.arg(&block).arg("SET").arg("i64").arg(5 * 8).arg(i64::MAX - 1);
+    let _: Vec<i64> = shared.run(large.arg("SET").arg("i64").arg(13 * 8).arg(i64::MAX)).await;
+    add(3, used(Some("acme"), 5)).await;
+    let day = SystemTime::UNIX_EPOCH..SystemTime::UNIX_EPOCH + Duration::from_secs(9);
+    let query = UsageByKeyQuery::new([id.clone()], &day, UsageStep::Day);
+    let sums = async |tenant| {
+        let found = shared.store.sums_by_key(&query.clone().of_tenant(tenant)).await.unwrap();
+        (found[&id][0].accepted, found[&id][0].refused)
+    };
+    let largest = i64::MAX as u64;
+    assert_eq!(sums(TenantFilter::Of("acme".parse().unwrap())).await, (largest, largest));
+    assert_eq!(sums(TenantFilter::Nobody).await, (7, 7));
+    assert_eq!(sums(TenantFilter::Any).await, (largest + 7, largest + 7));
 }
 
 #[tokio::test]

@@ -1,2 +1,2 @@
 GRANT SELECT, INSERT, UPDATE ON auth.api_key_uses TO api_verify;
-GRANT SELECT, INSERT, UPDATE ON auth.api_key_usage, auth.api_key_usage_writers TO api_verify;
+GRANT SELECT, INSERT, UPDATE ON auth.api_key_usage, auth.api_key_usage_days, auth.api_key_usage_writers TO api_verify;

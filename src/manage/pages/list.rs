@@ -8,7 +8,7 @@ use super::form::Form;
 use super::key_parts::suspension;
 use super::reply::{Outcome, Reply};
 use super::site::Site;
-use super::sparkline::sparkline;
+use super::sparkline::Sparklines;
 use super::table::table;
 use super::visit::Visit;
 use crate::manage::api::ApiError;
@@ -31,6 +31,8 @@ pub(super) async fn list(visit: &Visit<'_>) -> Outcome {
     let part = find(visit, &asked).await?;
     let lines = usage_lines(visit, &part.keys).await;
     let texts = site.texts();
+    let table = table(site, &asked, &part.keys, lines.as_ref());
+    drop(lines);
     let content = html! {
         header.ak-head {
             div {
@@ -52,7 +54,7 @@ pub(super) async fn list(visit: &Visit<'_>) -> Outcome {
             @if part.keys.is_empty() {
                 p.ak-none role="status" { (texts.none_found) }
             } @else {
-                (table(site, &asked, &part.keys, lines.as_deref()))
+                (table)
                 @if part.is_cut { p.ak-hint { (texts.sorted_in_part) } }
             }
             (steps(site, &asked, &part))
@@ -79,26 +81,21 @@ async fn find(visit: &Visit<'_>, asked: &Asked) -> Result<Part, ApiError> {
     Ok(Part { keys, next, is_cut })
 }
 
-/// Returns the sparkline of each key, or `None` if usage is not known.
-async fn usage_lines(visit: &Visit<'_>, keys: &[StoredKey]) -> Option<Vec<Markup>> {
+/// Returns the sparklines of keys, or `None` if usage is not known.
+async fn usage_lines<'a>(visit: &'a Visit<'_>, keys: &[StoredKey]) -> Option<Sparklines<'a>> {
     if !visit.site.settings.usage || keys.is_empty() {
         return None;
     }
     let ids = keys.iter().map(|key| key.record.id().clone());
     let bounds = last(UsagePeriod::Day, 30, visit.site.now);
-    let usage = match visit.keys.usage_sums_by_key(ids, range(&bounds), UsagePeriod::Day).await {
-        Ok(usage) => usage,
-        Err(ManageError::UsageNotKept) => return None,
+    match visit.keys.usage_sums_by_key(ids, range(&bounds), UsagePeriod::Day).await {
+        Ok(sums) => Some(Sparklines::new(bounds, sums, visit.site.texts())),
+        Err(ManageError::UsageNotKept) => None,
         Err(error) => {
             crate::trace::no_usage(&error);
-            return None;
+            None
         }
-    };
-    let line = |key: &StoredKey| {
-        let sums = usage.get(key.record.id()).map(Vec::as_slice).unwrap_or_default();
-        sparkline(&bounds, sums, visit.site.texts())
-    };
-    Some(keys.iter().map(line).collect())
+    }
 }
 
 /// Explains the first steps to an owner without keys.

@@ -1,6 +1,6 @@
 //! [`Page`]: a page, for the layout of an application.
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// A page, for the [layout](super::KeyPages::layout) of an application.
 ///
@@ -29,19 +29,24 @@ impl Page {
     }
 
     /// Returns a complete document.
-    pub(super) fn alone(&self, lang: &str) -> String {
-        let document = html! {
-            (DOCTYPE)
-            html lang=(lang) {
-                head {
-                    meta charset="utf-8";
-                    (maud::PreEscaped(&self.head))
-                    // Otherwise, browsers request one.
-                    link rel="icon" href="data:,";
-                }
-                body.ak-alone { main { (maud::PreEscaped(&self.content)) } }
+    pub(super) fn alone(self, lang: &str) -> String {
+        let lang = html! { (lang) }.into_string();
+        let head = html! {
+            head {
+                meta charset="utf-8";
+                (PreEscaped(self.head))
+                // Otherwise, browsers request one.
+                link rel="icon" href="data:,";
             }
         };
-        document.into_string()
+        let begin = format!("{}<html lang=\"{lang}\">{}", DOCTYPE.0, head.0);
+        around(&(begin + "<body class=\"ak-alone\"><main>"), self.content, "</main></body></html>")
     }
+}
+
+/// Puts a text between two others in its place: a copy of a long list takes as long as a part of drawing it.
+pub(super) fn around(begin: &str, mut text: String, end: &str) -> String {
+    text.insert_str(0, begin);
+    text.push_str(end);
+    text
 }

@@ -3,9 +3,9 @@
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
-use super::page::Page;
+use super::page::{Page, around};
 use super::site::Site;
 use crate::manage::api::ApiError;
 
@@ -36,7 +36,7 @@ impl Reply {
     pub(super) fn alone(self, site: &Site<'_>) -> Response {
         match self {
             Self::Sheet { status, title, content } => {
-                let text = page(site, &title, &content).alone(&site.texts().lang);
+                let text = page(site, &title, content).alone(&site.texts().lang);
                 html_response(status, text)
             }
             Self::See(location) => see(location),
@@ -46,7 +46,7 @@ impl Reply {
     pub(super) fn into_response(self, site: &Site<'_>, parts: &Parts) -> Response {
         match self {
             Self::Sheet { status, title, content } => {
-                let page = page(site, &title, &content);
+                let page = page(site, &title, content);
                 let text = match &site.settings.layout {
                     Some(layout) => layout(&page, parts),
                     None => page.alone(&site.texts().lang),
@@ -71,7 +71,7 @@ fn see(location: String) -> Response {
     }
 }
 
-fn page(site: &Site<'_>, title: &str, content: &Markup) -> Page {
+fn page(site: &Site<'_>, title: &str, content: Markup) -> Page {
     let assets = &site.settings.assets;
     let head = html! {
         title { (title) }
@@ -79,7 +79,8 @@ fn page(site: &Site<'_>, title: &str, content: &Markup) -> Page {
         link rel="stylesheet" href=(site.at(&assets.style()));
         script src=(site.at(&assets.script())) defer {}
     };
-    Page::new(head, html! { div.ak { (content) } })
+    let content = around("<div class=\"ak\">", content.into_string(), "</div>");
+    Page::new(head, PreEscaped(content))
 }
 
 /// Shows an error that belongs to no form.

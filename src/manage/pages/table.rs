@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::asked::{Asked, Sort};
 use super::key_parts::{abilities_in_words, actor, hint, name, state};
 use super::site::Site;
+use super::sparkline::Sparklines;
 use super::texts::fill;
 use super::time::{day, relative};
 use crate::store::StoredKey;
@@ -17,7 +18,7 @@ pub(super) fn table(
     site: &Site<'_>,
     asked: &Asked,
     keys: &[StoredKey],
-    lines: Option<&[Markup]>,
+    lines: Option<&Sparklines<'_>>,
 ) -> Markup {
     let texts = site.texts();
     // The roles are explicit, because browsers drop the roles of a table whose layout CSS changes.
@@ -36,9 +37,7 @@ pub(super) fn table(
                 }
             }
             tbody role="rowgroup" {
-                @for (index, key) in keys.iter().enumerate() {
-                    (row(site, key, lines.and_then(|lines| lines.get(index))))
-                }
+                @for key in keys { (row(site, key, lines)) }
             }
         }
     }
@@ -70,7 +69,7 @@ fn heading(site: &Site<'_>, asked: &Asked, label: &str, [first, second]: [Sort; 
     }
 }
 
-fn row(site: &Site<'_>, key: &StoredKey, line: Option<&Markup>) -> Markup {
+fn row(site: &Site<'_>, key: &StoredKey, lines: Option<&Sparklines<'_>>) -> Markup {
     let (texts, record) = (site.texts(), &*key.record);
     let words = abilities_in_words(record.abilities(), &site.settings.offered, texts);
     html! {
@@ -107,7 +106,9 @@ fn row(site: &Site<'_>, key: &StoredKey, line: Option<&Markup>) -> Markup {
                     None => span.ak-quiet { (texts.never) },
                 }
             }
-            @if let Some(line) = line { td role="cell" data-label=(texts.thirty_days) { (line) } }
+            @if let Some(lines) = lines {
+                td role="cell" data-label=(texts.thirty_days) { (lines.of(record.id())) }
+            }
             td.ak-row-actions role="cell" {
                 @if record.revoked_at().is_none() {
                     a href=(site.of_key(record.id(), "revoke")) {

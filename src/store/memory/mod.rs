@@ -6,6 +6,7 @@ mod records;
 mod repository;
 mod sorted;
 mod usage;
+mod usage_days;
 
 use std::collections::BTreeMap;
 use std::fmt;

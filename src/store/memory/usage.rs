@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::usage_days::Blocks;
 use crate::key::{KeyId, TenantId};
-use crate::store::usage::Hour;
+use crate::store::usage::{Hour, sums_of};
 use crate::store::{
     UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageOf, UsageQuery, UsageRetention,
     UsageStep, UsageSums,
@@ -17,6 +18,7 @@ use crate::store::{
 pub(super) struct Usage {
     hours: Rows,
     days: Rows,
+    blocks: Blocks,
     /// The last number of each writer. Each of them is a recorder of this process.
     writers: HashMap<Arc<str>, u64>,
 }
@@ -44,6 +46,7 @@ impl Usage {
             for row in &batch.rows {
                 self.hours.add(row.id.clone(), row.hour, row.tenant.as_ref(), &row.counts);
             }
+            self.blocks.add(batch);
         }
     }
 
@@ -69,8 +72,12 @@ impl Usage {
     pub(super) fn read_by_key(&self, query: &UsageByKeyQuery) -> BTreeMap<KeyId, Vec<UsageBucket>> {
         let read = |id: &KeyId| {
             let mut buckets = Buckets::new();
-            for (hour, counts) in self.of_key(id, query) {
-                buckets.entry(hour).or_default().add_all(counts);
+            for rows in self.asked(query.step) {
+                for (hour, row) in rows.of_key(id, query.from, query.to) {
+                    if query.tenant.matches(row.tenant.as_ref()) {
+                        add(&mut buckets, hour, query.step, &row.counts);
+                    }
+                }
             }
             (!buckets.is_empty()).then(|| (id.clone(), told(buckets)))
         };
@@ -78,29 +85,10 @@ impl Usage {
     }
 
     pub(super) fn sums_by_key(&self, query: &UsageByKeyQuery) -> BTreeMap<KeyId, Vec<UsageSums>> {
-        let read = |id: &KeyId| {
-            let sums = self.of_key(id, query).map(|(hour, counts)| {
-                UsageSums::new(hour.start(), counts.accepted(), counts.refused())
-            });
-            let mut sums: Vec<_> = sums.collect();
-            // Hours, and then days.
-            sums.sort_by_key(|sums| sums.start);
-            UsageSums::merge(&mut sums);
-            (!sums.is_empty()).then(|| (id.clone(), sums))
-        };
-        query.ids.iter().filter_map(read).collect()
-    }
-
-    /// Returns the counts of a key, each with the start of its hour or day.
-    fn of_key(
-        &self,
-        id: &KeyId,
-        query: &UsageByKeyQuery,
-    ) -> impl Iterator<Item = (Hour, &UsageCounts)> {
-        let rows = self.asked(query.step);
-        let rows = rows.flat_map(move |rows| rows.of_key(id, query.from, query.to));
-        let rows = rows.filter(|(_, row)| query.tenant.matches(row.tenant.as_ref()));
-        rows.map(|(hour, row)| (start(hour, query.step), &row.counts))
+        if query.step == UsageStep::Hour {
+            return sums_of(self.read_by_key(query));
+        }
+        self.blocks.read(query)
     }
 
     /// Returns the rows in which there may be hours or days.
@@ -116,7 +104,7 @@ impl Usage {
         at_most: u32,
     ) -> u64 {
         let (first_hour, first_day) = retention.first_kept(now);
-        let Self { hours, days, .. } = self;
+        let Self { hours, days, blocks, .. } = self;
         let mut deleted = 0;
         for _ in 0..at_most {
             let Some((id, hour, row)) = hours.pop_before(first_hour) else { break };
@@ -127,7 +115,7 @@ impl Usage {
             let Some(_) = days.pop_before(first_day) else { break };
             deleted += 1;
         }
-        deleted
+        deleted + blocks.prune(first_day, at_most)
     }
 }
 

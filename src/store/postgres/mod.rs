@@ -19,6 +19,7 @@ mod server;
 mod triggers;
 mod types;
 mod usage;
+mod usage_days;
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ use super::sql::Statements;
 /// | `api_keys` | one row for each key |
 /// | `api_key_uses` | when a key was last used |
 /// | `api_key_usage` | one row for each key and hour, or day once hours are too old, with the numbers of accepted and refused requests |
+/// | `api_key_usage_days` | one row for each key and 32 days, with the numbers of accepted and refused requests of each day |
 /// | `api_key_usage_writers` | the last batch of usage of each node |
 /// | `api_key_suspensions` | the tenants that are [suspended](crate::KeyManager::suspend) |
 /// | `api_key_audit` | the events of changes, with the records before and after, without digests |

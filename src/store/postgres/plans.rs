@@ -7,8 +7,9 @@ use sqlx::{PgPool, Row as _, raw_sql};
 use super::PostgresStore;
 use super::repository::{bound, note_uses};
 use super::usage::DIALECT;
+use super::usage_days;
 use crate::key::{KeyHasher, KeyId};
-use crate::store::sql::{Statement, constant, usage};
+use crate::store::sql::{Statement, Value, constant, usage};
 use crate::store::{
     AuditCursor, AuditQuery, EndedCursor, EndedQuery, KeyChange, KeyRecord, KeyUse, TenantFilter,
     UsageByKeyQuery, UsageOf, UsageQuery, UsageStep,
@@ -60,6 +61,20 @@ impl Large {
                     'tenant-' || n % 50, n
                 FROM generate_series(1, 5000) AS n, generate_series(1, 200) AS hour;
             ANALYZE api_key_usage;",
+            self.schema
+        );
+        raw_sql(constant(fill)).execute(&self.pool).await.unwrap();
+    }
+
+    /// Adds blocks of days, of which the server knows nothing until they are analyzed.
+    async fn fill_days(&self) {
+        let fill = format!(
+            "SET search_path = {};
+            INSERT INTO api_key_usage_days (starts_at, key_id, tenant, accepted, refused)
+                SELECT timestamptz 'epoch' + block * interval '32 days', 'key_' || n,
+                    'tenant-' || n % 50, array_fill(n::bigint, ARRAY[32]),
+                    array_fill(0::bigint, ARRAY[32])
+                FROM generate_series(1, 20000) AS n, generate_series(614, 619) AS block;",
             self.schema
         );
         raw_sql(constant(fill)).execute(&self.pool).await.unwrap();
@@ -147,6 +162,35 @@ async fn many_keys_are_changed_without_reading_the_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: run tests/all"]
+async fn days_are_found_by_their_keys() {
+    let large = Large::new("days").await;
+    large.fill_days().await;
+    let (tables, day) = (&large.store.statements.tables, 24 * 3600);
+    let by_time_and_key = "AND (key_id = asked.value)";
+    for is_analyzed in [false, true] {
+        if is_analyzed {
+            let analyze = format!("ANALYZE {}", tables.usage_days());
+            raw_sql(constant(analyze)).execute(&large.pool).await.unwrap();
+        }
+        for range in [at(0)..at(30 * day), at(0)..at(400 * day)] {
+            let by_key = UsageByKeyQuery::new((1..=100).map(id), &range, UsageStep::Day);
+            let own = by_key.clone().of_tenant(TenantFilter::Of("tenant-1".parse().unwrap()));
+            for query in [by_key, own] {
+                let plan = large.plan(usage_days::select(tables, &query).unwrap()).await;
+                assert!(plan.contains(by_time_and_key) && !plan.contains("Seq Scan"), "{plan}");
+            }
+        }
+        let sql = constant(usage_days::delete(tables));
+        let values = vec![Value::Time(Some(0)), Value::Number(1000)];
+        let plan = large.plan(Statement { sql, values }).await;
+        let index = "api_key_usage_days_pkey";
+        assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{plan}");
+    }
+    large.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/all"]
 async fn usage_is_found_by_its_keys_or_its_tenant() {
     let large = Large::new("usage").await;
     large.fill_usage().await;
@@ -160,8 +204,6 @@ async fn usage_is_found_by_its_keys_or_its_tenant() {
             for (statement, index) in [
                 (usage::read_by_key(tables, &by_key, &DIALECT), "api_key_usage_pkey"),
                 (usage::read_by_key(tables, &own, &DIALECT), "api_key_usage_pkey"),
-                (usage::sum_by_key(tables, &by_key, &DIALECT), "api_key_usage_pkey"),
-                (usage::sum_by_key(tables, &own, &DIALECT), "api_key_usage_pkey"),
                 (read(UsageOf::Key(id(1))), "api_key_usage_pkey"),
                 (read(UsageOf::Tenant("tenant-1".parse().unwrap())), "api_key_usage_by_tenant"),
             ] {

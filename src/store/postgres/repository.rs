@@ -396,6 +396,7 @@ pub(super) fn bound(statement: &Statement) -> Query<'static, Postgres, PgArgumen
         Value::Flag(flag) => query.bind(flag),
         Value::Time(time) => query.bind(time.map(Timestamp)),
         Value::Times(times) => query.bind(times.into_iter().map(Timestamp).collect::<Vec<_>>()),
+        Value::Numbers(numbers) => query.bind(numbers),
         Value::Json(json) => query.bind(json.map(Json)),
     })
 }

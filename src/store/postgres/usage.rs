@@ -7,34 +7,31 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::PostgresStore;
 use super::attempts::Attempts;
 use super::connections::Purpose;
 use super::lease::Lease;
 use super::repository::bound;
 use super::types::Timestamp;
+use super::usage_days::added;
+use super::{PostgresStore, usage_days};
 use crate::key::KeyId;
 use crate::store::sql::usage::{
-    self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums,
-    time_of,
+    self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, kinds_of, number,
+    sums, time_of,
 };
-use crate::store::sql::{Statement, Tables, Value, constant, failed};
+use crate::store::sql::{Statement, Tables, Value, constant, failed, to_microseconds};
+use crate::store::usage::{Block, sums_of};
 use crate::store::{
-    StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
-    UsageSums,
+    KeyUsage, StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageKind, UsageQuery,
+    UsageRetention, UsageStep, UsageStore, UsageSums,
 };
 
 /// When the day of a row begins.
 const DAY: &str = "date_trunc('day', starts_at, 'UTC')";
 
 /// The dialect of PostgreSQL.
-pub(super) const DIALECT: Dialect = Dialect {
-    day: DAY,
-    hour: "CAST(date_part('epoch', starts_at) AS bigint) / 3600",
-    each: "json_array_elements_text",
-    join: "string_agg",
-    has_lateral: true,
-};
+pub(super) const DIALECT: Dialect =
+    Dialect { day: DAY, each: "json_array_elements_text", has_lateral: true };
 
 /// Adds the tables of usage, which do not refer to those of keys: usage outlives its key.
 pub(super) fn create_tables(tables: &Tables) -> String {
@@ -53,7 +50,7 @@ pub(super) fn create_tables(tables: &Tables) -> String {
         ) WITH (fillfactor = 80);
         CREATE INDEX {by_tenant} ON {usage} (tenant, starts_at) WHERE tenant IS NOT NULL;
         CREATE INDEX {by_time} ON {usage} (hours, starts_at);
-
+        {days}
         CREATE TABLE {writers} (
             writer text COLLATE "C" PRIMARY KEY,
             number bigint NOT NULL,
@@ -62,19 +59,17 @@ pub(super) fn create_tables(tables: &Tables) -> String {
         "#,
         by_tenant = tables.part("api_key_usage_by_tenant"),
         by_time = tables.part("api_key_usage_by_time"),
+        days = usage_days::create_table(tables),
     )
 }
 
 #[async_trait]
 impl UsageStore for PostgresStore {
     async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError> {
-        let number = i64::try_from(batch.number()).map_err(StoreError::new)?;
-        let values = vec![
-            Value::Text(Some(batch.writer().to_owned())),
-            Value::Number(number),
-            rows_of(batch),
-        ];
-        self.execute(&Statement { sql: constant(add(&self.statements.tables)), values }).await?;
+        if batch.rows.is_empty() {
+            return Ok(());
+        }
+        self.execute(&add(&self.statements.tables, batch)?).await?;
         Ok(())
     }
 
@@ -106,17 +101,14 @@ impl UsageStore for PostgresStore {
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
-        let statement = usage::sum_by_key(&self.statements.tables, query, &DIALECT)?;
+        if query.step == UsageStep::Hour {
+            return Ok(sums_of(self.usage_by_key(query).await?));
+        }
+        let statement = usage_days::select(&self.statements.tables, query)?;
         let mut lease = Lease::of(&self.connections, Purpose::List).await?;
         let rows = bound(&statement).persistent(false).fetch_all(&mut **lease).await;
         lease.give_back();
-        let rows = rows.map_err(failed)?;
-        usage::sums_by_key(
-            query.step,
-            rows.iter().map(|row| {
-                Ok((row.try_get("key_id").map_err(failed)?, row.try_get("sums").map_err(failed)?))
-            }),
-        )
+        usage_days::sums_by_key(query, &rows.map_err(failed)?)
     }
 
     async fn prune_usage(
@@ -130,6 +122,7 @@ impl UsageStore for PostgresStore {
         for (script, first) in [
             (sum_up as fn(&Tables) -> String, first_hour),
             (delete_days as fn(&Tables) -> String, first_day),
+            (usage_days::delete as fn(&Tables) -> String, Block::of(first_day).start()),
         ] {
             let values = vec![time_of(first)?, Value::Number(at_most.into())];
             let statement = Statement { sql: constant(script(&self.statements.tables)), values };
@@ -171,29 +164,49 @@ impl PostgresStore {
 /// Adds a batch, unless its writer has added it before: in one statement, so that it is all or nothing.
 ///
 /// Rows are locked in the order of their keys, which is that of the batch.
-fn add(tables: &Tables) -> String {
+fn add(tables: &Tables, batch: &UsageBatch) -> Result<Statement, StoreError> {
+    let number_of_batch = i64::try_from(batch.number()).map_err(StoreError::new)?;
+    let mut values =
+        vec![Value::Text(Some(batch.writer().to_owned())), Value::Number(number_of_batch)];
+    let days = usage_days::add(tables, batch, &mut values)?;
+    let rows = batch.rows();
+    let starts = rows.iter().map(|row| to_microseconds(row.hour()));
+    let starts = starts.collect::<Result<_, _>>().map_err(StoreError::new)?;
+    let tenant = |row: &KeyUsage| row.tenant.as_ref().map(ToString::to_string).unwrap_or_default();
+    let mut columns = vec![
+        ("key_id".to_owned(), Value::Texts(rows.iter().map(|row| row.id.to_string()).collect())),
+        ("starts_at".to_owned(), Value::Times(starts)),
+        ("tenant".to_owned(), Value::Texts(rows.iter().map(tenant).collect())),
+    ];
+    let kinds = kinds_of(batch);
+    columns.extend(kinds.iter().map(|kind| {
+        let counts = rows.iter().map(|row| number(row.counts.of(*kind)));
+        (kind.to_string(), Value::Numbers(counts.collect()))
+    }));
     let (usage, writers) = (tables.usage(), tables.usage_writers());
-    let names = columns().join(", ");
-    let types = columns().map(|column| format!("{column} bigint")).join(", ");
-    let additions = additions();
-    format!(
+    let names = kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+    let refused = kinds.iter().skip(1).map(|kind| format!(", nullif({kind}, 0)"));
+    let (refused, additions) = (refused.collect::<String>(), additions(&kinds));
+    let added = added(columns, &mut values);
+    let sql = format!(
         "WITH is_new AS (\
          INSERT INTO {writers} AS known (writer, number) VALUES ($1, $2) \
          ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = now() \
-         WHERE known.number < excluded.number RETURNING number) \
+         WHERE known.number < excluded.number RETURNING number), \
+         days AS ({days}) \
          INSERT INTO {usage} AS known (key_id, starts_at, tenant, {names}) \
-         SELECT key_id, timestamptz 'epoch' + hour * interval '1 hour', tenant, {names} \
-         FROM json_to_recordset($3) AS added (key_id text, hour bigint, tenant text, {types}) \
-         WHERE EXISTS (SELECT FROM is_new) ORDER BY key_id COLLATE \"C\", hour \
+         SELECT key_id, starts_at, nullif(tenant, ''), accepted{refused} \
+         FROM {added} WHERE EXISTS (SELECT FROM is_new) ORDER BY key_id COLLATE \"C\", starts_at \
          ON CONFLICT (key_id, starts_at, hours) DO UPDATE SET {additions}"
-    )
+    );
+    Ok(Statement { sql: constant(sql), values })
 }
 
 /// Sums up hours to days: in one statement, so that nothing is lost and nothing counts twice. Rows that
 /// another node is processing are skipped.
 fn sum_up(tables: &Tables) -> String {
     let usage = tables.usage();
-    let (names, sums, additions) = (columns().join(", "), sums(), additions());
+    let (names, sums, additions) = (columns().join(", "), sums(), additions(&UsageKind::ALL));
     format!(
         "WITH old AS (\
          SELECT key_id, starts_at FROM {usage} WHERE hours = 1 AND starts_at < $1 \

@@ -15,6 +15,7 @@ mod repository;
 mod steps;
 mod suspension;
 mod usage;
+mod usage_days;
 
 use std::fmt;
 use std::sync::Arc;

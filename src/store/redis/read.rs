@@ -219,6 +219,16 @@ impl RedisStore {
         answer.await
     }
 
+    /// Returns texts, each if there is one.
+    pub(super) async fn texts(&self, names: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let mut texts = Vec::with_capacity(names.len());
+        for names in names.chunks(MOST) {
+            let read = Read { command: "MGET", keys: names.to_vec(), args: Vec::new() };
+            texts.extend(self.read::<Vec<_>>(&read, Use::Believed).await?);
+        }
+        Ok(texts)
+    }
+
     /// Returns the digests of ids, in their order.
     pub(super) async fn digests(
         &self,

@@ -4,6 +4,8 @@
 //! day. Its fields are such as `480123:accepted`, with the number of the hour since 1970 in which the hour or
 //! day begins. That of a key also has the `tenant` on whose behalf the key acts, if there is one. It expires
 //! when the last of its time is too old.
+//!
+//! The sums of days are in texts beside them, which are in `usage_days.rs`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,10 +15,9 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use super::RedisStore;
-use super::read::ReadScript;
 use crate::key::{KeyId, TenantId};
 use crate::redis::Script;
-use crate::store::usage::{HOURS_PER_DAY, Hour};
+use crate::store::usage::{HOURS_PER_DAY, Hour, sums_of};
 use crate::store::{
     KeyUsage, StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind,
     UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore, UsageSums,
@@ -36,12 +37,6 @@ const ROWS_PER_SCRIPT: usize = 1000;
 const HASHES_AT_ONCE: usize = 400;
 
 static ADD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("usage.lua")));
-
-static SUM: LazyLock<ReadScript> =
-    LazyLock::new(|| ReadScript::new(include_str!("usage_sums.lua")));
-
-/// The tenant of a hash, and its hours, each with how many requests were accepted and refused.
-type HashSums = (Option<String>, Vec<(u32, u64, u64)>);
 
 /// The field of a hash that is not a count.
 const TENANT: &str = "tenant";
@@ -69,7 +64,7 @@ impl UsageStore for RedisStore {
             }
             let mut call = ADD.call();
             call.key(self.name(&format!("usage:writer:{}:{part}", batch.writer)));
-            call.arg(batch.number).arg(WRITER_FOR.as_secs());
+            call.arg(batch.number).arg(WRITER_FOR.as_secs()).arg(hashes.len());
             for (hash, Addition { expires_at, tenant, counts }) in hashes {
                 call.key(hash).arg(expires_at);
                 call.arg(tenant.as_ref().map_or("", TenantId::as_str)).arg(counts.len());
@@ -77,6 +72,7 @@ impl UsageStore for RedisStore {
                     call.arg(field).arg(count.min(i64::MAX as u64));
                 }
             }
+            self.add_days(rows, batch.retention, &mut call);
             let added: i64 =
                 call.run(&mut self.management.repeating()).await.map_err(StoreError::new)?;
             // Whether it was added now or before.
@@ -121,30 +117,10 @@ impl UsageStore for RedisStore {
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
-        let names = self.names_by_key(query);
-        let mut keys = BTreeMap::<_, Vec<_>>::new();
-        for names in names.chunks(HASHES_AT_ONCE) {
-            let hashes: Vec<HashSums> = SUM
-                .run(&self.management, |call| {
-                    names.iter().for_each(|(_, name)| {
-                        call.key(name.clone());
-                    });
-                    call.arg(query.from.0).arg(query.to.0);
-                })
-                .await?;
-            for ((id, _), (tenant, sums)) in names.iter().zip(hashes) {
-                let tenant = tenant.map(|tenant| tenant.parse()).transpose();
-                if query.tenant.matches(tenant.map_err(StoreError::new)?.as_ref()) {
-                    let sums = sums.into_iter().map(|(hour, accepted, refused)| {
-                        UsageSums::new(Hour(hour).start(), accepted, refused)
-                    });
-                    keys.entry((*id).clone()).or_default().extend(sums);
-                }
-            }
+        match query.step {
+            UsageStep::Hour => Ok(sums_of(self.usage_by_key(query).await?)),
+            UsageStep::Day => self.days_by_key(query).await,
         }
-        keys.retain(|_, sums| !sums.is_empty());
-        keys.values_mut().for_each(|sums| sums.sort_unstable_by_key(|sums| sums.start));
-        Ok(keys)
     }
 
     /// Usage expires by itself.

@@ -12,6 +12,7 @@ mod suspension;
 mod tables;
 mod time;
 pub(super) mod usage;
+pub(super) mod usage_days;
 mod value;
 
 pub(super) use self::audit::{AuditRow, index_events};
@@ -26,4 +27,6 @@ pub(super) use self::suspension::read_suspended;
 pub(super) use self::tables::Tables;
 #[cfg(feature = "postgres")]
 pub(super) use self::tables::quoted;
+#[cfg(feature = "postgres")]
+pub(super) use self::time::{from_microseconds, to_microseconds};
 pub(super) use self::value::Value;

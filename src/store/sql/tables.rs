@@ -53,6 +53,10 @@ impl Tables {
         self.name("api_key_usage")
     }
 
+    pub(in crate::store) fn usage_days(&self) -> String {
+        self.name("api_key_usage_days")
+    }
+
     pub(in crate::store) fn usage_writers(&self) -> String {
         self.name("api_key_usage_writers")
     }
@@ -78,11 +82,12 @@ impl Tables {
 
     /// Returns the names of all tables, unquoted.
     #[cfg(feature = "postgres")]
-    pub(in crate::store) fn all_bare(&self) -> [String; 7] {
+    pub(in crate::store) fn all_bare(&self) -> [String; 8] {
         [
             "api_keys",
             "api_key_uses",
             "api_key_usage",
+            "api_key_usage_days",
             "api_key_usage_writers",
             "api_key_audit",
             "api_key_suspensions",

@@ -14,7 +14,7 @@ pub(in crate::store) fn to_microseconds(time: SystemTime) -> Result<i64, TimeErr
 }
 
 /// Returns the time of a microsecond.
-pub(super) fn from_microseconds(microseconds: i64) -> Result<SystemTime, TimeError> {
+pub(in crate::store) fn from_microseconds(microseconds: i64) -> Result<SystemTime, TimeError> {
     let since = u64::try_from(microseconds).map_err(|_| TimeError)?;
     let known = microseconds <= LAST;
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(since));

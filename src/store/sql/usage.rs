@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::json;
 
 use super::time::{from_microseconds, to_microseconds};
 use super::{Tables, Value};
@@ -10,7 +10,7 @@ use crate::key::KeyId;
 use crate::store::usage::Hour;
 use crate::store::{
     StoreError, TenantFilter, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind,
-    UsageOf, UsageQuery, UsageStep, UsageSums,
+    UsageOf, UsageQuery, UsageStep,
 };
 
 use super::statements::{Statement, constant};
@@ -35,13 +35,13 @@ pub(in crate::store) fn definitions(number: &str) -> String {
 }
 
 /// Returns the assignments that set each count of the row `known` to its sum with the `excluded` one.
-pub(in crate::store) fn additions() -> String {
-    let add = |column| {
+pub(in crate::store) fn additions(kinds: &[UsageKind]) -> String {
+    let add = |column: &UsageKind| {
         format!(
             "{column} = coalesce(known.{column} + excluded.{column}, known.{column}, excluded.{column})"
         )
     };
-    columns().map(add).join(", ")
+    kinds.iter().map(add).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the sum of each count of several rows.
@@ -49,21 +49,18 @@ pub(in crate::store) fn sums() -> String {
     columns().map(|column| format!("CAST(sum({column}) AS bigint) AS {column}")).join(", ")
 }
 
-/// Returns the rows of a batch as JSON, with hours counted from 1970, and without counts that are zero.
-pub(in crate::store) fn rows_of(batch: &UsageBatch) -> Value {
-    let rows = batch.rows.iter().map(|row| {
-        let mut object = Map::new();
-        object.insert("key_id".to_owned(), row.id.as_str().into());
-        object
-            .insert("tenant".to_owned(), json!(row.tenant.as_ref().map(|tenant| tenant.as_str())));
-        object.insert("hour".to_owned(), row.hour.0.into());
-        object.insert("accepted".to_owned(), 0.into());
-        for (kind, count) in row.counts.iter() {
-            object.insert(kind.as_str().to_owned(), count.min(i64::MAX as u64).into());
-        }
-        Json::Object(object)
-    });
-    Value::Json(Some(Json::Array(rows.collect()).to_string()))
+/// Returns the kinds of which a batch has counts, and the accepted ones: a statement is shorter, and an addition
+/// faster, without the others.
+pub(in crate::store) fn kinds_of(batch: &UsageBatch) -> Vec<UsageKind> {
+    let mut sum = UsageCounts::default();
+    batch.rows.iter().for_each(|row| sum.add_all(&row.counts));
+    let is_counted = |kind: &UsageKind| *kind == UsageKind::Accepted || sum.of(*kind) > 0;
+    UsageKind::ALL.into_iter().filter(is_counted).collect()
+}
+
+/// Returns a count as databases keep it.
+pub(in crate::store) fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Returns the time at which an hour begins.
@@ -103,12 +100,8 @@ pub(in crate::store) fn read(
 pub(in crate::store) struct Dialect {
     /// When the day of a row begins.
     pub(in crate::store) day: &'static str,
-    /// The number of the hour since 1970 with which a row begins.
-    pub(in crate::store) hour: &'static str,
     /// The function that makes rows with a `value` of a JSON array.
     pub(in crate::store) each: &'static str,
-    /// The function that concatenates texts.
-    pub(in crate::store) join: &'static str,
     /// Whether the database knows `LATERAL`.
     pub(in crate::store) has_lateral: bool,
 }
@@ -132,28 +125,6 @@ pub(in crate::store) fn read_by_key(
         let which = format!("IN (SELECT value FROM {each}($1))");
         select_usage(tables, query, "key_id, ", &which, dialect) + " ORDER BY key_id, start"
     };
-    Ok(Statement { sql: constant(sql), values: values_by_key(query)? })
-}
-
-/// Returns the statement that reads how often several keys were used, as one row a key. Its text has three numbers
-/// for each row of usage: the hour since 1970, and how many requests were accepted and refused.
-///
-/// The days are summed up by [`sums_by_key`]: the databases would sort the rows of each key for that, which takes
-/// longer than all else.
-pub(in crate::store) fn sum_by_key(
-    tables: &Tables,
-    query: &UsageByKeyQuery,
-    dialect: &Dialect,
-) -> Result<Statement, StoreError> {
-    let [accepted, refused @ ..] = columns();
-    let refused = refused.map(|column| format!("coalesce({column}, 0)")).join(" + ");
-    let conditions = conditions(query, "= asked.value");
-    let (usage, Dialect { each, hour, join, .. }) = (tables.usage(), dialect);
-    let sql = format!(
-        "SELECT asked.value AS key_id, \
-         (SELECT {join}(({hour}) || ' ' || {accepted} || ' ' || ({refused}), ' ') \
-         FROM {usage} WHERE {conditions}) AS sums FROM {each}($1) AS asked"
-    );
     Ok(Statement { sql: constant(sql), values: values_by_key(query)? })
 }
 
@@ -191,16 +162,23 @@ fn conditions(query: &UsageByKeyQuery, which: &str) -> String {
 
 /// Returns the values of the statements that select by keys.
 fn values_by_key(query: &UsageByKeyQuery) -> Result<Vec<Value>, StoreError> {
+    let range = [time_of(query.from)?, time_of(query.to)?];
+    Ok([ids(query)].into_iter().chain(range).chain(tenant(query)).collect())
+}
+
+/// Returns the ids of the keys as JSON.
+pub(super) fn ids(query: &UsageByKeyQuery) -> Value {
     let ids: Vec<_> = query.ids.iter().map(KeyId::as_str).collect();
-    let mut values = vec![Value::Json(Some(json!(ids).to_string()))];
-    values.extend([time_of(query.from)?, time_of(query.to)?]);
-    let of_tenant = match &query.tenant {
+    Value::Json(Some(json!(ids).to_string()))
+}
+
+/// Returns the tenant on whose behalf the keys acted, if not any: empty for no tenant.
+pub(super) fn tenant(query: &UsageByKeyQuery) -> Option<Value> {
+    match &query.tenant {
         TenantFilter::Any => None,
-        TenantFilter::Of(tenant) => Some(tenant.to_string()),
-        TenantFilter::Nobody => Some(String::new()),
-    };
-    values.extend(of_tenant.map(|tenant| Value::Text(Some(tenant))));
-    Ok(values)
+        TenantFilter::Of(tenant) => Some(Value::Text(Some(tenant.to_string()))),
+        TenantFilter::Nobody => Some(Value::Text(Some(String::new()))),
+    }
 }
 
 /// Puts the rows of several keys together, which are in the order of their times.
@@ -213,43 +191,6 @@ pub(in crate::store) fn by_key(
         keys.entry(id.parse().map_err(StoreError::new)?).or_default().push(row.read()?);
     }
     Ok(keys)
-}
-
-/// Sums up the hours or days of several keys. A key that was not used has none.
-pub(in crate::store) fn sums_by_key<'a>(
-    step: UsageStep,
-    rows: impl Iterator<Item = Result<(&'a str, Option<&'a str>), StoreError>>,
-) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
-    let mut keys = BTreeMap::new();
-    for row in rows {
-        if let (id, Some(text)) = row? {
-            keys.insert(id.parse().map_err(StoreError::new)?, read_sums(step, text)?);
-        }
-    }
-    Ok(keys)
-}
-
-/// Reads the text of one key that [`sum_by_key`] selects.
-///
-/// # Errors
-///
-/// Returns an error if it has another form.
-fn read_sums(step: UsageStep, text: &str) -> Result<Vec<UsageSums>, StoreError> {
-    let failed = || StoreError::new("the sums of usage cannot be read");
-    let mut numbers = text.split(' ').map(str::parse::<u64>);
-    let mut number = || numbers.next().map(|number| number.map_err(|_| failed()));
-    let mut sums = Vec::new();
-    while let Some(hour) = number() {
-        let hour = u32::try_from(hour?).ok().filter(|hour| *hour <= Hour::LAST.0);
-        let hour = Hour(hour.ok_or_else(failed)?);
-        let start = if step == UsageStep::Day { hour.day() } else { hour };
-        let accepted = number().ok_or_else(failed)??;
-        sums.push(UsageSums::new(start.start(), accepted, number().ok_or_else(failed)??));
-    }
-    // A database may put them into the text in any order.
-    sums.sort_unstable_by_key(|sums| sums.start);
-    UsageSums::merge(&mut sums);
-    Ok(sums)
 }
 
 /// Usage as every database sums it up.
@@ -270,31 +211,5 @@ impl UsageRow {
             counts.add(kind, count.map_err(|_| StoreError::new("a count of usage is negative"))?);
         }
         Ok(UsageBucket::new(start, counts))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sums(hour: u32, accepted: u64, refused: u64) -> UsageSums {
-        UsageSums::new(Hour(hour).start(), accepted, refused)
-    }
-
-    #[test]
-    fn sums_are_read_by_hours_or_days_in_the_order_of_their_times() {
-        let text = "49 7 0 47 18446744073709551615 3 24 1 1 48 1 2";
-        let hours = read_sums(UsageStep::Hour, text).unwrap();
-        assert_eq!(hours, [sums(24, 1, 1), sums(47, u64::MAX, 3), sums(48, 1, 2), sums(49, 7, 0)]);
-        let days = read_sums(UsageStep::Day, text).unwrap();
-        assert_eq!(days, [sums(24, u64::MAX, 4), sums(48, 8, 2)]);
-    }
-
-    #[test]
-    fn what_is_not_three_numbers_each_is_an_error() {
-        for text in ["", "24", "24 1", "24 1 2 ", "24 -1 2", "24 1 2.5", "70389528 1 2", "24  1 2"]
-        {
-            assert!(read_sums(UsageStep::Day, text).is_err(), "{text:?}");
-        }
     }
 }

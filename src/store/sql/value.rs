@@ -12,5 +12,7 @@ pub(in crate::store) enum Value {
     Time(Option<i64>),
     #[cfg(feature = "postgres")]
     Times(Vec<i64>),
+    #[cfg(feature = "postgres")]
+    Numbers(Vec<i64>),
     Json(Option<String>),
 }

@@ -7,8 +7,9 @@ use sqlx::Row as _;
 use super::SqliteStore;
 use super::repository::{bound, note_uses};
 use super::usage::DIALECT;
+use super::usage_days;
 use crate::key::{KeyHasher, KeyId};
-use crate::store::sql::{Statement, constant, usage};
+use crate::store::sql::{Statement, Value, constant, usage};
 use crate::store::{
     AuditCursor, AuditQuery, EndedCursor, EndedQuery, KeyChange, KeyCursor, KeyQuery, KeyRecord,
     KeyState, KeyUse, TenantFilter, UsageByKeyQuery, UsageOf, UsageQuery, UsageStep,
@@ -65,8 +66,6 @@ async fn usage_is_found_by_its_keys_or_its_tenant() {
         for (statement, index) in [
             (usage::read_by_key(tables, &by_key, &DIALECT), "PRIMARY KEY (key_id=?"),
             (usage::read_by_key(tables, &own, &DIALECT), "PRIMARY KEY (key_id=?"),
-            (usage::sum_by_key(tables, &by_key, &DIALECT), "PRIMARY KEY (key_id=?"),
-            (usage::sum_by_key(tables, &own, &DIALECT), "PRIMARY KEY (key_id=?"),
             (read(UsageOf::Key(id(1))), "PRIMARY KEY (key_id=?"),
             (
                 read(UsageOf::Tenant("acme".parse().unwrap())),
@@ -80,6 +79,25 @@ async fn usage_is_found_by_its_keys_or_its_tenant() {
             assert!(!plan.contains("SCAN api_key_usage"), "{step:?}: {plan}");
         }
     }
+}
+
+#[tokio::test]
+async fn days_are_found_by_their_keys() {
+    let store = SqliteStore::in_memory().await.unwrap();
+    let (tables, range) = (&store.statements.tables, at(0)..at(9));
+    let by_key = UsageByKeyQuery::new([id(1), id(2)], &range, UsageStep::Day);
+    let own = by_key.clone().of_tenant(TenantFilter::Of("acme".parse().unwrap()));
+    for query in [by_key, own] {
+        let plan = plan(&store, usage_days::select(tables, &query).unwrap()).await;
+        let search = "SEARCH api_key_usage_days USING PRIMARY KEY (starts_at=? AND key_id=?";
+        assert!(plan.contains(search), "{plan}");
+        assert!(!plan.contains("SCAN api_key_usage_days"), "{plan}");
+    }
+    let sql = constant(usage_days::delete(tables));
+    let values = vec![Value::Time(Some(0)), Value::Number(9)];
+    let plan = plan(&store, Statement { sql, values }).await;
+    assert!(plan.contains("USING PRIMARY KEY (starts_at<?)"), "{plan}");
+    assert!(!plan.contains("SCAN api_key_usage_days"), "{plan}");
 }
 
 #[tokio::test]

@@ -217,7 +217,9 @@ pub(super) fn bound(statement: &Statement) -> Query<'static, Sqlite, SqliteArgum
         Value::Flag(flag) => query.bind(flag),
         Value::Time(time) => query.bind(time),
         #[cfg(feature = "postgres")]
-        Value::Times(times) => query.bind(serde_json::Value::from(times).to_string()),
+        Value::Times(times) | Value::Numbers(times) => {
+            query.bind(serde_json::Value::from(times).to_string())
+        }
     })
 }
 

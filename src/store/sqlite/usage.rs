@@ -4,33 +4,29 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use serde_json::{Value as Json, json};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::SqliteStore;
 use super::repository::bound;
-use crate::key::KeyId;
+use super::{SqliteStore, usage_days};
+use crate::key::{KeyId, TenantId};
 use crate::store::sql::usage::{
-    self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, rows_of, sums,
-    time_of,
+    self, Dialect, UsageRow, WRITERS_FOR_DAYS, additions, columns, definitions, kinds_of, number,
+    sums, time_of,
 };
 use crate::store::sql::{Statement, Tables, Value, constant, failed};
+use crate::store::usage::{Block, sums_of};
 use crate::store::{
-    StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageQuery, UsageRetention, UsageStore,
-    UsageSums,
+    StoreError, UsageBatch, UsageBucket, UsageByKeyQuery, UsageKind, UsageQuery, UsageRetention,
+    UsageStep, UsageStore, UsageSums,
 };
 
 /// When the day of a row begins.
 const DAY: &str = "(starts_at - starts_at % 86400000000)";
 
 /// What is written in SQLite's way.
-pub(super) const DIALECT: Dialect = Dialect {
-    day: DAY,
-    hour: "starts_at / 3600000000",
-    each: "json_each",
-    join: "group_concat",
-    has_lateral: false,
-};
+pub(super) const DIALECT: Dialect = Dialect { day: DAY, each: "json_each", has_lateral: false };
 
 /// Adds the tables of usage, which do not refer to those of keys: usage outlives its key.
 pub(super) fn create_tables(tables: &Tables) -> String {
@@ -48,7 +44,7 @@ pub(super) fn create_tables(tables: &Tables) -> String {
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX {by_tenant} ON {usage} (tenant, starts_at) WHERE tenant IS NOT NULL;
         CREATE INDEX {by_time} ON {usage} (hours, starts_at);
-
+        {days}
         CREATE TABLE {writers} (
             writer TEXT NOT NULL PRIMARY KEY,
             number INTEGER NOT NULL,
@@ -57,22 +53,28 @@ pub(super) fn create_tables(tables: &Tables) -> String {
         ",
         by_tenant = tables.part("api_key_usage_by_tenant"),
         by_time = tables.part("api_key_usage_by_time"),
+        days = usage_days::create_table(tables),
     )
 }
 
 #[async_trait]
 impl UsageStore for SqliteStore {
     async fn add_usage(&self, batch: &UsageBatch) -> Result<(), StoreError> {
+        if batch.rows.is_empty() {
+            return Ok(());
+        }
         let tables = &self.statements.tables;
         let number = i64::try_from(batch.number()).map_err(StoreError::new)?;
         let values = vec![Value::Text(Some(batch.writer().to_owned())), Value::Number(number)];
         let is_new = Statement { sql: constant(note_writer(tables)), values };
-        let add = Statement { sql: constant(add(tables)), values: vec![rows_of(batch)] };
+        let (hours, days) = (add(tables, batch), usage_days::add(tables, batch));
         let mut writing = self.writers.begin().await.map_err(failed)?;
         let noted = bound(&is_new).persistent(false).execute(writing.connection()).await;
         if noted.map_err(failed)?.rows_affected() > 0 {
-            let added = bound(&add).persistent(false).execute(writing.connection()).await;
-            added.map_err(failed)?;
+            for add in [hours, days] {
+                let added = bound(&add).persistent(false).execute(writing.connection()).await;
+                added.map_err(failed)?;
+            }
         }
         writing.commit().await.map_err(failed)
     }
@@ -103,14 +105,17 @@ impl UsageStore for SqliteStore {
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
-        let statement = usage::sum_by_key(&self.statements.tables, query, &DIALECT)?;
+        if query.step == UsageStep::Hour {
+            return Ok(sums_of(self.usage_by_key(query).await?));
+        }
+        let statement = usage_days::select(&self.statements.tables, query)?;
         let _place = self.share.for_list().await?;
         let rows = bound(&statement).persistent(false).fetch_all(&self.pool).await;
         let rows = rows.map_err(failed)?;
-        usage::sums_by_key(
-            query.step,
+        usage_days::sums_by_key(
+            query,
             rows.iter().map(|row| {
-                Ok((row.try_get("key_id").map_err(failed)?, row.try_get("sums").map_err(failed)?))
+                Ok((row.try_get("key_id").map_err(failed)?, row.try_get("days").map_err(failed)?))
             }),
         )
     }
@@ -126,11 +131,13 @@ impl UsageStore for SqliteStore {
         let limit = Value::Number(at_most.into());
         let hours = [time_of(first_hour)?, limit.clone()].to_vec();
         let days = [time_of(first_day)?, limit.clone()].to_vec();
+        let blocks = [time_of(Block::of(first_day).start())?, limit.clone()].to_vec();
         // Both statements about hours see the same rows, because there is only one writer.
         let statements = [
             (constant(sum_up(tables)), hours.clone(), false),
             (constant(delete(tables, 1)), hours, true),
             (constant(delete(tables, 24)), days, true),
+            (constant(usage_days::delete(tables)), blocks, true),
             (constant(forget_writers(tables)), vec![limit], false),
         ];
         let mut deleted = 0;
@@ -156,16 +163,29 @@ fn note_writer(tables: &Tables) -> String {
     )
 }
 
-fn add(tables: &Tables) -> String {
-    let usage = tables.usage();
-    let (names, additions) = (columns().join(", "), additions());
-    let counts = columns().map(|column| format!("value ->> '{column}'")).join(", ");
-    format!(
+/// Adds to the hours of a batch.
+fn add(tables: &Tables, batch: &UsageBatch) -> Statement {
+    let (usage, kinds) = (tables.usage(), kinds_of(batch));
+    let names = kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+    let counts = (3..3 + kinds.len()).map(|value| format!("value ->> {value}"));
+    let (counts, additions) = (counts.collect::<Vec<_>>().join(", "), additions(&kinds));
+    let sql = format!(
         "INSERT INTO {usage} AS known (key_id, starts_at, tenant, {names}) \
-         SELECT value ->> 'key_id', (value ->> 'hour') * 3600000000, value ->> 'tenant', {counts} \
+         SELECT value ->> 0, (value ->> 1) * 3600000000, value ->> 2, {counts} \
          FROM json_each($1) WHERE true \
          ON CONFLICT (key_id, starts_at, hours) DO UPDATE SET {additions}"
-    )
+    );
+    let rows = batch.rows.iter().map(|row| {
+        let tenant = row.tenant.as_ref().map(TenantId::as_str);
+        let names = [json!(row.id.as_str()), json!(row.hour.0), json!(tenant)];
+        let counts = kinds.iter().map(|kind| match (kind, row.counts.of(*kind)) {
+            (UsageKind::Accepted, count) | (_, count @ 1..) => number(count).into(),
+            _ => Json::Null,
+        });
+        names.into_iter().chain(counts).collect::<Json>()
+    });
+    let rows = rows.collect::<Json>().to_string();
+    Statement { sql: constant(sql), values: vec![Value::Json(Some(rows))] }
 }
 
 /// Selects what is deleted next.
@@ -179,7 +199,7 @@ fn old(tables: &Tables, hours: u8) -> String {
 
 fn sum_up(tables: &Tables) -> String {
     let (usage, old) = (tables.usage(), old(tables, 1));
-    let (names, sums, additions) = (columns().join(", "), sums(), additions());
+    let (names, sums, additions) = (columns().join(", "), sums(), additions(&UsageKind::ALL));
     format!(
         "INSERT INTO {usage} AS known (key_id, starts_at, hours, tenant, {names}) \
          SELECT key_id, {DAY} AS day, 24, max(tenant), {sums} FROM {usage} \

@@ -2,6 +2,7 @@
 
 mod batch;
 mod counts;
+mod days;
 mod hours;
 mod query;
 
@@ -14,6 +15,9 @@ use futures_util::future::BoxFuture;
 
 pub use self::batch::{KeyUsage, UsageBatch, UsageRetention};
 pub use self::counts::{UsageCounts, UsageKind};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use self::days::DayCounts;
+pub(crate) use self::days::{Block, DAYS, additions, put_in_order};
 #[cfg(feature = "redis")]
 pub(crate) use self::hours::HOURS_PER_DAY;
 pub(crate) use self::hours::Hour;
@@ -65,7 +69,9 @@ pub trait UsageStore: RecordUses {
     /// or days, the oldest first.
     ///
     /// This is [`usage_by_key`](Self::usage_by_key) for lists with a line of usage beside each key. A store
-    /// that overrides it reads and sends less: the stores of this crate return one row for each key.
+    /// that overrides it reads and sends less: the stores of this crate keep the days of a key together, 32 in a
+    /// row, and a database returns one row for each key. They return such days until all days of the row are older
+    /// than the retention.
     ///
     /// # Errors
     ///
@@ -74,13 +80,11 @@ pub trait UsageStore: RecordUses {
         &self,
         query: &UsageByKeyQuery,
     ) -> Result<BTreeMap<KeyId, Vec<UsageSums>>, StoreError> {
-        let found = self.usage_by_key(query).await?;
-        let sums = |buckets: Vec<UsageBucket>| buckets.iter().map(UsageSums::from).collect();
-        Ok(found.into_iter().map(|(id, buckets)| (id, sums(buckets))).collect())
+        Ok(sums_of(self.usage_by_key(query).await?))
     }
 
     /// Sums up old hours to days, and deletes old days, by the age at `now`. It stops after about `at_most`
-    /// rows, so that nothing waits long for it. Several nodes may call it at the same time.
+    /// rows of each kind, so that nothing waits long for it. Several nodes may call it at the same time.
     ///
     /// Returns how many rows were deleted. If that is `at_most` or more, call it again: there may be others.
     /// A store in which usage expires by itself has nothing to do.
@@ -94,6 +98,12 @@ pub trait UsageStore: RecordUses {
         now: SystemTime,
         at_most: u32,
     ) -> Result<u64, StoreError>;
+}
+
+/// Leaves out the reasons.
+pub(crate) fn sums_of(found: BTreeMap<KeyId, Vec<UsageBucket>>) -> BTreeMap<KeyId, Vec<UsageSums>> {
+    let sums = |buckets: Vec<UsageBucket>| buckets.iter().map(UsageSums::from).collect();
+    found.into_iter().map(|(id, buckets)| (id, sums(buckets))).collect()
 }
 
 macro_rules! forward_to_the_inner_store {

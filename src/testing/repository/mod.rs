@@ -8,6 +8,7 @@ mod required;
 mod suite;
 mod suspended;
 mod usage;
+mod usage_days;
 mod uses;
 mod writers;
 

@@ -14,7 +14,7 @@ use crate::store::{
 };
 
 /// The number of nodes that add at once.
-const NODES: u64 = 8;
+pub(super) const NODES: u64 = 8;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -45,18 +45,19 @@ pub async fn check_usage_store<S: UsageStore + ?Sized>(store: &S) {
     suite.nodes_add_up().await;
     suite.keys_of_a_tenant_are_summed_up().await;
     suite.several_keys_are_told_at_once().await;
+    suite.check_days().await;
 }
 
-struct Suite<'a, S: ?Sized> {
-    store: &'a S,
+pub(super) struct Suite<'a, S: ?Sized> {
+    pub(super) store: &'a S,
 }
 
 /// An hour of the year 2020, the first of a day.
-fn hour(number: u32) -> SystemTime {
+pub(super) fn hour(number: u32) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_577_836_800) + number * HOUR
 }
 
-fn id() -> KeyId {
+pub(super) fn id() -> KeyId {
     KeyId::generate().unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -66,18 +67,22 @@ fn accepted(count: u64) -> UsageCounts {
     counts
 }
 
-fn used(id: &KeyId, tenant: Option<&TenantId>, number: u32, count: u64) -> KeyUsage {
+pub(super) fn used(id: &KeyId, tenant: Option<&TenantId>, number: u32, count: u64) -> KeyUsage {
     // Somewhere within the hour.
     KeyUsage::new(id.clone(), tenant.cloned(), hour(number) + HOUR / 2, accepted(count))
 }
 
-fn batch(writer: &KeyId, number: u64, rows: impl IntoIterator<Item = KeyUsage>) -> UsageBatch {
+pub(super) fn batch(
+    writer: &KeyId,
+    number: u64,
+    rows: impl IntoIterator<Item = KeyUsage>,
+) -> UsageBatch {
     // Longer than the time since then.
     UsageBatch::new(writer.as_str(), number, UsageRetention::days(40_000, 40_000), rows)
 }
 
 impl<S: UsageStore + ?Sized> Suite<'_, S> {
-    async fn add(&self, batch: &UsageBatch) {
+    pub(super) async fn add(&self, batch: &UsageBatch) {
         let added = self.store.add_usage(batch).await;
         added.unwrap_or_else(|error| panic!("`add_usage` failed: {error}"));
     }
@@ -93,7 +98,7 @@ impl<S: UsageStore + ?Sized> Suite<'_, S> {
         usage.into_iter().map(|UsageBucket { start, counts }| (start, counts)).collect()
     }
 
-    async fn sums(&self, query: &UsageByKeyQuery) -> BTreeMap<KeyId, Vec<UsageSums>> {
+    pub(super) async fn sums(&self, query: &UsageByKeyQuery) -> BTreeMap<KeyId, Vec<UsageSums>> {
         let sums = self.store.sums_by_key(query).await;
         sums.unwrap_or_else(|error| panic!("`sums_by_key` failed: {error}"))
     }

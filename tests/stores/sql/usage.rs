@@ -12,7 +12,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_api_key::manage::{Owner, UsagePeriod};
 use tower_api_key::store::{
     KeyUsage, KeyUse, RecordUses, UsageBatch, UsageBucket, UsageByKeyQuery, UsageCounts, UsageKind,
-    UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore,
+    UsageOf, UsageQuery, UsageRetention, UsageStep, UsageStore, UsageSums,
 };
 use tower_api_key::testing::{FakeClock, check_usage_store};
 use tower_api_key::{
@@ -27,6 +27,7 @@ pub async fn check_usage(keys: &(impl KeyRepository + UsageStore + Clone + 'stat
     tokio::join!(check_usage_store(keys), check_usage_store(keys));
     check_nodes(keys).await;
     check_pruning(keys).await;
+    check_pruning_of_days(keys).await;
 }
 
 fn accepted(count: u64) -> UsageCounts {
@@ -62,7 +63,7 @@ async fn check_pruning(keys: &impl UsageStore) {
         let mut all = 0;
         loop {
             let deleted = keys.prune_usage(retention, now, 7).await.unwrap();
-            assert!(deleted <= 14, "{deleted} rows in one go");
+            assert!(deleted <= 21, "{deleted} rows in one go");
             all += deleted;
             if deleted < 7 {
                 return all;
@@ -72,7 +73,7 @@ async fn check_pruning(keys: &impl UsageStore) {
     let deleted: u64 = join_all([node(), node()]).await.into_iter().sum();
     // One of them may have left rows to the other.
     let deleted = deleted + node().await;
-    assert_eq!(deleted, 144 + 1 + 1, "hours of six days and one, and that day");
+    assert_eq!(deleted, 144 + 1 + 1 + 1, "hours of six days and one, that day, and its block");
     let hours = rows(UsageStep::Hour).await;
     assert_eq!((hours.len(), hours[0].start), (56, hour(144)));
     let days = rows(UsageStep::Day).await;
@@ -84,6 +85,36 @@ async fn check_pruning(keys: &impl UsageStore) {
     assert_eq!(rows(UsageStep::Day).await[0].counts.accepted(), 124);
     assert_eq!(node().await, 1);
     assert_eq!(rows(UsageStep::Day).await[0].counts.accepted(), 124);
+    // The sums of days are those of the rows.
+    let query = UsageByKeyQuery::new([id.clone()], &(old..now), UsageStep::Day);
+    let sums = keys.sums_by_key(&query).await.unwrap().remove(&id).unwrap();
+    let days: Vec<_> = rows(UsageStep::Day).await.iter().map(UsageSums::from).collect();
+    assert_eq!(sums, days);
+}
+
+/// Days that are kept together go together, once all of them are too old, and some at a time.
+async fn check_pruning_of_days(keys: &impl UsageStore) {
+    let day =
+        |number: u64| SystemTime::UNIX_EPOCH + Duration::from_secs((6400 + number) * 24 * 3600);
+    let retention = UsageRetention::days(1, 10);
+    let ids: Vec<_> = (0..10).map(|_| KeyId::generate().unwrap()).collect();
+    let used = |id: &KeyId, number| KeyUsage::new(id.clone(), None, day(number), accepted(1));
+    // The last day of a block, and the first of the next one.
+    let rows = ids.iter().flat_map(|id| [used(id, 31), used(id, 32)]);
+    keys.add_usage(&UsageBatch::new(ids[0].as_str(), 1, retention, rows)).await.unwrap();
+    let count = async || {
+        let query = UsageByKeyQuery::new(ids.clone(), &(day(0)..day(64)), UsageStep::Day);
+        keys.sums_by_key(&query).await.unwrap().values().map(Vec::len).sum::<usize>()
+    };
+    let prune = async |now| keys.prune_usage(retention, now, 4).await.unwrap();
+    while prune(day(31) + 9 * 24 * HOUR).await >= 4 {}
+    assert_eq!(count().await, 20, "the last day is kept");
+    let now = day(32) + 10 * 24 * HOUR;
+    for (left, days) in [(16, 4), (12, 4), (10, 2), (10, 0)] {
+        // As many rows of days, which are too old as well.
+        assert_eq!(prune(now).await, 2 * days);
+        assert_eq!(count().await, left);
+    }
 }
 
 /// A way to a store that loses answers, and requests.

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use super::rules::UNKNOWN_ABILITY;
 use crate::key::{IssueError, KeyId};
 use crate::manage::{Excess, ManageError};
 use crate::trace;
@@ -26,6 +25,9 @@ pub struct ApiError {
     // Boxed, so that results are small.
     key_id: Option<Box<KeyId>>,
 }
+
+/// The message for an ability that is not in the catalogue.
+pub(super) const UNKNOWN_ABILITY: &str = "Unknown ability: correct its spelling";
 
 /// A wrong field, unless it cannot be named, and its message.
 type Wrong = (Option<String>, Cow<'static, str>);

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use http::StatusCode;
 
 use super::ApiError;
+use super::error::UNKNOWN_ABILITY;
 use super::field::Field;
 use crate::key::{Ability, AbilitySet};
 use crate::manage::issue::check_expiry;
@@ -63,9 +64,6 @@ impl<'a> Rules<'a> {
         Ok(Some(time))
     }
 }
-
-/// The message for an ability that is not in the catalogue.
-pub(super) const UNKNOWN_ABILITY: &str = "Unknown ability: correct its spelling";
 
 /// Returns the error of a body with all wrong fields that `read` finds by the [rules](Rules), if `error` is that of
 /// a field.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use thiserror::Error;
+
 /// Provides the time by which keys expire and requests are counted.
 ///
 /// The layer reads it once for each key that can expire, and a limiter in memory once for each request
@@ -119,6 +121,21 @@ pub(crate) fn microseconds(time: SystemTime) -> u64 {
 
 /// The time from 1970 to the last second of the year 9999, the range of texts and databases.
 pub(crate) const LAST: Duration = Duration::from_secs(253_402_300_799);
+
+/// The error of a time that no store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the time cannot be stored: use one in the years 1970 to 9999")]
+pub(crate) struct TimeError;
+
+/// Returns a time in the range of texts and databases.
+///
+/// # Errors
+///
+/// Returns an error if it is before 1970 or after 9999.
+pub(crate) fn in_range(time: SystemTime) -> Result<SystemTime, TimeError> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| TimeError)?;
+    if since.as_secs() <= LAST.as_secs() { Ok(time) } else { Err(TimeError) }
+}
 
 /// Returns the time that is `period` after `time`, or `None`, which is never, beyond [`LAST`].
 pub(crate) fn later(time: SystemTime, period: Duration) -> Option<SystemTime> {

@@ -74,7 +74,7 @@
 //!
 //! # What callers see
 //!
-//! * Errors name the field, as problem+json or in [your own
+//! * Errors name all wrong fields, as problem+json or in [your own
 //!   form](crate::manage::api::KeyRoutes::errors), and repeat nothing of the body.
 //! * The key of another tenant gets the same answer as one that does not exist, byte for byte.
 //! * A revocation reports what is left: if the key was rotated, `working_successors` names the keys

@@ -74,7 +74,7 @@ impl RateLimits {
     ) where
         L: TryInto<RateLimit, Error: fmt::Display>,
     {
-        let more = invalid.convert_all("limits", self.len(), limits);
+        let more = invalid.convert_all("limits", limits);
         match Self::new(self.iter().cloned().chain(more)) {
             Ok(all) => *self = all,
             Err(error) => invalid.add("limits", None, error),

@@ -60,7 +60,7 @@ impl Restrictions {
     ) where
         N: TryInto<Network, Error: fmt::Display>,
     {
-        let networks = invalid.convert_all("addresses", length(&self.addresses), networks);
+        let networks = invalid.convert_all("addresses", networks);
         extend(&mut self.addresses, networks.into_iter().map(IpNet::from));
     }
 
@@ -72,7 +72,7 @@ impl Restrictions {
     ) where
         O: TryInto<OriginPattern, Error: fmt::Display>,
     {
-        let origins = invalid.convert_all("origins", length(&self.origins), origins);
+        let origins = invalid.convert_all("origins", origins);
         extend(&mut self.origins, origins);
     }
 
@@ -84,7 +84,7 @@ impl Restrictions {
     ) where
         R: TryInto<ReferrerPattern, Error: fmt::Display>,
     {
-        let referrers = invalid.convert_all("referrers", length(&self.referrers), referrers);
+        let referrers = invalid.convert_all("referrers", referrers);
         extend(&mut self.referrers, referrers);
     }
 
@@ -96,7 +96,7 @@ impl Restrictions {
     ) where
         E: TryInto<EndpointPattern, Error: fmt::Display>,
     {
-        let endpoints = invalid.convert_all("endpoints", length(&self.endpoints), endpoints);
+        let endpoints = invalid.convert_all("endpoints", endpoints);
         extend(&mut self.endpoints, endpoints);
     }
 
@@ -104,10 +104,6 @@ impl Restrictions {
     pub(crate) fn names_sites(&self) -> bool {
         self.origins.is_some() || self.referrers.is_some()
     }
-}
-
-fn length<T>(list: &Option<Arc<[T]>>) -> usize {
-    list.as_ref().map_or(0, |list| list.len())
 }
 
 /// Adds to a list; the first addition makes it one, also if there is nothing to add.

@@ -11,7 +11,7 @@ use super::name::check_name;
 use super::turns::Errand;
 use super::{KeyManager, ManageError};
 use crate::clock::to_microsecond;
-use crate::key::{KeyDigest, KeyId, RateLimits};
+use crate::key::{InvalidFields, KeyDigest, KeyId, RateLimits};
 use crate::store::{AuditAction, CommitError, KeyChange, KeyRecord, TenantFilter};
 
 /// How many keys are imported in one transaction.
@@ -297,7 +297,22 @@ fn refused(error: &ManageError) -> ImportOutcome {
 }
 
 fn check(record: &KeyRecord, authority: &Authority) -> Result<(), ManageError> {
+    check_times(record).check()?;
     check_name(record.name())?;
     authority.check(record)?;
     authority.check_limits(&RateLimits::default(), record.limits())
+}
+
+/// Finds times that no store keeps.
+fn check_times(record: &KeyRecord) -> InvalidFields {
+    let mut invalid = InvalidFields::NONE;
+    for (name, time) in [
+        ("created_at", Some(record.created_at())),
+        ("expires_at", record.expires_at()),
+        ("revoked_at", record.revoked_at()),
+        ("rotation_due_at", record.rotation_due_at()),
+    ] {
+        let _ = invalid.time(name, time);
+    }
+    invalid
 }

@@ -88,7 +88,7 @@ impl KeyUpdate {
         A: TryInto<Ability, Error: fmt::Display>,
     {
         let all = self.abilities.take().unwrap_or_default();
-        let more = self.invalid.convert_all("abilities", all.iter().len(), abilities);
+        let more = self.invalid.convert_all("abilities", abilities);
         self.abilities = Some(all.into_iter().chain(more).collect());
         self
     }
@@ -99,15 +99,17 @@ impl KeyUpdate {
         self
     }
 
-    /// Sets the time from which the key is refused; `None` is never.
+    /// Sets the time from which the key is refused; `None` is never. A time after the year 9999 is invalid.
     pub fn expires_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
-        self.expires_at = Some(time.into().map(to_microsecond));
+        self.expires_at = Some(self.invalid.time("expires_at", time.into()).map(to_microsecond));
         self
     }
 
-    /// Sets the time from which the key should be replaced; `None` is never.
+    /// Sets the time from which the key should be replaced; `None` is never. A time before the year 1970 or after
+    /// 9999 is invalid.
     pub fn rotation_due_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
-        self.rotation_due_at = Some(time.into().map(to_microsecond));
+        let time = self.invalid.time("rotation_due_at", time.into());
+        self.rotation_due_at = Some(time.map(to_microsecond));
         self
     }
 

@@ -128,7 +128,7 @@ impl Answer {
 impl Body {
     const fn name(self) -> &'static str {
         match self {
-            // As in the document of the management API, whose problems have one more field.
+            // As in the document of the management API, whose problems have more fields.
             Self::Problem => "ApiKeyProblem",
             Self::Message => "ApiKeyMessage",
         }

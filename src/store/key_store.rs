@@ -201,7 +201,8 @@ impl StoreError {
         Self { source: source.into().into(), has_answered: false }
     }
 
-    /// Wraps the error of a store that was reached, such as that of a record that cannot be read.
+    /// Wraps the error of a store that was reached, such as that of a record that cannot be read, or of a query that
+    /// is not valid.
     ///
     /// It is not an outage, so a `CachedStore` that serves records during outages serves none.
     pub fn answered(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

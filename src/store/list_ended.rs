@@ -16,7 +16,7 @@ pub(super) async fn list_ended(
     list: impl AsyncFnOnce(&KeyQuery) -> Result<KeyPage, StoreError>,
 ) -> Result<EndedPage, StoreError> {
     let (number, after) = match &query.after {
-        Some(after) => place(after).map_err(StoreError::new)?,
+        Some(after) => place(after).map_err(StoreError::answered)?,
         None => (0, None),
     };
     let Some(state) = STATES.get(number) else { return Ok(EndedPage::new(Vec::new(), None)) };

@@ -134,20 +134,20 @@ impl NewKey {
     where
         A: TryInto<Ability, Error: fmt::Display>,
     {
-        let before = self.abilities.len();
-        self.abilities.extend(self.invalid.convert_all("abilities", before, abilities));
+        self.abilities.extend(self.invalid.convert_all("abilities", abilities));
         self
     }
 
-    /// Sets the expiry, from which on the key is refused. `None` means never.
+    /// Sets the expiry, from which on the key is refused. `None` means never. A time after the year 9999 is invalid.
     pub fn expires_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
-        self.expires_at = time.into();
+        self.expires_at = self.invalid.time("expires_at", time.into());
         self
     }
 
-    /// Sets when the key should be replaced. `None` means never. The key continues to work.
+    /// Sets when the key should be replaced. `None` means never. The key continues to work. A time before the year
+    /// 1970 or after 9999 is invalid.
     pub fn rotation_due_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
-        self.rotation_due_at = time.into();
+        self.rotation_due_at = self.invalid.time("rotation_due_at", time.into());
         self
     }
 

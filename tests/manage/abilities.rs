@@ -99,6 +99,12 @@ async fn the_api_blames_the_abilities() {
         (StatusCode::UNPROCESSABLE_ENTITY, &json!("abilities[2]"))
     );
     assert!(!problem.to_string().contains("raed"), "{problem}");
+    let (status, problem) = create(&["bots:raed", "bots:read", "bots raed", "bots:raed"]).await;
+    let errors = problem["errors"].as_array().unwrap();
+    let fields: Vec<_> = errors.iter().map(|error| &error["field"]).collect();
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(fields, ["abilities[0]", "abilities[2]", "abilities[3]"]);
+    assert!(!problem.to_string().contains("raed"), "{problem}");
 }
 
 #[test]

@@ -3,17 +3,21 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use serde_json::{Map, Value, json};
+use tower_api_key::client::Problem;
 use tower_api_key::store::KeyQuery;
 
-use crate::common::{in_time, send_raw_with_body};
+use crate::common::{RawResponse, in_time, send_raw_with_body};
 use crate::world::{ALICE, World, assert_blamed, over_each_database, over_sqlite};
 
 over_each_database! {
     a_wrong_field_is_named
+    all_wrong_fields_are_named_at_once
+    all_wrong_parameters_are_named_at_once
     a_body_does_not_say_whose_the_key_is
     a_wrong_field_changes_nothing
     a_wrong_grace_is_refused
     a_wrong_parameter_is_named
+    no_parameter_is_the_fault_of_the_server
     what_is_no_json_is_refused
     other_sites_cannot_have_a_browser_rotate_a_key
     a_long_body_is_refused
@@ -113,6 +117,118 @@ async fn a_wrong_field_is_named(world: &World) {
     assert_eq!(world.keys.list(&KeyQuery::new()).await.unwrap().keys.len(), 1);
 }
 
+/// Returns the wrong fields that a problem lists. The first of them is the one that it names by itself.
+#[track_caller]
+fn all_blamed(response: &RawResponse, status: u16) -> Vec<Value> {
+    let problem = response.json();
+    let errors = problem["errors"].as_array().unwrap_or_else(|| panic!("{problem}")).clone();
+    assert_blamed(response, status, errors[0]["field"].clone());
+    assert_eq!(problem["detail"], errors[0]["detail"]);
+    for error in &errors {
+        assert!(error["detail"].as_str().unwrap().starts_with(char::is_uppercase), "{problem}");
+    }
+    errors.into_iter().map(|mut error| error["field"].take()).collect()
+}
+
+async fn all_wrong_fields_are_named_at_once(world: &World) {
+    let (id, _) = world.create("nightly import").await;
+    let wrong = json!({
+        "name": "x",
+        "prefix": 7,
+        "stage": "hush hush",
+        "abilities": ["bots:read", "hush hush", "bots:read", 7],
+        "expires_at": "2020-01-01T00:00:00Z",
+        "limits": ["1 per hour", "hush", "0 per minute"],
+        "restrictions": {
+            "addresses": ["::1", "hush"],
+            "origins": "hush",
+            "referrers": [null],
+            "endpoints": ["hush"],
+            "adresses": [],
+        },
+        "hush": "hush",
+        "colour": "red",
+        "hush, which may be a secret": 7,
+        "hush, which may be another": 7,
+    });
+    let response = world.alice("POST", "", &wrong.to_string()).await;
+    let common = [
+        json!("limits[1]"),
+        json!("limits[2]"),
+        json!("restrictions.addresses[1]"),
+        json!("restrictions.origins"),
+        json!("restrictions.referrers[0]"),
+        json!("restrictions.endpoints[0]"),
+        json!("restrictions.adresses"),
+    ];
+    let [name, abilities, expiry] =
+        [&["name"][..], &["abilities[1]", "abilities[3]"], &["expires_at"]]
+            .map(|fields| fields.iter().map(|field| json!(field)).collect::<Vec<_>>());
+    // Unknown names that may be secrets are not repeated.
+    let mut unknown = vec![json!("colour"), json!("hush"), json!(null)];
+    let stage = vec![json!("prefix"), json!("stage")];
+    let expected = [&name[..], &stage, &abilities, &expiry, &common, &unknown].concat();
+    assert_eq!(all_blamed(&response, 422), expected, "{}", response.text());
+    assert!(!response.text().contains("may be"), "{}", response.text());
+    assert!(!response.text().contains("hush hush"), "{}", response.text());
+
+    let mut wrong = wrong;
+    wrong["disabled"] = json!("yes");
+    let response = world.alice("PATCH", &format!("/{id}"), &wrong.to_string()).await;
+    unknown.splice(2..2, [json!("prefix"), json!("stage")]);
+    let disabled = vec![json!("disabled")];
+    let expected = [&name[..], &abilities, &expiry, &common, &disabled, &unknown].concat();
+    assert_eq!(all_blamed(&response, 422), expected, "{}", response.text());
+
+    let body = json!({ "grace_seconds": -1, "name": "other", "limits": [] });
+    let response = world.alice("POST", &format!("/{id}/rotate"), &body.to_string()).await;
+    assert_eq!(all_blamed(&response, 422), ["grace_seconds", "limits", "name"]);
+
+    // The rules of the manager, and one alone.
+    let body = json!({ "name": "x", "expires_at": "2020-01-01T00:00:00Z" });
+    let response = world.alice("POST", "", &body.to_string()).await;
+    assert_eq!(all_blamed(&response, 422), ["name", "expires_at", "prefix"]);
+    let response = world.alice("PATCH", &format!("/{id}"), &body.to_string()).await;
+    assert_eq!(all_blamed(&response, 422), ["name", "expires_at"]);
+    let response = world.alice("PATCH", &format!("/{id}"), r#"{"name":"x"}"#).await;
+    assert_eq!(all_blamed(&response, 422), ["name"]);
+    // However much is wrong, the answer can be read by a client that reads short ones.
+    let many = json!(vec!["hush hush"; 100]);
+    let restrictions = json!({ "addresses": many, "origins": many, "endpoints": many });
+    let mut body = json!({ "name": "x", "limits": many, "restrictions": restrictions });
+    for number in 0..2000 {
+        body[format!("field_{number}")] = json!(1);
+    }
+    let response = world.alice("PATCH", &format!("/{id}"), &body.to_string()).await;
+    assert_eq!(all_blamed(&response, 422).len(), 40);
+    assert!(Problem::parse(&response.body).is_some(), "{}", response.body.len());
+    // What is wrong with no field lists none.
+    let response = world.alice("GET", "/key_unknown", "").await;
+    assert_eq!((response.status, response.json().get("errors")), (404, None));
+}
+
+async fn all_wrong_parameters_are_named_at_once(world: &World) {
+    let (id, _) = world.create("nightly import").await;
+    for (path, blamed) in [
+        (
+            "?limit=1&state=lost&unused_since=hush&kind=hush&sate=1&limit=2&name=&colour=1&%FF%00=1"
+                .to_owned(),
+            &["sate", "limit", "colour", "", "state", "name", "kind", "unused_since"][..],
+        ),
+        (format!("/{id}/audit?limit=0&cursor=hush&colour=1"), &["colour", "limit", "cursor"]),
+        (
+            format!("/{id}/usage?from=hush&to=hush&bucket=hush&colour=1"),
+            &["colour", "bucket", "to", "from"],
+        ),
+    ] {
+        let response = world.alice("GET", &path, "").await;
+        let found = all_blamed(&response, 400);
+        let found: Vec<_> = found.iter().map(|field| field.as_str().unwrap_or_default()).collect();
+        assert_eq!(found, blamed, "{}", response.text());
+        assert!(!response.text().contains("hush"), "{}", response.text());
+    }
+}
+
 async fn a_body_does_not_say_whose_the_key_is(world: &World) {
     let (id, _) = world.create("nightly import").await;
     for field in ["tenant", "tenant_id", "kind", "metadata", "id", "digest", "revoked_at", "secret"]
@@ -175,6 +291,41 @@ async fn a_wrong_parameter_is_named(world: &World) {
         assert_blamed(&world.alice("GET", &format!("?{query}"), "").await, 400, blamed);
     }
     assert_eq!(world.alice("GET", "?&limit=100&state=active", "").await.status, 200);
+}
+
+/// The first and the last times and places that can be written are asked for like any others.
+async fn no_parameter_is_the_fault_of_the_server(world: &World) {
+    let (id, _) = world.create("nightly import").await;
+    let times = ["1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999999Z"];
+    let last = (i64::MAX / 1000).to_string();
+    let mut queries = Vec::new();
+    for time in times {
+        for name in ["unused_since", "rotation_due_by"] {
+            queries.push((format!("?{name}={time}"), true));
+        }
+        queries.push((format!("?rotation_due_by={time}&unused_since={time}&state=expired"), true));
+        for bucket in ["hour", "day", "month"] {
+            for to in times {
+                queries.push((format!("/{id}/usage?bucket={bucket}&from={time}&to={to}"), false));
+            }
+            queries.push((format!("/{id}/usage?bucket={bucket}&from={time}"), false));
+            queries.push((format!("/{id}/usage?bucket={bucket}&to={time}"), false));
+        }
+    }
+    for cursor in ["0.a", &format!("{last}.a"), &format!("{last}.key_1.2")] {
+        queries.push((format!("?cursor={cursor}&unused_since={}", times[2]), true));
+    }
+    for cursor in [format!("0.{}", i64::MIN), format!("{last}.{}", i64::MAX)] {
+        queries.push((format!("/{id}/audit?cursor={cursor}"), true));
+    }
+    for name in ["%00", "a%00b", "%25", "_", "%5C", "%5C%22%7B%5B", "%F0%9F%94%91", "%EF%BF%BF"] {
+        queries.push((format!("?name={name}"), true));
+    }
+    for (query, is_answered) in queries {
+        let response = world.alice("GET", &query, "").await;
+        let status = response.status;
+        assert!(status == 200 || status == 400 && !is_answered, "{query}: {}", response.text());
+    }
 }
 
 async fn what_is_no_json_is_refused(world: &World) {

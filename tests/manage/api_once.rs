@@ -1,11 +1,17 @@
 //! Requests for keys that are repeated: `Idempotency-Key`.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::body::Body;
 use futures_util::future::join_all;
-use http::StatusCode;
-use serde_json::json;
-use tower_api_key::NewKey;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use tower_api_key::manage::api::{KeyOwner, KeyRoutes};
+use tower_api_key::testing::FakeClock;
+use tower_api_key::{KeyManager, MemoryStore, NewKey};
 
 use crate::common::RawResponse;
 use crate::world::{ALICE, World, over_each_database};
@@ -112,6 +118,32 @@ async fn what_was_not_issued_can_be_asked_for_again(world: &World) {
     assert_eq!(suspended.json()["detail"], "The tenant is suspended: resume it first");
     world.keys.resume(&"acme".parse().unwrap()).await.unwrap();
     assert_eq!(create(world, ALICE, header, BODY).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_repeated_request_is_answered_before_its_expiry_is_judged_anew() {
+    let clock = Arc::new(FakeClock::at(SystemTime::now()));
+    let owner = NewKey::named("owner").tenant("acme").abilities(["*"]);
+    let keys = KeyManager::new(MemoryStore::new()).clock(Arc::clone(&clock));
+    let secret = keys.issue(owner).await.unwrap().secret;
+    let app = KeyRoutes::new(keys.clone(), KeyOwner::default()).into_router().layer(keys.layer());
+    let create = async |body: &str| {
+        let request = Request::post("/api-keys")
+            .header("x-api-key", secret.reveal())
+            .header("content-type", "application/json")
+            .header("idempotency-key", "\"8e03978e-40d5\"")
+            .body(Body::from(body.to_owned()));
+        let response = app.clone().oneshot(request.unwrap()).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status.as_u16(), serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let body = r#"{"name":"brief","expires_at":"2100-01-01T00:00:00Z"}"#;
+    let (status, issued) = create(body).await;
+    assert_eq!(status, 201, "{issued}");
+    clock.advance(Duration::from_secs(100 * 366 * 24 * 3600));
+    let (status, again) = create(body).await;
+    assert_eq!((status, &again["key_id"]), (409, &issued["data"]["id"]), "{again}");
 }
 
 over_each_database! {

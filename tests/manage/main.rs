@@ -20,6 +20,7 @@ mod key_scheme;
 // Many keys at once, and what was done to them.
 mod audit_log;
 mod batches;
+mod ranges;
 mod usage;
 
 // On whose behalf.

@@ -63,7 +63,7 @@ impl Api {
             "is_another": true,
             "revoked": true,
             "state": "revoked",
-            "wrong": [422, "name"],
+            "wrong": [422, "name", ["name"]],
             "stranger": 401,
         });
         assert_eq!(said, expected);

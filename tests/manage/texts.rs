@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use tower_api_key::address::Network;
-use tower_api_key::key::{EndpointPattern, InvalidFields, OriginPattern};
+use tower_api_key::key::{EndpointPattern, InvalidFields, OriginPattern, Restrictions};
 use tower_api_key::store::{AuditQuery, KeyQuery};
 use tower_api_key::{
     Ability, KeyManager, KeyUpdate, ManageError, MemoryStore, NewKey, RateLimit, Stage, TenantId,
@@ -72,6 +72,32 @@ async fn all_that_is_wrong_with_a_change_is_told_at_once_and_nothing_is_changed(
         ["abilities[0]", "limits[0]", "addresses[0]", "origins[0]", "referrers[0]", "endpoints[0]"];
     assert_eq!(fields(keys.update(record.id(), &update).await), expected);
     assert_eq!(keys.get(record.id()).await.unwrap().record, record);
+}
+
+#[tokio::test]
+async fn the_place_of_a_mistake_is_the_index_among_all_items_that_were_passed() {
+    let keys = KeyManager::new(MemoryStore::new());
+    let record = keys.issue(NewKey::named("nightly import")).await.unwrap().record;
+    let (twice, same_name) = (["bots:read", "bots:read"], ["10 per hour", "20 per hour"]);
+    let networks = ["10.0.0.0/8", "10.0.0.0/8"];
+    let expected = ["abilities[2]", "limits", "limits[2]", "addresses[2]"];
+    let update = KeyUpdate::new().abilities(twice).abilities(["bots read"]);
+    let update = update.limits(same_name).limit("often").addresses(networks).addresses(["home"]);
+    assert_eq!(fields(keys.update(record.id(), &update).await), expected);
+    let key = NewKey::named("another").abilities(twice).abilities(["bots read"]);
+    let key = key.limits(same_name).limit("often").addresses(networks).addresses(["home"]);
+    assert_eq!(fields(keys.issue(key).await), expected);
+    // What is removed or replaced in between was passed all the same.
+    let update =
+        KeyUpdate::new().abilities(["bots:read"]).without_abilities().abilities(["bots"; 0]);
+    let update = update.abilities(["bots read"]).limits(same_name).without_limits().limit("often");
+    let update = update.addresses(["::1"]).without_addresses().addresses(["home"]);
+    let expected = ["abilities[1]", "limits", "limits[2]", "addresses[1]"];
+    assert_eq!(fields(keys.update(record.id(), &update).await), expected);
+    let key = NewKey::named("another").addresses(["::1"]).restrictions(Restrictions::default());
+    assert_eq!(fields(keys.issue(key.addresses(["home"])).await), ["addresses[1]"]);
+    // Only what was passed in the end counts.
+    assert_eq!(KeyUpdate::new().abilities(twice), KeyUpdate::new().abilities(["bots:read"]));
 }
 
 #[tokio::test]

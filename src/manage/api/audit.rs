@@ -5,14 +5,13 @@ use std::time::SystemTime;
 
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
-use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::ApiError;
-use super::field::may_be_told;
-use super::list::{DEFAULT_LIMIT, parse_limit, wrong};
+use super::list::{DEFAULT_LIMIT, parse_limit};
+use super::parameters::Parameters;
 use crate::key::{KeyDigest, KeyId};
 use crate::manage::KeyView;
 use crate::manage::view::rfc3339;
@@ -81,27 +80,10 @@ pub(super) fn answer(page: AuditPage) -> Response {
 
 /// Reads the query of the events of a key.
 pub(super) fn parse_query(query: &str, id: KeyId) -> Result<AuditQuery, ApiError> {
-    let (mut limit, mut cursor) = (None, None);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let (name, parameter) = match &*name {
-            "limit" => ("limit", &mut limit),
-            "cursor" => ("cursor", &mut cursor),
-            other if may_be_told(other) => return Err(wrong(other, UNKNOWN)),
-            _ => return Err(ApiError::new(StatusCode::BAD_REQUEST, UNKNOWN)),
-        };
-        if parameter.replace(value).is_some() {
-            return Err(wrong(name, "given twice: pass it once"));
-        }
-    }
-    let limit = limit.map(|limit| parse_limit(&limit).map_err(|error| wrong("limit", error)));
-    let limit = limit.transpose()?.unwrap_or(DEFAULT_LIMIT);
-    let parsed = AuditQuery::new().key(id).newest_first().limit(limit);
-    match cursor {
-        Some(cursor) => {
-            Ok(parsed.after(cursor.parse::<AuditCursor>().map_err(|error| wrong("cursor", error))?))
-        }
-        None => Ok(parsed),
-    }
+    let mut given = Parameters::read(query, ["limit", "cursor"], UNKNOWN);
+    let limit = given.take("limit", parse_limit).unwrap_or(DEFAULT_LIMIT);
+    let after = given.take("cursor", str::parse::<AuditCursor>);
+    given.finish(AuditQuery::new().key(id).newest_first().limit(limit).after(after))
 }
 
 const UNKNOWN: &str = "Unknown parameter: use `limit` and `cursor`";

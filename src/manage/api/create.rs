@@ -6,10 +6,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::ApiError;
-use super::field::Fields;
+use super::field::{Field, Fields, Mistakes};
 use super::restrictions::restrictions;
+use super::rules::Rules;
 use crate::key::{Ability, RateLimits, Restrictions, Stage};
-use crate::rfc3339::parse_time;
 use crate::store::NewKey;
 
 /// A new key.
@@ -41,39 +41,26 @@ pub(in crate::manage) struct CreateKey {
 }
 
 impl CreateKey {
-    pub(in crate::manage) fn read(body: Value) -> Result<Self, ApiError> {
-        let mut fields = Fields::of_body(body)?;
+    pub(in crate::manage) fn read(body: Value, rules: Rules<'_>) -> Result<Self, ApiError> {
+        let (mut fields, mut mistakes) = (Fields::of_body(body)?, Mistakes::default());
+        let name = fields.require("name").and_then(|field| rules.name(field));
+        let prefix = fields.take_value("prefix").map(Field::text).transpose();
+        let stage = fields.take_value("stage").map(|field| field.parse(str::parse)).transpose();
+        let abilities = fields.take("abilities").map(|field| rules.abilities(field)).transpose();
+        let expires_at = fields.take("expires_at").map(|field| rules.expiry(field)).transpose();
+        let limits = fields.take("limits").map(|field| field.collect(RateLimits::new)).transpose();
+        let allowed = fields.take("restrictions").map(restrictions).transpose();
         let key = Self {
-            name: fields.require("name")?.text()?,
-            prefix: fields.take_value("prefix").map(|field| field.text()).transpose()?,
-            stage: fields.take_value("stage").map(|field| field.parse(str::parse)).transpose()?,
-            abilities: fields
-                .take("abilities")
-                .map(|field| field.list_of())
-                .transpose()?
-                .unwrap_or_default(),
-            expires_at: fields
-                .take_value("expires_at")
-                .map(|field| field.parse(parse_time))
-                .transpose()?,
-            limits: fields
-                .take("limits")
-                .map(|field| field.collect(RateLimits::new))
-                .transpose()?
-                .unwrap_or_default(),
-            restrictions: fields
-                .take("restrictions")
-                .map(restrictions)
-                .transpose()?
-                .unwrap_or_default(),
+            name: mistakes.or_default(name),
+            prefix: mistakes.or_default(prefix),
+            stage: mistakes.or_default(stage),
+            abilities: mistakes.or_default(abilities).unwrap_or_default(),
+            expires_at: mistakes.or_default(expires_at).flatten(),
+            limits: mistakes.or_default(limits).unwrap_or_default(),
+            restrictions: mistakes.or_default(allowed).unwrap_or_default(),
         };
-        fields.end()?;
-        Ok(key)
-    }
-
-    /// Returns the abilities in the order of the body.
-    pub(super) fn abilities(&self) -> Vec<Ability> {
-        self.abilities.clone()
+        mistakes.or_default(fields.end());
+        mistakes.finish(key)
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`ApiError`]: the error of a request, with the field that is wrong.
+//! [`ApiError`]: the error of a request, with the fields that are wrong.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::key::{Ability, IssueError, KeyId};
+use crate::key::{IssueError, KeyId};
 use crate::manage::{Excess, ManageError};
 use crate::trace;
 
@@ -20,9 +20,23 @@ pub struct ApiError {
     kind: Option<&'static ProblemType>,
     field: Option<String>,
     message: Cow<'static, str>,
+    /// The other wrong fields.
+    others: Vec<Wrong>,
     // Boxed, so that results are small.
     key_id: Option<Box<KeyId>>,
 }
+
+/// The message for an ability that is not in the catalogue.
+pub(super) const UNKNOWN_ABILITY: &str = "Unknown ability: correct its spelling";
+
+/// A wrong field, unless it cannot be named, and its message.
+type Wrong = (Option<String>, Cow<'static, str>);
+
+/// The most wrong fields that are kept. The known fields of a body have fewer items.
+const MAX_KEPT: usize = 1000;
+
+/// The most wrong fields that an answer lists, so that it stays short.
+const MAX_ERRORS: usize = 40;
 
 /// A kind of problem with a type of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +54,8 @@ impl ApiError {
         status: StatusCode,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, kind: None, field: None, message: message.into(), key_id: None }
+        let message = message.into();
+        Self { status, kind: None, field: None, message, others: Vec::new(), key_id: None }
     }
 
     /// Creates the error of a wrong field.
@@ -52,13 +67,31 @@ impl ApiError {
         Self { field: Some(field.into()), ..Self::new(status, sentence(&message.to_string())) }
     }
 
+    /// Adds the wrong fields of another error.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        let others = std::iter::once((other.field, other.message)).chain(other.others);
+        self.others.extend(others.take(MAX_KEPT.saturating_sub(self.others.len())));
+        self
+    }
+
+    /// Returns whether the error names the first wrong field of another one, or an item of it.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.errors().any(|(field, _)| match (field, other.field()) {
+            (Some(field), Some(other)) => field
+                .strip_prefix(other)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('[')),
+            (field, other) => field == other,
+        })
+    }
+
     /// Returns the status code.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Returns the wrong field of the body, such as `restrictions.addresses[1]`, or the wrong query parameter.
+    /// Returns the wrong field of the body, such as `restrictions.addresses[1]`, or the wrong query parameter. It is
+    /// the first of [several](Self::errors).
     #[must_use]
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
@@ -85,10 +118,37 @@ impl ApiError {
         }
     }
 
-    /// Returns the message for the client.
+    /// Returns the message for the client. It is that of the first [wrong field](Self::errors).
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Returns each wrong field with its message. The first are [`field`](Self::field) and
+    /// [`message`](Self::message).
+    ///
+    /// A field has no name here if its name might be a secret in the wrong place. An error that is not about fields
+    /// is the only one, without a field.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_api_key::manage::api::ApiError;
+    /// use tower_api_key::{KeyManager, MemoryStore, NewKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let keys = KeyManager::new(MemoryStore::new());
+    /// let key = NewKey::named("nightly import").stage("a stage").abilities(["bots:read", "bots write"]);
+    /// let error = ApiError::from(keys.issue(key).await.unwrap_err());
+    /// assert_eq!((error.status().as_u16(), error.field()), (422, Some("stage")));
+    /// let fields: Vec<_> = error.errors().filter_map(|(field, _)| field).collect();
+    /// assert_eq!(fields, ["stage", "abilities[1]"]);
+    /// # }
+    /// ```
+    pub fn errors(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+        let others = self.others.iter().map(|(field, message)| (field.as_deref(), &**message));
+        std::iter::once((self.field(), self.message())).chain(others)
     }
 
     /// Returns the answer as `application/problem+json` (RFC 9457).
@@ -107,6 +167,13 @@ impl ApiError {
         if let Some(field) = &self.field {
             problem["field"] = field.as_str().into();
         }
+        if self.field.is_some() || !self.others.is_empty() {
+            let errors = self.errors().take(MAX_ERRORS).map(|(field, message)| match field {
+                Some(field) => json!({ "field": field, "detail": message }),
+                None => json!({ "detail": message }),
+            });
+            problem["errors"] = errors.collect();
+        }
         if let Some(id) = &self.key_id {
             problem["key_id"] = id.as_str().into();
         }
@@ -120,10 +187,14 @@ impl ApiError {
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.field {
-            Some(field) => write!(f, "{field}: {}", self.message),
-            None => f.write_str(&self.message),
+        for (index, (field, message)) in self.errors().enumerate() {
+            f.write_str(if index == 0 { "" } else { "; " })?;
+            match field {
+                Some(field) => write!(f, "{field}: {message}")?,
+                None => f.write_str(message)?,
+            }
         }
+        Ok(())
     }
 }
 
@@ -141,10 +212,11 @@ impl From<ManageError> for ApiError {
         let (status, field) = match &error {
             ManageError::Invalid(invalid) => {
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
-                return match invalid.iter().next() {
-                    Some(first) => Self::field_is(status, first.field(), first.reason()),
-                    None => Self::new(status, sentence(&error.to_string())),
-                };
+                let wrong = invalid.iter();
+                let wrong =
+                    wrong.map(|wrong| Self::field_is(status, wrong.field(), wrong.reason()));
+                let all = wrong.reduce(Self::and);
+                return all.unwrap_or_else(|| Self::new(status, sentence(&error.to_string())));
             }
             ManageError::UsageNotKept => (StatusCode::NOT_FOUND, None),
             ManageError::UsageRange => (StatusCode::BAD_REQUEST, Some("from")),
@@ -152,8 +224,8 @@ impl From<ManageError> for ApiError {
             ManageError::Name => (StatusCode::UNPROCESSABLE_ENTITY, Some("name")),
             ManageError::Expiry => (StatusCode::UNPROCESSABLE_ENTITY, Some("expires_at")),
             ManageError::UnknownAbility(_) => {
-                let message = "Unknown ability: correct its spelling";
-                return Self::field_is(StatusCode::UNPROCESSABLE_ENTITY, "abilities", message);
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                return Self::field_is(status, "abilities", UNKNOWN_ABILITY);
             }
             ManageError::Exceeds(excess) => (StatusCode::FORBIDDEN, field_of(*excess)),
             ManageError::TooManyKeys(_) => {
@@ -198,19 +270,6 @@ impl From<ManageError> for ApiError {
 }
 
 impl ApiError {
-    /// Returns the error of a body with these abilities. An unknown one is named by its place, because an error
-    /// repeats no value of the body.
-    pub(super) fn of_body(error: ManageError, abilities: &[Ability]) -> Self {
-        let ManageError::UnknownAbility(unknown) = &error else { return error.into() };
-        let is_unknown = |each: &Ability| unknown.iter().any(|unknown| unknown == each);
-        let place = abilities.iter().position(is_unknown);
-        let error = Self::from(error);
-        match place {
-            Some(place) => Self { field: Some(format!("abilities[{place}]")), ..error },
-            None => error,
-        }
-    }
-
     pub(in crate::manage) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "There is no such API key")
     }

@@ -1,4 +1,4 @@
-//! [`Fields`]: the fields of a body, with errors that name the wrong one.
+//! [`Fields`]: the fields of a body, with errors that name the wrong ones.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,6 +24,35 @@ pub(super) struct Fields {
 pub(super) struct Field {
     path: String,
     value: Value,
+}
+
+/// All that is wrong with a request.
+#[derive(Default)]
+#[must_use]
+pub(super) struct Mistakes(Option<ApiError>);
+
+impl Mistakes {
+    /// Returns a value. If it is wrong, keeps the error and returns the default, which [`finish`](Self::finish) then
+    /// does not let pass.
+    pub(super) fn or_default<T: Default>(&mut self, read: Result<T, ApiError>) -> T {
+        read.unwrap_or_else(|error| {
+            self.add(error);
+            T::default()
+        })
+    }
+
+    /// Keeps an error.
+    pub(super) fn add(&mut self, error: ApiError) {
+        self.0 = Some(match self.0.take() {
+            Some(others) => others.and(error),
+            None => error,
+        });
+    }
+
+    /// Returns what was read, or all that is wrong.
+    pub(super) fn finish<T>(self, read: T) -> Result<T, ApiError> {
+        self.0.map_or(Ok(read), Err)
+    }
 }
 
 impl Fields {
@@ -57,15 +86,19 @@ impl Fields {
 
     /// Refuses fields that were not taken.
     pub(super) fn end(self) -> Result<(), ApiError> {
-        let Some(name) = self.map.keys().next() else { return Ok(()) };
-        if may_be_told(name) {
-            return Err(wrong(format!("{}{name}", self.path), "unknown field: remove it"));
+        let (mut mistakes, path) = (Mistakes::default(), &self.path);
+        let (told, untold): (Vec<_>, Vec<_>) = self.map.keys().partition(|name| may_be_told(name));
+        for name in told {
+            mistakes.add(wrong(format!("{path}{name}"), "unknown field: remove it"));
         }
-        let message = "The body has an unknown field: remove it";
-        match self.path.strip_suffix('.') {
-            Some(path) => Err(wrong(path, message)),
-            None => Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message)),
+        if !untold.is_empty() {
+            let message = "The body has an unknown field: remove it";
+            mistakes.add(match path.strip_suffix('.') {
+                Some(path) => wrong(path, message),
+                None => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message),
+            });
         }
+        mistakes.finish(())
     }
 }
 
@@ -127,7 +160,10 @@ impl Field {
             }
             item.parse(&parse)
         };
-        values.into_iter().enumerate().map(item).collect()
+        let mut mistakes = Mistakes::default();
+        let items = values.into_iter().enumerate().map(item);
+        let read = items.filter_map(|item| mistakes.or_default(item.map(Some))).collect();
+        mistakes.finish(read)
     }
 
     /// Reads a list of what is written as text.

@@ -11,10 +11,11 @@ use super::create::CreateKey;
 use super::list::parse_query;
 use super::once::{fingerprint, idempotency_key, issued_before};
 use super::rotate::RotateKey;
+use super::rules::{Rules, all_wrong};
 use super::update::UpdateKey;
 use super::{answer, audit, revoke, route, usage};
 use crate::head::RequestHead;
-use crate::key::KeyId;
+use crate::key::{AbilitySet, KeyId};
 use crate::manage::KeyManager;
 use crate::manage::once::Once;
 use crate::store::StoredKey;
@@ -30,13 +31,16 @@ pub(super) async fn create(keys: KeyManager, parts: Parts, body: RequestBody) ->
     let name = idempotency_key(&parts.headers)?;
     let body = body.json(&parts.headers)?;
     let request = fingerprint(&body);
-    let read = CreateKey::read(body)?;
-    let abilities = read.abilities();
+    let all_wrong = |error| {
+        let before = AbilitySet::default();
+        all_wrong(error, || CreateKey::read(body.clone(), Rules::of(&keys, &before)))
+    };
+    let read = CreateKey::read(body.clone(), Rules::NONE).map_err(all_wrong)?;
     let outcome = match name {
         Some(name) => keys.issue_once(read.into(), &name, &request).await,
         None => keys.issue(read.into()).await.map(Once::New),
     };
-    let issued = match outcome.map_err(|error| ApiError::of_body(error, &abilities))? {
+    let issued = match outcome.map_err(|error| all_wrong(error.into()))? {
         Once::New(issued) => issued,
         Once::Before { id, is_same } => return Err(issued_before(id, is_same)),
     };
@@ -54,12 +58,16 @@ pub(super) async fn show(keys: KeyManager, mut parts: Parts, _: RequestBody) -> 
 pub(super) async fn update(keys: KeyManager, mut parts: Parts, body: RequestBody) -> Result {
     let id = key_id(&mut parts).await?;
     // First, so that callers who may not see the key get no other error.
-    let last_used_at = keys.get(&id).await?.last_used_at;
-    let read = UpdateKey::read(body.json(&parts.headers)?)?;
-    let abilities = read.abilities();
+    let before = keys.get(&id).await?;
+    let body = body.json(&parts.headers)?;
+    let all_wrong = |error| {
+        let rules = Rules::of(&keys, before.record.abilities());
+        all_wrong(error, || UpdateKey::read(body.clone(), rules))
+    };
+    let read = UpdateKey::read(body.clone(), Rules::NONE).map_err(all_wrong)?;
     let changed = keys.update(&id, &read.into()).await;
-    let changed = changed.map_err(|error| ApiError::of_body(error, &abilities))?;
-    Ok(answer::one(&StoredKey::new(changed.record, last_used_at), keys.now()))
+    let changed = changed.map_err(|error| all_wrong(error.into()))?;
+    Ok(answer::one(&StoredKey::new(changed.record, before.last_used_at), keys.now()))
 }
 
 pub(super) async fn revoke(keys: KeyManager, mut parts: Parts, _: RequestBody) -> Result {

@@ -75,12 +75,16 @@
 //! # Errors
 //!
 //! Errors are `application/problem+json` (RFC 9457), like those of the layer, unless the application
-//! [converts them](KeyRoutes::errors). `field` names the wrong field or parameter, such as
-//! `restrictions.addresses[1]`:
+//! [converts them](KeyRoutes::errors). `errors` lists all wrong fields of the body, or all wrong parameters, such as
+//! `restrictions.addresses[1]`, each with what is wrong with it. The first of them is in `field` and `detail`, too:
 //!
 //! ```json
-//! {"detail":"The expiry is in the past: set a later time","field":"expires_at","status":422,"title":"Unprocessable Entity","type":"about:blank"}
+//! {"detail":"The expiry is in the past: set a later time","errors":[{"detail":"The expiry is in the past: set a later time","field":"expires_at"}],"field":"expires_at","status":422,"title":"Unprocessable Entity","type":"about:blank"}
 //! ```
+//!
+//! An item of `errors` is without `field` if its name might be a secret in the wrong place. At most 40 are listed.
+//! Fields that are wrong only together, such as those that choose the format, may be refused once each by itself is
+//! right.
 //!
 //! | status | if |
 //! |---|---|
@@ -147,11 +151,13 @@ mod key_owner;
 mod list;
 mod once;
 mod openapi;
+mod parameters;
 mod restrictions;
 mod revoke;
 mod rotate;
 mod route;
 mod routes;
+mod rules;
 mod schemas;
 mod unread;
 mod update;
@@ -168,5 +174,5 @@ pub use self::routes::KeyRoutes;
 pub(super) use self::bodies::Bodies;
 #[cfg(feature = "pages")]
 pub(super) use self::{
-    create::CreateKey, handlers::key_id, unread::drain_unread, update::UpdateKey,
+    create::CreateKey, handlers::key_id, rules::Rules, unread::drain_unread, update::UpdateKey,
 };

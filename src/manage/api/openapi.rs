@@ -330,10 +330,25 @@ struct Problem {
     status: u16,
     /// What is wrong.
     detail: String,
-    /// The wrong field or parameter.
+    /// The wrong field or parameter; the first if there are several.
     #[schema(nullable = false)]
     field: Option<String>,
+    /// All wrong fields of the body, or all wrong parameters.
+    #[schema(nullable = false, max_items = 40)]
+    errors: Option<Vec<FieldProblem>>,
     /// The id of the key that the same request has issued before.
     #[schema(nullable = false)]
     key_id: Option<String>,
+}
+
+/// A wrong field or parameter.
+#[derive(ToSchema)]
+#[schema(as = ApiKeyFieldProblem)]
+#[expect(dead_code, reason = "it stands for its schema")]
+struct FieldProblem {
+    /// Its name, unless that might be a secret in the wrong place.
+    #[schema(nullable = false)]
+    field: Option<String>,
+    /// What is wrong with it.
+    detail: String,
 }

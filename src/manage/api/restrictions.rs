@@ -6,21 +6,22 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::ApiError;
-use super::field::{Field, Fields};
+use super::field::{Field, Fields, Mistakes};
 use crate::address::Network;
 use crate::key::Restrictions;
 
 /// Reads an object of lists. `null` is no list, which restricts nothing.
 pub(super) fn restrictions(field: Field) -> Result<Restrictions, ApiError> {
-    let mut fields = field.object()?;
+    let (mut fields, mut mistakes) = (field.object()?, Mistakes::default());
+    let network = |text: &str| text.parse::<Network>().map(IpNet::from);
     let read = Restrictions {
-        addresses: list(&mut fields, "addresses", |text| text.parse::<Network>().map(IpNet::from))?,
-        origins: list(&mut fields, "origins", str::parse)?,
-        referrers: list(&mut fields, "referrers", str::parse)?,
-        endpoints: list(&mut fields, "endpoints", str::parse)?,
+        addresses: mistakes.or_default(list(&mut fields, "addresses", network)),
+        origins: mistakes.or_default(list(&mut fields, "origins", str::parse)),
+        referrers: mistakes.or_default(list(&mut fields, "referrers", str::parse)),
+        endpoints: mistakes.or_default(list(&mut fields, "endpoints", str::parse)),
     };
-    fields.end()?;
-    Ok(read)
+    mistakes.or_default(fields.end());
+    mistakes.finish(read)
 }
 
 fn list<T, E: fmt::Display>(

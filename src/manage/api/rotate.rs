@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::ApiError;
-use super::field::Fields;
+use super::field::{Fields, Mistakes};
 
 /// The longest grace period of a rotated key, in seconds: 90 days.
 const MAX_GRACE: u64 = 90 * 24 * 60 * 60;
@@ -24,11 +24,11 @@ pub(super) struct RotateKey {
 impl RotateKey {
     pub(super) fn read(body: Option<Value>) -> Result<Self, ApiError> {
         let Some(body) = body else { return Ok(Self { grace_seconds: 0 }) };
-        let mut fields = Fields::of_body(body)?;
-        let grace =
-            fields.take("grace_seconds").map(|field| field.number(MAX_GRACE)).transpose()?;
-        fields.end()?;
-        Ok(Self { grace_seconds: grace.unwrap_or_default() })
+        let (mut fields, mut mistakes) = (Fields::of_body(body)?, Mistakes::default());
+        let grace = fields.take("grace_seconds").map(|field| field.number(MAX_GRACE)).transpose();
+        let grace_seconds = mistakes.or_default(grace).unwrap_or_default();
+        mistakes.or_default(fields.end());
+        mistakes.finish(Self { grace_seconds })
     }
 
     pub(super) const fn grace(&self) -> Duration {

@@ -6,11 +6,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::ApiError;
-use super::field::{Field, Fields};
+use super::field::{Field, Fields, Mistakes};
 use super::restrictions::restrictions;
+use super::rules::Rules;
 use crate::key::{Ability, RateLimits, Restrictions};
 use crate::manage::KeyUpdate;
-use crate::rfc3339::parse_time;
 
 /// The changes of a key. Fields that are left out stay as they are.
 #[derive(ToSchema)]
@@ -38,30 +38,24 @@ pub(in crate::manage) struct UpdateKey {
 }
 
 impl UpdateKey {
-    pub(in crate::manage) fn read(body: Value) -> Result<Self, ApiError> {
-        let expiry = |field: Field| match field.is_null() {
-            true => Ok(None),
-            false => field.parse(parse_time).map(Some),
-        };
-        let mut fields = Fields::of_body(body)?;
+    pub(in crate::manage) fn read(body: Value, rules: Rules<'_>) -> Result<Self, ApiError> {
+        let (mut fields, mut mistakes) = (Fields::of_body(body)?, Mistakes::default());
+        let name = fields.take("name").map(|field| rules.name(field)).transpose();
+        let abilities = fields.take("abilities").map(|field| rules.abilities(field)).transpose();
+        let expires_at = fields.take("expires_at").map(|field| rules.expiry(field)).transpose();
+        let limits = fields.take("limits").map(|field| field.collect(RateLimits::new)).transpose();
+        let allowed = fields.take("restrictions").map(restrictions).transpose();
+        let disabled = fields.take("disabled").map(Field::flag).transpose();
         let update = Self {
-            name: fields.take("name").map(Field::text).transpose()?,
-            abilities: fields.take("abilities").map(Field::list_of).transpose()?,
-            expires_at: fields.take("expires_at").map(expiry).transpose()?,
-            limits: fields
-                .take("limits")
-                .map(|field| field.collect(RateLimits::new))
-                .transpose()?,
-            restrictions: fields.take("restrictions").map(restrictions).transpose()?,
-            disabled: fields.take("disabled").map(Field::flag).transpose()?,
+            name: mistakes.or_default(name),
+            abilities: mistakes.or_default(abilities),
+            expires_at: mistakes.or_default(expires_at),
+            limits: mistakes.or_default(limits),
+            restrictions: mistakes.or_default(allowed),
+            disabled: mistakes.or_default(disabled),
         };
-        fields.end()?;
-        Ok(update)
-    }
-
-    /// Returns the abilities in the order of the body.
-    pub(super) fn abilities(&self) -> Vec<Ability> {
-        self.abilities.clone().unwrap_or_default()
+        mistakes.or_default(fields.end());
+        mistakes.finish(update)
     }
 }
 

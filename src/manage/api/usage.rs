@@ -1,13 +1,10 @@
 //! [`parse_query`]: the range and the period of usage.
 
-use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
-use http::StatusCode;
-
 use super::ApiError;
-use super::field::may_be_told;
+use super::parameters::{Parameters, wrong};
 use crate::manage::UsagePeriod;
 use crate::rfc3339::parse_time;
 
@@ -19,33 +16,14 @@ pub(super) fn parse_query(
     query: &str,
     now: SystemTime,
 ) -> Result<(Range<SystemTime>, UsagePeriod), ApiError> {
-    let (mut from, mut to, mut bucket) = (None, None, None);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let (name, parameter) = match &*name {
-            "from" => ("from", &mut from),
-            "to" => ("to", &mut to),
-            "bucket" => ("bucket", &mut bucket),
-            other if may_be_told(other) => return Err(wrong(other, UNKNOWN)),
-            _ => return Err(ApiError::new(StatusCode::BAD_REQUEST, UNKNOWN)),
-        };
-        if parameter.replace(value).is_some() {
-            return Err(wrong(name, "given twice: pass it once"));
-        }
-    }
-    let period = match bucket {
-        None => UsagePeriod::Day,
-        Some(name) => {
-            let known = UsagePeriod::ALL.into_iter().find(|known| known.as_str() == name);
-            known.ok_or_else(|| wrong("bucket", "unknown bucket: use `hour`, `day` or `month`"))?
-        }
-    };
-    let time = |name, text: Option<_>| {
-        let time = text.map(|text: std::borrow::Cow<'_, str>| parse_time(&text));
-        time.transpose().map_err(|error| wrong(name, error))
-    };
-    let to = time("to", to)?.unwrap_or(now);
+    let mut given = Parameters::read(query, ["from", "to", "bucket"], UNKNOWN);
+    let period = given.take("bucket", |text| {
+        UsagePeriod::ALL.into_iter().find(|known| known.as_str() == text).ok_or(BUCKETS)
+    });
+    let to = given.take("to", parse_time).unwrap_or(now);
+    let from = given.take("from", parse_time);
+    let period = given.finish(period)?.unwrap_or(UsagePeriod::Day);
     let month = Duration::from_secs(DEFAULT_DAYS * 24 * 3600);
-    let from = time("from", from)?;
     let from = from.unwrap_or_else(|| to.checked_sub(month).unwrap_or(SystemTime::UNIX_EPOCH));
     if from > to {
         return Err(wrong("from", "later than `to`: pass an earlier time"));
@@ -53,8 +31,5 @@ pub(super) fn parse_query(
     Ok((from..to, period))
 }
 
+const BUCKETS: &str = "unknown bucket: use `hour`, `day` or `month`";
 const UNKNOWN: &str = "Unknown parameter: use `from`, `to` and `bucket`";
-
-fn wrong(parameter: &str, message: impl fmt::Display) -> ApiError {
-    ApiError::field_is(StatusCode::BAD_REQUEST, parameter, message)
-}

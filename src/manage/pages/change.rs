@@ -17,7 +17,7 @@ use super::reply::{Outcome, Reply};
 use super::site::Site;
 use super::visit::Visit;
 use crate::key::KeyId;
-use crate::manage::api::UpdateKey;
+use crate::manage::api::{Rules, UpdateKey};
 use crate::manage::name::check_name;
 use crate::manage::{KeyUpdate, ManageError};
 use crate::store::StoredKey;
@@ -59,7 +59,7 @@ pub(super) async fn change(visit: &Visit<'_>, sent: &Form) -> Outcome {
         mistakes.add(Place::Expiry, site.texts().wrong_expiry.to_string());
     }
     let json = typed.to_changes(&key.record, &offered);
-    let update = mistakes.read(&json, UpdateKey::read, &typed, site.texts());
+    let update = mistakes.read(UpdateKey::read(json.into(), Rules::NONE), &typed, site.texts());
     if let (Some(update), Ok(expires_at)) = (update, expires_at) {
         let mut update = KeyUpdate::from(update);
         if let Some(expires_at) = expires_at {

@@ -20,7 +20,7 @@ use super::token::Token;
 use super::visit::Visit;
 use crate::key::{AbilitySet, KeyDigest, KeyHasher, KeyId, KeyKind};
 use crate::manage::ManageError;
-use crate::manage::api::{ApiError, CreateKey};
+use crate::manage::api::{ApiError, CreateKey, Rules};
 use crate::manage::name::check_name;
 use crate::manage::once::Once;
 use crate::store::{KeyState, NewKey, StoredKey};
@@ -63,7 +63,8 @@ pub(super) async fn create(visit: &Visit<'_>, kind: KeyKind, sent: &Form) -> Out
     if expires_at.is_err() {
         mistakes.add(Place::Expiry, site.texts().wrong_expiry.to_string());
     }
-    let read = mistakes.read(&json, CreateKey::read, &typed, site.texts());
+    let read =
+        mistakes.read(CreateKey::read(json.clone().into(), Rules::NONE), &typed, site.texts());
     let (Some(read), Ok(expires_at)) = (read, expires_at) else {
         return Ok(form_page(site, Some(&offered), &typed, &mistakes));
     };

@@ -3,7 +3,6 @@
 use std::time::SystemTime;
 
 use http::StatusCode;
-use serde_json::{Map, Value};
 
 use super::expiry::Expiry;
 use super::key_form::KeyForm;
@@ -116,47 +115,34 @@ impl Mistakes {
         self.status.get_or_insert(error.status());
     }
 
-    /// Adds the error of the API for a field.
-    fn blame(&mut self, error: &ApiError, typed: &KeyForm, texts: &PageTexts) -> Place {
-        let (place, item) = place_of(error.field());
+    /// Returns what was read of the body of the API, or adds its wrong fields.
+    pub(super) fn read<T>(
+        &mut self,
+        read: Result<T, ApiError>,
+        typed: &KeyForm,
+        texts: &PageTexts,
+    ) -> Option<T> {
+        match read {
+            Ok(read) => self.list.is_empty().then_some(read),
+            Err(error) => {
+                for (field, message) in error.errors() {
+                    self.blame(field, message, typed, texts);
+                }
+                self.status.get_or_insert(error.status());
+                None
+            }
+        }
+    }
+
+    fn blame(&mut self, field: Option<&str>, message: &str, typed: &KeyForm, texts: &PageTexts) {
+        let (place, item) = place_of(field);
         let form = place.wrong(texts).unwrap_or("{error}");
-        let says = fill(form, &[("error", error.message())]);
+        let says = fill(form, &[("error", message)]);
         let says = match item.and_then(|item| typed.line_of(place, item)) {
             Some(line) => fill(&texts.in_line, &[("n", &line.to_string()), ("error", &says)]),
             None => says,
         };
         self.add(place, says);
-        self.status.get_or_insert(error.status());
-        place
-    }
-
-    /// Reads the body of the API repeatedly, each time without the wrong field, so that all mistakes are found at
-    /// once.
-    pub(super) fn read<T>(
-        &mut self,
-        json: &Map<String, Value>,
-        read: impl Fn(Value) -> Result<T, ApiError>,
-        typed: &KeyForm,
-        texts: &PageTexts,
-    ) -> Option<T> {
-        let mut left = json.clone();
-        // Each round removes one field.
-        for _ in 0..=json.len() + 4 {
-            let error = match read(left.clone().into()) {
-                Ok(read) => return self.list.is_empty().then_some(read),
-                Err(error) => error,
-            };
-            let place = self.blame(&error, typed, texts);
-            match place {
-                Place::Form => break,
-                Place::Name => drop(left.insert("name".to_owned(), "name".into())),
-                Place::Addresses | Place::Origins | Place::Referrers | Place::Endpoints => {
-                    left["restrictions"][place.id()] = Value::Null;
-                }
-                _ => drop(left.remove(place.id())),
-            }
-        }
-        None
     }
 }
 
@@ -227,7 +213,7 @@ fn place_of(field: Option<&str>) -> (Place, Option<usize>) {
 mod tests {
     use super::*;
     use crate::key::KeyKind;
-    use crate::manage::api::CreateKey;
+    use crate::manage::api::{CreateKey, Rules};
     use crate::manage::pages::form::Form;
     use crate::manage::pages::offered::Offered;
     use crate::manage::pages::token::Token;
@@ -243,7 +229,8 @@ mod tests {
         let (sent, offered) = (Form::parse(sent.as_bytes()), Offered::default());
         let typed = KeyForm::read(KeyKind::Secret, &sent, Token::new().unwrap());
         let mut mistakes = Mistakes::default();
-        let read = mistakes.read(&typed.to_json(&offered), CreateKey::read, &typed, texts);
+        let read = CreateKey::read(typed.to_json(&offered).into(), Rules::NONE);
+        let read = mistakes.read(read, &typed, texts);
         assert!(read.is_none());
         mistakes
     }

@@ -25,7 +25,7 @@ impl KeyRepository for MemoryStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        query.check().map_err(StoreError::new)?;
+        query.check().map_err(StoreError::answered)?;
         let index = self.lock();
         let uses = self.uses();
         let mut keys = Vec::new();
@@ -41,7 +41,7 @@ impl KeyRepository for MemoryStore {
     }
 
     async fn ended(&self, query: &EndedQuery) -> Result<EndedPage, StoreError> {
-        let after = query.after_place().map_err(StoreError::new)?;
+        let after = query.after_place().map_err(StoreError::answered)?;
         let place = |record: &Arc<KeyRecord>| EndPlace::of(record);
         let all: Vec<_> = self.lock().all().cloned().collect();
         let ended = all.into_iter().filter(|record| query.matches(record));
@@ -99,7 +99,7 @@ impl KeyRepository for MemoryStore {
     }
 
     async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
-        query.check().map_err(StoreError::new)?;
+        query.check().map_err(StoreError::answered)?;
         self.event_page(query).map(Some)
     }
 

@@ -97,7 +97,7 @@ impl KeyRepository for PostgresStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        query.check().map_err(StoreError::new)?;
+        query.check().map_err(StoreError::answered)?;
         let mut lease = Lease::of(&self.connections, Purpose::List).await?;
         let page = self.page(query, &mut lease).await;
         lease.give_back();
@@ -170,7 +170,7 @@ impl KeyRepository for PostgresStore {
     }
 
     async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
-        query.check().map_err(StoreError::new)?;
+        query.check().map_err(StoreError::answered)?;
         self.events(query).await.map(Some)
     }
 

@@ -72,13 +72,13 @@ impl Kept {
             Some(before) if before.id == after.id => serde_json::from_slice(&self.json),
             _ => Ok(Map::new()),
         }
-        .map_err(StoreError::new)?;
-        let known = serde_json::to_value(after).map_err(StoreError::new)?;
+        .map_err(StoreError::answered)?;
+        let known = serde_json::to_value(after).map_err(StoreError::answered)?;
         let Value::Object(known) = known else {
-            return Err(StoreError::new("a record is no object"));
+            return Err(StoreError::answered("a record is no object"));
         };
         serde_json::to_vec(&fields.into_iter().chain(known).collect::<Map<_, _>>())
-            .map_err(StoreError::new)
+            .map_err(StoreError::answered)
     }
 }
 

@@ -51,7 +51,7 @@ impl KeyRepository for RedisStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        query.check().map_err(StoreError::new)?;
+        query.check().map_err(StoreError::answered)?;
         self.page(query).await
     }
 

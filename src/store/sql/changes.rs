@@ -176,7 +176,7 @@ fn row_of_change(change: &KeyChange) -> Result<(Verb, Vec<Value>), CommitError> 
 }
 
 fn row_of_event(event: &AuditEvent) -> Result<Vec<Value>, StoreError> {
-    let at = to_microseconds(event.at).map_err(StoreError::new)?;
+    let at = to_microseconds(event.at).map_err(StoreError::answered)?;
     let text = |text: &str| Value::Text(Some(text.to_owned()));
     Ok(vec![
         Value::Time(Some(at)),

@@ -35,8 +35,8 @@ impl Statements {
         let before = filter.bind(Value::Time(Some(not_before(query.before))));
         filter.add(format!("{ENDS_AT} < {before}"));
         filter.add_tenant(&query.tenant);
-        if let Some(EndPlace { at, id }) = query.after_place().map_err(StoreError::new)? {
-            let at = i64::try_from(at).map_err(StoreError::new)?;
+        if let Some(EndPlace { at, id }) = query.after_place().map_err(StoreError::answered)? {
+            let at = i64::try_from(at).map_err(StoreError::answered)?;
             let at = filter.bind(Value::Time(Some(at)));
             let id = filter.bind(Value::Text(Some(id.as_str().to_owned())));
             // The first condition is the one for which SQLite uses the index.

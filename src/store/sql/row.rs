@@ -70,7 +70,7 @@ impl KeyRow {
     pub(super) fn of(record: &KeyRecord) -> Result<Self, StoreError> {
         let unwritable = |reason: String| {
             let id = record.id.as_str().into();
-            StoreError::new(UnwritableRecord { id, reason: reason.into() })
+            StoreError::answered(UnwritableRecord { id, reason: reason.into() })
         };
         let row = Self::try_from(record).map_err(|error| unwritable(error.to_string()))?;
         // Some JSON, such as one that is nested too deeply, can be written but not read.

@@ -205,7 +205,7 @@ impl Statements {
     ) -> Result<Statement, StoreError> {
         let ids = uses.iter().map(|used| used.id.to_string()).collect();
         let times = uses.iter().map(|used| to_microseconds(used.at));
-        let times = times.collect::<Result<_, _>>().map_err(StoreError::new)?;
+        let times = times.collect::<Result<_, _>>().map_err(StoreError::answered)?;
         let values = vec![Value::Texts(ids), Value::Times(times)];
         Ok(Statement { sql: constant(sql(&self.tables)), values })
     }
@@ -223,7 +223,7 @@ impl Statements {
     ) -> Result<Statement, StoreError> {
         let mut last = BTreeMap::new();
         for KeyUse { id, at } in uses {
-            let at = to_microseconds(*at).map_err(StoreError::new)?;
+            let at = to_microseconds(*at).map_err(StoreError::answered)?;
             last.entry(id.as_str())
                 .and_modify(|last: &mut i64| *last = at.max(*last))
                 .or_insert(at);

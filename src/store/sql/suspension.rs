@@ -38,7 +38,7 @@ impl Statements {
         let suspensions = self.tables.suspensions();
         let (sql, values) = match since {
             Some(since) => {
-                let since = to_microseconds(since).map_err(StoreError::new)?;
+                let since = to_microseconds(since).map_err(StoreError::answered)?;
                 let insert = format!(
                     "INSERT INTO {suspensions} (tenant, suspended_at) VALUES ($1, $2) \
                      ON CONFLICT DO NOTHING"

@@ -2,21 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use thiserror::Error;
+use crate::clock::{TimeError, in_range};
 
 /// The last microsecond of the year 9999, beyond which a record has no text either.
 const LAST: i64 = 253_402_300_799_999_999;
 
-/// The error of a time that cannot be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the time cannot be stored: use one in the years 1970 to 9999")]
-pub(in crate::store) struct TimeError;
-
 /// Returns the microsecond of `time`.
 pub(in crate::store) fn to_microseconds(time: SystemTime) -> Result<i64, TimeError> {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| TimeError)?;
-    let microseconds = i64::try_from(since.as_micros()).map_err(|_| TimeError)?;
-    if microseconds <= LAST { Ok(microseconds) } else { Err(TimeError) }
+    let since = in_range(time)?.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| TimeError)?;
+    i64::try_from(since.as_micros()).map_err(|_| TimeError)
 }
 
 /// Returns the time of a microsecond.

@@ -50,7 +50,7 @@ impl KeyRepository for SqliteStore {
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        query.check().map_err(StoreError::new)?;
+        query.check().map_err(StoreError::answered)?;
         let _place = self.share.for_list().await?;
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         let mut list = self.statements.list(query);
@@ -146,7 +146,7 @@ impl KeyRepository for SqliteStore {
     }
 
     async fn audit_log(&self, query: &AuditQuery) -> Result<Option<AuditPage>, StoreError> {
-        query.check().map_err(StoreError::new)?;
+        query.check().map_err(StoreError::answered)?;
         self.events(query).await.map(Some)
     }
 

@@ -45,7 +45,11 @@ print(
             "is_another": successor.id != issued.id and successor.secret != issued.secret,
             "revoked": revoked.success,
             "state": shown.data.state.value,
-            "wrong": [wrong.status_code, wrong.parsed.field],
+            "wrong": [
+                wrong.status_code,
+                wrong.parsed.field,
+                [error.field for error in wrong.parsed.errors],
+            ],
             "stranger": stranger.status_code,
         }
     )

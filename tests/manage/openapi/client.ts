@@ -42,7 +42,11 @@ async function main() {
             is_another: successor.id !== issued.id && successor.secret !== issued.secret,
             revoked: revoked.success,
             state: shown.data.state,
-            wrong: [wrong.response.status, wrong.error?.field],
+            wrong: [
+                wrong.response.status,
+                wrong.error?.field,
+                wrong.error?.errors?.map(error => error.field),
+            ],
             stranger: stranger.response.status,
         }),
     );

@@ -5,7 +5,7 @@
 //! | What does the layer add to a request? | a SHA-256 and a few hundred nanoseconds; no allocation but those of the request's extensions and of two response headers | [a request](#a-request) |
 //! | Does it scale over cores? | almost ideally: a thread that sees a key again writes nothing that other threads write | [cores](#cores) |
 //! | How much memory do keys need? | 278 bytes a key in a `MemoryStore`, 285 in a `CachedStore` | [memory](#memory) |
-//! | And a whole server? | 10 % of the processor time of an axum router that answers at once | [a server](#a-server) |
+//! | And a whole server? | 8 % of the processor time of an axum router that answers at once | [a server](#a-server) |
 //! | How soon does another node refuse a revoked key? | within 33 ms in 99 of 100 cases | [revocations](#revocations) |
 //! | What grows with the number of keys? | nothing that a request waits for | [management at size](#management-at-size) |
 //!
@@ -44,7 +44,7 @@
 //!
 //! `cargo bench -p tower-api-key-benches --bench ratios -- by-hand` measures the layer in turn with what is
 //! written by hand: over bare, it takes 1.17 times as long as a concrete service that does all that the
-//! layer promises (by Bearer 1.13), and in axum 0.75 to 0.80 of the `from_fn` (2026-11-29).
+//! layer promises (by Bearer 1.13), and in axum 0.75 of the `from_fn` (2026-11-29).
 //!
 //! A part of the cost of an accepted key is `Cache-Control` and `Vary`, for which the bare response of
 //! the benchmark allocates a map. `tests/allocations.rs` bounds the allocations: only those of the
@@ -67,8 +67,8 @@
 //! # Cores
 //!
 //! `cargo bench -p tower-api-key-benches --bench threads` sends requests through one layer on one
-//! thread and on two: two threads with a key each do 2.00 times as much as one, and two threads with
-//! the same key 1.98 times (2026-11-29; before threads kept keys, 1.4 times). `cargo bench -p
+//! thread and on two: two threads with a key each do 1.99 times as much as one, and two threads with
+//! the same key 1.97 times (2026-11-29; before threads kept keys, 1.4 times). `cargo bench -p
 //! tower-api-key-benches --bench scaling` calls stores and limiters without the layer: two threads look
 //! up different keys among a million 2.0 times as fast as one, and limit them 1.8 times as fast. With
 //! the *same* key they are 0.6 and 0.4 times as fast, because they contend for its reference count and
@@ -103,19 +103,19 @@
 //! processor time of a request, its ratio to that of the same axum router without a layer, and
 //! latencies. For comparison it runs a hand-written middleware, nginx with a static key in a `map`, and
 //! nginx that asks a server with the layer by `auth_request`, both in front of the bare router. A run
-//! of 7 rounds of 2 seconds, on a machine with other work (2026-11-29; latencies are those of 16
-//! concurrent requests on such a machine):
+//! of 7 rounds of 2 seconds (2026-11-29; latencies are those of 16 concurrent requests, with the clients on
+//! the same two cores):
 //!
 //! | server | µs of a processor a request | ratio (lowest, highest) | p50 | p99 |
 //! |---|---|---|---|---|
-//! | bare | 7.72 | | 202 µs | 4.4 ms |
-//! | a hand-written middleware | 8.33 | 1.09 (0.96, 1.20) | 220 µs | 5.0 ms |
-//! | the layer, keys in memory | 8.60 | 1.10 (0.95, 1.13) | 225 µs | 3.4 ms |
-//! | the layer, cached PostgreSQL, last uses | 8.75 | 1.13 (0.99, 1.31) | 231 µs | 6.5 ms |
-//! | the same, and a rate limit | 9.13 | 1.17 (1.04, 1.35) | 249 µs | 4.2 ms |
-//! | nginx in front of bare | 25.83 | | 524 µs | 4.4 ms |
-//! | … with a static key in a `map` | 25.95 | 1.02 (0.99, 1.15) of nginx | 518 µs | 5.4 ms |
-//! | … with `auth_request` to the layer | 48.41 | 1.87 (1.78, 2.17) of nginx | 821 µs | 5.5 ms |
+//! | bare | 7.43 | | 108 µs | 0.3 ms |
+//! | a hand-written middleware | 8.39 | 1.10 (0.98, 1.19) | 125 µs | 0.5 ms |
+//! | the layer, keys in memory | 8.12 | 1.08 (0.93, 1.17) | 125 µs | 0.3 ms |
+//! | the layer, cached PostgreSQL, last uses | 8.26 | 1.10 (0.89, 1.17) | 126 µs | 0.8 ms |
+//! | the same, and a rate limit | 8.57 | 1.14 (0.97, 1.18) | 131 µs | 0.4 ms |
+//! | nginx in front of bare | 23.90 | | 220 µs | 1.0 ms |
+//! | … with a static key in a `map` | 23.85 | 1.01 (0.97, 1.06) of nginx | 222 µs | 1.7 ms |
+//! | … with `auth_request` to the layer | 44.78 | 1.94 (1.74, 2.02) of nginx | 475 µs | 1.2 ms |
 //!
 //! # Revocations
 //!

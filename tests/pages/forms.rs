@@ -559,7 +559,7 @@ async fn boxes_beside_another_level_are_neither_granted_nor_dropped() {
             assert!(answer.text().contains(kept), "{kept}");
         }
     }
-    // One ability alone has no box. Whoever sends it without its level is answered, too.
+    // One ability alone has no box. A form that sends it without its level is answered, too.
     let mut chat = fields("none");
     chat[4].1 = "chat:send";
     let says = said(&create(&world, &chat).await);

@@ -74,8 +74,8 @@ impl Block {
 /// The requests that a batch adds to the blocks of each key, in the order of the blocks and
 /// then of the keys.
 ///
-/// A block belongs to one tenant on whose behalf the key acts, so that no tenant is told of the requests of a
-/// former key of another one that has the same id.
+/// A block belongs to one tenant on whose behalf the key acts, so that no tenant sees the requests of a former
+/// key of another one that had the same id.
 pub(crate) type Additions<'a> = BTreeMap<(Block, &'a KeyId, Option<&'a TenantId>), DayCounts>;
 
 /// How many requests were accepted and refused, by the place of the day in its block.

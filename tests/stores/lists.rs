@@ -2,7 +2,6 @@
 //! may visit.
 
 use std::cmp::Reverse;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,12 +12,9 @@ use tokio::runtime::Runtime;
 use tower_api_key::store::{
     Actor, KeyChange, KeyCursor, KeyQuery, KeyState, KeyUse, RecordUses, StoredKey, TenantFilter,
 };
-use tower_api_key::{
-    KeyId, KeyKind, KeyRecord, KeyRepository, KeyScheme, MemoryStore, NewKey, PostgresStore,
-    RedisStore, SqliteStore, TenantId,
-};
+use tower_api_key::{KeyKind, KeyRecord, KeyRepository, KeyScheme, NewKey, TenantId};
 
-use crate::common::servers::{database_url, redis_url};
+use crate::each_store;
 use crate::sql::at;
 
 /// When keys are issued, end, are due and are asked for: few moments, so that they meet. Two are
@@ -166,39 +162,22 @@ fn check_queries(runtime: &Runtime, keys: &impl KeyRepository, mut stored: Vec<S
 
 #[test]
 fn a_store_in_memory_lists_what_queries_match() {
-    check_lists(&Runtime::new().unwrap(), &MemoryStore::new());
+    each_store::in_memory(check_lists);
 }
 
 #[test]
 fn a_store_in_sqlite_lists_what_queries_match() {
-    let runtime = Runtime::new().unwrap();
-    let keys = runtime.block_on(async { SqliteStore::in_memory().await.unwrap() });
-    check_lists(&runtime, &keys);
+    each_store::in_sqlite(check_lists);
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: run tests/all"]
 fn a_store_in_postgres_lists_what_queries_match() {
-    let runtime = Runtime::new().unwrap();
-    let schema = format!("lists_{}", std::process::id());
-    let keys = runtime
-        .block_on(async { PostgresStore::connect(&database_url()).schema(&schema).await.unwrap() });
-    let checked = std::panic::catch_unwind(AssertUnwindSafe(|| check_lists(&runtime, &keys)));
-    runtime.block_on(async {
-        let pool = sqlx::PgPool::connect(&database_url()).await.unwrap();
-        let drop = sqlx::AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
-        sqlx::raw_sql(drop).execute(&pool).await.unwrap();
-    });
-    checked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    each_store::in_postgres("lists", check_lists);
 }
 
 #[test]
 #[ignore = "needs Redis: run tests/all"]
 fn a_store_in_redis_lists_what_queries_match() {
-    let runtime = Runtime::new().unwrap();
-    let keys = runtime.block_on(async {
-        let prefix = format!("lists:{}:", KeyId::generate().unwrap());
-        RedisStore::connect(&redis_url()).key_prefix(prefix).await.unwrap()
-    });
-    check_lists(&runtime, &keys);
+    each_store::in_redis("lists", check_lists);
 }

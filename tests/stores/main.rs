@@ -14,6 +14,9 @@ mod conformance;
 mod memory_store;
 mod or_store;
 
+// A store of each kind, for the models.
+mod each_store;
+
 // Lists, by all filters, and what they cost each store.
 mod lists;
 mod lists_postgres;

@@ -1,7 +1,6 @@
 //! The sums of days: every store reads from its blocks of days what its hours have, whatever was added.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
@@ -11,9 +10,9 @@ use tower_api_key::store::{
     KeyUsage, TenantFilter, UsageBatch, UsageByKeyQuery, UsageCounts, UsageKind, UsageRetention,
     UsageStep, UsageStore, UsageSums,
 };
-use tower_api_key::{KeyId, MemoryStore, PostgresStore, RedisStore, SqliteStore, TenantId};
+use tower_api_key::{KeyId, TenantId};
 
-use crate::common::servers::{database_url, redis_url};
+use crate::each_store;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -188,39 +187,22 @@ async fn check_large_numbers(store: &impl UsageStore) {
 
 #[test]
 fn a_store_in_memory_reads_days_from_blocks() {
-    check_days(&Runtime::new().unwrap(), &MemoryStore::new());
+    each_store::in_memory(check_days);
 }
 
 #[test]
 fn a_store_in_sqlite_reads_days_from_blocks() {
-    let runtime = Runtime::new().unwrap();
-    let store = runtime.block_on(async { SqliteStore::in_memory().await.unwrap() });
-    check_days(&runtime, &store);
+    each_store::in_sqlite(check_days);
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: run tests/all"]
 fn a_store_in_postgres_reads_days_from_blocks() {
-    let runtime = Runtime::new().unwrap();
-    let schema = format!("days_{}", std::process::id());
-    let store = runtime
-        .block_on(async { PostgresStore::connect(&database_url()).schema(&schema).await.unwrap() });
-    let checked = std::panic::catch_unwind(AssertUnwindSafe(|| check_days(&runtime, &store)));
-    runtime.block_on(async {
-        let pool = sqlx::PgPool::connect(&database_url()).await.unwrap();
-        let drop = sqlx::AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
-        sqlx::raw_sql(drop).execute(&pool).await.unwrap();
-    });
-    checked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    each_store::in_postgres("days", check_days);
 }
 
 #[test]
 #[ignore = "needs Redis: run tests/all"]
 fn a_store_in_redis_reads_days_from_blocks() {
-    let runtime = Runtime::new().unwrap();
-    let store = runtime.block_on(async {
-        let prefix = format!("days:{}:", KeyId::generate().unwrap());
-        RedisStore::connect(&redis_url()).key_prefix(prefix).await.unwrap()
-    });
-    check_days(&runtime, &store);
+    each_store::in_redis("days", check_days);
 }
